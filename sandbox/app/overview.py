@@ -1,11 +1,11 @@
-"""What there is to say of sandboxes: which ones there are, and where one of them is reached and by whom."""
+"""Where a sandbox is reached, and by whom."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import chosen_spec, context
+from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import lan_access, routes
@@ -13,11 +13,10 @@ from sandbox.components.edge.lan_access import Access, access, reachable, warnin
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
-from sandbox.names import LABEL, Home
-from sandbox.plan import providers
+from sandbox.names import Home
 
 
 @dataclass(frozen=True)
@@ -75,47 +74,6 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         kubeconfig=names.kubeconfig,
         root_certificate=names.root_certificate,
     )
-
-
-@dataclass(frozen=True)
-class Known:
-    """A sandbox of this machine; `cluster` is the state of its nodes, or `existing`."""
-
-    name: str
-    cluster: str
-    domain: str
-
-
-def sandboxes() -> tuple[Known, ...]:
-    """List the sandboxes of this machine, by name: those with a container or a route. Raises SandboxError."""
-    home, engine = context.home(), Engine.connect()
-    known = {route.name: route.domain for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
-    ours = labelled.containers(engine, home)
-    names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys())
-    found = []
-    for name in names:
-        spec = chosen_spec.remembered(name)
-        abroad = spec is not None and not spec.cluster.supports.containers
-        state = "existing" if abroad else providers.nodes(engine, home.sandbox(name)).standing().value
-        found.append(Known(name, state, known.get(name, "")))
-    return tuple(found)
-
-
-def require_known(name: str) -> None:
-    """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, knows."""
-    names = context.home().sandbox(name)
-    if names.folder.exists() or names.keys.exists():
-        return
-    try:
-        known = {one.name for one in sandboxes()}
-    except SandboxError:
-        return
-    if name not in known:
-        raise UsageError(
-            f"there is no sandbox '{name}'",
-            fix="list all with: sandbox list; create one with: sandbox up",
-            id="no-sandbox",
-        )
 
 
 def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ...]:

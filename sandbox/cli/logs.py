@@ -28,7 +28,7 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     """
     begin(ctx)
     from sandbox.app.diagnosis import PATIENT, context_of
-    from sandbox.app.overview import require_known
+    from sandbox.app.known_sandboxes import require_known
     from sandbox.support_bundle import support_archive
 
     if name is not None:

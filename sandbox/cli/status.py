@@ -83,7 +83,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
     begin(ctx)
     from dataclasses import asdict
 
-    from sandbox.app.overview import sandboxes
+    from sandbox.app.known_sandboxes import sandboxes
 
     found = sandboxes()
     if output == "json":

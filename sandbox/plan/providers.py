@@ -1,32 +1,30 @@
-"""The providers by their names: what makes the cluster of a spec, and the nodes of a sandbox that is known by name."""
+"""The providers by their names: what makes the cluster of a spec, and the nodes of a sandbox that is known by name.
+
+A sandbox has one provider, and `list` asks for none of what they do, so each is imported where it is chosen.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import OwnImages
-from sandbox.components.cluster.docker_nodes import Containers
-from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.command import Kind, Tags
-from sandbox.components.cluster.kind.provider import KindProvider
-from sandbox.components.cluster.minikube import provider as minikube_provider
-from sandbox.components.cluster.minikube.command import Minikube
-from sandbox.components.cluster.minikube.provider import MinikubeProvider
-from sandbox.components.cluster.pod_proxy import Proxied
-from sandbox.components.network import proxy_settings
-from sandbox.components.network.proxy_settings import Proxies
-from sandbox.config.schema import Spec
-from sandbox.config.schema.cluster_schema import Cluster
+from sandbox.config.capabilities import CAPABILITIES
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
-from sandbox.provider import Nodes, Provider
-from sandbox.system import resolvers
-from sandbox.system.resolvers import Upstream
+
+if TYPE_CHECKING:
+    from sandbox.bundle.system_images import OwnImages
+    from sandbox.components.cluster.docker_nodes import Containers
+    from sandbox.components.cluster.kind.command import Kind, Tags
+    from sandbox.components.cluster.pod_proxy import Proxied
+    from sandbox.components.network.proxy_settings import Proxies
+    from sandbox.config.schema import Spec
+    from sandbox.config.schema.cluster_schema import Cluster
+    from sandbox.provider import Nodes, Provider
+    from sandbox.system.resolvers import Upstream
 
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
@@ -34,8 +32,18 @@ def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: 
     return _MAKERS[spec.cluster.provider](spec, names, engine, own, environ)
 
 
+def control_plane(names: Names) -> str | None:
+    """Return the container that is the control plane by the spec of the last `up`; None for an existing cluster."""
+    provider, profile = saved_spec.provider(names)
+    if not all(can.containers for name, can in CAPABILITIES.items() if name == provider):
+        return None
+    return profile or names.cluster if provider == "minikube" else names.node
+
+
 def nodes(engine: Engine, names: Names) -> Containers:
     """Return the nodes of the cluster by the spec of the last `up`, there or not."""
+    from sandbox.config.schema.cluster_schema import Cluster
+
     made = cluster(names) or Cluster()
     return _NODES.get(made.provider, _kind_nodes)(engine, names, made)
 
@@ -53,19 +61,28 @@ def require_tool(spec: Spec, names: Names) -> None:
     if spec.cluster.supports.node_image:
         _kind_tool(names).require()
     else:
+        from sandbox.components.cluster.minikube import provider as minikube_provider
+        from sandbox.components.cluster.minikube.command import Minikube
+
         profile = spec.cluster.profile
         minikube_provider.require(Minikube.find(profile or names.cluster), adopted=profile is not None)
 
 
 def _kind_tool(names: Names) -> Kind:
+    from sandbox.bundle.recipe import recipes
+    from sandbox.bundle.store import Store
+    from sandbox.components.cluster.kind.command import Kind
+
     return Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
 
 
-def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> KindProvider:
+def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
+    from sandbox.components.cluster.kind import provider as kind_provider
+
     program = _kind_tool(names)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
-    return KindProvider(
+    return kind_provider.KindProvider(
         engine=engine,
         names=names,
         kind=program,
@@ -78,12 +95,15 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
     )
 
 
-def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> MinikubeProvider:
+def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
+    from sandbox.components.cluster.minikube import provider as minikube_provider
+    from sandbox.components.cluster.minikube.command import Minikube
+
     adopted = spec.cluster.profile
     tool = Minikube.find(adopted or names.cluster)
     told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ)
     loaded = own.source == "bundle"
-    return MinikubeProvider(
+    return minikube_provider.MinikubeProvider(
         engine=engine,
         names=names,
         minikube=tool,
@@ -95,10 +115,14 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
 
 
 def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+    from sandbox.components.cluster.kind import provider as kind_provider
+
     return kind_provider.nodes(engine, labelled.located(engine, names))
 
 
 def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+    from sandbox.components.cluster.minikube import provider as minikube_provider
+
     return minikube_provider.nodes(engine, made.profile or names.cluster)
 
 
@@ -111,24 +135,33 @@ _NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 def upstream(spec: Spec) -> Upstream:
     """Return whom pods ask for names of the outside."""
+    from sandbox.system import resolvers
+
     chosen = spec.network.nameservers
-    return resolvers.upstream() if chosen == "auto" else Upstream(chosen)
+    return resolvers.upstream() if chosen == "auto" else resolvers.Upstream(chosen)
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
     """Return what nodes and pods are told of the proxy to the outside, if there is one."""
+    from sandbox.components.cluster.pod_proxy import Proxied
+
     return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))
 
 
 def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
+    from sandbox.components.network import proxy_settings
+
     chosen = spec.network.proxy
     if chosen == "auto":
         return proxy_settings.of_environment(environ)
-    return Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
+    return proxy_settings.Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
 
 
 def _tags(own: OwnImages) -> Tags | None:
     """Return the bundle's etcd and CoreDNS are newer than those that kubeadm would ask for."""
     if own.source != "bundle":
         return None
+    from sandbox.bundle.recipe import recipes
+    from sandbox.components.cluster.kind.command import Tags
+
     return Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

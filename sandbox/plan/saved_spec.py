@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from sandbox.config.schema import ResolvedSpec
-from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
+
+if TYPE_CHECKING:
+    from sandbox.config.schema import ResolvedSpec
+    from sandbox.config.schema.origin_schema import Origin
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class RememberedStep:
             return Status(State.DRIFTED, error.brief)
         if known is None:
             return Status(State.ABSENT)
-        changed = [key for key in ResolvedSpec.model_fields if getattr(known, key) != getattr(self.spec, key)]
+        changed = [key for key in type(self.spec).model_fields if getattr(known, key) != getattr(self.spec, key)]
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -70,6 +72,10 @@ def load(names: Names) -> ResolvedSpec | None:
 
     Raises SandboxError for what is not a spec.
     """
+    from pydantic import ValidationError
+
+    from sandbox.config.schema import ResolvedSpec
+
     try:
         return ResolvedSpec.model_validate_json(names.spec.read_bytes()).recorded()
     except FileNotFoundError:
@@ -83,8 +89,24 @@ def load(names: Names) -> ResolvedSpec | None:
         ) from error
 
 
+def provider(names: Names) -> tuple[str, str | None]:
+    """Return what made the cluster of a sandbox, and its profile, if anything is known of them; else it is kind.
+
+    Reads no more of the spec, since the models take longer to import than `list` takes without them.
+    """
+    try:
+        said = json.loads(names.spec.read_bytes())["cluster"]
+        return str(said["provider"]), said.get("profile")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "kind", None
+
+
 def origin(names: Names) -> Origin | None:
     """Return where that spec came from; None where nothing is known of it, as before releases kept it."""
+    from pydantic import ValidationError
+
+    from sandbox.config.schema.origin_schema import Origin
+
     try:
         return Origin.model_validate_json(names.origin.read_bytes())
     except (OSError, ValidationError):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
 MKDIR_TRIES = 100
 SUFFIX = ".tmp"
+PACKAGES = Path(__file__).parents[2]
 
 
 class NotAFile(SandboxError):
@@ -68,6 +66,8 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused, and
     for what is no regular file.
     """
+    import tempfile  # takes long with all that it imports, and most commands only read
+
     require_regular(path)
     try:
         descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
@@ -118,9 +118,7 @@ def read_regular(path: Path) -> bytes:
 
 def packaged(package: str, name: str) -> str:
     """Read a text that comes with a package of the sandbox, such as a script for nodes."""
-    from importlib import resources
-
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return PACKAGES.joinpath(*package.split("."), name).read_text(encoding="utf-8")
 
 
 def sweep(path: Path) -> None:
@@ -141,6 +139,8 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
 
     The folder must exist. Not re-entrant. Raises SandboxError when the others do not finish in time.
     """
+    from filelock import FileLock, Timeout
+
     require_regular(folder / ".lock")
     lock = FileLock(folder / ".lock", timeout=seconds, mode=0o600)
     try:
