@@ -71,7 +71,8 @@ class Project:
     """The files that a sandbox is made of.
 
     `spec` are sandbox.yaml and images.yaml, `manifests` the files and folders of what is applied, `written` files that
-    we write ourselves; `excluded` tells for each build context what .dockerignore excludes.
+    we write ourselves; `excluded` tells for each build context what .dockerignore excludes; `bases` are the images that
+    an image is made from.
     """
 
     spec: tuple[Path, ...] = ()
@@ -79,6 +80,7 @@ class Project:
     manifests: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
     excluded: Mapping[Path, Excluded] = field(default_factory=dict)
+    bases: Mapping[Target, frozenset[Target]] = field(default_factory=dict)
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -100,7 +102,16 @@ class Project:
             elif ask:
                 images.append(entry)
         manifests = any(_is_in(path, root) for path in changed for root in self.manifests)
-        return Work(images=tuple(images), copied=tuple(copied), manifests=manifests)
+        rebuilt = self._made_from({one.target for one in images})
+        return Work(
+            images=rebuilt, copied=tuple(one for one in copied if one.entry not in rebuilt), manifests=manifests
+        )
+
+    def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
+        """Return the images that changed, and those that are made from them."""
+        while more := {one for one, bases in self.bases.items() if one not in changed and bases & changed}:
+            changed = changed | more
+        return tuple(one for one in self.entries if one.target in changed)
 
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Copied | bool:
         """Tell whether the files ask for the image to be pushed again; or which of them are copied instead."""

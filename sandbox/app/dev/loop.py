@@ -21,6 +21,7 @@ from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError
+from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster
@@ -173,6 +174,7 @@ def project_of(file: Path | None, spec: Spec) -> Project:
         manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec)))),
         written=tuple(written),
         excluded={one: excluded(one) for one in contexts},
+        bases=bases(entries),
     )
 
 

@@ -16,6 +16,7 @@ from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import bring_advice
 from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Placed
 from sandbox.errors import SandboxError
+from sandbox.images.build_order import bases, waves
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
@@ -77,7 +78,12 @@ class Rounds:
         failed: list[Entry] = []
         # New pods begin with the image.
         stale = [entry for target, entry in self.copied.items() if work.manifests and target not in work.targets]
-        for entry in (*work.images, *stale):
+        ordered = _in_order((*work.images, *stale))
+        made_from = bases(ordered)
+        for entry in ordered:
+            if made_from.get(entry.target, frozenset()) & {one.target for one in failed}:
+                failed.append(entry)
+                continue
             try:
                 built.append(self._built(entry))
             except SandboxError as error:
@@ -196,6 +202,12 @@ class Rounds:
     def restarts(self) -> bool:
         """Tell whether programs are to be restarted by a signal, for which their pods must be changed first."""
         return bool(self._programs())
+
+
+def _in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the images with those first that others are made from."""
+    built = [one for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for one in wave]
+    return [*(one for one in entries if not isinstance(one, FromBuild)), *built]
 
 
 class Overtaken(Exception):

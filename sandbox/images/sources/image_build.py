@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox.engine import EngineError
 from sandbox.engine.engine_images import build_context
 from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.images.build_order import waves
 from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.sources.image_source import Daemon
 from sandbox.oci.reference import Target
@@ -29,7 +30,10 @@ log = logging.getLogger(__name__)
 def build_all(
     entries: Sequence[FromBuild], daemon: Daemon, told: Callable[[str], None]
 ) -> dict[Target, FromDaemon | SandboxError]:
-    """Build several images, some at once: BuildKit does once what their Dockerfiles have in common."""
+    """Build several images, some at once: BuildKit does once what their Dockerfiles have in common.
+
+    One that is made from another of them is built after that.
+    """
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
         try:
@@ -39,13 +43,15 @@ def build_all(
 
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="build")
     try:
-        found = list(pool.map(outcome, entries))
+        found = {
+            one.target: made for wave in waves(entries) for one, made in zip(wave, pool.map(outcome, wave), strict=True)
+        }
     except BaseException:  # interrupted: the builds are in their own process groups and got no signal
         pool.shutdown(wait=False, cancel_futures=True)
         process.end_all()
         raise
     pool.shutdown()
-    return {entry.target: one for entry, one in zip(entries, found, strict=True)}
+    return found
 
 
 def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None]) -> FromDaemon:

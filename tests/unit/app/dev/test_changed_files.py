@@ -123,3 +123,13 @@ def test_the_roots_are_what_the_project_is_made_of() -> None:
         "base",
     ]
     assert Target("api", "dev") in work("api/a").targets
+
+
+def test_images_made_from_a_changed_one_are_built_with_it() -> None:
+    top = FromBuild(parse("top:dev"), ROOT / "top")
+    made_from = {WEB.target: frozenset({API.target}), top.target: frozenset({WEB.target})}
+    project = Project(entries=(top, WEB, API, DISK), bases=made_from)
+    assert targets(project.work([ROOT / "api/a.py"]).images) == ["top:dev", "web:dev", "api:dev"]
+    both = project.work([ROOT / "api/a.py", ROOT / "web/site/index.html"])
+    assert not both.copied
+    assert project.work([ROOT / "web/site/index.html"]).copied

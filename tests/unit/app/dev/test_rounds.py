@@ -154,6 +154,16 @@ def test_a_build_that_fails_is_told_and_left_for_the_next_change(stage: Stage, e
     assert stage.image == before
 
 
+def test_image_made_from_one_that_failed_is_left_too(stage: Stage, entry: FromBuild, tmp_path: Path) -> None:
+    top = FromBuild(parse("top:dev"), tmp_path / "top")
+    top.context.mkdir()
+    (top.context / "Dockerfile").write_text("FROM web:dev\n")
+    stage.engine.fails = True
+    left = stage.rounds.run(Work(images=(top, entry)))
+    assert [str(one.target) for one in left.images] == ["web:dev", "top:dev"]
+    assert [error.brief for error in stage.told.errors] == ["building web:dev failed"]
+
+
 def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: FromBuild) -> None:
     stage.server.admit = lambda manifest: manifest  # and never ready
     stage.rounds.overtaken = lambda: True

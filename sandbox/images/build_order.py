@@ -1,0 +1,70 @@
+"""Which images of images.yaml are made from others of it, so that those are built first, and both when one changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from sandbox.config import text_file
+from sandbox.errors import UsageError
+from sandbox.images.images_yaml import Entry, FromBuild
+from sandbox.oci import reference as references
+from sandbox.oci.reference import DOCKER_HUB, Target
+
+# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE, COPY --from=IMAGE.
+_ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE)
+_COPY = re.compile(r"^\s*COPY\s+(?:--\S+\s+)*?--from=(\S+)", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
+
+
+def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
+    """Return the images among `entries` that each built one is made from, by the names in its Dockerfile."""
+    targets = {one.target for one in entries}
+    return {
+        one.target: frozenset(
+            found for name in _names(one) if (found := _meant(name, targets)) not in (None, one.target)
+        )
+        for one in entries
+        if isinstance(one, FromBuild)
+    }
+
+
+def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
+    """Yield the images in groups, each after all that it is made from; those of a circle come last, together."""
+    made_from, left = bases(entries), list(entries)
+    while left:
+        waiting = {one.target for one in left}
+        ready = [one for one in left if not made_from[one.target] & waiting] or left
+        yield ready
+        left = [one for one in left if one not in ready]
+
+
+def _meant(name: str, targets: set[Target]) -> Target | None:
+    """Return the image that a builder finds under the name in the engine."""
+    try:
+        reference = references.parse(name).with_default_tag()
+    except UsageError:  # the builder says so
+        return None
+    if reference.host != DOCKER_HUB or reference.digest:
+        return None
+    return next((one for one in targets if (one.repository, one.tag) == (reference.familiar_path, reference.tag)), None)
+
+
+def _names(entry: FromBuild) -> Iterator[str]:
+    """Yield the names of images in the Dockerfile, with its arguments put in."""
+    file = entry.context / (entry.dockerfile or "Dockerfile")
+    try:
+        lines = text_file.read(file).splitlines() if file.is_file() else []
+    except UsageError:  # the build says what is wrong with it
+        lines = []
+    given, known = dict(entry.args), dict[str, str]()
+
+    def value(match: re.Match[str]) -> str:
+        return known.get(match[1] or match[2]) or match[3] or ""
+
+    for line in lines:
+        if argument := _ARG.match(line):
+            known[argument[1]] = given.get(argument[1], (argument[2] or "").strip("\"'"))
+        elif found := _FROM.match(line) or _COPY.match(line):
+            yield _VARIABLE.sub(value, found[1])

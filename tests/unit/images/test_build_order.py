@@ -1,0 +1,63 @@
+"""Images that are made from others of images.yaml come after those."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.images.build_order import bases, waves
+from sandbox.images.images_yaml import FromBuild
+from sandbox.oci.reference import Target
+
+BASE, APP, TOP = Target("team/base", "dev"), Target("team/app", "dev"), Target("top", "latest")
+
+
+def image(folder: Path, target: Target, dockerfile: str, **args: str) -> FromBuild:
+    context = folder / target.repository.rpartition("/")[2]
+    context.mkdir()
+    (context / "Dockerfile").write_text(dockerfile)
+    return FromBuild(target, context, args=tuple(args.items()))
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        "FROM team/base:dev\n",
+        "from --platform=linux/amd64 docker.io/team/base:dev AS build\nFROM scratch\n",
+        "FROM busybox\nCOPY --chown=1 --from=team/base:dev /a /a\n",
+        'ARG BASE="team/base:dev"\nFROM ${BASE}\n',
+        "ARG TAG=other\nFROM team/base:${TAG:-dev}\n",
+        "FROM team/base:${NONE:-dev}\n",
+    ],
+)
+def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile: str) -> None:
+    made = [image(tmp_path, APP, dockerfile, TAG="dev"), image(tmp_path, BASE, "FROM scratch\n")]
+    assert bases(made) == {APP: {BASE}, BASE: frozenset()}
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        "FROM team/base:1\n",
+        "FROM team/base\n",
+        "FROM ghcr.io/team/base:dev\n",
+        "FROM team/app:dev\n",
+        "FROM UPPER/Case\nFROM $\n",
+    ],
+)
+def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> None:
+    made = [image(tmp_path, APP, dockerfile), image(tmp_path, BASE, "FROM scratch\n")]
+    assert bases(made)[APP] == frozenset()
+
+
+def test_bases_are_built_first_and_circles_at_last(tmp_path: Path) -> None:
+    top, app = image(tmp_path, TOP, "FROM team/app:dev\n"), image(tmp_path, APP, "FROM team/base:dev\n")
+    base = image(tmp_path, BASE, "FROM scratch\n")
+    assert list(waves([top, app, base])) == [[base], [app], [top]]
+    (base.context / "Dockerfile").write_text("FROM top\n")
+    assert list(waves([top, app, base])) == [[top, app, base]]
+
+
+def test_missing_dockerfile_is_left_to_the_build(tmp_path: Path) -> None:
+    assert list(waves([FromBuild(APP, tmp_path)])) == [[FromBuild(APP, tmp_path)]]
