@@ -22,10 +22,17 @@ CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
-# Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error. With this
-# one it starts no CoreDNS, which as it comes asks the nameservers of its own accord, and is restarted soon anyway.
+# Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error.
 PATCHES = PurePosixPath("/kind")
-NO_DNS_YET = (PATCHES / "corednsdeployment.yaml", b"{spec: {replicas: 0}}\n")
+# Of a machine with two cores Kubernetes' own parts would request a third, and user manifests that fit a cloud's node
+# would not be scheduled.
+REQUESTS = {"kube-apiserver": "100m", "etcd": "50m", "kube-controller-manager": "50m", "kube-scheduler": "20m"}
+_REQUEST = "{spec: {containers: [{name: %s, resources: {requests: {cpu: %s}}}]}}\n"
+# CoreDNS, which as it comes asks the nameservers of its own accord, is not started: it would be restarted soon anyway.
+KUBEADM_PATCHES = {
+    PATCHES / "corednsdeployment.yaml": b"{spec: {replicas: 0}}\n",
+    **{PATCHES / f"{name}.yaml": (_REQUEST % (name, cpu)).encode() for name, cpu in REQUESTS.items()},
+}
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 

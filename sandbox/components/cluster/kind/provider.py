@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from sandbox.components.cluster import docker_nodes, pod_proxy
 from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.kind.command import (
+    KUBEADM_PATCHES,
     KUBELET_LAST,
-    NO_DNS_YET,
     RESOLV_CONF,
     Kind,
     Tags,
@@ -142,7 +142,8 @@ class KindProvider:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                self.engine.write_file(self.names.node, *NO_DNS_YET)
+                for place, patch in KUBEADM_PATCHES.items():
+                    self.engine.write_file(self.names.node, place, patch)
                 if self._has_others():
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
             if "✓ Starting control-plane" in line:

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
+from sandbox.components.cluster.kind.command import (
+    KUBEADM_PATCHES,
+    PATCHES,
+    REQUESTS,
+    RESOLV_CONF,
+    Kind,
+    Tags,
+    config,
+    node_names,
+)
 from sandbox.config import loader
 from sandbox.config.schema import Nodes, Spec
 from sandbox.errors import MissingTool
@@ -78,10 +87,15 @@ def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elect
         assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
 
 
-def test_kubeadm_patches_folder_has_the_dns_patch() -> None:
-    place, patch = NO_DNS_YET
-    assert parsed()[1]["InitConfiguration"]["patches"] == {"directory": str(place.parent)}
-    assert place.name.startswith("corednsdeployment") and yaml.safe_load(patch) == {"spec": {"replicas": 0}}
+def test_kubeadm_patches_are_named_by_what_they_change() -> None:
+    """kubeadm, phases/patches: a file is called after its target."""
+    assert parsed()[1]["InitConfiguration"]["patches"] == {"directory": str(PATCHES)}
+    patches = {place.stem: yaml.safe_load(patch) for place, patch in KUBEADM_PATCHES.items()}
+    assert patches.pop("corednsdeployment") == {"spec": {"replicas": 0}}
+    assert patches.keys() == {"kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler"}
+    for name, patch in patches.items():
+        (container,) = patch["spec"]["containers"]
+        assert container == {"name": name, "resources": {"requests": {"cpu": REQUESTS[name]}}}
 
 
 def test_nodes_are_called_as_kind_calls_them() -> None:

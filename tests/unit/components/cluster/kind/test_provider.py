@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind
+from sandbox.components.cluster.kind.command import KUBEADM_PATCHES, RESOLV_CONF, Kind
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
 from sandbox.components.network.proxy_settings import Proxies
@@ -106,7 +106,7 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert made(provider) == ["Preparing nodes", "Preparing nodes", "Starting control-plane", "usable"]
     assert provider.standing() is Standing.RUNNING and provider.drift() is None
     assert names.kubeconfig.read_text() == names.cluster
-    assert provider.engine.read_file(names.node, NO_DNS_YET[0]) == NO_DNS_YET[1]
+    assert {place: provider.engine.read_file(names.node, place) for place in KUBEADM_PATCHES} == KUBEADM_PATCHES
     provider.stop()
     assert provider.standing() is Standing.STOPPED
     provider.start(print)
