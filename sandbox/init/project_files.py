@@ -59,7 +59,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         given["domain"] = domain
     if registry != REGISTRY_PORT:
         given["registry"] = {"port": registry}
-    if IMAGES in written:
+    if len(unnamed(name, found)) < len(called):
         given["push"] = IMAGES
     if https:
         given["edge"] = {"ports": https}
@@ -98,19 +98,43 @@ def _can_be_pushed(name: str) -> bool:
 
 
 def _images(found: Found, called: Mapping[str, str], project: str) -> str:
-    """Return the manifest of images; those that the manifests name and no one builds are mentioned."""
-    lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
+    """Return the manifest of images.
+
+    Those that the manifests name and no one builds are mentioned, as are those that no manifest names.
+    """
+    idle = _unnamed(found, called, project)
+    lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME."]
+    lines.append("images: []" if len(idle) == len(called) else "images:")
     for app in found.apps:
         if app.name in called:
             entry: dict[str, Any] = {"from": "build", "context": app.context, **app.build, "as": called[app.name]}
             names = _names(app, called[app.name], found, project)
-            lines.append(f"- {inline({**entry, 'for': names} if names else entry)}")
+            line = f"- {inline({**entry, 'for': names} if names else entry)}"
+            lines.append(f"#{line}   # no manifest names it" if app.name in idle else line)
     for image in found.images:
         match = _LOCAL.fullmatch(image)
         if match and match[2] not in called.values():
             there = inline({"from": "daemon", "image": match[2]})
             lines.append(f"#- {there}   # named in your manifests; say where it comes from")
     return "\n".join(lines) + "\n"
+
+
+def unnamed(name: str, found: Found) -> tuple[str, ...]:
+    """Return the programs that could be built, and whose images are in none of the manifests."""
+    return _unnamed(found, dict(_targets(name, found)), name)
+
+
+def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str, ...]:
+    if not found.manifests or not found.images:  # which may not have been rendered
+        return ()
+    last = {_last(one.partition("@")[0]) for one in found.images}
+    return tuple(
+        app.name
+        for app in found.apps
+        if app.name in called
+        and PurePosixPath(called[app.name].partition(":")[0]).name not in last
+        and not any(_last(one) in last for one in _names(app, called[app.name], found, project))
+    )
 
 
 def _names(app: App, target: str, found: Found, project: str) -> list[str]:

@@ -115,9 +115,22 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
     images = ("dockersamples/examplevotingapp_vote:1", "gcr.io/x/cart:v1", "redis:7")
     folder = written(tmp_path, Found(apps, manifests=("k8s/",), images=images))
     names = [one.names for one in images_yaml.read(folder / "images.yaml").images]
-    assert names == [("dockersamples/examplevotingapp_vote",), None, None]
+    assert names == [("dockersamples/examplevotingapp_vote",), None]
     found = ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url="")
     assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
+
+
+def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
+    """A folder of the project has a Dockerfile that may not build any more, and nothing that is applied needs it."""
+    apps = (App("web", "web"), App("php-redis", "php-redis"))
+    found = Found(apps, manifests=("k8s/",), images=("ghcr.io/acme/web:1", "gcr.io/samples/gb-frontend:v5"))
+    folder = written(tmp_path / "a", found)
+    assert [str(one.target) for one in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
+    assert "#- {from: build, context: php-redis, as: shop/php-redis:dev}" in (folder / "images.yaml").read_text()
+    assert project_files.unnamed("shop", found) == ("php-redis",)
+    none = written(tmp_path / "b", Found(apps[1:], manifests=("k8s/",), images=("redis:7",)))
+    assert images_yaml.load(none / "images.yaml") == () and load(none / "sandbox.yaml").push is None
+    assert project_files.unnamed("shop", Found(apps, manifests=("k8s/",))) == ()
 
 
 def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
