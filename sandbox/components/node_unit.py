@@ -1,4 +1,4 @@
-"""A systemd unit that runs a script of the sandbox on a control-plane node for ever, with the node's own kubectl.
+"""A systemd unit that runs a script of the sandbox on one node or all for ever, with the node's own kubectl.
 
 It has an account of its own that may do what the script does and nothing else, and of the node only what it reads.
 """
@@ -32,9 +32,8 @@ LABELS = {"app.kubernetes.io/managed-by": "sandbox", "app.kubernetes.io/componen
 
 Rules = Sequence[Mapping[str, Any]]
 
-# systemd.exec(5). The script writes nothing but kubectl's cache, and needs no capability, even as root.
+# systemd.exec(5). The script writes nothing but kubectl's cache, and needs no other capability, even as root.
 _HARDENED = """NoNewPrivileges=yes
-CapabilityBoundingSet=
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
@@ -42,7 +41,6 @@ PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
@@ -58,7 +56,11 @@ ROLES = (
 
 @dataclass(frozen=True, kw_only=True)
 class NodeUnit:
-    """The unit `name`, its script and what that reads, and what it may do: anywhere, and in the system's namespace."""
+    """The unit `name`, its script and what that reads, and what it may do: anywhere, and in the system's namespace.
+
+    It runs on the first control plane, or `everywhere`. `capabilities` and `families` (of sockets) are what the script
+    needs of the node's network besides connections.
+    """
 
     name: str
     description: str
@@ -66,6 +68,14 @@ class NodeUnit:
     data: Mapping[PurePosixPath, bytes]
     anywhere: Rules
     inside: Rules = ()
+    everywhere: bool = False
+    interpreter: str = "/bin/sh"
+    capabilities: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+
+    def nodes(self, nodes: Nodes) -> tuple[str, ...]:
+        """Return the nodes where it runs."""
+        return nodes.running() if self.everywhere else (nodes.control_plane,)
 
     @property
     def service(self) -> str:
@@ -107,6 +117,7 @@ class NodeUnit:
 
         minikube keeps kubectl in a folder that has its version for a name.
         """
+        path = "$$PATH:$$(echo /var/lib/minikube/binaries/v* | tr ' ' :)"
         return f"""[Unit]
 Description={self.description}
 After=kubelet.service
@@ -114,9 +125,11 @@ StartLimitIntervalSec=0
 
 [Service]
 Environment=KUBECONFIG={self.kubeconfig} HOME=/tmp
-ExecStart=/bin/sh -c "PATH=$$PATH:$$(echo /var/lib/minikube/binaries/v* | tr ' ' :) exec /bin/sh $$0" {self.program}
+ExecStart=/bin/sh -c "PATH={path} exec {self.interpreter} $$0" {self.program}
 Restart=always
 RestartSec=1
+CapabilityBoundingSet={" ".join(self.capabilities)}
+RestrictAddressFamilies={" ".join(("AF_INET", "AF_INET6", "AF_UNIX", *self.families))}
 {_HARDENED}
 
 [Install]
@@ -153,60 +166,71 @@ def holds(found: bytes | None, account: str, now: datetime) -> bool:
 
 def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
     """Return what of a unit is not there, is another or does not run."""
-    node = nodes.control_plane
-    for path, content in unit.files().items():
-        if nodes.read_file(node, path) != content:
-            return f"{path} on {node}"
+    places = unit.nodes(nodes)
+    for node in places:
+        for path, content in unit.files().items():
+            if nodes.read_file(node, path) != content:
+                return f"{path} on {node}"
     for one in map(content_hash.marked, unit.objects()):
         found = cluster.get(one["apiVersion"], one["kind"], unit.name, one["metadata"].get("namespace"))
         if found is None or content_hash.mark(found) != content_hash.mark(one):
             return f"{title(one)} is {'absent' if found is None else 'another'}"
-    if not _has_token(nodes, cluster, unit):
-        return f"{unit.kubeconfig} on {node} has no valid token"
-    if nodes.execute(node, ["systemctl", "is-active", unit.service])[0] != 0:
-        return f"{unit.service} does not run on {node}"
+    account = _account(cluster, unit)
+    for node in places:
+        if not _has_token(nodes, node, account, unit):
+            return f"{unit.kubeconfig} on {node} has no valid token"
+        if nodes.execute(node, ["systemctl", "is-active", unit.service])[0] != 0:
+            return f"{unit.service} does not run on {node}"
     return None
 
 
 def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     """Have the unit run as it is now. Raises SandboxError."""
-    node = nodes.control_plane
     cluster.apply(namespace(SYSTEM_NAMESPACE))
     cluster.apply_all(map(content_hash.marked, unit.objects()))
-    if not _has_token(nodes, cluster, unit):
-        admin = nodes.read_file(node, ADMIN)
+    account = _account(cluster, unit)
+    places = unit.nodes(nodes)
+    without = [node for node in places if not _has_token(nodes, node, account, unit)]
+    if without:
+        admin = nodes.read_file(nodes.control_plane, ADMIN)
         if admin is None:
-            raise SandboxError(f"{node} has no {ADMIN}", fix="sandbox up --recreate cluster")
+            raise SandboxError(f"{nodes.control_plane} has no {ADMIN}", fix="sandbox up --recreate cluster")
         token = cluster.token(unit.name, SYSTEM_NAMESPACE, seconds=LIFE)
-        nodes.write_file(node, unit.kubeconfig, kubeconfig(admin, token), 0o600)
-    for path, content in unit.files().items():
-        nodes.write_file(node, path, content)
-    for verb in (("daemon-reload",), ("enable", unit.service), ("restart", unit.service)):
-        _systemctl(nodes, *verb)
+        for node in without:
+            nodes.write_file(node, unit.kubeconfig, kubeconfig(admin, token), 0o600)
+    for node in places:
+        for path, content in unit.files().items():
+            nodes.write_file(node, path, content)
+        for verb in (("daemon-reload",), ("enable", unit.service), ("restart", unit.service)):
+            _systemctl(nodes, node, *verb)
 
 
 def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     """Have no such unit, and no account for it. Raises SandboxError."""
-    node = nodes.control_plane
-    if nodes.read_file(node, UNITS / unit.service) is not None:
-        _systemctl(nodes, "disable", "--now", unit.service)
+    for node in unit.nodes(nodes):
+        if nodes.read_file(node, UNITS / unit.service) is None:
+            continue
+        _systemctl(nodes, node, "disable", "--now", unit.service)
         paths = [str(path) for path in (*unit.files(), unit.kubeconfig)]
         status, output = nodes.execute(node, ["rm", "-f", *paths])
         if status != 0:
             raise SandboxError(f"{unit.service} cannot be removed from {node}", details=output)
-        _systemctl(nodes, "daemon-reload")
+        _systemctl(nodes, node, "daemon-reload")
     for kind, space in ROLES:
         cluster.delete(RBAC, kind, unit.name, space)
     cluster.delete("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE)
 
 
-def _has_token(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> bool:
-    account = cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE)
-    found = nodes.read_file(nodes.control_plane, unit.kubeconfig)
-    return account is not None and holds(found, account["metadata"].get("uid", ""), datetime.now(UTC))
+def _account(cluster: Cluster, unit: NodeUnit) -> str | None:
+    found = cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE)
+    return None if found is None else str(found["metadata"].get("uid", ""))
 
 
-def _systemctl(nodes: Nodes, *words: str) -> None:
-    status, output = nodes.execute(nodes.control_plane, ["systemctl", *words])
+def _has_token(nodes: Nodes, node: str, account: str | None, unit: NodeUnit) -> bool:
+    return account is not None and holds(nodes.read_file(node, unit.kubeconfig), account, datetime.now(UTC))
+
+
+def _systemctl(nodes: Nodes, node: str, *words: str) -> None:
+    status, output = nodes.execute(node, ["systemctl", *words])
     if status != 0:
-        raise SandboxError(f"systemctl {' '.join(words)} failed on {nodes.control_plane}", details=output)
+        raise SandboxError(f"systemctl {' '.join(words)} failed on {node}", details=output)

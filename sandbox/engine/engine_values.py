@@ -77,7 +77,8 @@ class Container:
 class Network:
     """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
 
-    `subnet6` is its IPv6 range, if it has one. Several may have the same name, and none the same `id`.
+    `subnet6` is its IPv6 range, if it has one. `lower` is the part of `subnet` of which the engine gives containers
+    addresses, where that is not all. Several may have the same name, and none the same `id`.
     """
 
     name: str
@@ -87,3 +88,4 @@ class Network:
     gateway: str = ""
     subnet6: str = ""
     id: str = ""
+    lower: str = ""

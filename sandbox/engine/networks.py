@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
 from typing import Any
 
 from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import Network
-from sandbox.engine.socket_http import NotThere
+from sandbox.engine.socket_http import NotThere, Refused
+
+_CHANCES = 3
 
 
 class Networks(Door):
@@ -36,14 +40,34 @@ class Networks(Door):
         found: list[Mapping[str, Any]] = [self._get(f"/networks/{each}") for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
-    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
-        """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too."""
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
+        """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too.
+
+        Of one that is `halved` the engine gives containers addresses of the lower half only.
+        """
+        with translated(f"making network {name}"):
+            made = self._create(name, labels, subnet6)
+            for chance in range(_CHANCES if halved else 0):
+                # Only the engine knows which range is free, and it takes a part of one only along with the whole.
+                ranges = self._get(f"/networks/{made}")["IPAM"]["Config"]
+                (whole,) = (one["Subnet"] for one in ranges if ":" not in one["Subnet"])
+                self._ask("DELETE", f"/networks/{made}")
+                try:
+                    self._create(name, labels, subnet6, Subnet=whole, IPRange=str(next(IPv4Network(whole).subnets())))
+                except Refused:  # another network has got the range meanwhile
+                    if chance == _CHANCES - 1:
+                        raise
+                    made = self._create(name, labels, subnet6)
+                else:
+                    return
+
+    def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
         body = {"Name": name, "Driver": "bridge", "Labels": dict(labels), "Options": options, "CheckDuplicate": True}
-        if subnet6:
-            body |= {"EnableIPv6": True, "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet6}]}}
-        with translated(f"making network {name}"):
-            self._ask("POST", "/networks/create", body=body)
+        ranges = [one for one in (range4, {"Subnet": subnet6} if subnet6 else {}) if one]
+        if ranges:
+            body |= {"EnableIPv6": bool(subnet6), "IPAM": {"Driver": "default", "Config": ranges}}
+        return str(json.loads(self._ask("POST", "/networks/create", body=body).body)["Id"])
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         """Let a container have one more network, also when it starts again, with that IPv4 address if one is given.
@@ -83,4 +107,5 @@ def _network(found: Mapping[str, Any]) -> Network:
         gateway=gateway,
         subnet6=subnets[1],
         id=found["Id"],
+        lower=first.get("IPRange") or "",
     )

@@ -69,6 +69,7 @@ def build(
         *cluster_steps.cluster(site),
         *cluster_steps.join(site),
         certificates_steps.trust(site),
+        edge_steps.services(site),
         *registry_steps.behind_ingress(site),
         *registry_steps.push(site, keychain),
         registry_steps.wiring(site),

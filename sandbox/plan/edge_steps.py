@@ -12,6 +12,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host, Port
+from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PassthroughStep, PortsStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
@@ -44,6 +45,11 @@ def hosts(spec: Spec) -> tuple[Host, ...]:
 def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     """Return the TCP ports of the spec."""
     return tuple(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp)
+
+
+def services(site: ClusterSite) -> Step:
+    """Return the step that gives Services of type LoadBalancer their addresses."""
+    return ServicesStep(site.engine, site.nodes, site.names)
 
 
 def tcp_ports(site: ClusterSite) -> list[Step]:

@@ -7,6 +7,7 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -307,6 +308,19 @@ def test_a_network_may_have_ipv6_too(world: World) -> None:
     world.engine.create_network(world.name, {LABEL: world.name}, subnet6="fd73:616e:7465::/64")
     found = world.engine.network(world.name)
     assert found and found.subnet6 == "fd73:616e:7465::/64" and found.subnet
+
+
+def test_containers_get_the_lower_half_of_a_halved_network(world: World) -> None:
+    assert (found := world.engine.network(world.name)) and found.lower == ""
+    world.engine.remove_network(world.name)
+    world.engine.create_network(world.name, {LABEL: world.name}, halved=True)
+    found = world.engine.network(world.name)
+    assert found and found.labels == {LABEL: world.name}
+    assert IPv4Network(found.lower) == next(IPv4Network(found.subnet).subnets())
+    world.engine.run(world.spec())
+    box = world.engine.container(world.name)
+    assert box and IPv4Address(box.addresses[world.name]) in IPv4Network(found.lower)
+    world.engine.remove_container(world.name)
 
 
 def test_a_container_leaves_a_network_and_joins_it_again(world: World) -> None:

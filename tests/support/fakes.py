@@ -51,6 +51,7 @@ class FakeNetwork:
     subnet: str
     labels: Mapping[str, str]
     subnet6: str = ""
+    lower: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -246,7 +247,13 @@ class FakeEngine(Engine):
             return None
         names = frozenset(box.spec.name for box in self.boxes.values() if box.running and box.ids.get(name) == found.id)
         return Network(
-            name=name, subnet=found.subnet, labels=dict(found.labels), members=names, subnet6=found.subnet6, id=found.id
+            name=name,
+            subnet=found.subnet,
+            labels=dict(found.labels),
+            members=names,
+            subnet6=found.subnet6,
+            id=found.id,
+            lower=found.lower,
         )
 
     def spare_networks(self, name: str) -> tuple[Network, ...]:
@@ -255,10 +262,12 @@ class FakeEngine(Engine):
     def labelled_networks(self, label: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, one in self.networks.items() if label.partition("=")[0] in one.labels))
 
-    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
         if name in self.networks:
             raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
-        self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels), subnet6)
+        address = f"172.{30 + len(self.networks)}.0.0"
+        lower = f"{address}/17" if halved else ""
+        self.networks[name] = FakeNetwork(f"{address}/16", dict(labels), subnet6, lower)
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         doing = f"connecting {container} to network {name}"

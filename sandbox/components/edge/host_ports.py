@@ -20,6 +20,8 @@ from sandbox.step import State, Status
 LABEL = "sandbox.dev/host-port"
 TARGET = "sandbox.dev/to"
 _IS_OURS = f"{LABEL}=true"
+NO_POD = {LABEL: "no-pod"}
+"""What our Service selects while it is not known what the user's does."""
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class NoSubnet(SandboxError):
 class NetworkStep:
     """The network of nodes, registry and mirrors, made first and removed last; the edge joins it.
 
-    With `ipv6` it has addresses of both kinds. The one that sandboxes of earlier releases share stays as long as any
-    is on it.
+    With `ipv6` it has addresses of both kinds. Half of those of IPv4 are kept for Services. The one that sandboxes of
+    earlier releases share stays as long as any is on it.
     """
 
     engine: Engine
@@ -71,7 +71,7 @@ class NetworkStep:
         labels = self.names.home.labels if self.names.shared else self.names.labels
         try:
             self.engine.create_network(
-                self.names.network, labels, subnet6=subnet6(self.names.network) if self.ipv6 else ""
+                self.names.network, labels, subnet6=subnet6(self.names.network) if self.ipv6 else "", halved=True
             )
         except EngineError as error:
             if not any(one in error.details for one in EXHAUSTED):

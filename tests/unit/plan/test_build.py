@@ -60,6 +60,7 @@ ALWAYS = WITHOUT_CLUSTER | {
     "dns",
     "pod-proxy",
     "trust",
+    "services",
     "wiring",
     "addons",
     "secrets",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names)
     assert step.check().state is State.READY
     assert step.check().detail == bare.networks[NETWORK].subnet
     assert bare.networks[NETWORK].labels == {LABEL: "demo", OWNER: names.home.owner}
+    assert bare.networks[NETWORK].lower
     assert step.undo()
     assert bare.networks == {}
 
@@ -89,7 +91,7 @@ def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str)
     """The engine's address pools are used up → named, with `docker network prune` and default-address-pools."""
 
     class Exhausted(FakeEngine):
-        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+        def create_network(self, name: str, labels: Mapping[str, str], **more: Any) -> None:
             raise EngineError(f"making network {name} failed", details=f"{said} have been fully subnetted")
 
     with pytest.raises(SandboxError) as caught:
@@ -105,7 +107,7 @@ def test_of_two_concurrent_users_the_first_gets_the_name(names: Names, tmp_path:
     class Racing(FakeEngine):
         mine: Network | None = None
 
-        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+        def create_network(self, name: str, labels: Mapping[str, str], **more: Any) -> None:
             super().create_network(name, theirs.labels)
             self.mine = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="mine")
 
