@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import socket
-import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +24,9 @@ from sandbox.report import Reporter, Silent
 from sandbox.step import Rebuildable, State, Step
 
 if TYPE_CHECKING:  # nor at run time what one method needs: a push imports little
+    import http.client
+    import ssl
+
     from sandbox.app.agreement import Agreement
     from sandbox.images.image_push import ImagePush
 
@@ -275,6 +275,9 @@ class Sandbox:
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
+        import http.client
+        import socket
+
         address = urlsplit(self.url(host))
         name, port = str(address.hostname), address.port or 443
         place = Bind(self.resolved.proxy.listen, port).asked_at
@@ -310,6 +313,8 @@ class Sandbox:
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context for clients that trusts this sandbox alone."""
+        import ssl
+
         return ssl.create_default_context(cafile=str(self.root_certificate))
 
 

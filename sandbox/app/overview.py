@@ -7,15 +7,12 @@ from pathlib import Path
 
 from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, reachable, warning
 from sandbox.components.edge.routes import Route
-from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster
 from sandbox.names import Home
 
 
@@ -60,6 +57,10 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
 
 def addresses(spec: ResolvedSpec) -> Addresses:
     """Find where a sandbox that is up is reached. Raises SandboxError."""
+    from sandbox.components.cluster import kubeconfig
+    from sandbox.components.ingress.default_backend import hosts_of
+    from sandbox.kube.api import Cluster
+
     home = context.home()
     names = home.sandbox(spec.name)
     served = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace))
@@ -104,6 +105,9 @@ def _route(home: Home, name: str) -> Route:
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Return every host that the cluster or the edge answers, else the domain itself."""
+    from sandbox.components.ingress.default_backend import hosts_of
+    from sandbox.kube.api import Cluster
+
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
     found |= {one.host for one in (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))}
     return tuple(sorted(found)) or (route.domain,)

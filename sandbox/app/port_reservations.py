@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sandbox.system import files
 
 PATIENCE = 5.0  # seconds; others hold it for the moment of a look
@@ -19,6 +17,8 @@ PATIENCE = 5.0  # seconds; others hold it for the moment of a look
 @contextmanager
 def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
     """Claim ports, each for an owner, on behalf of the sandbox `name` for the length of the block."""
+    from filelock import FileLock
+
     files.make_private_dir(folder)
     sweep(folder)
     with ExitStack() as stack:
@@ -31,6 +31,8 @@ def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator
 
 def sweep(folder: Path) -> None:
     """Remove the claims of commands that were killed."""
+    from filelock import FileLock, Timeout
+
     for path in folder.glob("*.*.*"):
         with suppress(Timeout), FileLock(path, timeout=0, mode=0o600):
             path.unlink(missing_ok=True)
@@ -53,6 +55,8 @@ def _file(port: int, owner: str, name: str) -> str:
 
 
 def _is_held(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path, timeout=0, mode=0o600)
     try:
         with lock:

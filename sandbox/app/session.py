@@ -11,8 +11,6 @@ from sandbox.app.context import environ, home
 from sandbox.engine import Engine
 from sandbox.names import Names
 from sandbox.report import Reporter, Silent
-from sandbox.snapshot.snapshot_store import Store
-from sandbox.system import sandbox_lock
 from sandbox.system.failpoint import Failpoint, arm
 
 if TYPE_CHECKING:
@@ -41,6 +39,9 @@ class Session:
 
         Raises Busy and SandboxError.
         """
+        from sandbox.snapshot.snapshot_store import Store
+        from sandbox.system import sandbox_lock
+
         arm_failpoint()
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
@@ -55,6 +56,8 @@ class Session:
         A collection of garbage takes blobs without a manifest. A caller that needs the sandbox too takes this first,
         since `up` has only that one. Raises Busy.
         """
+        from sandbox.system import sandbox_lock
+
         with sandbox_lock.take(
             home().lock(name) / "registry",
             self._command(doing),
@@ -72,6 +75,7 @@ def restoring(names: Names, engine: Engine) -> Restoring:
     """Make what brings the snapshots of a sandbox back."""
     from sandbox.components.cluster.kind import provider as kind_provider
     from sandbox.snapshot.snapshot_restore import Restoring
+    from sandbox.snapshot.snapshot_store import Store
 
     mark = kind_provider.nodes(engine, names).mark
     return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +21,7 @@ FORMAT = "1"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class GoBuild(_Part):
@@ -147,4 +147,15 @@ def sum_lines(path: Path) -> Mapping[str, frozenset[str]]:
 
 def go_sum(path: Path, recipe: str) -> bytes:
     """Return the go.sum of `recipe` byte for byte; empty if it has no Go modules."""
-    return "".join(f"{line}\n" for line, names in sum_lines(path).items() if recipe in names).encode()
+    return "".join(_go_sums(path).get(recipe, ())).encode()
+
+
+@functools.cache
+def _go_sums(path: Path) -> Mapping[str, Sequence[str]]:
+    """Return the go.sum lines of every recipe that has some."""
+    found: dict[str, list[str]] = {}
+    for one in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        names, _, line = one.partition(" ")
+        for name in names.split(","):
+            found.setdefault(name, []).append(line)
+    return found

@@ -84,6 +84,8 @@ def sandbox(ctx: click.Context, *, verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     output.prepare()
+    # There are none for our models, and to look through all that is installed for some takes longer than `list`.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
     if (
         PATIENT.intersection(words[:1])

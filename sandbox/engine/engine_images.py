@@ -19,9 +19,12 @@ EVERY = 1.0  # seconds between lines about a pull
 
 def build_context(folder: Path) -> set[str]:
     """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude."""
+    patterns = _ignore_patterns(folder)
+    if not patterns:
+        return {str(path.relative_to(folder)) for path in folder.rglob("*")}
     from docker.utils.build import exclude_paths
 
-    return set(exclude_paths(str(folder), _ignore_patterns(folder)))
+    return set(exclude_paths(str(folder), patterns))
 
 
 def excluded(folder: Path) -> Callable[[str], bool]:

@@ -25,7 +25,7 @@ def _absolute(text: str) -> str:
 class SyncRule(BaseModel):
     """Files and folders to copy, and what happens in the container then."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     paths: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, AfterValidator(_absolute)]] = Field(
         min_length=1, description="Files and folders of the context, each with its whole path in the container."

@@ -1,4 +1,7 @@
-"""What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's."""
+"""What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's.
+
+What only a cluster of minikube's needs is imported for one, for it takes longer than all else here.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,6 @@ from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import Use
 from sandbox.components.addons.step import AddonStep
-from sandbox.components.cluster.minikube.ingress_addon import ADDON as INGRESS
-from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
-from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
-from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Spec
@@ -48,6 +47,11 @@ def addons(site: ClusterSite) -> Step:
 
 def disused(site: ClusterSite) -> list[Step]:
     """Return the end of minikube's own addons that the spec names no more."""
+    if not site.spec.cluster.supports.own_addons:
+        return []
+    from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
+    from sandbox.components.cluster.minikube.provider import MinikubeProvider
+
     provider = site.provider
     if not isinstance(provider, MinikubeProvider):
         return []
@@ -57,10 +61,14 @@ def disused(site: ClusterSite) -> list[Step]:
 def of_minikube(site: ClusterSite) -> list[Step]:
     """minikube's own addons that the spec names, on a cluster of minikube's. Raises UsageError."""
     spec, provider = site.spec, site.provider
+    if not spec.cluster.supports.own_addons:
+        return []
+    from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
+    from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
+    from sandbox.components.cluster.minikube.provider import MinikubeProvider
+
     if not isinstance(provider, MinikubeProvider):
         return []
-    from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
-
     tool, names = provider.minikube, site.names
     # minikube keeps a profile's addons in one file, and of two commands at once one undoes what the other wrote.
     alone = "minikube-disused"
@@ -87,7 +95,7 @@ def of_minikube(site: ClusterSite) -> list[Step]:
 
 def has_minikubes_ingress(spec: Spec) -> bool:
     """Tell whether minikube's own ingress addon is what answers in the cluster."""
-    return any(use.source == INGRESS for use in _of_minikube(spec))
+    return any(use.source == "ingress" for use in _of_minikube(spec))
 
 
 def _require_no_passthrough(site: ClusterSite) -> None:
@@ -96,7 +104,7 @@ def _require_no_passthrough(site: ClusterSite) -> None:
             raise UsageError(
                 f"{title(one)} asks for ssl-passthrough, which minikube's ingress addon does not have",
                 details="minikube starts its controller without --enable-ssl-passthrough, and undoes what is patched",
-                fix=f"take '{INGRESS}' out of `addons`, and `ingress: {{controller: none}}` with it: Traefik has it",
+                fix="take 'ingress' out of `addons`, and `ingress: {controller: none}` with it: Traefik has it",
             )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
@@ -45,6 +44,8 @@ def secrets(site: ClusterSite) -> list[Step]:
     names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
+        from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep
+
         steps += [CertManagerStep(names, site.home.manifests), IssuerStep(names, site.keystore, wanted)]
     elif wanted:
         steps.append(SecretsStep(names, site.keystore, wanted))

@@ -7,11 +7,8 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import routes
 from sandbox.components.ingress.controller import Controller
-from sandbox.components.ingress.default_backend import PageStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.components.ingress.nginx import Nginx
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
-from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
@@ -50,7 +47,11 @@ def proof(site: ClusterSite) -> list[Step]:
         return []
     brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
     requires = ("minikube-addons" if minikubes else "ingress", *brought)
-    page = [PageStep(names, spec.proxy.ports[0], requires=requires)] if spec.ingress.controller == "nginx" else []
+    page: list[Step] = []
+    if spec.ingress.controller == "nginx":
+        from sandbox.components.ingress.default_backend import PageStep
+
+        page.append(PageStep(names, spec.proxy.ports[0], requires=requires))
     provided = certificates_steps.provided(spec)
     root = provided.cert if provided else None
     secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
@@ -76,10 +77,14 @@ def _nginx(site: ClusterSite) -> Controller:
             fix="in sandbox.yaml, set ingress.controller to traefik, which reads the same annotations, or "
             "images.source to upstream",
         )
+    from sandbox.components.ingress.nginx import Nginx
+
     return Nginx(site.own.references["busybox"], site.spec.name, site.spec.proxy.ports[0])
 
 
 def _traefik(site: ClusterSite) -> Controller:
+    from sandbox.components.ingress.traefik import Traefik
+
     spec, images = site.spec, site.own.references
     return Traefik(
         image=images["traefik"],

@@ -10,10 +10,7 @@ from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.registry.container_step import Registry, RegistryStep
-from sandbox.components.registry.external_step import ExternalRegistryStep
-from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
-from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -30,6 +27,8 @@ def registry(site: ClusterSite, purge: bool) -> Step:
     """Return the sandbox's own registry, or the one that the user has."""
     spec = site.spec.registry
     if spec.external:
+        from sandbox.components.registry.external_step import ExternalRegistryStep
+
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
     images = site.own.references
     own = Registry(
@@ -49,6 +48,7 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
     if not upstreams and not site.names.mirrors.exists():
         return []
     from sandbox.components.credentials.registry_accounts import shared_keychain
+    from sandbox.components.registry.mirrors_step import MirrorsStep
 
     accounts = shared_keychain(site.spec.credentials, site.environ)
     return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
@@ -57,7 +57,11 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
 def behind_ingress(site: ClusterSite) -> list[Step]:
     """Return the registries in the cluster that the node reaches through the ingress, if there are any."""
     hosts = site.spec.registry.tls
-    return [TlsRegistryStep(site.nodes, hosts)] if hosts else []
+    if not hosts:
+        return []
+    from sandbox.components.registry.tls_step import TlsRegistryStep
+
+    return [TlsRegistryStep(site.nodes, hosts)]
 
 
 def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:

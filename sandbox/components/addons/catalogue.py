@@ -19,7 +19,7 @@ INCLUDED = Path(__file__).parent / "included"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Condition(_Model):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from string import Template
 from typing import Any, Protocol
 
 from sandbox.config import yaml_text
+from sandbox.system import files
 
 Manifest = Mapping[str, Any]
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
@@ -15,7 +15,7 @@ PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of 
 
 def template_text(name: str) -> str:
     """Return one of the package's files as it is."""
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files.packaged(__package__, name)
 
 
 def template_objects(name: str, **values: str) -> list[dict[str, Any]]:

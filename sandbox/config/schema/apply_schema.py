@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sandbox.config.schema.values import AddonSource, Label, LocalPath, Model
 
@@ -179,7 +179,7 @@ Applied = tuple[
 ]
 
 
-class Addon(BaseModel, extra="forbid", frozen=True, strict=True):
+class Addon(Model):
     """Something for the cluster that the sandbox installs and keeps ready."""
 
     addon: AddonSource = Field(
