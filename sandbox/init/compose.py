@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,14 +13,18 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
+from sandbox.init import compose_volumes, dockerfile
 from sandbox.init.detected import App, build_options, is_inside, label
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 USED = {
     *("build", "command", "container_name", "entrypoint", "env_file", "environment", "expose", "healthcheck"),
-    *("image", "networks", "ports", "profiles", "restart"),
+    *("develop", "image", "logging", "networks", "ports", "profiles", "restart", "volumes"),
 }
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<other>[^}]*))?\})"
+)
 QUOTES = "'\""
 # Programs that others reach by name though their service says no port, by the last part of their image's name.
 PORTS = {
@@ -44,15 +50,63 @@ def load(path: Path) -> tuple[list[App], list[str]]:
     wanted = {str(name): one for name, one in services.items() if isinstance(one, dict)}
     apart = [name for name, one in wanted.items() if one.get("profiles")]
     notes = [f"{path.name}: {', '.join(apart)} left out, since only a profile starts them"] if apart else []
-    return [_app(name, one, path.parent) for name, one in wanted.items() if name not in apart], notes
+    known = dict(pair for file in _env_files(".env", path.parent) for pair in _environment(file))
+    given = {name: _filled(one, known) for name, one in wanted.items() if name not in apart}
+    ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
+    apps: list[App] = []
+    for name, one in given.items():
+        app = _app(name, one, path.parent, notes)
+        seen = {volume for each in apps for volume in each.volumes}
+        volumes = tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen)
+        apps.append(replace(app, once=name in ending, volumes=volumes))
+    if any(value in app.environment.values() for app in apps for value in known.values() if value):
+        notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
+    return apps, notes
 
 
-def _app(name: str, service: Mapping[str, Any], folder: Path) -> App:
+def _awaited(given: Any) -> Iterator[str]:
+    """Yield the services that are to end before another one begins."""
+    for name, how in given.items() if isinstance(given, dict) else ():
+        if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
+            yield str(name)
+
+
+def _filled(content: Any, known: Mapping[str, str]) -> Any:
+    """Return the content with the variables that have a value or a default (Compose Specification, interpolation)."""
+
+    def value(match: re.Match[str]) -> str:
+        if match["escaped"]:
+            return match[0]
+        found, operator = known.get(match["plain"] or match["name"]), match["operator"] or ""
+        if operator.startswith(":"):
+            found = found or None
+        if operator.endswith("+"):
+            return "" if found is None else match["other"]
+        default = match["other"] if operator.endswith("-") else match[0]
+        return default if found is None else found
+
+    match content:
+        case str():
+            return _VARIABLE.sub(value, content)
+        case list():
+            return [_filled(one, known) for one in content]
+        case dict():
+            return {key: _filled(one, known) for key, one in content.items()}
+        case _:
+            return content
+
+
+def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) -> App:
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))
+    volumes = compose_volumes.sort(service.get("volumes"), folder, context)
+    if volumes.sync and "target" in options and not _has_code(folder / (context or "."), options):
+        notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
+    options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
+    left_out += ["volumes"] if volumes.left_out else []
     environment = {
         **dict(pair for file in _env_files(service.get("env_file"), folder) for pair in _environment(file)),
         **dict(_environment(service.get("environment"))),
@@ -66,10 +120,21 @@ def _app(name: str, service: Mapping[str, Any], folder: Path) -> App:
         command=entrypoint,
         args=command,
         check=_check(service.get("healthcheck")),
+        mounts=tuple(volumes.mounts),
+        claims=volumes.claims,
         names=(image.partition("@")[0],) if image and context is not None else (),
         build=options if context is not None else {},
         left_out=tuple(sorted(left_out)),
     )
+
+
+def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
+    """Tell whether the stage that is built copies the context."""
+    file = context / options.get("dockerfile", "Dockerfile")
+    try:
+        return not file.is_file() or dockerfile.copies_context(text_file.read(file), options["target"])
+    except UsageError:  # the build says what is wrong with it
+        return True
 
 
 def _last(image: str) -> str:
@@ -80,10 +145,10 @@ def _words(given: Any) -> tuple[str, ...]:
     """Return a command as a list, or as text that compose splits like a shell."""
     if isinstance(given, str):
         try:
-            return tuple(shlex.split(given))
+            return tuple(shlex.split(given.replace("$$", "$")))
         except ValueError:
             return ()
-    return tuple(map(str, given)) if isinstance(given, list) else ()
+    return tuple(str(one).replace("$$", "$") for one in given) if isinstance(given, list) else ()
 
 
 def _check(given: Any) -> tuple[str, ...]:
@@ -140,5 +205,5 @@ def _environment(given: Any) -> Iterator[tuple[str, str]]:
     """Variables with a value of their own; those that compose takes from the shell are not copied into files."""
     pairs = given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in given or ())
     for key, *value in pairs:
-        if value and value[0] is not None and "$" not in str(value[0]):
-            yield str(key), str(value[0])
+        if value and value[0] is not None and "$" not in str(value[0]).replace("$$", ""):
+            yield str(key), str(value[0]).replace("$$", "$")

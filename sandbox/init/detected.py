@@ -44,13 +44,23 @@ def is_inside(folder: Path, path: Path) -> bool:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """Text files of the project that a program reads at a place in its container: one file, or those of a folder."""
+
+    place: str
+    files: Mapping[str, str]
+    single: bool = False
+
+
+@dataclass(frozen=True)
 class App:
     """One program of the project: an image that is built from `context`, or one that is there already.
 
     `port` is the one it listens on, if that is known; `command` and `args` take the place of the image's own, and
-    `check` is a program that tells whether it is ready. `names` are what manifests call its image, `build` is what
-    images.yaml says of its build besides the context; `left_out` names what its compose service has and objects that
-    are made from it lack.
+    `check` is a program that tells whether it is ready; `once` tells that it ends. `mounts` are files that it reads,
+    `claims` volumes for its data, by their places, of which it is the first to name the `volumes`. `names` are what
+    manifests call its image, `build` is what images.yaml says of its build besides the context; `left_out` names what
+    its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -61,6 +71,10 @@ class App:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
+    once: bool = False
+    mounts: tuple[Mount, ...] = ()
+    claims: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     build: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -13,8 +14,8 @@ from sandbox.sanitize import fit
 
 def manifest(app: App, *, image: str, host: str | None) -> str:
     """Return a Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
-    found: list[dict[str, Any]] = [_deployment(app, image)]
-    if app.port:
+    found: list[dict[str, Any]] = [*_claims(app), *_files(app), _workload(app, image)]
+    if app.port and not app.once:
         found.append(_service(app, app.port))
         if host:
             found.append(_ingress(app, host))
@@ -26,27 +27,66 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
     )
 
 
-def _deployment(app: App, image: str) -> dict[str, Any]:
+def _claims(app: App) -> Iterator[dict[str, Any]]:
+    for name in app.volumes:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        yield {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def _files(app: App) -> Iterator[dict[str, Any]]:
+    for number, mount in enumerate(app.mounts, 1):
+        metadata = {"name": f"{app.name}-files-{number}"}
+        yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(mount.files)}
+
+
+def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the volumes of a pod and where its container has them."""
+    volumes: dict[str, dict[str, Any]] = {}
+    places: list[dict[str, Any]] = []
+    for place, claim in app.claims.items():
+        volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
+        places.append({"name": claim, "mountPath": place})
+    for number, mount in enumerate(app.mounts, 1):
+        name = f"{app.name}-files-{number}"
+        volumes[name] = {"name": name, "configMap": {"name": name, "defaultMode": 0o755}}
+        places.append(
+            {"name": name, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}
+        )
+    return list(volumes.values()), places
+
+
+def _workload(app: App, image: str) -> dict[str, Any]:
     container: dict[str, Any] = {"name": app.name, "image": image}
     if app.command:
         container["command"] = list(app.command)
     if app.args:
         container["args"] = list(app.args)
-    if app.port:
+    if app.port and not app.once:
         container["ports"] = [{"containerPort": app.port}]
-    if app.check:
+    if app.once:
+        pass  # it is done when it ends
+    elif app.check:
         container["readinessProbe"] = {"exec": {"command": list(app.check)}, "periodSeconds": 5, "timeoutSeconds": 5}
     elif app.port:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
         container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]
+    pod: dict[str, Any] = {"containers": [container]}
+    volumes, places = _mounted(app)
+    if volumes:
+        pod["volumes"], container["volumeMounts"] = volumes, places
+    if app.once:
+        template = {"metadata": {"labels": {"app": app.name}}, "spec": {**pod, "restartPolicy": "OnFailure"}}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": app.name}, "spec": {"template": template}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": app.name},
         "spec": {
             "selector": {"matchLabels": {"app": app.name}},
-            "template": {"metadata": {"labels": {"app": app.name}}, "spec": {"containers": [container]}},
+            # Two pods would write into one volume.
+            **({"strategy": {"type": "Recreate"}} if app.claims else {}),
+            "template": {"metadata": {"labels": {"app": app.name}}, "spec": pod},
         },
     }
 

@@ -81,7 +81,8 @@ def test_a_compose_file_says_more_than_dockerfiles(tmp_path: Path) -> None:
 
 def test_a_service_without_ports_has_its_dockerfiles(tmp_path: Path) -> None:
     write(tmp_path, web__Dockerfile="EXPOSE 81", **{"compose.yml": "services: {web: {build: web, volumes: [a:/b]}}"})
-    assert look(tmp_path).apps == (App("web", "web", port=81, left_out=("volumes",)),)
+    (web,) = look(tmp_path).apps
+    assert web == App("web", "web", port=81, claims={"/b": "a"}, volumes=("a",))
 
 
 @pytest.mark.parametrize("text", ["services: [", "[]", "services: []", "\x00"])
@@ -324,6 +325,78 @@ def test_harmful_files_of_a_folder_are_left_alone(tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.fault(43)
+def test_a_compose_service_has_its_variables_filled_in(tmp_path: Path) -> None:
+    """As compose does: from .env, else from the default; what only the shell has stays out."""
+    text = """\
+services:
+  db:
+    image: "postgres:${VERSION:-17}"
+    ports: ["${PORT-1}:${PORT-1}"]
+    command: [sh, -c, "echo $$HOME"]
+    environment: {A: "${A}", B: "${NONE:-b}", C: "${NONE}", D: "$A-$$", E: "${EMPTY:-e}", F: "${A:+f}", G: "${N:?no}"}
+"""
+    write(tmp_path, **{"compose.yaml": text, ".env": "A=1\nEMPTY=\nPORT=5444\n"})
+    found = look(tmp_path)
+    (db,) = found.apps
+    assert "values of .env" in found.notes[0]
+    assert (db.image, db.port, db.args) == ("postgres:17", 5444, ("sh", "-c", "echo $HOME"))
+    assert db.environment == {"A": "1", "B": "b", "D": "1-$", "E": "e", "F": "f"}
+
+
+STAGES = "FROM python AS base\nRUN pip\nFROM base AS dev\nCMD x\nFROM base AS final\nCOPY --chown=1 . .\nCMD y\n"
+
+
+def test_volumes_of_a_compose_service_are_told_apart(tmp_path: Path) -> None:
+    text = """\
+services:
+  web:
+    build: {context: web, target: dev}
+    volumes: ["./web:/usr/src/app", "/usr/src/app/node_modules"]
+  db:
+    image: postgres:17
+    volumes:
+    - data:/var/lib/postgresql/data
+    - {type: bind, source: ./checks, target: /checks}
+    - ./init.sql:/docker-entrypoint-initdb.d/init.sql:ro
+    - /var/run/docker.sock:/sock
+    - ./absent:/absent
+  copy: {image: postgres:17, volumes: ["data:/data"]}
+"""
+    write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "checks/a.sh": "true\n", "init.sql": "select 1\n"})
+    found = look(tmp_path)
+    web, db, copy = found.apps
+    assert web.build == {"sync": [{"paths": {".": "/usr/src/app"}}]} and not web.left_out
+    assert found.notes == ("the stage dev of web is left out: its code comes from a volume",)
+    assert (db.claims, db.volumes) == ({"/var/lib/postgresql/data": "data"}, ("data",))
+    assert (copy.claims, copy.volumes) == ({"/data": "data"}, ())
+    checks, init = db.mounts
+    assert (checks.place, checks.files, checks.single) == ("/checks", {"a.sh": "true\n"}, False)
+    assert (init.place, init.files, init.single) == (
+        "/docker-entrypoint-initdb.d/init.sql",
+        {"init.sql": "select 1\n"},
+        True,
+    )
+    assert db.left_out == ("volumes",)
+
+
+def test_stage_that_has_the_code_is_built(tmp_path: Path) -> None:
+    text = "services: {web: {build: {context: web, target: final}, volumes: ['./web/src:/app/src']}}"
+    write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "web/src/a.py": ""})
+    (web,) = look(tmp_path).apps
+    assert web.build == {"target": "final", "sync": [{"paths": {"src": "/app/src"}}]}
+
+
+def test_service_that_others_wait_for_to_end_runs_once(tmp_path: Path) -> None:
+    text = """\
+services:
+  move: {image: tool}
+  web: {image: web, depends_on: {move: {condition: service_completed_successfully}, db: {condition: service_healthy}}}
+  db: {image: postgres}
+"""
+    write(tmp_path, **{"compose.yaml": text})
+    assert [app.once for app in look(tmp_path).apps] == [True, False, False]
+
+
 def test_compose_file_elsewhere_is_refused(tmp_path: Path) -> None:
     """A compose file, or the Dockerfile that it builds, is a link or a path out of the folder → not read."""
     folder = tmp_path / "project"

@@ -17,7 +17,8 @@ from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
-from sandbox.init.detected import App, Found, Front, label
+from sandbox.init.detected import App, Found, Front, Mount, label
+from sandbox.init.kubernetes_objects import manifest
 from sandbox.kube import manifests
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
@@ -196,3 +197,24 @@ def test_odd_names_are_written_so_that_they_are_read(
 @pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本"])
 def test_name_for_a_folder_is_a_name(folder: str) -> None:
     assert label(folder) == project_files.name_of(folder, Found())
+
+
+def test_pod_has_the_volumes_of_its_compose_service() -> None:
+    mounts = (Mount("/checks", {"a.sh": "true"}), Mount("/etc/a.conf", {"my.conf": "x"}, single=True))
+    app = App("db", image="postgres:17", mounts=mounts, claims={"/data": "data"}, volumes=("data",))
+    objects = list(yaml.safe_load_all(manifest(app, image="postgres:17", host=None)))
+    assert [one["kind"] for one in objects] == ["PersistentVolumeClaim", "ConfigMap", "ConfigMap", "Deployment"]
+    spec = objects[-1]["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["template"]["spec"]["containers"][0]["volumeMounts"] == [
+        {"name": "data", "mountPath": "/data"},
+        {"name": "db-files-1", "mountPath": "/checks"},
+        {"name": "db-files-2", "mountPath": "/etc/a.conf", "subPath": "my.conf"},
+    ]
+    assert [one["name"] for one in spec["template"]["spec"]["volumes"]] == ["data", "db-files-1", "db-files-2"]
+
+
+def test_program_that_ends_is_a_job_and_has_no_service() -> None:
+    (job,) = yaml.safe_load_all(manifest(App("move", image="x", port=80, once=True), image="x", host="a.b"))
+    assert (job["kind"], job["spec"]["template"]["spec"]["restartPolicy"]) == ("Job", "OnFailure")
+    assert "readinessProbe" not in job["spec"]["template"]["spec"]["containers"][0]

@@ -1,0 +1,79 @@
+"""Sorts the volumes of a compose service: data that is kept, files that its program reads, source code that changes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.config import text_file
+from sandbox.errors import UsageError
+from sandbox.init.detected import Mount, is_inside, label
+
+# What fits into a ConfigMap, which holds at most 1 MiB.
+MOST_FILES, MOST_BYTES = 50, 512 << 10
+
+
+@dataclass
+class Volumes:
+    """What is mounted: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
+
+    `left_out` tells that there are others.
+    """
+
+    claims: dict[str, str] = field(default_factory=dict)
+    mounts: list[Mount] = field(default_factory=list)
+    sync: dict[str, str] = field(default_factory=dict)
+    left_out: bool = False
+
+
+def sort(given: Any, folder: Path, context: str | None) -> Volumes:
+    """Return the volumes of a service of the compose file in `folder`, whose image is built from `context` there."""
+    found = Volumes()
+    for source, place in _pairs(given):
+        if not source or not re.fullmatch(r"/.*[^/].*", place):  # of no name, with no more in it than the image's
+            continue
+        if not source.startswith((".", "/", "~")):
+            found.claims[place] = label(source)
+            continue
+        path = folder / source
+        built = folder / context if context is not None else None
+        if built is not None and path.is_dir() and _is_below(path, built):
+            found.sync[os.path.relpath(path, built)] = place
+        elif mount := _files(path, folder, place):
+            found.mounts.append(mount)
+        else:
+            found.left_out = True
+    return found
+
+
+def _pairs(given: Any) -> Iterator[tuple[str, str]]:
+    """Yield source and target of `[SOURCE:]TARGET[:MODE]` and of the long form; others as having no place."""
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, Mapping):
+            kind = one.get("type", "volume")
+            yield str(one.get("source") or "") if kind in ("bind", "volume") else "", str(one.get("target") or "")
+        else:
+            first, colon, rest = str(one).partition(":")
+            yield (first, rest.partition(":")[0]) if colon else ("", first)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _files(path: Path, folder: Path, place: str) -> Mount | None:
+    """Return the text files at the path, as many and as large as a ConfigMap takes; None for anything else."""
+    listed = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    if not listed or len(listed) > MOST_FILES or not all(one.is_file() and is_inside(folder, one) for one in listed):
+        return None
+    try:
+        files = {one.name: text_file.read(one, most=MOST_BYTES) for one in listed}
+    except UsageError:
+        return None
+    if sum(map(len, files.values())) > MOST_BYTES or any("\0" in text for text in files.values()):
+        return None
+    return Mount(place, files, single=path.is_file())
