@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
-from sandbox.init import compose, dockerfile, services, skaffold
+from sandbox.init import compose, dockerfile, helmfile, services, skaffold
 from sandbox.init.detected import App, Found, Item, is_inside, label
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
@@ -47,7 +48,9 @@ def look(folder: Path, store: Store) -> Found:
     told = skaffold.load(folder) or Skaffold()
     notes = list(told.notes)
     apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes))))
-    applied = told.items or _chosen(folder, notes)
+    releases, left_out = helmfile.load(folder)
+    notes += left_out
+    applied = told.items or tuple(releases) or _chosen(folder, notes)
     objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
     fronts = tuple(services.fronts(objects))
@@ -105,17 +108,33 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
     overlay = _overlay(folder, notes)
     charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
     apart = [folder / one for one in charts]
-    if overlay is not None:
-        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
-        return (overlay,)
     apart += [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
     written = list(_manifests(folder, apart))
+    if overlay is not None:
+        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
+        idle = (one for one in written if not any(path.is_relative_to((folder / one).resolve()) for path in used))
+        notes += [f"{one} is left out, since the kustomization does not name it" for one in idle]
+        return (overlay,)
     notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
     found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
     if found:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         return tuple(found)
+    for one in charts:
+        if lacking := list(_lacking(folder / one)):
+            notes.append(f"{one} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {one}")
     return tuple({"chart": one.rstrip("/"), "release": label(Path(folder.absolute(), one).name)} for one in charts)
+
+
+def _lacking(chart: Path) -> Iterator[str]:
+    """Yield the dependencies of a chart that are not in its folder, without which helm does not render it."""
+    content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
+    for one in content.get("dependencies") or ():
+        name = one.get("name") if isinstance(one, dict) else None
+        if isinstance(name, str) and "/" not in name:
+            packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))
+            yield from () if packed or (chart / "charts" / name).is_dir() else (name,)
 
 
 def _is_old(path: str) -> bool:
@@ -215,8 +234,9 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
                 found += user_manifests.load([folder / item], store)
             else:
                 values = tuple(folder / one for one in item.get("values", ()))
-                chart = {**item, "chart": folder / item["chart"], "values": values}
-                found += Helm.find(store).render(Chart.model_validate(chart))
+                if "version" not in item:  # those from elsewhere are pulled by `up`
+                    chart = {**item, "chart": folder / item["chart"], "values": values}
+                    found += Helm.find(store).render(Chart.model_validate(chart))
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
+from sandbox.init import helmfile
 from sandbox.init.detected import App, Item, build_options, is_inside, label
 from sandbox.kube import manifests
 
@@ -83,13 +84,16 @@ def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iter
         *_mappings(config, "manifests", "helm", "releases"),
         *_mappings(config, "deploy", "helm", "releases"),
     ):
-        chart, name = release.get("chartPath"), str(release.get("name", ""))
-        if not isinstance(chart, str) or not (folder / chart / "Chart.yaml").is_file():
-            notes.append(f"the release {name} has a chart from elsewhere, which is left out")
+        name, repository = str(release.get("name", "")), {"url": release.get("repo", "")}
+        called = str(release.get("chartPath") or release.get("remoteChart") or "")
+        called = f"REPO/{called}" if release.get("repo") else called
+        chart = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
+        if chart is None:
+            notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
             continue
         if left := [key for key in ("setValueTemplates", "setFiles", "overrides") if release.get(key)]:
             notes.append(f"of the release {name} these are left out: {', '.join(left)}")
-        item = {"chart": PurePosixPath(chart).as_posix(), "release": label(name)}
+        item = {**chart, "release": label(name)}
         item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
         values = [one for one in release.get("valuesFiles") or () if isinstance(one, str)]
         given = {str(key): one for key, one in (release.get("setValues") or {}).items() if isinstance(one, str | int)}

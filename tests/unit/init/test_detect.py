@@ -426,3 +426,87 @@ def test_name_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"a\xff")).mkdir()
     (tmp_path / os.fsdecode(b"a\xff") / "Dockerfile").touch()
     assert look(tmp_path) == Found()
+
+
+def test_manifests_next_to_a_kustomization_are_named(tmp_path: Path) -> None:
+    files = {"base/kustomization.yaml": "resources: [../parts/a.yaml]\n", "parts/a.yaml": DEPLOYMENT}
+    other = DEPLOYMENT.replace("name: api}", "name: other}")
+    write(tmp_path, **files, **{"other/b.yaml": other})
+    found = look(tmp_path)
+    assert found.manifests == ("base/",)
+    assert "other/ is left out, since the kustomization does not name it" in found.notes
+    assert not any("parts/" in note for note in found.notes)
+
+
+def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:
+    needs = "name: web\ndependencies: [{name: redis}, {name: common}, {name: db}]\n"
+    packed = {"charts/common/Chart.yaml": "type: library\n", "charts/db-1.2.3.tgz": ""}
+    write(tmp_path, **{"Chart.yaml": needs, "templates/a.yaml": "{{ x }}", **packed})
+    assert "./ is a chart without redis in its charts/: helm dependency build ./" in look(tmp_path).notes
+
+
+HELMFILE = """\
+repositories:
+- {name: bitnami, url: https://charts.bitnami.com/bitnami/}
+- {name: ghcr, url: ghcr.io/acme/charts, oci: true}
+releases:
+- name: web
+  namespace: shop
+  chart: ./charts/web
+  values: [values/web.yaml, {image: {tag: "1"}, hosts: [a, {b: 2}], "x.y": true}, absent.yaml]
+  set: [{name: debug, value: true}]
+- {name: cache, chart: bitnami/redis, version: 19.0.1}
+- {name: info, chart: ghcr/info, version: 6.9.0}
+- {name: loose, chart: bitnami/nginx, version: ~15.0}
+- {name: off, chart: bitnami/kafka, version: 1.0.0, installed: false}
+"""
+
+
+def test_releases_of_a_helmfile_are_taken(tmp_path: Path) -> None:
+    write(tmp_path, **CHART, **{"helmfile.yaml": HELMFILE, "values/web.yaml": "a: 1\n"})
+    found = look(tmp_path)
+    assert found.manifests == (
+        {
+            "chart": "charts/web",
+            "release": "web",
+            "namespace": "shop",
+            "values": ["values/web.yaml"],
+            "set": {"image.tag": "1", "hosts[0]": "a", "hosts[1].b": 2, "x\\.y": True, "debug": True},
+        },
+        {"chart": "redis", "repo": "https://charts.bitnami.com/bitnami", "version": "19.0.1", "release": "cache"},
+        {"chart": "oci://ghcr.io/acme/charts/info", "version": "6.9.0", "release": "info"},
+    )
+    assert [note for note in found.notes if "release" in note] == [
+        "of the release web the values absent.yaml are left out",
+        "the release loose is left out: its chart bitnami/nginx has no folder or one version",
+    ]
+
+
+def test_helmfile_with_templates_is_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"helmfile.yaml": "releases:\n- name: {{ .Environment.Name }}\n"})
+    assert look(tmp_path).notes[0].startswith("helmfile.yaml is left out")
+
+
+def test_charts_from_elsewhere_of_a_skaffold_file_are_taken(tmp_path: Path) -> None:
+    text = """\
+apiVersion: skaffold/v4beta11
+deploy:
+  helm:
+    releases:
+    - {name: cache, remoteChart: redis, repo: "https://charts.example.com", version: 19.0.1, namespace: data}
+    - {name: info, remoteChart: "oci://ghcr.io/acme/info", version: 6.9.0}
+    - {name: loose, remoteChart: bitnami/nginx}
+"""
+    write(tmp_path, **{"skaffold.yaml": text})
+    found = look(tmp_path)
+    assert found.manifests == (
+        {
+            "chart": "redis",
+            "repo": "https://charts.example.com",
+            "version": "19.0.1",
+            "release": "cache",
+            "namespace": "data",
+        },
+        {"chart": "oci://ghcr.io/acme/info", "version": "6.9.0", "release": "info"},
+    )
+    assert "the release loose is left out" in found.notes[0]

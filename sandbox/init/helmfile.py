@@ -1,0 +1,107 @@
+"""Reads a helmfile.yaml as far as it has no templates: the releases, their charts and values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from sandbox.config import text_file, yaml_text
+from sandbox.errors import UsageError
+from sandbox.init.detected import Item, is_inside, label
+
+FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
+VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
+
+
+def load(folder: Path) -> tuple[list[Item], list[str]]:
+    """Return the releases of the folder's helmfile, and what was left out, in words."""
+    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if file is None or not is_inside(folder, file):
+        return [], []
+    try:
+        text = text_file.read(file)
+        documents = yaml_text.documents(text)
+    except (yaml.YAMLError, UsageError):
+        return [], [f"{file.name} is left out: it cannot be read without helmfile"]
+    if "{{" in text:
+        return [], [f"{file.name} is left out: its templates need helmfile"]
+    content = {key: one for each in documents if isinstance(each, dict) for key, one in each.items()}
+    repositories = {str(one.get("name")): one for one in _mappings(content.get("repositories"))}
+    items: list[Item] = []
+    notes = [f"{file.name}: its {key} are left out" for key in ("helmfiles", "environments", "bases") if key in content]
+    for release in _mappings(content.get("releases")):
+        name = str(release.get("name", ""))
+        if release.get("installed") is False:
+            continue
+        chart = remote_or_local(folder, str(release.get("chart", "")), release.get("version"), repositories)
+        if chart is None:
+            notes.append(
+                f"the release {name} is left out: its chart {release.get('chart')} has no folder or one version"
+            )
+            continue
+        items.append({**chart, "release": label(name), **_values(folder, release, name, notes)})
+    return items, notes
+
+
+def remote_or_local(
+    folder: Path, chart: str, version: Any, repositories: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return a chart as the spec has it, from its folder here, a registry, or one of the `repositories` by name."""
+    if chart and (folder / chart / "Chart.yaml").is_file() and is_inside(folder, folder / chart):
+        return {"chart": PurePosixPath(chart).as_posix()}
+    if not VERSION.fullmatch(str(version)):
+        return None
+    repository, slash, name = chart.partition("/")
+    known = repositories.get(repository)
+    if chart.startswith("oci://"):
+        return {"chart": chart, "version": str(version)}
+    if not slash or known is None or "/" in name:
+        return None
+    url = str(known.get("url", "")).rstrip("/")
+    if known.get("oci"):
+        return {"chart": f"oci://{url.removeprefix('oci://')}/{name}", "version": str(version)}
+    return {"chart": name, "repo": url, "version": str(version)} if url.startswith("https://") else None
+
+
+def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
+    """Return the namespace, the files of values and the single ones."""
+    found: dict[str, Any] = {"namespace": str(release["namespace"])} if release.get("namespace") else {}
+    files: list[str] = []
+    single: dict[str, Any] = {}
+    for one in release.get("values") or ():
+        if isinstance(one, str) and (folder / one).is_file() and one.endswith((".yaml", ".yml")):
+            files.append(PurePosixPath(one).as_posix())
+        elif isinstance(one, dict):
+            single |= dict(_leaves(one))
+        else:
+            notes.append(f"of the release {name} the values {one} are left out")
+    for one in _mappings(release.get("set")):
+        if "name" in one and isinstance(one.get("value"), str | int | float | bool):
+            single[str(one["name"])] = one["value"]
+        else:
+            notes.append(f"of the release {name} {one.get('name')} of `set` is left out")
+    return {**found, **({"values": files} if files else {}), **({"set": single} if single else {})}
+
+
+def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values by their paths as helm's --set has them."""
+    for key, one in content.items():
+        place = f"{path}{str(key).replace('.', chr(92) + '.')}"
+        if isinstance(one, Mapping):
+            yield from _leaves(one, f"{place}.")
+        elif isinstance(one, list):
+            for number, each in enumerate(one):
+                if isinstance(each, Mapping):
+                    yield from _leaves(each, f"{place}[{number}].")
+                else:
+                    yield f"{place}[{number}]", each
+        elif one is not None:
+            yield place, one
+
+
+def _mappings(content: Any) -> list[dict[str, Any]]:
+    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
