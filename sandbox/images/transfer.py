@@ -76,6 +76,10 @@ class BlobInventory:
             self._tags[key] = self._client.manifest_digest(repository, name)
         return self._tags[key]
 
+    def note(self, repository: str, name: str, digest: str | None) -> None:
+        """Note what a tag or digest was found to name, None for nothing, so that it is not asked for again."""
+        self._tags[repository, name] = digest
+
     def vouch(self, repository: str, name: str, root: Document, blobs: Iterable[Descriptor]) -> None:
         """Note that a tag or digest names `root`, and therefore, by the registry's word, all of `blobs`."""
         self._tags[repository, name] = root.digest

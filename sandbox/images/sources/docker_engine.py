@@ -150,6 +150,7 @@ class DaemonImages:
         for name in (tag, one.id) if one.is_document else (tag,):
             try:
                 document = self._client.manifest(repository, name)
+                self._inventory.note(repository, name, document.digest if document else None)
                 if document and (tree := self._recognised(one, document, name)):
                     return tree
             except SandboxError:
@@ -191,11 +192,8 @@ class DaemonImages:
 
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return what the engine's own folders give, its layers sent; images are absent that must be saved."""
-        images = {
-            one.target: image
-            for one, image in zip(waiting, self._pool.map(self._opened, waiting), strict=True)
-            if image
-        }
+        # One after another: they share layers, each of which is to be measured once.
+        images = {one.target: image for one in waiting if (image := self._opened(one))}
         missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
         self._destination.observer.expected(sum(one.blob.size for one in missing))
         lost: dict[Target, SandboxError] = {}
