@@ -6,13 +6,9 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sandbox.app import spec_demands
-from sandbox.app.existing_clusters import Neighbour
-from sandbox.app.source import Fetched
 from sandbox.components.cluster import kubeconfig
-from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
@@ -21,6 +17,10 @@ from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.step import Step
+
+if TYPE_CHECKING:
+    from sandbox.app.existing_clusters import Neighbour
+    from sandbox.app.source import Fetched
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
 
     What is there with our label and the user's name tells that they have agreed. Raises SandboxError.
     """
+    from sandbox.components.cluster.existing.steps import TenancyStep
+
     for step in steps:
         if isinstance(step, TenancyStep) and (why := step.strangeness()) is not None:
             server = kubeconfig.server_of(step.names.kubeconfig)
@@ -116,6 +118,8 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
 
 def trust_lines(found: Fetched, spec: Spec) -> tuple[str, ...]:
     """Say where the spec is from, and what it asks for beyond its project. Raises UsageError for unreadable files."""
+    from sandbox.app import spec_demands
+
     asked = spec_demands.beyond(spec, found.root)
     programs = ("programs     the bundle's kind, kubectl and images run on this machine",) if found.bundle else ()
     beyond = (*programs, *asked) or ("nothing beyond its own folder",)

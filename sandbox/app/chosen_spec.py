@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -185,3 +185,21 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
     if file is None:
         return Chosen(spec=Spec(), origin=Origin())
     return Chosen(spec=read(file), origin=Origin.of(file), file=file)
+
+
+@contextmanager
+def from_source(
+    source: str | None, file: Path | None, say: Callable[[str], None], *, identity: str | None, trusted: bool
+) -> Iterator[Fetched | None]:
+    """Fetch `source`, if one is named, for the length of the block; FILE excludes it. Raises SandboxError."""
+    if source is not None and file is not None:
+        raise UsageError("-f and --from contradict each other", fix="give one of them")
+    if source is None and (identity or trusted):
+        raise UsageError("--identity and --trust are for --from", fix="leave them out")
+    if source is None:
+        yield None
+        return
+    from sandbox.app.source import fetched  # and all that opens bundles and clones repositories
+
+    with fetched(source, home(), say, identity=identity, trusted=trusted) as project:
+        yield project

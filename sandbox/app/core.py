@@ -16,7 +16,7 @@ from sandbox.app.chosen_spec import Chosen
 from sandbox.app.session import PATIENCE, Session
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.plan.lifecycle import Found
@@ -104,7 +104,8 @@ class Sandbox:
         with self._surveyed(agreement, recreate) as ready:
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in ready.found)
             agreed = agreement.recreate(ready.found, recreate)
-            agree_on_tenancy(ready.steps, agreement)
+            if not ready.spec.cluster.supports.whole_cluster:
+                agree_on_tenancy(ready.steps, agreement)
             with saved_spec.coming_from(self.names, self._chosen.origin):
                 changed = lifecycle.up(
                     ready.steps,
@@ -128,7 +129,6 @@ class Sandbox:
     def _surveyed(self, agreement: Agreement, recreate: Collection[str]) -> Iterator[_Surveyed]:
         """Lock the sandbox, agree on its spec, hold its ports, and check every step. Raises SandboxError."""
         from sandbox.app import ports, requirements
-        from sandbox.app.diagnosis import explaining
 
         home, chosen, spec = context.home(), self._chosen, self.spec
         with self.session.alone(self.name, "up"):
@@ -144,7 +144,7 @@ class Sandbox:
                 steps, engine, own = machine_plan.steps(resolved)
                 requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
-                with explaining(resolved):
+                with _explaining(resolved):
                     with engine.glance():
                         found = lifecycle.survey(steps, self.session.report)
                     yield _Surveyed(resolved, steps, found)
@@ -172,10 +172,9 @@ class Sandbox:
     def start_locked(self) -> None:
         """Start it as `start` does; the caller has the lock."""
         from sandbox.app import ports
-        from sandbox.app.diagnosis import explaining
 
         spec = chosen_spec.brought_up(self.name)
-        with ports.reserve(spec, context.home(), Engine.connect()) as resolved, explaining(resolved):
+        with ports.reserve(spec, context.home(), Engine.connect()) as resolved, _explaining(resolved):
             lifecycle.up(machine_plan.without_files(resolved), self.session.report, keep=True)
         self._resolved = spec
 
@@ -316,6 +315,18 @@ class Sandbox:
         import ssl
 
         return ssl.create_default_context(cafile=str(self.root_certificate))
+
+
+@contextmanager
+def _explaining(spec: Spec) -> Iterator[None]:
+    """Note under an error of the block what is wrong with the machine."""
+    try:
+        yield
+    except SandboxError as error:
+        from sandbox.app import diagnosis  # and the doctor, whom nothing else needs
+
+        diagnosis.explain(error, spec)
+        raise
 
 
 def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,18 +32,13 @@ def rows(
     return repair(checks, found, found_at) if fix else found
 
 
-@contextmanager
-def explaining(spec: Spec) -> Iterator[None]:
-    """Note under an error of the block what is wrong with the machine."""
-    try:
-        yield
-    except SandboxError as error:
-        machine = context_of(spec)
-        for row in run(FAST, machine, seconds=machine.seconds):
-            if row.status is Status.ERROR:
-                for line in lines(row):
-                    error.add_note(line)
-        raise
+def explain(error: SandboxError, spec: Spec) -> None:
+    """Note under an error of `up` what is wrong with the machine."""
+    machine = context_of(spec)
+    for row in run(FAST, machine, seconds=machine.seconds):
+        if row.status is Status.ERROR:
+            for line in lines(row):
+                error.add_note(line)
 
 
 def context_of(

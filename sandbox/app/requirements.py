@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.certificates import cert_manager
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.config.schema import Cluster, Spec
 from sandbox.engine import endpoint
@@ -40,8 +38,12 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
+        from sandbox.components.certificates.user_certificate import Provided
+
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":
+        from sandbox.components.certificates import cert_manager
+
         cert_manager.release_manifest(home.manifests)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import checkouts, consent
-from sandbox.app.context import DEFAULT_FILE, home
+from sandbox.app.context import DEFAULT_FILE
 from sandbox.app.git_repository import TIMEOUT, Repository
 from sandbox.bundle import bundle_load
 from sandbox.bundle.bundle_load import Bundle, opened
@@ -55,22 +55,6 @@ class Fetched:
             say(f"{self.bundle}: checking and unpacking")
             bundle_load.load(bundle, Store(home.bundle))
         consent.note_components(home, self.origin.revision)
-
-
-@contextmanager
-def from_source(
-    source: str | None, file: Path | None, say: Say, *, identity: str | None, trusted: bool
-) -> Iterator[Fetched | None]:
-    """Fetch `source`, if one is named, for the length of the block; FILE excludes it. Raises SandboxError."""
-    if source is not None and file is not None:
-        raise UsageError("-f and --from contradict each other", fix="give one of them")
-    if source is None and (identity or trusted):
-        raise UsageError("--identity and --trust are for --from", fix="leave them out")
-    if source is None:
-        yield None
-        return
-    with fetched(source, home(), say, identity=identity, trusted=trusted) as project:
-        yield project
 
 
 @contextmanager

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import yaml
 
-from sandbox.app import chosen_spec, consent, existing_clusters
+from sandbox.app import chosen_spec, consent
 from sandbox.app.agreement import Tenancy, replaced, trust_lines
 from sandbox.app.context import DEFAULT_FILE
-from sandbox.app.existing_clusters import Neighbour
-from sandbox.app.source import Fetched
 from sandbox.cli.output import has_terminal
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -22,6 +21,10 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
 from sandbox.step import State
+
+if TYPE_CHECKING:
+    from sandbox.app.existing_clusters import Neighbour
+    from sandbox.app.source import Fetched
 
 Say = Callable[[str], None]
 
@@ -162,6 +165,8 @@ def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | No
     """Find the first cluster to offer, and say it; none where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
+    from sandbox.app import existing_clusters
+
     found = next(iter(existing_clusters.find(engine, home)), None)
     if found:
         registry = f" and its registry {found.registry} are" if found.registry else " is"

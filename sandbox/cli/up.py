@@ -90,13 +90,12 @@ def up(
         begin(ctx, "rolling back the changes of this run", KEPT)
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
-    from sandbox.app.source import from_source
     from sandbox.cli import prompts
     from sandbox.cli.summary import welcome
     from sandbox.config import resolve
 
     caller = session(progress, patience)
-    with from_source(source, file, caller.say, identity=identity, trusted=trust) as project:
+    with chosen_spec.from_source(source, file, caller.say, identity=identity, trusted=trust) as project:
         ports = tuple(resolve.ports(https_ports, registry_port))
         chosen = chosen_spec.choose(file, name, ports, project=project)
         if chosen.spec.old_key:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import diagnosis
-from sandbox.app.diagnosis import explaining
 from sandbox.cli import error_handler
 from sandbox.config.schema import Spec
 from sandbox.doctor.doctor_context import EngineProbe
@@ -87,14 +86,9 @@ def test_error_of_another_command_is_explained(
     monkeypatch.setattr(
         diagnosis, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts(), datetime.now(UTC))
     )
-    with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
-        raise SandboxError("it broke", fix="repair it")
-    error_handler.report(caught.value)
+    error = SandboxError("it broke", fix="repair it")
+    diagnosis.explain(error, Spec(name="demo"))
+    error_handler.report(error)
     said = capsys.readouterr().err
     assert said.startswith("error[failed]: it broke\nfix: repair it\n")
     assert "✗ ports.https" in said and "443 other" in said and "✓" not in said
-
-
-def test_success_is_not(tmp_path: Path) -> None:
-    with explaining(Spec(name="demo")):
-        assert list(tmp_path.iterdir()) == []
