@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.components.workloads.helm import Helm
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.real import machine
@@ -220,15 +222,21 @@ def test_failed_build_keeps_cluster_and_unknown_class_is_named(project: Project)
     project.up()
 
 
-def test_a_chart_is_installed_upgraded_and_uninstalled(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def write_chart(project: Project) -> Path:
+    """Write a chart, and return the helm there is."""
     if shutil.which("helm") is None and not Store(context.home().bundle).has(recipes()["helm"]):
         machine.leave_out("there is no helm: sandbox bundle build helm")
     project.write("charts/charted/Chart.yaml", "apiVersion: v2\nname: charted\nversion: 1.0.0\nappVersion: '7'\n")
     project.write("charts/charted/values.yaml", "replicas: 1\n")
     project.write("charts/charted/templates/web.yaml", CHART)
     project.write("charts/charted/templates/hook.yaml", HOOK)
+    return Helm.find(Store(context.home().bundle)).program
+
+
+def test_a_chart_is_installed_upgraded_and_uninstalled(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_chart(project)
     project.write("dev.yaml", "replicas: 1\n")
     spec = SPEC.replace("JOBS", "job.yaml, {chart: charts/charted, namespace: charted, values: [dev.yaml]}")
     project.write("sandbox.yaml", spec)
@@ -244,3 +252,39 @@ def test_a_chart_is_installed_upgraded_and_uninstalled(
     project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
     project.up()
     assert project.cluster.get("apps/v1", "Deployment", "charted", "charted") is None
+
+
+@pytest.mark.nightly
+@pytest.mark.fault(89)
+def test_chart_of_a_registry_stays_as_it_is_locked(project: Project, tmp_path: Path) -> None:
+    """Another archive is pushed under a version that is locked → what was pulled serves, and a new pull is refused."""
+    helm = write_chart(project)
+    found = re.search(r"^registry +(localhost:\d+)", project.up(), re.MULTILINE)
+    assert found
+    archive = tmp_path / "charted-1.2.3.tgz"
+
+    def publish() -> str:
+        tool(
+            str(helm), "package", str(project.folder / "charts/charted"), "--version=1.2.3", f"--destination={tmp_path}"
+        )
+        tool(str(helm), "push", str(archive), f"oci://{found[1]}/charts", "--plain-http")
+        return hashlib.sha256(archive.read_bytes()).hexdigest()
+
+    locked = publish()
+    chart = f"{{chart: 'oci://{found[1]}/charts/charted', version: 1.2.3, release: remote, namespace: remote}}"
+    project.write("sandbox.yaml", SPEC.replace("JOBS", f"job.yaml, {chart}"))
+    assert "not pulled: oci://" in project.command("up", "--plan", status=2).out
+    project.up()
+    assert project.image("remote", "remote").startswith("localhost:")
+    assert f"sha256:{locked}" in (project.folder / "charts.lock.yaml").read_text()
+    project.write("charts/charted/values.yaml", "replicas: 2\n")
+    other = publish()
+    assert project.command("up", "--plan").out == ""
+    kept = context.home().charts / f"{locked}.tgz"
+    kept.rename(tmp_path / "kept.tgz")
+    said = project.up(status=1)
+    assert f"locked sha256:{locked}" in said and f"found  sha256:{other}" in said
+    (tmp_path / "kept.tgz").rename(kept)
+    project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
+    project.up()
+    assert project.cluster.get("apps/v1", "Deployment", "remote", "remote") is None
