@@ -38,7 +38,7 @@ def init(folder: Path, *, name: str | None) -> int:
             fix="check it with `sandbox config validate`, or move it away",
         )
     found = look(folder, Store(context.home().bundle))
-    name = Spec.default(name).name if name else project_files.name_of(folder.absolute().name, found)
+    name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
     https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")

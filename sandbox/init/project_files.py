@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,9 +25,16 @@ from sandbox.sanitize import fit
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
+# Folders whose names say what is in them, and not of which project.
+KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
 
 
 _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
+
+
+def called(folder: Path) -> str:
+    """Return what the project in a folder is called: as that, or as the one above where it only says its kind."""
+    return folder.parent.name if folder.name.lower() in KINDS and folder.parent.name else folder.name
 
 
 def name_of(folder: str, found: Found) -> str:

@@ -29,7 +29,7 @@ from sandbox.oci.reference import Target
 from sandbox.step import State, Step
 from sandbox.system import interruption
 
-PAUSE = 0.1
+PAUSE = 0.2  # seconds between two looks at a roll-out, each of which costs the cluster three answers
 
 
 @dataclass

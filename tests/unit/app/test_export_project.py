@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import yaml
 
 from sandbox.app import context
 from sandbox.app.export_project import Exported, export
+from sandbox.components.workloads.chart_archives import lock
 from sandbox.config.resolve import load
-from sandbox.config.schema import Chart, ResolvedSpec, Spec
+from sandbox.config.schema import Chart, RemoteChart, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -111,6 +113,25 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
 
 
 @pytest.mark.security(6)
+def test_chart_from_elsewhere_is_exported_as_its_archive(
+    spec: ResolvedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    chart = RemoteChart(chart="oci://registry.example/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
+    asked = spec.model_copy(update={"apply": (chart,), "push": None})
+    with pytest.raises(UsageError, match="the chart web is not pulled yet"):
+        export(asked, tmp_path / "none", say)
+    digest = hashlib.sha256(b"archive").hexdigest()
+    kept = context.home().charts
+    kept.mkdir(parents=True)
+    (kept / f"{digest}.tgz").write_bytes(b"archive")
+    lock([chart], {chart: f"sha256:{digest}"})
+    export(asked, tmp_path / "out", say)
+    place = tmp_path / "out" / "k8s" / "1-web" / f"{digest}.tgz"
+    assert load(tmp_path / "out" / "sandbox.yaml").apply == (Chart(chart=place, release="web"),)
+    assert place.read_bytes() == b"archive"
+
+
 def test_chart_leaves_hidden_files_and_names_secrets(spec: ResolvedSpec, tmp_path: Path) -> None:
     """A chart's folder with .env and a template of a Secret → .env stays here, the Secret and the values are named."""
     folder, values = tmp_path / "web", tmp_path / "dev.yaml"

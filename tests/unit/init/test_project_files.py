@@ -100,6 +100,14 @@ def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...
     assert project_files.name_of(folder, Found(hosts=hosts)) == name
 
 
+def test_folder_that_says_only_its_kind_has_the_name_of_the_one_above() -> None:
+    assert [project_files.called(Path(one)) for one in ("/p/podinfo/kustomize", "/p/shop", "/k8s")] == [
+        "podinfo",
+        "shop",
+        "k8s",
+    ]
+
+
 def test_choices_are_noted_at_the_top() -> None:
     text = project_files.files("shop", Found(notes=("c/ is left out",)), registry=5001, https=None)["sandbox.yaml"]
     assert text.splitlines()[1] == "# c/ is left out"
