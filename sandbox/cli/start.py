@@ -52,8 +52,13 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     sandbox stop demo
     """
     begin(ctx, "stopping")
+    from sandbox.app import chosen_spec
+
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if not sandbox.stop():
+        if chosen_spec.remembered(sandbox.name) is None:
+            click.echo(f"there is no sandbox '{sandbox.name}'; list all with: sandbox list", err=True)
+            return 0
         click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
     click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
     return 0
