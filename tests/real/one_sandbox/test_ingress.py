@@ -18,7 +18,6 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
@@ -28,38 +27,26 @@ from sandbox.components.network import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.system.wait import wait_until
 from tests.real import behind, browser, machine, servers
-from tests.real.machine import CommandLine, tool
+from tests.real.application import Application
+from tests.real.machine import tool
+from tests.real.one_sandbox.conftest import DOMAIN, REGISTRY
 from tests.real.served import SECONDS, Sandbox
 
 pytestmark = pytest.mark.real
 
-NAME = "ingress"
-DOMAIN = f"{NAME}.sandbox.localhost"
 PASSED = f"passed.{DOMAIN}"
-REGISTRY = f"registry.{DOMAIN}"
 PASSTHROUGH = {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    machine.engine()
-    port, registry = machine.free_ports(9444, 5021)
-    folder = tmp_path_factory.mktemp("ingress")
-    spec = {"name": NAME, "registry": {"port": registry, "tls": [REGISTRY]}}
-    spec |= {"edge": {"ports": [port]}, "ingress": {"gateway_api": True}}
-    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
-    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-    try:
-        command("up")
-        yield Sandbox(context.home().sandbox(NAME), port)
-    finally:
-        command("down", "--purge")
+def sandbox(up: Application) -> Sandbox:
+    return Sandbox(up.names, up.ports[0])
 
 
 @pytest.fixture(scope="module")
 def app(sandbox: Sandbox) -> Iterator[str]:
     """The host of an application that says what it was asked."""
-    host = f"app.{DOMAIN}"
+    host = f"asked.{DOMAIN}"
     with (
         servers.app("app", other=f"{PASSED}:{sandbox.port}") as port,
         behind.ingress(sandbox.cluster, host, port),

@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.app import context
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
-from tests.real import machine
+from tests.real.application import Application
 from tests.real.machine import CommandLine, tool
+from tests.real.one_sandbox.conftest import DOMAIN
 
 pytestmark = pytest.mark.real
 
-NAME = "test-doctor"
-DOMAIN = f"{NAME}.sandbox.localhost"
 
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return machine.engine()
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[CommandLine]:
+@pytest.fixture
+def command(up: Application) -> CommandLine:
     """The command line in the folder of a sandbox that is up."""
-    folder = tmp_path_factory.mktemp("doctor")
-    https, registry = machine.free_ports(48443, 45001)
-    (folder / "sandbox.yaml").write_text(
-        f"name: {NAME}\nedge: {{ports: [{https}]}}\nregistry: {{port: {registry}}}\n", encoding="utf-8"
-    )
-    run = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-    run("up")
-    try:
-        yield run
-    finally:
-        run("down", "--purge")
+    return up.command
 
 
-@pytest.fixture(scope="module")
-def cluster(command: CommandLine) -> Cluster:
-    return Cluster(context.home().sandbox(NAME).kubeconfig)
+@pytest.fixture
+def cluster(up: Application) -> Cluster:
+    return Cluster(up.names.kubeconfig)
 
 
 def rows(command: CommandLine, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
@@ -105,9 +86,11 @@ def test_a_host_without_a_rule_and_one_without_pods(command: CommandLine, cluste
 
 
 @pytest.mark.fault(21)
-def test_stopped_registry_is_named_and_repaired_by_the_fix(command: CommandLine, engine: Engine) -> None:
+def test_stopped_registry_is_named_and_repaired_by_the_fix(
+    up: Application, command: CommandLine, engine: Engine
+) -> None:
     """The registry is killed → the doctor names it, and `up` repairs it."""
-    names = context.home().sandbox(NAME)
+    names = up.names
     engine.signal(names.registry, "SIGKILL")
     try:
         found = rows(command, status=1)
@@ -130,10 +113,10 @@ def test_only_this_machine_s_loopback_listens(command: CommandLine) -> None:
 
 @pytest.mark.security(1, 6)
 def test_a_support_archive_has_what_a_report_needs_and_no_secret(
-    command: CommandLine, cluster: Cluster, tmp_path: Path
+    up: Application, command: CommandLine, cluster: Cluster, tmp_path: Path
 ) -> None:
     """`sandbox logs` of a running sandbox → journals, pods' words, events and states; no key, no Secret's data."""
-    names, path = context.home().sandbox(NAME), tmp_path / "report.tar.gz"
+    names, path = up.names, tmp_path / "report.tar.gz"
     command("logs", "-o", str(path))
     with tarfile.open(path) as tar:
         read = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar}
@@ -152,9 +135,9 @@ def test_a_support_archive_has_what_a_report_needs_and_no_secret(
 
 
 @pytest.mark.nightly
-def test_after_down_the_data_it_kept_is_no_leftover(command: CommandLine, tmp_path: Path) -> None:
+def test_after_down_the_data_it_kept_is_no_leftover(up: Application, command: CommandLine) -> None:
     command("down")
     found = rows(command)
     assert found["wiring.registry"]["status"] == "skipped"
-    assert NAME not in json.dumps([row for id, row in found.items() if id.startswith("leftovers.")])
+    assert up.name not in json.dumps([row for id, row in found.items() if id.startswith("leftovers.")])
     command("up")

@@ -1,0 +1,43 @@
+"""One sandbox for all tests of this folder: they look at it, or leave it as they found it, the last ones stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.engine import Engine
+from tests.real import machine
+from tests.real.application import Application
+from tests.real.machine import Ran
+
+NAME = "lasting"
+DOMAIN = f"{NAME}.sandbox.localhost"
+REGISTRY = f"registry.{DOMAIN}"
+
+
+@pytest.fixture(scope="package")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="package")
+def fresh(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Application, Ran]]:
+    """The sandbox, with an addon of its own, and what was said while it was made."""
+    made = Application.free(NAME, tmp_path_factory.mktemp(NAME))
+    addon = made.folder / "mine"
+    addon.mkdir()
+    (addon / "addon.yaml").write_text("title: a setting\n")
+    (addon / "setting.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine, namespace: default}\n")
+    registry = {"port": made.registry, "tls": [REGISTRY]}
+    made.write(addons=["./mine"], registry=registry, ingress={"gateway_api": True})
+    try:
+        yield made, made.command("up", "--progress", "json")
+    finally:
+        made.command("down", "--purge", status=None)
+
+
+@pytest.fixture(scope="package")
+def up(fresh: tuple[Application, Ran]) -> Application:
+    """The sandbox, whose application answers at app.DOMAIN."""
+    return fresh[0]
