@@ -85,6 +85,7 @@ def test_an_interrupted_up_takes_back_what_it_began(
     assert after["containers"] == before["containers"] and after["networks"] == before["networks"]
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(8)
 def test_a_killed_up_is_finished_by_the_next(command: CommandLine, engine: Engine) -> None:
     """SIGKILL while the cluster is made → the next `up` finishes, the one after changes nothing."""
