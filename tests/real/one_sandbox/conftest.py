@@ -24,13 +24,13 @@ def engine() -> Engine:
 @pytest.fixture(scope="package")
 def fresh(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Application, Ran]]:
     """The sandbox, with an addon of its own, and what was said while it was made."""
-    made = Application.free(NAME, tmp_path_factory.mktemp(NAME))
+    first, second, registry = machine.free_ports(9443, 9444, 5001)  # not 443, so that links and hosts name the port
+    made = Application(NAME, tmp_path_factory.mktemp(NAME), registry, (first, second))
     addon = made.folder / "mine"
     addon.mkdir()
     (addon / "addon.yaml").write_text("title: a setting\n")
     (addon / "setting.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine, namespace: default}\n")
-    registry = {"port": made.registry, "tls": [REGISTRY]}
-    made.write(addons=["./mine"], registry=registry, ingress={"gateway_api": True})
+    made.write(addons=["./mine"], registry={"port": registry, "tls": [REGISTRY]}, ingress={"gateway_api": True})
     try:
         yield made, made.command("up", "--progress", "json")
     finally:

@@ -40,7 +40,7 @@ PASSTHROUGH = {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}
 
 @pytest.fixture(scope="module")
 def sandbox(up: Application) -> Sandbox:
-    return Sandbox(up.names, up.ports[1])  # one that clients write
+    return Sandbox(up.names, up.ports[0])
 
 
 @pytest.fixture(scope="module")
