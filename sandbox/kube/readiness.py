@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
@@ -72,7 +72,28 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
             raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
         return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
 
-    wait_until(state, what="workloads", timeout=timeout)
+    try:
+        wait_until(state, what="workloads", timeout=timeout)
+    except WaitTimeout as error:
+        with suppress(ClusterError):
+            said = [line for one in waiting if (live := _find(cluster, one)) for line in _probed(cluster, live)]
+            error.details = "\n".join((error.details, *said))
+        raise
+
+
+def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
+    """Yield what the probes of a workload's pods say last, which the pods' own state does not have.
+
+    The kubelet keeps it in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
+    """
+    namespace = live["metadata"].get("namespace", "default")
+    pods = {one["metadata"]["name"] for one in _pods(cluster, live, namespace)}
+    last: dict[str, str] = {}
+    for event in sorted(cluster.list("v1", "Event", namespace), key=lambda one: str(one.get("lastTimestamp") or "")):
+        pod = str((event.get("involvedObject") or {}).get("name"))
+        if event.get("reason") == "Unhealthy" and pod in pods:
+            last[pod] = str(event.get("message", "")).strip()
+    yield from (f"pod {pod}: {message}" for pod, message in last.items())
 
 
 class Changed:
@@ -95,6 +116,13 @@ class Changed:
             if trouble and trouble.outlook is Outlook.NONE:
                 found[title(one)] = trouble
         return _failure(found) if found else None
+
+    def probed(self) -> list[str]:
+        """Return what probes say of the pods that are not ready; nothing where the cluster does not answer."""
+        with suppress(ClusterError):
+            found = [live for one in self._workloads if (live := _find(self._cluster, one))]
+            return [line for live in found if progress(live) for line in _probed(self._cluster, live)]
+        return []
 
 
 def _state_of(live: Manifest | None) -> tuple[str, int] | None:

@@ -130,7 +130,11 @@ class ChartsStep:
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
         coming = Changed(records.cluster, [_placed(one, chart) for one in objects])
-        self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
+        try:
+            self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
+        except SandboxError as error:
+            error.details = "\n".join((error.details, *coming.probed()))
+            raise
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known)
 

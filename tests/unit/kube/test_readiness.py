@@ -13,7 +13,7 @@ import pytest
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.readiness import Changed, attempt, progress, wait_ready
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import kubeconfig, serving
 
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
@@ -125,6 +125,7 @@ class Clusters:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> None:
         self.workloads: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
         self.steps = list(steps)
         self.now = 0.0
         clock = partial(wait_until, clock=lambda: self.now, sleep=self.pause)
@@ -139,7 +140,9 @@ class Clusters:
     def get(self, version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
         return self.workloads.get(name)
 
-    def list(self, version: str, kind: str, namespace: str, *, selector: str) -> list[dict[str, Any]]:
+    def list(self, version: str, kind: str, namespace: str, *, selector: str = "") -> list[dict[str, Any]]:
+        if kind == "Event":
+            return self.events
         app = selector.removeprefix("app=")
         return [
             {**pod, "metadata": {**pod["metadata"], "name": name}}
@@ -254,3 +257,25 @@ def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.Monke
     assert error is not None and error.brief == "Deployment ns/web cannot start" and "the end of web-1" in error.details
     cluster.workloads.clear()
     assert changed.hopeless() is None
+
+
+def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod runs and its readiness probe fails for five minutes → the error has what the probe said last."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web", updatedReplicas=1, replicas=1)}
+    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"containerStatuses": []}}}
+    cluster.events = [
+        {"reason": reason, "involvedObject": {"name": pod}, "message": said, "lastTimestamp": when}
+        for reason, pod, said, when in (
+            ("Unhealthy", "web-1", "Readiness probe failed: /checks/web.sh: not found\n", "2026-01-02T00:00:00Z"),
+            ("Unhealthy", "web-1", "Readiness probe failed: earlier", "2026-01-01T00:00:00Z"),
+            ("Unhealthy", "other-1", "of another", "2026-01-01T00:00:00Z"),
+            ("Pulled", "web-1", "no", "2026-01-03T00:00:00Z"),
+        )
+    ]
+    with pytest.raises(WaitTimeout) as caught:
+        cluster.await_ready()
+    assert caught.value.details.splitlines() == [
+        "Deployment ns/web: 0 of 1 pods ready",
+        "pod web-1: Readiness probe failed: /checks/web.sh: not found",
+    ]

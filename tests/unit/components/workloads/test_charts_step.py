@@ -145,9 +145,13 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
             error = SandboxError("Deployment web cannot start", details="exec: no such file")
             return error if calls(asked, "upgrade") else None
 
+        def probed(self) -> list[str]:
+            return ["pod web-1: Readiness probe failed"]
+
     monkeypatch.setattr("sandbox.components.workloads.charts_step.Changed", Never)
-    with pytest.raises(SandboxError, match="Deployment web cannot start"):
+    with pytest.raises(SandboxError, match="Deployment web cannot start") as caught:
         step.apply(NoWork())
+    assert caught.value.details == "exec: no such file\npod web-1: Readiness probe failed"
     assert step.check().detail == "web: failed"
 
 
