@@ -1,0 +1,62 @@
+"""An engine that is reached over TCP is asked by the client library, and gives the same answers and errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sandbox.engine import Engine, EngineError
+from sandbox.errors import MissingTool
+
+ANSWERS: dict[str, tuple[int, object]] = {
+    "/_ping": (200, "OK"),
+    "/v1.44/info": (200, {"ServerVersion": "29.0.0"}),
+    "/v1.44/volumes/data": (200, {"Labels": {"a": "b"}}),
+    "/v1.44/volumes/broken": (500, {"message": "the disk is full"}),
+}
+
+
+class Server(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, answer = ANSWERS.get(self.path, (404, {"message": "there is none"}))
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Api-Version", "1.44")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        yield Engine.connect()
+        server.shutdown()
+
+
+def test_engine_over_tcp_answers_as_on_a_socket(engine: Engine) -> None:
+    facts = engine.facts()
+    assert (facts.version, facts.api, facts.local) == ("29.0.0", "1.44", False)
+    assert engine.volume_labels("data") == {"a": "b"}
+    assert engine.volume_labels("none") is None
+    assert engine.container("none") is None
+    with pytest.raises(EngineError) as caught:
+        engine.volume_labels("broken")
+    assert caught.value.details == "the disk is full"
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "foo://x", "unix:///nowhere.sock"])
+def test_address_without_an_engine_is_reported(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(MissingTool) as caught:
+        Engine.connect()
+    assert caught.value.id == "engine-unreachable"
