@@ -58,8 +58,9 @@ class Connections:
         *,
         authorization: str | None = None,
         stream: bool = False,
+        follow: bool = True,
     ) -> Response:
-        """Return the answer to a request. GET and HEAD are followed where they are redirected to.
+        """Return the answer to a request. GET and HEAD are followed where they are redirected to, if `follow`.
 
         `authorization` goes to the scheme, host and port of `url` only. Raises Broken when there is no answer, and
         RegistryError for a redirect that is not to be followed and for an answer that is too large.
@@ -69,7 +70,7 @@ class Connections:
             own = of_url(url) == origin
             secret = {"Authorization": authorization} if authorization and own else {}
             response = self._send(method, url, {**_HEADERS, **headers, **secret}, data)
-            if method not in ("GET", "HEAD") or not response.is_redirect:
+            if not follow or method not in ("GET", "HEAD") or not response.is_redirect:
                 return response if stream and response.ok else _whole(response)
             response.close()
             url = _redirect(origin, url, joined(url, response.headers["Location"]))

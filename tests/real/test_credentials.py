@@ -121,13 +121,20 @@ def _why(pods: list[dict[str, Any]]) -> str:
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[Services]:
-    with serving() as services:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Who vouches for Azure's directory, whose address is not loopback: the environment's settings count."""
+    return tmp_path_factory.mktemp("authority") / "authority.pem"
+
+
+@pytest.fixture(scope="module")
+def services(authority: Path) -> Iterator[Services]:
+    machine.engine()
+    with serving(authority, gateway(), gateway()) as services:
         yield services
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Iterator[Running]:
+def running(tmp_path_factory: pytest.TempPathFactory, services: Services, authority: Path) -> Iterator[Running]:
     engine = machine.engine()
     folder = tmp_path_factory.mktemp("credentials")
     port, registry, locked = machine.free_ports(9543, 5143, 5243)
@@ -141,6 +148,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Ite
     }
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     env = {"KUBECONFIG": str(folder / "kubeconfig"), "AWS_ENDPOINT_URL": services.url}
+    env |= {"REQUESTS_CA_BUNDLE": str(authority), "NO_PROXY": gateway()}
     sandbox = Running(CommandLine(env, folder), context.home().sandbox(NAME), engine, services, folder)
     try:
         sandbox.sandbox("up")
@@ -222,7 +230,7 @@ def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Runnin
     services = running.services
     key = _write(running, "gcr.json", services.google.key_file(services.url))
     aws = _write(running, "aws.json", {"AccessKeyId": "AKIDHOME", "SecretAccessKey": services.aws.keys["AKIDHOME"][0]})
-    principal = _write(running, "acr.json", services.azure.principal(services.url))
+    principal = _write(running, "acr.json", services.azure.principal(services.authority))
     running.sandbox("credentials", "add", "gcr", "--from", key)
     running.sandbox("credentials", "add", "ecr", "--from", aws, "--region", REGION, "--role", ROLE)
     running.sandbox("credentials", "add", "acr", "--from", principal, "--registry", services.host)

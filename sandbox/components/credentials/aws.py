@@ -1,4 +1,4 @@
-"""AWS keys, found as the AWS command line finds them, traded for a password at its Elastic Container Registry.
+"""AWS accounts, found by botocore as the AWS command line finds them, traded for a password at its container registry.
 
 The password holds for twelve hours.
 """
@@ -6,32 +6,27 @@ The password holds for twelve hours.
 from __future__ import annotations
 
 import base64
-import configparser
-import hashlib
-import hmac
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import reduce
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
-from xml.etree import ElementTree
 
+from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
 from sandbox.config.schema.credentials_schema import Ecr
 from sandbox.oci.credential import Credential, CredentialsUnusable
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-END = "aws4_request"
-_UNSUPPORTED = (
-    "sso_session", "sso_start_url", "credential_process", "web_identity_token_file", "credential_source", "mfa_serial",
-)  # fmt: skip
-TARGET = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
 SESSION = "sandbox"
-_STS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
+_SERVICES = {"ecr": "Amazon ECR", "sts": "AWS STS", "sso": "AWS SSO", "sso-oidc": "AWS SSO"}
+# The first runs a program, the second sends a file elsewhere, and the others say where that is.
+_OWN_FILES_ONLY = ("credential_process", "web_identity_token_file", "endpoint_url", "services")
+# What is not of a profile: asked only when the spec names none.
+_NOT_OF_PROFILES = ("ec2-credentials-file", "boto-config", "container-role", "iam-role")
 
 
 @dataclass(frozen=True)
@@ -42,86 +37,38 @@ class Keys:
     secret: str = field(repr=False)
     session: str = field(default="", repr=False)
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Return every text that would give the keys away."""
-        return tuple(filter(None, (self.secret, self.session)))
-
 
 @dataclass(frozen=True)
-class Scope:
-    """What a signature is good for."""
-
-    region: str
-    service: str
-
-
-def signed(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, keys: Keys, scope: Scope, *, now: datetime
-) -> dict[str, str]:
-    """Return the headers to send, all of them signed, `Authorization` last; `url` has no query.
-
-    AWS General Reference, "Create a signed AWS API request".
-    """
-    parts = urlsplit(url)
-    time = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    sent = {**headers, "Host": parts.netloc, "X-Amz-Date": time}
-    if keys.session:
-        sent["X-Amz-Security-Token"] = keys.session
-    canonical = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
-    names = ";".join(sorted(canonical))
-    lines = (f"{name}:{canonical[name]}" for name in sorted(canonical))
-    request = "\n".join((method, quote(parts.path or "/"), "", *lines, "", names, hashlib.sha256(body).hexdigest()))
-    steps = (time[:8], scope.region, scope.service, END)
-    place = "/".join(steps)
-    to_sign = "\n".join((ALGORITHM, time, place, hashlib.sha256(request.encode()).hexdigest()))
-    key = reduce(_hmac, steps, f"AWS4{keys.secret}".encode())
-    signature = _hmac(key, to_sign).hex()
-    sent["Authorization"] = (
-        f"{ALGORITHM} Credential={keys.access}/{place}, SignedHeaders={names}, Signature={signature}"
-    )
-    return sent
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role to assume."""
-
-    arn: str
-    external_id: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Whose keys, which roles to assume with them one after the other, where, and at which address of one's own."""
+class LongLived:
+    """The keys at the bottom of a profile, the role to assume with them, and the region."""
 
     keys: Keys
-    roles: tuple[Role, ...]
+    role: str
     region: str
-    endpoint: str
 
 
-def read_profile(entry: Ecr, environ: Mapping[str, str]) -> Profile:
-    """Return what `entry` names. Raises CredentialsUnusable."""
-    files = _Files.of(entry, environ)
-    roles: tuple[Role, ...] = ()
-    if _has_keys(entry, environ):
-        keys = _from_environment(environ)
-    elif entry.file is not None and (text := _text(entry.file)).lstrip().startswith("{"):
-        keys, files = _from_json(entry.file, text), _Files.of(entry.model_copy(update={"file": None}), environ)
-    else:
-        keys, roles = files.resolve(files.name)
-    settings = files.section(files.name)
-    region = entry.region or _region(environ) or settings.get("region", "")
-    if not region:
-        raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
-    if entry.role:
-        roles = (*roles, Role(entry.role))
-    return Profile(keys, roles, region, settings.get("endpoint_url", ""))
+def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
+    """Return the account at the registries of `entry`. Raises CredentialsUnusable.
+
+    `environ` is this process's environment, which botocore reads itself.
+    """
+    account = _Account.of(entry, environ, now)
+    with account.explained():
+        keys = account.keys()
+        if entry.role:
+            keys = account.assume(entry.role, keys)
+        return account.token(keys, entry.accounts)
+
+
+def long_lived(entry: Ecr, environ: Mapping[str, str]) -> LongLived:
+    """Return what `entry` names for one who assumes roles itself. Raises CredentialsUnusable."""
+    now = datetime.now(UTC)
+    account = _Account.of(entry, environ, now)
+    chain = account.chain()
+    bottom = account if len(chain) < 2 else _Account.of(entry.model_copy(update={"profile": chain[-1]}), environ, now)
+    role = entry.role or (account.profiles.get(chain[0], {}).get("role_arn", "") if len(chain) > 1 else "")
+    with bottom.explained():
+        return LongLived(bottom.keys(), role, account.region)
 
 
 def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
@@ -145,68 +92,224 @@ def _region(environ: Mapping[str, str]) -> str:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
 
 
-@dataclass(frozen=True)
-class _Files:
-    """AWS's two files, `credentials` and `config`, and the profile in them that is meant."""
+@dataclass(frozen=True, kw_only=True)
+class _Account:
+    """One entry's account in a session of botocore, all of whose requests go through `Service`."""
 
-    credentials: Path
-    config: Path
-    name: str
+    session: Any
+    profile: str
+    place: str
+    region: str
+    now: datetime
+    asked: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, entry: Ecr, environ: Mapping[str, str]) -> _Files:
-        folder = Path.home() / ".aws"
-        credentials = entry.file or Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or folder / "credentials")
-        config = Path(environ.get("AWS_CONFIG_FILE") or folder / "config")
-        return cls(credentials, config, entry.profile or environ.get("AWS_PROFILE") or "default")
-
-    def section(self, name: str) -> Mapping[str, str]:
-        """Return the settings of a profile; what `credentials` says comes first."""
-        in_config = name if name == "default" else f"profile {name}"
-        return {**_ini(self.config).get(in_config, {}), **_ini(self.credentials).get(name, {})}
-
-    def resolve(self, name: str, seen: tuple[str, ...] = ()) -> tuple[Keys, tuple[Role, ...]]:
-        """Return the keys at the bottom of a profile and the roles on the way up."""
-        found = self.section(name)
-        place = f"the profile '{name}' in {self.credentials} or {self.config}"
-        if name in seen:
-            raise CredentialsUnusable(f"{place} is its own source", fix="correct source_profile")
-        unsupported = [key for key in _UNSUPPORTED if key in found]
-        if unsupported:
+    def of(cls, entry: Ecr, environ: Mapping[str, str], now: datetime) -> _Account:
+        """Open a session for `entry`. Raises CredentialsUnusable where it cannot be one."""
+        with importing("ecr"):
+            from botocore.session import Session
+        if _has_keys(entry, environ) and not environ.get("AWS_SECRET_ACCESS_KEY"):
             raise CredentialsUnusable(
-                f"{place} has {unsupported[0]}, which only the AWS command line can use",
-                fix=f"aws configure export-credentials --profile {name} > aws.json, and give that as file",
+                "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not", fix="set both, or neither"
             )
-        if "role_arn" in found:
-            keys, roles = self.resolve(found.get("source_profile", "default"), (*seen, name))
-            return keys, (*roles, Role(found["role_arn"], found.get("external_id", "")))
-        if "aws_access_key_id" not in found or "aws_secret_access_key" not in found:
-            raise CredentialsUnusable(f"{place} has no keys", fix="aws configure, or name another file or profile")
-        keys = Keys(found["aws_access_key_id"], found["aws_secret_access_key"], found.get("aws_session_token", ""))
-        return keys, ()
+        session = Session()
+        file, keys = entry.file, None
+        if file is not None and (text := _text(file)).lstrip().startswith("{"):
+            keys = _from_json(file, text)
+            file = None
+        own = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
+        config = environ.get("AWS_CONFIG_FILE") or Path.home() / ".aws" / "config"
+        profile = entry.profile or environ.get("AWS_PROFILE") or "default"
+        made = cls(
+            session=session,
+            profile=profile,
+            place=f"the profile '{profile}' in {file or own} or {config}",
+            region=entry.region or _region(environ),
+            now=now,
+        )
+        with made.explained():
+            if file is not None:
+                session.set_config_variable("credentials_file", str(file))
+                if file.resolve() != own.resolve():
+                    _require_harmless(file, made.chain())
+            if file is not None or (entry.profile is not None and (keys is None or profile in made.profiles)):
+                session.set_config_variable("profile", profile)
+                made._leave_profiles_only()
+            if keys is not None:
+                session.set_credentials(keys.access, keys.secret, keys.session or None)
+            elif not _has_keys(entry, environ):
+                made._require_no_code()
+            return made._placed()
+
+    def _leave_profiles_only(self) -> None:
+        """Have nothing else asked where the spec names a file or a profile: another's keys would be found."""
+        resolver = self.session.get_component("credential_provider")
+        for provider in _NOT_OF_PROFILES:
+            resolver.remove(provider)
+
+    def _require_no_code(self) -> None:
+        """Refuse a profile that asks its user for a code. Raises CredentialsUnusable."""
+        for name in self.chain():
+            if "mfa_serial" in self.profiles.get(name, {}):
+                raise CredentialsUnusable(
+                    f"the profile '{name}' has mfa_serial, and a renewal in the background cannot ask for a code",
+                    details=self.place,
+                    fix=f"aws configure export-credentials --profile {self.profile} > aws.json, and give that as file",
+                )
+
+    def _placed(self) -> _Account:
+        """Return it in its region. Raises CredentialsUnusable when none is known."""
+        region = self.region or self.session.get_config_variable("region")
+        if not region:
+            raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
+        self.session.set_config_variable("region", region)
+        self.session.register("before-send", self._send)
+        return replace(self, region=region)
+
+    @property
+    def profiles(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the sections of AWS's two files."""
+        found: Mapping[str, Mapping[str, Any]] = self.session.full_config.get("profiles", {})
+        return found
+
+    def chain(self) -> tuple[str, ...]:
+        """Return the profile and those whose roles or keys it builds on, down to the last."""
+        names = [self.profile]
+        while True:
+            section = self.profiles.get(names[-1], {})
+            source = section.get("source_profile") if "role_arn" in section else None
+            if source is None or source in names:
+                return tuple(names)
+            names.append(source)
+
+    def keys(self) -> Keys:
+        """Return the account's keys, for which services may be asked or a program of the user's be run."""
+        found = self.session.get_credentials()
+        if found is None:
+            raise self._no_keys()
+        frozen = found.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+    def assume(self, role: str, keys: Keys) -> Keys:
+        """Return the keys of a role."""
+        answer = self._client("sts", keys).assume_role(RoleArn=role, RoleSessionName=SESSION)
+        try:
+            found = answer["Credentials"]
+            return Keys(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+        except KeyError:
+            raise self._service("sts").strange("no keys") from None
+
+    def token(self, keys: Keys, accounts: tuple[str, ...]) -> Login:
+        """Return the password (GetAuthorizationToken); one serves all accounts that let us in."""
+        answer = self._client("ecr", keys).get_authorization_token()
+        try:
+            data = answer["authorizationData"][0]
+            username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+            expires: datetime = data["expiresAt"].astimezone(UTC)
+            host = str(data["proxyEndpoint"]).partition("://")[2]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise self._service("ecr").strange("no authorizationData") from None
+        beyond = host.partition(".")[2]
+        hosts = tuple(f"{account}.{beyond}" for account in accounts) or (host,)
+        return Login(dict.fromkeys(hosts, Credential(username, password)), self.now, expires)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise CredentialsUnusable for whatever botocore raises in the block; most of its errors hold no secret."""
+        from botocore import exceptions as aws
+        from botocore.parsers import ResponseParserError  # whose text is the answer
+
+        try:
+            yield
+        except (aws.ProfileNotFound, aws.NoCredentialsError):
+            raise self._no_keys() from None
+        except (aws.SSOError, aws.TokenRetrievalError, aws.LoginError) as error:
+            fix = self._sign_in("login" if isinstance(error, aws.LoginError) else "sso login")
+            brief = f"the sign-in of the profile '{self._signed_in()}' has ended"
+            raise CredentialsUnusable(brief, details=self.place, fix=fix) from None
+        except aws.InfiniteLoopConfigError:
+            raise CredentialsUnusable(f"{self.place} is its own source", fix="correct source_profile") from None
+        except aws.ConfigParseError as error:
+            raise _unreadable(Path(error.kwargs["path"]), "it is not of the form of AWS's files") from None
+        except aws.CredentialRetrievalError as error:  # whose text is what a program says
+            details = f"{self.place}: {error.kwargs.get('provider')}"
+            fix = f"see why: aws configure export-credentials --profile {self.profile}"
+            raise CredentialsUnusable("the keys of a profile cannot be had", details=details, fix=fix) from None
+        except (aws.InvalidConfigError, aws.PartialCredentialsError, aws.MissingDependencyException) as error:
+            fix = "correct it, or name another profile"
+            raise CredentialsUnusable(f"{self.place} cannot be used", details=str(error), fix=fix) from None
+        except (aws.BotoCoreError, ResponseParserError, KeyError, ValueError, TypeError) as error:
+            service = self._service(self.asked[-1]) if self.asked else Service("AWS", self.now)
+            raise service.strange(type(error).__name__) from None
+        except OSError as error:
+            raise _unreadable(Path(error.filename or "a file"), error.strerror or type(error).__name__) from None
+
+    def _client(self, service: str, keys: Keys) -> Any:
+        return self.session.create_client(
+            service,
+            region_name=self.region,
+            aws_access_key_id=keys.access,
+            aws_secret_access_key=keys.secret,
+            aws_session_token=keys.session or None,
+        )
+
+    def _service(self, code: str) -> Service:
+        return Service(_SERVICES.get(code, f"AWS {code}"), self.now, self._sign_in() if code.startswith("sso") else "")
+
+    def _send(self, request: Any, event_name: str, **_: Any) -> Any:
+        """Answer a request of botocore's in its stead (its event `before-send`)."""
+        from botocore.awsrequest import AWSResponse
+        from botocore.exceptions import ClientError
+
+        code = event_name.split(".")[1]
+        self.asked.append(code)
+        headers = {
+            name: value.decode() if isinstance(value, bytes) else str(value) for name, value in request.headers.items()
+        }
+        try:
+            answer = self._service(code).ask(request.url, request.body, headers, method=request.method)
+        except CredentialsUnusable:
+            if code != "sso-oidc":
+                raise
+            raise ClientError({}, event_name) from None  # the sign-in is not renewed, but may still hold
+        return AWSResponse(request.url, answer.status_code, answer.headers, _Body(answer.content))
+
+    def _signed_in(self) -> str:
+        """Return the profile to sign in with: the one of the chain that says where."""
+        return next((name for name in self.chain() if _signs_in(self.profiles.get(name, {}))), self.profile)
+
+    def _sign_in(self, command: str = "sso login") -> str:
+        return f"aws {command} --profile {self._signed_in()}; then: sandbox credentials refresh"
+
+    def _no_keys(self) -> CredentialsUnusable:
+        return CredentialsUnusable(f"{self.place} has no keys", fix="aws configure, or name another file or profile")
 
 
-def _ini(path: Path) -> Mapping[str, Mapping[str, str]]:
-    """Return the sections of an AWS file, which may be absent.
-
-    Raises CredentialsUnusable; its text is never repeated.
-    """
-    parser = configparser.RawConfigParser(strict=False, default_section="\0")
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, getattr(error, "strerror", "") or "it is not text") from None
-    except configparser.Error as error:
-        raise _unreadable(path, f"line {getattr(error, 'lineno', '?')} is not of its form") from None
-    return {name: dict(parser.items(name)) for name in parser.sections()}
+def _signs_in(section: Mapping[str, Any]) -> bool:
+    return any(name in section for name in ("sso_session", "sso_start_url", "login_session"))
 
 
-def _from_environment(environ: Mapping[str, str]) -> Keys:
-    if not environ.get("AWS_SECRET_ACCESS_KEY"):
-        raise CredentialsUnusable("AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not", fix="set both, or neither")
-    return Keys(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN", ""))
+class _Body(BytesIO):
+    """An answer's body, as botocore reads it."""
+
+    def stream(self) -> Iterator[bytes]:
+        """Return the whole of it."""
+        yield self.read()
+
+
+def _require_harmless(file: Path, profiles: tuple[str, ...]) -> None:
+    """Refuse what only the user's own files may have, in a file that a spec names. Raises CredentialsUnusable."""
+    from botocore.configloader import raw_config_parse
+
+    sections = raw_config_parse(str(file), parse_subsections=False)
+    for name in profiles:
+        for key in _OWN_FILES_ONLY:
+            if key in sections.get(name, {}):
+                raise CredentialsUnusable(
+                    f"the profile '{name}' in {file} has {key}, which only your own AWS files may have",
+                    details="a sandbox.yaml names this file, and may come from elsewhere",
+                    fix=f"write it into ~/.aws/config, or: export AWS_SHARED_CREDENTIALS_FILE={file}",
+                )
 
 
 def _text(path: Path) -> str:
@@ -230,80 +333,3 @@ def _from_json(path: Path, text: str) -> Keys:
 
 def _unreadable(path: Path, reason: str) -> CredentialsUnusable:
     return CredentialsUnusable(f"{path} cannot be read", details=reason, fix="correct it, or name another file")
-
-
-def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the account at the registries of `entry`. Raises CredentialsUnusable."""
-    profile = read_profile(entry, environ)
-    session = _Session(profile, environ, now)
-    keys = profile.keys
-    for role in profile.roles:
-        keys = session.assume(role, keys)
-    return session.token(keys, entry.accounts)
-
-
-@dataclass(frozen=True)
-class _Session:
-    profile: Profile
-    environ: Mapping[str, str]
-    now: datetime
-
-    def assume(self, role: Role, keys: Keys) -> Keys:
-        """Return the keys of a role (AWS STS API Reference, AssumeRole)."""
-        form = {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": role.arn, "RoleSessionName": SESSION}
-        if role.external_id:
-            form["ExternalId"] = role.external_id
-        body = urlencode(form).encode()
-        service = self._service("AWS STS", "sts", "sts", (*keys.secrets, role.external_id))
-        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        return _role_keys(service, service.post(body, self._signed("sts", service, headers, body, keys)))
-
-    def token(self, keys: Keys, accounts: tuple[str, ...]) -> Login:
-        """Return the password (Amazon ECR API Reference, GetAuthorizationToken).
-
-        One serves all accounts that let us in.
-        """
-        body = b"{}"
-        service = self._service("Amazon ECR", "ecr", "api.ecr", keys.secrets)
-        headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET}
-        content = service.post_json(body, self._signed("ecr", service, headers, body, keys))
-        try:
-            data: Mapping[str, Any] = content["authorizationData"][0]
-            username, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-            expires = datetime.fromtimestamp(float(data["expiresAt"]), UTC)
-            host = str(data["proxyEndpoint"]).partition("://")[2]
-        except (KeyError, IndexError, TypeError, ValueError):
-            raise service.strange("no authorizationData") from None
-        beyond = host.partition(".")[2]
-        hosts = tuple(f"{account}.{beyond}" for account in accounts) or (host,)
-        return Login(dict.fromkeys(hosts, Credential(username, password)), self.now, expires)
-
-    def _service(self, name: str, code: str, host: str, secrets: tuple[str, ...]) -> Service:
-        """Return the service at the SDKs' address (AWS SDKs Reference, "Service-specific endpoints")."""
-        region = self.profile.region
-        own = self.environ.get(f"AWS_ENDPOINT_URL_{code.upper()}") or self.environ.get("AWS_ENDPOINT_URL")
-        usual = f"https://{host}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-        return Service(
-            name, f"{(own or self.profile.endpoint or usual).rstrip('/')}/", tuple(filter(None, secrets)), self.now
-        )
-
-    def _signed(
-        self, code: str, service: Service, headers: Mapping[str, str], body: bytes, keys: Keys
-    ) -> Mapping[str, str]:
-        return signed("POST", service.url, headers, body, keys, Scope(self.profile.region, code), now=self.now)
-
-
-def _role_keys(service: Service, body: bytes) -> Keys:
-    try:
-        answer = ElementTree.fromstring(body)  # noqa: S314  # from who has our keys' trust
-        found = answer.find(f"{_STS}AssumeRoleResult/{_STS}Credentials")
-    except ElementTree.ParseError:
-        found = None
-    texts = [] if found is None else [found.findtext(_STS + name) for name in _NAMES]
-    access, secret, session = texts or (None, None, None)
-    if not access or not secret or not session:
-        raise service.strange("no keys")
-    return Keys(access, secret, session)
-
-
-_NAMES = ("AccessKeyId", "SecretAccessKey", "SessionToken")

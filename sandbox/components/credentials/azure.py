@@ -1,17 +1,23 @@
-"""An Azure service principal traded for a refresh token of one container registry, which holds for three hours."""
+"""An Azure account traded for a refresh token of one container registry, which holds for three hours.
+
+azure-identity asks the directory for an access token; the registry's own exchange is ours.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sandbox.components.credentials import registry_login
+from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
-from sandbox.components.credentials.token_service import Service
+from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
@@ -23,6 +29,8 @@ AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://containerregistry.azure.net/.default"
 LIFETIME = timedelta(hours=3)
 _MADE_BY = "az ad sp create-for-rbac --role AcrPull --scopes REGISTRY-ID"
+_PRINCIPAL = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+_WORKLOAD = (*_PRINCIPAL[:2], "AZURE_FEDERATED_TOKEN_FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,36 +45,89 @@ class Principal:
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """Return the account at the registry of `entry`. Raises CredentialsUnusable."""
-    account = principal(entry, environ)
-    token = _access_token(account, now)
+    token, tenant = _access_token(entry, environ, Service("Microsoft's token service", now))
     url = str(address.parse(entry.registry))
-    service = Service(f"the registry {entry.registry}", f"{url}/oauth2/exchange", (token,), now)
-    form = {
-        "grant_type": "access_token",
-        "service": entry.registry,
-        "tenant": account.tenant,
-        "access_token": token,
-    }
-    refresh = service.text(service.post_json(form), "refresh_token")
+    service = Service(f"the registry {entry.registry}", now)
+    form = {"grant_type": "access_token", "service": entry.registry, "tenant": tenant, "access_token": token}
+    refresh = service.text(service.post_json(f"{url}/oauth2/exchange", form), "refresh_token")
     return Login({entry.registry: Credential(USERNAME, refresh)}, now, _expiry(refresh) or now + LIFETIME)
 
 
 def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
-    """Return who `entry` names. Raises CredentialsUnusable."""
+    """Return the service principal that `entry` names. Raises CredentialsUnusable."""
     return _from_file(entry.file) if entry.file else _from_environment(environ)
 
 
-def _access_token(principal: Principal, now: datetime) -> str:
-    """Return what the directory gives the principal (Microsoft identity platform, client credentials flow)."""
-    url = f"{principal.authority.rstrip('/')}/{principal.tenant}/oauth2/v2.0/token"
-    service = Service("Microsoft's token service", url, (principal.secret,), now)
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": principal.client,
-        "client_secret": principal.secret,
-        "scope": SCOPE,
-    }
-    return service.text(service.post_json(form), "access_token")
+def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[str, str]:
+    """Return what the directory gives for a registry, and the tenant. Raises CredentialsUnusable."""
+    with importing("acr"):
+        from azure.core.exceptions import ClientAuthenticationError
+        from azure.identity import CredentialUnavailableError
+    try:
+        credential, tenant = _credential(entry, environ, service)
+        token = credential.get_token(SCOPE).token
+    except CredentialUnavailableError:
+        raise CredentialsUnusable("az is not signed in", fix="az login, or name a file") from None
+    except ClientAuthenticationError as error:
+        if isinstance(error.__cause__, CredentialsUnusable):  # our own, which the library has wrapped
+            raise error.__cause__ from None
+        if not environ.get("AZURE_CLIENT_ID") and not entry.file:
+            raise CredentialsUnusable("az gets no token", details=_first_line(error), fix="az login") from None
+        raise service.strange("no access_token") from None
+    except OSError as error:
+        brief = f"{error.filename} cannot be read"
+        raise CredentialsUnusable(
+            brief, details=error.strerror or "", fix="correct AZURE_FEDERATED_TOKEN_FILE"
+        ) from None
+    return service.text({"access_token": token}, "access_token"), tenant or str(_claims(token).get("tid", ""))
+
+
+def _credential(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[Any, str]:
+    """Return azure-identity's credential and the tenant, if it is known.
+
+    It is the one that the file or the variables describe, and without any that of `az login`: to try all the kinds
+    that the library has takes many seconds. Raises CredentialsUnusable.
+    """
+    from azure.core.pipeline.transport import RequestsTransport
+    from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
+
+    transport = RequestsTransport(session=Session(service), session_owner=False)
+    if entry.file is None and all(map(environ.get, _WORKLOAD)) and not environ.get("AZURE_CLIENT_SECRET"):
+        tenant, client, file = (environ[name] for name in _WORKLOAD)
+        authority = _authority(environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY)
+        made = WorkloadIdentityCredential(
+            tenant_id=tenant, client_id=client, token_file_path=file, authority=authority, transport=transport
+        )
+        return made, tenant
+    if entry.file is None and not any(map(environ.get, _PRINCIPAL)) and shutil.which("az"):
+        return AzureCliCredential(), ""
+    found = principal(entry, environ)
+    authority = _authority(found.authority)
+    try:
+        return ClientSecretCredential(
+            found.tenant,
+            found.client,
+            found.secret,
+            authority=authority,
+            disable_instance_discovery=True,  # the authority is the user's own word
+            transport=transport,
+        ), found.tenant
+    except ValueError:
+        raise CredentialsUnusable(f"{found.tenant} is no tenant of Azure", fix="correct the tenant") from None
+
+
+def _authority(url: str) -> str:
+    if "://" in url and not url.startswith("https://"):
+        raise CredentialsUnusable(
+            f"Microsoft's token service at {url} is not safe to use",
+            details="keys are sent over https only",
+            fix="correct the address in the file or in AZURE_AUTHORITY_HOST",
+        )
+    return url
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
 
 
 def _from_file(path: Path) -> Principal:
@@ -86,21 +147,28 @@ def _from_file(path: Path) -> Principal:
 
 def _from_environment(environ: Mapping[str, str]) -> Principal:
     """Return the variables of Azure's SDKs (EnvironmentCredential)."""
-    names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
-    missing = [name for name in names if not environ.get(name)]
+    missing = [name for name in _PRINCIPAL if not environ.get(name)]
     if missing:
-        raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file")
-    tenant, client, secret = (environ[name] for name in names)
+        raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
+    tenant, client, secret = (environ[name] for name in _PRINCIPAL)
     return Principal(
         tenant=tenant, client=client, secret=secret, authority=environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
     )
 
 
 def _expiry(token: str) -> datetime | None:
-    """Return when a refresh token ends, which it says of itself as JWTs do (RFC 7519, 4.1.4)."""
+    """Return when a refresh token ends."""
+    try:
+        return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Return what a token says of itself, as JWTs do (RFC 7519, 4.1); empty when it is none."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return datetime.fromtimestamp(int(claims["exp"]), UTC)
-    except (IndexError, ValueError, KeyError, TypeError, OverflowError):
-        return None
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

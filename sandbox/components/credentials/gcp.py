@@ -1,49 +1,36 @@
-"""A Google key or login traded for an access token, which is a password at Google's registries for an hour."""
+"""Google keys, logins and workload identities traded for an access token, a password at Google's registries.
+
+google-auth asks; the token holds for an hour.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from urllib.parse import urlsplit
 
 from sandbox.components.credentials import registry_login
+from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
-from sandbox.components.credentials.token_service import Service
+from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config.schema.credentials_schema import Gcr
-from sandbox.oci.credential import Credential
+from sandbox.oci.credential import Credential, CredentialsUnusable
 
 USERNAME = "oauth2accesstoken"
 REGISTRIES = ("gcr.io", "*.gcr.io", "*.pkg.dev")
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105
-SCOPES = "https://www.googleapis.com/auth/cloud-platform.read-only https://www.googleapis.com/auth/devstorage.read_only"
+SCOPES = (
+    "https://www.googleapis.com/auth/cloud-platform.read-only",
+    "https://www.googleapis.com/auth/devstorage.read_only",
+)
 """What is in the cluster can read only."""
 
 LIFETIME = timedelta(hours=1)
-_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _MADE_BY = "gcloud auth application-default login, or gcloud iam service-accounts keys create,"
-
-
-def rs256_signature(message: bytes, key_pem: bytes) -> bytes:
-    """Return the signature (RFC 7518, 3.3) by an unencrypted RSA key.
-
-    Raises ValueError, which does not repeat the key.
-    """
-    try:
-        key = load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("not a private key in PEM without a passphrase") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError("not an RSA key")  # noqa: TRY004  # the file is wrong, not the program
-    return key.sign(message, PKCS1v15(), SHA256())
+_CONSENT = ("client_id", "client_secret", "refresh_token")
+_ADDRESSES = ("token_url", "service_account_impersonation_url", "token_info_url")
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
@@ -58,55 +45,121 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """Return the account at the registries of `entry`. Raises CredentialsUnusable."""
     path = entry.file or default_file(environ)
     key = registry_login.read_key_file(path, made_by=_MADE_BY)
-    kind = key.get("type")
-    if kind == "service_account":
-        form, secrets = _by_key(path, key, now)
-    elif kind == "authorized_user":
-        form, secrets = _by_consent(path, key)
-    else:
-        known = "a key of type service_account or authorized_user is needed"
-        raise registry_login.unusable_file(path, known, made_by=_MADE_BY)
-    service = Service("Google's token service", str(key.get("token_uri") or TOKEN_URI), secrets, now)
-    content = service.post_json(form)
-    token = service.text(content, "access_token")
-    seconds = content.get("expires_in")
-    lifetime = timedelta(seconds=seconds) if isinstance(seconds, int) and seconds > 0 else LIFETIME
-    accounts = dict.fromkeys(entry.registries or REGISTRIES, Credential(USERNAME, token))
-    return Login(accounts, now, now + lifetime)
-
-
-def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the question of a service account (RFC 7523.
-
-    Google, "Using OAuth 2.0 for Server to Server Applications").
-    """
-    issued = int(now.timestamp())
-    header = {"alg": "RS256", "typ": "JWT"}
-    if key.get("private_key_id"):
-        header["kid"] = str(key["private_key_id"])
-    claims = {
-        "iss": registry_login.key_text(path, key, "client_email", made_by=_MADE_BY),
-        "scope": SCOPES,
-        "aud": str(key.get("token_uri") or TOKEN_URI),
-        "iat": issued,
-        "exp": issued + int(LIFETIME.total_seconds()),
-    }
-    pem = registry_login.key_text(path, key, "private_key", made_by=_MADE_BY)
-    body = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
+    with importing("gcr"):
+        import google.auth.exceptions
+        from google.auth.transport.requests import Request
+    service = Service("Google's token service", now)
+    session: Any = Session(service)
+    credentials = _credentials(path, key, environ)
     try:
-        signature = rs256_signature(body.encode(), pem.encode())
-    except ValueError as error:
-        raise registry_login.unusable_file(path, f"private_key is {error}", made_by=_MADE_BY) from None
-    assertion = f"{body}.{_encoded(signature)}"
-    return {"grant_type": _GRANT, "assertion": assertion}, (assertion, pem)
+        credentials.refresh(Request(session))
+    except google.auth.exceptions.GoogleAuthError as error:
+        # Whatever follows the first text is an answer.
+        reason = str(error.args[0] if error.args else type(error).__name__).partition(" Error: ")[0]
+        if reason.startswith("No access token"):
+            raise service.strange("no access_token") from None
+        raise _unusable(path, reason.partition("\n")[0]) from None
+    except OSError as error:
+        raise _unusable(path, f"{error.filename}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise service.strange("no access_token") from None
+    token = service.text({"access_token": credentials.token}, "access_token")
+    # The library counts from this machine's time, to which `now` need not be equal.
+    ends = credentials.expiry and credentials.expiry.replace(tzinfo=UTC) - datetime.now(UTC)
+    accounts = dict.fromkeys(entry.registries or REGISTRIES, Credential(USERNAME, token))
+    return Login(accounts, now, now + (ends or LIFETIME))
 
 
-def _by_consent(path: Path, key: Mapping[str, Any]) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the question of a user who signed in (RFC 6749, 6)."""
-    names = ("client_id", "client_secret", "refresh_token")
-    found = {name: registry_login.key_text(path, key, name, made_by=_MADE_BY) for name in names}
-    return {"grant_type": "refresh_token", **found}, (found["client_secret"], found["refresh_token"])
+def _credentials(path: Path, key: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    """Return google-auth's credentials of a key file. Raises CredentialsUnusable, which does not repeat the key."""
+    make = _MAKERS.get(str(key.get("type")))
+    if make is None:
+        raise _unusable(path, f"a key of type {' or '.join(_MAKERS)} is needed")
+    needed = {"service_account": ("client_email", "private_key"), "authorized_user": _CONSENT}
+    for name in needed.get(str(key["type"]), ()):
+        registry_login.key_text(path, key, name, made_by=_MADE_BY)
+    if key["type"] == "external_account" and path.resolve() != default_file(environ).resolve():
+        _require_googles(path, key)
+    try:
+        return make(key)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if key["type"] == "service_account":
+            raise _unusable(path, "private_key is not a private key in PEM without a passphrase") from None
+        raise _unusable(path, f"it is not of the form of {key['type']}: {type(error).__name__}") from None
 
 
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def _require_googles(path: Path, key: Mapping[str, Any]) -> None:
+    """Refuse what would run a program, or send a file of this user to others than Google.
+
+    Only a file that the user's own environment names may do so (Google, "Externally sourced credentials").
+    """
+    source = key.get("credential_source")
+    if isinstance(source, dict) and "executable" in source:
+        raise _own_file_only(path, "it runs a program")
+    domain = key.get("universe_domain", "googleapis.com")
+    for url in (f"https://sts.{domain}", *(str(key[name]) for name in _ADDRESSES if key.get(name))):
+        if not (urlsplit(url).hostname or "").endswith(".googleapis.com"):
+            raise _own_file_only(path, f"it sends a token to {url.partition('?')[0]}, which is not Google's")
+
+
+def _own_file_only(path: Path, reason: str) -> CredentialsUnusable:
+    return CredentialsUnusable(
+        f"{path} cannot be used",
+        details=f"{reason}; only a file that your environment names may do that",
+        fix=f"if you trust it: export GOOGLE_APPLICATION_CREDENTIALS={path}",
+    )
+
+
+def _unusable(path: Path, reason: str) -> CredentialsUnusable:
+    return registry_login.unusable_file(path, reason, made_by=_MADE_BY)
+
+
+def _service_account(key: Mapping[str, Any]) -> Any:
+    from google.oauth2.service_account import Credentials
+
+    made: Any = Credentials
+    return made.from_service_account_info({"token_uri": TOKEN_URI, **key}, scopes=SCOPES)
+
+
+def _authorized_user(key: Mapping[str, Any]) -> Any:
+    """Return a login, whose scopes were chosen when it was made."""
+    from google.oauth2.credentials import Credentials
+
+    made: Any = Credentials
+    names = {name: key[name] for name in _CONSENT}
+    return made(None, token_uri=key.get("token_uri") or TOKEN_URI, **names)
+
+
+def _external_account(key: Mapping[str, Any]) -> Any:
+    """Return a workload identity: a token of elsewhere, from a file, an address, AWS or a program."""
+    from google.auth import aws, identity_pool, pluggable
+
+    made: Any = identity_pool
+    if key.get("subject_token_type") == "urn:ietf:params:aws:token-type:aws4_request":
+        made = aws
+    elif "executable" in key["credential_source"]:
+        made = pluggable
+    return made.Credentials.from_info(key, scopes=SCOPES)
+
+
+def _external_account_authorized_user(key: Mapping[str, Any]) -> Any:
+    from google.auth.external_account_authorized_user import Credentials
+
+    made: Any = Credentials
+    return made.from_info(key)
+
+
+def _impersonated_service_account(key: Mapping[str, Any]) -> Any:
+    from google.auth.impersonated_credentials import Credentials
+
+    made: Any = Credentials
+    return made.from_impersonated_service_account_info(key, scopes=SCOPES)
+
+
+_MAKERS = {
+    "service_account": _service_account,
+    "authorized_user": _authorized_user,
+    "external_account": _external_account,
+    "external_account_authorized_user": _external_account_authorized_user,
+    "impersonated_service_account": _impersonated_service_account,
+}

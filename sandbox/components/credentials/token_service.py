@@ -1,14 +1,18 @@
-"""One question to a token service, its refusals in words, its failures as one kind of error that repeats no secret."""
+"""One question to a token service, its refusals in words, its failures as one kind of error that repeats no secret.
+
+The clouds' libraries know what to ask; all of them ask through here.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from sandbox.oci.address import of_url
 from sandbox.oci.connections import Body, Broken, Connections, Response, is_passing, untrusted
@@ -36,6 +40,12 @@ _FIXES = {
     "SignatureDoesNotMatch": _AWS_KEYS,
     "UnrecognizedClientException": _AWS_KEYS,
 }
+# OAuth 2.0, AWS Query, the registries of Azure: what errors may name.
+_PUBLIC = {
+    "Action", "Version", "RoleArn", "RoleSessionName", "DurationSeconds", "grant_type", "grantType", "client_id",
+    "clientId", "client_info", "client_assertion_type", "scope", "claims", "audience", "requested_token_type",
+    "subject_token_type", "options", "lifetime", "service", "tenant",
+}  # fmt: skip
 TRIES = 3
 SKEW = timedelta(minutes=4)
 """How far clocks may differ unsaid: AWS refuses after five minutes, Google after ten."""
@@ -96,39 +106,75 @@ def _element(text: str, name: str) -> str:
     return found[1] if found else ""
 
 
+def secrets_in(headers: Mapping[str, str], data: Body) -> tuple[str, ...]:
+    """Return every text of a request that an answer may repeat and no message may.
+
+    Those are what authorizes it, and all that a form or a JSON object holds but fields that are known to be public.
+    """
+    values = [value for name, value in headers.items() if "auth" in name.lower() or "token" in name.lower()]
+    found = [word for value in values for word in (value, value.rpartition(" ")[2])]
+    return tuple(
+        one for one in (*found, *(value for name, value in _fields(data) if name not in _PUBLIC)) if len(one) > 3
+    )
+
+
+def _fields(data: Body) -> Iterable[tuple[str, str]]:
+    if isinstance(data, Mapping):
+        return data.items()
+    if not isinstance(data, bytes):
+        return ()
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return parse_qsl(data.decode(errors="replace"))
+    return [(name, value) for name, value in content.items() if isinstance(value, str)] if content else ()
+
+
 @dataclass(frozen=True)
 class Service:
-    """A token service at `url`, called `name`; `secrets` are the texts that it is sent and that no message shows."""
+    """A token service, called `name` in errors, asked at `now`; `fix` helps against codes that are not known here."""
 
     name: str
-    url: str
-    secrets: Iterable[str] = field(repr=False)
     now: datetime
+    fix: str = ""
 
-    def post(self, data: Body, headers: Mapping[str, str] | None = None) -> bytes:
-        """Return the body of a good answer; asked again when the service is down. Raises CredentialsUnusable."""
-        place = of_url(self.url)
+    def ask(
+        self, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, *, method: str
+    ) -> Response:
+        """Return a good answer; asked again when the service is down. Raises CredentialsUnusable.
+
+        Redirects are not followed: what authorizes a request is for this address only.
+        """
+        place = of_url(url)
+        shown = url.partition("?")[0]
         if place is None or (place.scheme != "https" and not place.is_loopback):
             raise CredentialsUnusable(
-                f"{self.name} at {self.url} is not safe to use",
+                f"{self.name} at {shown} is not safe to use",
                 details="keys are sent over https only, or to this machine",
                 fix="correct the address in the file or the variable that names it",
             )
+        body = data.encode() if isinstance(data, str) else data
+        secrets = secrets_in(headers or {}, body)
         connections = Connections(place)
         try:
-            answer = self._answer(connections, data, headers or {})
-            return self._judged(answer)
+            answer = retry(
+                lambda: connections.request(method, url, headers or {}, body, follow=False),
+                tries=TRIES,
+                transient=is_passing,
+                wait=lambda number: interruption.pause(pause_before(number)),
+            )
+        except Broken as error:
+            raise self._silent(shown, error, secrets) from None
         finally:
             connections.close()
+        if answer.status_code != 200:
+            raise self._refusal(shown, answer, secrets)
+        return answer
 
-    def post_json(self, data: Body, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """Return the same for an answer that is a JSON object."""
-        return self.object(self.post(data, headers))
-
-    def object(self, body: bytes) -> Mapping[str, Any]:
-        """`body` as a JSON object. Raises CredentialsUnusable, which does not repeat it: it may hold a token."""
+    def post_json(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the JSON object that answers a form. Raises CredentialsUnusable, which repeats nothing of it."""
         try:
-            content = json.loads(body)
+            content = json.loads(self.ask(url, form, method="POST").content)
         except ValueError:
             content = None
         if not isinstance(content, dict):
@@ -144,41 +190,27 @@ class Service:
 
     def strange(self, what: str) -> CredentialsUnusable:
         """Return the error for an answer that is not of the protocol."""
-        return CredentialsUnusable(f"{self.name} gave an unusable answer", details=f"{what} from {self.url}", fix=AGAIN)
+        return CredentialsUnusable(f"{self.name} gave an unusable answer", details=what, fix=AGAIN)
 
-    def _answer(self, connections: Connections, data: Body, headers: Mapping[str, str]) -> Response:
-        try:
-            return retry(
-                lambda: connections.request("POST", self.url, headers, data),
-                tries=TRIES,
-                transient=is_passing,
-                wait=lambda number: interruption.pause(pause_before(number)),
-            )
-        except Broken as error:
-            raise self._silent(error) from None
-
-    def _silent(self, error: Exception) -> CredentialsUnusable:
+    def _silent(self, url: str, error: Exception, secrets: Iterable[str]) -> CredentialsUnusable:
         """Return the error for no answer. requests' own words may hold a URL, never a body."""
-        details = redacted(f"{self.url}: {_cause(error)}", self.secrets)
+        details = redacted(f"{url}: {_cause(error)}", secrets)
         if untrusted(error):
             fix = "let requests trust it: REQUESTS_CA_BUNDLE names the authority of a proxy that looks inside TLS"
             return CredentialsUnusable(f"{self.name} cannot be trusted", details=details, fix=fix)
         return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
 
-    def _judged(self, answer: Response) -> bytes:
-        """Return the body of a good answer; raises CredentialsUnusable for any other."""
-        status, body = answer.status_code, answer.content
-        if status == 200:
-            return body
-        said = read_refusal(body)
-        lines = [f"HTTP status {status} from {self.url}", redacted(str(said), self.secrets)]
+    def _refusal(self, url: str, answer: Response, secrets: Iterable[str]) -> CredentialsUnusable:
+        """Return the error for an answer that is not a good one."""
+        status = answer.status_code
+        said = read_refusal(answer.content)
         skew = self._skew(answer.headers.get("Date"))
-        lines.append(skew)
+        lines = (f"HTTP status {status} from {url}", redacted(str(said), secrets), skew)
         fix = "set this machine's clock, then: sandbox credentials refresh" if skew else said.fix
-        if not fix and is_transient(status):
-            fix = AGAIN
+        if not fix and not is_transient(status):
+            fix = self.fix
         brief = f"{self.name} fails" if is_transient(status) else f"{self.name} refuses these credentials"
-        raise CredentialsUnusable(brief, details="\n".join(filter(None, lines)), fix=fix or AGAIN)
+        return CredentialsUnusable(brief, details="\n".join(filter(None, lines)), fix=fix or AGAIN)
 
     def _skew(self, date: str | None) -> str:
         """Return how this machine's clock differs from the service's, when that may be the reason for a refusal."""
@@ -190,6 +222,25 @@ class Service:
             return ""
         side = "ahead of" if ahead > timedelta(0) else "behind"
         return f"this machine's clock is {round(abs(ahead) / timedelta(minutes=1))} minutes {side} the service's"
+
+
+@dataclass(frozen=True)
+class Session:
+    """Stands in for a session of requests where a cloud's library asks `service`.
+
+    So all of them have the same addresses, proxies, authorities and attempts, and the same words for what fails.
+    """
+
+    service: Service
+
+    def request(
+        self, method: str, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> Response:
+        """See requests.Session. Raises CredentialsUnusable for all but a good answer."""
+        return self.service.ask(url, data, dict(headers or {}), method=method)
+
+    def close(self) -> None:
+        """See requests.Session; each request has a connection of its own."""
 
 
 def _cause(error: BaseException) -> str:

@@ -54,7 +54,7 @@ class Gcr(_Credentials):
     secret: Subdomain = Field(default="gcr-secret", description="The name of the Secret.")
     file: HomePath | None = Field(
         default=None,
-        description="The key of a service account, or application-default credentials.  "
+        description="The key of a service account, application-default credentials, or a workload identity.  "
         "[default: those of $GOOGLE_APPLICATION_CREDENTIALS, or gcloud's]",
     )
     registries: Hosts = Field(default=(), description="By default gcr.io, *.gcr.io and *.pkg.dev.")
@@ -68,7 +68,7 @@ class Ecr(_Credentials):
     file: HomePath | None = Field(
         default=None,
         description="AWS's credentials file, or the JSON of `aws configure export-credentials`.  "
-        "[default: as the AWS command line]",
+        "[default: as the AWS command line, with its sign-in by SSO]",
     )
     profile: str | None = Field(default=None, description="The profile in AWS's files.")
     role: str | None = Field(default=None, description="The ARN of a role to assume.")
@@ -79,7 +79,7 @@ class Ecr(_Credentials):
 
 
 class Acr(_Credentials):
-    """A service principal of Azure."""
+    """An account of Azure."""
 
     kind: Literal["acr"] = Field(description="Azure's Container Registry.")
     secret: Subdomain = Field(default="acr-secret", description="The name of the Secret.")
@@ -89,7 +89,7 @@ class Acr(_Credentials):
     file: HomePath | None = Field(
         default=None,
         description="The JSON of `az ad sp create-for-rbac`.  [default: $AZURE_TENANT_ID, $AZURE_CLIENT_ID and "
-        "$AZURE_CLIENT_SECRET]",
+        "$AZURE_CLIENT_SECRET or $AZURE_FEDERATED_TOKEN_FILE; without these, the account of `az login`]",
     )
 
 

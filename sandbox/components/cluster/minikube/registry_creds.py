@@ -106,14 +106,14 @@ def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tu
         case Ecr():
             if not entry.accounts:
                 raise UsageError(f"{ADDON} has to be told the AWS account", fix="write `accounts:` next to `kind: ecr`")
-            profile = aws.read_profile(entry, environ)
+            found = aws.long_lived(entry, environ)
             return "ecr", {
-                "AWS_ACCESS_KEY_ID": profile.keys.access,
-                "AWS_SECRET_ACCESS_KEY": profile.keys.secret,
-                "AWS_SESSION_TOKEN": profile.keys.session,
-                "aws-region": profile.region,
+                "AWS_ACCESS_KEY_ID": found.keys.access,
+                "AWS_SECRET_ACCESS_KEY": found.keys.secret,
+                "AWS_SESSION_TOKEN": found.keys.session,
+                "aws-region": found.region,
                 "aws-account": ",".join(entry.accounts),
-                "aws-assume-role": profile.roles[-1].arn if profile.roles else "",
+                "aws-assume-role": found.role,
             }
         case Acr():
             principal = azure.principal(entry, environ)

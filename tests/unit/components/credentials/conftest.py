@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ from tests.support.api_server import serving as serving_api
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.token_services import CANARY, Services, serving
 
+DIRECTORY = "login.example.test"
+
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +39,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(interruption, "pause", lambda seconds: None)
 
 
@@ -53,8 +59,18 @@ def quiet(home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFix
 
 
 @pytest.fixture
-def services() -> Iterator[Services]:
-    with serving() as services:
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """The doubles; where they speak TLS, they have a name that is not this machine's by its form."""
+    authority = tmp_path / "authority.pem"
+    found = socket.getaddrinfo
+
+    def lookup(host: Any, *args: Any, **options: Any) -> Any:
+        return found("127.0.0.1" if host == DIRECTORY else host, *args, **options)
+
+    with serving(authority, DIRECTORY) as services:
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+        monkeypatch.setenv("NO_PROXY", "*")
         yield services
 
 

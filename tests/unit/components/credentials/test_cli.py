@@ -89,7 +89,7 @@ def test_every_kind_is_given_by_options(
     aws = ("--region", "eu-central-1", "--account", "123456789012", "--role", "arn:aws:iam::123456789012:role/puller")
     run("add", "gcr", "demo", "--from", write(services.google.key_file(services.url)), "--registry", "eu.gcr.io")
     run("add", "ecr", "demo", "--from", write(keys, "aws.json"), *aws)
-    principal = write(services.azure.principal(services.url), "azure.json")
+    principal = write(services.azure.principal(services.authority), "azure.json")
     run("add", "acr", "demo", "--from", principal, "--registry", services.host, "--secret", "mine")
     assert [(one["kind"], one["secret"]) for one in rows()] == [
         ("ecr", "awsecr-cred"),

@@ -1,7 +1,8 @@
-"""Google's token service, by a double that verifies the signature of every JWT and its times."""
+"""google-auth against a double of Google's services that verifies the signature of every JWT and its times."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,8 @@ def test_a_service_accounts_key_becomes_a_token_for_an_hour(services: Services, 
     assert account is not None
     assert (account.username, account.password) == ("oauth2accesstoken", GOOGLE_TOKEN)
     assert login.find("pkg.dev") is login.find("a.b.pkg.dev") is None
-    assert login.expires == NOW + timedelta(seconds=3599)
+    assert login.expires is not None
+    assert timedelta(minutes=59) < login.expires - login.issued <= timedelta(seconds=3599)
     assert all(scope.endswith(("read-only", "read_only")) for scope in services.google.scopes[0].split())
 
 
@@ -55,6 +57,94 @@ def test_the_usual_file_is_found_where_googles_libraries_look(variable: str, bel
     assert str(resolved(Gcr(kind="gcr"), {}).file).endswith("/.config/gcloud/application_default_credentials.json")
 
 
+def workload(services: Services, write: Write, monkeypatch: pytest.MonkeyPatch, **source: Any) -> Path:
+    """A workload identity in the file that the user's environment names."""
+    file = write(services.google.workload_file(services.url, source))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    return file
+
+
+def test_workload_identity_becomes_a_token(
+    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    subject = tmp_path / "subject"
+    subject.write_text(services.google.subject)
+    workload(services, write, monkeypatch, file=str(subject))
+    login = mint(Gcr(kind="gcr"), os.environ, now=NOW)
+    assert login.accounts["gcr.io"].password == GOOGLE_TOKEN
+    assert all(scope.endswith(("read-only", "read_only")) for scope in services.google.scopes[0].split())
+    subject.write_text("canary-other")
+    error = refusal(lambda: mint(Gcr(kind="gcr"), os.environ, now=NOW))
+    assert "invalid_grant: The token *** is not of the pool." in error.details
+    subject.unlink()
+    error = refusal(lambda: mint(Gcr(kind="gcr"), os.environ, now=NOW))
+    assert error.details == f"File '{subject}' was not found."
+
+
+def test_workload_identity_by_a_program_is_off_by_default(
+    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    workload(services, write, monkeypatch, executable={"command": f"/usr/bin/touch {ran}"})
+    assert "Executables" in refusal(lambda: mint(Gcr(kind="gcr"), os.environ, now=NOW)).details
+    assert not ran.exists()
+
+
+@pytest.mark.security(11)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, "it sends a token to http://127.0.0.1"),
+        ({"token_url": "https://tokens.example.com/"}, "it sends a token to https://tokens.example.com/"),
+        ({"token_url": "", "universe_domain": "example.com"}, "it sends a token to https://sts.example.com"),
+        ({"credential_source": {"executable": {"command": "/bin/true"}}}, "it runs a program"),
+    ],
+)
+def test_workload_identity_of_a_spec_goes_to_google_only(
+    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], reason: str
+) -> None:
+    """A file that a spec names reads a token of this machine, and sends it elsewhere → refused, nothing is read."""
+    monkeypatch.setenv("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")
+    file = write({**services.google.workload_file(services.url, {"file": "/etc/hostname"}), **change})
+    error = refusal(lambda: mint(Gcr(kind="gcr", file=file), os.environ, now=NOW))
+    assert error.brief == f"{file} cannot be used"
+    assert reason in error.details
+    assert error.fix.endswith(f"GOOGLE_APPLICATION_CREDENTIALS={file}")
+    assert services.requests == 0
+
+
+def test_service_account_is_impersonated_by_a_login(
+    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("google.auth.iam._IAM_ENDPOINT", services.url + "/impersonate/{}:generateAccessToken")
+    monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{services.url}/token")
+    services.google.federated = services.google.token
+    content = {
+        "type": "impersonated_service_account",
+        "service_account_impersonation_url": f"https://iamcredentials.googleapis.com/v1/{services.google.email}"
+        ":generateAccessToken",
+        "source_credentials": services.google.consent_file(services.url),
+    }
+    login = mint(Gcr(kind="gcr", file=write(content)), {}, now=NOW)
+    assert login.accounts["gcr.io"].password == GOOGLE_TOKEN
+    assert all(scope.endswith(("read-only", "read_only")) for scope in services.google.scopes[0].split())
+
+
+@pytest.mark.parametrize("body", [b"canary", b"[]", b"{}", b'{"access_token": ""}', b'{"access_token": {"canary": 1}}'])
+def test_answer_without_a_token_is_unusable(services: Services, write: Write, body: bytes) -> None:
+    services.body = body
+    for content in (services.google.key_file(services.url), services.google.consent_file(services.url)):
+        file = write(content)
+        error = refusal(lambda: mint(Gcr(kind="gcr", file=file), {}, now=NOW))  # noqa: B023  # called at once
+        assert error.brief == "Google's token service gave an unusable answer"
+
+
+def test_key_is_sent_over_https_only(services: Services, write: Write) -> None:
+    content = services.google.key_file("http://tokens.example.com")
+    error = refusal(lambda: mint(Gcr(kind="gcr", file=write(content)), {}, now=NOW))
+    assert error.brief == "Google's token service at http://tokens.example.com/token is not safe to use"
+
+
 def test_a_key_that_is_not_the_accounts_is_refused(services: Services, write: Write) -> None:
     content = services.google.key_file(services.url)
     services.google.key = rsa.generate_private_key(65537, 2048)
@@ -67,7 +157,8 @@ def test_a_key_that_is_not_the_accounts_is_refused(services: Services, write: Wr
 @pytest.mark.parametrize(("ahead", "side"), [(timedelta(hours=-2), "behind"), (timedelta(hours=2), "ahead of")])
 def test_a_wrong_clock_is_named_as_the_reason(services: Services, write: Write, ahead: timedelta, side: str) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
-    error = refusal(lambda: mint(entry, {}, now=datetime.now(UTC) + ahead))
+    services.ahead = -ahead
+    error = refusal(lambda: mint(entry, {}, now=datetime.now(UTC)))
     assert f"this machine's clock is 120 minutes {side} the service's" in error.details
     assert error.fix.startswith("set this machine's clock")
 
@@ -87,7 +178,9 @@ def test_a_consent_that_was_revoked_is_refused_and_not_repeated(services: Servic
         ("canary", "line 1, column 1"),
         ("[]", "not a JSON object"),
         ("{}", "type service_account or authorized_user"),
-        ({"type": "external_account"}, "type service_account or authorized_user"),
+        ({"type": "gdch_service_account"}, "type service_account or authorized_user"),
+        ({"type": "external_account"}, "not of the form of external_account"),
+        ({"type": "impersonated_service_account"}, "not of the form of impersonated_service_account"),
         ({"type": "service_account"}, "it has no client_email"),
         ({"type": "service_account", "client_email": "a", "private_key": "canary"}, "not a private key in PEM"),
         ({"type": "authorized_user", "client_id": "a"}, "it has no client_secret"),
