@@ -100,7 +100,7 @@ def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...
     assert project_files.name_of(folder, Found(hosts=hosts)) == name
 
 
-def test_folder_that_says_only_its_kind_has_the_name_of_the_one_above() -> None:
+def test_folder_called_by_its_kind_has_the_name_above() -> None:
     assert [project_files.called(Path(one)) for one in ("/p/podinfo/kustomize", "/p/shop", "/k8s")] == [
         "podinfo",
         "shop",
