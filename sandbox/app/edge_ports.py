@@ -1,24 +1,27 @@
-"""TCP ports that are routed to Services: added and removed by commands, and the state of each."""
+"""Ports that are routed to Services: added and removed by commands, and the state of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from sandbox.app.context import home as user_home
 from sandbox.app.port_usage import Machine, Wanted
-from sandbox.app.ports import TCP, problems
+from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.session import Session
 from sandbox.components.edge import host_ports, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import Edge
+from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import EDGE, Home
 from sandbox.system import files, host_network
 
@@ -29,6 +32,7 @@ class PortStatus:
 
     address: str
     port: int
+    protocol: str
     to: str
     sandbox: str
     proxy_protocol: bool
@@ -37,13 +41,69 @@ class PortStatus:
     detail: str
 
 
+@dataclass(frozen=True)
+class Balanced:
+    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL."""
+
+    sandbox: str
+    service: str
+    address: str
+    ports: tuple[str, ...]
+
+
+def balanced(known: Sequence[Route]) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
+    found: list[Balanced] = []
+    for route in known:
+        with suppress(ClusterError):
+            services = Cluster(user_home().sandbox(route.name).kubeconfig).list("v1", "Service")
+            found += [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
+    return tuple(found)
+
+
+def _balanced(sandbox: str, service: Manifest) -> Balanced:
+    given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+    ports = (f"{one['port']}/{one.get('protocol', 'TCP').lower()}" for one in service["spec"].get("ports") or ())
+    metadata = service["metadata"]
+    return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
+
+
+def places(name: str, service: str) -> tuple[str, ...]:
+    """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
+    route = _route(user_home(), name)
+    ports = [one for one in route.every_port if one.to.partition(":")[0] == service]
+    found = [f"{one.protocol}://{_joined(*route.place(one))}" for one in ports]
+    for one in balanced((route,)):
+        if one.service == service and one.address:
+            split = (port.partition("/") for port in one.ports)
+            found += [f"{protocol}://{one.address}:{number}" for number, _, protocol in split]
+    if not found:
+        raise UsageError(
+            f"this machine has no way to the Service {service}",
+            details="it has no port of this machine, and no address as a load balancer",
+            fix=f"sandbox edge port add PORT {service}   (sandbox doctor service {service} tells more)",
+        )
+    return tuple(found)
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:
     """Return the status of every port of `known`."""
     return tuple(_status(route, port) for route in known for port in route.every_port)
 
 
 def add(
-    session: Session, port: int | None, to: str, *, name: str | None, proxy: bool, say: Callable[[str], None]
+    session: Session,
+    port: int | None,
+    to: str,
+    *,
+    protocol: str = routes.TCP,
+    name: str | None,
+    proxy: bool,
+    say: Callable[[str], None],
 ) -> PortStatus:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
@@ -59,17 +119,23 @@ def add(
     route = _route(home, name)
     with session.alone(route.name, "port"):
         machine = Machine.look(route.name, home, engine)
-        chosen = Port(_choose(machine, route, port, to), to if ":" in to else f"{to}:{port}", proxy)
+        target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy, protocol)
+        _require_port(home, engine, route.name, target)
+        chosen = replace(target, port=_choose(machine, route, port, target))
         with files.exclusive(home.edge):
             routes.save_port(home.edge, route.name, chosen)
         _take_in(home, engine, route.name, say)
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
 
-def remove(session: Session, port: int, *, name: str | None, say: Callable[[str], None]) -> None:
+def remove(
+    session: Session, port: int, *, protocol: str = routes.TCP, name: str | None, say: Callable[[str], None]
+) -> None:
     """Forget a port that was added. Raises SandboxError."""
     home = user_home()
-    found = [one for one, known in routes.added_ports(home.edge) if known.port == port and name in (None, one)]
+    added = routes.added_ports(home.edge)
+    asked = (port, protocol)
+    found = [one for one, known in added if (known.port, known.protocol) == asked and name in (None, one)]
     if not found:
         raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
     if len(found) > 1:
@@ -78,27 +144,30 @@ def remove(session: Session, port: int, *, name: str | None, say: Callable[[str]
         )
     with session.alone(found[0], "port"):
         with files.exclusive(home.edge):
-            routes.remove_port(home.edge, found[0], port)
+            routes.remove_port(home.edge, found[0], port, protocol)
         _take_in(home, Engine.connect(), found[0], say)
 
 
-def _choose(machine: Machine, route: Route, port: int | None, to: str) -> int:
+def _choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
     """Return the port to listen on. Raises PortTaken, PortForbidden and UsageError."""
-    mine = {one.port for one in route.every_port if one.to == to}
-    others = {number for _, number in route.takes} - mine
+    udp = wanted.protocol == routes.UDP
+    mine = {one.port for one in route.every_port if one.target == wanted.target}
+    others = {one.port for one in route.udp_ports} if udp else {number for _, number in route.takes}
+    others -= mine
+
+    def wrong(number: int) -> Iterator[SandboxError]:
+        bind = Bind(route.listen[0][0], number)
+        return problems(udp_wanted(bind) if udp else Wanted(EDGE, bind, *TCP), machine)
+
     if port is None:
-        usual = int(to.partition(":")[2])
+        usual = int(wanted.to.partition(":")[2])
         free = (one for one in (usual, *host_network.after(usual)) if one not in others)
-        return next(one for one in free if not any(_problems(machine, route, one)))
+        return next(one for one in free if not any(wrong(one)))
     if port in others:
         raise UsageError(f"the sandbox '{route.name}' has port {port} already", fix="choose another, or auto")
-    for problem in _problems(machine, route, port):
+    for problem in wrong(port):
         raise problem
     return port
-
-
-def _problems(machine: Machine, route: Route, port: int) -> Iterator[SandboxError]:
-    return problems(Wanted(EDGE, Bind(route.listen[0][0], port), *TCP), machine)
 
 
 def _route(home: Home, name: str | None) -> Route:
@@ -132,11 +201,27 @@ def _take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) 
     edge.publish(route, say)
     for missing in host_ports.publish(edge, route.every_port):
         say(missing)
+    if known := routes.find(routes.load(home.edge), name):
+        UdpPorts(engine, home.sandbox(name)).reconcile(known)
+
+
+def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
+    """Refuse a port that the Service does not have, and UDP where nothing can forward it. Raises UsageError.
+
+    A Service that is not there yet may come later.
+    """
+    if port.protocol == routes.UDP and engine.container(home.sandbox(name).node) is None:
+        raise UsageError(
+            f"'{name}' has no node of kind, whose image forwards UDP", fix="kubectl port-forward has no UDP either"
+        )
+    with suppress(ClusterError):
+        if trouble := HostPorts(home.sandbox(name)).mismatch(port):
+            raise UsageError(trouble, fix="sandbox edge port add PORT NAMESPACE/SERVICE:PORT, with one that it has")
 
 
 def _status(route: Route, port: Port) -> PortStatus:
     try:
-        backend = HostPorts(user_home().sandbox(route.name)).backend(port.to)
+        backend = HostPorts(user_home().sandbox(route.name)).backend(port.target)
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"
@@ -144,6 +229,7 @@ def _status(route: Route, port: Port) -> PortStatus:
     return PortStatus(
         address=address,
         port=number,
+        protocol=port.protocol,
         to=port.to,
         sandbox=route.name,
         proxy_protocol=port.proxy,

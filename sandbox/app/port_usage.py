@@ -19,6 +19,7 @@ from sandbox.system import host_network
 
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
+UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 # What binds the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
 
@@ -48,6 +49,7 @@ class Wanted:
     bind: Bind
     key: str
     option: str
+    protocol: str = routes.TCP
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class Machine:
             return None
         return self._stranger(bind.port)
 
+    def udp_occupant(self, bind: Bind) -> Occupant | None:
+        """Return who keeps this sandbox from a UDP port; None when no one does."""
+        for route in routes.load(self.home.edge):
+            theirs = (route.place(one) for one in route.udp_ports)
+            if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
+                return Occupant(f"sandbox '{route.name}'", f"`sandbox down {route.name}`")
+        if any(bind in binds for one in self.ours if one.running for binds in one.udp.values()):
+            return None  # this sandbox's, or a neighbour's that no longer has a route
+        return None if host_network.is_free_udp(bind.address, bind.port) else Occupant(UNKNOWN_PROGRAM)
+
     def claimed_by(self, owner: str, *, shared: bool) -> str:
         """Return whose claim a port is while this sandbox starts: the edge's for all, or for this one alone."""
         return owner if shared or owner != EDGE else f"{owner}+{self.name}"
@@ -107,7 +119,7 @@ class Machine:
     def _neighbour(self, bind: Bind, *, shared: bool) -> str | None:
         """Return another sandbox of the same edge that has the port in a way that cannot be shared."""
         for route in routes.load(self.home.edge):
-            alone = {route.place(one) for one in route.every_port}
+            alone = {route.place(one) for one in route.tcp_ports}
             theirs = alone if shared else route.takes
             if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
                 return route.name
@@ -157,9 +169,10 @@ def _meet(one: str, other: str) -> bool:
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and offers the next free one."""
     bind = wanted.bind
-    free = host_network.next_free(bind.address, bind.port)
+    udp = wanted.protocol == routes.UDP
+    free = (host_network.next_free_udp if udp else host_network.next_free)(bind.address, bind.port)
     return PortTaken(
-        f"port {bind.port} on {bind.address} is taken",
+        f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
         fix=f"{occupant.remedy}, or use another port: {_another(wanted, free)}",
     )

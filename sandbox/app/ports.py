@@ -21,6 +21,7 @@ PREFERRED_HTTPS = (443, 8443)
 PREFERRED_REGISTRY = 5001
 HTTPS = ("edge: {ports: [%s]}", "--https-port %s")
 TCP = ("edge: {tcp: [{port: %s}]}", "")
+UDP = ("edge: {udp: [{port: %s}]}", "")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
@@ -50,7 +51,8 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
             for one in wanted:
                 for problem in problems(one, machine):
                     raise problem
-            ports_of = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.bind.port) for one in wanted]
+            tcp = [one for one in wanted if one.protocol == routes.TCP]
+            ports_of = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.bind.port) for one in tcp]
             stack.enter_context(port_reservations.hold(home.claims, spec.name, ports_of))
         yield resolved
 
@@ -86,13 +88,15 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
         usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     spoken_for = {*fixed, *chosen, registry}
-    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for))
+    return ResolvedSpec.of(
+        spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for), udp=_udp(spec, machine)
+    )
 
 
 def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the one that leads there now, else the Service's own."""
     route = routes.find(routes.load(machine.home.edge), spec.name)
-    before = {one.to: one.port for one in route.ports} if route else {}
+    before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP} if route else {}
     spoken_for = spoken_for | {one.port for one in spec.proxy.tcp if one.port != "auto"}
     usable = partial(_is_usable, machine, EDGE, spec.proxy.listen, TCP)
     chosen: list[int] = []
@@ -104,12 +108,36 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     return chosen
 
 
+def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
+    """Choose the ports of `udp` that are `auto`, in the same way."""
+    route = routes.find(routes.load(machine.home.edge), spec.name)
+    before = {one.to: one.port for one in route.ports if one.protocol == routes.UDP} if route else {}
+    spoken_for = {one.port for one in spec.proxy.udp if one.port != "auto"}
+    chosen: list[int] = []
+    for one in spec.proxy.udp:
+        if one.port != "auto":
+            chosen.append(one.port)
+        else:
+            usable = partial(_is_usable_udp, machine, spec.proxy.listen)
+            chosen.append(_first(before.get(one.target), one.usual, spoken_for | set(chosen), usable))
+    return chosen
+
+
+def _is_usable_udp(machine: Machine, address: str, port: int) -> bool:
+    return not any(problems(udp_wanted(Bind(address, port)), machine))
+
+
+def udp_wanted(bind: Bind) -> Wanted:
+    """Return a UDP port as the sandbox wants it."""
+    return Wanted(EDGE, bind, *UDP, protocol=routes.UDP)
+
+
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
     before = () if remembered is None else (remembered,)
     for port in chain(before, (preferred,), host_network.after(preferred)):
         if port not in spoken_for and usable(port):
             return port
-    raise SandboxError("no TCP port of this machine is free", fix="stop some of the programs that listen")
+    raise SandboxError("no port of this machine is free", fix="stop some of the programs that listen")
 
 
 def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str], port: int) -> bool:
@@ -118,7 +146,10 @@ def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
     """Yield why a part of the sandbox cannot have a port."""
-    occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
+    if wanted.protocol == routes.UDP:
+        occupant = machine.udp_occupant(wanted.bind)
+    else:
+        occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
     if occupant:
         yield taken(wanted, occupant)
     problem = forbidden(wanted, machine.engine)
@@ -129,6 +160,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
     https += [Wanted(EDGE, Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
+    https += [udp_wanted(Bind(spec.proxy.listen, one.port)) for one in spec.proxy.udp]
     if spec.registry.external:
         return https
     return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *https]

@@ -19,6 +19,7 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
+from sandbox.config.schema.edge_schema import UdpPort
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.kube import manifests
@@ -81,8 +82,9 @@ def _network(spec: Spec) -> Iterator[str]:
     for host in spec.proxy.hosts:
         if host.to:
             yield _line("network", f"{host.host} routes to {host.to}")
-    for one in spec.proxy.tcp:
-        which = "a free port" if one.port == "auto" else f"port {one.port}"
+    for one in (*spec.proxy.tcp, *spec.proxy.udp):
+        kind = "UDP port" if isinstance(one, UdpPort) else "port"
+        which = f"a free {kind}" if one.port == "auto" else f"{kind} {one.port}"
         yield _line("network", f"{which} of this machine is routed to {one.target}")
     for name, address in spec.network.hosts.items():
         yield _line("network", f"pods resolve {name} to {address}")

@@ -39,6 +39,7 @@ def doctor() -> None:
     sandbox doctor --fix            apply the safe fixes
     sandbox doctor tls app.demo.sandbox.localhost
                                     trace a request, step by step
+    sandbox doctor service shop/db  trace a connection to a Service
     sandbox doctor network          trace egress, from a pod
     """
 
@@ -82,6 +83,28 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     given = file is not None or name is not None
     found_at = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
     return _show(examine(found_at, host, named=given), output)
+
+
+@doctor.command("service")
+@click.argument("service", metavar="[NAMESPACE/]SERVICE")
+@spec_options
+@output_option
+@click.pass_context
+def service(ctx: click.Context, service: str, file: Path | None, name: str | None, *, output: str) -> int:
+    """Trace a connection to a Service, hop by hop, up to the first that fails.
+
+    The hops are this machine, the edge, the node, kube-proxy, the EndpointSlice and the pods.
+
+    \b
+    sandbox doctor service shop/db
+    sandbox doctor service db demo -o json
+    """
+    begin(ctx)
+    from sandbox.app.diagnosis import PATIENT, context_of
+    from sandbox.doctor.service_checks import examine
+
+    found_at = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
+    return _show(examine(found_at, service), output)
 
 
 @doctor.command("network")

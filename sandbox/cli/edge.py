@@ -15,10 +15,10 @@ import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import PORT, begin, find_spec, output_option, session
+from sandbox.cli.options import SERVED_PORT, begin, find_spec, output_option, session
 
 if TYPE_CHECKING:
-    from sandbox.app.edge_ports import PortStatus
+    from sandbox.app.edge_ports import Balanced, PortStatus
     from sandbox.components.edge.container import EdgeContainer
     from sandbox.components.edge.haproxy_admin import RouteStatus, Server
     from sandbox.names import Home
@@ -64,13 +64,14 @@ def status(ctx: click.Context, *, output: str) -> int:
     days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()
-    tcp = edge_ports.statuses(known)
+    served, balanced = edge_ports.statuses(known), edge_ports.balanced(known)
     if output == "json":
         report = {
             "running": running,
             "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
             "routes": [_row(one, days) for one in found],
-            "tcp": [asdict(one) for one in tcp],
+            **{kind: [asdict(one) for one in served if one.protocol == kind] for kind in (routes.TCP, routes.UDP)},
+            "load_balancers": [asdict(one) for one in balanced],
         }
         click.echo(json.dumps(report, indent=2))
     else:
@@ -78,14 +79,14 @@ def status(ctx: click.Context, *, output: str) -> int:
             f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in unasked else "") for bind in ports
         )
         click.echo(f"listens on {said}" if running else "is not running; `sandbox up` starts it")
-        for line in (*_table(found, days), *map(_tcp_line, tcp)):
+        for line in (*_table(found, days), *map(_port_line, served), *map(_balanced_line, balanced)):
             click.echo(line)
         if running and servers is None:
             click.echo(
                 "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
             )
     down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in found)
-    return 0 if running and not down and all(one.ready != 0 for one in tcp) else 1
+    return 0 if running and not down and all(one.ready != 0 for one in served) else 1
 
 
 @edge.command("url")
@@ -97,13 +98,23 @@ def status(ctx: click.Context, *, output: str) -> int:
 def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
     """Print the URL of HOST, or of every host of the sandbox.
 
+    For a Service, NAMESPACE/SERVICE instead of HOST, these are its ports of this machine and its address as a load
+    balancer.
+
     If other machines may connect (edge.listen), these are the URLs for them. A phone must first trust the
     sandbox's root certificate, or you must accept its warning.
 
     \b
     sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
+    sandbox edge url shop/db
     """
     begin(ctx)
+    if host and "/" in host:
+        from sandbox.app import edge_ports
+
+        for place in edge_ports.places(find_spec(file, name).name, host):
+            click.echo(place)
+        return 0
     from sandbox.app.overview import host_urls
 
     for found in host_urls(find_spec(file, name).name, host, for_others=qr):
@@ -188,7 +199,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
 
 @edge.group("port", cls=Group)
 def port() -> None:
-    """Route TCP ports of this machine to Services.
+    """Route TCP and UDP ports of this machine to Services.
 
     \b
     sandbox edge port add 5432 shop/db
@@ -197,37 +208,43 @@ def port() -> None:
 
 
 @port.command("add")
-@click.argument("port", type=PORT)
+@click.argument("port", type=SERVED_PORT, metavar="PORT[/udp]")
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
 @click.option("--sandbox", "name", help="The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
 @click.pass_context
-def add_port(ctx: click.Context, port: int | str, to: str, *, name: str | None, proxy_protocol: bool) -> int:
-    """Route TCP port PORT of this machine to a Service.
+def add_port(
+    ctx: click.Context, port: tuple[int | None, str], to: str, *, name: str | None, proxy_protocol: bool
+) -> int:
+    """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. It listens at `edge.listen`, and stays until
-    `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}.
+    `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}, or udp.
 
     \b
     sandbox edge port add 5432 shop/db
     sandbox edge port add auto shop/cache:6379 --sandbox demo
+    sandbox edge port add 5353/udp infra/dns:53
     """
     begin(ctx)
     from sandbox.app import edge_ports
+    from sandbox.components.edge.routes import UDP
 
-    number = None if port == "auto" else int(port)
+    number, protocol = port
+    if proxy_protocol and protocol == UDP:
+        raise click.UsageError("--proxy-protocol is for TCP")
     say = partial(click.echo, err=True)
-    found = edge_ports.add(session(), number, to, name=name, proxy=proxy_protocol, say=say)
-    click.echo(_tcp_line(found))
+    found = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol, say=say)
+    click.echo(_port_line(found))
     return 0
 
 
 @port.command("remove")
-@click.argument("port", type=click.IntRange(1, 65535))
+@click.argument("port", type=SERVED_PORT, metavar="PORT[/udp]")
 @click.option("--sandbox", "name", help="The sandbox, if several have the port.")
 @click.pass_context
-def remove_port(ctx: click.Context, port: int, *, name: str | None) -> int:
-    """Remove a TCP port that `add` added.
+def remove_port(ctx: click.Context, port: tuple[int | None, str], *, name: str | None) -> int:
+    """Remove a port that `add` added.
 
     \b
     sandbox edge port remove 5432
@@ -235,8 +252,11 @@ def remove_port(ctx: click.Context, port: int, *, name: str | None) -> int:
     begin(ctx)
     from sandbox.app import edge_ports
 
-    edge_ports.remove(session(), port, name=name, say=partial(click.echo, err=True))
-    click.echo(f"port {port} removed")
+    number, protocol = port
+    if number is None:
+        raise click.UsageError("which port? sandbox edge port list shows them")
+    edge_ports.remove(session(), number, protocol=protocol, name=name, say=partial(click.echo, err=True))
+    click.echo(f"{'UDP ' if protocol == 'udp' else ''}port {number} removed")
     return 0
 
 
@@ -244,7 +264,7 @@ def remove_port(ctx: click.Context, port: int, *, name: str | None) -> int:
 @output_option
 @click.pass_context
 def list_ports(ctx: click.Context, *, output: str) -> int:
-    """List all TCP ports, with the number of pods ready for each.
+    """List all ports of Services, with the number of pods ready for each.
 
     \b
     sandbox edge port list
@@ -258,15 +278,22 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
         for one in found:
-            click.echo(_tcp_line(one))
+            click.echo(_port_line(one))
     return 0
 
 
-def _tcp_line(one: PortStatus) -> str:
+def _port_line(one: PortStatus) -> str:
     place = f"[{one.address}]:{one.port}" if ":" in one.address else f"{one.address}:{one.port}"
     detail = click.style(one.detail, fg="green" if one.ready else "red")
     how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
-    return f"{click.style(place, bold=True)} → {one.to}   TCP, sandbox {one.sandbox}{how}\n    {detail}"
+    return (
+        f"{click.style(place, bold=True)} → {one.to}   {one.protocol.upper()}, sandbox {one.sandbox}{how}\n    {detail}"
+    )
+
+
+def _balanced_line(one: Balanced) -> str:
+    place = click.style(one.address, bold=True) if one.address else click.style("no address yet", fg="red")
+    return f"{place} → {one.service}   {', '.join(one.ports)}, sandbox {one.sandbox}"
 
 
 def _servers(box: EdgeContainer) -> Sequence[Server] | None:

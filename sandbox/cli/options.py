@@ -31,7 +31,23 @@ class _Port(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
+class _ServedPort(click.ParamType[Any]):
+    """A port or `auto`, of TCP or with `/udp`: the number, or None, and the protocol."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int | None, str]:
+        if isinstance(value, tuple):
+            return value
+        number, slash, protocol = str(value).partition("/")
+        if slash and protocol not in ("tcp", "udp"):
+            self.fail(f"{value!r}: after the port comes /udp or /tcp", param, ctx)
+        found = PORT.convert(number, param, ctx)
+        return None if found == "auto" else int(found), protocol or "tcp"
+
+
 PORT = _Port(1, 65535)
+SERVED_PORT = _ServedPort()
 
 
 def spec_options(command: Command) -> Command:

@@ -63,6 +63,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         host_names=(HOST, MINIKUBE_HOST),
         refused={
             **_EXISTING_ONLY,
+            ("proxy", "udp"): "needs the sandbox's node image, which minikube's nodes do not have",
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
             ("network", "search"): "minikube's nodes keep their own search domains",
         },
@@ -90,6 +91,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
             ): "the Gateway API's kinds are cluster-wide, and an existing cluster is used in one namespace only",
             ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
             ("proxy", "tcp"): "needs an edge container, which an existing cluster does not have",
+            ("proxy", "udp"): "needs an edge container, which an existing cluster does not have",
             ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
             ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
             (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sandbox.config import capabilities
 from sandbox.config.schema.credentials_schema import Acr
 
 if TYPE_CHECKING:
+    from sandbox.config.schema.edge_schema import ServedPort
     from sandbox.config.schema.spec import Spec
 
 # Of Azure's clouds: the public one, China's, the US government's.
@@ -87,15 +88,21 @@ def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
 def _tcp_ports(spec: Spec) -> Iterator[Misfit]:
     others = dict.fromkeys(spec.proxy.ports, "one of the edge's HTTPS ports")
     others |= {} if spec.registry.external else {spec.registry.port: "the registry's port"}
-    for index, one in enumerate(spec.proxy.tcp):
+    yield from _served(spec, "tcp", spec.proxy.tcp, others)
+    yield from _served(spec, "udp", spec.proxy.udp, {})
+
+
+def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[Any, str]) -> Iterator[Misfit]:
+    taken: dict[Any, str] = dict(others)
+    for index, one in enumerate(ports):
         if one.port == "auto" and ":" not in one.to:
             wrong = "must be NAMESPACE/SERVICE:PORT, because `port` is auto"
-            yield ("proxy", "tcp", index, "to"), wrong
-        if one.port != "auto" and one.port in others:
-            yield ("proxy", "tcp", index, "port"), f"{one.port} is {others[one.port]}; choose another"
-        others[one.port] = "given twice"
-    if spec.proxy.tcp and spec.proxy.run == "process" and spec.cluster.supports.containers:
-        yield ("proxy", "tcp"), "needs the edge container: leave out 'run: process'"
+            yield ("proxy", key, index, "to"), wrong
+        if one.port != "auto" and one.port in taken:
+            yield ("proxy", key, index, "port"), f"{one.port} is {taken[one.port]}; choose another"
+        taken[one.port] = "given twice"
+    if ports and spec.proxy.run == "process" and spec.cluster.supports.containers:
+        yield ("proxy", key), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:

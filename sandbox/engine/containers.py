@@ -62,6 +62,7 @@ class Containers(Door):
         labels = dict(spec.labels)
         if not spec.forwarded:
             labels[LISTENS], ports = json.dumps(ports), {}
+        ports |= {f"{inner}/udp": [(b.address, b.port) for b in binds] for inner, binds in spec.udp.items()}
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
@@ -91,6 +92,10 @@ class Containers(Door):
                 init=True,
             )
             try:
+                for network, address in spec.joined.items():
+                    chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
+                    body = {"Container": made.id, "EndpointConfig": chosen}
+                    self._ask("POST", f"/networks/{network}/connect", body=body)
                 made.start()
             except BaseException:
                 made.remove(force=True)
@@ -270,12 +275,18 @@ def _container(found: Mapping[str, Any]) -> Container:
         image=found["Image"],
         labels=labels,
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
-        published={int(inner.split("/")[0]): frozenset(binds) for inner, binds in (published | listens).items()},
+        published=_of("tcp", published | listens),
+        udp=_of("udp", published),
         held=found["State"]["Status"] == "paused",
         network=found["HostConfig"].get("NetworkMode") or "",
         attached={name: one.get("NetworkID") or "" for name, one in networks.items()},
         mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
     )
+
+
+def _of(protocol: str, ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
+    of = ((inner.partition("/"), binds) for inner, binds in ports.items())
+    return {int(number): frozenset(binds) for (number, _, kind), binds in of if (kind or "tcp") == protocol}
 
 
 class Volumes(Door):

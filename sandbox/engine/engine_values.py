@@ -27,8 +27,9 @@ class Bind:
 class ContainerSpec:
     """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
-    What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own, or another container
-    before it that publishes the port.
+    It is on the networks `joined` too before it starts, at the address given for each, or at any.
+    What it publishes, of TCP, is only noted unless `forwarded`: it then has sockets of the machine's own, or another
+    container before it that publishes the port.
     """
 
     name: str
@@ -36,7 +37,9 @@ class ContainerSpec:
     command: tuple[str, ...]
     labels: Mapping[str, str]
     network: str
+    joined: Mapping[str, str] = field(default_factory=dict)
     publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
+    udp: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
     forwarded: bool = True
     capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -56,8 +59,9 @@ class ContainerSpec:
 class Container:
     """A container as the engine sees it now; one that is `held` still does not run, and has its ports.
 
-    `network` is the one it was made on, `attached` those it is on with their ids, also while it is stopped, as far as
-    they are known then. `mounts` are the folders and files of this machine that it has.
+    `published` are its ports of TCP, `udp` those of UDP. `network` is the one it was made on, `attached` those it is on
+    with their ids, also while it is stopped, as far as they are known then. `mounts` are the folders and files of this
+    machine that it has.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Container:
     labels: Mapping[str, str]
     addresses: Mapping[str, str]
     published: Mapping[int, frozenset[Bind]]
+    udp: Mapping[int, frozenset[Bind]] = field(default_factory=dict)
     held: bool = False
     network: str = ""
     attached: Mapping[str, str] = field(default_factory=dict)

@@ -81,6 +81,6 @@ def build(
         *addons_steps.of_minikube(site),
         *cluster_steps.brought(site, keychain),
         *ingress_steps.proof(site),
-        *edge_steps.tcp_ports(site),
+        *edge_steps.served_ports(site),
     ]
     return checked(steps)

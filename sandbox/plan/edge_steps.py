@@ -43,8 +43,11 @@ def hosts(spec: Spec) -> tuple[Host, ...]:
 
 
 def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
-    """Return the TCP ports of the spec."""
-    return tuple(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp)
+    """Return the ports of the spec that are routed to Services."""
+    return (
+        *(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp),
+        *(Port(one.port, one.target, protocol=routes.UDP) for one in spec.proxy.udp),
+    )
 
 
 def services(site: ClusterSite) -> Step:
@@ -52,12 +55,13 @@ def services(site: ClusterSite) -> Step:
     return ServicesStep(site.engine, site.nodes, site.names)
 
 
-def tcp_ports(site: ClusterSite) -> list[Step]:
-    """Return the step for TCP ports, also while there are some of an earlier spec."""
+def served_ports(site: ClusterSite) -> list[Step]:
+    """Return the step for ports of Services, also while there are some of an earlier spec."""
     if site.spec.runs_process:
         return []
     route = routes.find(routes.load(site.home.edge), site.spec.name)
-    if not site.spec.proxy.tcp and not (route and (route.every_port or route.node_ports)):
+    asked = site.spec.proxy.tcp or site.spec.proxy.udp
+    if not asked and not (route and (route.every_port or route.node_ports)):
         return []
     return [PortsStep(site.engine, site.names, site.own.references["haproxy"])]
 

@@ -47,6 +47,17 @@ def is_free(address: str, port: int) -> bool:
     return _refusal(address, port) != errno.EADDRINUSE
 
 
+def is_free_udp(address: str, port: int) -> bool:
+    """Tell whether a UDP socket could be bound there now."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
 def is_permitted(address: str, port: int) -> bool:
     """Tell whether this user's processes may listen on such a port, free or not."""
     return _refusal(address, port) != errno.EACCES
@@ -81,6 +92,11 @@ def may_bind_all(program: str) -> bool:
 def next_free(address: str, port: int) -> int:
     """Return the first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
     return next(filter(partial(is_free, address), after(port)))
+
+
+def next_free_udp(address: str, port: int) -> int:
+    """Return the first port after `port` that is free for UDP."""
+    return next(filter(partial(is_free_udp, address), after(port)))
 
 
 def after(port: int) -> chain[int]:

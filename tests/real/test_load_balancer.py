@@ -126,10 +126,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
         command("down", "--purge")
 
 
-def ask(address: str, *, tcp: bool = False) -> str:
+def ask(address: str, *, tcp: bool = False, status: int | None = 0) -> str:
     """What dig is answered."""
     assert shutil.which("dig"), "needs dig (dnsutils)"
-    return tool("dig", "+short", "+tries=5", "+time=1", *(["+tcp"] if tcp else []), f"@{address}", DNS).strip()
+    options = ["+short", "+tries=5", "+time=1", *(["+tcp"] if tcp else [])]
+    return tool("dig", *options, f"@{address}", DNS, status=status).strip()
 
 
 def ping(address: str) -> bytes:
@@ -241,4 +242,5 @@ def test_addresses_stay_over_stop_start_and_a_restarted_node(world: Balanced) ->
     wait_until(lambda: answered(before["db"]), what=before["db"], timeout=240)
     wait_until(lambda: answered(before["near"]), what=before["near"], timeout=120)
     assert {name: world.address(name) for name in before} == before
-    assert ask(world.address("dns", "kube-system")) == "10.96.0.1"
+    dns = world.address("dns", "kube-system")
+    wait_until(lambda: None if ask(dns, status=None) == "10.96.0.1" else "no answer", what=dns, timeout=240)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 
-pytestmark = [pytest.mark.real, pytest.mark.nightly]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 NAME = "test-ports"
 LOCAL = "127.0.0.1"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # of the PROXY protocol's version 2
 MANY = 1000
+TURNS = 20
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,65 @@ def test_every_new_connection_is_served_during_a_roll_out(ports: Ports) -> None:
 def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
     (more,) = machine.free_ports(16380)
     with ports.connect() as connection:
-        for _ in range(3):
+        for _ in range(TURNS):
             ports.command("edge", "port", "add", str(more), "shop/db:6379", "--sandbox", NAME)
             assert (ports.ping(more), pong(connection)) == (b"+PONG\r\n", b"+PONG\r\n")
             ports.command("edge", "port", "remove", str(more), "--sandbox", NAME)
             assert pong(connection) == b"+PONG\r\n"
             with pytest.raises(ConnectionRefusedError):
                 ports.connect(more)
+
+
+def test_udp_is_answered_and_survives_new_pods_and_a_restart(ports: Ports) -> None:
+    (number,) = machine.free_ports(15353)
+    ports.command("edge", "port", "add", f"{number}/udp", "kube-system/kube-dns:53", "--sandbox", NAME)
+    try:
+        wait_until(lambda: unresolved(number), what="DNS", timeout=30)
+        assert unresolved(number, "localhost") is None
+        live = ports.cluster.get("apps/v1", "Deployment", "coredns", "kube-system")
+        assert live is not None
+        ports.cluster.annotate_pods({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, {"test": "again"})
+        wait_until(lambda: unresolved(number), what="DNS after the roll-out", timeout=120)
+        tool("docker", "restart", ports.names.node)
+        wait_until(lambda: unresolved(number), what="DNS after a restart", timeout=240)
+        wait_until(lambda: None if len(ready(ports)) == 2 else "pods not ready", what="the database", timeout=240)
+        found = json.loads(ports.command("edge", "port", "list", "-o", "json").out)
+        assert ("udp", number) in {(one["protocol"], one["port"]) for one in found}
+        ports.command("edge", "port", "add", f"{number}/udp", "shop/db:6379", "--sandbox", NAME, status=2)
+    finally:
+        ports.command("edge", "port", "remove", f"{number}/udp", "--sandbox", NAME)
+    assert unresolved(number)
+
+
+def unresolved(port: int, address: str = LOCAL) -> str | None:
+    """Why the cluster's DNS does not answer at this port, or None."""
+    words = ["dig", "+short", "+tries=1", "+time=2", "-p", str(port), f"@{address}"]
+    said = tool(*words, "kubernetes.default.svc.cluster.local", status=None).strip()
+    return None if said == "10.96.0.1" else said
+
+
+def test_a_port_follows_a_service_that_comes_and_changes(ports: Ports) -> None:
+    (number,) = machine.free_ports(16381)
+    ports.command("edge", "port", "add", str(number), "shop/later:6379", "--sandbox", NAME)
+    metadata = {"name": "later", "namespace": "shop"}
+    later = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    try:
+        for selector, works in (({"app": "db"}, True), ({"app": "no-such"}, False), ({"app": "db"}, True)):
+            ports.cluster.apply({**later, "spec": {"selector": selector, "ports": [{"port": 6379}]}})
+            wait_until(partial(otherwise, ports, number, works=works), what=f"pods of {selector}", timeout=30)
+    finally:
+        ports.cluster.delete("v1", "Service", "later", "shop")
+        ports.command("edge", "port", "remove", str(number), "--sandbox", NAME)
+
+
+def otherwise(ports: Ports, port: int, *, works: bool) -> str | None:
+    """Why the port is not as it should be by now, or None; a client without a pod waits for one."""
+    try:
+        with socket.create_connection((LOCAL, port), timeout=1) as connection:
+            served = pong(connection) == b"+PONG\r\n"
+    except OSError:
+        served = False
+    return None if served == works else f"served: {served}"
 
 
 def test_port_leads_there_again_after_stop_and_start(ports: Ports) -> None:

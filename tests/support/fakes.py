@@ -137,6 +137,7 @@ class FakeEngine(Engine):
             labels=dict(spec.labels),
             addresses={one: self._address(box, one) for one in box.ids} if box.running else {},
             published=published,
+            udp={inner: frozenset(binds) for inner, binds in spec.udp.items()},
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
@@ -164,6 +165,8 @@ class FakeEngine(Engine):
             self.boxes[spec.name] = box
             for volume in spec.volumes:
                 self.volumes.setdefault(volume, {})
+            for network, address in spec.joined.items():
+                self.connect_network(network, spec.name, address)
 
     def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
         doing = f"starting container {name}"

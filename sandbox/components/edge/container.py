@@ -218,9 +218,14 @@ class EdgeContainer:
             socket_handover.wait(self.engine, self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
         with self._replacing() if keeps else nullcontext():
             (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-            self.engine.run(spec)
+            # Before it starts, so that it finds the nodes at once: a client that waits would be turned away.
+            self.engine.run(replace(spec, joined=self._networks(known)))
             if held:
                 socket_handover.wait(self.engine, self.name, self._answers)
+
+    def _networks(self, known: Sequence[Route]) -> Mapping[str, str]:
+        names = sorted({route.network for route in known} - {self.network})
+        return {name: spare_address(self.engine, name) for name in names if self.engine.network(name)}
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
@@ -305,7 +310,7 @@ def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tupl
     return https | {
         haproxy_tcp.inner(route, port): haproxy_tcp.binds(route, port, also=also)
         for route in known
-        for port in route.every_port
+        for port in route.tcp_ports
     }
 
 

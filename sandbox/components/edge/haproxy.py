@@ -97,7 +97,7 @@ def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, s
     backends = "".join(_passed(route) for route in routes)
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
     exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
-    others = {bind for route in routes for port in route.every_port for bind in haproxy_tcp.binds(route, port)}
+    others = {bind for route in routes for port in route.tcp_ports for bind in haproxy_tcp.binds(route, port)}
     https = _listening([bind for bind in held if bind not in others]) if held else _FORWARDED
     sections = haproxy_http.render(routes) + haproxy_tcp.render(routes, held)
     return {

@@ -43,7 +43,7 @@ def section(route: Route, port: Port) -> str:
 
 def render(routes: Sequence[Route], held: Sequence[Bind]) -> str:
     """Return the sections of all ports; `held` are the machine's own sockets, without any the engine forwards."""
-    return "".join(_sections(route, port, held) for route in routes for port in route.every_port)
+    return "".join(_sections(route, port, held) for route in routes for port in route.tcp_ports)
 
 
 def _sections(route: Route, port: Port, held: Sequence[Bind]) -> str:

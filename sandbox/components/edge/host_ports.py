@@ -1,7 +1,8 @@
-"""TCP ports that are routed to Services: what the cluster has for them, and where the edge connects.
+"""Ports that are routed to Services: what the cluster has for them, and where the edge connects.
 
 Next to each Service the sandbox has one of its own, a NodePort with the same selector. The edge reaches it by any node,
-whatever becomes of pods and nodes, and the user's Service is not changed.
+whatever becomes of pods and nodes, and the user's Service is not changed. It may come before the user's, and is kept in
+step with it by a unit on the node (`service_unit`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.edge.routes import Port
+from sandbox.components.edge.routes import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Names
@@ -26,21 +27,24 @@ NO_POD = {LABEL: "no-pod"}
 
 @dataclass(frozen=True)
 class Target:
-    """A port of a Service, by number or name, as a spec says it: NAMESPACE/SERVICE:PORT."""
+    """A port of a Service, by number or name, as a spec says it: NAMESPACE/SERVICE:PORT, for UDP with /udp."""
 
     namespace: str
     service: str
     port: str
+    protocol: str = TCP
 
     @classmethod
     def parse(cls, text: str) -> Target:
         """Read what the spec's schema let through."""
         namespace, _, rest = text.partition("/")
-        service, _, port = rest.partition(":")
-        return cls(namespace, service, port)
+        service, _, last = rest.partition(":")
+        port, _, protocol = last.partition("/")
+        return cls(namespace, service, port, protocol or TCP)
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.service}:{self.port}"
+        suffix = "" if self.protocol == TCP else f"/{self.protocol}"
+        return f"{self.namespace}/{self.service}:{self.port}{suffix}"
 
     @property
     def name(self) -> str:
@@ -81,15 +85,17 @@ class HostPorts:
         missing = []
         for to, target in wanted.items():
             manifest, trouble = _service(cluster, target)
-            if manifest is None:
+            if trouble:
                 missing.append(trouble)
-            elif to not in found:
+            if manifest is None:
+                continue
+            if to not in found:
                 return Status(State.ABSENT, f"{to} is not routed yet")
             elif not _is_as(found[to], manifest):
                 return Status(State.DRIFTED, f"{to} has changed")
-            if node_ports.get(to) != (_node_port(found[to]) if manifest else None):
+            if node_ports.get(to) != _node_port(found[to]):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
-        return Status(State.READY, "; ".join((", ".join(f"{one.port} → {one.to}" for one in ports), *missing)))
+        return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in ports), *missing)))
 
     def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
         """Make the cluster's part of `ports` and remove that of others; raises SandboxError.
@@ -103,8 +109,9 @@ class HostPorts:
         node_ports, missing = {}, []
         for to, target in wanted.items():
             manifest, trouble = _service(cluster, target)
-            if manifest is None:
+            if trouble:
                 missing.append(trouble)
+            if manifest is None:
                 continue
             cluster.apply(manifest)
             live = cluster.get("v1", "Service", target.name, target.namespace)
@@ -112,11 +119,17 @@ class HostPorts:
                 node_ports[to] = number
         return node_ports, missing
 
+    def mismatch(self, port: Port) -> str:
+        """Return why a Service that is there cannot be what `port` leads to, if so. Raises SandboxError."""
+        cluster, target = self._cluster, Target.parse(port.target)
+        there = cluster.get("v1", "Service", target.service, target.namespace)
+        return _service(cluster, target)[1] if there else ""
+
     def backend(self, to: str) -> Backend:
         """Return what is behind the Service `to`. Raises SandboxError where the cluster does not answer."""
         cluster, target = self._cluster, Target.parse(to)
-        manifest, trouble = _service(cluster, target)
-        if manifest is None:
+        trouble = _service(cluster, target)[1]
+        if trouble:
             return Backend(0, trouble)
         slices = cluster.list(
             "discovery.k8s.io/v1",
@@ -139,7 +152,7 @@ def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
 
 
 def _targets(ports: Sequence[Port]) -> dict[str, Target]:
-    return {one.to: Target.parse(one.to) for one in ports}
+    return {one.target: Target.parse(one.target) for one in ports}
 
 
 def _target_of(live: Manifest) -> str:
@@ -157,38 +170,36 @@ def _is_as(live: Manifest, wanted: Manifest) -> bool:
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
-    """Return our Service for a port of a user's, or why there can be none."""
+    """Return our Service for a port of a user's, and why it has no pods, if it is known that there can be none.
+
+    There is none where there is no namespace for it yet. A port of the user's that is not known has a place in
+    it all the same, so that the edge knows where to connect once it is.
+    """
     theirs = cluster.get("v1", "Service", target.service, target.namespace)
-    called = f"{target.namespace}/{target.service}"
+    called, protocol = f"{target.namespace}/{target.service}", target.protocol.upper()
     if theirs is None:
-        return None, f"there is no Service {called}"
+        there = cluster.get("v1", "Namespace", target.namespace) is not None
+        return (_copy(target, {}, NO_POD) if there else None), f"there is no Service {called}"
     spec = theirs["spec"]
     if not spec.get("selector"):
         return None, f"the Service {called} has no selector, so it is not known which pods it is for"
-    tcp = [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == "TCP"]
-    port = next((one for one in tcp if target.port in (str(one["port"]), one.get("name"))), None)
+    offered = [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == protocol]
+    port = next((one for one in offered if target.port in (str(one["port"]), one.get("name"))), None)
     if port is None:
-        has = ", ".join(str(one["port"]) for one in tcp) or "none"
-        return None, f"the Service {called} has no TCP port {target.port}; it has: {has}"
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": target.name,
-            "namespace": target.namespace,
-            "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "sandbox"},
-            "annotations": {TARGET: str(target)},
-        },
-        "spec": {
-            "type": "NodePort",
-            "selector": dict(spec["selector"]),
-            "ports": [
-                {
-                    "name": "port",
-                    "protocol": "TCP",
-                    "port": port["port"],
-                    "targetPort": port.get("targetPort", port["port"]),
-                }
-            ],
-        },
-    }, ""
+        has = ", ".join(str(one["port"]) for one in offered) or "none"
+        return _copy(target, {}, NO_POD), f"the Service {called} has no {protocol} port {target.port}; it has: {has}"
+    return _copy(target, port, spec["selector"]), ""
+
+
+def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:
+    number = port.get("port") or (int(target.port) if target.port.isdigit() else 1)
+    metadata = {
+        "name": target.name,
+        "namespace": target.namespace,
+        "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "sandbox"},
+        "annotations": {TARGET: str(target)},
+    }
+    served = {"name": "port", "protocol": target.protocol.upper(), "port": number}
+    spec = {"type": "NodePort", "selector": dict(selector)}
+    ports = [{**served, "targetPort": port.get("targetPort", number)}]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {**spec, "ports": ports}}

@@ -13,6 +13,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import SHARED_NETWORK
 from sandbox.system import files
 
+TCP, UDP = "tcp", "udp"
 READABLE = 0o644  # the edge's container may run as another user
 _LATER = ("ports", "added_ports", "node_ports")  # left out where empty, for earlier releases do not know them
 
@@ -41,7 +42,7 @@ class Tunnel:
 
 @dataclass(frozen=True)
 class Port:
-    """A TCP port of this machine that is routed to the Service `to` (NAMESPACE/NAME:PORT).
+    """A port of this machine, of TCP or UDP, that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
     With `proxy` the server is told of each client by the PROXY protocol.
     """
@@ -49,6 +50,19 @@ class Port:
     port: int
     to: str
     proxy: bool = False
+    protocol: str = TCP
+
+    @property
+    def target(self) -> str:
+        """Return the Service's port with its protocol, where that is not TCP."""
+        return self.to if self.protocol == TCP else f"{self.to}/{self.protocol}"
+
+    def __str__(self) -> str:
+        return str(self.port) if self.protocol == TCP else f"{self.port}/{self.protocol}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its fields, for TCP as earlier releases know them."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("protocol", TCP)}
 
 
 @dataclass(frozen=True)
@@ -85,8 +99,18 @@ class Route:
     @property
     def every_port(self) -> tuple[Port, ...]:
         """Return the ports besides HTTPS; one that a command added goes before the spec's."""
-        added = {one.port for one in self.added_ports}
-        return (*(one for one in self.ports if one.port not in added), *self.added_ports)
+        added = {(one.port, one.protocol) for one in self.added_ports}
+        return (*(one for one in self.ports if (one.port, one.protocol) not in added), *self.added_ports)
+
+    @property
+    def tcp_ports(self) -> tuple[Port, ...]:
+        """Return those of TCP, which HAProxy serves."""
+        return tuple(one for one in self.every_port if one.protocol == TCP)
+
+    @property
+    def udp_ports(self) -> tuple[Port, ...]:
+        """Return those of UDP."""
+        return tuple(one for one in self.every_port if one.protocol == UDP)
 
     def place(self, port: Port) -> tuple[str, int]:
         """Return the address and port of this machine where one of them is."""
@@ -99,9 +123,9 @@ class Route:
 
     @property
     def takes(self) -> frozenset[tuple[str, int]]:
-        """Return every address and port of this machine that it is served on."""
+        """Return every address and TCP port of this machine that it is served on."""
         tunnels = ((one.address, one.port) for one in self.tunnels)
-        return frozenset({*self.listen, *tunnels, *map(self.place, self.every_port)})
+        return frozenset({*self.listen, *tunnels, *map(self.place, self.tcp_ports)})
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -133,7 +157,7 @@ def save(folder: Path, route: Route) -> None:
     """Add or replace one sandbox's route."""
     place = folder / "routes"
     place.mkdir(parents=True, exist_ok=True)
-    content = asdict(replace(route, added_ports=(), node_ports=()))
+    content = asdict(replace(route, added_ports=(), node_ports=())) | {"ports": [one.as_json() for one in route.ports]}
     known = {key: value for key, value in content.items() if value or key not in _LATER}
     files.write_atomic(place / f"{route.name}.json", json.dumps(known).encode(), mode=READABLE)
 
@@ -174,20 +198,24 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
             raise SandboxError(
                 f"{path} is not a port", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
             ) from error
-    return tuple(sorted(found, key=lambda one: (one[0], one[1].port)))
+    return tuple(sorted(found, key=lambda one: (one[0], one[1].port, one[1].protocol)))
 
 
 def save_port(folder: Path, name: str, port: Port) -> None:
     """Add or replace a port of a sandbox."""
     place = folder / "routes" / "ports"
     place.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"sandbox": name, **asdict(port)}).encode()
-    files.write_atomic(place / f"{name}.{port.port}.json", content, mode=READABLE)
+    content = json.dumps({"sandbox": name, **port.as_json()}).encode()
+    files.write_atomic(place / _port_file(name, port.port, port.protocol), content, mode=READABLE)
 
 
-def remove_port(folder: Path, name: str, port: int) -> None:
+def remove_port(folder: Path, name: str, port: int, protocol: str = TCP) -> None:
     """Forget a port that a command added."""
-    (folder / "routes" / "ports" / f"{name}.{port}.json").unlink(missing_ok=True)
+    (folder / "routes" / "ports" / _port_file(name, port, protocol)).unlink(missing_ok=True)
+
+
+def _port_file(name: str, port: int, protocol: str) -> str:
+    return f"{name}.{port}.json" if protocol == TCP else f"{name}.{port}.{protocol}.json"
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:

@@ -11,9 +11,10 @@ from sandbox.components.edge.host_ports import HostPorts, publish
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host, Port, Route, Tunnel
 from sandbox.components.edge.shared_edge import Edge
+from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.engine import Bind, Engine
 from sandbox.names import Names
-from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -75,28 +76,44 @@ class EdgeStep:
 
 
 @dataclass(frozen=True)
-class PortsStep(NothingToUndo):
-    """The sandbox's TCP ports, routed to Services as far as these exist; goes with the cluster and the route."""
+class PortsStep:
+    """The sandbox's TCP and UDP ports, routed to Services; those of TCP go with the cluster and the route."""
 
     engine: Engine
     names: Names
     image: str
     name: str = "ports"
-    requires: tuple[str, ...] = ("cluster", "edge")
+    requires: tuple[str, ...] = ("cluster", "edge", "services")
     after: tuple[str, ...] = ("context", "charts", "apply")
 
     @property
     def title(self) -> str:
-        return "TCP ports"
+        return "Ports of Services"
 
     def check(self) -> Status:
         route = self._route
-        return HostPorts(self.names).status(route.every_port, dict(route.node_ports)) if route else Status(State.ABSENT)
+        if route is None:
+            return Status(State.ABSENT)
+        found = HostPorts(self.names).status(route.every_port, dict(route.node_ports))
+        reason = self._udp.drift(route) if found.state is State.READY else None
+        return Status(State.DRIFTED, reason) if reason else found
 
     def apply(self, work: Work) -> None:
         route = self._route
         for missing in publish(Edge(self.engine, self.names, self.image), route.every_port) if route else ():
             work.say(missing)
+        if route := self._route:
+            self._udp.reconcile(route)
+
+    def stop(self) -> bool:
+        return self._udp.stop()
+
+    def undo(self) -> bool:
+        return self._udp.stop()
+
+    @property
+    def _udp(self) -> UdpPorts:
+        return UdpPorts(self.engine, self.names)
 
     @property
     def _route(self) -> Route | None:

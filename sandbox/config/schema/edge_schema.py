@@ -47,8 +47,8 @@ def _alone(value: Any) -> Any:
     return {"host": value} if isinstance(value, str) else value
 
 
-class TcpPort(Model):
-    """A TCP port of the host that is routed to a Service of the cluster."""
+class ServedPort(Model):
+    """A port of the host that is routed to a Service of the cluster."""
 
     port: AutoPort = Field(
         description="The host's port, at `listen`; auto: the Service's port, else the next free one; kept as long as "
@@ -57,10 +57,6 @@ class TcpPort(Model):
     to: ServicePort = Field(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port, such as shop/db:5432; "
         "without :PORT, the host's port."
-    )
-    proxy_protocol: bool = Field(
-        default=False,
-        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
     )
 
     @property
@@ -75,7 +71,26 @@ class TcpPort(Model):
         return int(port) if port.isdigit() else USUAL
 
 
+class TcpPort(ServedPort):
+    """A TCP port."""
+
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
+    )
+
+
+class UdpPort(ServedPort):
+    """A UDP port."""
+
+
 class ResolvedTcpPort(TcpPort):
+    """The same on a port that is known."""
+
+    port: Port = 0
+
+
+class ResolvedUdpPort(UdpPort):
     """The same on a port that is known."""
 
     port: Port = 0
@@ -108,6 +123,9 @@ class Proxy(Model):
         default=(),
         description="TCP ports of the host that are routed to one Service each, in any protocol.",
     )
+    udp: tuple[UdpPort, ...] = Field(
+        default=(), description="UDP ports of the host that are routed to one Service each."
+    )
 
 
 class ResolvedProxy(Proxy):
@@ -115,6 +133,7 @@ class ResolvedProxy(Proxy):
 
     ports: Ports = (443, 8443)
     tcp: tuple[ResolvedTcpPort, ...] = ()
+    udp: tuple[ResolvedUdpPort, ...] = ()
 
 
 class Ingress(Model):

@@ -14,7 +14,14 @@ from sandbox.config.schema.apply_schema import Addons, Applied
 from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.config.schema.edge_schema import Ingress, Proxy, ResolvedProxy, ResolvedTcpPort
+from sandbox.config.schema.edge_schema import (
+    Ingress,
+    Proxy,
+    ResolvedProxy,
+    ResolvedTcpPort,
+    ResolvedUdpPort,
+    ServedPort,
+)
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, LocalPath, Model, Name
@@ -142,24 +149,38 @@ class ResolvedSpec(Spec):
     proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY)
 
     @classmethod
-    def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...], tcp: Sequence[int] | None = None) -> Self:
+    def of(
+        cls,
+        spec: Spec,
+        *,
+        registry: int,
+        https: tuple[int, ...],
+        tcp: Sequence[int] | None = None,
+        udp: Sequence[int] | None = None,
+    ) -> Self:
         """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all.
 
-        Without `tcp` those of `edge.tcp` are the usual ones.
+        Without `tcp` and `udp`, those of `edge.tcp` and `edge.udp` are the usual ones.
         """
-        ports = tcp if tcp is not None else [one.usual if one.port == "auto" else one.port for one in spec.proxy.tcp]
-        opened = tuple(
-            ResolvedTcpPort.model_construct(**{**dict(one), "port": port})
-            for one, port in zip(spec.proxy.tcp, ports, strict=True)
-        )
+        opened = {
+            "tcp": _opened(ResolvedTcpPort, spec.proxy.tcp, tcp),
+            "udp": _opened(ResolvedUdpPort, spec.proxy.udp, udp),
+        }
         fields = {
             **dict(spec),
             "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
-            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https, "tcp": opened}),
+            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https, **opened}),
         }
         resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
         resolved._origins = spec._origins
         return resolved
+
+
+def _opened(
+    model: type[ResolvedTcpPort | ResolvedUdpPort], wanted: Sequence[ServedPort], chosen: Sequence[int] | None
+) -> tuple[BaseModel, ...]:
+    ports = chosen if chosen is not None else [one.usual if one.port == "auto" else one.port for one in wanted]
+    return tuple(model.model_construct(**{**dict(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
 
 
 def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:

@@ -20,12 +20,12 @@ from sandbox.components.certificates.condition import State as Standing
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import Bind, Engine
+from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.step import State
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
 
 DOMAIN = "demo.test"
@@ -255,6 +255,59 @@ def test_port_taken_by_a_program_is_refused_before_it_is_kept(step: EdgeStep, pl
         run("port", "add", str(server.getsockname()[1]), "shop/db:5432")
     assert caught.value.id == "port-in-use"
     assert routes.added_ports(place.edge) == ()
+
+
+def node_of(step: EdgeStep) -> FakeEngine:
+    """The engine, on which the sandbox has a node now."""
+    engine = step.engine
+    assert isinstance(engine, FakeEngine)
+    image = UPSTREAM["haproxy"]
+    spec = ContainerSpec(name=step.names.node, image=image, command=("x",), labels={}, network=NETWORK)
+    engine.add(FakeContainer(spec, engine.images[image], read_only=False))
+    return engine
+
+
+def test_udp_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
+    dns = {"selector": {"app": "dns"}, "ports": [{"port": 53, "protocol": "UDP"}]}
+    cluster.objects["/api/v1/namespaces/shop/services/dns"] = {"metadata": {"name": "dns"}, "spec": dns}
+    port = f"{free_port()}/udp"
+    with pytest.raises(UsageError, match="no node of kind"):
+        run("port", "add", port, "shop/dns:53")
+    engine = node_of(step)
+    with pytest.raises(UsageError, match="has no UDP port 5432; it has: none"):
+        run("port", "add", port, "shop/db:5432")
+    said = run("port", "add", port, "shop/dns:53").output
+    assert f"127.0.0.1:{port[:-4]} → shop/dns:53   UDP, sandbox demo, added" in said
+    assert engine.boxes[step.names.udp].running
+    found = json.loads(run("status", "-o", "json").output)
+    assert ([one["protocol"] for one in found["udp"]], found["tcp"]) == (["udp"], [])
+    run("port", "remove", port)
+    assert step.names.udp not in engine.boxes
+
+
+def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiServer) -> None:
+    port = free_port()
+    with pytest.raises(UsageError, match="no way to the Service shop/db"):
+        run("url", "shop/db", "--sandbox", "demo")
+    run("port", "add", str(port), "shop/db:5432")
+    live = cluster.objects["/api/v1/namespaces/shop/services/db"]
+    live["spec"]["type"] = "LoadBalancer"
+    assert "no address yet → shop/db   5432/tcp, sandbox demo" in run("status").output
+    live["status"] = {"loadBalancer": {"ingress": [{"ip": "172.18.128.1"}]}}
+    assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo" in run("status").output
+    (found,) = json.loads(run("status", "-o", "json").output)["load_balancers"]
+    assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
+    said = run("url", "shop/db", "--sandbox", "demo").output.split()
+    assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
+
+
+def test_udp_port_of_a_program_is_refused(step: EdgeStep, cluster: ApiServer) -> None:
+    node_of(step)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+        program.bind(("127.0.0.1", 0))
+        with pytest.raises(SandboxError, match="UDP port") as caught:
+            run("port", "add", f"{program.getsockname()[1]}/udp", "kube-system/later:53")
+    assert caught.value.id == "port-in-use" and "ss -lunp" in caught.value.details
 
 
 def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:

@@ -178,10 +178,12 @@ follow() { # have the Services of the machine's ports select what the user's do
     IFS='|' read -r $fields <<<"$row"
     IFS=, read -r called protocol port target <<<"${ports% }"
     now=${selectors[${to%:*}]:-$no_pod}
+    wanted=${to##*:}
+    wanted=${wanted%/udp}
     found=
     for one in ${offered[${to%:*}]-}; do
       IFS=, read -r -a part <<<"$one"
-      [ "${part[1]}" = "$protocol" ] && [[ "${to##*:}" == "${part[0]}" || "${to##*:}" == "${part[2]}" ]] || continue
+      [ "${part[1]}" = "$protocol" ] && [[ "$wanted" == "${part[0]}" || "$wanted" == "${part[2]}" ]] || continue
       found=yes port=${part[2]} target=${part[3]}
       break
     done

@@ -80,7 +80,7 @@ def test_every_key_is_optional() -> None:
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
-        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": []},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": [], "udp": []},
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "credentials": [],
@@ -627,13 +627,19 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             "ports": ports[1:],
             **draw(
                 st.fixed_dictionaries(
-                    {"run": st.sampled_from(["container", "process"]), "hosts": st.just([]), "tcp": st.just([])}
+                    {
+                        "run": st.sampled_from(["container", "process"]),
+                        "hosts": st.just([]),
+                        "tcp": st.just([]),
+                        "udp": st.just([]),
+                    }
                 )
                 | st.just(
                     {
                         "run": None,
                         "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}],
                         "tcp": [{"port": "auto", "to": "shop/db:5432", "proxy_protocol": True}],
+                        "udp": [{"port": 53, "to": "infra/dns"}],
                     }
                 )
             ),
@@ -720,6 +726,18 @@ def test_tcp_port_leads_to_the_same_port_unless_it_names_one() -> None:
     ports = parse("edge: {tcp: [{port: 5432, to: shop/db}, {port: auto, to: 'shop/cache:redis'}]}\n").proxy.tcp
     assert [(one.target, one.usual) for one in ports] == [("shop/db:5432", 5432), ("shop/cache:redis", 15432)]
     assert [one.port for one in ResolvedSpec.of(parse("name: x\n"), registry=1, https=(2,)).proxy.tcp] == []
+
+
+def test_udp_ports_have_numbers_of_their_own() -> None:
+    text = "edge: {{ports: [443], tcp: [{{port: 53, to: infra/dns}}], udp: [{}]}}\n"
+    ports = parse(text.format("{port: 53, to: infra/dns}, {port: 443, to: 'web/quic:443'}")).proxy.udp
+    assert [(one.port, one.target) for one in ports] == [(53, "infra/dns:53"), (443, "web/quic:443")]
+    for wrong, text_of in (
+        ("given twice", text.format("{port: 53, to: infra/dns}, {port: 53, to: 'b/c:1'}")),
+        ("node image", "cluster: {provider: minikube}\n" + text.format("{port: 53, to: infra/dns}")),
+        ("run: process", "edge: {run: process, udp: [{port: 53, to: infra/dns}]}\n"),
+    ):
+        assert wrong in refusal(text_of).details + str(refusal(text_of))
 
 
 def test_tcp_ports_need_the_edge_as_a_container() -> None:

@@ -1,0 +1,269 @@
+"""Checks the way to a Service, hop by hop: this machine, the edge, the node, kube-proxy, its endpoints, its pods."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.routes import TCP, Port, Route
+from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.errors import UsageError
+from sandbox.kube.api import Cluster, Manifest
+from sandbox.plan import providers
+from sandbox.provider import Nodes
+
+CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
+
+
+@dataclass(frozen=True)
+class ServiceTrace:
+    """The Service `name` of `namespace`, and what there is of it."""
+
+    context: DoctorContext
+    namespace: str
+    name: str
+
+    @property
+    def which(self) -> str:
+        """Return the arguments that name the sandbox on a command line."""
+        return self.context.which
+
+    @property
+    def called(self) -> str:
+        """Return the Service as the spec names it."""
+        return f"{self.namespace}/{self.name}"
+
+    @cached_property
+    def service(self) -> Manifest:
+        """Return the Service, empty where there is none. Raises ClusterError."""
+        return self._cluster.get("v1", "Service", self.name, self.namespace) or {}
+
+    @cached_property
+    def endpoints(self) -> Sequence[Manifest]:
+        """Return the endpoints of its EndpointSlices, each with a `port` of TCP or None. Raises ClusterError."""
+        selector = f"kubernetes.io/service-name={self.name}"
+        found = self._cluster.list("discovery.k8s.io/v1", "EndpointSlice", self.namespace, selector=selector)
+        return [
+            {**end, "port": next((p["port"] for p in one.get("ports") or () if p.get("protocol") == "TCP"), None)}
+            for one in found
+            for end in one.get("endpoints") or ()
+        ]
+
+    @cached_property
+    def pods(self) -> Sequence[Manifest]:
+        """Return the pods that it selects. Raises ClusterError."""
+        chosen = self.service["spec"].get("selector") or {}
+        words = ",".join(f"{key}={value}" for key, value in sorted(chosen.items()))
+        return self._cluster.list("v1", "Pod", self.namespace, selector=words) if words else ()
+
+    @cached_property
+    def proxies(self) -> Sequence[Manifest]:
+        """Return the pods of kube-proxy. Raises ClusterError."""
+        return self._cluster.list("v1", "Pod", "kube-system", selector="k8s-app=kube-proxy")
+
+    @property
+    def address(self) -> str:
+        """Return its address as a load balancer, if it has one."""
+        given = self.service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+        return str(given[0].get("ip") or given[0].get("hostname") or "")
+
+    @cached_property
+    def route(self) -> Route | None:
+        """Return the sandbox's route through the edge's container."""
+        return routes.find(routes.load(self.context.home.edge), self.context.names.name)
+
+    @property
+    def ports(self) -> Sequence[Port]:
+        """Return the ports of this machine that lead to it."""
+        every = self.route.every_port if self.route else ()
+        return [one for one in every if one.to.partition(":")[0] == self.called]
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """Return the way to the nodes. Raises NoEngine."""
+        return providers.nodes(with_engine(self.context).engine, self.context.names)
+
+    @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.context.names.kubeconfig)
+
+
+def exists(trace: ServiceTrace) -> Finding:
+    """Look for the Service."""
+    if not trace.service:
+        return error(f"there is no Service {trace.called}")
+    spec = trace.service["spec"]
+    ports = ", ".join(f"{one['port']}/{one.get('protocol', 'TCP')}" for one in spec.get("ports") or ())
+    return ok(f"{trace.called} is of type {spec.get('type', 'ClusterIP')}, with {ports or 'no ports'}")
+
+
+def machine(trace: ServiceTrace) -> Finding:
+    """Find the ways from this machine, and see whether its ports are open."""
+    ways = []
+    for one in trace.ports:
+        place = trace.route.place(one) if trace.route else ("", 0)
+        if one.protocol == TCP and not _accepts(place):
+            return error(f"nothing listens on {place[0]}:{place[1]}, which is to lead to {one.to}")
+        ways.append(f"{place[0]}:{place[1]} ({one.protocol})")
+    if trace.service["spec"].get("type") == "LoadBalancer":
+        if not trace.address:
+            return error(
+                "it is of type LoadBalancer and has no address",
+                f"kubectl -n {trace.namespace} describe service {trace.name}, whose events tell why; or sandbox up"
+                "{which}",
+            )
+        ways.append(f"its address {trace.address}")
+    return ok(", ".join(ways)) if ways else warn("only pods reach it, and an Ingress if there is one")
+
+
+def edge(trace: ServiceTrace) -> Finding:
+    """See whether the edge runs and was told where the ports lead."""
+    if not trace.ports or trace.route is None:
+        return skipped("no port of this machine leads to it")
+    found = EdgeContainer.of(with_engine(trace.context).engine, trace.context.home).find()
+    if found is None or not found.running:
+        return error("the edge is not running")
+    known = dict(trace.route.node_ports)
+    lost = [str(one) for one in trace.ports if one.target not in known]
+    if lost:
+        return error(f"the edge does not know where port {', '.join(lost)} leads")
+    return ok(", ".join(f"{one} leads to the nodes' port {known[one.target]}" for one in trace.ports))
+
+
+def node(trace: ServiceTrace) -> Finding:
+    """See whether all nodes run."""
+    if not trace.context.spec.cluster.supports.containers:
+        return skipped("the nodes of an existing cluster are elsewhere")
+    nodes = trace.nodes
+    lost = sorted({*nodes.every()} - {*nodes.running()})
+    return error(f"not running: {', '.join(lost)}") if lost else ok(", ".join(nodes.running()))
+
+
+def proxy(trace: ServiceTrace) -> Finding:
+    """See whether kube-proxy is ready on all nodes."""
+    if not trace.proxies:
+        return skipped("the cluster has no kube-proxy of its own")
+    lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not _is_ready(one)]
+    if lost:
+        return error(f"kube-proxy is not ready on {', '.join(lost)}")
+    return ok(f"kube-proxy is ready, the Service is {trace.service['spec'].get('clusterIP', '')} in the cluster")
+
+
+def endpoints(trace: ServiceTrace) -> Finding:
+    """Look for a ready endpoint, else find why there is none."""
+    ready = [end for end in trace.endpoints if end.get("conditions", {}).get("ready")]
+    if ready:
+        return ok(", ".join(sorted({address for end in ready for address in end["addresses"]})))
+    if not trace.service["spec"].get("selector"):
+        return error("it selects no pods and has no endpoints", "give it a selector, or make an EndpointSlice for it")
+    if not trace.pods:
+        chosen = ", ".join(f"{key}={value}" for key, value in trace.service["spec"]["selector"].items())
+        return error(f"no pod in {trace.namespace} has {chosen}", "let its selector fit the labels of the pods")
+    return error("no pod is ready: " + ", ".join(map(_standing, trace.pods)))
+
+
+def answer(trace: ServiceTrace) -> Finding:
+    """Connect to each ready pod from a node, where its port is one of TCP."""
+    if not trace.context.spec.cluster.supports.containers:
+        return skipped("the nodes of an existing cluster are elsewhere")
+    tried = []
+    for end in trace.endpoints:
+        if not end.get("conditions", {}).get("ready") or not end["port"]:
+            continue
+        address, port = end["addresses"][0], str(end["port"])
+        words = ["timeout", "2", "bash", "-c", CONNECT, address, port]
+        if trace.nodes.execute(trace.nodes.control_plane, words)[0] != 0:
+            pod = end.get("targetRef", {}).get("name", address)
+            return error(f"the pod {pod} does not accept connections at {address}:{port}")
+        tried.append(f"{address}:{port}")
+    return ok(f"{', '.join(tried)} accept connections") if tried else skipped("it has no port of TCP")
+
+
+def _accepts(place: tuple[str, int]) -> bool:
+    at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place[0], place[0])  # noqa: S104
+    try:
+        with socket.create_connection((at, place[1]), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _is_ready(pod: Manifest) -> bool:
+    found = pod.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+
+def _standing(pod: Manifest) -> str:
+    """Return how a pod stands, in the API's words."""
+    state: Any = pod.get("status", {})
+    reasons = [
+        one["state"]["waiting"].get("reason", "")
+        for one in state.get("containerStatuses") or ()
+        if "waiting" in one.get("state", {})
+    ]
+    return f"{pod['metadata']['name']} is {next(filter(None, reasons), '') or state.get('phase', 'unknown')}"
+
+
+CHECKS: tuple[Check[ServiceTrace], ...] = (
+    Check("service.exists", "the cluster has the Service", "kubectl get services -A; then name one of them", exists),
+    Check(
+        "service.machine",
+        "this machine has a way to it: an open port, or its address",
+        "sandbox edge port add PORT NAMESPACE/SERVICE; sandbox up{which}",
+        machine,
+    ),
+    Check("service.edge", "the edge runs and knows where its ports lead", "sandbox up{which}", edge),
+    Check("service.node", "the nodes run", "sandbox start{which}", node),
+    Check(
+        "service.proxy",
+        "kube-proxy, which sends connections to pods, is ready",
+        "the reason is in kubectl -n kube-system logs -l k8s-app=kube-proxy",
+        proxy,
+    ),
+    Check(
+        "service.endpoints",
+        "an EndpointSlice has a ready pod",
+        "kubectl -n NAMESPACE describe pods, and their logs",
+        endpoints,
+    ),
+    Check(
+        "service.pod",
+        "the pods accept connections",
+        "let the program listen on 0.0.0.0, and targetPort be its port; a NetworkPolicy may also be in the way",
+        answer,
+    ),
+)
+
+
+def examine(context: DoctorContext, text: str) -> Iterator[Row]:
+    """Check the way to the Service `text` (NAMESPACE/NAME or NAME), and yield a row for each hop. Raises UsageError."""
+    trace, failed = _trace(context, text), ""
+    for check in CHECKS:
+        if failed:
+            yield row(check.id, skipped(f"not checked: {failed} failed"), fix="", which="")
+            continue
+        one = row(check.id, finding(check, trace), fix=check.fix, which=trace.which)
+        failed = check.id if one.status is Status.ERROR else ""
+        yield one
+
+
+def _trace(context: DoctorContext, text: str) -> ServiceTrace:
+    namespace, slash, name = text.partition("/")
+    if slash:
+        return ServiceTrace(context, namespace, name)
+    found = [
+        one["metadata"]["namespace"]
+        for one in Cluster(context.names.kubeconfig).list("v1", "Service")
+        if one["metadata"]["name"] == text
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"there are several Services {text}", fix=f"name one: {', '.join(f'{n}/{text}' for n in found)}"
+        )
+    return ServiceTrace(context, found[0] if found else "default", text)

@@ -1,0 +1,132 @@
+"""The rows of the way to a Service, by what the API server, the engine and this machine say."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Port, Route
+from sandbox.doctor.check import Row, Status
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.service_checks import CHECKS, examine
+from sandbox.engine import ContainerSpec
+from sandbox.errors import UsageError
+from sandbox.names import EDGE
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.ports import free_port
+
+DB = "/api/v1/namespaces/shop/services/db"
+READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
+
+
+@pytest.fixture
+def world(context: DoctorContext, engine: FakeEngine) -> Iterator[ApiServer]:
+    """A sandbox whose Service shop/db has one pod that is ready."""
+    engine.create_network(NETWORK, context.names.labels)
+    for name in (context.names.node, EDGE):
+        labels = {"io.x-k8s.kind.cluster": context.names.cluster} if name != EDGE else dict(context.home.labels)
+        spec = ContainerSpec(
+            name=name, image=next(iter(engine.images)), command=("init",), labels=labels, network=NETWORK
+        )
+        engine.add(FakeContainer(spec, engine.images[spec.image], read_only=False))
+    engine.programs["timeout"] = lambda box, argv: (0, "")
+    with serving() as server:
+        context.names.kubeconfig.parent.mkdir(parents=True)
+        kubeconfig(context.names.kubeconfig, server.server_address[1])
+        whole = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "selector": {"app": "db"}, "ports": [{"port": 5432}]}
+        server.objects[DB] = service("db", "shop", **whole)
+        server.objects["/api/v1/namespaces/shop/pods/db-1"] = pod("db-1", {"app": "db"}, READY)
+        server.objects["/api/v1/namespaces/kube-system/pods/kp"] = pod("kp", {"k8s-app": "kube-proxy"}, READY)
+        server.objects[SLICE] = {
+            "metadata": {"name": "db-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
+            "ports": [{"port": 5432, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["10.244.0.5"], "conditions": {"ready": True}, "targetRef": {"name": "db-1"}}],
+        }
+        yield server
+
+
+SLICE = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
+
+
+def service(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+    return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def pod(name: str, labels: dict[str, str], status: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": {"nodeName": "n"}, "status": status}
+
+
+def rows(context: DoctorContext, text: str = "shop/db") -> dict[str, Row]:
+    return {one.id: one for one in examine(context, text)}
+
+
+def first_error(context: DoctorContext, text: str = "shop/db") -> Row:
+    found = list(rows(context, text).values())
+    wrong = next(index for index, one in enumerate(found) if one.status is Status.ERROR)
+    assert all(one.status is Status.SKIPPED for one in found[wrong + 1 :])
+    return found[wrong]
+
+
+def test_a_service_that_works_has_no_error(context: DoctorContext, world: ApiServer) -> None:
+    found = rows(context)
+    assert list(found) == [check.id for check in CHECKS]
+    assert {one.status for one in found.values()} == {Status.OK, Status.WARN, Status.SKIPPED}
+    assert found["service.machine"].evidence.startswith("only pods reach it")
+    assert found["service.endpoints"].evidence == "10.244.0.5"
+    assert found["service.pod"].evidence == "10.244.0.5:5432 accept connections"
+    assert rows(context, "db") == found
+
+
+def test_a_name_is_looked_for_in_all_namespaces(context: DoctorContext, world: ApiServer) -> None:
+    world.objects["/api/v1/namespaces/other/services/db"] = service("db", "other")
+    with pytest.raises(UsageError, match="several") as caught:
+        rows(context, "db")
+    assert "other/db" in caught.value.fix
+    assert first_error(context, "nothing").evidence == "there is no Service default/nothing"
+
+
+def test_a_port_that_is_not_open_is_the_first_error(context: DoctorContext, world: ApiServer) -> None:
+    port = free_port()
+    ports = (Port(port, "shop/db:5432"),)
+    known = Route("demo", "demo.test", context.names.node, (("127.0.0.1", 443),), network=NETWORK, ports=ports)
+    routes.save(context.home.edge, known)
+    assert first_error(context).id == "service.machine"
+    with socket.create_server(("127.0.0.1", port)):
+        wrong = first_error(context)
+        assert (wrong.id, wrong.evidence) == ("service.edge", f"the edge does not know where port {port} leads")
+        routes.save_node_ports(context.home.edge, "demo", {"shop/db:5432": 30100})
+        assert rows(context)["service.edge"].evidence == f"{port} leads to the nodes' port 30100"
+
+
+def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, world: ApiServer) -> None:
+    world.objects[DB]["spec"]["type"] = "LoadBalancer"
+    wrong = first_error(context)
+    assert wrong.id == "service.machine" and "describe service db" in wrong.fix
+    world.objects[DB]["status"] = {"loadBalancer": {"ingress": [{"ip": "172.18.128.1"}]}}
+    assert rows(context)["service.machine"].evidence == "its address 172.18.128.1"
+
+
+def test_pods_that_are_not_ready_are_named_with_their_reason(context: DoctorContext, world: ApiServer) -> None:
+    world.objects[SLICE]["endpoints"] = []
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    status = {"phase": "Pending", "containerStatuses": [waiting]}
+    world.objects["/api/v1/namespaces/shop/pods/db-1"]["status"] = status
+    assert first_error(context).evidence == "no pod is ready: db-1 is ImagePullBackOff"
+    del world.objects["/api/v1/namespaces/shop/pods/db-1"]
+    assert first_error(context).evidence == "no pod in shop has app=db"
+
+
+def test_a_pod_that_does_not_listen_is_an_error(context: DoctorContext, world: ApiServer, engine: FakeEngine) -> None:
+    engine.programs["timeout"] = lambda box, argv: (1, "refused")
+    wrong = first_error(context)
+    assert wrong.evidence == "the pod db-1 does not accept connections at 10.244.0.5:5432" and "targetPort" in wrong.fix
+
+
+def test_stopped_nodes_and_kube_proxy_are_errors(context: DoctorContext, world: ApiServer, engine: FakeEngine) -> None:
+    world.objects["/api/v1/namespaces/kube-system/pods/kp"]["status"] = {}
+    assert first_error(context).evidence == "kube-proxy is not ready on n"
