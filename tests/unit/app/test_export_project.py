@@ -112,7 +112,6 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     assert any("link.yaml" in line for line in told.left_out)
 
 
-@pytest.mark.security(6)
 def test_chart_from_elsewhere_is_exported_as_its_archive(
     spec: ResolvedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +131,7 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
     assert place.read_bytes() == b"archive"
 
 
+@pytest.mark.security(6)
 def test_chart_leaves_hidden_files_and_names_secrets(spec: ResolvedSpec, tmp_path: Path) -> None:
     """A chart's folder with .env and a template of a Secret → .env stays here, the Secret and the values are named."""
     folder, values = tmp_path / "web", tmp_path / "dev.yaml"
