@@ -301,7 +301,9 @@ def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiS
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
 
 
+@pytest.mark.fault(12)
 def test_udp_port_of_a_program_is_refused(step: EdgeStep, cluster: ApiServer) -> None:
+    """A program has the UDP port → refused before anything is kept, with the next free one."""
     node_of(step)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
         program.bind(("127.0.0.1", 0))
