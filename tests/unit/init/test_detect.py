@@ -324,7 +324,6 @@ def test_harmful_files_of_a_folder_are_left_alone(tmp_path: Path, kind: str) -> 
     assert look(folder) == Found()
 
 
-@pytest.mark.fault(43)
 def test_a_compose_service_has_its_variables_filled_in(tmp_path: Path) -> None:
     """As compose does: from .env, else from the default; what only the shell has stays out."""
     text = """\
@@ -397,6 +396,7 @@ services:
     assert [app.once for app in look(tmp_path).apps] == [True, False, False]
 
 
+@pytest.mark.fault(43)
 def test_compose_file_elsewhere_is_refused(tmp_path: Path) -> None:
     """A compose file, or the Dockerfile that it builds, is a link or a path out of the folder → not read."""
     folder = tmp_path / "project"
