@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, once, translated, unreachable
 from sandbox.engine.containers import Containers, Volumes
 from sandbox.engine.engine_images import Images
+from sandbox.engine.engine_values import Bind
 from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
 from sandbox.sanitize import cause
+from sandbox.system.wait import WaitTimeout, wait_until
 
 # The first release that drops packets from outside for ports that are published on the loopback.
 HARDENED = 28
 FIRST_ANSWER = 15
+FIRST_CONNECTION = 5
 SSH_LIBRARY = "paramiko"
 
 
@@ -136,6 +140,25 @@ class Engine(Images, Containers, Networks, Volumes):
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
             return read_facts(self._info(), api=self._version, local=local)
+
+    def is_heard(self, bind: Bind) -> bool:
+        """Tell whether this machine gets a connection at what a container that runs publishes or listens on.
+
+        It is tried for a few seconds: the container may need a moment, and so may the forwarder of a virtual machine.
+        """
+
+        def unheard() -> str | None:
+            try:
+                socket.create_connection((bind.asked_at, bind.port), timeout=1).close()
+            except OSError as error:
+                return str(error)
+            return None
+
+        try:
+            wait_until(unheard, what="the port", timeout=FIRST_CONNECTION, pause=0.05)
+        except WaitTimeout:
+            return False
+        return True
 
     def root(self) -> Path:
         """Return the folder of the engine's machine where it keeps everything."""

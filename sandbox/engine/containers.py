@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sandbox.engine import shared_folders
 from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec
 from sandbox.engine.socket_http import NotThere, Refused
@@ -96,6 +97,8 @@ class Containers(Door):
                     chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
                     body = {"Container": made.id, "EndpointConfig": chosen}
                     self._ask("POST", f"/networks/{network}/connect", body=body)
+                given = {**spec.read_only_binds, **spec.binds}
+                shared_folders.require_seen(lambda path: self._file(spec.name, path), given, self._place)
                 made.start()
             except BaseException:
                 made.remove(force=True)
@@ -229,14 +232,17 @@ class Containers(Door):
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):
-            try:
-                content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).body
-            except NotThere:
-                return None
-            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-                member = tar.next()
-                data = tar.extractfile(member) if member is not None and member.isreg() else None
-                return None if data is None else data.read()
+            return self._file(name, path)
+
+    def _file(self, name: str, path: PurePosixPath) -> bytes | None:
+        try:
+            content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).body
+        except NotThere:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            member = tar.next()
+            data = tar.extractfile(member) if member is not None and member.isreg() else None
+            return None if data is None else data.read()
 
 
 def _said(frames: bytes) -> bytes:

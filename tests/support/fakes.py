@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.engine import Container, ContainerSpec, Engine, EngineError, Network
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.step import State, Status, Work
 
@@ -68,6 +68,7 @@ class FakeEngine(Engine):
         self.upstream: set[str] = set()
         self.busy: set[int] = set()
         self.rootless = False
+        self.deaf = False
         self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
         self.boxes: dict[str, FakeContainer] = {}
         self.networks: dict[str, FakeNetwork] = {}
@@ -83,6 +84,9 @@ class FakeEngine(Engine):
 
     def is_rootless(self) -> bool:
         return self.rootless
+
+    def is_heard(self, bind: Bind) -> bool:
+        return not self.deaf
 
     def facts(self) -> Facts:
         return read_facts({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)

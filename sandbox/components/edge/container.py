@@ -87,16 +87,30 @@ class EdgeContainer:
         local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
         handed = (True, False) if local and socket_handover.are_handed_over(self.engine.facts()) else (False,)
         ways = list(product(handed, (True, False)))
-        for held, also in ways:
+        while ways:
+            held, also = ways.pop(0)
             try:
                 self._make(image, known, published(known, also=also), held=held)
-                break
             except SandboxError as error:
-                if (held, also) == ways[-1]:
+                if not ways:
                     raise
                 log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
+                continue
+            deaf = self._deaf(known)
+            if deaf is None:
+                break
+            # The engine may still forward ports from another network than its host's.
+            ways = [way for way in ways if held and not way[0]]
+            if not ways:
+                raise _unheard(deaf)
         edge_folder.note_taken(self.folder)
         self.join(known)
+
+    def _deaf(self, known: Sequence[Route]) -> Bind | None:
+        """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge."""
+        asked = sorted({bind for binds in published(known, also=False).values() for bind in binds})
+        local = [bind for bind in asked if ip_address(bind.asked_at).is_loopback]
+        return next((bind for bind in local if not self.engine.is_heard(bind)), None)
 
     def join(self, known: Sequence[Route]) -> None:
         """Be on every network that the routes name, as far as there are such networks yet."""
@@ -282,6 +296,17 @@ class EdgeContainer:
 
     def _owner(self) -> tuple[int, int] | None:
         return socket_handover.owner(self.engine.facts())
+
+
+def _unheard(bind: Bind) -> SandboxError:
+    """Return the error for an engine whose machine has another network, and forwards nothing to this one."""
+    return SandboxError(
+        f"nothing of the Docker Engine's answers at {bind.asked_at}:{bind.port} of this machine",
+        details="the edge runs and listens there on the engine's machine, which has another network: it is a container "
+        "or a virtual machine that forwards no ports to this one",
+        fix="run sandbox where the engine runs, or let its machine forward ports (a container: --network host)",
+        id="engine-ports",
+    )
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:

@@ -13,6 +13,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
+from sandbox.errors import SandboxError
 from sandbox.names import EDGE, LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine
 
@@ -135,3 +136,14 @@ def test_where_its_socket_is_out_of_reach_it_gets_a_signal(tmp_path: Path) -> No
     assert engine.boxes[EDGE].signals == ["SIGUSR2"]
     assert edge_folder.is_current(tmp_path / "edge", [route("a"), route("b")])
     assert not box.is_idle()
+
+
+def test_an_edge_that_is_not_heard_here_is_an_error(tmp_path: Path) -> None:
+    engine = FakeEngine(IMAGE)
+    engine.deaf = True
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    box.folder.mkdir()
+    with pytest.raises(SandboxError) as caught:
+        box.start(IMAGE, [route("a")])
+    assert (caught.value.id, "127.0.0.1:443" in caught.value.brief) == ("engine-ports", True)

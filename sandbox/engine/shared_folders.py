@@ -1,0 +1,77 @@
+"""Whether containers see the folders of this machine that they are given, and how an engine's machine is made to share.
+
+An engine in a virtual machine sees the folders that its tool shares with it. For any other path it makes an empty
+folder of its own, without a word, and programs in the container miss their files.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from sandbox.engine.endpoint import Endpoint
+from sandbox.errors import SandboxError
+
+# How each tool's machine is made to share a folder, by a word of the engine's address or of what named it.
+SHARES = {
+    "/.rd/": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
+    "rancher": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
+    "desktop": "in Docker Desktop: Settings, Resources, File sharing, add {folder}",
+    "/.docker/run/": "in Docker Desktop: Settings, Resources, File sharing, add {folder}",
+    "colima": "colima stop && colima start --mount {folder}:w",
+    "lima": "limactl stop && limactl edit --mount {folder}:w",
+    "podman": "podman machine rm, then podman machine init --volume {folder}:{folder}",
+}
+
+
+def require_seen(
+    read: Callable[[PurePosixPath], bytes | None], mounts: Mapping[Path, str], place: Endpoint | None
+) -> None:
+    """Raise SandboxError unless a container has the files of the folders in `mounts`, from each to its path inside.
+
+    `read` returns a file of the container, which need not run, or None. A folder without a file tells nothing.
+    """
+    for source, target in mounts.items():
+        witness = _witness(source)
+        if witness is None:
+            continue
+        inner = PurePosixPath(target) / witness.relative_to(source).as_posix()
+        if read(inner) is None:
+            raise SandboxError(
+                f"the Docker Engine does not see the folder {source if source.is_dir() else source.parent}",
+                details=f"{witness} is here, and a container that is given it has no {inner}: the engine runs in a "
+                "virtual machine or a container, which does not share this folder",
+                fix=how_to_share(place, source),
+                id="engine-folders",
+            )
+
+
+def how_to_share(place: Endpoint | None, folder: Path) -> str:
+    """Return what lets the engine at `place` see `folder`."""
+    elsewhere = "or keep the sandboxes' files in a folder that it shares: export XDG_STATE_HOME=…"
+    words = f"{place.origin} {place.url}".lower() if place else ""
+    shared = shlex.quote(str(_top(folder)))
+    for word, command in SHARES.items():
+        if word in words:
+            return f"{command.format(folder=shared)}, {elsewhere}"
+    return f"let the engine's machine share {shared}, {elsewhere}"
+
+
+def _witness(source: Path) -> Path | None:
+    """Return a file at or in `source`, None where there is none that this user may know of."""
+    try:
+        if source.is_file():
+            return source
+        with os.scandir(source) as entries:
+            names = sorted(one.name for one in entries if one.is_file(follow_symlinks=False))
+    except OSError:
+        return None
+    return source / names[0] if names else None
+
+
+def _top(folder: Path) -> Path:
+    """Return the home folder for what is below it, which people share as a whole."""
+    home = Path.home()
+    return home if folder.is_relative_to(home) else folder

@@ -1,0 +1,56 @@
+"""What is said of a folder that the engine's machine does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.shared_folders import how_to_share, require_seen
+from sandbox.errors import SandboxError
+
+COLIMA = Endpoint("unix:///home/ann/.colima/default/docker.sock", "the docker context colima")
+
+
+def test_a_folder_whose_file_is_missing_inside_is_named(tmp_path: Path) -> None:
+    (tmp_path / "haproxy.cfg").write_text("", encoding="utf-8")
+    with pytest.raises(SandboxError) as caught:
+        require_seen(lambda _: None, {tmp_path: "/etc/haproxy"}, COLIMA)
+    assert caught.value.id == "engine-folders"
+    assert str(tmp_path) in caught.value.brief
+    assert "/etc/haproxy/haproxy.cfg" in caught.value.details
+    assert caught.value.fix.startswith("colima stop && colima start --mount ")
+
+
+def test_a_folder_that_is_seen_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("", encoding="utf-8")
+    asked: list[PurePosixPath] = []
+
+    def read(path: PurePosixPath) -> bytes:
+        asked.append(path)
+        return b""
+
+    require_seen(read, {tmp_path: "/inside", tmp_path / "a": "/file"}, None)
+    assert asked == [PurePosixPath("/inside/a"), PurePosixPath("/file")]
+
+
+def test_folders_without_a_file_are_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    require_seen(lambda _: None, {tmp_path: "/a", tmp_path / "none": "/b"}, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "begins"),
+    [
+        ("unix:///Users/ann/.docker/run/docker.sock", "the socket of Docker Desktop", "in Docker Desktop: Settings"),
+        ("unix:///home/ann/.lima/docker/sock/docker.sock", "DOCKER_HOST", "limactl stop && limactl edit --mount "),
+        ("unix:///Users/ann/.rd/docker.sock", "the docker context rancher-desktop", "in Rancher Desktop: "),
+        ("unix:///var/run/docker.sock", "the default socket", "let the engine's machine share "),
+    ],
+)
+def test_the_fix_fits_the_tool_of_the_engine(url: str, origin: str, begins: str, home: Path) -> None:
+    fix = how_to_share(Endpoint(url, origin), home / ".local" / "state")
+    assert fix.startswith(begins)
+    assert str(home) in fix
+    assert str(home / ".local") not in fix
