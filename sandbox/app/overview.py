@@ -31,7 +31,10 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a sandbox is reached; `context` is None where the user's kubeconfig does not have it."""
+    """Where a sandbox is reached; `context` is None where the user's kubeconfig does not have it.
+
+    `notes` say what of its Ingresses has no effect.
+    """
 
     hosts: tuple[str, ...]
     ports: tuple[int, ...]
@@ -40,6 +43,7 @@ class Addresses:
     context: str | None
     kubeconfig: Path
     root_certificate: Path
+    notes: tuple[str, ...] = ()
 
     def urls(self, host: str) -> tuple[str, ...]:
         """Return the addresses of a host, the first port's first."""
@@ -58,13 +62,14 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
 def addresses(spec: ResolvedSpec) -> Addresses:
     """Find where a sandbox that is up is reached. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
+    from sandbox.components.ingress import unserved
     from sandbox.components.ingress.default_backend import hosts_of
     from sandbox.kube.api import Cluster
 
     home = context.home()
     names = home.sandbox(spec.name)
-    served = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace))
-    hosts = tuple(served) or (spec.domain,)
+    ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)
+    hosts = hosts_of(ingresses) or (spec.domain,)
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,
@@ -74,6 +79,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         context=names.cluster if merged else None,
         kubeconfig=names.kubeconfig,
         root_certificate=names.root_certificate,
+        notes=tuple(unserved.notes_of(spec, ingresses)),
     )
 
 

@@ -1,10 +1,12 @@
-"""What may not work of a spec that is valid: objects given twice, kinds and images that nothing brings."""
+"""What may not work of a spec that is valid: doubles, kinds and images that nothing brings, unserved Ingresses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sandbox.components.ingress import unserved
+from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import image_names
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import Spec
@@ -19,6 +21,7 @@ def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from _twice(objects)
     yield from _kindless(objects)
     yield from _unlisted(spec, objects)
+    yield from _unserved(spec, objects)
 
 
 def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -38,6 +41,19 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     for (group, kind), one in wanted.items():
         if not manifests.is_builtin(group) and (group, kind) not in defined:
             yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) must come from elsewhere, for example an addon"
+
+
+def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Ingresses for which the controller does nothing, and annotations that it passes over."""
+    if spec.ingress.controller != "traefik" or not spec.cluster.supports.whole_cluster:
+        return
+    own = [one["metadata"]["name"] for one in objects if one["kind"] == "IngressClass"]
+    yield from unserved.notes(
+        [one for one in objects if one["kind"] == "Ingress"],
+        domain=spec.domain,
+        hosts=[one.host for one in spec.proxy.hosts],
+        classes=(CLASS, *spec.ingress.classes, *own),
+    )
 
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -36,8 +36,8 @@ UPSTREAM: Mapping[str, str] = {
     "@sha256:79799e8b2977e60802774fa53d29e6b54e045402cdd8a8b9fe43923e7095a047",
     "busybox": "docker.io/library/busybox:1.37.0"
     "@sha256:9db7b59979c38555a39def84a31fb98b5296952f9e3afd4f6f11f05b07adfab0",
-    "traefik": "docker.io/library/traefik:v3.6.12"
-    "@sha256:171c9c3565b29f6c133f1c1b43c5d4e5853415198e9e1078c001f8702ff66aec",
+    "traefik": "docker.io/library/traefik:v3.7.13"
+    "@sha256:24841fe2de7304c149343d877d2923b4c8800a38ba015dea9174c23b20e344a0",
 }
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")

@@ -40,6 +40,7 @@ def doctor() -> None:
     sandbox doctor tls app.demo.sandbox.localhost
                                     trace a request, step by step
     sandbox doctor service shop/db  trace a connection to a Service
+    sandbox doctor pod shop/web     find why a pod does not run
     sandbox doctor network          trace egress, from a pod
     """
 
@@ -105,6 +106,27 @@ def service(ctx: click.Context, service: str, file: Path | None, name: str | Non
 
     found_at = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
     return _show(examine(found_at, service), output)
+
+
+@doctor.command("pod")
+@click.argument("pod", metavar="[NAMESPACE/]POD")
+@spec_options
+@output_option
+@click.pass_context
+def pod(ctx: click.Context, pod: str, file: Path | None, name: str | None, *, output: str) -> int:
+    """Find why a pod does not run: its containers' reasons and last lines, its node, its events.
+
+    POD is the name of a pod, or of the workload that makes it.
+
+    \b
+    sandbox doctor pod web
+    sandbox doctor pod shop/web-5d8f-x2x9 demo
+    """
+    begin(ctx)
+    from sandbox.app.diagnosis import PATIENT, context_of
+    from sandbox.doctor.pod_checks import examine
+
+    return _show(examine(context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT), pod), output)
 
 
 @doctor.command("network")

@@ -39,6 +39,8 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
     )
     click.echo(f"trust       {found.root_certificate}")
     click.echo(f"try         curl --cacert {shlex.quote(str(found.root_certificate))} {found.urls(found.hosts[0])[0]}")
+    for note in found.notes:
+        click.echo(f"{click.style('note', fg='yellow')}        {note}")
     if exposure.access.open:
         click.echo(f"{click.style('network', fg='yellow')}     {exposure.warning}")
         for url in exposure.urls:

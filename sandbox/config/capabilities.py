@@ -89,6 +89,10 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
                 "ingress",
                 "gateway_api",
             ): "the Gateway API's kinds are cluster-wide, and an existing cluster is used in one namespace only",
+            (
+                "ingress",
+                "classes",
+            ): "an IngressClass is cluster-wide, and an existing cluster is used in one namespace only",
             ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
             ("proxy", "tcp"): "needs an edge container, which an existing cluster does not have",
             ("proxy", "udp"): "needs an edge container, which an existing cluster does not have",

@@ -7,11 +7,13 @@ from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
+from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.node_config_step import NodeWiring
-from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
+from sandbox.kube.api import Cluster
 from sandbox.oci.client import Client
 from sandbox.plan import providers
 from sandbox.step import State
@@ -112,6 +114,17 @@ def _edge(context: DoctorContext) -> Finding:
     return ok(f"*.{mine.domain} is routed to {', '.join((mine.upstream, *mine.replicas))}")
 
 
+def ingresses(context: DoctorContext) -> Finding:
+    """Check that the controller serves each Ingress, and that each of its annotations has an effect."""
+    if context.spec.ingress.controller != "traefik":
+        return skipped("the ingress controller is not the sandbox's Traefik")
+    if not context.names.kubeconfig.exists():
+        return skipped("there is no sandbox yet; sandbox up creates it")
+    found = Cluster(context.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", context.spec.namespace)
+    noted = list(unserved.notes_of(context.spec, found))
+    return warn("; ".join(noted)) if noted else ok(f"{len(found)} served as they say")
+
+
 def _not_running(engine: Engine, name: str) -> Finding | None:
     container = engine.container(name)
     if container is None:
@@ -123,5 +136,11 @@ CHECKS = (
     Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
     Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
+    Check(
+        "wiring.ingresses",
+        "what Ingresses ask for has an effect",
+        "change them as docs/ingress-annotations.md says, then sandbox up{which}",
+        ingresses,
+    ),
     Check("wiring.edge", "the edge routes the sandbox's hosts to its node", "sandbox up{which}", edge),
 )

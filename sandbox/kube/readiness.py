@@ -17,8 +17,10 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
-# The kernel's, the cluster's and the program's reasons come within a second or two of each other.
-SETTLING = 5.0  # seconds
+# Once one workload has failed, the others get this time to fail as well, so that one error names all.
+SETTLING = 15.0  # seconds
+# Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
+STEADY = 2.0  # seconds
 LINES = 15
 APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
@@ -49,16 +51,24 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
     """
     waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
     begun = time.monotonic()
+    unready: Sequence[Manifest] = ()
+    unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
+    steady_since: float | None = None
     failed_since: float | None = None
     crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
 
     def state() -> str | None:
-        nonlocal waiting, failed_since, crashes
+        nonlocal waiting, unready, steady_since, failed_since, crashes
         now = time.monotonic()
         found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
         seen = {title(one): _trouble(cluster, live, now - begun) for one, live in found}
-        waiting = [one for one, _ in found if seen[title(one)] is not None]
+        waiting = [one for one, _ in found]  # what is ready may crash while others come up
         troubles = {name: one for name, one in seen.items() if one}
+        unready = [one for one in waiting if title(one) in troubles]
+        unprobed.update(title(live) for _, live in found if title(live) in troubles and _is_unprobed(live))
+        steady_since = None if troubles else steady_since or now
+        if steady_since is not None and unprobed and now < steady_since + STEADY:
+            return f"{', '.join(unprobed)}: ready for a moment"
         # What crashes may wait for another workload, so each gets one more start once all of those are up.
         coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
         if coming:
@@ -68,7 +78,7 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
         failed = [name for name, one in troubles.items() if _is_hopeless(one, (crashes or {}).get(name), coming)]
         if not failed:
             failed_since = None
-        elif not coming or now >= (failed_since := failed_since or now) + SETTLING:
+        elif all(map(_is_explained, troubles.values())) or now >= (failed_since := failed_since or now) + SETTLING:
             raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
         return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
 
@@ -76,7 +86,7 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
         wait_until(state, what="workloads", timeout=timeout)
     except WaitTimeout as error:
         with suppress(ClusterError):
-            said = [line for one in waiting if (live := _find(cluster, one)) for line in _probed(cluster, live)]
+            said = [line for one in unready if (live := _find(cluster, one)) for line in _probed(cluster, live)]
             error.details = "\n".join((error.details, *said))
         raise
 
@@ -142,6 +152,18 @@ def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str
     if trouble and trouble.outlook is not Outlook.OPEN:
         raise _failure({title(live): trouble})
     return str(trouble) if trouble else None
+
+
+def _is_unprobed(live: Manifest) -> bool:
+    """Tell whether the workload has a container without a readiness probe, which is ready until it ends."""
+    spec = live.get("spec") or {}
+    pod = spec if live["kind"] == "Pod" else (spec.get("template") or {}).get("spec") or {}
+    return live["kind"] != "Job" and any("readinessProbe" not in one for one in pod.get("containers") or ())
+
+
+def _is_explained(trouble: _Trouble) -> bool:
+    """Tell whether it is known why the workload is not ready."""
+    return trouble.ended or bool(trouble.evidence)
 
 
 def _is_hopeless(trouble: _Trouble, crashes: int | None, coming: Sequence[str]) -> bool:

@@ -79,7 +79,8 @@ def _nginx(site: ClusterSite) -> Controller:
         )
     from sandbox.components.ingress.nginx import Nginx
 
-    return Nginx(site.own.references["busybox"], site.spec.name, site.spec.proxy.ports[0])
+    spec = site.spec
+    return Nginx(site.own.references["busybox"], spec.name, spec.proxy.ports[0], spec.ingress.classes)
 
 
 def _traefik(site: ClusterSite) -> Controller:
@@ -94,6 +95,7 @@ def _traefik(site: ClusterSite) -> Controller:
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
         elsewhere=routes.leaving(edge_steps.hosts(spec), routes.load_added(site.home.edge), spec.name),
+        classes=spec.ingress.classes,
         alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
     )
 

@@ -23,7 +23,9 @@ PROGRAM = "go/bin/go"
 def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_line: Callable[[str], None]) -> None:
     """Build the programs of `recipe` into the folder `out`; `work` is an empty folder for temporary files."""
     for source in recipe.folder.iterdir():
-        if source.suffix in {".mod", ".go"} and source.name not in spec.replace.values():
+        if source.is_dir():  # a module of the recipe's own, for a `replace` in go.mod
+            shutil.copytree(source, work / source.name)
+        elif source.suffix in {".mod", ".go"} and source.name not in spec.replace.values():
             shutil.copy(source, work)
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
@@ -33,7 +35,8 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
 
     flags = ["-trimpath", "-buildvcs=false"]
     if spec.replace:
-        run("mod", "vendor")
+        # What only the replaced files import may be missing (-e): the compiler misses anything else.
+        run("mod", "vendor", "-e")
         overlay = {str(work / "vendor" / old): str(recipe.folder / new) for old, new in spec.replace.items()}
         work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}), encoding="utf-8")
         flags += ["-mod=vendor", "-overlay=overlay.json"]

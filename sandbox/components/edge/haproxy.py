@@ -78,7 +78,8 @@ _PROOF = """\
   http-check expect status 200
   timeout check 5s
 """
-_ASKED = "check-ssl verify none check-sni"
+# Traefik with TLSRoutes turns clients away that ask for an unknown host without a protocol.
+_ASKED = "check-ssl verify none check-alpn http/1.1 check-sni"
 
 # Where the engine forwards a port, its clients seem to be the engine, and only the port tells who they are.
 _FORWARDED = f"""\

@@ -10,6 +10,8 @@ from sandbox.config import yaml_text
 from sandbox.system import files
 
 Manifest = Mapping[str, Any]
+# The class that the sandbox's controller has, and what serves it (ingress-nginx's own names).
+CLASS, SERVED_BY = "nginx", "k8s.io/ingress-nginx"
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
 
 
@@ -21,6 +23,20 @@ def template_text(name: str) -> str:
 def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
     """Return the objects of the file `name`, in which every `${placeholder}` has its value."""
     return yaml_text.documents(Template(template_text(name)).substitute(values))
+
+
+def further_classes(names: Sequence[str]) -> list[Manifest]:
+    """Return an IngressClass for each name, to be served by the sandbox's controller."""
+    return [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": name},
+            "spec": {"controller": SERVED_BY},
+        }
+        for name in dict.fromkeys(names)
+        if name != CLASS
+    ]
 
 
 class Controller(Protocol):

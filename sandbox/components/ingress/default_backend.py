@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 
+_PLAIN = re.compile(r"/[\w./~%-]*")
 _TITLE = "404: no such host in"
 
 
@@ -21,6 +23,18 @@ def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the host names of Ingress objects, sorted, each once; wildcards are not links and are left out."""
     rules = (rule for one in ingresses for rule in (one.get("spec") or {}).get("rules") or ())
     return tuple(sorted({rule["host"] for rule in rules if rule.get("host") and "*" not in rule["host"]}))
+
+
+def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """Return a path at which each host is served: `/` where it can be; empty where its paths are only patterns."""
+    found: dict[str, set[str]] = {}
+    for one in ingresses:
+        spec = one.get("spec") or {}
+        for rule in spec.get("rules") or ():
+            paths = {each.get("path") or "/" for each in (rule.get("http") or {}).get("paths") or ()}
+            also = {"/"} if not paths or spec.get("defaultBackend") else set()
+            found.setdefault(str(rule.get("host")), set()).update(paths | also)
+    return {host: min(filter(_PLAIN.fullmatch, paths), key=len, default="") for host, paths in found.items()}
 
 
 def parts(name: str) -> Mapping[str, str]:

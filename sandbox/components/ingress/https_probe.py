@@ -24,8 +24,8 @@ class Answer:
     certificate: str = ""
 
 
-def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
-    """Request `https://host/` at `address`:`port`, trusting only the certificate in the file `root`.
+def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/") -> Answer:
+    """Request `https://host/`, or its `path`, at `address`:`port`, trusting only the certificate in the file `root`.
 
     Without `root` any certificate will do: then it is only asked whether a server serves the host, whose certificate
     may be its own. An alert counts as an answer of status 0, since anyone who sends one (for want of a client
@@ -38,7 +38,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
             _context(root).wrap_socket(plain, server_hostname=host) as connection,
         ):
             certificate = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
-            connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").read(4096).decode(errors="replace")
     except ssl.SSLError as error:
         alert = root is None and "ALERT" in (error.reason or "")
@@ -56,8 +56,10 @@ def _context(root: Path | None) -> ssl.SSLContext:
         trusting = ssl.create_default_context(cafile=str(root))
         # The file may hold a chain of which clients have the end: then what it holds is as good as a root.
         trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        trusting.set_alpn_protocols(["http/1.1"])
         return trusting
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
     return context

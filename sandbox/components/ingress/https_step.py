@@ -66,9 +66,7 @@ class HttpsStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
         if self.namespace is None:
-            cluster = Cluster(self.names.kubeconfig)
-            unserved.require_classes(cluster, ingresses, self.domain)
-            unserved.stand_in(cluster, ingresses, self.domain, work.say)
+            unserved.require_classes(Cluster(self.names.kubeconfig), ingresses, self.domain)
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
@@ -154,9 +152,11 @@ class HttpsStep(NothingToUndo):
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return what one of them answers wrongly, or None; all are asked at once, for there may be many."""
-        nobodys = self._nobodys(ingresses)
+        nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
+            asked = [
+                pool.submit(self._ask, host, nobodys, paths.get(host, "/")) for host in hosts for _ in range(self.ways)
+            ]
             if self.namespace is None and self.domain not in hosts:
                 asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
@@ -177,12 +177,14 @@ class HttpsStep(NothingToUndo):
         answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
         return _body(answer) if answer.status == 404 else None
 
-    def _ask(self, host: str, nobodys: str | None) -> str | None:
+    def _ask(self, host: str, nobodys: str | None, path: str) -> str | None:
+        """Return what the host answers wrongly at the path; without one the page for unknown hosts is no fault."""
         bind = self.binds[0]
-        answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None)
-        if answer.status is None or answer.status in https_probe.UNSERVED or default_backend.is_default(answer.page):
-            return f"{host}: {answer.trouble or answer.status}"
-        if answer.status == 404 and _body(answer) == nobodys:
+        answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
+        unknown = bool(path) and default_backend.is_default(answer.page)
+        if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
+            return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
+        if path and answer.status == 404 and _body(answer) == nobodys:
             return f"{host}: the ingress controller does not know it yet"
         return None
 

@@ -19,12 +19,14 @@ IMAGE = (
 class Nginx:
     """ingress-nginx, and a default backend with a page that says which hosts there were at the last `up`.
 
-    `busybox` is an image, `sandbox` the sandbox's name, `port` where this machine reaches it.
+    `busybox` is an image, `sandbox` the sandbox's name, `port` where this machine reaches it; `classes` are served
+    besides its own.
     """
 
     busybox: str
     sandbox: str
     port: int
+    classes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -39,4 +41,5 @@ class Nginx:
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         backend = controller.template_objects("default-backend.yaml", busybox=self.busybox)
-        return [*backend, *controller.template_objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]
+        classes = controller.further_classes(self.classes)
+        return [*classes, *backend, *controller.template_objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]

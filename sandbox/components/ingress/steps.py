@@ -9,9 +9,10 @@ from typing import Any
 from sandbox.components import content_hash
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import Place
-from sandbox.components.ingress.controller import Controller
+from sandbox.components.ingress.controller import CLASS, Controller
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.readiness import apply_patiently, wait_ready
@@ -57,6 +58,7 @@ class IngressStep(NothingToUndo):
         records = Records.of(self.names)
         cluster = records.cluster
         manifests, groundwork = self._manifests(), self.controller.groundwork()
+        _require_own_classes(cluster, manifests)
         dropped, wanted = self._dropped(records, manifests), tuple(map(Place.of, manifests))
         # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
@@ -68,13 +70,31 @@ class IngressStep(NothingToUndo):
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
-        """Return what an earlier spec's controller had and this one has not."""
-        return (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
+        """Return what an earlier spec's controller had and this one has not, but for classes that others made since."""
+        dropped = (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
+        return tuple(
+            one for one in dropped if one.kind != "IngressClass" or addon_objects.is_marked(records.cluster, one)
+        )
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return [content_hash.marked(one) for one in self.controller.manifests(trusted=trusted)]
+
+
+def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
+    """Raise SandboxError for a class that is there and was not made by this step."""
+    for one in manifests:
+        if one["kind"] == "IngressClass" and one["metadata"]["name"] != CLASS:
+            live = cluster.get(one["apiVersion"], one["kind"], one["metadata"]["name"])
+            if live is not None and not content_hash.mark(live):
+                name, owner = one["metadata"]["name"], (live.get("spec") or {}).get("controller")
+                raise SandboxError(
+                    f"the cluster has an IngressClass {name} that `up` did not make",
+                    details=f"it belongs to {owner}",
+                    fix=f"take {name} out of ingress.classes in sandbox.yaml: its own controller serves it",
+                    id="ingress-class",
+                )
 
 
 def recorded(records: Records) -> applied_record.Applied | None:

@@ -15,7 +15,7 @@ from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
-# What its informers wait for (traefik v3.6, pkg/provider/kubernetes/crd/client.go: WatchAll).
+# What its informers wait for (traefik v3.7, pkg/provider/kubernetes/crd/client.go: WatchAll).
 TRAEFIK_KINDS = (
     "IngressRoute",
     "IngressRouteTCP",
@@ -30,8 +30,8 @@ TRAEFIK_KINDS = (
 )
 GATEWAY_VERSION = "v1.6.3"
 GATEWAY_URL = f"https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/{GATEWAY_VERSION}/config/crd"
-# Channel and kinds -> sha256 of the file. TLSRoute and TCPRoute are standard, yet Traefik 3.6 asks for an old version,
-# v1alpha2, and only the files of the experimental channel still serve that next to v1.
+# Channel and kinds -> sha256 of the file. TCPRoute is standard, yet Traefik 3.7 asks for an old version, v1alpha2, and
+# only the file of the experimental channel still serves that next to v1.
 GATEWAY_FILES = {
     "standard/backendtlspolicies": "d9824b82db284bdea67d2eb0297952be51e0e7a394f02daef0d6f3fefa5d01c0",
     "standard/gatewayclasses": "d32070cb6930273a07c5ca183135712b1918cc140c6d9b6cef441cdf0e562345",
@@ -114,8 +114,8 @@ class Traefik:
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
     it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
     in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
-    `elsewhere` are hosts of the domain that the edge does not lead here. `alone` is whether the API server listens on
-    port 6443 of every node, for there is only one.
+    `elsewhere` are hosts of the domain that the edge does not lead here, `classes` are served besides nginx. `alone` is
+    whether the API server listens on port 6443 of every node, for there is only one.
     """
 
     image: str
@@ -125,6 +125,7 @@ class Traefik:
     domain_secret: str | None = None
     gateway_files: Path | None = None
     elsewhere: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     alone: bool = False
 
     @property
@@ -134,7 +135,8 @@ class Traefik:
     @property
     def promises(self) -> str:
         also = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
-        return f"class nginx, default certificate, ssl-passthrough, default backend{also}"
+        classes = ", ".join(dict.fromkeys((controller.CLASS, *self.classes)))
+        return f"class {classes}, default certificate, ssl-passthrough, default backend{also}"
 
     def groundwork(self) -> Sequence[Manifest]:
         also = gateway_definitions(self.gateway_files) if self.gateway_files else []
@@ -159,9 +161,11 @@ class Traefik:
         own = [self._with_domain(one) for one in controller.template_objects("traefik.yaml", **values)]
         if self.alone:
             own = [_asking_beside(one) for one in own]
+        classes = controller.further_classes(self.classes)
         if not self.gateway_files:
-            return [hosts, content, *own]
+            return [*classes, hosts, content, *own]
         return [
+            *classes,
             hosts,
             content,
             *controller.template_objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),

@@ -1,22 +1,16 @@
-"""What keeps the controller from serving an Ingress: a class of another controller, a TLS Secret that is not there.
-
-Traefik leaves out every Ingress with such a Secret, though the sandbox's default certificate is for its hosts. Until
-the Secret comes, from cert-manager or by hand, one takes its place whose certificate is for no host, so that the
-default one is served.
-"""
+"""What keeps an Ingress, or a part of it, from being served: another controller's class, a host, an annotation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sandbox.components.certificates.authority import make_root
-from sandbox.components.certificates.tls_secrets import tls_secret
+from sandbox.components.ingress import nginx_annotations
+from sandbox.components.ingress.controller import CLASS
 from sandbox.components.ingress.default_backend import hosts_of
-from sandbox.components.workloads.applying import PROVISIONAL
+from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster, Say, title
+from sandbox.kube.api import Cluster, title
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
@@ -25,44 +19,81 @@ Ingress = Mapping[str, Any]
 
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
     """Raise SandboxError for an Ingress of the domain whose class no controller in the cluster has."""
-    wanted = {title({"kind": "Ingress", **one}): found for one in _inside(ingresses, domain) if (found := _class(one))}
-    known = [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")] if wanted else []
-    foreign = {name: wanted[name] for name in wanted if wanted[name] not in known}
+    inside = [{"kind": "Ingress", **one} for one in ingresses if _is_inside(one, domain)]
+    classes = [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    foreign = {title(one): found for one in inside if (found := foreign_class(one, classes))}
     if foreign:
         name, found = next(iter(foreign.items()))
         raise SandboxError(
             f"{name} has the class '{found}', which no controller here serves",
             details="\n".join(f"{other}: {its}" for other, its in list(foreign.items())[1:]),
-            fix=f"write `ingressClassName: {known[0] if known else 'nginx'}`, or leave the class out; "
-            f"or install the controller of '{found}'",
+            fix=class_advice(found),
             id="ingress-class",
         )
 
 
-def stand_in(cluster: Cluster, ingresses: Sequence[Ingress], domain: str, say: Say) -> None:
-    """Make a Secret for each that an Ingress of the domain names and the cluster lacks. Raises ClusterError."""
-    for namespace, name in sorted(set(_secrets(_inside(ingresses, domain)))):
-        if cluster.get("v1", "Secret", name, namespace) is None:
-            say(f"the Secret {namespace}/{name} is not there: its hosts get the sandbox's certificate until it comes")
-            pair = make_root(("provisional.invalid",), now=datetime.now(UTC))
-            made = tls_secret(namespace, name, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
-            cluster.apply({**made, "metadata": {**made["metadata"], "labels": {PROVISIONAL: "true"}}})
+def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
+    """Return the class of an Ingress that is none of `classes`; the old annotation can only say `nginx`."""
+    wanted = (ingress.get("spec") or {}).get("ingressClassName")
+    old = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    if wanted:
+        return None if wanted in classes else str(wanted)
+    return None if old in (None, CLASS) else f"{old} (by annotation)"
 
 
-def _inside(ingresses: Iterable[Ingress], domain: str) -> Iterator[Ingress]:
+def class_advice(name: str) -> str:
+    """Return what to do about a class of another controller."""
+    if " " in name:
+        old = name.partition(" ")[0]
+        return (
+            f"write `ingressClassName: {old}` instead of the annotation {CLASS_ANNOTATION}, and in sandbox.yaml: "
+            f"`ingress: {{classes: [{old}]}}`; or leave the class out"
+        )
+    return (
+        f"in sandbox.yaml: `ingress: {{classes: [{name}]}}`, which has it served here; or write "
+        f"`ingressClassName: {CLASS}`, or install its controller"
+    )
+
+
+def notes(
+    ingresses: Iterable[Ingress], *, domain: str, hosts: Collection[str] = (), classes: Collection[str] = ()
+) -> Iterator[str]:
+    """Say it of each Ingress, a line each, with its object.
+
+    `hosts` are those outside the domain that the edge leads here, `classes` those that are served.
+    """
     for one in ingresses:
-        if any(host == domain or host.endswith(f".{domain}") for host in hosts_of([one])):
-            yield one
+        name = title({"kind": "Ingress", **one})
+        found = foreign_class(one, classes)
+        if found:
+            yield f"{name} has the class '{found}', which no controller here serves: {class_advice(found)}"
+        for host in hosts_of([one]):
+            if not _is_below(host, domain) and host not in hosts:
+                own = f"{host.partition('.')[0]}.{domain}"
+                yield (
+                    f"{name}: {host} is not below {domain}, so that the edge does not lead it here: use {own}, or "
+                    f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
+                )
+        yield from (f"{name}: {said}" for said in nginx_annotations.without_effect(one))
 
 
-def _class(ingress: Ingress) -> str | None:
-    """Return the class, in the field or in the annotation that was there before it."""
-    annotations = ingress["metadata"].get("annotations") or {}
-    return (ingress.get("spec") or {}).get("ingressClassName") or annotations.get(CLASS_ANNOTATION)
+def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
+    """Say it of the Ingresses in the sandbox's cluster; of classes only the proof of HTTPS can tell."""
+    if spec.ingress.controller == "traefik":
+        classes = {str((one.get("spec") or {}).get("ingressClassName")) for one in ingresses}
+        yield from notes(ingresses, domain=spec.domain, hosts=[one.host for one in spec.proxy.hosts], classes=classes)
 
 
-def _secrets(ingresses: Iterable[Ingress]) -> Iterator[tuple[str, str]]:
-    for one in ingresses:
-        for entry in (one.get("spec") or {}).get("tls") or ():
-            if entry.get("secretName"):
-                yield one["metadata"]["namespace"], entry["secretName"]
+def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
+    """Return the TLS Secrets that the Ingress names and the cluster lacks: its hosts get the default certificate."""
+    namespace = ingress["metadata"]["namespace"]
+    named = (one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
+    return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
+
+
+def _is_inside(ingress: Ingress, domain: str) -> bool:
+    return any(_is_below(host, domain) for host in hosts_of([ingress]))
+
+
+def _is_below(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")

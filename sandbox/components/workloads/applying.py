@@ -23,8 +23,6 @@ _FIXED = re.compile(
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
 LONGEST = 400
-# On a TLS Secret that stands in for one which an Ingress names and no one has made yet.
-PROVISIONAL = "sandbox.dev/provisional"
 
 Attempt = Callable[[Manifest], str | None]
 
@@ -68,8 +66,7 @@ def attempt_changed(
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
             raise
         fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
-        is_ours = manifest["kind"] in RECREATED and Place.of(manifest) in ours
-        if not is_ours and not _is_provisional(cluster, manifest):
+        if manifest["kind"] not in RECREATED or Place.of(manifest) not in ours:
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
     recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
@@ -81,15 +78,6 @@ def attempt_changed(
         )
         deletion.await_end(cluster, [live])
     return attempt(cluster, manifest, say=say)
-
-
-def _is_provisional(cluster: Cluster, manifest: Manifest) -> bool:
-    """Tell whether it is the Secret that stands in for one that an Ingress names."""
-    metadata = manifest["metadata"]
-    if manifest["kind"] != "Secret":
-        return False
-    live = cluster.get("v1", "Secret", metadata["name"], metadata.get("namespace")) or {}
-    return (live.get("metadata", {}).get("labels") or {}).get(PROVISIONAL) == "true"
 
 
 def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str) -> ClusterError:

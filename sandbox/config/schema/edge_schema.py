@@ -146,6 +146,11 @@ class Ingress(Model):
     gateway_api: bool = Field(
         default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
     )
+    classes: tuple[Subdomain, ...] = Field(
+        default=(),
+        description="Further ingress classes to serve, those of other controllers: alb, gce. An IngressClass that "
+        "`up` did not create is not changed.",
+    )
     class_name: Subdomain | None = Field(
         default=None,
         description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.ingress import default_backend, https_probe
+from sandbox.components.ingress import default_backend, https_probe, nginx_annotations, unserved
 from sandbox.doctor.check import Finding, error, ok, warn
-from sandbox.doctor.tls.cluster_rules import Backend, Rule
+from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
 
@@ -35,7 +35,11 @@ def rule(trace: RequestTrace) -> Finding:
         if wrong:
             patch = '{"spec": {"ingressClassName": "nginx"}}'
             return error(f"{one}: {wrong}", f"{kubectl} -n {one.namespace} patch ingress {one.name} -p '{patch}'")
-    return ok("; ".join(map(_words, found)))
+    noted = [said for one in found if one.kind == "Ingress" for said in _notes(trace.cluster, one)]
+    words = "; ".join(map(_words, found))
+    if noted:
+        return warn("; ".join((words, *noted)), f"{kubectl} -n {found[0].namespace} edit ingress {found[0].name}")
+    return ok(words)
 
 
 def endpoints(trace: RequestTrace) -> Finding:
@@ -68,6 +72,16 @@ def answer(trace: RequestTrace) -> Finding:
             else error(evidence, "sandbox status{which}; then sandbox up{which}")
         )
     return ok(f"HTTP {found.status}")
+
+
+def _notes(cluster: Cluster, one: Rule) -> list[str]:
+    """Return what an Ingress lacks, or asks for in vain, and is served all the same."""
+    found = cluster.get(*INGRESS, one.name, one.namespace)
+    if found is None:
+        return []
+    absent = unserved.missing_secrets(cluster, found)
+    said = [f"the Secret {one.namespace}/{name} is not there: the sandbox's certificate is served" for name in absent]
+    return [*said, *nginx_annotations.without_effect(found)]
 
 
 def _words(one: Rule) -> str:

@@ -6,11 +6,13 @@ import pytest
 
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.routes import Route
+from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.doctor import wiring_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE
+from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
@@ -29,9 +31,20 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
     for name in (EDGE, context.names.registry, context.names.node):
         start(context, engine, name)
         engine.boxes[name].running = False
-    parts = [check for check in wiring_checks.CHECKS if check.id != "wiring.network"]
+    parts = [check for check in wiring_checks.CHECKS if check.id not in ("wiring.network", "wiring.ingresses")]
     assert {check.inspect(context).status for check in parts} == {Status.ERROR}
     assert wiring_checks.registry(context).fix == f"docker logs {context.names.registry}"
+
+
+def test_annotation_without_effect_is_a_warning(context: DoctorContext, server: ApiServer) -> None:
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    metadata = {"name": "web", "namespace": "shop", "annotations": {f"{PREFIX}/limit-rate": "5"}}
+    one = {"metadata": metadata, "spec": {"rules": [{"host": f"web.{context.spec.domain}"}]}}
+    server.objects["/apis/networking.k8s.io/v1/namespaces/shop/ingresses/web"] = one
+    found = wiring_checks.ingresses(context)
+    assert (found.status, found.evidence) == (Status.WARN, "Ingress shop/web: limit-rate has no effect")
+    metadata["annotations"] = {f"{PREFIX}/limit-rps": "5"}
+    assert wiring_checks.ingresses(context).status is Status.OK
 
 
 def test_a_node_that_does_not_know_the_registry_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:

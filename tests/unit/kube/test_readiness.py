@@ -127,13 +127,13 @@ class Clusters:
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.steps = list(steps)
-        self.now = 0.0
+        self.now, self.seconds = 0.0, 10.0
         clock = partial(wait_until, clock=lambda: self.now, sleep=self.pause)
         monkeypatch.setattr(readiness, "wait_until", clock)
         monkeypatch.setattr("sandbox.kube.readiness.time.monotonic", lambda: self.now)
 
     def pause(self, seconds: float) -> None:
-        self.now += 10.0
+        self.now += self.seconds
         if self.steps:
             self.steps.pop(0)()
 
@@ -279,3 +279,20 @@ def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatc
         "Deployment ns/web: 0 of 1 pods ready",
         "pod web-1: Readiness probe failed: /checks/web.sh: not found",
     ]
+
+
+def test_program_that_runs_for_a_moment_is_not_ready_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def web(**status: int) -> dict[str, Any]:
+        made = workload("web", **status)
+        made["spec"]["template"] = {"spec": {"containers": [{"name": "app"}]}}
+        return made
+
+    def ends() -> None:
+        cluster.workloads["web"], cluster.pods["web-1"] = web(), crashing(5)
+
+    cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=web(**UP)), ends)
+    cluster.workloads = {"web": web()}
+    cluster.seconds = 1.0
+    with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
+        cluster.await_ready()
+    assert not cluster.steps

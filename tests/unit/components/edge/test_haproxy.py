@@ -48,7 +48,7 @@ def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
         asked
     )
     (server,) = (line for line in lines(asked) if line[:2] == ["server", "node"])
-    assert server[-5:] == ["check-ssl", "verify", "none", "check-sni", "ready.test"]
+    assert server[-7:] == ["check-ssl", "verify", "none", "check-alpn", "http/1.1", "check-sni", "ready.test"]
 
 
 def test_unknown_host_gets_newest_sandbox_or_none() -> None:

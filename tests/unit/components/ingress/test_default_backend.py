@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.default_backend import PageStep, hosts_of, is_default, manifest, render
+from sandbox.components.ingress.default_backend import PageStep, hosts_of, is_default, manifest, paths_of, render
 from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
@@ -106,3 +107,16 @@ def test_kubelet_is_made_to_refresh_the_page(server: ApiServer, step: PageStep) 
 
 def test_page_goes_with_the_cluster(step: PageStep) -> None:
     assert not step.undo()
+
+
+def rule(host: str, *paths: str) -> dict[str, Any]:
+    return {"host": host, "http": {"paths": [{"path": path} for path in paths]}}
+
+
+def test_a_path_at_which_each_host_is_served_is_found() -> None:
+    rules = [rule("a.b", "/api", "/"), rule("c.d", "/long/path", "/api"), rule("e.f", "/v[0-9]+", "/api(/|$)(.*)")]
+    more = [{"host": "g.h"}, rule("e.f", "/other"), rule("i.j", "/x.*")]
+    found = paths_of([{"spec": {"rules": rules}}, {"spec": {"rules": more}}])
+    assert found == {"a.b": "/", "c.d": "/api", "e.f": "/other", "g.h": "/", "i.j": ""}
+    by_default = {"spec": {"rules": [rule("k.l", "/api")], "defaultBackend": {"service": {"name": "x"}}}}
+    assert paths_of([by_default]) == {"k.l": "/"}

@@ -34,7 +34,10 @@ SECRET = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
 @pytest.fixture
 def secrets(names: Names, server: ApiServer) -> SecretsStep:
     """The default Secret, in the cluster."""
-    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    server.kinds["/apis/networking.k8s.io/v1"] = {
+        "Ingress": ("ingresses", True),
+        "IngressClass": ("ingressclasses", False),
+    }
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC) - timedelta(days=200))
     step = SecretsStep(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.ingress import steps as ingress_step
-from sandbox.components.ingress.controller import Manifest
+from sandbox.components.ingress.controller import Manifest, further_classes
 from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.errors import SandboxError
 from sandbox.kube import readiness as pods
@@ -160,3 +160,35 @@ def test_planted_record_removes_only_the_systems_objects(server: ApiServer, name
     NoIngressStep(names).apply(NoWork())
     assert victim in server.objects
     assert POD not in server.objects and CONFIG not in server.objects
+
+
+ALB = "/apis/networking.k8s.io/v1/ingressclasses/alb"
+
+
+@dataclass(frozen=True)
+class Classed(Small):
+    """The same with a further class."""
+
+    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
+        return [*further_classes(["nginx", "alb"]), *super().manifests(trusted=trusted)]
+
+
+def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step: IngressStep) -> None:
+    server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
+    classed = replace(step, controller=Classed())
+    classed.apply(NoWork())
+    assert server.objects[ALB]["spec"] == {"controller": "k8s.io/ingress-nginx"}
+    assert classed.check().state is State.READY
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert ALB not in server.objects
+
+
+def test_class_that_others_made_is_refused_and_stays(server: ApiServer, step: IngressStep) -> None:
+    server.kinds["/apis/networking.k8s.io/v1"] = {"IngressClass": ("ingressclasses", False)}
+    server.objects[ALB] = theirs = {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}}
+    with pytest.raises(SandboxError, match="an IngressClass alb that `up` did not make") as caught:
+        replace(step, controller=Classed()).apply(NoWork())
+    assert "ingress.k8s.aws/alb" in caught.value.details
+    step.apply(NoWork())
+    assert server.objects[ALB] is theirs

@@ -1,30 +1,26 @@
-"""Ingresses that the controller would leave out: for a class of another controller, for a Secret that is not there."""
+"""Ingresses that are not served, or not as they say: classes, hosts, annotations, TLS Secrets."""
 
 from __future__ import annotations
 
-import base64
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from sandbox.components.addons.addon_objects import Place
-from sandbox.components.certificates.pem import describe
-from sandbox.components.ingress.unserved import require_classes, stand_in
-from sandbox.components.workloads.applying import attempt_changed
+from sandbox.components.ingress.unserved import missing_secrets, notes, require_classes
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from tests.support.api_server import ApiServer, Refused
+from tests.support.api_server import ApiServer
 
 NETWORKING = "/apis/networking.k8s.io/v1"
-PLACE = "/api/v1/namespaces/shop/secrets/shop-tls"
+DOMAIN = "demo.localhost"
+OLD = "kubernetes.io/ingress.class"
 
 
-def ingress(host: str = "shop.demo.localhost", *, called: str = "shop-tls", **spec: Any) -> dict[str, Any]:
-    rules = [{"host": host}]
-    metadata = {"name": "web", "namespace": "shop"}
-    return {"metadata": metadata, "spec": {"rules": rules, "tls": [{"hosts": [host], "secretName": called}], **spec}}
+def ingress(host: str = "shop.demo.localhost", *, says: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "web", "namespace": "shop", "annotations": says or {}}
+    tls = [{"hosts": [host], "secretName": "shop-tls"}]
+    return {"metadata": metadata, "spec": {"rules": [{"host": host}], "tls": tls, **spec}}
 
 
 @pytest.fixture
@@ -34,43 +30,42 @@ def cluster(names: Names, server: ApiServer) -> Cluster:
     return Cluster(names.kubeconfig)
 
 
-def test_class_of_another_controller_is_named_with_a_fix(cluster: Cluster) -> None:
-    old = {**ingress(), "metadata": {"name": "web", "annotations": {"kubernetes.io/ingress.class": "gce"}}}
-    for one, found in ((ingress(ingressClassName="alb"), "alb"), (old, "gce")):
-        with pytest.raises(SandboxError, match=f"has the class '{found}', which no controller here serves") as caught:
-            require_classes(cluster, [ingress(ingressClassName="nginx"), ingress(), one], "demo.localhost")
-        assert "write `ingressClassName: nginx`" in caught.value.fix
-        require_classes(cluster, [one], "other.localhost")  # what is not of the domain is not waited for
+@pytest.mark.parametrize(
+    ("foreign", "named", "fix"),
+    [
+        (ingress(ingressClassName="alb"), "alb", "`ingress: {classes: [alb]}`, which has it served here"),
+        (ingress(says={OLD: "gce"}), "gce (by annotation)", "write `ingressClassName: gce` instead of the annotation"),
+    ],
+)
+def test_class_of_another_controller_is_named_with_a_fix(
+    cluster: Cluster, foreign: dict[str, Any], named: str, fix: str
+) -> None:
+    served = [ingress(ingressClassName="nginx"), ingress(says={OLD: "nginx"}), ingress()]
+    with pytest.raises(SandboxError) as caught:
+        require_classes(cluster, [*served, foreign], DOMAIN)
+    assert caught.value.brief == f"Ingress shop/web has the class '{named}', which no controller here serves"
+    assert fix in caught.value.fix
+    require_classes(cluster, [foreign], "other.localhost")  # what is not of the domain is not waited for
+    (note,) = notes([*served, foreign], domain=DOMAIN, classes=["nginx"])
+    assert caught.value.brief in note and fix in note
 
 
-def test_a_secret_that_is_not_there_gets_a_stand_in_for_no_host(cluster: Cluster, server: ApiServer) -> None:
-    said: list[str] = []
-    for _ in range(2):
-        stand_in(cluster, [ingress(), ingress("shop.example.com", called="other")], "demo.localhost", said.append)
-    assert [path for path in server.objects if "/secrets/" in path] == [PLACE]
-    assert len(said) == 1 and "shop/shop-tls is not there" in said[0]
-    held = server.objects[PLACE]
-    assert held["type"] == "kubernetes.io/tls"
-    certificate = describe(base64.b64decode(held["data"]["tls.crt"]), now=datetime.now(UTC))
-    assert "shop.demo.localhost" not in certificate.hosts
+def test_class_that_exists_is_served(cluster: Cluster, server: ApiServer) -> None:
+    server.objects[f"{NETWORKING}/ingressclasses/alb"] = {"kind": "IngressClass", "metadata": {"name": "alb"}}
+    require_classes(cluster, [ingress(ingressClassName="alb")], DOMAIN)
+    assert not list(notes([ingress(ingressClassName="alb")], domain=DOMAIN, classes=["alb"]))
 
 
-def test_a_secret_that_is_there_stays(cluster: Cluster, server: ApiServer) -> None:
-    server.objects[PLACE] = theirs = {"kind": "Secret", "metadata": {"name": "shop-tls"}, "data": {"tls.crt": "x"}}
-    stand_in(cluster, [ingress()], "demo.localhost", print)
-    assert server.objects[PLACE] is theirs
+def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
+    public = ingress("shop.example.com")
+    (note,) = notes([public], domain=DOMAIN)
+    assert "shop.example.com is not below demo.localhost" in note
+    assert "use shop.demo.localhost, or `edge: {hosts: [shop.example.com]}`" in note
+    assert not list(notes([public], domain=DOMAIN, hosts=["shop.example.com"]))
 
 
-def test_user_secret_replaces_the_stand_in(cluster: Cluster, server: ApiServer) -> None:
-    stand_in(cluster, [ingress()], "demo.localhost", lambda _: None)
-    metadata = {"name": "shop-tls", "namespace": "shop"}
-    own = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": {}}
-
-    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
-        if PLACE in server.objects:
-            raise Refused(422, 'Secret "shop-tls" is invalid: type: Invalid value: "Opaque": field is immutable')
-        return manifest
-
-    server.admit = admit
-    attempt_changed(cluster, own, ours=list[Place](), context="c", say=lambda _: None, recreated=[])
-    assert server.objects[PLACE]["type"] == "Opaque"
+def test_tls_secrets_that_are_not_there_are_found(cluster: Cluster, server: ApiServer) -> None:
+    assert missing_secrets(cluster, ingress()) == ["shop-tls"]
+    server.objects["/api/v1/namespaces/shop/secrets/shop-tls"] = {"kind": "Secret", "metadata": {"name": "shop-tls"}}
+    assert missing_secrets(cluster, ingress()) == []
+    assert missing_secrets(cluster, ingress(tls=[{"hosts": ["shop.demo.localhost"]}])) == []

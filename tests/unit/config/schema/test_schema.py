@@ -79,7 +79,13 @@ def test_every_key_is_optional() -> None:
         "images": {"source": "auto", "mirror": None},
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
-        "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
+        "ingress": {
+            "controller": "traefik",
+            "gateway_api": False,
+            "classes": [],
+            "class_name": None,
+            "address": None,
+        },
         "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": [], "udp": []},
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
@@ -326,6 +332,11 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "ingress: {controller: ngnix}\n",
             "1: ingress.controller: must be 'traefik', 'nginx' or 'none', not 'ngnix'",
             "did you mean 'nginx'?",
+        ),
+        (
+            "ingress:\n  controller: none\n  classes: [alb]\n",
+            "3: ingress.classes: is for the sandbox's own controller, and the spec has none",
+            "",
         ),
         (
             "ingress:\n  controller: nginx\n  gateway_api: true\n",
@@ -617,9 +628,21 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         },
         "push": draw(st.none() | paths),
         "ingress": draw(
-            st.fixed_dictionaries({"controller": st.just("traefik"), "gateway_api": st.booleans(), **unset})
+            st.fixed_dictionaries(
+                {
+                    "controller": st.just("traefik"),
+                    "gateway_api": st.booleans(),
+                    "classes": st.sampled_from([[], ["alb", "gce"]]),
+                    **unset,
+                }
+            )
             | st.fixed_dictionaries(
-                {"controller": st.sampled_from(["nginx", "none"]), "gateway_api": st.just(False), **unset}
+                {
+                    "controller": st.sampled_from(["nginx", "none"]),
+                    "gateway_api": st.just(False),
+                    "classes": st.just([]),
+                    **unset,
+                }
             )
         ),
         "proxy": {

@@ -1,0 +1,68 @@
+"""Says which annotations of Ingresses have no effect in a sandbox, and what to use instead.
+
+The controller passes over what it does not know without a word. What it does know is data, in annotations.yaml.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.ingress import controller
+from sandbox.config import yaml_text
+
+PREFIX = "nginx.ingress.kubernetes.io"
+SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")
+# The name at the start of each directive: after a semicolon, a brace or the beginning.
+_DIRECTIVE = re.compile(r"(?:^|[;{}])\s*([a-z_]+)(?=[\s;{])")
+# Texts in quotes, in which semicolons and braces mean nothing, and comments.
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|#[^\n]*')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What annotations.yaml says; names are without the prefix."""
+
+    works: Mapping[str, str]
+    ignored: Mapping[str, str]
+    directives: Sequence[str]
+    others: Mapping[str, str]
+
+
+@functools.cache
+def known() -> Known:
+    """Return what is known of annotations."""
+    return Known(**yaml_text.document(controller.template_text("annotations.yaml")))
+
+
+def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each annotation of an Ingress that has no effect, or not the one that is meant."""
+    annotations = ingress["metadata"].get("annotations") or {}
+    for full, value in annotations.items():
+        prefix, _, name = str(full).partition("/")
+        if prefix in known().others:
+            yield f"{full} has no effect: it is for {known().others[prefix]}"
+        if prefix == PREFIX:
+            yield from _nginx(name, str(value), annotations)
+
+
+def _nginx(name: str, value: str, annotations: Mapping[str, Any]) -> Iterator[str]:
+    if name in known().ignored:
+        instead = known().ignored[name]
+        yield f"{name} has no effect" + (f": {instead}" if instead else "")
+    elif name not in known().works:
+        yield f"{name} has no effect: it is not known"
+    elif name == "proxy-body-size" and value != "0" and annotations.get(f"{PREFIX}/proxy-request-buffering") != "on":
+        yield f'{name} has no effect: any size is accepted; with proxy-request-buffering: "on" it is the limit'
+    elif name == "backend-protocol" and value.upper() in ("FCGI", "AUTO_HTTP"):
+        yield f"{name} {value} is not supported: requests are sent by HTTP"
+    elif name == "affinity" and value != "cookie":
+        yield f"{name} {value} has no effect: only cookie has"
+    elif name in SNIPPETS:
+        bare = _QUOTED.sub('""', value)
+        unknown = [one for one in dict.fromkeys(_DIRECTIVE.findall(bare)) if one not in known().directives]
+        if unknown:
+            yield f"{name}: the directive {', '.join(unknown)} is not supported, so that the host is not served"

@@ -1,0 +1,94 @@
+"""Finds why a pod does not run, from what the cluster knows of it: its containers, its node, its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sandbox.doctor.check import Finding, Row, error, ok, row, warn
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
+from sandbox.kube.deletion import is_leaving
+from sandbox.kube.pod_faults import Fault, faults
+from sandbox.kube.readiness import unschedulable
+
+LINES = 5
+EVENTS = 5
+MOST = 5  # pods of one name
+
+Found = Iterator[tuple[str, Finding]]
+
+
+def examine(context: DoctorContext, text: str) -> Iterator[Row]:
+    """Yield a row for each thing that is wrong with the pods called `text`: [NAMESPACE/]NAME, of a pod or a workload.
+
+    Raises UsageError if there is none, SandboxError if there is no cluster.
+    """
+    if not context.names.kubeconfig.exists():
+        raise SandboxError("there is no sandbox yet", fix=f"sandbox up{context.which}", id="not-up")
+    cluster = Cluster(context.names.kubeconfig)
+    kubectl = f"kubectl --context {context.names.cluster}"
+    for pod in _pods(cluster, text)[:MOST]:
+        for id, finding in _findings(cluster, pod, f"{kubectl} -n {pod['metadata']['namespace']}"):
+            yield row(f"pod.{id}", finding, fix="", which=context.which)
+
+
+def _pods(cluster: Cluster, text: str) -> list[dict[str, Any]]:
+    namespace, _, name = text.rpartition("/")
+    pods = cluster.list("v1", "Pod", namespace or None)
+    exact = [one for one in pods if one["metadata"]["name"] == name]
+    found = exact or [one for one in pods if one["metadata"]["name"].startswith(f"{name}-")]
+    if not found:
+        known = sorted({f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in pods})
+        raise UsageError(f"there is no pod {text}", details="\n".join(known), fix="name one of these, or its workload")
+    return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), reverse=True)
+
+
+def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    name, namespace = metadata["name"], metadata["namespace"]
+    place, found = f"{namespace}/{name}", False
+    for message in unschedulable(pod):
+        found = True
+        yield "node", error(f"{place}: no node takes it: {message}", "change its requests, its selector or tolerations")
+    for fault in faults(pod):
+        found = True
+        words = _words(cluster, name, namespace, fault)
+        logs = f"{kubectl} logs {name} -c {fault.container}{'' if fault.running else ' --previous'}"
+        yield "container", error(f"{place}, {fault}{words}", fault.fix or logs)
+    if is_leaving(pod):
+        yield "leaving", warn(f"{place} is being deleted", f"{kubectl} get pods")
+        return
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
+    done = status.get("phase") == "Succeeded"
+    if ready or done:
+        yield "ready", ok(f"{place} {'has ended well' if done else 'is ready'}")
+        return
+    warnings = _warnings(cluster, name, namespace)
+    for message in warnings:
+        yield "event", warn(f"{place}: {message}", f"{kubectl} describe pod {name}")
+    if not found and not warnings:
+        said = str(status.get("phase", "not scheduled"))
+        yield "state", warn(f"{place} is {said}, and the cluster says nothing more", f"{kubectl} logs {name}")
+
+
+def _words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
+    """Return the last lines of the program that ended, in one line."""
+    if not fault.has_log:
+        return ""
+    text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
+    said = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    return f"; its last lines: {said}" if said else "; it wrote nothing"
+
+
+def _warnings(cluster: Cluster, pod: str, namespace: str) -> Sequence[str]:
+    """Return what the newest warnings among its events say, each once."""
+    events = [
+        one
+        for one in cluster.list("v1", "Event", namespace)
+        if one.get("type") == "Warning" and (one.get("involvedObject") or {}).get("name") == pod
+    ]
+    events.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), reverse=True)
+    said = (f"{one.get('reason', '')}: {' '.join(str(one.get('message', '')).split())}" for one in events)
+    return list(dict.fromkeys(said))[:EVENTS]

@@ -1,0 +1,75 @@
+"""A pod that does not run is explained by its containers, its node and its events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.pod_checks import examine
+from sandbox.errors import SandboxError, UsageError
+from tests.support.api_server import ApiServer
+
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+def place(server: ApiServer, name: str, status: dict[str, Any]) -> None:
+    server.objects[f"{PODS}/{name}"] = {"metadata": {"name": name, "namespace": "shop"}, "status": status}
+
+
+@pytest.fixture
+def cluster(server: ApiServer) -> ApiServer:
+    server.kinds["/api/v1"]["Event"] = ("events", True)
+    return server
+
+
+def test_crash_is_told_with_exit_code_and_last_lines(context: DoctorContext, cluster: ApiServer) -> None:
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    last = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    one = {"name": "app", "state": state, "lastState": last, "restartCount": 4}
+    place(cluster, "web-5d8-x", {"containerStatuses": [one]})
+    (row,) = examine(context, "shop/web")
+    assert (row.id, row.status) == ("pod.container", Status.ERROR)
+    assert row.evidence.startswith(
+        "shop/web-5d8-x, container app: CrashLoopBackOff, exit code 3, restarted 4 times; its last lines: last words"
+    )
+    assert row.fix == f"kubectl --context {context.names.cluster} -n shop logs web-5d8-x -c app --previous"
+
+
+def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) -> None:
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1: Insufficient cpu",
+    }
+    place(cluster, "big", {"phase": "Pending", "conditions": [scheduled]})
+    place(cluster, "slow", {"phase": "Running"})
+    for number, about in enumerate(("slow", "slow", "big")):
+        cluster.objects[f"/api/v1/namespaces/shop/events/{number}"] = {
+            "metadata": {"name": str(number), "namespace": "shop"},
+            "type": "Warning" if about == "slow" else "Normal",
+            "reason": "Unhealthy",
+            "message": "Readiness probe failed:\n500",
+            "involvedObject": {"name": about},
+        }
+    (row,) = examine(context, "big")
+    assert row.id == "pod.node" and "no node takes it: 0/1: Insufficient cpu" in row.evidence
+    (row,) = examine(context, "slow")
+    assert (row.id, row.evidence) == ("pod.event", "shop/slow: Unhealthy: Readiness probe failed: 500")
+
+
+def test_ready_pod_is_fine_and_an_unknown_one_is_refused(context: DoctorContext, cluster: ApiServer) -> None:
+    place(cluster, "web-1", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+    (row,) = examine(context, "web-1")
+    assert (row.id, row.status) == ("pod.ready", Status.OK)
+    with pytest.raises(UsageError, match="there is no pod shop/other") as caught:
+        list(examine(context, "shop/other"))
+    assert "shop/web-1" in caught.value.details
+
+
+def test_without_a_sandbox_there_is_no_pod(context: DoctorContext) -> None:
+    with pytest.raises(SandboxError, match="there is no sandbox yet"):
+        list(examine(context, "web"))
