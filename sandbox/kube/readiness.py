@@ -17,7 +17,8 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
-# Once one workload has failed, the others get this time to fail as well, so that one error names all.
+# Once one workload has failed, the others get this time to fail as well, so that one error names all; a third of it if
+# only those that are ready may.
 SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
@@ -78,7 +79,11 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
         failed = [name for name, one in troubles.items() if _is_hopeless(one, (crashes or {}).get(name), coming)]
         if not failed:
             failed_since = None
-        elif all(map(_is_explained, troubles.values())) or now >= (failed_since := failed_since or now) + SETTLING:
+            return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
+        failed_since = failed_since or now
+        explained = all(map(_is_explained, troubles.values()))
+        patience = (0.0 if len(troubles) == len(found) else SETTLING / 3) if explained else SETTLING
+        if now >= failed_since + patience:
             raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
         return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
 
