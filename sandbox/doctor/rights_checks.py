@@ -27,6 +27,7 @@ INGRESS: Rights = (
     (RBAC, "rolebindings", CHANGE),
     ("", "services", ("watch",)),
     ("", "secrets", ("watch",)),
+    ("", "configmaps", ("watch",)),
     ("discovery.k8s.io", "endpointslices", ("get", "list", "watch")),
     ("networking.k8s.io", "ingresses", (*CHANGE, "watch")),
     ("networking.k8s.io", "ingresses/status", ("update",)),
