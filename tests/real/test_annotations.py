@@ -320,6 +320,6 @@ def test_annotations_without_effect_are_named_by_up_and_doctor(project: Project)
     assert classes == dict.fromkeys(("nginx", "alb"), "k8s.io/ingress-nginx")
 
 
-def test_every_annotation_that_works_is_asked_or_left_out_on_purpose() -> None:
+def test_every_annotation_that_works_is_asked_or_left_out() -> None:
     asked = {name for case in (*CASES, CANARY) for name in case.says}
     assert set(known().works) - asked == UNASKED

@@ -1,3 +1,5 @@
+#!/bin/bash
+# shellcheck disable=SC2154,SC2229  # settings come from a file, and the fields of a row are named once, in $fields
 # Gives Services of type LoadBalancer an address each and answers for those that this node has to answer for, and keeps
 # the Services of the machine's ports in step with the user's. kube-proxy does the rest.
 # Whatever changes, all is compared with how it should be; nothing is remembered here but the events that were written.

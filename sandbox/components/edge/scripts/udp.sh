@@ -1,3 +1,4 @@
+#!/bin/bash
 # Sends what comes to each port on to the node $1, PORT=PORT there, in the kernel of this container's network.
 # The node has another address after a restart; what was going on by the earlier one is forgotten then.
 node=$1
