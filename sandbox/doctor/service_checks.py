@@ -13,6 +13,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import TCP, Port, Route
 from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.plan import providers
@@ -186,9 +187,9 @@ def answer(trace: ServiceTrace) -> Finding:
 
 
 def _accepts(place: tuple[str, int]) -> bool:
-    at = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place[0], place[0])  # noqa: S104
+    bind = Bind(*place)
     try:
-        with socket.create_connection((at, place[1]), timeout=2):
+        with socket.create_connection((bind.asked_at, bind.port), timeout=2):
             return True
     except OSError:
         return False
