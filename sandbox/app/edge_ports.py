@@ -40,6 +40,11 @@ class PortStatus:
     ready: int | None
     detail: str
 
+    @property
+    def place(self) -> str:
+        """Where it is asked, as ADDRESS:PORT."""
+        return host_network.authority(self.address, self.port)
+
 
 @dataclass(frozen=True)
 class Balanced:
@@ -72,7 +77,7 @@ def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
     route = _route(user_home(), name)
     ports = [one for one in route.every_port if one.to.partition(":")[0] == service]
-    found = [f"{one.protocol}://{_joined(*route.place(one))}" for one in ports]
+    found = [f"{one.protocol}://{host_network.authority(*route.place(one))}" for one in ports]
     for one in balanced((route,)):
         if one.service == service and one.address:
             split = (port.partition("/") for port in one.ports)
@@ -84,10 +89,6 @@ def places(name: str, service: str) -> tuple[str, ...]:
             fix=f"sandbox edge port add PORT {service}   (sandbox doctor service {service} tells more)",
         )
     return tuple(found)
-
-
-def _joined(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:

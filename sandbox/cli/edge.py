@@ -283,12 +283,10 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
 
 
 def _port_line(one: PortStatus) -> str:
-    place = f"[{one.address}]:{one.port}" if ":" in one.address else f"{one.address}:{one.port}"
     detail = click.style(one.detail, fg="green" if one.ready else "red")
     how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
-    return (
-        f"{click.style(place, bold=True)} → {one.to}   {one.protocol.upper()}, sandbox {one.sandbox}{how}\n    {detail}"
-    )
+    place = click.style(one.place, bold=True)
+    return f"{place} → {one.to}   {one.protocol.upper()}, sandbox {one.sandbox}{how}\n    {detail}"
 
 
 def _balanced_line(one: Balanced) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from sandbox.errors import UsageError
+from sandbox.system import host_network
 
 LOOPBACKS = ("127.0.0.1", "::1")
 CONNECT_SECONDS = 2.0
@@ -28,7 +29,7 @@ class Address:
     @property
     def netloc(self) -> str:
         """`host:port` as URLs write it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_network.authority(self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:

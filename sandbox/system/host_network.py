@@ -29,6 +29,11 @@ SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 ESTABLISHED = "01"
 
 
+def authority(host: str, port: int) -> str:
+    """Return HOST:PORT as URLs and most programs write it, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True)
 class Holder:
     """A process that listens on a port; `command` is how it was started, as far as this user may see it."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
 from sandbox.engine.connection import Facts
-from sandbox.system import files
+from sandbox.system import files, host_network
 from sandbox.system.wait import wait_until
 
 FOLDER = "/etc/edge/sockets"
@@ -64,8 +64,8 @@ def taken_over(folder: str) -> tuple[str, ...]:
 
 def line(bind: Bind) -> str:
     """Return the `bind` line of either side; a socket is only taken over by one that says the same."""
-    where = f"[{bind.address}]:{bind.port} v6only" if ":" in bind.address else f"{bind.address}:{bind.port}"
-    return f"  bind {where}\n"
+    only = " v6only" if ":" in bind.address else ""
+    return f"  bind {host_network.authority(bind.address, bind.port)}{only}\n"
 
 
 def held(folder: Path) -> tuple[Bind, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import RequestTrace
-from sandbox.system import process
+from sandbox.system import host_network, process
 from sandbox.system.process import ToolFailed
 
 TIMEOUT = 10.0
@@ -59,10 +59,10 @@ def inspect(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
 
 def openssl(target: Target, root: Path | None) -> str | None:
     """Ask OpenSSL, with strict checks (RFC 5280)."""
-    where = f"[{target.address}]" if ":" in target.address else target.address
+    where = host_network.authority(target.address, target.port)
     trust: list[str | Path] = ["-CAfile", root, "-no-CApath", "-no-CAstore"] if root else []
     said = _run(
-        "openssl", "s_client", "-connect", f"{where}:{target.port}", "-servername", target.host,
+        "openssl", "s_client", "-connect", where, "-servername", target.host,
         "-verify_hostname", target.host, "-x509_strict", *trust,
     )  # fmt: skip
     found = re.search(r"Verify return code: (\d+) \((.*)\)", said)

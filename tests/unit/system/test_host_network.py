@@ -27,6 +27,11 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
+def test_an_ipv6_address_is_in_brackets_before_its_port() -> None:
+    assert host_network.authority("127.0.0.1", 443) == "127.0.0.1:443"
+    assert host_network.authority("::1", 443) == "[::1]:443"
+
+
 def port_of(listener: socket.socket) -> int:
     port: int = listener.getsockname()[1]
     return port
