@@ -45,6 +45,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         from sandbox.components.certificates import cert_manager
 
         cert_manager.release_manifest(home.manifests)
+    _require_charts(spec, home)
 
 
 def _require_engine_here() -> None:
@@ -111,3 +112,22 @@ def _require_shape(cluster: Cluster, own: OwnImages) -> None:
                 f"{mount.host} does not exist, but nodes mount it at {mount.node}",
                 fix="create it, or correct `mounts` in the spec's `cluster`",
             )
+
+
+def _require_charts(spec: Spec, home: Home) -> None:
+    """Refuse charts that do not render, as far as they are on this machine, before a cluster is made for them.
+
+    Of a sandbox that has charts already, only those that changed are rendered, by their own step. Raises BadFile.
+    """
+    from sandbox.components.workloads import user_manifests
+
+    charts = user_manifests.charts(spec.apply)
+    if not charts or home.sandbox(spec.name).charts.exists():
+        return
+    from sandbox.components.workloads.chart_archives import ChartArchives
+    from sandbox.components.workloads.helm import Helm
+
+    archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))
+    for one in charts:
+        if chart := archives.find(one):
+            helm.render(chart)

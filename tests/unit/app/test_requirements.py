@@ -27,9 +27,10 @@ from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
-from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
+from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
 
@@ -584,3 +585,31 @@ def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, mon
     with pytest.raises(MissingTool, match=re.escape("on another machine, build.example.com")) as caught:
         require(Spec(), place, BUNDLE)
     assert (caught.value.id, "unset DOCKER_HOST" in caught.value.fix) == ("engine-remote", True)
+
+
+@pytest.fixture
+def chart(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A chart with a template that does not render, and a helm that says so."""
+    fake_helm.write(folder)
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    templates = tmp_path / "web" / "templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    (templates / "web.yaml").write_text("kind: ConfigMap\nmetadata: {{ broken\n")
+    return templates.parent
+
+
+@pytest.mark.fault(42)
+def test_a_chart_that_does_not_render_is_told_first(place: Home, engine: FakeEngine, chart: Path) -> None:
+    """A template with an unclosed action → helm's words with file and line, before anything is made."""
+    with pytest.raises(BadFile, match="does not render") as caught:
+        check(spec(apply=({"chart": chart},)), place, engine)
+    assert "web/templates/web.yaml:2" in caught.value.details
+    assert (engine.boxes, place.sandbox("demo").folder.exists()) == ({}, False)
+
+
+def test_charts_of_a_sandbox_that_has_some_are_not_rendered(place: Home, engine: FakeEngine, chart: Path) -> None:
+    known = place.sandbox("demo").charts
+    known.parent.mkdir(parents=True)
+    known.touch()
+    check(spec(apply=({"chart": chart},)), place, engine)
