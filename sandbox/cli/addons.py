@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.output import show_json
 
 
 @click.group("addons", cls=Group)
@@ -39,7 +39,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
     rows = addon_changes.listed(sandbox_of(file, name))
     if output == "json":
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        show_json([asdict(row) for row in rows])
         return 0
     width = max(len(row.name) for row in rows)
     for row in rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -16,7 +15,7 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option
-from sandbox.cli.output import count, megabytes, reporter
+from sandbox.cli.output import count, megabytes, reporter, show_json
 
 if TYPE_CHECKING:
     from sandbox.bundle.contents import Component, Contents
@@ -104,7 +103,7 @@ def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
         with opened(file) as found:
             rows = [_row(one, found.contents) for one in found.contents.components]
     if output == "json":
-        click.echo(json.dumps(rows, indent=2))
+        show_json(rows)
         return 0
     for row in rows:
         size = megabytes(row["bytes"]) if isinstance(row["bytes"], int) else "not built"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import click
 from sandbox.cli.certs_trust import trust, untrust
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, find_spec, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import has_terminal
+from sandbox.cli.output import has_terminal, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.certificate_places import Places
@@ -56,7 +55,7 @@ def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str
     places = find_places(names, entries)
     if output == "json":
         reachable = {"name": spec.name, "cluster_reachable": places.reachable}
-        click.echo(json.dumps({**reachable, "certificates": [_row(one, places) for one in entries]}, indent=2))
+        show_json({**reachable, "certificates": [_row(one, places) for one in entries]})
     elif not entries:
         click.echo(f"no certificates yet in {names.keys}; sandbox up makes them", err=True)
     else:

@@ -58,3 +58,10 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from sandbox.advice import registry
 
     return [CompletionItem(id, help=about.title) for id, about in registry().items() if id.startswith(incomplete)]
+
+
+def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List what there is a JSON Schema of: files, commands, errors and events."""
+    from sandbox.cli.json_results import NAMES
+
+    return [CompletionItem(name) for name in ("sandbox", "images", *NAMES) if name.startswith(incomplete)]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import output_option, spec_options
-from sandbox.cli.output import count
+from sandbox.cli.output import count, show_json
 
 if TYPE_CHECKING:
     from sandbox.config.yaml_source import KeyPath
@@ -94,7 +95,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     if name and source is None:
         rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
     if output == "json":
-        click.echo(json.dumps([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows], indent=2))
+        show_json([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows])
         return 0
     for path, value, origin in rows:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -103,19 +104,33 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
 
 
 @config.command("schema")
-@click.argument("which", type=click.Choice(["sandbox", "images"]), default="sandbox")
-def schema(which: str) -> int:
-    """Print the JSON Schema of a file, for editors.
+@click.argument("which", nargs=-1, shell_complete=completion.schemas)
+def schema(which: tuple[str, ...]) -> int:
+    """Print the JSON Schema of a file, for editors, or of what a command prints, for programs.
+
+    WHICH is sandbox (sandbox.yaml, the default), images (images.yaml), a command with `-o json`, error, or event: a
+    line of `--progress json`.
 
     \b
     sandbox config schema > sandbox.schema.json
     first line of sandbox.yaml:  # yaml-language-server: $schema=sandbox.schema.json
+    sandbox config schema edge status
+    sandbox config schema event
     """
     from sandbox.config import schema as spec_schema
+    from sandbox.errors import UsageError
     from sandbox.images import images_yaml
 
-    schemas = {"sandbox": spec_schema.schema, "images": images_yaml.schema}
-    click.echo(json.dumps(schemas[which](), indent=2))
+    name = " ".join(which) or "sandbox"
+    files = {"sandbox": spec_schema.schema, "images": images_yaml.schema}
+    if name in files:
+        click.echo(json.dumps(files[name](), indent=2))
+        return 0
+    from sandbox.cli import json_results
+
+    if name not in json_results.NAMES:
+        raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *json_results.NAMES))}")
+    click.echo(json.dumps(json_results.schema(name), indent=2))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.output import show_json
 from sandbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     held, ignored = delivery.held(), delivery.ignored()
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
-        click.echo(json.dumps({"name": spec.name, "credentials": rows, "ignored": ignored}, indent=2))
+        show_json({"name": spec.name, "credentials": rows, "ignored": ignored})
         return 0
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))

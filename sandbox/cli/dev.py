@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli.options import begin, lock_options, progress_option, session, spec_options
+from sandbox.cli.output import Events
 
 if TYPE_CHECKING:
     from sandbox.app.dev.dev_report import Container, Crash, DevReport
@@ -156,14 +155,7 @@ class JsonReport:
     """One JSON object an event: {time, event, …}."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def add(self, event: str, **more: Any) -> None:
-        """Write one event."""
-        text = json.dumps({"time": round(time.time(), 3), "event": event, **more})
-        with self._lock:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+        self.add = Events(sys.stderr).add
 
     def watching(self, folders: Collection[Path]) -> None:
         self.add("watching", paths=sorted(map(str, folders)))

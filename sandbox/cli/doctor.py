@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, find_spec, output_option, spec_options
+from sandbox.cli.output import show_json
 
 if TYPE_CHECKING:
     from sandbox.doctor.check import Row
@@ -165,5 +165,5 @@ def _show(found: Iterable[Row], output: str) -> int:
                 click.echo(line)
             sys.stdout.flush()
     if output == "json":
-        click.echo(json.dumps([row.as_json() for row in shown], indent=2))
+        show_json([row.as_json() for row in shown])
     return 1 if has_errors(shown) else 0

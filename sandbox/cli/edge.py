@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import SERVED_PORT, begin, find_spec, output_option, session
+from sandbox.cli.output import show_json
 
 if TYPE_CHECKING:
     from sandbox.app.edge_ports import Balanced, PortStatus
@@ -73,7 +73,7 @@ def status(ctx: click.Context, *, output: str) -> int:
             **{kind: [asdict(one) for one in served if one.protocol == kind] for kind in (routes.TCP, routes.UDP)},
             "load_balancers": [asdict(one) for one in balanced],
         }
-        click.echo(json.dumps(report, indent=2))
+        show_json(report)
     else:
         said = ", ".join(
             f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in unasked else "") for bind in ports
@@ -190,7 +190,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
 
     found = edge_routes.added()
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        show_json([asdict(one) for one in found])
     else:
         for one in found:
             click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
@@ -275,7 +275,7 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
 
     found = edge_ports.statuses(routes.load(context.home().edge))
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        show_json([asdict(one) for one in found])
     else:
         for one in found:
             click.echo(_port_line(one))

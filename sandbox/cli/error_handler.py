@@ -14,6 +14,7 @@ import click
 
 from sandbox.app.context import home
 from sandbox.cli import log
+from sandbox.cli.output import show_json
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError
 
@@ -51,7 +52,7 @@ def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
     Returns whether stderr has been told: in the second case people are not.
     """
     if forms.get("output") == "json" and not error.reported:
-        click.echo(json.dumps({"error": as_json(error)}, indent=2))
+        show_json({"error": as_json(error)})
     if forms.get("progress") != "json":
         return False
     click.echo(json.dumps({"time": round(time.time(), 3), "event": "error", **as_json(error)}), err=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from sandbox.cli import completion
 from sandbox.cli.options import output_option
+from sandbox.cli.output import show_json
 
 
 @click.command("explain")
@@ -30,7 +29,7 @@ def explain(id: str | None, *, output: str) -> int:
         raise UsageError(f"no error has the id '{id}'", fix=" ".join(("sandbox explain", *near)))
     chosen = known if id is None else {id: known[id]}
     if output == "json":
-        click.echo(json.dumps([{"id": name, **about._asdict()} for name, about in chosen.items()], indent=2))
+        show_json([{"id": name, **about._asdict()} for name, about in chosen.items()])
     elif id is None:
         for name, about in chosen.items():
             click.echo(f"{name:<20} {about.title}")

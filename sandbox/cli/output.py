@@ -115,7 +115,7 @@ def note(progress: str, line: str) -> None:
         case "quiet":
             return
         case "json":
-            _Events(sys.stderr).add("note", detail=fit(line))
+            Events(sys.stderr).add("note", detail=fit(line))
         case _:
             click.echo(fit(line), err=True)
 
@@ -138,7 +138,17 @@ class _Lines:
         return click.style(sign, fg="green" if good else "red") if has_color(self._out) else sign
 
 
-class _Events:
+def show_json(value: Any) -> None:
+    """Print a result for programs; `json_results` has its type."""
+    click.echo(as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """Return a result as JSON."""
+    return json.dumps(value, indent=2)
+
+
+class Events:
     """One JSON object an event: {time, event, …}."""
 
     def __init__(self, out: TextIO) -> None:
@@ -192,7 +202,7 @@ class JsonLines:
     """One JSON object an event: {time, event, step, detail?, seconds?}."""
 
     def __init__(self, out: TextIO) -> None:
-        self._events = _Events(out)
+        self._events = Events(out)
 
     def began(self, step: str) -> None:
         self._events.add("began", step=step)
@@ -290,7 +300,7 @@ class JsonTalk(Talk):
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
-        self._events = _Events(out)
+        self._events = Events(out)
         self._told = 0.0
 
     def building(self, target: str) -> None:

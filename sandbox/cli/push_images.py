@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ import click
 
 from sandbox.cli import push_report
 from sandbox.cli.options import begin, output_option, progress_option, sandbox_of
-from sandbox.cli.output import Talk, count, has_terminal, megabytes, talk
+from sandbox.cli.output import Talk, count, has_terminal, megabytes, show_json, talk
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def push_images(
     if schema:
         from sandbox.images import images_yaml
 
-        push_report.show_json(images_yaml.schema())
+        click.echo(json.dumps(images_yaml.schema(), indent=2))
         return 0
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
@@ -109,7 +110,7 @@ def push_images(
     if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
         click.echo("running pods keep their digests until: sandbox up", err=True)
     if output == "json":
-        push_report.show_json(report)
+        show_json(report)
     return 0
 
 
@@ -152,7 +153,7 @@ def _push(
 def _show(results: Sequence[Result], report: dict[str, Any], output: str, speaking: Talk) -> None:
     speaking.close()
     if output == "json":
-        push_report.show_json(report)
+        show_json(report)
     else:
         push_report.show_results(results)
 
@@ -185,7 +186,7 @@ def _foretell(work: ImagePush, pruning: Pruning | None, output: str) -> int:
     if pruning is not None:
         report["unlisted"] = pruning.names
     if output == "json":
-        push_report.show_json(report)
+        show_json(report)
     else:
         push_report.show_forecasts(forecasts)
         for name in pruning.names if pruning else ():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,8 +99,3 @@ def _cost(one: Forecast) -> str:
     if one.exact:
         return f"{blobs}, {megabytes(one.size)}"
     return f"{blobs}, at most {megabytes(one.size)}" if one.size else f"{blobs} at most"
-
-
-def show_json(content: Mapping[str, Any]) -> None:
-    """Print a result as JSON."""
-    click.echo(json.dumps(content, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
-from sandbox.cli.output import count, megabytes
+from sandbox.cli.output import count, megabytes, show_json
 
 if TYPE_CHECKING:
     from sandbox.images.registry_content import Catalogue
@@ -42,7 +41,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     with Client(where, keychain=context.keychain()) as client:
         found = catalogue(client)
     if output == "json":
-        click.echo(json.dumps(_listed(where, found), indent=2))
+        show_json(_listed(where, found))
         return 0
     width = max((len(f"{one.repository}:{one.tag}") for one in found.tags), default=0)
     for one in found.tags:
@@ -78,7 +77,7 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     found = registry_upkeep.collect(sandbox, dry_run=dry_run)
     if output == "json":
         report = {"deleted": not dry_run, "bytes": found.size, "blobs": found.blobs, "manifests": found.manifests}
-        click.echo(json.dumps(report, indent=2))
+        show_json(report)
         return 0
     for image in found.manifests:
         click.echo(image)

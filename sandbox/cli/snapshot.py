@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import has_terminal, megabytes
+from sandbox.cli.output import has_terminal, megabytes, show_json
 from sandbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
     if output == "json":
         keys = {"snapshot", "sandbox", "made", "release", "kubernetes", "parts"}
         rows = [{**one.model_dump(mode="json", include=keys), "bytes": one.bytes} for one in found]
-        click.echo(json.dumps(rows, indent=2))
+        show_json(rows)
         return 0
     for one in found:
         made = one.made.astimezone().strftime("%Y-%m-%d %H:%M")

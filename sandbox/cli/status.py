@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
-from sandbox.cli.output import laid_out
+from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.core import Part
@@ -49,7 +48,7 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
             "without_certificate": exposed.access.unvouched,
             "neighbours": exposed.neighbours,
         }
-        click.echo(json.dumps({"name": sandbox.name, "steps": rows, "network": network}, indent=2))
+        show_json({"name": sandbox.name, "steps": rows, "network": network})
     else:
         for one in parts:
             mark, color = MARKS[one.state]
@@ -87,7 +86,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
 
     found = sandboxes()
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        show_json([asdict(one) for one in found])
     elif not found:
         click.echo("no sandboxes; create one with: sandbox up", err=True)
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import click
 
 from sandbox.app.overview import addresses
+from sandbox.cli.output import show_json
 from sandbox.config.schema import ResolvedSpec
 
 
@@ -26,7 +26,7 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
             "kubeconfig": str(found.kubeconfig),
             "root_certificate": str(found.root_certificate),
         }
-        click.echo(json.dumps(said, indent=2))
+        show_json(said)
         return
     for host in found.hosts:
         others = ("" if port == 443 else f":{port}" for port in found.ports[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.cli.options import PORT, begin, lock_options, output_option, progress_option, session, spec_options
+from sandbox.cli.output import show_json
 
 if TYPE_CHECKING:
     from sandbox.config.resolve import PortChoice
@@ -118,7 +118,7 @@ def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bo
         if s.state.value != "ready"
     ]
     if output == "json":
-        click.echo(json.dumps({"name": name, "changes": bool(rows), "steps": rows}, indent=2))
+        show_json({"name": name, "changes": bool(rows), "steps": rows})
         return bool(rows)
     for row in rows:
         click.echo(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip())

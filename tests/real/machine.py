@@ -21,6 +21,7 @@ from sandbox.engine import Engine
 from sandbox.errors import MissingTool
 from sandbox.names import LABEL
 from sandbox.system import host_network
+from tests.support import published_json
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 MOUNTS = "{{.Names}} {{.Mounts}}"
@@ -84,6 +85,7 @@ class CommandLine:
         ran = Ran(done.returncode, done.stdout, done.stderr)
         assert status is None or ran.status == status, f"{' '.join(argv)}\n{ran.out}\n{ran.err}"
         assert "Traceback" not in ran.err
+        published_json.check_printed(tuple(map(str, arguments)), ran.out)
         return ran
 
 

@@ -9,8 +9,10 @@ import hypothesis
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.cli import output
 from sandbox.images.sources import image_build
 from sandbox.names import LABEL, Home, Names
+from tests.support import published_json
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.registry_simulator import Simulator
@@ -58,3 +60,10 @@ def no_buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The docker CLI of this machine builds nothing for unit tests, whose engines are in memory."""
     image_build.has_buildkit.cache_clear()
     monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a command prints as JSON is held against its published schema."""
+    monkeypatch.setattr(output, "as_text", published_json.checked_text)
+    monkeypatch.setattr(output.Events, "add", published_json.checking(output.Events.add))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sandbox.cli import certs, certs_trust, config, push_images
+from sandbox.cli import certs, certs_trust, push_images
 from sandbox.components.certificates.export_formats import FORMATS
 from sandbox.oci.compression import Compression
 from sandbox.truststore.change import Kind
@@ -91,7 +91,6 @@ def test_choices_that_are_written_out_are_those_there_are() -> None:
         (certs.export, tuple(FORMATS)),
         (certs_trust.trust, tuple(one.value for one in Kind)),
         (push_images.push_images, tuple(one.value for one in Compression)),
-        (config.schema, ("sandbox", "images")),
     )
     for command, there in choices:
         assert any(tuple(getattr(one.type, "choices", ())) == there for one in command.params), command.name

@@ -21,7 +21,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 END = re.compile(r"\s{2,}.*|\s+#.*|\s[|>&].*|\s+\(.*|\s+→.*")
 
 
-@pytest.mark.parametrize(("script", "page"), [("commands-docs", "commands.md"), ("spec-docs", "spec.md")])
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [("commands-docs", "commands.md"), ("spec-docs", "spec.md"), ("schemas-docs", "schemas.json")],
+)
 def test_a_generated_page_is_what_its_script_prints(script: str, page: str) -> None:
     argv = [sys.executable, str(ROOT / "scripts" / script)]
     printed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout

@@ -1,0 +1,58 @@
+"""Published schemas: one for each command with `-o json`, strict enough, and what `config schema` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+
+from sandbox.cli.app import sandbox
+from sandbox.cli.json_results import NAMES, RESULTS, schema
+from sandbox.errors import SandboxError
+from tests.support import published_json
+from tests.unit.cli.test_main import failing, run, throw
+from tests.unit.scripts.test_docs import leaves
+
+
+def test_every_command_with_json_has_a_schema() -> None:
+    found = {
+        context.command_path.removeprefix("sandbox ")
+        for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox"))
+        if any(one.name == "output" and isinstance(one.type, click.Choice) for one in context.command.params)
+    }
+    doctor = {"doctor"}  # a group that is a command as well
+    assert found | doctor == set(RESULTS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_is_valid_and_names_its_command(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+    assert name in schema(name)["title"]
+    assert '"default"' not in json.dumps(schema(name))
+
+
+def test_schemas_refuse_keys_that_they_do_not_name() -> None:
+    row = {"name": "demo", "cluster": "running", "domain": "demo.test"}
+    published_json.check("list", [row])
+    for wrong in ({**row, "ports": []}, {"name": "demo"}, {**row, "domain": None}):
+        with pytest.raises(jsonschema.ValidationError):
+            published_json.check("list", [wrong])
+
+
+def test_config_schema_prints_what_a_command_prints(tmp_path: Path) -> None:
+    assert json.loads(run("config", "schema", "edge", "status", cwd=tmp_path).stdout) == schema("edge status")
+    assert json.loads(run("config", "schema", "images", cwd=tmp_path).stdout)["properties"]["images"]
+    unknown = run("config", "schema", "edge", cwd=tmp_path)
+    assert (unknown.code, unknown.stdout) == (2, "")
+    assert "one of sandbox, images, addons list" in unknown.stderr
+
+
+def test_errors_for_programs_are_as_published(tmp_path: Path) -> None:
+    before = failing(lambda: throw(SandboxError("no", details="why", fix="do")))
+    failed = run("config", "show", "-o", "json", cwd=tmp_path, before=before)
+    published_json.check("error", json.loads(failed.stdout))
+    failed = run("up", "--progress", "json", cwd=tmp_path, before=before)
+    published_json.check("event", json.loads(failed.stderr.splitlines()[-1]))
