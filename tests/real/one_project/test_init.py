@@ -10,72 +10,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sandbox.app import context
-from sandbox.kube.api import Cluster
-from sandbox.names import Names
-from tests.real import machine
 from tests.real.devtools import Tab, tab
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import tool
+from tests.real.one_project.conftest import NAME, Made
 
 pytestmark = pytest.mark.real
 
-NAME = "own-project"
 HOST = f"app.{NAME}.sandbox.localhost"
-DOCKERFILE = """\
-FROM sandbox.dev/busybox
-COPY index.html /site/
-EXPOSE 8080
-CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
-"""
 
 
-@dataclass(frozen=True)
-class Project:
-    """The folder once `init` and `up` have been there; `said` is what `up` printed."""
-
-    command: CommandLine
-    said: str
-
-    @property
-    def names(self) -> Names:
-        return context.home().sandbox(NAME)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    machine.engine()
-    folder = tmp_path_factory.mktemp("project") / "Own Project"
-    folder.mkdir()
-    (folder / "Dockerfile").write_text(DOCKERFILE)
-    (folder / "index.html").write_text("my own page\n")
-    command = CommandLine({"KUBECONFIG": str(folder.parent / "kubeconfig")}, folder)
-    command("init")
-    try:
-        yield Project(command, command("up").out)
-    finally:
-        command("down", "--purge", status=None)
-
-
-def test_a_dockerfile_is_enough_for_an_https_page(project: Project) -> None:
-    url = next(line.split()[0] for line in project.said.splitlines() if line.startswith(f"https://{HOST}"))
+def test_a_dockerfile_is_enough_for_an_https_page(made: Made) -> None:
+    url = next(line.split()[0] for line in made.said.splitlines() if line.startswith(f"https://{HOST}"))
     port = re.search(r":(\d+)/$", url)
     where = f"{HOST}:{port[1] if port else 443}:127.0.0.1"
-    root = project.names.root_certificate
+    root = made.names.root_certificate
     assert tool("curl", "--silent", "--fail", "--resolve", where, "--cacert", root, url) == "my own page\n"
-    assert project.command("up", "--plan").out == ""
+    assert made.command("up", "--plan").out == ""
 
 
 @contextmanager
-def dashboard(project: Project) -> Iterator[str]:
+def dashboard(made: Made) -> Iterator[str]:
     """`sandbox dashboard` at work; the address that it printed."""
     argv = [sys.executable, "-m", "sandbox", "dashboard", "--no-browser"]
-    env = {**os.environ, **project.command.env}
-    with subprocess.Popen(argv, cwd=project.command.folder, env=env, stdout=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, **made.command.env}
+    with subprocess.Popen(argv, cwd=made.command.folder, env=env, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             yield process.stdout.readline().strip()
@@ -85,8 +47,8 @@ def dashboard(project: Project) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with dashboard(project) as url, tab(tmp_path_factory.mktemp("browser")) as found:
+def page(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with dashboard(made) as url, tab(tmp_path_factory.mktemp("browser")) as found:
         found.resize(1280, 900)
         found.open(url)
         yield found
@@ -101,10 +63,10 @@ def test_the_dashboard_shows_what_there_is(page: Tab) -> None:
     page.until(f"/\\d+ days left/.test({details('hosts')}.innerText)")
     page.until(f"/(\\d+) of \\1 ready/.test({details('steps')}?.innerText)")
     page.until(f"{details('registry')}?.innerText.includes('{NAME}/app:dev')")
-    page.until("document.querySelector('.machine')?.innerText.includes('*.own-project.sandbox.localhost')")
+    page.until("document.querySelector('.machine')?.innerText.includes('*.own-made.sandbox.localhost')")
 
 
-def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, project: Project) -> None:
+def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, made: Made) -> None:
     page.until(f"!!{details('events')}")
     assert page.value(f"{details('events')}.open") is False
     page.click(f'details[data-key="{NAME}/events"] summary')
@@ -117,7 +79,7 @@ def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, project
     page.press("o")
     rule = {"host": f"new.{NAME}.sandbox.localhost"}
     ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"rules": [rule]}}
-    Cluster(project.names.kubeconfig).apply({**ingress, "metadata": {"name": "new", "namespace": "default"}})
+    made.cluster.apply({**ingress, "metadata": {"name": "new", "namespace": "default"}})
     page.until(f"{details('hosts')}.innerText.includes({json.dumps(rule['host'])})")
     assert page.value(f"{details('events')}.open") is True  # what was opened stays so
     assert page.value("document.activeElement.dataset.focus") == f"{NAME}/hosts"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +14,13 @@ from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.workloads.helm import Helm
-from sandbox.kube.api import Cluster
-from sandbox.names import Names
 from tests.real import machine
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import tool
+from tests.real.one_project.conftest import DOCKERFILE, NAME, Made
 
 pytestmark = pytest.mark.real
 
-NAME = "manifests"
 HOST = f"web.{NAME}.sandbox.localhost"
-DOCKERFILE = """\
-FROM sandbox.dev/busybox
-COPY index.html /site/
-CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
-"""
 WEB = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -115,26 +107,8 @@ apply: [overlays/dev, extra, JOBS]
 
 
 @dataclass(frozen=True)
-class Project:
-    """The folder once `up` has been there."""
-
-    command: CommandLine
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.command.folder)
-
-    @property
-    def names(self) -> Names:
-        return context.home().sandbox(NAME)
-
-    @property
-    def cluster(self) -> Cluster:
-        return Cluster(self.names.kubeconfig)
-
-    def write(self, path: str, text: str) -> None:
-        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / path).write_text(text, encoding="utf-8")
+class Project(Made):
+    """The project with other files, which it is asked for by more commands."""
 
     def up(self, *, status: int | None = 0) -> str:
         done = self.command("up", "--progress", "plain", status=status)
@@ -155,25 +129,21 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    machine.engine()
-    folder = tmp_path_factory.mktemp("project")
-    made = Project(CommandLine({"KUBECONFIG": str(folder.parent / "kubeconfig")}, folder))
-    made.write("app/Dockerfile", DOCKERFILE)
-    made.write("app/index.html", "first\n")
-    made.write("images.yaml", "images: [{from: build, context: app, as: 'acme/web:dev'}]\n")
-    made.write("base/kustomization.yaml", "resources: [web.yaml]\n")
-    made.write("base/web.yaml", WEB)
-    made.write("overlays/dev/kustomization.yaml", "namespace: shop\nresources: [../../base, namespace.yaml]\n")
-    made.write("overlays/dev/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
-    made.write("extra/own.yaml", OWN)
-    made.write("job.yaml", JOB.replace("SAID", "one"))
-    made.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
-    try:
-        made.up()
-        yield made
-    finally:
-        made.command("down", "--purge", status=None)
+def project(made: Made) -> Project:
+    """An overlay, a Job, a kind of its own, and an image that the overlay names otherwise."""
+    project = Project(made.command, "")
+    project.write("app/Dockerfile", DOCKERFILE)
+    project.write("app/index.html", "first\n")
+    project.write("images.yaml", "images: [{from: build, context: app, as: 'acme/web:dev'}]\n")
+    project.write("base/kustomization.yaml", "resources: [web.yaml]\n")
+    project.write("base/web.yaml", WEB)
+    project.write("overlays/dev/kustomization.yaml", "namespace: shop\nresources: [../../base, namespace.yaml]\n")
+    project.write("overlays/dev/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+    project.write("extra/own.yaml", OWN)
+    project.write("job.yaml", JOB.replace("SAID", "one"))
+    project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
+    project.up()
+    return project
 
 
 def test_overlay_runs_with_its_image_name_and_missing_secret(project: Project) -> None:
