@@ -37,6 +37,7 @@ PERSONAL: Mapping[str, str] = {
     "credentials": "accounts stay on this machine",
     "certs.default": "a private key must stay on this machine",
     "network.proxy": "the outbound proxy is this machine's",
+    "network.ca": "the certificates are this machine's",
     "registry.storage": "the folder is this machine's",
     "registry.external": "the images are in the folder",
 }

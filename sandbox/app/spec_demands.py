@@ -34,7 +34,7 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_cluster(spec, root),
         *_accounts(spec),
         *_registry(spec, root),
-        *_network(spec),
+        *_network(spec, root),
         *_certificates(spec),
         *_images(spec, root),
         *_objects(spec, root),
@@ -76,7 +76,7 @@ def _registry(spec: Spec, root: Path) -> Iterator[str]:
         yield _line("folder", f"{place} for the registry's data")
 
 
-def _network(spec: Spec) -> Iterator[str]:
+def _network(spec: Spec, root: Path) -> Iterator[str]:
     if not ipaddress.ip_address(spec.proxy.listen).is_loopback:
         yield _line("network", f"listens on {spec.proxy.listen}, where other machines reach it")
     for host in spec.proxy.hosts:
@@ -93,6 +93,9 @@ def _network(spec: Spec) -> Iterator[str]:
     if spec.network.proxy != "auto":
         for url in dict.fromkeys(filter(None, (spec.network.proxy.http, spec.network.proxy.https))):
             yield _line("network", f"images and pods go through the proxy {url}")
+    if isinstance(spec.network.ca, Path):
+        yield _line("certificates", f"nodes and mirrors trust the CA in {os.path.relpath(spec.network.ca, root)}")
+        yield from _files([spec.network.ca], root)
 
 
 def _certificates(spec: Spec) -> Iterator[str]:

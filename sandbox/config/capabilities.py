@@ -66,6 +66,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
             ("proxy", "udp"): "needs the sandbox's node image, which minikube's nodes do not have",
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
             ("network", "search"): "minikube's nodes keep their own search domains",
+            ("network", "ca"): "minikube gives its nodes the files of ~/.minikube/certs: copy it there",
         },
     ),
     "existing": Capabilities(
@@ -103,6 +104,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
                 "hosts",
             ): "names for pods are cluster-wide, and an existing cluster is used in one namespace only",
             ("network", "proxy"): "cannot be set: an existing cluster keeps its own outbound proxy",
+            ("network", "ca"): "cannot be set: an existing cluster's nodes are not configured",
         },
     ),
 }

@@ -108,10 +108,12 @@ def _absolute(spec: Spec, folder: Path) -> Spec:
         cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key
     )
     storage = spec.registry.storage and folder / spec.registry.storage
+    ca = folder / spec.network.ca if isinstance(spec.network.ca, Path) else spec.network.ca
     return spec.model_copy(
         update={
             "certs": spec.certs.model_copy(update={"default": default}),
             "registry": spec.registry.model_copy(update={"storage": storage}),
+            "network": spec.network.model_copy(update={"ca": ca}),
             "credentials": tuple(
                 entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
                 for entry in spec.credentials

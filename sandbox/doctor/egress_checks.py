@@ -225,7 +225,8 @@ CHECKS: tuple[Check[EgressTrace], ...] = (
     Check(
         "outbound.tls",
         "the TLS handshake succeeds with a certificate that this machine accepts",
-        "if a company firewall intercepts TLS, add its root certificate to your images",
+        "if a company's proxy opens TLS, name its CA in sandbox.yaml, network: {ca: company.pem}, then "
+        "sandbox up{which}; pods in namespaces labelled sandbox.dev/trust=true have it in the ConfigMap sandbox-root",
         tls,
     ),
 )

@@ -14,6 +14,7 @@ from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
 from sandbox.config.schema import Spec
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
@@ -36,7 +37,13 @@ def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...
 
 def trust(site: ClusterSite) -> Step:
     """Return the roots that the node and the pods are told to trust."""
-    return TrustStep(nodes=site.nodes, names=site.names, keystore=site.keystore, provided=provided(site.spec))
+    return TrustStep(
+        nodes=site.nodes,
+        names=site.names,
+        keystore=site.keystore,
+        provided=provided(site.spec),
+        company=providers.company(site.spec),
+    )
 
 
 def secrets(site: ClusterSite) -> list[Step]:

@@ -17,6 +17,7 @@ from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
+    from sandbox.components.cluster.company_ca import CompanyCa
     from sandbox.components.cluster.docker_nodes import Containers
     from sandbox.components.cluster.kind.command import Kind, Tags
     from sandbox.components.cluster.pod_proxy import Proxied
@@ -92,6 +93,7 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         nameservers=servers,
         search=search,
         proxied=told,
+        company=company(spec),
     )
 
 
@@ -139,6 +141,13 @@ def upstream(spec: Spec) -> Upstream:
 
     chosen = spec.network.nameservers
     return resolvers.upstream() if chosen == "auto" else resolvers.Upstream(chosen)
+
+
+def company(spec: Spec) -> CompanyCa:
+    """Return what nodes and pods trust besides the usual; minikube's nodes get it from minikube."""
+    from sandbox.components.cluster.company_ca import CompanyCa
+
+    return CompanyCa(spec.network.ca if spec.cluster.supports.node_image else "none")
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:

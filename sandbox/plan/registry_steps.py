@@ -19,6 +19,7 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.oci.credential import Keychain
+from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
@@ -51,7 +52,9 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
     from sandbox.components.registry.mirrors_step import MirrorsStep
 
     accounts = shared_keychain(site.spec.credentials, site.environ)
-    return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
+    return [
+        MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge, providers.company(site.spec))
+    ]
 
 
 def behind_ingress(site: ClusterSite) -> list[Step]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import STOP_COMMAND
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import ASK, KindProvider
@@ -61,6 +62,7 @@ def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
         nameservers=("9.9.9.9",),
         search=("corp",),
         proxied=told,
+        company=CompanyCa("none"),
     )
 
 

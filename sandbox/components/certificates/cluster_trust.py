@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 from sandbox.components import node_unit
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.user_certificate import Provided
+from sandbox.components.cluster import company_ca
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.node_unit import NodeUnit
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -40,13 +42,15 @@ UNIT = NodeUnit(
 class TrustStep(NothingToUndo):
     """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
 
-    The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
+    The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings, and
+    the company's certificates, which nodes trust when they pull.
     """
 
     nodes: Nodes
     names: Names
     keystore: Keystore
     provided: Provided | None
+    company: CompanyCa
     name: str = "trust"
     requires: tuple[str, ...] = ("cluster", "certificates")
 
@@ -59,6 +63,8 @@ class TrustStep(NothingToUndo):
             found = self.nodes.read_file(node, ROOT)
             if found != self._root:
                 return Status(State.ABSENT if found is None else State.DRIFTED, f"{ROOT} on {node}")
+            if not self.company.is_on(self.nodes, node):
+                return Status(State.DRIFTED, f"{company_ca.PLACE} on {node}")
         cluster = Cluster(self.names.kubeconfig)
         pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
         detail = f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true"
@@ -67,13 +73,16 @@ class TrustStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():  # each trusts the root when it pulls
             self.nodes.write_file(node, ROOT, self._root)
+            if not self.company.is_on(self.nodes, node):
+                self.company.enforce(self.nodes, node)
         cluster = Cluster(self.names.kubeconfig)
         node_unit.place(self.nodes, cluster, UNIT)
         wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
 
     @property
     def _root(self) -> bytes:
-        return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
+        provided = self.provided.root_pem() if self.provided else b""
+        return self.keystore.root.read().cert_pem + provided + self.company.pem
 
     def _pending(self, cluster: Cluster) -> str | None:
         """Return the first namespace that asks for the root and has it not, or None."""

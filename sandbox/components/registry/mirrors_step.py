@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.components.cluster import company_ca
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
 from sandbox.components.registry.mirror_settings import Upstream
@@ -27,7 +29,7 @@ class MirrorsStep:
 
     A cache answers every pod of the sandbox without an account. It signs in only with one of `lent`, which every pod
     may pull with anyway; `keychain` has the user's own and tells why an upstream is asked without one. The account is
-    in a file that only the user can read, and in nothing else.
+    in a file that only the user can read, and in nothing else. Each trusts the company's CA, as the nodes do.
     """
 
     engine: Engine
@@ -37,6 +39,7 @@ class MirrorsStep:
     keychain: Keychain | None
     lent: Keychain | None
     purge: bool
+    company: CompanyCa
     name: str = "mirrors"
     requires: tuple[str, ...] = ("images", "network")
 
@@ -105,7 +108,11 @@ class MirrorsStep:
             return "runs another image"
         if container.running and self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
-        return None if self._written(one) == self._settings(one, account) else "has other settings or another account"
+        if _read(self._certificates(one)) != self.company.pem:
+            return "trusts other certificates"
+        return (
+            None if _read(self._file(one)) == self._settings(one, account) else "has other settings or another account"
+        )
 
     def _note(self, one: Upstream, account: Credential | None, container: Container) -> str:
         if self._is_cut_off(container):
@@ -129,6 +136,7 @@ class MirrorsStep:
         # Gone before its settings change, so that a container that is there has been started with what is written.
         labelled.make_room(self.engine, name, self.names.home)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
+        files.write_atomic(self._certificates(one), self.company.pem, mode=0o644)
         data = place / "data"
         self.engine.run(
             ContainerSpec(
@@ -140,20 +148,28 @@ class MirrorsStep:
                 environment={"OTEL_TRACES_EXPORTER": "none"},
                 user=container_host.folder_owner(self.engine, data),
                 volumes={str(data): DATA},
-                read_only_binds={self._file(one): CONFIG_FILE},
+                read_only_binds=self._binds(one),
             )
         )
 
     def _settings(self, one: Upstream, account: Credential | None) -> bytes:
         return mirror_settings.settings(one, account, data=DATA, port=REGISTRY_PORT)
 
-    def _written(self, one: Upstream) -> bytes:
-        with contextlib.suppress(OSError):
-            return self._file(one).read_bytes()
-        return b""
-
     def _folder(self, one: Upstream) -> Path:
         return self.names.mirrors / one.name.replace(":", "-")
 
     def _file(self, one: Upstream) -> Path:
         return self._folder(one) / "config.yml"
+
+    def _binds(self, one: Upstream) -> Mapping[Path, str]:
+        company = {self._certificates(one): str(company_ca.PLACE)} if self.company.pem else {}
+        return {self._file(one): CONFIG_FILE} | company
+
+    def _certificates(self, one: Upstream) -> Path:
+        return self._folder(one) / "company.pem"
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from sandbox.config.schema.values import PodAddress, ProxyUrl, Subdomain, Unique
+from sandbox.config.schema.values import LocalPath, PodAddress, ProxyUrl, Subdomain, Unique
 
 
 class OutboundProxy(BaseModel, extra="forbid", frozen=True, strict=True):
@@ -40,6 +40,12 @@ class Network(BaseModel, extra="forbid", frozen=True, strict=True):
         description="The proxy that the node pulls images through, and that pods of namespaces labelled "
         "sandbox.dev/proxy=true are told of; auto takes the one that HTTP_PROXY and HTTPS_PROXY name, {} none.",
     )
+    ca: Literal["auto", "none"] | LocalPath = Field(
+        default="auto",
+        description="A file with the certificates of a company's CA, in PEM, for nodes, mirrors and namespaces "
+        "labelled sandbox.dev/trust=true; auto takes those that this machine's administrator added to the system's "
+        "own.",
+    )
 
     def __hash__(self) -> int:  # a dict has none
-        return hash((self.nameservers, self.search, tuple(self.hosts.items()), self.proxy))
+        return hash((self.nameservers, self.search, tuple(self.hosts.items()), self.proxy, self.ca))

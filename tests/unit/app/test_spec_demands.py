@@ -64,6 +64,7 @@ def asked(root: Path, text: str) -> str:
         ("edge: {tcp: [{port: 5432, to: shop/db}]}", "port 5432 of this machine is routed to shop/db:5432"),
         ("network: {hosts: {a.example.com: 10.0.0.1}}", "resolve a.example.com to 10.0.0.1"),
         ("network: {nameservers: [10.0.0.1]}", "nameservers 10.0.0.1"),
+        ("network: {ca: company.pem}", "nodes and mirrors trust the CA in company.pem"),
         ("network: {proxy: {https: 'http://me:canary@evil.example:1'}}", "the proxy http://evil.example:1"),
         ("domain: bank.example.com", "for *.bank.example.com"),
         ("certs: {default: {cert: /a.crt, key: /a.key}}", "/a.crt and the key /a.key"),

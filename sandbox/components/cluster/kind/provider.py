@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sandbox.components.cluster import docker_nodes, pod_proxy
+from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.kind.command import (
     KUBEADM_PATCHES,
@@ -70,6 +71,7 @@ class KindProvider:
     nameservers: tuple[str, ...]
     search: tuple[str, ...]
     proxied: Proxied
+    company: CompanyCa
 
     @property
     def nodes(self) -> Nodes:
@@ -126,6 +128,7 @@ class KindProvider:
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as kind has started the control plane."""
+        trusted = self.company.pem
         self.delete()
         files.make_private_dir(self.names.folder)
         self._write_mounted()
@@ -144,6 +147,8 @@ class KindProvider:
             if "✓ Preparing nodes" in line:
                 for place, patch in KUBEADM_PATCHES.items():
                     self.engine.write_file(self.names.node, place, patch)
+                for node in self._containers.all() if trusted else ():  # before anything is pulled
+                    self.engine.write_file(node.name, company_ca.PLACE, trusted)
                 if self._has_others():
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
             if "✓ Starting control-plane" in line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,8 @@ from sandbox.components.certificates import cluster_trust
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.user_certificate import Provided
+from sandbox.components.cluster import company_ca
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.node_unit import ADMIN
 from sandbox.engine import ContainerSpec
@@ -25,6 +28,7 @@ from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
 from tests.support.tls import make_pki
+from tests.support.trust_roots import stranger
 
 KUBECTL = """#!/bin/sh
 case "$1 $2" in
@@ -90,8 +94,10 @@ class Systemd:
         self.server = server
         self.loaded = self.enabled = self.running = False
         self.broken = False
+        self.asked: list[list[str]] = []
 
     def __call__(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        self.asked.append(list(argv[1:]))
         match argv[1:]:
             case ["daemon-reload"]:
                 self.loaded = True
@@ -128,7 +134,13 @@ def step(engine: FakeEngine, names: Names, systemd: Systemd) -> TrustStep:
     engine.programs["systemctl"] = systemd
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
-    return TrustStep(nodes=kind_provider.nodes(engine, names), names=names, keystore=keystore, provided=None)
+    return TrustStep(
+        nodes=kind_provider.nodes(engine, names),
+        names=names,
+        keystore=keystore,
+        provided=None,
+        company=CompanyCa("none"),
+    )
 
 
 def test_namespaces_that_ask_have_the_root(server: ApiServer, step: TrustStep, systemd: Systemd) -> None:
@@ -187,17 +199,29 @@ def test_a_namespace_on_its_way_out_is_not_waited_for(server: ApiServer, step: T
 def test_root_of_the_users_certificate_is_trusted_too(step: TrustStep, server: ApiServer, tmp_path: Path) -> None:
     root = make_pki().root.cert_pem
     (tmp_path / "own.pem").write_bytes(root)
-    own = TrustStep(
-        nodes=step.nodes,
-        names=step.names,
-        keystore=step.keystore,
-        provided=Provided(tmp_path / "own.pem", tmp_path / "own.key"),
-    )
+    own = replace(step, provided=Provided(tmp_path / "own.pem", tmp_path / "own.key"))
     own.apply(NoWork())
     assert own.check().state is State.READY
     text = step.names.root_certificate.read_text() + root.decode()
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": text}
     assert step.check().state is State.DRIFTED
+
+
+def test_company_is_trusted_by_nodes_and_pods(
+    step: TrustStep, server: ApiServer, engine: FakeEngine, systemd: Systemd, tmp_path: Path
+) -> None:
+    step.apply(NoWork())
+    company = stranger("Acme")
+    (tmp_path / "company.pem").write_bytes(company)
+    trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
+    assert trusting.check().state is State.DRIFTED
+    trusting.apply(NoWork())
+    assert trusting.check().state is State.READY
+    assert engine.boxes[step.names.node].files[company_ca.PLACE] == company
+    assert ["restart", "containerd"] in systemd.asked
+    assert server.objects[SHOP_MAP]["data"]["ca.crt"].endswith(company.decode())
+    step.apply(NoWork())
+    assert engine.boxes[step.names.node].files[company_ca.PLACE] == b""
 
 
 def test_systemd_message_is_shown(step: TrustStep, systemd: Systemd) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster import company_ca
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
 from sandbox.step import State
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.trust_roots import stranger
 
 SECRET = "canary-4711"
 
@@ -28,7 +32,16 @@ class Accounts(dict[str, Credential]):
 @pytest.fixture
 def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     accounts = Accounts({"quay.io": Credential("me", SECRET)})
-    return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), None, accounts, purge=False)
+    return MirrorsStep(
+        engine,
+        names,
+        UPSTREAM["registry"],
+        ("docker.io", "quay.io"),
+        None,
+        accounts,
+        purge=False,
+        company=CompanyCa("none"),
+    )
 
 
 def test_each_upstream_has_a_cache_unreachable_from_outside(
@@ -52,6 +65,19 @@ def test_account_is_in_one_private_file_and_nowhere_else(engine: FakeEngine, nam
     assert all(SECRET not in repr(box) for box in engine.boxes.values())
     assert SECRET not in repr(step) and SECRET not in step.check().detail
     assert step.check().detail == "docker.io without an account; quay.io signed in as me"
+
+
+def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: MirrorsStep, tmp_path: Path) -> None:
+    step.apply(NoWork())
+    company = stranger("Acme")
+    (tmp_path / "company.pem").write_bytes(company)
+    trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
+    assert "trusts other certificates" in trusting.check().detail
+    trusting.apply(NoWork())
+    assert trusting.check().state is State.READY
+    file = names.mirrors / "quay.io" / "company.pem"
+    assert engine.boxes[names.mirror("quay.io")].spec.read_only_binds[file] == str(company_ca.PLACE)
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (company, 0o644)
 
 
 def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:

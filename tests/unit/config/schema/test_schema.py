@@ -87,7 +87,7 @@ def test_every_key_is_optional() -> None:
             "address": None,
         },
         "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": [], "udp": []},
-        "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
+        "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto", "ca": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "credentials": [],
         "addons": [],
@@ -672,6 +672,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             "search": draw(st.lists(words, max_size=3, unique=True)),
             "hosts": draw(st.dictionaries(words, public, max_size=3)),
             "proxy": draw(st.sampled_from(["auto", {"http": None, "https": "http://p:1", "no_proxy": [".corp"]}])),
+            "ca": draw(st.sampled_from(["auto", "none", "company.pem"])),
         },
         "certs": {
             "issuer": draw(st.sampled_from(["sandbox", "cert-manager"])),

@@ -1,0 +1,104 @@
+"""The CA of a company that opens TLS on the way out, or issues for hosts inside: what nodes and pods trust besides.
+
+The spec names its file. By default it is what the administrator of this machine added to the system's own, so that a
+laptop that its company set up gives its sandboxes the same.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from sandbox.errors import SandboxError, UsageError
+from sandbox.provider import Nodes
+from sandbox.truststore.system_stores import find_anchors
+from sandbox.truststore.trusted_root import in_pem
+
+# Go's programs read all files of this folder, containerd with the first pull (crypto/x509/root_linux.go).
+PLACE = PurePosixPath("/etc/ssl/certs/sandbox-company.pem")
+RESTART = ("systemctl", "restart", "containerd")
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CompanyCa:
+    """The certificates in a file, those of this machine's administrator ("auto"), or none."""
+
+    chosen: Path | str
+    slash: Path = Path("/")
+
+    @cached_property
+    def pem(self) -> bytes:
+        """Return the certificates, nothing else of the file; empty for none. Raises UsageError."""
+        if isinstance(self.chosen, Path):
+            return _of_file(self.chosen)
+        return _of_machine(self.slash) if self.chosen == "auto" else b""
+
+    def is_on(self, nodes: Nodes, node: str) -> bool:
+        """Tell whether the node has them."""
+        return (nodes.read_file(node, PLACE) or b"") == self.pem
+
+    def enforce(self, nodes: Nodes, node: str) -> None:
+        """Write them to the node, and restart its containerd, which reads them once; pods run on."""
+        nodes.write_file(node, PLACE, self.pem)
+        status, output = nodes.execute(node, RESTART)
+        if status != 0:
+            raise SandboxError(f"containerd of {node} cannot be restarted", details=output)
+
+
+def _of_file(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        fix = "name a file that is there and that you may read"
+        raise _refused(path, "cannot be read", str(error), fix) from error
+    if b"PRIVATE KEY-----" in data:
+        raise _refused(path, "holds a private key", "nodes and pods would get it", "name a file of certificates only")
+    found = _blocks(data)
+    if not found:
+        fix = f"if it is DER: openssl x509 -inform der -in {path} -out NEW.pem"
+        raise _refused(path, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
+    for number, block in enumerate(found, 1):
+        if trouble := _trouble(block):
+            raise _refused(path, "is damaged", f"certificate {number}: {trouble}", "get the certificate again")
+    return _joined(found)
+
+
+def _of_machine(slash: Path) -> bytes:
+    """Return what is sound in the administrator's folder, but the roots of sandboxes, which `certs trust` put there."""
+    anchors = find_anchors(slash)
+    if anchors is None:
+        return b""
+    folder = slash / anchors.folder.relative_to("/")
+    found: list[bytes] = []
+    for path in sorted(folder.glob(f"*{anchors.suffix}")):
+        try:
+            blocks = _blocks(path.read_bytes())
+        except OSError:
+            continue
+        found += [block for block in blocks if not in_pem(block) and not _trouble(block)]
+    return _joined(found)
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    return _BLOCK.findall(data.replace(b"\r\n", b"\n"))
+
+
+def _joined(blocks: list[bytes]) -> bytes:
+    return b"".join(block + b"\n" for block in dict.fromkeys(blocks))
+
+
+def _trouble(block: bytes) -> str | None:
+    """Return why OpenSSL does not read a certificate, or None."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=block.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _refused(path: Path, what: str, evidence: str, fix: str) -> UsageError:
+    return UsageError(f"`network.ca`: {path} {what}", details=evidence, fix=fix, id="certificate")

@@ -1,0 +1,62 @@
+"""The certificates of a company: which are taken of a file and of the machine, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.cluster.company_ca import CompanyCa
+from sandbox.errors import UsageError
+from sandbox.names import Names
+from tests.support.trust_roots import stranger
+
+ADDED = "usr/local/share/ca-certificates"
+
+
+@pytest.fixture
+def company() -> bytes:
+    return stranger("Acme")
+
+
+def test_of_a_file_only_certificates_are_taken(tmp_path: Path, company: bytes) -> None:
+    file = tmp_path / "company.pem"
+    file.write_bytes(b"Subject: CN=Acme\r\n" + company.replace(b"\n", b"\r\n") + b"\n" + company)
+    assert CompanyCa(file).pem == company
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a private key"),
+        (b"\x30\x82\x01\x00", "holds no PEM certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is damaged"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_ca_is_refused(tmp_path: Path, content: bytes | None, word: str) -> None:
+    file = tmp_path / "company.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=word):
+        _ = CompanyCa(file).pem
+
+
+def test_certificates_of_the_administrator_are_taken(tmp_path: Path, company: bytes, names: Names) -> None:
+    folder = tmp_path / ADDED
+    folder.mkdir(parents=True)
+    assert CompanyCa("auto", tmp_path).pem == b""
+    (folder / "acme.crt").write_bytes(company)
+    (folder / "broken.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    (folder / "notes.txt").write_bytes(company)
+    keystore = Keystore(names.keys)
+    keystore.authority(["demo.localhost"], now=datetime.now(UTC))
+    (folder / "sandbox.crt").write_bytes(keystore.root.read().cert_pem)
+    assert CompanyCa("auto", tmp_path).pem == company
+    assert CompanyCa("none", tmp_path).pem == b""
+
+
+def test_a_system_without_such_a_folder_adds_nothing(tmp_path: Path) -> None:
+    assert CompanyCa("auto", tmp_path).pem == b""
