@@ -243,6 +243,27 @@ def test_changed_nameservers_and_names_take_effect_with_next_up(
     assert kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.uid}") == made
 
 
+def test_company_ca_is_trusted_by_nodes_and_pods_that_ask(
+    command: CommandLine, nameserver: Nameserver, roots: Path, tls_port: int
+) -> None:
+    node = context.home().sandbox(NAME).node
+    tool("docker", "exec", node, "sh", "-c", f"echo {gateway()} {TLS_HOST} >> /etc/hosts")
+    pull = ("docker", "exec", node, "crictl", "pull", f"{TLS_HOST}:{tls_port}/none:v1")
+    assert "certificate signed by unknown authority" in tool(*pull, status=None)
+    kubectl("create", "namespace", "trusting")
+    kubectl("label", "namespace", "trusting", "sandbox.dev/trust=true")
+    write(command, nameservers=[nameserver.server_address[0]], ca=str(roots / "roots.pem"))
+    command("up")
+    said = tool(*pull, status=None)
+    assert "certificate" not in said and "none:v1" in said
+    held = kubectl("-n", "trusting", "get", "configmap", "sandbox-root", "-o", "jsonpath={.data.ca\\.crt}")
+    assert (roots / "roots.pem").read_text() in held
+    assert command("up", "--plan").out == ""
+    write(command, nameservers=[nameserver.server_address[0]])
+    command("up")
+    assert "certificate signed by unknown authority" in tool(*pull, status=None)
+
+
 @pytest.mark.fault(54)
 def test_proxy_is_set_on_nodes_and_pods_of_labelled_namespaces(
     command: CommandLine, nameserver: Nameserver, proxy: ThreadingHTTPServer, image: str
