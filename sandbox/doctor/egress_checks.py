@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from sandbox.bundle import system_images
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.cluster import dns
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import proxy_settings
 from sandbox.doctor import egress_probe
 from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
@@ -243,7 +244,8 @@ NEEDS = {
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     """Check the way from a pod to `text` (HOST or HOST:PORT), and yield a row for each step. Raises UsageError."""
     host, port = parse(text)
-    trace = EgressTrace(context, host, port or 443, Hello(host))
+    company = CompanyCa(context.spec.network.ca).pem
+    trace = EgressTrace(context, host, port or 443, Hello(host, company))
     failed: set[str] = set()
     for check in CHECKS:
         missing = next((need for need in NEEDS.get(check.id, ()) if need in failed), None)

@@ -140,12 +140,19 @@ class Refused(Exception):
 
 
 class Hello:
-    """A TLS client with this machine's trust store that asks for `host`; another program carries its bytes."""
+    """A TLS client that asks for `host`; another program carries its bytes.
 
-    def __init__(self, host: str) -> None:
+    It trusts this machine's store and the certificates in `company` (PEM), of whom it tells when it meets them.
+    """
+
+    def __init__(self, host: str, company: bytes = b"") -> None:
         self.host = host
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = ssl.create_default_context()
+        context, own = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if company:
+            for each in (context, own):
+                each.load_verify_locations(cadata=company.decode())
+        self._opening: list[Any] = [one["subject"] for one in own.get_ca_certs()]
         self._client = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         with suppress(ssl.SSLWantReadError):
             self._client.do_handshake()
@@ -175,4 +182,5 @@ class Hello:
         certificate: Any = client.getpeercert()  # typeshed has one type for all of its fields
         issuer = {name: value for part in certificate["issuer"] for name, value in part}
         by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed CA"
-        return f"{client.version()}, the certificate for {self.host} is by {by}"
+        opened = ", the company's CA: TLS is opened on the way" if certificate["issuer"] in self._opening else ""
+        return f"{client.version()}, the certificate for {self.host} is by {by}{opened}"

@@ -103,6 +103,15 @@ def test_a_certificate_of_an_authority_that_is_trusted_is_named(pki: Pki, tmp_pa
     assert said.startswith(f"TLSv1.3, the certificate for {HOST} is by ")
 
 
+def test_tls_that_a_company_opens_is_told(pki: Pki, tmp_path: Path) -> None:
+    by = make_pki()
+    hello = Hello(HOST, by.issuing.cert_pem + by.root.cert_pem)
+    said = hello.judge(first_flight(hello, by, tmp_path))
+    assert said.endswith(", the company's CA: TLS is opened on the way")
+    hello = Hello(HOST, by.root.cert_pem)
+    assert "opened" not in hello.judge(first_flight(hello, pki, tmp_path))
+
+
 def test_an_older_server_is_judged_too(pki: Pki, tmp_path: Path) -> None:
     hello = Hello(HOST)
     assert hello.judge(first_flight(hello, pki, tmp_path, newest=False)) == "TLSv1.2, the certificate is accepted"
