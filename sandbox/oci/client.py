@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import random
 import re
 import time
@@ -18,6 +19,7 @@ from sandbox.oci import manifest as manifests
 from sandbox.oci.address import Address
 from sandbox.oci.blob_download import Download
 from sandbox.oci.credential import Keychain
+from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError, contradicted
 from sandbox.oci.throttle import Throttle, lane
@@ -28,6 +30,7 @@ from sandbox.system import interruption
 MOST_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
 _NAME = re.compile(r"[\w./-]+", re.ASCII)
+log = logging.getLogger(__name__)
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
 
 __all__ = ["Client", "OpenBlob"]
@@ -53,6 +56,7 @@ class Client:
     ) -> None:
         self._transport = Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck)
         self._uploads = Uploads(self._transport)
+        self._keychain = keychain
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +169,24 @@ class Client:
     def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
         """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes."""
         self._uploads.put(begun or self.begin(repository), blob, chunks)
+
+    def shorten(self, repository: str, shortcut: Shortcut) -> bool:
+        """Send what comes by a shortcut, if the very same registry is there; returns whether it is.
+
+        It must know an upload that was begun here, which has a random name and a state that is signed by its process.
+        """
+        upload = self.begin(repository)
+        try:
+            with Client(self.url, keychain=self._keychain) as straight:
+                straight._transport.lead(shortcut)
+                straight._transport.send("GET", upload, wanted=(200, 204), repeat=False)
+            self._transport.lead(shortcut)
+        except RegistryError as error:
+            log.info("%s is not reached at %s: %s", self.url, shortcut.host, error)
+            return False
+        finally:
+            self.cancel(upload)
+        return True
 
     def begin(self, repository: str) -> str:
         """Begin an upload; its URL must be passed on as it is."""

@@ -1,21 +1,24 @@
 """Kept-alive connections, and redirects followed by rules of our own: no header with a secret leaves its host.
 
-What answers say is read whole, up to a limit; only blobs are streamed. With `sockets` the only importer of `requests`.
+What answers say is read whole, up to a limit; only blobs are streamed.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import requests
-
-from sandbox.oci import guarded_sockets
 from sandbox.oci.address import Address, joined, of_url
+from sandbox.oci.guarded_sockets import Guard
+from sandbox.oci.http_response import Body, Broken, Response
+from sandbox.oci.loopback_http import LoopbackHttp
 from sandbox.oci.oci_errors import RegistryError, is_transient
 
-CONNECT_TIMEOUT = 10.0
+if TYPE_CHECKING:
+    from sandbox.oci.web_sessions import WebSessions
+
 # Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs be larger.
 LARGEST = 4 << 20
 LARGEST_REFUSAL = 64 << 10
@@ -23,31 +26,26 @@ REDIRECTS = 5
 
 _HEADERS = {"User-Agent": "sandbox", "Accept": "*/*", "Accept-Encoding": "identity"}
 
-Response = requests.Response
-Broken = requests.RequestException
-Body = bytes | Iterable[bytes] | Mapping[str, str] | None
-
 
 class Connections:
-    """HTTP for one registry, its token server and the stores it redirects to; each thread has its own session.
+    """HTTP for one registry, its token server and the stores it redirects to.
 
-    Registries on this machine are reached directly: no proxy, no settings of the environment. netrc is never read.
+    Servers on this machine that speak plain HTTP are reached directly: no proxy, no settings of the environment, and
+    without `requests`, whose import takes longer than most pushes to them.
     """
 
     def __init__(self, home: Address) -> None:
         self._direct = home.is_loopback
-        self._guard = guarded_sockets.Guard(home.host, near=self._direct)
+        self._guard = Guard(home.host, near=self._direct)
         self._lock = threading.Lock()
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self.loopback = LoopbackHttp(self._guard)
 
     def close(self) -> None:
         """Close every connection."""
+        self.loopback.close()
         with self._lock:
-            sessions, self._sessions = self._sessions, []
-        for session in sessions:
-            session.close()
-        self._local = threading.local()
+            if web := self.__dict__.pop("_web", None):
+                web.close()
 
     def request(
         self,
@@ -73,43 +71,32 @@ class Connections:
             if not follow or method not in ("GET", "HEAD") or not response.is_redirect:
                 return response if stream and response.ok else _whole(response)
             response.close()
-            url = _redirect(origin, url, joined(url, response.headers["Location"]))
+            url = _redirect(origin, url, joined(url, response.header("Location")))
         raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
-        """Return one request.
+        place = of_url(url)
+        if place is not None and self._direct and is_plain(place):
+            return self.loopback.send(method, place, url, headers, data)
+        with self._lock:
+            web = self._web
+        return web.send(method, url, headers, data)
 
-        It is prepared without the session, which takes a fifth of a small one's time for nothing.
-        """
-        session = self._session()
-        request = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
-        options: dict[str, Any] = {"stream": True, "timeout": (CONNECT_TIMEOUT, guarded_sockets.PATIENCE)}
-        if not self._direct:
-            options |= session.merge_environment_settings(url, {}, True, None, None)
-        return session.send(request, allow_redirects=False, **options)
+    @functools.cached_property
+    def _web(self) -> WebSessions:
+        from sandbox.oci.web_sessions import WebSessions
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            session.trust_env = not self._direct
-            adapter = guarded_sockets.Adapter(self._guard, pool_connections=2, pool_maxsize=2)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            with self._lock:
-                self._sessions.append(session)
-        return session
+        return WebSessions(self._guard, own=not self._direct)
+
+
+def is_plain(place: Address) -> bool:
+    """Tell whether a server needs neither TLS nor a proxy."""
+    return place.is_loopback and place.scheme == "http"
 
 
 def may_pass(error: Exception) -> bool:
     """Tell whether a failure of the connection, rather than of the request, may be gone at the next try."""
-    passing: tuple[type[Exception], ...] = (
-        requests.exceptions.ConnectionError,
-        requests.exceptions.Timeout,
-        requests.exceptions.ChunkedEncodingError,
-        requests.exceptions.ContentDecodingError,
-    )
-    return isinstance(error, passing) and not untrusted(error)
+    return isinstance(error, Broken) and error.passing
 
 
 def is_passing(found: Response | Exception) -> bool:
@@ -119,7 +106,7 @@ def is_passing(found: Response | Exception) -> bool:
 
 def untrusted(error: Exception) -> bool:
     """Tell whether the host could not prove who it is, or does not speak TLS at all."""
-    return isinstance(error, requests.exceptions.SSLError)
+    return isinstance(error, Broken) and error.untrusted
 
 
 def _redirect(origin: Address | None, before: str, url: str) -> str:
@@ -144,7 +131,7 @@ def _whole(response: Response) -> Response:
     """
     most = LARGEST if response.ok else LARGEST_REFUSAL
     body = bytearray()
-    for chunk in response.iter_content(1 << 16):
+    for chunk in response.read(1 << 16):
         body += chunk
         if len(body) > most:
             response.close()
@@ -155,10 +142,5 @@ def _whole(response: Response) -> Response:
                     fix="check the address, or tell the registry's owner",
                 )
             break
-    response.__dict__ |= {"_content": bytes(body[:most]), "_content_consumed": True}  # as requests keeps it itself
+    response.content = bytes(body[:most])
     return response
-
-
-def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return an authentication that adds nothing; without one, requests would look passwords up in netrc."""
-    return request

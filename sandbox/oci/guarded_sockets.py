@@ -15,12 +15,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
 from sandbox.oci.oci_errors import RegistryError
 
+CONNECT_TIMEOUT = 10.0
 # An answer may make us wait this long (seconds), and longer only as its bytes come, at no less than SLOWEST a second.
 PATIENCE = 300.0
 SLOWEST = 10_000
@@ -84,13 +81,15 @@ class Guard:
 
 
 if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+
     _Base = HTTPConnection
 else:
     _Base = object
 
 
-class _Watched(_Base):
-    """A connection that asks its guard, and whose answers are paced."""
+class Watched(_Base):
+    """A connection of urllib3's that asks its guard, and whose answers are paced."""
 
     guard: Guard
 
@@ -108,33 +107,7 @@ class _Watched(_Base):
         return connection
 
 
-class Adapter(HTTPAdapter):
-    """An adapter of requests all of whose connections are watched."""
-
-    def __init__(self, guard: Guard, **options: Any) -> None:
-        shared = {"guard": guard, "response_class": _Answer}
-        plain = type("Plain", (_Watched, HTTPConnection), shared)
-        secure = type("Secure", (_Watched, HTTPSConnection), shared)
-        self._pools = {
-            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
-        super().__init__(**options)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """See HTTPAdapter."""
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """See HTTPAdapter."""
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-class _Answer(http.client.HTTPResponse):
+class PacedAnswer(http.client.HTTPResponse):
     """An answer whose status, headers and body all come in time."""
 
     def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:

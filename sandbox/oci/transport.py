@@ -17,9 +17,11 @@ from urllib.parse import urljoin
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
 from sandbox.oci.authorization import Authorization, needed_grants
-from sandbox.oci.connections import Broken, Connections, Response, is_passing, may_pass, untrusted
+from sandbox.oci.connections import Connections, is_passing, may_pass, untrusted
 from sandbox.oci.credential import Keychain
 from sandbox.oci.digest import CHUNK
+from sandbox.oci.http_response import Broken, Response
+from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.oci_errors import RegistryError, from_response
 from sandbox.oci.throttle import Lane, Slot, Throttle
 from sandbox.sanitize import cause
@@ -83,7 +85,7 @@ class Answer:
 
     def header(self, name: str) -> str:
         """Return the value of a header, empty when it was not sent."""
-        return self.response.headers.get(name, "")
+        return self.response.header(name)
 
     def resolve(self, url: str) -> str:
         """`url`, which may be relative to what was asked for, as a full URL on the same registry.
@@ -102,13 +104,13 @@ class Answer:
     @property
     def following(self) -> str:
         """Return the URL of the next page of a list (`Link: <…>; rel="next"`, RFC 8288), empty at the end."""
-        url = self.response.links.get("next", {}).get("url", "")
-        return self.resolve(url) if url else ""
+        found = _NEXT.search(self.header("Link"))
+        return self.resolve(found[1].strip()) if found else ""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
         try:
-            yield from self.response.iter_content(CHUNK)
+            yield from self.response.read(CHUNK)
         except Broken as error:
             raise RegistryError(f"the answer to {self.action} broke off", details=str(error), transient=True) from error
 
@@ -119,6 +121,7 @@ class Answer:
 
 
 BUSY = (429, 503)
+_NEXT = re.compile(r"""<([^>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
 
 log = logging.getLogger(__name__)
@@ -159,6 +162,10 @@ class Transport:
     def close(self) -> None:
         """Close every connection."""
         self._connections.close()
+
+    def lead(self, shortcut: Shortcut) -> None:
+        """Let new connections to the registry go by a shortcut, if it is on this machine; its URLs stay the same."""
+        self._connections.loopback.lead(self._root(), shortcut)
 
     def wait(self, attempt: int) -> None:
         """Sleep before trying something again after the failed try number `attempt`."""
@@ -210,7 +217,7 @@ class Transport:
         if response.status_code not in BUSY:
             slot.succeeded()
             return False
-        wait = asked_pause(response.headers.get("Retry-After"), time.time())
+        wait = asked_pause(response.header("Retry-After"), time.time())
         slot.refused(wait or 0.0)
         log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
         return wait is not None
@@ -230,7 +237,7 @@ class Transport:
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
         if response.status_code != 401 or addresses.of_url(response.url) != self._root():
             return response
-        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), grants, used, sent)
+        other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
         if other is None or other == used:
             return response
         response.close()

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox.oci.address import of_url
-from sandbox.oci.connections import Body, Broken, Connections, Response, is_passing, untrusted
+from sandbox.oci.connections import Connections, is_passing, untrusted
 from sandbox.oci.credential import CredentialsUnusable, redacted
+from sandbox.oci.http_response import Body, Broken, Response
 from sandbox.oci.oci_errors import is_transient
 from sandbox.oci.transport import pause_before
 from sandbox.system import interruption
@@ -204,7 +205,7 @@ class Service:
         """Return the error for an answer that is not a good one."""
         status = answer.status_code
         said = read_refusal(answer.content)
-        skew = self._skew(answer.headers.get("Date"))
+        skew = self._skew(answer.header("Date"))
         lines = (f"HTTP status {status} from {url}", redacted(str(said), secrets), skew)
         fix = "set this machine's clock, then: sandbox credentials refresh" if skew else said.fix
         if not fix and not is_transient(status):
@@ -235,9 +236,11 @@ class Session:
 
     def request(
         self, method: str, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, **_: Any
-    ) -> Response:
+    ) -> Any:
         """See requests.Session. Raises CredentialsUnusable for all but a good answer."""
-        return self.service.ask(url, data, dict(headers or {}), method=method)
+        from sandbox.oci.web_sessions import library_response  # the library has imported requests already
+
+        return library_response(self.service.ask(url, data, dict(headers or {}), method=method))
 
     def close(self) -> None:
         """See requests.Session; each request has a connection of its own."""

@@ -23,11 +23,14 @@ from sandbox.images.transfer import Destination, carry, plan_transfers
 from sandbox.oci import address as addresses
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
+from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
 
 SAVES = 3
+# From so many bytes on, what the way past the registry's frontend saves is more than what it takes to find it.
+SHORTENED = 32 << 20
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class DaemonImages:
             found |= self._helped(self._helper, waiting)
             waiting = [one for one in waiting if one.target not in found]
         if waiting:
+            self._shorten(waiting[0].target.repository)
             log.debug("saving %s", ", ".join(str(one.target) for one in waiting))
             found |= self._saved(waiting)
         return found
@@ -195,7 +199,10 @@ class DaemonImages:
         # One after another: they share layers, each of which is to be measured once.
         images = {one.target: image for one in waiting if (image := self._opened(one))}
         missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
-        self._destination.observer.expected(sum(one.blob.size for one in missing))
+        size = sum(one.blob.size for one in missing)
+        self._destination.observer.expected(size)
+        if size >= SHORTENED:
+            self._shorten(missing[0].repositories[0])
         lost: dict[Target, SandboxError] = {}
         sending = [self._pool.submit(carry, one, self._destination) for one in missing]
         for transfer, future in zip(missing, sending, strict=True):
@@ -209,6 +216,17 @@ class DaemonImages:
                 log.info("%s is not read directly after all: %s", target, error)
                 del found[target]
         return found
+
+    def _shorten(self, repository: str) -> None:
+        """Send straight to the registry's container, past what has its port on this machine, where that is possible."""
+        registry = addresses.parse(self._client.url)
+        if self._helper is None or not registry.is_loopback:
+            return
+        try:
+            inside = self._helper.registry(registry.port)
+            self._client.shorten(repository, Shortcut(inside.host, inside.port, inside.gateway))
+        except SandboxError as error:
+            log.info("%s is not reached by its container's address: %s", registry, error)
 
     def _opened(self, one: Inspected) -> Image | None:
         """Return the image in the engine's own folders, None when it cannot be read there."""

@@ -48,8 +48,21 @@ class Job:
     chain: str = ""
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Where a registry listens on the network of its container, on which the engine's machine is `gateway`."""
+
+    network: str
+    host: str
+    port: int
+    gateway: str
+
+
 class Helper(Protocol):
-    """Reads the engine's folders where this process may not."""
+    """Knows the engine around a registry, and reads its folders where this process may not."""
+
+    def registry(self, port: int) -> Inside:
+        """Return where the container listens that has `port` of this machine. Raises SandboxError for no container."""
 
     def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
         """Have the registry on `port` of this machine get blobs from the engine's folder `root`, as far as it can.

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sandbox.engine import Container, Engine, EngineError
-from sandbox.images.sources.image_source import Job
+from sandbox.engine.container_host import gateway, joined
+from sandbox.images.sources.image_source import Inside, Job
 from sandbox.images.sources.tar_split import Unreadable
 
 LABEL = "dev.sandbox.layer-reader"
@@ -43,27 +44,27 @@ class LayerHelper:
         command = [json.dumps(asdict(job), separators=(",", ":")) for job in jobs]
         if sum(map(len, command)) > LONGEST_COMMAND:
             raise Unreadable("there are too many layers for the helper")
-        network, url = self._registry(port)
+        registry = self.registry(port)
         image = self.image()
         if image is None:
             raise Unreadable("the engine has no layer-reader", details="sandbox bundle build layer-reader makes it")
         self._sweep()
-        with self._container(image, command, root, network, url) as name:
+        with self._container(image, command, root, registry) as name:
             try:
                 for line in self.engine.follow(name):
                     self._hear(line, sent)
             except EngineError as error:  # it may be done, and gone, before it is listened to
                 log.info("the helper is not heard any more: %s", error)
 
-    def _registry(self, port: int) -> tuple[str, str]:
-        """Return the network of the container that publishes `port`, and its URL there."""
+    def registry(self, port: int) -> Inside:
+        """Return where the container listens that has `port` of this machine. Raises Unreadable, EngineError."""
         name = self.engine.publisher(port)
         found = self.engine.container(name) if name else None
         if found is not None:
             inner = _inner(found, port)
             for network, address in found.addresses.items():
                 if inner:
-                    return network, f"http://{address}:{inner}"
+                    return Inside(network, address, inner, gateway(joined(self.engine, network)))
         raise Unreadable("the registry is not a container of this engine", details=f"port {port}")
 
     def _sweep(self) -> None:
@@ -73,17 +74,17 @@ class LayerHelper:
                 self.engine.remove_container(found.name)
 
     @contextlib.contextmanager
-    def _container(self, image: str, command: list[str], root: Path, network: str, url: str) -> Iterator[str]:
+    def _container(self, image: str, command: list[str], root: Path, registry: Inside) -> Iterator[str]:
         name = f"sandbox-layer-reader-{uuid.uuid4().hex[:12]}"
         config = {
             "Image": image,
             "Cmd": command,
             "User": "0:0",
-            "Env": [f"REGISTRY={url}"],
+            "Env": [f"REGISTRY=http://{registry.host}:{registry.port}"],
             "Labels": {LABEL: str(os.getpid())},
         }
         host = {
-            "NetworkMode": network,
+            "NetworkMode": registry.network,
             "Binds": [f"{root}/image/overlay2:/image:ro", f"{root}/overlay2:/overlay2:ro"],
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],

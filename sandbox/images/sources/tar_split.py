@@ -44,7 +44,7 @@ def size(split: Path) -> int:
 
 
 def chunks(split: Path, folder: Path) -> Generator[bytes]:
-    """Yield the tar that `split` describes with the contents of the files in `folder`, in pieces of CHUNK bytes.
+    """Yield the tar that `split` describes with the contents of the files in `folder`, in pieces of at most CHUNK bytes.
 
     Nothing is checked here but that every file is a regular one with as many bytes as are wanted. No link is followed:
     what lies outside `folder` is never read. Raises Unreadable.
@@ -64,6 +64,13 @@ def chunks(split: Path, folder: Path) -> Generator[bytes]:
                         at = 0
             elif left := _length(entry):
                 with files.open(_name(entry)) as file:
+                    if at and left >= CHUNK:
+                        yield bytes(buffer[:at])
+                        at = 0
+                    while left >= CHUNK:  # most of a large file is not copied once more
+                        piece = _piece(file, entry)
+                        left -= len(piece)
+                        yield piece
                     while left:
                         count = _read(file, buffer[at : min(CHUNK, at + left)], entry)
                         left, at = left - count, at + count
@@ -117,13 +124,25 @@ class _Files:
 
 
 def _read(file: int, room: memoryview, entry: dict[str, Any]) -> int:
+    with _reading(entry):
+        if count := os.readv(file, [room]):
+            return count
+    raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
+
+
+def _piece(file: int, entry: dict[str, Any]) -> bytes:
+    with _reading(entry):
+        if piece := os.read(file, CHUNK):
+            return piece
+    raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
+
+
+@contextlib.contextmanager
+def _reading(entry: dict[str, Any]) -> Iterator[None]:
     try:
-        count = os.readv(file, [room])
+        yield
     except OSError as error:
         raise _unreadable(repr(_name(entry)), error) from error
-    if not count:
-        raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
-    return count
 
 
 def _entries(split: Path) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,8 @@ from tests.support.images import digest_of
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 from tests.support.token_server import TokenServer
 
+pytestmark = pytest.mark.usefixtures("way")
+
 DATA = bytes(range(256)) * 500
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 CANARY = "c4nary-s3cret"

@@ -22,6 +22,8 @@ from sandbox.oci.transport import TRIES
 from tests.support.images import TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 
+pytestmark = pytest.mark.usefixtures("way")
+
 DATA = bytes(range(256)) * 9000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 

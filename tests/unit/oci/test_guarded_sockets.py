@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,15 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
 
 from sandbox.oci import address, connections, guarded_sockets
 from sandbox.oci.client import Client
 from sandbox.oci.connections import LARGEST, Connections
+from sandbox.oci.http_response import Response
 from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
 from tests.support.registry_simulator import Simulator
+
+pytestmark = pytest.mark.usefixtures("way")
 
 DATA = b"a blob"
 BLOB = ("app", digest_of(DATA))
@@ -122,12 +123,9 @@ def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> Non
     """A redirect from https to http, where a manifest could be anybody's → refused."""
     asked: list[str] = []
 
-    def send(_: object, method: str, url: str, *args: object) -> requests.Response:
+    def send(_: object, method: str, url: str, *args: object) -> Response:
         asked.append(url)
-        answer = requests.Response()
-        answer.raw = io.BytesIO()
-        answer.status_code, answer.headers["Location"] = 307, "http://store.example/blob"
-        return answer
+        return Response(307, url, {"location": "http://store.example/blob"})
 
     monkeypatch.setattr(Connections, "_send", send)
     home = address.parse("https://registry.example")

@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
-from sandbox.images.sources.image_source import Job
+from sandbox.images.sources.image_source import Inside, Job
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.client import Client
@@ -49,6 +49,9 @@ class Containers:
         return SimpleNamespace(
             addresses={"sandbox.demo": "172.20.0.2"}, published={5000: {Bind("127.0.0.1", 5001)}, 80: set[Bind]()}
         )
+
+    def network(self, name: str) -> Any:
+        return SimpleNamespace(subnet="172.20.0.0/16", gateway="172.20.0.1")
 
     def containers(self, label: str) -> list[Any]:
         return [SimpleNamespace(name=name, labels={label: pid}) for name, pid in self.left.items()]
@@ -153,6 +156,9 @@ class Sending:
     without: Sequence[bytes] = ()
     error: SandboxError | None = None
     jobs: list[Job] = field(default_factory=list)
+
+    def registry(self, port: int) -> Inside:
+        raise Unreadable("the registry of these tests is no container")
 
     def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
         self.jobs += jobs

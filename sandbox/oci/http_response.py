@@ -1,0 +1,51 @@
+"""What a server answered, and why it did not: the same for all ways in which registries are spoken to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+Body = bytes | Iterable[bytes] | Mapping[str, str] | None
+
+
+class Broken(Exception):
+    """There is no answer, or it broke off.
+
+    `passing` tells whether another try may succeed, `untrusted` that the host could not prove who it is, or does not
+    speak TLS at all. The words may name URLs with their signatures.
+    """
+
+    def __init__(self, said: str, *, passing: bool = False, untrusted: bool = False) -> None:
+        super().__init__(said)
+        self.passing = passing
+        self.untrusted = untrusted
+
+
+@dataclass
+class Response:
+    """An answer to a request for `url`; the names of headers are in lower case.
+
+    `read` yields the body in pieces of about the size it is given, once, and raises Broken. `content` is the body, once
+    it was read whole.
+    """
+
+    status_code: int
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[int], Iterator[bytes]] = lambda _: iter(())
+    close: Callable[[], None] = lambda: None
+    content: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the status is none of an error."""
+        return self.status_code < 400
+
+    @property
+    def is_redirect(self) -> bool:
+        """Tell whether it names another place to ask."""
+        return self.status_code in (301, 302, 303, 307, 308) and "location" in self.headers
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, several in one; empty when it was not sent."""
+        return self.headers.get(name.lower(), "")

@@ -1,0 +1,134 @@
+"""HTTP and HTTPS to servers elsewhere, by `requests`: TLS, proxies, cookies. Only this module imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
+
+from sandbox.oci import guarded_sockets
+from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, PacedAnswer, Watched
+from sandbox.oci.http_response import Body, Broken, Response
+
+_PASSING: tuple[type[Exception], ...] = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+class WebSessions:
+    """Each thread has its own session; netrc is never read.
+
+    Proxies and certificate authorities of the environment count, unless everything began at a registry on this machine,
+    which is not its `own` doing.
+    """
+
+    def __init__(self, guard: Guard, *, own: bool) -> None:
+        self._guard = guard
+        self._own = own
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+        self._local = threading.local()
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
+        """Return the answer to one request, its body unread. Raises Broken.
+
+        It is prepared without the session, which takes a fifth of a small one's time for nothing.
+        """
+        session = self._session()
+        options: dict[str, Any] = {"stream": True, "timeout": (CONNECT_TIMEOUT, guarded_sockets.PATIENCE)}
+        with _translated():
+            asked = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
+            if self._own:
+                options |= session.merge_environment_settings(url, {}, True, None, None)
+            found = session.send(asked, allow_redirects=False, **options)
+
+        def read(size: int) -> Iterator[bytes]:
+            with _translated():
+                yield from found.iter_content(size)
+
+        named = {name.lower(): text for name, text in found.headers.items()}
+        return Response(found.status_code, found.url, named, read, found.close)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = self._own
+            adapter = Adapter(self._guard, pool_connections=2, pool_maxsize=2)
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+
+class Adapter(HTTPAdapter):
+    """An adapter of requests all of whose connections are watched."""
+
+    def __init__(self, guard: Guard, **options: Any) -> None:
+        shared = {"guard": guard, "response_class": PacedAnswer}
+        plain = type("Plain", (Watched, HTTPConnection), shared)
+        secure = type("Secure", (Watched, HTTPSConnection), shared)
+        self._pools = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """See HTTPAdapter."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See HTTPAdapter."""
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except requests.RequestException as error:
+        untrusted = isinstance(error, requests.exceptions.SSLError)
+        raise Broken(str(error), passing=isinstance(error, _PASSING) and not untrusted, untrusted=untrusted) from error
+
+
+def library_response(found: Response) -> requests.Response:
+    """Return an answer, read whole, as libraries expect it that use `requests` themselves."""
+    answer = requests.Response()
+    answer.status_code, answer.url = found.status_code, found.url
+    answer.reason = http.client.responses.get(found.status_code, "")
+    answer.headers.update(found.headers)
+    answer.raw = HTTPResponse(io.BytesIO(), answer.headers, found.status_code, preload_content=False)
+    answer.encoding = requests.utils.get_encoding_from_headers(answer.headers)
+    answer.__dict__ |= {"_content": found.content, "_content_consumed": True}  # as requests keeps it itself
+    return answer
+
+
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return an authentication that adds nothing; without one, requests would look passwords up in netrc."""
+    return request
