@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -150,17 +150,18 @@ class _Connection(http.client.HTTPConnection):
 
     def ask(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> http.client.HTTPResponse:
         """Send a request and read the head of its answer. Raises OSError, HTTPException."""
-        named, body = dict(headers), data
+        named = dict(headers)
         if isinstance(data, Mapping):
-            named["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(data).encode()
-        elif data is not None and hasattr(data, "__len__"):
+            named["Content-Type"] = "application/x-www-form-urlencoded"
+            data = urlencode(data).encode()
+        if isinstance(data, Sized):
             named["Content-Length"] = str(len(data))
         elif data is not None:
             named["Transfer-Encoding"] = "chunked"
         parts = urlsplit(url)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
         try:
-            self.request(method, target, body, named, encode_chunked="Transfer-Encoding" in named)
+            self.request(method, target, data, named, encode_chunked="Transfer-Encoding" in named)
         except OSError as error:
             if error.errno not in _REFUSED_ON_THE_WAY or self.sock is None:
                 raise

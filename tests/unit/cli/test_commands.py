@@ -65,7 +65,8 @@ BEFORE_WORK = {
     ),
     "push-images": (
         "cli.push_images, cli.log, app.core, images.image_push, images.sources.layer_helper, bundle.system_images",
-        {"cryptography", "sandbox.plan.build", "sandbox.components.ingress", "sandbox.components.certificates"},
+        {"cryptography", "requests", "urllib3", "sandbox.plan.build", "sandbox.components.ingress"}
+        | {"sandbox.components.certificates"},
     ),
 }
 

@@ -131,7 +131,7 @@ def test_a_shortcut_that_ends_is_left(registry: Simulator) -> None:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        assert client.shorten("app", Shortcut(*door.getsockname(), HERE))
+        assert client.shorten("app", Shortcut(HERE, door.getsockname()[1], HERE))
         thread.join(10)
         door.close()
         client.upload("app", BLOB, lambda: nullcontext(iter([DATA])))
