@@ -44,7 +44,7 @@ def size(split: Path) -> int:
 
 
 def chunks(split: Path, folder: Path) -> Generator[bytes]:
-    """Yield the tar that `split` describes with the contents of the files in `folder`, in pieces of at most CHUNK bytes.
+    """Yield the tar that `split` describes with the contents of the files in `folder`, at most CHUNK bytes at a time.
 
     Nothing is checked here but that every file is a regular one with as many bytes as are wanted. No link is followed:
     what lies outside `folder` is never read. Raises Unreadable.
