@@ -48,7 +48,7 @@ NEXT_API_SERVER = (
     {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
 )
-OWN_FILES = ("page.sh", "answers.sh", "known.yaml", "misdirected.yaml")
+OWN_FILES = ("page.sh", "answers.sh", "known.yaml", "misdirected.yaml", "cluster.yaml")
 GATEWAY_ARGUMENTS = (
     "--providers.kubernetesgateway=true",
     "--providers.kubernetesgateway.experimentalchannel=true",

@@ -23,7 +23,15 @@ BUSYBOX = """#!/bin/sh
 command=$1
 shift
 case $command in
-wget) for url; do :; done; kind=${url#*/api/}; exec cat "$ANSWERS/${kind%%/*}" ;;
+wget)
+    for url; do :; done
+    case $url in
+    */services*) exec cat "$ANSWERS/services" ;;
+    */cluster/*) exec cat "$ANSWERS/${url##*/}" ;;
+    esac
+    kind=${url#*/api/}
+    exec cat "$ANSWERS/${kind%%/*}"
+    ;;
 httpd) exec sleep 60 ;;
 sleep) exec sleep 0.05 ;;
 *) exec "$command" "$@" ;;
@@ -75,22 +83,30 @@ def becomes(what: Callable[[], object], wanted: object) -> None:
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Iterator[Pod]:
-    folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic", "elsewhere")}
+    folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic", "elsewhere", "account")}
     for folder in folders.values():
         folder.mkdir()
     program = folders["bin"] / "busybox"
     program.write_text(BUSYBOX)
     program.chmod(0o755)
-    script = {name: controller.template_text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml")}
+    script = {
+        name: controller.template_text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml", "cluster.yaml")
+    }
     for name, text in {**default_backend.parts("demo"), **script}.items():
         (folders["parts"] / name).write_text(text)
     places = [folders[name] for name in ("parts", "site", "dynamic", "elsewhere")]
     child = subprocess.Popen(
-        ["sh", folders["parts"] / "page.sh", *places, ":8443"],
-        env={"PATH": f"{folders['bin']}:{os.environ['PATH']}", "ANSWERS": str(folders["answers"])},
+        ["sh", folders["parts"] / "page.sh", *places, ":8443", folders["account"]],
+        env={
+            "PATH": f"{folders['bin']}:{os.environ['PATH']}",
+            "ANSWERS": str(folders["answers"]),
+            "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+            "KUBERNETES_SERVICE_PORT": "6443",
+        },
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
+    (folders["account"] / "token").write_text("token")
     yield Pod(*(folders[name] for name in ("answers", "site", "dynamic", "elsewhere")))
     child.terminate()
     assert child.wait(10) == 0
@@ -165,3 +181,101 @@ def test_outside_hosts_are_listed_and_get_421_as_they_change(pod: Pod) -> None:
     (pod.elsewhere / "hosts").write_text("")
     becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test)$`)")
     becomes(lambda: pod.hosts, ["b.test:8443", "plain.test:8443"])
+
+
+CLASSES = """apiVersion: networking.k8s.io/v1
+items:
+- metadata:
+    name: nginx
+  spec:
+    controller: k8s.io/ingress-nginx
+- metadata:
+    name: other
+  spec:
+    controller: example.com/other
+kind: IngressClassList
+"""
+INGRESSES = """apiVersion: networking.k8s.io/v1
+items:
+- metadata:
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {"spec":{"ingressClassName":"nginx"}}
+    name: ours
+    namespace: shop
+  spec:
+    ingressClassName: nginx
+    rules:
+    - host: ours.test
+- metadata:
+    annotations:
+      kubernetes.io/ingress.class: gce
+    name: old
+    namespace: shop
+  spec:
+    rules:
+    - host: old.test
+- metadata:
+    name: lb
+    namespace: shop
+  spec:
+    ingressClassName: alb
+    rules:
+    - host: a.lb.test
+      http:
+        paths:
+        - backend:
+            service:
+              name: web
+    - host: b.lb.test
+- metadata:
+    name: theirs
+    namespace: shop
+  spec:
+    ingressClassName: other
+    rules:
+    - host: "<b>.test"
+    - host: theirs.test
+kind: IngressList
+"""
+
+
+def test_hosts_of_another_class_are_named_with_it(pod: Pod) -> None:
+    (pod.answers / "ingressclasses").write_text(CLASSES)
+    (pod.answers / "ingresses").write_text(INGRESSES)
+    pod.say(["Host(`ours.test`)"], [])
+    becomes(lambda: pod.hosts, ["ours.test:8443"])
+    text = (pod.site / "404.html").read_text()
+    said = re.findall(
+        r"<li><p><code>(.*?)</code>: the Ingress <code>(.*?)</code> has the class <code>(.*?)</code>", text
+    )
+    assert said == [
+        ("old.test", "shop/old", "gce"),
+        ("a.lb.test", "shop/lb", "alb"),
+        ("b.lb.test", "shop/lb", "alb"),
+        ("theirs.test", "shop/theirs", "other"),
+    ]
+    assert "<code>ingress: {classes: [alb]}</code>" in text
+
+
+def test_hosts_whose_service_has_no_pod_are_named(pod: Pod) -> None:
+    routers = [
+        {"entryPoints": ["web"], "service": "shop-web", "rule": "Host(`web.test`) && Path(`/`)", "name": "a@x"},
+        {"entryPoints": ["web"], "service": "shop-late", "rule": 'Host("late.test")', "name": "b@x"},
+    ]
+    sticky = {"cookie": {"name": "who"}}
+    services = [
+        {"loadBalancer": {"sticky": sticky, "servers": [{"url": "http://10.1.1.1:80"}]}, "name": "shop-web@x"},
+        {"loadBalancer": {"sticky": sticky, "passHostHeader": True}, "status": "enabled", "name": "shop-late@x"},
+        {"status": "enabled", "name": "api@internal"},
+    ]
+    for name, content in (("services", [{**one, "provider": "x", "type": "y"} for one in services]), ("http", routers)):
+        (pod.answers / name).write_text(json.dumps(content, separators=(",", ":")))
+    (pod.answers / "tcp").write_text("[]")
+    becomes(lambda: pod.hosts, ["late.test:8443", "web.test:8443"])
+    text = (pod.site / "404.html").read_text()
+    assert re.findall(r"No pod is ready.*?<code>sandbox doctor tls (.*?)</code>", text) == ["late.test"]
+
+
+def test_the_cluster_is_asked_through_traefik(pod: Pod) -> None:
+    becomes(lambda: "https://10.0.0.1:6443" in (pod.dynamic / "cluster.yaml").read_text(), True)
