@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
@@ -19,12 +20,18 @@ from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
+from sandbox.kube.pod_faults import faults
+from sandbox.kube.readiness import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
 from sandbox.step import Status, Step
+from sandbox.system.sandbox_lock import Holder
 
 EVENTS = 30  # the newest; a cluster keeps them for an hour
-SHOWN = 200  # characters of one event's message
+SHOWN = 200  # characters of one event's message, or of a pod's
+PODS = 200  # those with a fault first
+# Commands that bring a sandbox up: as long as one is at work, not all that runs is ready.
+STARTING = ("up", "start", "restore", "dev")
 WIDTH = 8
 
 Part = Mapping[str, Any]
@@ -77,16 +84,30 @@ def attempt(look: Callable[[], Part]) -> Part:
 def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey | None, now: datetime) -> Part:
     node = engine.container(names.node)
     entries = inventory(Keystore(names.keys), now=now)
+    holder = Holder.read(names.home.lock(names.name))
+    running = node is not None and node.running
     row: dict[str, Any] = {
         "name": names.name,
         "domain": route.domain if route else "",
-        "cluster": "absent" if node is None else "running" if node.running else "stopped",
+        "cluster": standing(absent=node is None, running=running, holder=holder),
+        "busy": holder.command if holder else "",
+        "context": names.cluster,
         "certificates": [_certificate(one) for one in entries],
     }
-    row |= attempt(lambda: _inside(names, route, entries)) if node and node.running else {"hosts": [], "events": []}
+    row |= attempt(lambda: _inside(names, route, entries)) if running else {"hosts": [], "pods": [], "events": []}
     if survey:
         row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
     return row
+
+
+def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
+    """Return the state of a cluster: of its node, unless a command is about to change that."""
+    at_work = (holder.command if holder else "").replace("Sandbox.", "sandbox ", 1).split()[1:]
+    if any(word in STARTING for word in at_work[:2]):
+        return "starting"
+    if running and at_work[:1] == ["stop"]:
+        return "stopping"
+    return "absent" if absent else "running" if running else "stopped"
 
 
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
@@ -95,9 +116,35 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
     port = suffix(route.listen[0][1] if route and route.listen else 443)
     hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
     events = sorted(cluster.list("v1", "Event"), key=_when, reverse=True)[:EVENTS]
+    pods = sorted(map(pod_state, cluster.list("v1", "Pod")), key=lambda one: (one["state"] == "ready", one["name"]))
     return {
         "hosts": [{"host": one, "url": f"https://{one}{port}/", "days_left": _days(one, entries)} for one in hosts],
+        "pods": pods[:PODS],
         "events": [_event(one) for one in events],
+    }
+
+
+def pod_state(pod: Mapping[str, Any]) -> Part:
+    """Return a pod as a person asks for it: whether it is ready, and if not, why."""
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+    found = [*map(str, faults(pod)), *(f"no node takes it: {one}" for one in unschedulable(pod))]
+    containers = status.get("containerStatuses") or ()
+    phase = str(status.get("phase", "Unknown"))
+    if metadata.get("deletionTimestamp"):
+        state = "ending"
+    elif found or phase == "Failed":
+        state = "broken"
+    elif phase == "Succeeded":
+        state = "done"
+    else:
+        state = "ready" if containers and all(one.get("ready") for one in containers) else "pending"
+    return {
+        "name": f"{metadata['namespace']}/{metadata['name']}",
+        "state": state,
+        "detail": "; ".join(found)[:SHOWN],
+        "restarts": sum(one.get("restartCount", 0) for one in containers),
+        "images": [one["image"] for one in chain(spec.get("initContainers") or (), spec.get("containers") or ())],
+        "node": spec.get("nodeName", ""),
     }
 
 
@@ -106,8 +153,15 @@ def _step(step: Step, status: Status) -> Part:
 
 
 def _certificate(one: Entry) -> Part:
-    days = one.facts.days_left if one.facts else None
-    return {"name": one.name, "role": one.role, "state": one.condition.state.value, "days_left": days}
+    facts = one.facts
+    return {
+        "name": one.name,
+        "role": one.role,
+        "state": one.condition.state.value,
+        "days_left": facts.days_left if facts else None,
+        "hosts": facts.hosts if facts else (),
+        "file": str(one.file),
+    }
 
 
 def _days(host: str, entries: Sequence[Entry]) -> int | None:

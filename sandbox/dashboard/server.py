@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,7 +44,7 @@ class Dashboard:
     def __init__(self, state: State, *, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         try:
-            self._server = ThreadingHTTPServer((ADDRESS, port), partial(_Handler, state, self.token))
+            self._server = _Server((ADDRESS, port), partial(_Handler, state, self.token))
         except OSError as error:
             raise SandboxError(
                 f"port {port} of {ADDRESS} cannot be used",
@@ -68,6 +69,14 @@ class Dashboard:
     def close(self) -> None:
         """Let `serve` return."""
         self._server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    """A server whose clients may leave before they have their answer, as browsers do when a page is closed."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

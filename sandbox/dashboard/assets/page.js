@@ -14,8 +14,9 @@ function make(tag, attributes = {}, ...children) {
 
 const MARKS = {
   ready: ["✓", "good"], good: ["✓", "good"], ok: ["✓", "good"], running: ["✓", "good"], UP: ["✓", "good"], Normal: ["·", "soft"],
-  drifted: ["!", "warn"], due: ["!", "warn"], warn: ["!", "warn"], Warning: ["!", "warn"], stopped: ["!", "warn"],
-  broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"],
+  drifted: ["!", "warn"], due: ["!", "warn"], warn: ["!", "warn"], Warning: ["!", "warn"],
+  starting: ["…", "warn"], stopping: ["…", "warn"], pending: ["…", "warn"],
+  stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"],
 };
 
 function mark(state) {
@@ -23,11 +24,40 @@ function mark(state) {
   return make("span", { class: kind }, `${sign} ${state}`);
 }
 
-function row(first, second, detail) {
+// A row of a card: what it is, how it stands, what a button copies, and details below.
+function row(first, second, detail, copied) {
   const item = make("li", {}, typeof first === "string" ? make("span", {}, first) : first);
-  if (second) item.append(second);
-  if (detail) item.append(make("span", { class: "detail" }, detail));
+  const side = [second, copied && copy(copied)].filter(Boolean);
+  if (side.length) item.append(make("span", { class: "side" }, ...side));
+  if (detail) item.append(typeof detail === "string" ? make("span", { class: "detail" }, detail) : detail);
   return item;
+}
+
+function copy(text) {
+  const button = make("button", { type: "button", title: `Copy: ${text}`, "aria-label": `Copy ${text}` }, "copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  });
+  return button;
+}
+
+function hint(words, command) {
+  return make("p", { class: "hint" }, make("span", {}, words), make("code", {}, command), copy(command));
+}
+
+function short(text) {
+  return text.replace(/(sha256:[0-9a-f]{12})[0-9a-f]+/g, "$1…");
+}
+
+function digest(whole) {
+  return make("span", { class: "digest", title: whole }, whole ? short(whole) : "no manifest");
+}
+
+function clock(time) {
+  const at = new Date(time);
+  return make("time", { datetime: time, title: time }, Number.isNaN(at.getTime()) ? time : at.toLocaleTimeString("en-GB"));
 }
 
 function bytes(count) {
@@ -57,44 +87,91 @@ function card(key, title, rows, { closed = false, count = String(rows.length) } 
   return details;
 }
 
+function columns(...sides) {
+  const filled = sides.map((cards) => cards.filter(Boolean)).filter((cards) => cards.length);
+  return make("div", { class: "cards" }, ...filled.map((cards) => make("div", { class: "column" }, ...cards)));
+}
+
+// Where nothing runs, steps and events would only say so once more.
 function sandbox(one, registry) {
-  const cards = make("div", { class: "cards" });
+  const there = ["running", "starting", "stopping"].includes(one.cluster);
   const key = (part) => `${one.name}/${part}`;
-  cards.append(card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host), days(host.days_left)))));
-  if (one.steps) {
-    const ready = one.steps.filter((step) => step.state === "ready").length;
-    const rows = one.steps.map((step) => row(step.title, mark(step.state), step.detail));
-    cards.append(card(key("steps"), "Steps", rows, { count: `${ready} of ${rows.length} ready` }));
-  }
-  if (registry && registry.tags) {
-    const rows = registry.tags.map((tag) => row(tag.name, make("span", { class: "soft" }, bytes(tag.size)), tag.digest));
-    cards.append(card(key("registry"), `Registry ${registry.where}`, rows, { count: `${rows.length} tags, ${bytes(registry.size)}` }));
-  } else if (registry) {
-    cards.append(card(key("registry"), "Registry", [row(registry.error, mark("error"))]));
-  }
-  const certificates = one.certificates.map((cert) => row(`${cert.name} (${cert.role})`, days(cert.days_left), cert.state === "good" ? "" : cert.state));
-  cards.append(card(key("certificates"), "Certificates", certificates, { closed: true }));
-  const events = (one.events || []).map((event) => row(event.object, mark(event.type), `${event.time}  ${event.reason}: ${event.message}`));
-  cards.append(card(key("events"), "Events", events, { closed: true }));
-  if (one.error) cards.append(card(key("error"), "Trouble", [row(one.error, mark("error"))]));
   const title = make("h2", {}, one.name, " ", make("small", {}, one.domain, " ", mark(one.cluster)));
-  return make("section", { class: "sandbox", "data-part": one.name }, title, cards);
+  const parts = [title];
+  if (one.busy) parts.push(make("p", { class: "hint" }, make("code", {}, one.busy), make("span", {}, "is at work")));
+  else if (one.cluster === "stopped") parts.push(hint("Stopped; it keeps all it holds.", `sandbox start ${one.name}`));
+  else if (one.cluster === "absent") parts.push(hint("Its cluster does not exist.", "sandbox up"));
+  else parts.push(hint("In a terminal:", `kubectl --context ${one.context} get pods -A`));
+  const trouble = one.error && card(key("error"), "Trouble", [row(one.error, mark("error"))]);
+  parts.push(columns(
+    [trouble, there && hosts(one, key), there && pods(one, key), images(one, registry, key)],
+    [there && steps(one, key), certificates(one, key), there && events(one, key)],
+  ));
+  return make("section", { class: "sandbox", "data-part": one.name }, ...parts);
+}
+
+function hosts(one, key) {
+  return card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host), days(host.days_left), "", host.url)));
+}
+
+function steps(one, key) {
+  if (!one.steps) return null;
+  const ready = one.steps.filter((step) => step.state === "ready").length;
+  const rows = one.steps.map((step) => row(step.title, mark(step.state), step.detail));
+  return card(key("steps"), "Steps", rows, { count: `${ready} of ${rows.length} ready` });
+}
+
+function pods(one, key) {
+  const all = one.pods || [];
+  const ready = all.filter((pod) => pod.state === "ready" || pod.state === "done").length;
+  const rows = all.map((pod) => {
+    const [namespace, name] = pod.name.split("/");
+    const again = pod.restarts && !pod.detail ? `restarts: ${pod.restarts}` : "";
+    return row(pod.name, mark(pod.state), [pod.detail, again, short(pod.images.join(", "))].filter(Boolean).join(" · "),
+      `kubectl --context ${one.context} -n ${namespace} logs ${name}`);
+  });
+  return card(key("pods"), "Pods", rows, { closed: ready === all.length, count: `${ready} of ${all.length} ready` });
+}
+
+function images(one, registry, key) {
+  if (registry && registry.tags) {
+    const rows = registry.tags.map((tag) => row(tag.name, make("span", { class: "soft" }, bytes(tag.size)),
+      make("span", { class: "detail" }, digest(tag.digest)), `${registry.where}/${tag.digest ? tag.name.replace(/:[^:/]*$/, `@${tag.digest}`) : tag.name}`));
+    return card(key("registry"), `Images in ${registry.where}`, rows, { count: `${rows.length} tags, ${bytes(registry.size)}` });
+  }
+  return registry && one.cluster !== "stopped" ? card(key("registry"), "Images", [row(registry.error, mark("error"))]) : null;
+}
+
+function certificates(one, key) {
+  const rows = one.certificates.map((cert) => row(`${cert.name} (${cert.role})`, days(cert.days_left),
+    [cert.state === "good" ? "" : cert.state, (cert.hosts || []).join(", ")].filter(Boolean).join(": "), cert.file));
+  return rows.length ? card(key("certificates"), "Certificates", rows, { closed: true }) : null;
+}
+
+function events(one, key) {
+  const rows = (one.events || []).map((event) => row(event.object, mark(event.type),
+    make("span", { class: "detail" }, clock(event.time), ` ${event.reason}: ${event.message}`)));
+  return card(key("events"), "Events", rows, { closed: true });
 }
 
 function machine(edge, doctor) {
-  const cards = make("div", { class: "cards" });
+  const key = "machine/routes";
+  let routes = null;
   if (edge && edge.routes) {
-    const rows = edge.routes.map((way) => row(way.host, mark((way.servers[0] || { health: way.mode }).health), `→ ${way.upstreams.join(", ")}`));
-    cards.append(card("machine/routes", "Routes", rows, { count: edge.running ? String(rows.length) : "the proxy does not run" }));
+    const rows = edge.routes.map((way) => row(way.host, mark((way.servers[0] || { health: way.mode }).health),
+      `→ ${way.upstreams.join(", ")}`, way.host));
+    routes = card(key, "Edge", rows, { count: edge.running ? `${rows.length} routes` : "does not run" });
   } else if (edge) {
-    cards.append(card("machine/routes", "Routes", [row(edge.error, mark("error"))]));
+    routes = card(key, "Edge", [row(edge.error, mark("error"))]);
   }
+  let checks = null;
   if (Array.isArray(doctor)) {
     const sick = doctor.filter((one) => one.status === "warn" || one.status === "error");
-    const rows = [...sick, ...doctor.filter((one) => !sick.includes(one))].map((one) => row(one.id, mark(one.status), [one.evidence, one.fix && `fix: ${one.fix}`].filter(Boolean).join("  ")));
-    cards.append(card("machine/doctor", "Doctor", rows, { closed: true, count: sick.length ? `${sick.length} to look at` : "all well" }));
+    const rows = [...sick, ...doctor.filter((one) => !sick.includes(one))].map((one) => row(one.id, mark(one.status),
+      [one.evidence, one.fix && `fix: ${one.fix}`].filter(Boolean).join("  "), one.fix));
+    checks = card("machine/doctor", "Doctor", rows, { closed: true, count: sick.length ? `${sick.length} to look at` : "all well" });
   }
-  return make("section", { class: "machine", "data-part": "" }, make("h2", {}, "This machine"), cards);
+  return make("section", { class: "machine", "data-part": "" }, make("h2", {}, "This machine"), columns([routes], [checks]));
 }
 
 function sandboxes(state) {
@@ -147,6 +224,7 @@ async function look() {
     const running = sandboxes(state).filter((one) => one.cluster === "running").length;
     say((state.sandboxes || {}).error || `${running} of ${sandboxes(state).length} running`, !!(state.sandboxes || {}).error);
     document.title = `sandbox: ${running} running`;
+    if (!sandboxes(state).length && Array.isArray(state.sandboxes)) say("no sandboxes; create one with: sandbox up", false);
   } catch (error) {
     say(error instanceof TypeError ? "not connected: `sandbox dashboard` has ended" : String(error.message), true);
   }
