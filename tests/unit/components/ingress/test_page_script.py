@@ -264,7 +264,7 @@ def test_hosts_whose_service_has_no_pod_are_named(pod: Pod) -> None:
         {"entryPoints": ["web"], "service": "shop-late", "rule": 'Host("late.test")', "name": "b@x"},
     ]
     sticky = {"cookie": {"name": "who"}}
-    services = [
+    services: list[dict[str, object]] = [
         {"loadBalancer": {"sticky": sticky, "servers": [{"url": "http://10.1.1.1:80"}]}, "name": "shop-web@x"},
         {"loadBalancer": {"sticky": sticky, "passHostHeader": True}, "status": "enabled", "name": "shop-late@x"},
         {"status": "enabled", "name": "api@internal"},
