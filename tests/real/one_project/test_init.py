@@ -63,7 +63,7 @@ def test_the_dashboard_shows_what_there_is(page: Tab) -> None:
     page.until(f"/\\d+ days left/.test({details('hosts')}.innerText)")
     page.until(f"/(\\d+) of \\1 ready/.test({details('steps')}?.innerText)")
     page.until(f"{details('registry')}?.innerText.includes('{NAME}/app:dev')")
-    page.until("document.querySelector('.machine')?.innerText.includes('*.own-made.sandbox.localhost')")
+    page.until("document.querySelector('.machine')?.innerText.includes('*.own-project.sandbox.localhost')")
 
 
 def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, made: Made) -> None:
@@ -83,6 +83,7 @@ def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, made: M
     page.until(f"{details('hosts')}.innerText.includes({json.dumps(rule['host'])})")
     assert page.value(f"{details('events')}.open") is True  # what was opened stays so
     assert page.value("document.activeElement.dataset.focus") == f"{NAME}/hosts"
+    made.cluster.delete("networking.k8s.io/v1", "Ingress", "new", "default")  # no pod answers for it
 
 
 def test_dashboard_fits_a_phone_and_dark_mode(page: Tab, tmp_path: Path) -> None:
