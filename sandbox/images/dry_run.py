@@ -9,10 +9,11 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.images.image_lookup import Elsewhere, Found, Remembering, built, of_engine, outcome
-from sandbox.images.images_yaml import Entry, FromBuild
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import workers
+from sandbox.images.sources import engine_store
 from sandbox.images.sources.image_source import Daemon
 from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
 from sandbox.oci.client import Clients
@@ -63,10 +64,12 @@ def forecast(
     compression: Compression = Compression.RAW,
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
+    reading: bool = True,
 ) -> tuple[Forecast, ...]:
     """Return what `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
 
-    A layer's size is not known before the Docker Engine saves it, so images of the engine get an upper bound.
+    With `reading` the sizes of the engine's layers are looked up in its own folders. Where these cannot be read, a
+    layer's size is not known before it is saved, and images of the engine get an upper bound.
     """
     ending = Ending(Silent())
     with contextlib.ExitStack() as stack:
@@ -84,6 +87,8 @@ def forecast(
         if engine is not None and local:
             destination = Destination(client, inventory, ending, pool)
             images = of_engine(compression, engine, destination, folders, reading=False).resolve(local)
+            if reading and compression is Compression.RAW:
+                images |= _read(local, images, engine, inventory)
         found: dict[Target, Found | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""
@@ -98,6 +103,27 @@ def forecast(
         answers = [foretelling(entry.target, found.get(entry.target)) for entry in entries]
         _require(promised or {}, {e.target: answer for e, answer in zip(entries, answers, strict=True)})
         return tuple(answers)
+
+
+def _read(
+    entries: Sequence[FromDaemon],
+    images: Mapping[Target, Image | SandboxError],
+    engine: Remembering,
+    inventory: BlobInventory,
+) -> dict[Target, Image | SandboxError]:
+    """Return the images that would be saved, as far as the engine's own folders tell of them."""
+
+    def size_of(digest: str) -> int | None:
+        place = inventory.anywhere(digest)
+        return place[1] if place else None
+
+    found: dict[Target, Image | SandboxError] = {}
+    for entry in entries:
+        if isinstance(images[entry.target], _NotSaved):
+            content = engine.inspect_image(entry.image) or {}
+            with contextlib.suppress(SandboxError):  # then there is the bound
+                found[entry.target] = engine_store.of(content, engine.root).image(content, size_of)
+    return found
 
 
 class _Foretelling:

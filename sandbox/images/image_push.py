@@ -170,6 +170,7 @@ class ImagePush:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
+            reading=self.file.reading,
         )
 
 

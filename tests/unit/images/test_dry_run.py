@@ -15,6 +15,7 @@ from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target
+from tests.support.engine_folder import ContainerdEngine, ReadableEngine
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -102,6 +103,21 @@ def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path
     engine.saves.clear()
     again = forecast(entries[:2], registry.url, engine, compression=kind)
     assert [one.action for one in again] == [Action.SKIPPED, Action.SKIPPED]
+    assert engine.saves == []
+
+
+@pytest.mark.parametrize("kind", [ReadableEngine, ContainerdEngine])
+def test_sizes_are_exact_where_folders_can_be_read(
+    registry: Simulator, tmp_path: Path, kind: type[ReadableEngine | ContainerdEngine]
+) -> None:
+    engine = kind({"app": APP, "tool": TOOL}, containerd=kind is ContainerdEngine, folder=tmp_path)
+    entries = [FromDaemon(parse_target(f"{name}:1"), name) for name in ("app", "tool")]
+    before = forecast(entries, registry.url, engine)
+    assert (all(one.exact for one in before), untouched(registry)) == (True, True)
+    results = push(entries, registry.url, engine)
+    assert [(one.target, one.size, one.digest) for one in results] == [
+        (one.target, one.size, one.digest) for one in before
+    ]
     assert engine.saves == []
 
 
