@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sandbox.sanitize import fit
 
 
@@ -28,6 +30,10 @@ class SandboxError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.brief, self.details) if part)
+
+
+FULL = re.compile(r"no space left on device|disk quota exceeded|\"Err\": ?28\b", re.IGNORECASE)
+"""What servers say when their disk is full, in words or, as the registry of Debian 12, by number (ENOSPC)."""
 
 
 class Away(SandboxError):

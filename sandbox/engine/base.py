@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from sandbox.engine import socket_http
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.socket_http import Refused, Reply
-from sandbox.errors import Away, MissingTool, SandboxError
+from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
 
 Words = ParamSpec("Words")
@@ -41,14 +41,14 @@ def translated(doing: str) -> Iterator[None]:
     except SandboxError:
         raise
     except Refused as error:
-        raise EngineError(f"{doing} failed", details=str(error)) from error
+        raise _failed(doing, str(error)) from error
     except Exception as error:
         from docker.errors import APIError, DockerException  # the library takes long to import
 
         if isinstance(error, APIError):
-            raise EngineError(f"{doing} failed", details=str(error.explanation or error)) from error
+            raise _failed(doing, str(error.explanation or error)) from error
         if isinstance(error, DockerException):
-            raise EngineError(f"{doing} failed", details=str(error)) from error
+            raise _failed(doing, str(error)) from error
         if not isinstance(error, OSError):  # every error of the HTTP client below is one
             raise
         raise EngineGone(
@@ -56,6 +56,11 @@ def translated(doing: str) -> Iterator[None]:
             details=cause(error),
             fix="see that the engine runs (`docker version`), then run the same command again",
         ) from error
+
+
+def _failed(doing: str, said: str) -> EngineError:
+    fix = "free space on the engine's disk: docker system df shows what to remove" if FULL.search(said) else ""
+    return EngineError(f"{doing} failed", details=said, fix=fix)
 
 
 def unreachable(said: str, place: Endpoint) -> MissingTool:

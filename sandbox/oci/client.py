@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
+from sandbox.errors import SandboxError
 from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -167,8 +168,16 @@ class Client:
         self._uploads.upload(repository, blob, open_blob, begun)
 
     def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
-        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes."""
-        self._uploads.put(begun or self.begin(repository), blob, chunks)
+        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes.
+
+        The registry keeps nothing of one that fails.
+        """
+        upload = begun or self.begin(repository)
+        try:
+            self._uploads.put(upload, blob, chunks)
+        except SandboxError:
+            self._uploads.abandon(upload)
+            raise
 
     def shorten(self, repository: str, shortcut: Shortcut) -> bool:
         """Send what comes by a shortcut, if the very same registry is there; returns whether it is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sandbox.errors import SandboxError
+from sandbox.errors import FULL, SandboxError
 
 _FIXES = {
     "UNAUTHORIZED": "sign in to this registry: docker login",
@@ -49,6 +49,14 @@ class BadImage(SandboxError):
 def from_response(action: str, status: int, body: bytes) -> RegistryError:
     """Return the error for an unwanted answer to `action`, such as `PUT http://…`."""
     codes, messages = _read(body)
+    if status == 507 or (status >= 500 and any(map(FULL.search, messages))):
+        return RegistryError(
+            "the registry's disk is full",
+            details="\n".join((f"{action}: HTTP status {status}", *messages)),
+            fix="free space there: for the sandbox's own registry, sandbox registry gc or docker system prune",
+            status=status,
+            codes=codes,
+        )
     if not codes and status in (401, 403):
         codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
     return RegistryError(

@@ -107,7 +107,7 @@ class Uploads:
                         self.put(url, blob, chunks)
             except RegistryError as error:
                 if attempt + 1 >= tries(error.status) or not self._may_help(error):
-                    self._abandon(pieces.url if pieces else url)
+                    self.abandon(pieces.url if pieces else url)
                     raise
                 if error.status == 401 and pieces is None:
                     begun = url  # the token ended before the body began; there is another by now
@@ -118,7 +118,7 @@ class Uploads:
                         return
                 pieces = self._rest(pieces, url, blob, spoilt=_spoilt(error))
             except SandboxError:
-                self._abandon(pieces.url if pieces else url)
+                self.abandon(pieces.url if pieces else url)
                 raise
             else:
                 return
@@ -137,14 +137,14 @@ class Uploads:
             with contextlib.suppress(RegistryError):
                 if rest.ask() and (rest.offset or self._in_pieces):
                     return rest
-        self._abandon(rest.url)
+        self.abandon(rest.url)
         return None
 
     def _has(self, repository: str, digest: str) -> bool:
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
         return answer.status == 200
 
-    def _abandon(self, upload: str) -> None:
+    def abandon(self, upload: str) -> None:
         """Have the registry drop what it got of an upload that will not be finished, if it still answers."""
         with contextlib.suppress(SandboxError):
             self.cancel(upload, repeat=False)

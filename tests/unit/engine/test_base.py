@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, Glancing, once
+from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, Glancing, once, translated
 from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.socket_http import Refused
 from sandbox.errors import MissingTool
 
 
@@ -23,6 +24,13 @@ def seconds(door: Door, **request: int | None) -> int | None:
     """What the library gives a request that is made now."""
     found: int | None = door._client.api._set_request_timeout(dict(request))["timeout"]
     return found
+
+
+@pytest.mark.parametrize(("said", "helped"), [("write /x: no space left on device", True), ("no such thing", False)])
+def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
+    with pytest.raises(EngineError) as caught, translated("loading an image"):
+        raise Refused(said)
+    assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
 
 
 @pytest.mark.fault(4)

@@ -208,13 +208,15 @@ def test_a_broken_connection_costs_at_most_another_save(
 def test_registry_that_never_recovers_is_named_with_its_answer(
     registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The registry answers 507 to every upload → the image fails with that answer; no tag is made."""
+    """The registry answers 507 to every upload → the image fails at once with that answer; no tag is made."""
     monkeypatch.setattr(docker_save, "SMALL", 8_000)
     registry.faults = [Fault("PUT", "/blobs/uploads/", 507, times=999)]
     engine = FakeEngine({"app:dev": TestImage((BASE,))})
     with pytest.raises(PushFailed) as caught:
         push([entry("app:dev")], registry.url, engine)
-    assert "507" in caught.value.details
+    assert "disk is full" in caught.value.details and "507" in caught.value.details
+    assert registry.count("PUT", "/blobs/uploads/") == 1
+    assert (registry.manifests, registry.uploads) == ({}, {})
 
 
 def test_mounts_that_are_refused_become_copies(registry: Simulator) -> None:
