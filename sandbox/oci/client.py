@@ -191,7 +191,7 @@ class Client:
                 straight._transport.send("GET", upload, wanted=(200, 204), repeat=False)
             self._transport.lead(shortcut)
         except RegistryError as error:
-            log.info("%s is not reached at %s: %s", self.url, shortcut.host, error)
+            log.debug("%s is not reached at %s: %s", self.url, shortcut.host, error)
             return False
         finally:
             self.cancel(upload)

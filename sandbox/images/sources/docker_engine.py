@@ -226,7 +226,7 @@ class DaemonImages:
             inside = self._helper.registry(registry.port)
             self._client.shorten(repository, Shortcut(inside.host, inside.port, inside.gateway))
         except SandboxError as error:
-            log.info("%s is not reached by its container's address: %s", registry, error)
+            log.debug("%s is not reached by its container's address: %s", registry, error)
 
     def _opened(self, one: Inspected) -> Image | None:
         """Return the image in the engine's own folders, None when it cannot be read there."""
