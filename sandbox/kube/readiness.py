@@ -27,7 +27,8 @@ APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
 # An object that comes before its kind, before the pods that answer its webhooks, before its kind has an endpoint.
 UNKNOWN = "the cluster knows no"
-EARLY = ("failed calling webhook", "conversion webhook for", "the server could not find the requested resource")
+UNANSWERED = ("failed calling webhook", "conversion webhook for")
+EARLY = (*UNANSWERED, "the server could not find the requested resource")
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     namespace = live["metadata"].get("namespace", "default")
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
     found, fixes = [one.get("message", "") for one in _conditions(live, "ReplicaFailure")], []
-    outlooks = [Outlook.NONE] if ended or (found and waited > MISSING_PATIENCE) else []
+    refused = any(not is_unanswered(one) for one in found)  # what a webhook is to allow is tried again
+    outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
     for pod in _pods(cluster, live, namespace):
@@ -328,6 +330,11 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
             raise
         return error.details or error.brief
     return None
+
+
+def is_unanswered(words: str) -> bool:
+    """Tell whether the API server says that nothing answers a webhook, whose pods may be yet to come."""
+    return any(one in words for one in UNANSWERED)
 
 
 def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:

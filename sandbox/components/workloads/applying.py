@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sandbox.components.addons.addon_objects import Place
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
+from sandbox.kube.pod_faults import faults
 from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.system.wait import wait_until
 
@@ -22,6 +23,8 @@ _FIXED = re.compile(
     r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
+# The address of a webhook's Service, as the API server asks it.
+_WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
 LONGEST = 400
 
 Attempt = Callable[[Manifest], str | None]
@@ -78,6 +81,24 @@ def attempt_changed(
         )
         deletion.await_end(cluster, [live])
     return attempt(cluster, manifest, say=say)
+
+
+def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
+    """Yield what keeps the pods from answering that the webhooks in the API server's `words` lead to.
+
+    Raises ClusterError.
+    """
+    for name, namespace in dict.fromkeys(_WEBHOOK.findall(words)):
+        service = cluster.get("v1", "Service", name, namespace)
+        selector = ",".join(
+            f"{key}={value}" for key, value in (service or {"spec": {}})["spec"].get("selector", {}).items()
+        )
+        pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
+        if service is None:
+            yield f"there is no Service {namespace}/{name}"
+        elif not pods:
+            yield f"no pod is behind the Service {namespace}/{name}"
+        yield from (f"pod {namespace}/{one['metadata']['name']}, {fault}" for one in pods for fault in faults(one))
 
 
 def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str) -> ClusterError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import helm
+from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
 from sandbox.components.workloads.image_names import ImageNames
@@ -19,13 +21,15 @@ from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Manifest, title
-from sandbox.kube.readiness import WORKLOADS, Changed, progress
+from sandbox.kube.readiness import WORKLOADS, Changed, is_unanswered, progress
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work
+from sandbox.system import interruption
 
 RECORD = "charts"
+RETRY = 3.0  # seconds between two tries of what a webhook is to allow
 
 Known = Mapping[str, Mapping[str, Any]]
 
@@ -130,11 +134,18 @@ class ChartsStep:
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
         coming = Changed(records.cluster, [_placed(one, chart) for one in objects])
-        try:
-            self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
-        except SandboxError as error:
-            error.details = "\n".join((error.details, *coming.probed()))
-            raise
+        begun = time.monotonic()
+        while True:
+            try:
+                self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
+            except SandboxError as error:
+                if is_unanswered(error.details) and time.monotonic() < begun + PATIENCE:
+                    work.say(f"{chart.name}: once more, when what answers its webhook may be there")
+                    interruption.pause(RETRY)
+                    continue
+                error.details = "\n".join((error.details, *coming.probed()))
+                raise
+            break
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known)
 

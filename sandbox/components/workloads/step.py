@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
-from sandbox.components.workloads.applying import apply_all, attempt_changed
+from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Manifest, Say, title
+from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import identity
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
@@ -22,6 +23,7 @@ from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system.wait import WaitTimeout
 
 RECORD = "applied"
 TIMEOUT = 300.0
@@ -123,7 +125,12 @@ class ApplyStep(NothingToUndo):
             return attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
 
         changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
-        apply_all(changed, attempt)
+        try:
+            apply_all(changed, attempt)
+        except WaitTimeout as error:
+            with suppress(ClusterError):
+                error.details = "\n".join((error.details, *unanswered(cluster, error.details)))
+            raise
         dropped = before.dropped(wanted)
         if dropped:
             say(f"removing {', '.join(map(str, dropped))}")

@@ -296,3 +296,19 @@ def test_program_that_runs_for_a_moment_is_not_ready_yet(monkeypatch: pytest.Mon
     with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
         cluster.await_ready()
     assert not cluster.steps
+
+
+@pytest.mark.parametrize(("message", "waits"), [('failed calling webhook "a.b": EOF', True), ("exceeded quota", False)])
+def test_pods_that_a_webhook_is_to_allow_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, message: str, waits: bool
+) -> None:
+    """Pods are refused for a minute, by a late webhook → they are waited for; by a quota → an error."""
+    cluster = Clusters(monkeypatch, *([lambda: None] * 6), lambda: cluster.workloads.update(web=workload("web", **UP)))
+    web = workload("web", replicas=1)
+    web["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": message}]
+    cluster.workloads["web"] = web
+    if waits:
+        cluster.await_ready()
+    else:
+        with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
+            cluster.await_ready()

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from sandbox.cli.app import COMMANDS, sandbox
+from tests.support import documented
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,6 +63,13 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
         assert used <= known, f"{page}: {line}"
 
 
+def test_every_command_shown_runs_in_a_test() -> None:
+    """Those of the generated page are examples of the same commands, and are only held against their options."""
+    found = {line.strip() for page, line in shown() if page != "docs/commands.md"}
+    assert found == {line for line, _ in documented.RUN} | set(documented.ELSEWHERE)
+    assert [place for place in documented.ELSEWHERE.values() if not (ROOT / place).is_file()] == []
+
+
 def leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
     """The contexts of all commands that are no groups."""
     if not isinstance(command, click.Group):
@@ -88,6 +96,17 @@ def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
     page = (tmp_path / "site" / "index.html").read_text()
     assert "Your own project" in page
     assert not re.search(r'(src|href)="https?://[^"]*\.(js|css)', page)  # nothing is loaded from elsewhere
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_links_of_pages_outside_the_site_lead_somewhere(page: str) -> None:
+    """The site checks its own."""
+    links = re.findall(r"]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_pictures_are_small_enough_for_a_repository() -> None:
+    assert [path.name for path in (ROOT / "docs").glob("*.png") if path.stat().st_size > 150_000] == []
 
 
 def test_every_command_has_a_man_page(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applying
-from sandbox.components.workloads.applying import apply_all, attempt_changed
+from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Names
 from tests.support.api_server import ApiServer, Refused
@@ -122,3 +122,27 @@ def test_a_kind_that_does_not_come_is_named_with_its_objects(monkeypatch: pytest
         apply_all([widget("a"), widget("b")], lambda _: "the cluster knows no Widget in example.com/v1")
     assert caught.value.brief == "the cluster has no kind Widget (example.com/v1)"
     assert caught.value.details == "Widget a\nWidget b"
+
+
+REFUSED = (
+    'Internal error occurred: failed calling webhook "a.b": failed to call webhook: Post '
+    '"https://guard.ops.svc:443/?timeout=3s": dial tcp 10.96.1.2:443: connect: connection refused'
+)
+
+
+@pytest.mark.fault(64)
+def test_pods_behind_a_webhook_are_named_with_their_faults(cluster: Cluster, server: ApiServer) -> None:
+    """A webhook's pod crashes → what waits for the webhook ends with the pod's own reason."""
+    assert list(unanswered(cluster, REFUSED)) == ["there is no Service ops/guard"]
+    place = "/api/v1/namespaces/ops"
+    metadata = {"namespace": "ops", "labels": {"app": "guard"}}
+    server.objects[f"{place}/services/guard"] = {"metadata": {"name": "guard"}, "spec": {"selector": {"app": "guard"}}}
+    assert list(unanswered(cluster, REFUSED)) == ["no pod is behind the Service ops/guard"]
+    status = {"name": "guard", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    server.objects[f"{place}/pods/guard-1"] = {
+        "metadata": {"name": "guard-1", **metadata},
+        "status": {"containerStatuses": [status]},
+    }
+    (said,) = unanswered(cluster, f"{REFUSED}\n{REFUSED}")
+    assert said == "pod ops/guard-1, container guard: CrashLoopBackOff, restarted 4 times"
+    assert list(unanswered(cluster, "the server could not find the requested resource")) == []

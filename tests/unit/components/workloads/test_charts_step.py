@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.store import Store
+from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, newest
@@ -153,6 +154,22 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
         step.apply(NoWork())
     assert caught.value.details == "exec: no such file\npod web-1: Readiness probe failed"
     assert step.check().detail == "web: failed"
+
+
+def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
+    step: ChartsStep, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """helm is refused as nothing answers a webhook yet → once more, until it answers; other errors end it."""
+    said = iter(('failed calling webhook "a.b": connection refused', "failed calling webhook", "no such kind"))
+    monkeypatch.setattr(charts_step, "RETRY", 0.0)
+
+    def upgrade(*_: object) -> None:
+        raise SandboxError("helm cannot bring the release web", details=next(said))
+
+    monkeypatch.setattr(Helm, "upgrade", upgrade)
+    with pytest.raises(SandboxError) as caught:
+        step.apply(NoWork())
+    assert caught.value.details == "no such kind"
 
 
 @pytest.mark.parametrize("version", ["v3.20.0", "v4.3.1"])
