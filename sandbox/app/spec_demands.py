@@ -15,9 +15,10 @@ from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import pod_spec
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.chart_dependencies import remote
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
-from sandbox.config.schema import RemoteChart, Spec
+from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.edge_schema import UdpPort
 from sandbox.images import images_yaml
@@ -145,13 +146,14 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
     store = Store(context.home().bundle)
     objects = [*user_manifests.load(here, store), *manifests.load(files)]
     archives = ChartArchives(context.home().charts)
-    for chart in user_manifests.charts(spec.apply):
-        if isinstance(chart, RemoteChart):
-            yield _line("chart", f"{chart.source} {chart.version}, pulled with your login, if there is one")
-            if archives.find(chart) is None:
-                yield _line("rights", f"what {chart.name} may do is not known before it is pulled")
-            if place := _elsewhere(chart.lock, root):
-                yield _line("files", f"writes {place}")
+    charts = user_manifests.charts(spec.apply)
+    for pulled in remote(charts):
+        yield _line("chart", f"{pulled.source} {pulled.version}, pulled with your login, if there is one")
+        if archives.find(pulled) is None:
+            yield _line("rights", f"what {pulled.name} may do is not known before it is pulled")
+        if place := _elsewhere(pulled.lock, root):
+            yield _line("files", f"writes {place}")
+    for chart in charts:
         if local := archives.find(chart):
             objects += Helm.find(store).render(local)
     for manifest in objects:

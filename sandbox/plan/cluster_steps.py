@@ -11,7 +11,6 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
-from sandbox.config.schema import RemoteChart
 from sandbox.names import INGRESS_SERVICE
 from sandbox.oci.credential import Keychain
 from sandbox.plan.providers import proxied, upstream
@@ -86,17 +85,17 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     steps: list[Step] = []
     if has_charts(site):
         from sandbox.components.workloads.chart_archives import ChartArchives
+        from sandbox.components.workloads.chart_dependencies import remote
         from sandbox.components.workloads.chart_pull_step import ChartPullStep
         from sandbox.components.workloads.charts_step import ChartsStep
 
         archives = ChartArchives(site.home.charts)
-        remote = tuple(one for one in charts if isinstance(one, RemoteChart))
         for one in charts:
             require_files(one)
         if charts:
             Helm.find(site.store)  # so that a missing one is told before anything is made
-        if remote:
-            steps.append(ChartPullStep(remote, archives, site.store))
+        if pulled := remote(charts):
+            steps.append(ChartPullStep(pulled, archives, site.store))
         ready = (*requires, *(one.name for one in steps))
         steps.append(ChartsStep(site.names, charts, archives, images, site.store, requires=ready, after=after))
     return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after)]

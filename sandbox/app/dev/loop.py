@@ -17,7 +17,8 @@ from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Overtaken, Rounds
 from sandbox.components.workloads import kustomization, user_manifests
-from sandbox.config.schema import RemoteChart, Spec
+from sandbox.components.workloads.chart_dependencies import DIGESTS
+from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError
@@ -166,6 +167,7 @@ def project_of(file: Path | None, spec: Spec) -> Project:
             entries = LockFile.of(spec.push).entries
     said = [path.absolute() for path in (file, spec.push) if path is not None]
     written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
+    written += [(one.chart / DIGESTS).absolute() for one in spec.apply if isinstance(one, Chart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
     contexts = {one.context for one in entries if isinstance(one, FromBuild)}
     return Project(

@@ -17,6 +17,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sandbox.components.workloads.chart_dependencies import dependencies, place, remote
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
@@ -70,8 +71,16 @@ class ChartArchives:
     folder: Path
 
     def find(self, chart: AnyChart) -> Chart | None:
-        """Return the chart as one of this machine, None for one that is to be pulled first. Raises UsageError."""
+        """Return the chart as one of this machine, None for one that is to be pulled first. Raises UsageError.
+
+        The dependencies that its folder lacks are put there, once all of them were pulled.
+        """
         if isinstance(chart, Chart):
+            found = [(one, self.find(one)) for one in dependencies(chart)]
+            there = [(one, archive.chart) for one, archive in found if archive]
+            if len(there) < len(found):
+                return None
+            place(chart, there)
             return chart
         digest = locked(chart)
         path = self._path(digest) if digest else None
@@ -83,7 +92,7 @@ class ChartArchives:
 
     def missing(self, charts: Iterable[AnyChart]) -> list[RemoteChart]:
         """Return those that are to be pulled. Raises UsageError."""
-        return [one for one in charts if isinstance(one, RemoteChart) and self.find(one) is None]
+        return [one for one in remote(charts) if self.find(one) is None]
 
     def pull(self, chart: RemoteChart, helm: Helm) -> str:
         """Pull the chart and keep its archive; gives the digest. Raises ChartChanged, and SandboxError by helm."""

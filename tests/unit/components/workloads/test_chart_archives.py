@@ -14,9 +14,10 @@ import yaml
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
+from sandbox.components.workloads.chart_dependencies import dependencies
 from sandbox.components.workloads.chart_pull_step import ChartPullStep
-from sandbox.config.schema import RemoteChart
-from sandbox.errors import SandboxError, UsageError
+from sandbox.config.schema import Chart, RemoteChart
+from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.fakes import NoWork
@@ -162,3 +163,45 @@ def test_broken_lock_is_told_with_its_line(chart: RemoteChart, tmp_path: Path) -
     chart.lock.write_text("apiVersion: sandbox.dev/v1\ncharts:\n- {chart: a, version: 1.0.0, digest: none}\n")
     with pytest.raises(UsageError, match=r"charts\.lock\.yaml:3"):
         step_of(chart, tmp_path / "kept").check()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Chart:
+    """A chart of this machine with a dependency that its folder lacks, and one that it has."""
+    folder = tmp_path / "shop"
+    (folder / "charts" / "there").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    pinned = [
+        {"name": "web", "repository": "oci://registry.example/charts", "version": "1.2.3"},
+        {"name": "there", "repository": "https://charts.example", "version": "1.0.0"},
+        {"name": "near", "repository": "file://../near", "version": "1.0.0"},
+    ]
+    (folder / "Chart.lock").write_text(yaml.safe_dump({"dependencies": pinned, "digest": "sha256:0"}))
+    return Chart(chart=folder)
+
+
+def test_dependencies_are_pulled_locked_and_put_into_the_chart(local: Chart, remote: Path, tmp_path: Path) -> None:
+    archives, store = ChartArchives(tmp_path / "kept"), Store(tmp_path / "bundle")
+    (wanted,) = dependencies(local)
+    assert (wanted.source, wanted.version) == ("oci://registry.example/charts/web", "1.2.3")
+    assert archives.find(local) is None and archives.missing([local]) == [wanted]
+    step = ChartPullStep((wanted,), archives, store)
+    step.apply(NoWork())
+    assert archives.find(local) == local
+    assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
+    assert dependencies(local) == ()
+    (entry,) = yaml.safe_load((local.chart / "charts.lock.yaml").read_text())["charts"]
+    assert entry["digest"] == f"sha256:{hashlib.sha256(remote.read_bytes()).hexdigest()}"
+    # Another machine, where the registry has other bytes under the version.
+    (local.chart / "charts" / "web-1.2.3.tgz").unlink()
+    remote.write_bytes(packed(MAP.replace("web", "other")))
+    with pytest.raises(ChartChanged):
+        ChartPullStep((wanted,), ChartArchives(tmp_path / "elsewhere"), store).apply(NoWork())
+
+
+def test_dependency_by_plain_http_of_others_is_refused(local: Chart) -> None:
+    lock = local.chart / "Chart.lock"
+    lock.write_text(lock.read_text().replace("oci://registry.example", "http://registry.example"))
+    with pytest.raises(BadFile, match="the dependency web cannot be pulled") as caught:
+        dependencies(local)
+    assert "must begin with https://" in caught.value.details

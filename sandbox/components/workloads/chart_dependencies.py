@@ -1,0 +1,75 @@
+"""The dependencies of a chart of this machine: what its Chart.lock pins and its folder `charts` lacks.
+
+Each is a chart of a registry or a repository itself, pulled and locked like one, and put where `helm dependency build`
+puts it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sandbox.config import text_file, yaml_text
+from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
+from sandbox.errors import BadFile
+
+PINNED = "Chart.lock"
+DIGESTS = "charts.lock.yaml"
+REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings know
+
+
+def dependencies(chart: AnyChart) -> tuple[RemoteChart, ...]:
+    """Return those that are to be pulled; none for a chart that is packed or comes from elsewhere. Raises BadFile."""
+    if not isinstance(chart, Chart) or not (chart.chart / PINNED).is_file():
+        return ()
+    path, inside = chart.chart / PINNED, chart.chart / "charts"
+    return tuple(
+        _pinned(one, path)
+        for one in _entries(path)
+        if str(one.get("repository", "")).startswith(REMOTE)
+        and not (inside / str(one.get("name"))).is_dir()
+        and not (inside / f"{one.get('name')}-{one.get('version')}.tgz").is_file()
+    )
+
+
+def remote(charts: Iterable[AnyChart]) -> tuple[RemoteChart, ...]:
+    """Return all that are to be pulled: charts from elsewhere, and the dependencies of those of this machine."""
+    return tuple(dict.fromkeys(each for one in charts for each in _of(one)))
+
+
+def place(chart: Chart, archives: Iterable[tuple[RemoteChart, Path]]) -> None:
+    """Put the archives where helm looks for them."""
+    folder = chart.chart / "charts"
+    for one, archive in archives:
+        folder.mkdir(exist_ok=True)
+        partial = folder / f".{one.title}.partial"
+        shutil.copyfile(archive, partial)
+        partial.replace(folder / f"{one.title}-{one.version}.tgz")
+
+
+def _of(chart: AnyChart) -> tuple[RemoteChart, ...]:
+    return (chart,) if isinstance(chart, RemoteChart) else dependencies(chart)
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        content = yaml_text.document(text_file.read(path))
+    except yaml.YAMLError as error:
+        raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
+    found = content.get("dependencies") if isinstance(content, dict) else None
+    yield from (one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
+
+
+def _pinned(entry: dict[str, Any], path: Path) -> RemoteChart:
+    name, repository = entry.get("name"), str(entry.get("repository", "")).rstrip("/")
+    source = {"chart": f"{repository}/{name}"} if repository.startswith(OCI) else {"chart": name, "repo": repository}
+    try:
+        return RemoteChart.model_validate({**source, "version": entry.get("version"), "lock": path.with_name(DIGESTS)})
+    except ValidationError as error:
+        said = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors(include_input=False))
+        raise BadFile(f"{path}: the dependency {name} cannot be pulled", details=said) from None
