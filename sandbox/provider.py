@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -45,6 +45,9 @@ class Nodes(Protocol):
 
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node, with its parent folders."""
+
+    def write_files(self, node: str, files: Mapping[PurePosixPath, bytes]) -> None:
+        """Write files on a node at once, with their parent folders."""
 
 
 class Provider(Protocol):

@@ -199,10 +199,9 @@ def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
         for node in without:
             nodes.write_file(node, unit.kubeconfig, kubeconfig(admin, token), 0o600)
     for node in places:
-        for path, content in unit.files().items():
-            nodes.write_file(node, path, content)
-        for verb in (("daemon-reload",), ("enable", unit.service), ("restart", unit.service)):
-            _systemctl(nodes, node, *verb)
+        nodes.write_files(node, unit.files())
+        for verb in ("enable", "restart"):  # to enable it reloads systemd too
+            _systemctl(nodes, node, verb, unit.service)
 
 
 def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:

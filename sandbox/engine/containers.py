@@ -211,16 +211,24 @@ class Containers(Door):
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file in a container, with its parent folders."""
+        self.write_files(name, {path: data}, mode)
+
+    def write_files(self, name: str, files: Mapping[PurePosixPath, bytes], mode: int = 0o644) -> None:
+        """Write files in a container at once, with their parent folders."""
+        if not files:
+            return
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
-            for folder in reversed(path.relative_to("/").parents[:-1]):
+            inside = {path.relative_to("/"): data for path, data in files.items()}
+            for folder in dict.fromkeys(one for path in inside for one in reversed(path.parents[:-1])):
                 info = tarfile.TarInfo(str(folder))
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(info)
-            info = tarfile.TarInfo(str(path.relative_to("/")))
-            info.size, info.mode = len(data), mode
-            tar.addfile(info, io.BytesIO(data))
-        with translated(f"writing {path} in {name}"):
+            for path, data in inside.items():
+                info = tarfile.TarInfo(str(path))
+                info.size, info.mode = len(data), mode
+                tar.addfile(info, io.BytesIO(data))
+        with translated(f"writing {', '.join(map(str, files))} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:

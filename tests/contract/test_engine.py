@@ -236,6 +236,10 @@ def test_files_are_written_with_their_folders_and_read_back(world: World) -> Non
     world.engine.write_file(world.name, path, b"two\n")
     assert world.engine.read_file(world.name, path) == b"two\n"
     assert world.engine.execute(world.name, ["cat", str(path)]) == (0, "two\n")
+    both = {path: b"three\n", PurePosixPath("/etc/deep/other.toml"): b"four\n"}
+    world.engine.write_files(world.name, both)
+    assert {each: world.engine.read_file(world.name, each) for each in both} == both
+    world.engine.write_files(world.name, {})
     world.engine.write_file(world.name, PurePosixPath("/empty"), b"")
     assert world.engine.read_file(world.name, PurePosixPath("/empty")) == b""
 

@@ -229,11 +229,15 @@ class FakeEngine(Engine):
         return program(box, argv)
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        box = self._box(name, f"writing {path} in {name}")
+        self.write_files(name, {path: data}, mode)
+
+    def write_files(self, name: str, files: Mapping[PurePosixPath, bytes], mode: int = 0o644) -> None:
+        what = f"writing {', '.join(map(str, files))} in {name}"
+        box = self._box(name, what)
         if box.read_only:
-            raise EngineError(f"writing {path} in {name} failed", details="container rootfs is marked read-only")
-        box.files[path] = data
-        box.modes[path] = mode
+            raise EngineError(f"{what} failed", details="container rootfs is marked read-only")
+        box.files |= files
+        box.modes |= dict.fromkeys(files, mode)
 
     @contextmanager
     def patient(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ that is ended in that moment takes runc with it, and nothing is left to let the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -109,3 +109,7 @@ class Containers:
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node."""
         self.engine.write_file(node, path, data, mode)
+
+    def write_files(self, node: str, files: Mapping[PurePosixPath, bytes]) -> None:
+        """Write files on a node at once."""
+        self.engine.write_files(node, files)

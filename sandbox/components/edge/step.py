@@ -37,6 +37,7 @@ class EdgeStep:
     ports: tuple[Port, ...] = ()
     name: str = "edge"
     requires: tuple[str, ...] = ("images", "network", "certificates")
+    after: tuple[str, ...] = ("registry",)  # the engine has a node to make first; the edge is not asked yet
 
     @property
     def title(self) -> str:

@@ -122,9 +122,7 @@ class NodeWiring:
             old = containerd_hosts.stale(found, wanted)
             if old:
                 self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
-            for path, content in wanted.items():
-                if found.get(path) != content:
-                    self.nodes.write_file(node, path, content)
+            self.nodes.write_files(node, {path: data for path, data in wanted.items() if found.get(path) != data})
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(self._hosting(there))
         cluster.apply(namespace(SYSTEM_NAMESPACE))

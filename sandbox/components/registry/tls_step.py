@@ -44,8 +44,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
-            for path, content in host_files(self.hosts).items():
-                self.nodes.write_file(node, path, content)
+            self.nodes.write_files(node, host_files(self.hosts))
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
                 self._run(node, ["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])

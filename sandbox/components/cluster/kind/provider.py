@@ -145,8 +145,7 @@ class KindProvider:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                for place, patch in KUBEADM_PATCHES.items():
-                    self.engine.write_file(self.names.node, place, patch)
+                self.engine.write_files(self.names.node, KUBEADM_PATCHES)
                 for node in self._containers.all() if trusted else ():  # before anything is pulled
                     self.engine.write_file(node.name, company_ca.PLACE, trusted)
                 if self._has_others():
