@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
+from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.oci import guarded_sockets
 from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, PacedAnswer, Watched
@@ -97,15 +99,22 @@ class Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """See HTTPAdapter."""
-        super().init_poolmanager(*args, **options)
+        super().init_poolmanager(*args, **options, ssl_context=_trusting())
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """See HTTPAdapter."""
-        manager = super().proxy_manager_for(proxy, **options)
+        manager = super().proxy_manager_for(proxy, **options, ssl_context=_trusting())
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+def _trusting() -> ssl.SSLContext:
+    """Return what trusts the system's store too, which a company adds its CA to; requests brings its own roots."""
+    context = create_urllib3_context()
+    context.load_default_certs()
+    return context
 
 
 @contextlib.contextmanager

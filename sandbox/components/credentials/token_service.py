@@ -197,7 +197,7 @@ class Service:
         """Return the error for no answer. requests' own words may hold a URL, never a body."""
         details = redacted(f"{url}: {_cause(error)}", secrets)
         if untrusted(error):
-            fix = "let requests trust it: REQUESTS_CA_BUNDLE names the authority of a proxy that looks inside TLS"
+            fix = "add its CA to this machine's trust store, or name it by REQUESTS_CA_BUNDLE"
             return CredentialsUnusable(f"{self.name} cannot be trusted", details=details, fix=fix)
         return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
 

@@ -209,6 +209,6 @@ def test_layer_that_cannot_be_read_is_saved_compressed(registry: Simulator, tmp_
 
 def test_read_layer_crosses_after_a_refusal_is_over(registry: Simulator, tmp_path: Path) -> None:
     engine = ReadableEngine({"app": APP}, folder=tmp_path)
-    registry.faults.append(Fault("PUT", "/blobs/", 507, times=TRIES))
+    registry.faults.append(Fault("PUT", "/blobs/", 503, times=TRIES))
     push([entry("app:1", "app")], registry.url, engine, compression=Compression.ZSTD)
     assert (engine.saves, layers(registry, "app", "1", Compression.ZSTD)) == ([], [BASE, TOP])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def test_unreachable_service_is_an_error() -> None:
     assert error.brief == "the service does not answer"
     assert "Connection refused" in error.details
     assert error.fix == AGAIN
+
+
+def test_service_whose_ca_the_system_has_is_trusted(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    services.google.client_secret = FORM["client_secret"]
+    assert "access_token" in post(f"{services.authority}/token")
 
 
 @pytest.mark.fault(55)
