@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sandbox.app.context import home as user_home
 from sandbox.app.port_usage import Machine, Wanted
 from sandbox.app.ports import TCP, problems, udp_wanted
+from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import host_ports, routes
 from sandbox.components.edge.container import EdgeContainer
@@ -21,14 +22,17 @@ from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.api import ClusterError
 from sandbox.names import EDGE, Home
 from sandbox.system import files, host_network
 
 
 @dataclass(frozen=True)
 class PortStatus:
-    """A port, its sandbox, and how many pods are ready for it; None when the cluster does not answer."""
+    """A port, its sandbox, and how many pods are ready for it; None when the cluster does not answer.
+
+    With a `host` it is one for HTTPS, at which only TLS for that host is routed so.
+    """
 
     address: str
     port: int
@@ -39,56 +43,24 @@ class PortStatus:
     added: bool
     ready: int | None
     detail: str
+    host: str = ""
 
     @property
     def place(self) -> str:
-        """Where it is asked, as ADDRESS:PORT."""
-        return host_network.authority(self.address, self.port)
-
-
-@dataclass(frozen=True)
-class Balanced:
-    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL."""
-
-    sandbox: str
-    service: str
-    address: str
-    ports: tuple[str, ...]
-
-
-def balanced(known: Sequence[Route]) -> tuple[Balanced, ...]:
-    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
-    found: list[Balanced] = []
-    for route in known:
-        with suppress(ClusterError):
-            services = Cluster(user_home().sandbox(route.name).kubeconfig).list("v1", "Service")
-            found += [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
-    return tuple(found)
-
-
-def _balanced(sandbox: str, service: Manifest) -> Balanced:
-    given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
-    ports = (f"{one['port']}/{one.get('protocol', 'TCP').lower()}" for one in service["spec"].get("ports") or ())
-    metadata = service["metadata"]
-    return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
+        """Return where clients connect, as HOST:PORT."""
+        return host_network.authority(self.host or self.address, self.port)
 
 
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
-    route = _route(user_home(), name)
-    ports = [one for one in route.every_port if one.to.partition(":")[0] == service]
-    found = [f"{one.protocol}://{host_network.authority(*route.place(one))}" for one in ports]
-    for one in balanced((route,)):
-        if one.service == service and one.address:
-            split = (port.partition("/") for port in one.ports)
-            found += [f"{protocol}://{one.address}:{number}" for number, _, protocol in split]
-    if not found:
-        raise UsageError(
-            f"this machine has no way to the Service {service}",
-            details="it has no port of this machine, and no address as a load balancer",
-            fix=f"sandbox edge port add PORT {service}   (sandbox doctor service {service} tells more)",
-        )
-    return tuple(found)
+    for one in reached_of(name, user_home()):
+        if one.service == service and one.places:
+            return one.places
+    raise UsageError(
+        f"this machine has no way to the Service {service}",
+        details="it has no port of this machine, and no address as a load balancer",
+        fix=f"sandbox edge port add PORT {service}   (sandbox doctor service {service} tells more)",
+    )
 
 
 def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:
@@ -152,7 +124,7 @@ def remove(
 def _choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
     """Return the port to listen on. Raises PortTaken, PortForbidden and UsageError."""
     udp = wanted.protocol == routes.UDP
-    mine = {one.port for one in route.every_port if one.target == wanted.target}
+    mine = {one.port for one in route.every_port if one.target == wanted.target and not one.host}
     others = {one.port for one in route.udp_ports} if udp else {number for _, number in route.takes}
     others -= mine
 
@@ -237,4 +209,5 @@ def _status(route: Route, port: Port) -> PortStatus:
         added=port in route.added_ports,
         ready=ready,
         detail=detail,
+        host=port.host,
     )

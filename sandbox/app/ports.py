@@ -59,7 +59,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
-    hosts = tuple(routes.Host(one.host) for one in spec.proxy.hosts)
+    hosts = tuple(routes.Host(one.host) for one in (*spec.proxy.hosts, *spec.proxy.tls))
     mine = routes.Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.proxy.listen)
     )
@@ -95,10 +95,10 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
 
 def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the one that leads there now, else the Service's own."""
-    route = routes.find(routes.load(machine.home.edge), spec.name)
-    before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP} if route else {}
+    route = _route(spec, machine)
+    before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
     spoken_for = spoken_for | {one.port for one in spec.proxy.tcp if one.port != "auto"}
-    usable = partial(_is_usable, machine, EDGE, spec.proxy.listen, TCP)
+    usable = partial(_is_usable, machine, _proxy(spec), spec.proxy.listen, TCP)
     chosen: list[int] = []
     for one in spec.proxy.tcp:
         if one.port != "auto":
@@ -159,7 +159,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
-    https += [Wanted(EDGE, Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
+    https += [Wanted(_proxy(spec), Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
     https += [udp_wanted(Bind(spec.proxy.listen, one.port)) for one in spec.proxy.udp]
     if spec.registry.external:
         return https
@@ -177,17 +177,22 @@ def _proxy(spec: Spec) -> str:
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
     """Yield the ports that the sandbox's route names, in their order, and then None for ever."""
-    folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
-    route = routes.find(routes.load(folder), spec.name)
+    route = _route(spec, machine)
     yield from (port for _, port in (route.listen if route else ()))
     while True:
         yield None
 
 
+def _route(spec: Spec, machine: Machine) -> routes.Route | None:
+    folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
+    return routes.find(routes.load(folder), spec.name)
+
+
 def registry_tunnel(spec: Spec, home: Home) -> int | None:
     """Return the port of the tunnel to the registry of a sandbox that has no containers, or None."""
     route = routes.find(routes.load(home.passthrough), spec.name)
-    return next((tunnel.port for tunnel in route.tunnels), None) if route else None
+    ports = {one.port for one in route.ports} if route else set()
+    return next((tunnel.port for tunnel in route.tunnels if tunnel.port not in ports), None) if route else None
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:

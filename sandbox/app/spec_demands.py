@@ -87,6 +87,8 @@ def _network(spec: Spec, root: Path) -> Iterator[str]:
         kind = "UDP port" if isinstance(one, UdpPort) else "port"
         which = f"a free {kind}" if one.port == "auto" else f"{kind} {one.port}"
         yield _line("network", f"{which} of this machine is routed to {one.target}")
+    for tls in spec.proxy.tls:
+        yield _line("network", f"TLS for {tls.host} is routed to {tls.to}")
     for name, address in spec.network.hosts.items():
         yield _line("network", f"pods resolve {name} to {address}")
     if spec.network.nameservers != "auto":

@@ -53,6 +53,7 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
         domain=spec.domain,
         hosts=[one.host for one in spec.proxy.hosts],
         classes=(CLASS, *spec.ingress.classes, *own),
+        tls=unserved.routed(spec),
     )
 
 

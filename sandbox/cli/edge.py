@@ -18,7 +18,8 @@ from sandbox.cli.options import SERVED_PORT, begin, find_spec, output_option, se
 from sandbox.cli.output import show_json
 
 if TYPE_CHECKING:
-    from sandbox.app.edge_ports import Balanced, PortStatus
+    from sandbox.app.edge_ports import PortStatus
+    from sandbox.app.service_places import Balanced
     from sandbox.components.edge.container import EdgeContainer
     from sandbox.components.edge.haproxy_admin import RouteStatus, Server
     from sandbox.names import Home
@@ -48,7 +49,7 @@ def status(ctx: click.Context, *, output: str) -> int:
     sandbox edge status -o json
     """
     begin(ctx)
-    from sandbox.app import context, edge_ports
+    from sandbox.app import context, edge_ports, service_places
     from sandbox.components.edge import routes
     from sandbox.components.edge.container import EdgeContainer, surplus
     from sandbox.components.edge.haproxy_admin import ENDS, route_statuses
@@ -64,13 +65,17 @@ def status(ctx: click.Context, *, output: str) -> int:
     days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()
-    served, balanced = edge_ports.statuses(known), edge_ports.balanced(known)
+    served, balanced = edge_ports.statuses(known), service_places.balanced(known, home)
     if output == "json":
         report = {
             "running": running,
             "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
             "routes": [_row(one, days) for one in found],
-            **{kind: [asdict(one) for one in served if one.protocol == kind] for kind in (routes.TCP, routes.UDP)},
+            **{
+                kind: [asdict(one) for one in served if one.protocol == kind and not one.host]
+                for kind in (routes.TCP, routes.UDP)
+            },
+            "tls": [asdict(one) for one in served if one.host],
             "load_balancers": [asdict(one) for one in balanced],
         }
         show_json(report)
@@ -285,8 +290,8 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
 def _port_line(one: PortStatus) -> str:
     detail = click.style(one.detail, fg="green" if one.ready else "red")
     how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
-    place = click.style(one.place, bold=True)
-    return f"{place} → {one.to}   {one.protocol.upper()}, sandbox {one.sandbox}{how}\n    {detail}"
+    kind = "TLS" if one.host else one.protocol.upper()
+    return f"{click.style(one.place, bold=True)} → {one.to}   {kind}, sandbox {one.sandbox}{how}\n    {detail}"
 
 
 def _balanced_line(one: Balanced) -> str:

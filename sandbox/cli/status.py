@@ -12,6 +12,7 @@ from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.core import Part
+    from sandbox.app.service_places import Reached
 
 MARKS = {
     "ready": ("✓", "green"),
@@ -27,18 +28,25 @@ MARKS = {
 @output_option
 @click.pass_context
 def status(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Show the state of every component; exit code 1 unless all are ready.
+    """Show the state of every component, and where Services are reached; exit code 1 unless all are ready.
+
+    A Service is listed if it has a port of this machine or an address as a load balancer.
 
     \b
     sandbox status
     sandbox status demo -o json
     """
     begin(ctx)
+    from dataclasses import asdict
+
+    from sandbox.app import context, service_places
     from sandbox.app.overview import exposure
     from sandbox.engine import Engine
 
     sandbox = sandbox_of(file, name)
     parts = sandbox.parts()
+    runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
+    services = service_places.reached_of(sandbox.name, context.home()) if runs else ()
     exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), Engine.connect())
     if output == "json":
         rows = [{"step": one.name, "title": one.title, "state": one.state, "detail": one.detail} for one in parts]
@@ -48,7 +56,8 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
             "without_certificate": exposed.access.unvouched,
             "neighbours": exposed.neighbours,
         }
-        show_json({"name": sandbox.name, "steps": rows, "network": network})
+        reached = [asdict(one) for one in services]
+        show_json({"name": sandbox.name, "steps": rows, "network": network, "services": reached})
     else:
         for one in parts:
             mark, color = MARKS[one.state]
@@ -57,11 +66,22 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
             click.echo(f"{click.style(mark, fg=color)} {first}")
             for line in more:
                 click.echo(line)
+        for one in services:
+            _show(one)
         if exposed.access.open:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
     return 0 if all(one.state == "ready" for one in parts) else 1
+
+
+def _show(service: Reached) -> None:
+    """Print where a Service is reached, and its name for pods."""
+    places = ", ".join(service.places) or "no address yet"
+    first, *more = laid_out(f"{service.service:<40}", f"{places}, by pods as {service.name}")
+    click.echo(f"{click.style('→', fg='green' if service.places else 'yellow')} {first}")
+    for line in more:
+        click.echo(line)
 
 
 def _word(part: Part) -> str:

@@ -95,8 +95,8 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
                 "classes",
             ): "an IngressClass is cluster-wide, and an existing cluster is used in one namespace only",
             ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
-            ("proxy", "tcp"): "needs an edge container, which an existing cluster does not have",
-            ("proxy", "udp"): "needs an edge container, which an existing cluster does not have",
+            ("proxy", "udp"): "needs an edge container: the API server of an existing cluster forwards TCP only",
+            ("proxy", "tls"): "needs an edge container, which an existing cluster does not have: use `tcp`",
             ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
             ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
             (

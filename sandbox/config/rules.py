@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.config import capabilities
 from sandbox.config.schema.credentials_schema import Acr
+from sandbox.config.schema.edge_schema import TcpPort
 
 if TYPE_CHECKING:
     from sandbox.config.schema.edge_schema import ServedPort
@@ -27,6 +28,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_same_port(spec),
         *_proxy_hosts(spec),
         *_tcp_ports(spec),
+        *_tls_hosts(spec),
         *_stored_elsewhere(spec),
         *_same_credentials(spec),
         *_azure(spec),
@@ -103,8 +105,23 @@ def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[A
         if one.port != "auto" and one.port in taken:
             yield ("proxy", key, index, "port"), f"{one.port} is {taken[one.port]}; choose another"
         taken[one.port] = "given twice"
-    if ports and spec.proxy.run == "process" and spec.cluster.supports.containers:
+        if spec.runs_process and isinstance(one, TcpPort) and one.proxy_protocol:
+            wrong = "needs the edge container: through the API server no one knows the client"
+            yield ("proxy", key, index, "proxy_protocol"), wrong
+    if key == "udp" and ports and spec.proxy.run == "process" and spec.cluster.supports.containers:
         yield ("proxy", key), "needs the edge container: leave out 'run: process'"
+
+
+def _tls_hosts(spec: Spec) -> Iterator[Misfit]:
+    taken = {one.host: "one of `hosts`" for one in spec.proxy.hosts} | {spec.domain: "the sandbox's domain"}
+    for index, one in enumerate(spec.proxy.tls):
+        if one.host in taken:
+            yield ("proxy", "tls", index, "host"), f"'{one.host}' is {taken[one.host]}; choose another"
+        taken[one.host] = "given twice"
+        if ":" not in one.to:
+            yield ("proxy", "tls", index, "to"), "must be NAMESPACE/SERVICE:PORT, with the Service's port"
+    if spec.proxy.tls and spec.proxy.run == "process" and spec.cluster.supports.containers:
+        yield ("proxy", "tls"), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:

@@ -7,6 +7,7 @@ from sandbox.bundle.system_images import IN_PODS
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
+from sandbox.components.ingress import unserved
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.image_names import ImageNames
@@ -36,6 +37,7 @@ def cluster(site: ClusterSite) -> list[Step]:
             ingress=ingress,
             upstream=upstream(spec),
             hosts=spec.network.hosts,
+            services={one.host: one.to.partition(":")[0] for one in spec.proxy.tls},
             machine=can.host_names,
         ),
         PodProxyStep(names, proxied(spec, names, engine, nodes, site.environ)),
@@ -80,6 +82,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     )
     manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that a name that may be two images is told before anything is made
+    unserved.require_hosts(manifests, unserved.routed(site.spec))
     requires = ("wiring", "addons")
     after = ("push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     steps: list[Step] = []

@@ -9,9 +9,10 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.edge import routes
+from sandbox.components.edge.host_ports import Target
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Host, Port
+from sandbox.components.edge.routes import Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PassthroughStep, PortsStep
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -29,7 +30,9 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
     container = EdgeStep(
         site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof, ports(spec)
     )
-    process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
+    process = PassthroughStep(
+        names, spec.domain, binds, _port_forward(names), kubectl(site.store), tunnels(names, spec), ports(spec)
+    )
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
         return [other, replace(container, requires=(*container.requires, other.name))] if other else [container]
@@ -47,7 +50,20 @@ def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     return (
         *(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp),
         *(Port(one.port, one.target, protocol=routes.UDP) for one in spec.proxy.udp),
+        *(Port(spec.proxy.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.proxy.tls),
     )
+
+
+def tunnels(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Tunnel, ...]:
+    """Return the ways of the relay to Services, all in the one `namespace` if there is one."""
+    return tuple(
+        _tunnel(names, spec.proxy.listen, one.port, Target.parse(one.target), namespace) for one in spec.proxy.tcp
+    )
+
+
+def _tunnel(names: Names, listen: str, port: int, to: Target, namespace: str | None) -> Tunnel:
+    leads = Relay(names.home).service(names, namespace or to.namespace, to.service, to.port)
+    return Tunnel(port, leads, listen)
 
 
 def services(site: ClusterSite) -> Step:
@@ -60,8 +76,7 @@ def served_ports(site: ClusterSite) -> list[Step]:
     if site.spec.runs_process:
         return []
     route = routes.find(routes.load(site.home.edge), site.spec.name)
-    asked = site.spec.proxy.tcp or site.spec.proxy.udp
-    if not asked and not (route and (route.every_port or route.node_ports)):
+    if not ports(site.spec) and not (route and (route.every_port or route.node_ports)):
         return []
     return [PortsStep(site.engine, site.names, site.own.references["haproxy"])]
 

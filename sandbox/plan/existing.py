@@ -17,7 +17,7 @@ from sandbox.components.cluster.existing.tenant import Place, placed, user_at_ho
 from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Tunnel
-from sandbox.components.edge.step import PassthroughStep
+from sandbox.components.edge.step import ForwardedPortsStep, PassthroughStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
 from sandbox.components.registry.external_step import TeamRegistryStep
@@ -173,14 +173,17 @@ def _registry(site: TenantSite, keychain: Keychain | None) -> list[Step]:
 
 def _edge(site: TenantSite) -> list[Step]:
     """Return the process that connects this machine's ports with the ingress, and pushes with the registry."""
-    address, external = site.spec.ingress.address, site.spec.registry.external
+    spec, address, external = site.spec, site.spec.ingress.address, site.spec.registry.external
     binds = site.binds if site.has_controller or address else ()
-    if not binds and external:
+    ports = edge_steps.ports(spec)
+    if not binds and external and not ports:
         return []
     tunnel = Tunnel(site.spec.registry.port, site.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
     ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
-    kubectl, tunnels = edge_steps.kubectl(site.store), () if external else (tunnel,)
-    return [PassthroughStep(site.names, site.spec.domain, binds, ingress, kubectl, tunnels)]
+    kubectl, namespace = edge_steps.kubectl(site.store), site.place.namespace
+    tunnels = (*(() if external else (tunnel,)), *edge_steps.tunnels(site.names, spec, namespace))
+    process = PassthroughStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)
+    return [process, *([ForwardedPortsStep(site.names, namespace, ports)] if ports else [])]
 
 
 def _own_images(site: TenantSite, keychain: Keychain | None) -> list[Step]:

@@ -29,7 +29,7 @@ SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 ESTABLISHED = "01"
 
 
-def authority(host: str, port: int) -> str:
+def authority(host: str, port: int | str) -> str:
     """Return HOST:PORT as URLs and most programs write it, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -24,6 +24,8 @@ from sandbox.system.wait import wait_until
 NAMESPACE = "kube-system"
 NAME = "coredns"
 PODS = "k8s-app=kube-dns"
+SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
+CLUSTER = f"{SERVICES}.cluster.local"
 # What of the Corefile the running pod has read.
 MARK = "sandbox.dev/corefile"
 
@@ -68,24 +70,50 @@ def corefile(
     nameservers: Sequence[str],
     zones: Mapping[str, Sequence[str]] | None = None,
     hosts: Mapping[str, str] | None = None,
+    services: Mapping[str, str] | None = None,
 ) -> str:
     """Return the configuration in which `domain` and every name below it has the address of `service`, if one is given.
 
     The name of the Service is looked up at each question, so it may be made later, and recreated. Programs that take
     every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
+    Names below svc.DOMAIN are those of Services (`service_name`), and the hosts of `services` lead to one each.
     `hosts` are names with their addresses, `zones` domains with nameservers of their own; the rest is asked of
     `nameservers`. They stand here and not in a resolv.conf, which a pod keeps as it was when the pod was made.
     It names itself, for a client that asks which one a server goes by (RFC 4892).
     """
-    pattern = re.escape(domain).replace(r"\-", "-")
-    rule = rf"    rewrite stop name regex ^(.*\.)?{pattern}\.$ {service}. answer auto"
+    rules = [_rewrite(rf"(.+)\.{SERVICES}\.{_pattern(domain)}", f"{{1}}.{CLUSTER}")]
+    rules += [_rewrite(_pattern(host), inside(to)) for host, to in sorted((services or {}).items())]
+    rules += [_rewrite(rf"(.*\.)?{_pattern(domain)}", service)] if service else []
     forwards = [_forward(zone, asked) for zone, asked in sorted((zones or {}).items())]
     parts = {
-        "rule": f"{rule}\n" if service else "",
+        "rule": "".join(rules),
         "hosts": _hosts(hosts) if hosts else "",
         "forwards": "".join((*forwards, _forward(".", nameservers))),
     }
     return _COREFILE.format(mark=_digest(_COREFILE.format(mark="", **parts)), **parts)
+
+
+def service_name(service: str, domain: str) -> str:
+    """Return what pods call the Service NAMESPACE/NAME in the sandbox's domain."""
+    return f"{_dotted(service)}.{SERVICES}.{domain}"
+
+
+def inside(service: str) -> str:
+    """Return the name of the Service NAMESPACE/NAME in the cluster's own domain."""
+    return f"{_dotted(service)}.{CLUSTER}"
+
+
+def _dotted(service: str) -> str:
+    namespace, _, name = service.partition("/")
+    return f"{name}.{namespace}"
+
+
+def _pattern(name: str) -> str:
+    return re.escape(name).replace(r"\-", "-")
+
+
+def _rewrite(pattern: str, name: str) -> str:
+    return f"    rewrite stop name regex ^{pattern}\\.$ {name}. answer auto\n"
 
 
 def _hosts(hosts: Mapping[str, str]) -> str:
@@ -158,7 +186,8 @@ class DnsStep(NothingToUndo):
     """CoreDNS comes with the cluster; this suits it to the nodes and waits for it.
 
     Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
-    those of `hosts` at their addresses, and this machine by the names `machine`. All others are asked of `upstream`.
+    those of `hosts` at their addresses, those of `services` at a Service (NAMESPACE/NAME) each, and this machine by the
+    names `machine`. All others are asked of `upstream`.
     """
 
     engine: Engine
@@ -168,6 +197,7 @@ class DnsStep(NothingToUndo):
     ingress: str | None
     upstream: Upstream
     hosts: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, str] = field(default_factory=dict)
     machine: tuple[str, ...] = (HOST,)
     name: str = "dns"
     requires: tuple[str, ...] = ("cluster",)
@@ -236,4 +266,5 @@ class DnsStep(NothingToUndo):
             nameservers=self.upstream.servers,
             zones=self.upstream.domains,
             hosts={**dict.fromkeys(self.machine, address), **self.hosts},
+            services=self.services,
         )

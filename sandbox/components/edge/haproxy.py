@@ -140,6 +140,8 @@ def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
     for route in routes:
         for host in route.hosts:
             yield host.host, haproxy_http.LOOP if host.terminate else route.name
+        for port in route.tls_hosts:
+            yield port.host, haproxy_tcp.section(route, port)
 
 
 def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The part of the edge's configuration for TCP ports, each routed to one Service.
+"""The part of the edge's configuration for TCP ports and hosts of TLS, each routed to one Service.
 
 Every node has a port for the Service (a NodePort). Nothing asks the servers for their health, since some of them
 shut out clients that connect and say nothing (MySQL's max_connect_errors); a connection is tried on the next node.
@@ -37,13 +37,15 @@ def inner(route: Route, port: Port) -> int:
 
 
 def section(route: Route, port: Port) -> str:
-    """Return what the configuration calls a port."""
-    return f"{PREFIX}{route.name}:{port.port}"
+    """Return what the configuration calls a port, or a host of TLS."""
+    return f"{PREFIX}{route.name}:{port.host or port.port}"
 
 
 def render(routes: Sequence[Route], held: Sequence[Bind]) -> str:
     """Return the sections of all ports; `held` are the machine's own sockets, without any the engine forwards."""
-    return "".join(_sections(route, port, held) for route in routes for port in route.tcp_ports)
+    ports = "".join(_sections(route, port, held) for route in routes for port in route.tcp_ports)
+    named = ((section(route, port), _backend(route, port)) for route in routes for port in route.tls_hosts)
+    return ports + "".join(f"\nbackend {name}\n{backend}" for name, backend in named)
 
 
 def _sections(route: Route, port: Port, held: Sequence[Bind]) -> str:

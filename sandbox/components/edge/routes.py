@@ -44,25 +44,35 @@ class Tunnel:
 class Port:
     """A port of this machine, of TCP or UDP, that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
-    With `proxy` the server is told of each client by the PROXY protocol.
+    With `proxy` the server is told of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
+    those clients are routed there that ask for that host by TLS (SNI).
     """
 
     port: int
     to: str
     proxy: bool = False
     protocol: str = TCP
+    host: str = ""
 
     @property
     def target(self) -> str:
         """Return the Service's port with its protocol, where that is not TCP."""
         return self.to if self.protocol == TCP else f"{self.to}/{self.protocol}"
 
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Return what no two ports of a sandbox have in common."""
+        return self.protocol, self.port, self.host
+
     def __str__(self) -> str:
-        return str(self.port) if self.protocol == TCP else f"{self.port}/{self.protocol}"
+        return self.host or (str(self.port) if self.protocol == TCP else f"{self.port}/{self.protocol}")
 
     def as_json(self) -> dict[str, Any]:
-        """Return its fields, for TCP as earlier releases know them."""
-        return {key: value for key, value in asdict(self).items() if (key, value) != ("protocol", TCP)}
+        """Return its fields, without those that earlier releases do not know where they say nothing."""
+        return {key: value for key, value in asdict(self).items() if (key, value) not in _USUAL}
+
+
+_USUAL = (("protocol", TCP), ("host", ""))
 
 
 @dataclass(frozen=True)
@@ -99,13 +109,18 @@ class Route:
     @property
     def every_port(self) -> tuple[Port, ...]:
         """Return the ports besides HTTPS; one that a command added goes before the spec's."""
-        added = {(one.port, one.protocol) for one in self.added_ports}
-        return (*(one for one in self.ports if (one.port, one.protocol) not in added), *self.added_ports)
+        added = {one.key for one in self.added_ports}
+        return (*(one for one in self.ports if one.key not in added), *self.added_ports)
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:
-        """Return those of TCP, which HAProxy serves."""
-        return tuple(one for one in self.every_port if one.protocol == TCP)
+        """Return those of TCP, which HAProxy serves, for one Service each."""
+        return tuple(one for one in self.every_port if one.protocol == TCP and not one.host)
+
+    @property
+    def tls_hosts(self) -> tuple[Port, ...]:
+        """Return those that only the clients of one host are routed by."""
+        return tuple(one for one in self.every_port if one.host)
 
     @property
     def udp_ports(self) -> tuple[Port, ...]:
@@ -131,6 +146,11 @@ class Route:
     def domains(self) -> tuple[str, ...]:
         """Return the domains of which it has every host that is not given to another route by a longer one."""
         return (self.domain, *self.aliases)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Return the hosts that it has besides those of its domains, or in a way of their own."""
+        return frozenset((*(one.host for one in self.hosts), *(one.host for one in self.tls_hosts)))
 
     @property
     def terminates(self) -> bool:
@@ -232,9 +252,9 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
     known = [mine, *(route for route in others if route.name != mine.name)]
     for other in known[1:]:
         both = [*(name for name in mine.domains if name in other.domains)]
-        both += [one.host for one in mine.hosts if one.host in {each.host for each in other.hosts}]
-        both += [one.host for one in mine.hosts if _holder(known, one.host) is other]
-        both += [one.host for one in other.hosts if _holder(known, one.host) is mine]
+        both += sorted(mine.named & other.named)
+        both += [host for host in sorted(mine.named) if _holder(known, host) is other]
+        both += [host for host in sorted(other.named) if _holder(known, host) is mine]
         if both:
             raise UsageError(
                 f"{both[0]} belongs to the sandbox '{other.name}'",

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.host_ports import HostPorts, publish
+from sandbox.components.edge.host_ports import HostPorts, Target, publish
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host, Port, Route, Tunnel
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.engine import Bind, Engine
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class PassthroughStep:
     upstream: str
     kubectl: Path
     tunnels: tuple[Tunnel, ...] = ()
+    ports: tuple[Port, ...] = ()
     name: str = "edge"
     requires: tuple[str, ...] = ()
 
@@ -153,7 +156,47 @@ class PassthroughStep:
 
     @property
     def _route(self) -> Route:
-        return Route(self.names.name, self.domain, self.upstream, _listen(self.binds), tunnels=self.tunnels)
+        listen = _listen(self.binds)
+        return Route(self.names.name, self.domain, self.upstream, listen, tunnels=self.tunnels, ports=self.ports)
+
+
+@dataclass(frozen=True)
+class ForwardedPortsStep(NothingToUndo):
+    """The right to what the relay's tunnels to Services do, in the one namespace that a sandbox may use."""
+
+    names: Names
+    namespace: str
+    ports: tuple[Port, ...]
+    name: str = "ports"
+    requires: tuple[str, ...] = ("cluster", "edge")
+    after: tuple[str, ...] = ("apply",)
+
+    @property
+    def title(self) -> str:
+        return "Ports of Services"
+
+    def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        if not _may_forward(cluster, self.namespace):
+            return Status(State.ABSENT, f"port-forwards are not allowed in {self.namespace}")
+        services = dict.fromkeys(Target.parse(one.target).service for one in self.ports)
+        missing = [one for one in services if cluster.get("v1", "Service", one, self.namespace) is None]
+        said = (f"there is no Service {one} in {self.namespace}" for one in missing)
+        return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in self.ports), *said)))
+
+    def apply(self, work: Work) -> None:
+        if not _may_forward(Cluster(self.names.kubeconfig), self.namespace):
+            raise SandboxError(
+                f"you may not forward ports in the namespace {self.namespace}",
+                details="ports of Services go through the API server: get on services, create on pods/portforward",
+                fix="ask for these rights (docs/existing.md has the Role), or leave `edge.tcp` out",
+                id="port-forward-denied",
+            )
+
+
+def _may_forward(cluster: Cluster, namespace: str) -> bool:
+    rights = (("get", "services"), ("create", "pods/portforward"))
+    return all(cluster.may(verb, "", resource, namespace) for verb, resource in rights)
 
 
 def _listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:

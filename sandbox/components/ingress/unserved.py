@@ -9,7 +9,7 @@ from sandbox.components.ingress import nginx_annotations
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import Spec
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -30,6 +30,20 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
             fix=class_advice(found),
             id="ingress-class",
         )
+
+
+def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]) -> None:
+    """Raise UsageError for an Ingress with a host whose TLS the edge routes to a Service; `tls` is host to Service."""
+    for one in manifests:
+        both = tls.keys() & hosts_of([one]) if one["kind"] == "Ingress" else ()
+        if both:
+            host = min(both)
+            raise UsageError(
+                f"{host} is a host of {title(one)} and of `edge.tls`",
+                details=f"the edge would route all of its TLS to {tls[host]}; nothing was changed",
+                fix="give one of the two another host",
+                id="domain-taken",
+            )
 
 
 def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
@@ -56,11 +70,17 @@ def class_advice(name: str) -> str:
 
 
 def notes(
-    ingresses: Iterable[Ingress], *, domain: str, hosts: Collection[str] = (), classes: Collection[str] = ()
+    ingresses: Iterable[Ingress],
+    *,
+    domain: str,
+    hosts: Collection[str] = (),
+    classes: Collection[str] = (),
+    tls: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Say it of each Ingress, a line each, with its object.
 
-    `hosts` are those outside the domain that the edge leads here, `classes` those that are served.
+    `hosts` are those outside the domain that the edge leads here, `classes` those that are served, and `tls` hosts
+    that the edge routes to a Service each.
     """
     for one in ingresses:
         name = title({"kind": "Ingress", **one})
@@ -68,6 +88,9 @@ def notes(
         if found:
             yield f"{name} has the class '{found}', which no controller here serves: {class_advice(found)}"
         for host in hosts_of([one]):
+            if tls and host in tls:
+                yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
+                continue
             if not _is_below(host, domain) and host not in hosts:
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
@@ -81,7 +104,18 @@ def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
     """Say it of the Ingresses in the sandbox's cluster; of classes only the proof of HTTPS can tell."""
     if spec.ingress.controller == "traefik":
         classes = {str((one.get("spec") or {}).get("ingressClassName")) for one in ingresses}
-        yield from notes(ingresses, domain=spec.domain, hosts=[one.host for one in spec.proxy.hosts], classes=classes)
+        yield from notes(
+            ingresses,
+            domain=spec.domain,
+            hosts=[one.host for one in spec.proxy.hosts],
+            classes=classes,
+            tls=routed(spec),
+        )
+
+
+def routed(spec: Spec) -> Mapping[str, str]:
+    """Return the hosts whose TLS the edge routes to a Service each."""
+    return {one.host: one.to for one in spec.proxy.tls}
 
 
 def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:

@@ -84,6 +84,19 @@ class UdpPort(ServedPort):
     """A UDP port."""
 
 
+class TlsHost(Model):
+    """A host of the edge's HTTPS ports whose TLS goes to a Service of the cluster, whatever is spoken in it."""
+
+    host: Host = Field(description="The exact host name that clients ask for (SNI), without wildcards.")
+    to: ServicePort = Field(
+        description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port; its pods terminate TLS."
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
+    )
+
+
 class ResolvedTcpPort(TcpPort):
     """The same on a port that is known."""
 
@@ -125,6 +138,10 @@ class Proxy(Model):
     )
     udp: tuple[UdpPort, ...] = Field(
         default=(), description="UDP ports of the host that are routed to one Service each."
+    )
+    tls: tuple[TlsHost, ...] = Field(
+        default=(),
+        description="Hosts of `ports` whose TLS goes unchanged to one Service each: databases and queues by name.",
     )
 
 

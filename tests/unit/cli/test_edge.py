@@ -19,7 +19,8 @@ from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import State as Standing
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.step import EdgeStep
+from sandbox.components.edge.routes import Port
+from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
@@ -299,6 +300,16 @@ def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiS
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
     said = run("url", "shop/db", "--sandbox", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
+
+
+def test_host_of_tls_is_shown_with_its_pods(step: EdgeStep, cluster: ApiServer) -> None:
+    named = replace(step, ports=(Port(443, "shop/db:5432", host="db.demo.test"),))
+    named.apply(NoWork())
+    PortsStep(step.engine, step.names, step.image).apply(NoWork())
+    assert "db.demo.test:443 → shop/db:5432   TLS, sandbox demo\n    not routed yet" in run("status").output
+    found = json.loads(run("status", "-o", "json").output)
+    assert ([one["host"] for one in found["tls"]], found["tcp"]) == (["db.demo.test"], [])
+    assert run("url", "shop/db", "--sandbox", "demo").output.split() == ["tls://db.demo.test:443"]
 
 
 @pytest.mark.fault(12)

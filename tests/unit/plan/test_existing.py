@@ -10,7 +10,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
-from sandbox.components.edge.step import PassthroughStep
+from sandbox.components.edge.step import ForwardedPortsStep, PassthroughStep
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
@@ -54,6 +54,19 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     assert isinstance(leads, Forwarded)
     assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
     assert one(PushStep, steps).requires == ("registry", "edge")
+
+
+def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home) -> None:
+    tcp = ({"port": 5432, "to": "shop/db"}, {"port": "auto", "to": "shop/cache:redis"})
+    steps = build(place, edge={"tcp": tcp, "listen": "127.0.0.2"}, registry={"external": "registry.team.example"})
+    tunnels = one(PassthroughStep, steps).tunnels
+    leads = [relay.parse(tunnel.upstream) for tunnel in tunnels]
+    assert [(tunnel.address, tunnel.port) for tunnel in tunnels] == [("127.0.0.2", 5432), ("127.0.0.2", 15432)]
+    assert [(to.namespace, to.target, to.port, to.speaks) for to in leads if isinstance(to, Forwarded)] == [
+        ("sandbox-sandbox", "service/db", 5432, "any"),
+        ("sandbox-sandbox", "service/cache", "redis", "any"),
+    ]
+    assert [str(port) for port in one(ForwardedPortsStep, steps).ports] == ["5432", "15432"]
 
 
 def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.edge.relay.relay import Forwarded, Upstream
+from sandbox.components.edge.relay.relay import ANY, Forwarded, Upstream
 from sandbox.errors import SandboxError
 from sandbox.system import process
 
@@ -49,6 +49,7 @@ class Forward:
         self._ready = asyncio.Event()
         self._doubt = asyncio.Event()
         self._broken = False
+        self._complains = False
         self._keeper = asyncio.create_task(self._keep())
 
     async def address(self) -> tuple[str, int]:
@@ -100,7 +101,7 @@ class Forward:
 
     async def _attempt(self) -> bool:
         """Hold one kubectl until it ends or is found dead; returns whether it ever led anywhere."""
-        self._broken = False
+        self._broken = self._complains = False
         async with process.attend(_argv(self._upstream)) as lines:
             reading = asyncio.create_task(self._read(lines))
             try:
@@ -130,10 +131,16 @@ class Forward:
                 self._ready.set()
             elif not _ORDINARY.match(line):
                 log.warning("kubectl: %s", line[:LONGEST_LINE])
+                self._complains = True
                 self._doubt.set()
 
     async def _answers(self, port: int) -> bool:
-        """Tell whether there is a server at the other end."""
+        """Tell whether there is a server at the other end.
+
+        One whose protocol is not known is not asked: some shut out clients that say nothing. kubectl tells of it.
+        """
+        if self._upstream.speaks == ANY:
+            return not self._complains
         return await (self._asks(port) if self._upstream.speaks == "http" else self._shakes_hands(port))
 
     async def _asks(self, port: int) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the process itself needs no engine
 SCHEME = "port-forward"
 PLAIN = "plain"
 PORT = 443
+ANY = "any"
 TIMEOUT = 20.0  # seconds for the process to listen
 LARGEST_LOG = 1 << 20  # bytes
 
@@ -43,16 +44,17 @@ class Direct:
 
 @dataclass(frozen=True)
 class Forwarded:
-    """A port of the pods of `target` (`deployment/NAME`); `kubectl` and `kubeconfig` are paths.
+    """A port of the pods of `target` (`deployment/NAME`, `service/NAME`); `kubectl` and `kubeconfig` are paths.
 
-    `speaks` is what a server there answers to: `tls`, or `http` without TLS.
+    `speaks` is what a server there answers to: `tls`, or `http` without TLS, or `any` where that is not known. A
+    Service's port may be a name.
     """
 
     kubectl: str
     kubeconfig: str
     namespace: str
     target: str
-    port: int
+    port: int | str
     speaks: str = "tls"
 
 
@@ -64,7 +66,8 @@ def parse(text: str) -> Upstream:
     if text.startswith(f"{SCHEME}:"):
         fields = dict(parse_qsl(urlsplit(text).query, strict_parsing=True))
         try:
-            return Forwarded(**{**fields, "port": int(fields["port"])})  # type: ignore[arg-type]
+            port = fields["port"]
+            return Forwarded(**{**fields, "port": int(port) if port.isdigit() else port})  # type: ignore[arg-type]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{text} is not a port-forward") from error
     plain = text.startswith(f"{PLAIN}:")
@@ -149,7 +152,7 @@ class Relay:
         """Tell whether it has this port."""
         return (bind.address, bind.port) in (self.listening or ())
 
-    def forward(self, names: Names, namespace: str, target: str, port: int, speaks: str = "tls") -> str:
+    def forward(self, names: Names, namespace: str, target: str, port: int | str, speaks: str = "tls") -> str:
         """Return, as a route's `upstream`, a port of the pods of `target` by way of the cluster's API server."""
         return write(
             Forwarded(
@@ -161,6 +164,10 @@ class Relay:
                 speaks=speaks,
             )
         )
+
+    def service(self, names: Names, namespace: str, service: str, port: int | str) -> str:
+        """Return a Service's port as `forward` does, for clients of any protocol and of any user."""
+        return self.forward(names, namespace, f"service/{service}", port, ANY)
 
     @staticmethod
     def plain(address: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
 from sandbox.components.edge.relay.port_forward import Forwards
-from sandbox.components.edge.relay.relay import Direct, Forwarded, Listener, Upstream
+from sandbox.components.edge.relay.relay import ANY, Direct, Forwarded, Listener, Upstream
 from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, proxy_header
 from sandbox.components.edge.routes import Route
 from sandbox.system import host_network
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 BUFFER = 64 << 10  # bytes that one direction may hold before its sender has to wait
+SETTLED = 0.05  # seconds after which a way that does not end leads to a server
+ATTEMPTS = 4
 TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}  # noqa: S104  # the same in IPv6, where there is IPv6
 
 
@@ -127,8 +129,11 @@ class Passthrough:
         client = connection.client
         tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
         if tunnel is not None:
-            # What is at its end takes writes without an account; every user of the machine reaches the loopback.
-            if not host_network.is_peer_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
+            # A registry takes writes without an account; every user of the machine reaches the loopback.
+            own = not (isinstance(tunnel, Forwarded) and tunnel.speaks == ANY)
+            if own and not host_network.is_peer_ours(
+                os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))
+            ):
                 connection.abort()
                 return
             await connection.run(await self._enter(tunnel))
@@ -152,10 +157,23 @@ class Passthrough:
         """Connect to the far end of a tunnel after a check of the way: what is sent into a dead one would be lost."""
         if isinstance(upstream, Direct):
             return await self._connect(upstream.host, upstream.port, self._limits.attempts)
+        if upstream.speaks == ANY:
+            return await self._enter_unasked(upstream)
         while True:
             address = await self._forwards.address(upstream)
             if await self._forwards.is_sound(upstream):
                 return await self._connect(*address, attempts=1)
+
+    async def _enter_unasked(self, upstream: Forwarded) -> Ends:
+        """Connect to a server that is not asked first: kubectl accepts, and ends at once what leads nowhere."""
+        for attempt in range(1, ATTEMPTS + 1):
+            server = await self._connect(*await self._forwards.address(upstream), attempts=1)
+            await asyncio.sleep(SETTLED)
+            if not server.reader.at_eof():
+                return server
+            server.writer.transport.abort()
+            await asyncio.sleep(SETTLED * 2**attempt)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"{upstream.target} does not answer")
 
     async def _ask(self, upstream: Forwarded, raw: bytes, client: StreamWriter) -> Ends:
         """Open a connection through a port-forward on which the ClientHello was answered; the client got the beginning.

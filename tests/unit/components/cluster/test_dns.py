@@ -62,13 +62,29 @@ def test_no_other_name_does(name: str) -> None:
     assert not rule("a-b.demo.localhost").search(name)
 
 
-def test_without_an_ingress_nothing_is_rewritten() -> None:
-    assert "rewrite" not in dns.corefile(domain="demo.localhost", service=None, nameservers=["9.9.9.9"])
+def rewritten(text: str, name: str) -> str | None:
+    """What is looked up for a name, by the first rule that it fits."""
+    for pattern, to in re.findall(r"^    rewrite stop name regex (\S+) (\S+)\. answer auto$", text, re.MULTILINE):
+        if found := re.search(pattern, name):
+            return str(to).replace("{1}", found[1] if found.lastindex else "")
+    return None
+
+
+@pytest.mark.parametrize("ingress", [SERVICE, None])
+def test_services_have_names_in_the_domain(ingress: str | None) -> None:
+    services = {"db.demo.localhost": "shop/db"}
+    text = dns.corefile(domain="demo.localhost", service=ingress, nameservers=["9.9.9.9"], services=services)
+    assert dns.service_name("shop/db", "demo.localhost") == "db.shop.svc.demo.localhost"
+    assert rewritten(text, "db.shop.svc.demo.localhost.") == "db.shop.svc.cluster.local"
+    assert rewritten(text, "db-0.db.shop.svc.demo.localhost.") == "db-0.db.shop.svc.cluster.local"
+    assert rewritten(text, "db.demo.localhost.") == "db.shop.svc.cluster.local"
+    assert rewritten(text, "web.demo.localhost.") == ingress
+    assert rewritten(text, "svc.demo.localhost.") == ingress
 
 
 def test_braces_are_balanced_and_the_rule_is_among_the_plugins() -> None:
     text = corefile("demo.localhost")
-    assert text.count("{") == text.count("}") == 5
+    assert text.count("{") == text.count("}") == 6
     assert "hosts {" not in text
     assert text.index("ready") < text.index("rewrite") < text.index("kubernetes cluster.local")
 
@@ -167,7 +183,7 @@ def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsSte
     bare = replace(step, ingress=None)
     bare.apply(NoWork())
     assert (bare.check().state, bare.check().detail) == (State.READY, "asks 9.9.9.9")
-    assert "rewrite" not in server.objects[COREFILE]["data"]["Corefile"]
+    assert rewritten(server.objects[COREFILE]["data"]["Corefile"], f"x.{step.domain}.") is None
     assert step.check().state is State.DRIFTED
 
 

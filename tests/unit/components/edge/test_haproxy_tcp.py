@@ -72,3 +72,14 @@ def test_forwarded_port_has_a_port_of_the_container_to_itself() -> None:
     assert publish[haproxy_tcp.inner(both[1], DB)] == (Bind("127.0.0.2", 5432),)
     assert section(text_of(ROUTE), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
     assert container.published(both, also=False)[inner] == (Bind(LOCAL, 5432),)
+
+
+def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
+    named = replace(ROUTE, ports=(replace(DB, port=443, host="db.demo.test"),))
+    for held in ((), (Bind(LOCAL, 443),)):
+        files = haproxy.render([named], held)
+        assert "db.demo.test tcp:demo:db.demo.test" in files["exact.map"].splitlines()
+        servers = [one for one in section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test") if "server" in one]
+        assert [one.split()[2] for one in servers] == ["one:30123", "two:30123"]
+        assert "frontend tcp:" not in files["haproxy.cfg"]
+    assert container.published((named,)).keys() == container.published((replace(ROUTE, ports=()),)).keys()

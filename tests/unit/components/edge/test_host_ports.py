@@ -11,8 +11,9 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.host_ports import NO_POD, HostPorts, Target
 from sandbox.components.edge.routes import Port, Route
-from sandbox.components.edge.step import EdgeStep, PortsStep
+from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
@@ -170,3 +171,17 @@ def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
     path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
     server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
     assert (ports.backend(DB.to).ready, str(ports.backend(DB.to))) == (1, "1 pod ready")
+
+
+@pytest.mark.fault(92)
+def test_ports_through_the_api_server_need_rights(names: Names, server: ApiServer) -> None:
+    """No right to create a port-forward → refused with the rights that are missing; without a Service it is said."""
+    server.objects["/api/v1/namespaces/team/services/db"] = service()
+    step = ForwardedPortsStep(names, "team", (DB, Port(6379, "shop/cache:6379")))
+    assert step.check().state is State.READY
+    assert step.check().detail.endswith("6379 → shop/cache:6379; there is no Service cache in team")
+    server.may = lambda verb, resource: resource != "pods/portforward"
+    assert step.check().state is State.ABSENT
+    with pytest.raises(SandboxError, match="may not forward ports in the namespace team") as caught:
+        step.apply(NoWork())
+    assert caught.value.id == "port-forward-denied" and "pods/portforward" in caught.value.details

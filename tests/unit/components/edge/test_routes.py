@@ -66,6 +66,10 @@ def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
     return replace(route(name, domain=domain), hosts=tuple(map(Host, hosts)), aliases=(alias,) if alias else ())
 
 
+def named(name: str, host: str) -> Route:
+    return replace(route(name), ports=(Port(443, "shop/db:5432", host=host),))
+
+
 @pytest.mark.parametrize(
     ("mine", "theirs"),
     [
@@ -75,6 +79,8 @@ def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
         (claims("a", "a.test"), claims("b", "b.test", "shop.a.test")),
         (claims("a", "a.test", alias="a.1.2.3.4.nip.io"), claims("b", "a.1.2.3.4.nip.io")),
         (claims("a", "x.test", "shop.dev.x.test"), claims("b", "dev.x.test")),
+        (named("a", "db.test"), claims("b", "b.test", "db.test")),
+        (claims("a", "a.test"), named("b", "db.a.test")),
     ],
 )
 def test_a_name_of_another_sandbox_is_refused_by_its_name(mine: Route, theirs: Route) -> None:
@@ -120,3 +126,12 @@ def test_damaged_file_of_a_port_is_named(tmp_path: Path) -> None:
     (tmp_path / "routes" / "ports" / "demo.5432.json").write_text("{")
     with pytest.raises(SandboxError, match=r"demo\.5432\.json is not a port"):
         routes.load(tmp_path)
+
+
+def test_host_of_tls_is_a_way_of_its_own_and_no_port(tmp_path: Path) -> None:
+    mine = replace(named("a", "db.test"), listen=(("127.0.0.1", 443),))
+    routes.save(tmp_path, mine)
+    (found,) = routes.load(tmp_path)
+    assert (found.tls_hosts, found.tcp_ports, found.every_port) == (mine.ports, (), mine.ports)
+    assert found.takes == frozenset(mine.listen)
+    assert str(found.tls_hosts[0]) == "db.test"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.unserved import missing_secrets, notes, require_classes
-from sandbox.errors import SandboxError
+from sandbox.components.ingress.unserved import missing_secrets, notes, require_classes, require_hosts
+from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.support.api_server import ApiServer
@@ -69,3 +69,14 @@ def test_tls_secrets_that_are_not_there_are_found(cluster: Cluster, server: ApiS
     server.objects["/api/v1/namespaces/shop/secrets/shop-tls"] = {"kind": "Secret", "metadata": {"name": "shop-tls"}}
     assert missing_secrets(cluster, ingress()) == []
     assert missing_secrets(cluster, ingress(tls=[{"hosts": ["shop.demo.localhost"]}])) == []
+
+
+def test_ingress_with_a_host_of_tls_is_refused_or_noted() -> None:
+    one, tls = {"kind": "Ingress", **ingress()}, {"shop.demo.localhost": "shop/db:5432"}
+    with pytest.raises(UsageError, match=r"shop\.demo\.localhost is a host of Ingress shop/web and of") as caught:
+        require_hosts([{"kind": "Service", "metadata": {}}, one], tls)
+    assert "routes" not in caught.value.fix and caught.value.id == "domain-taken"
+    require_hosts([one], {"other.demo.localhost": "shop/db:5432"})
+    assert list(notes([one], domain=DOMAIN, tls=tls)) == [
+        "Ingress shop/web: shop.demo.localhost is a host of `edge.tls` too, so that its TLS goes to shop/db:5432"
+    ]

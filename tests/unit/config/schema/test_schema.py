@@ -86,7 +86,15 @@ def test_every_key_is_optional() -> None:
             "class_name": None,
             "address": None,
         },
-        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": [], "udp": []},
+        "proxy": {
+            "listen": "127.0.0.1",
+            "ports": [443, 8443],
+            "run": None,
+            "hosts": [],
+            "tcp": [],
+            "udp": [],
+            "tls": [],
+        },
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto", "ca": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "credentials": [],
@@ -655,6 +663,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
                         "hosts": st.just([]),
                         "tcp": st.just([]),
                         "udp": st.just([]),
+                        "tls": st.just([]),
                     }
                 )
                 | st.just(
@@ -663,6 +672,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
                         "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}],
                         "tcp": [{"port": "auto", "to": "shop/db:5432", "proxy_protocol": True}],
                         "udp": [{"port": 53, "to": "infra/dns"}],
+                        "tls": [{"host": f"db.{domain}", "to": "shop/db:5432", "proxy_protocol": False}],
                     }
                 )
             ),
@@ -764,6 +774,28 @@ def test_udp_ports_have_numbers_of_their_own() -> None:
         assert wrong in refusal(text_of).details + str(refusal(text_of))
 
 
-def test_tcp_ports_need_the_edge_as_a_container() -> None:
-    text = "edge: {run: process, tcp: [{port: 5432, to: shop/db}]}\n"
-    assert "needs the edge container" in str(refusal(text))
+@pytest.mark.parametrize(
+    ("edge", "wrong"),
+    [
+        ("tls: [{host: '*.x.test', to: 'shop/db:1'}]", "must be one exact host name"),
+        ("tls: [{host: db.x.test, to: shop/db}]", "with the Service's port"),
+        ("tls: [{host: x.sandbox.localhost, to: 'shop/db:1'}]", "is the sandbox's domain"),
+        ("tls: [{host: db.x.test, to: 'a/b:1'}, {host: db.x.test, to: 'a/c:1'}]", "is given twice"),
+        ("hosts: [db.x.test], tls: [{host: db.x.test, to: 'a/b:1'}]", "is one of `hosts`"),
+        ("run: process, tls: [{host: db.x.test, to: 'a/b:1'}]", "leave out 'run: process'"),
+    ],
+)
+def test_host_of_tls_that_cannot_be_is_refused(edge: str, wrong: str) -> None:
+    found = refusal(f"name: x\nedge: {{{edge}}}\n")
+    assert wrong in found.details + str(found)
+
+
+@pytest.mark.parametrize("text", ["edge: {run: process, %s}", "cluster: {provider: existing, context: t}\nedge: {%s}"])
+def test_a_process_serves_tcp_ports_and_no_more(text: str) -> None:
+    assert parse(text % "tcp: [{port: 5432, to: shop/db}]").proxy.tcp[0].port == 5432
+    for wrong in (
+        "tcp: [{port: 5432, to: shop/db, proxy_protocol: true}]",
+        "udp: [{port: 53, to: infra/dns}]",
+        "tls: [{host: db.test, to: 'shop/db:5432'}]",
+    ):
+        assert "edge container" in str(refusal(text % wrong)) + refusal(text % wrong).details

@@ -255,6 +255,45 @@ def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> 
     asyncio.run(run())
 
 
+def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwarded, mood: Path) -> None:
+    """A database that shuts out silent clients: nothing asks it, and who comes while it is away waits."""
+    silent = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = await reader.read(100)
+        silent.extend([] if said else ["a client that said nothing"])
+        writer.write(said)
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        there = replace(upstream, port=server.sockets[0].getsockname()[1], target="service/db", speaks=relay.ANY)
+        assert relay.parse(relay.write(there)) == there
+        tunnel, passthrough = Tunnel(free_port(), relay.write(there)), Passthrough(Forwards(PACE))
+        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+
+        async def ask() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+            writer.write(b"SELECT 1")
+            try:
+                return await reader.read()
+            finally:
+                writer.close()
+
+        for before in ("well", "gone"):
+            mood.write_text(before)
+            await asyncio.sleep(0.3)
+            waiting = asyncio.create_task(ask())
+            await asyncio.sleep(0.2)
+            mood.write_text("well")
+            assert await waiting == b"SELECT 1"
+        assert silent == []
+        await passthrough.stop(0.0)
+        server.close()
+
+    asyncio.run(run())
+
+
 def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, mood: Path) -> None:
     """A registry that speaks plain HTTP; its pod goes, and who comes meanwhile is answered by the next."""
 

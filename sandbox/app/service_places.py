@@ -1,0 +1,83 @@
+"""Where Services are reached: by ports of this machine, by addresses of load balancers, and by names inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sandbox.components.cluster.dns import service_name
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Port, Route
+from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.names import Home
+from sandbox.system import host_network
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL."""
+
+    sandbox: str
+    service: str
+    address: str
+    ports: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A Service, its places as URLs (tcp://, udp://, tls://), none while it waits for one, and its name for pods."""
+
+    service: str
+    places: tuple[str, ...]
+    name: str
+
+
+def balanced(known: Sequence[Route], home: Home) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
+    found: list[Balanced] = []
+    for route in known:
+        with suppress(ClusterError):
+            services = Cluster(home.sandbox(route.name).kubeconfig).list("v1", "Service")
+            found += [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
+    return tuple(found)
+
+
+def reached_of(name: str, home: Home) -> tuple[Reached, ...]:
+    """Return those of the sandbox `name`, by whichever kind of edge; none where it is not up."""
+    route = routes.find((*routes.load(home.edge), *routes.load(home.passthrough)), name)
+    return reached(route, home) if route else ()
+
+
+def reached(route: Route, home: Home) -> tuple[Reached, ...]:
+    """Return every Service of a sandbox that has a port of this machine or an address, or waits for one."""
+    places: dict[str, list[str]] = {}
+    for port in route.every_port:
+        places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
+    for one in balanced((route,), home):
+        urls = [
+            f"{protocol}://{host_network.authority(one.address, number)}" for number, protocol in map(_split, one.ports)
+        ]
+        places.setdefault(one.service, []).extend(urls if one.address else ())
+    return tuple(
+        Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
+    )
+
+
+def _balanced(sandbox: str, service: Manifest) -> Balanced:
+    given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+    ports = (f"{one['port']}/{one.get('protocol', 'TCP').lower()}" for one in service["spec"].get("ports") or ())
+    metadata = service["metadata"]
+    return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
+
+
+def _split(port: str) -> tuple[str, str]:
+    number, _, protocol = port.partition("/")
+    return number, protocol
+
+
+def _url(route: Route, port: Port) -> str:
+    address, number = route.place(port)
+    return (
+        f"tls://{port.host}:{number}" if port.host else f"{port.protocol}://{host_network.authority(address, number)}"
+    )
