@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
@@ -15,7 +14,8 @@ from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
-from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.pod_faults import faults
 from sandbox.plan import providers
 from sandbox.provider import Nodes
 
@@ -47,14 +47,19 @@ class ServiceTrace:
 
     @cached_property
     def endpoints(self) -> Sequence[Manifest]:
-        """Return the endpoints of its EndpointSlices, each with a `port` of TCP or None. Raises ClusterError."""
+        """Return the endpoints of its EndpointSlices, each with the slice's `ports`. Raises ClusterError."""
         selector = f"kubernetes.io/service-name={self.name}"
         found = self._cluster.list("discovery.k8s.io/v1", "EndpointSlice", self.namespace, selector=selector)
-        return [
-            {**end, "port": next((p["port"] for p in one.get("ports") or () if p.get("protocol") == "TCP"), None)}
-            for one in found
-            for end in one.get("endpoints") or ()
-        ]
+        return [{**end, "ports": one.get("ports") or ()} for one in found for end in one.get("endpoints") or ()]
+
+    @property
+    def ready(self) -> Sequence[Manifest]:
+        """Return those that get connections. Raises ClusterError."""
+        return [end for end in self.endpoints if end.get("conditions", {}).get("ready")]
+
+    def offered(self, protocol: str) -> Sequence[Manifest]:
+        """Return its own ports of a protocol."""
+        return [one for one in self.service["spec"].get("ports") or () if one.get("protocol", TCP.upper()) == protocol]
 
     @cached_property
     def pods(self) -> Sequence[Manifest]:
@@ -67,6 +72,13 @@ class ServiceTrace:
     def proxies(self) -> Sequence[Manifest]:
         """Return the pods of kube-proxy. Raises ClusterError."""
         return self._cluster.list("v1", "Pod", "kube-system", selector="k8s-app=kube-proxy")
+
+    @property
+    def events(self) -> Sequence[Manifest]:
+        """Return the events of the sandbox's own in its namespace, oldest first. Raises ClusterError."""
+        found = self._cluster.list("v1", "Event", self.namespace)
+        ours = (one for one in found if (one.get("source") or {}).get("component") == "sandbox")
+        return sorted(ours, key=lambda one: str(one.get("lastTimestamp")))
 
     @property
     def address(self) -> str:
@@ -97,9 +109,13 @@ class ServiceTrace:
 
 def exists(trace: ServiceTrace) -> Finding:
     """Look for the Service."""
-    if not trace.service:
+    try:
+        found = trace.service
+    except ClusterError as trouble:
+        return error(f"{trouble.brief}: {trouble.details}".rstrip(": "), "sandbox start{which}, or sandbox up{which}")
+    if not found:
         return error(f"there is no Service {trace.called}")
-    spec = trace.service["spec"]
+    spec = found["spec"]
     ports = ", ".join(f"{one['port']}/{one.get('protocol', 'TCP')}" for one in spec.get("ports") or ())
     return ok(f"{trace.called} is of type {spec.get('type', 'ClusterIP')}, with {ports or 'no ports'}")
 
@@ -111,16 +127,22 @@ def machine(trace: ServiceTrace) -> Finding:
         place = trace.route.place(one) if trace.route else ("", 0)
         if one.protocol == TCP and not _accepts(place):
             return error(f"nothing listens on {place[0]}:{place[1]}, which is to lead to {one.to}")
-        ways.append(f"{place[0]}:{place[1]} ({one.protocol})")
+        ways.append(f"{one.host}:{place[1]} (tls)" if one.host else f"{place[0]}:{place[1]} ({one.protocol})")
     if trace.service["spec"].get("type") == "LoadBalancer":
         if not trace.address:
             return error(
-                "it is of type LoadBalancer and has no address",
+                f"it is of type LoadBalancer and has no address{_refusal(trace)}",
                 f"kubectl -n {trace.namespace} describe service {trace.name}, whose events tell why; or sandbox up"
                 "{which}",
             )
         ways.append(f"its address {trace.address}")
     return ok(", ".join(ways)) if ways else warn("only pods reach it, and an Ingress if there is one")
+
+
+def _refusal(trace: ServiceTrace) -> str:
+    """Return what the newest event of the sandbox's own says, which tells why an address was refused."""
+    mine = [one for one in trace.events if one["involvedObject"].get("uid") == trace.service["metadata"].get("uid")]
+    return f": {mine[-1]['message']}" if mine else ""
 
 
 def edge(trace: ServiceTrace) -> Finding:
@@ -158,15 +180,21 @@ def proxy(trace: ServiceTrace) -> Finding:
 
 def endpoints(trace: ServiceTrace) -> Finding:
     """Look for a ready endpoint, else find why there is none."""
-    ready = [end for end in trace.endpoints if end.get("conditions", {}).get("ready")]
-    if ready:
-        return ok(", ".join(sorted({address for end in ready for address in end["addresses"]})))
+    if trace.ready:
+        if lost := _lost(trace):
+            return error(
+                f"no pod has the port {lost.get('targetPort')}, to which its port {lost['port']} leads",
+                "let targetPort be a containerPort's name, or a number",
+            )
+        return ok(", ".join(sorted({address for end in trace.ready for address in end["addresses"]})))
     if not trace.service["spec"].get("selector"):
         return error("it selects no pods and has no endpoints", "give it a selector, or make an EndpointSlice for it")
     if not trace.pods:
         chosen = ", ".join(f"{key}={value}" for key, value in trace.service["spec"]["selector"].items())
         return error(f"no pod in {trace.namespace} has {chosen}", "let its selector fit the labels of the pods")
-    return error("no pod is ready: " + ", ".join(map(_standing, trace.pods)))
+    standing = ", ".join(map(_standing, trace.pods))
+    name = trace.pods[0]["metadata"]["name"]
+    return error(f"no pod is ready: {standing}", f"sandbox doctor pod {trace.namespace}/{name}{{which}}, and its logs")
 
 
 def answer(trace: ServiceTrace) -> Finding:
@@ -174,16 +202,36 @@ def answer(trace: ServiceTrace) -> Finding:
     if not trace.context.spec.cluster.supports.containers:
         return skipped("the nodes of an existing cluster are elsewhere")
     tried = []
-    for end in trace.endpoints:
-        if not end.get("conditions", {}).get("ready") or not end["port"]:
-            continue
-        address, port = end["addresses"][0], str(end["port"])
+    places = [(end, one["port"]) for end in trace.ready for one in end["ports"] if one.get("protocol") == "TCP"]
+    for end, number in places:
+        address, port = end["addresses"][0], str(number)
         words = ["timeout", "2", "bash", "-c", CONNECT, address, port]
         if trace.nodes.execute(trace.nodes.control_plane, words)[0] != 0:
             pod = end.get("targetRef", {}).get("name", address)
             return error(f"the pod {pod} does not accept connections at {address}:{port}")
         tried.append(f"{address}:{port}")
     return ok(f"{', '.join(tried)} accept connections") if tried else skipped("it has no port of TCP")
+
+
+def address(trace: ServiceTrace) -> Finding:
+    """Connect to its address as a load balancer from this machine, where its port is one of TCP."""
+    ports = [int(one["port"]) for one in trace.offered("TCP")] if trace.address else []
+    if not ports:
+        return skipped("it has no address with a port of TCP")
+    lost = next((port for port in ports if not _accepts((trace.address, port))), None)
+    if lost is not None:
+        return error(f"this machine does not reach {trace.address}:{lost}")
+    return ok(", ".join(f"{trace.address}:{port}" for port in ports) + " accept connections")
+
+
+def _lost(trace: ServiceTrace) -> Manifest | None:
+    """Return a port of the Service that none of its endpoints has, by the name that both have in common."""
+    there = {(one.get("name") or "", one.get("protocol")) for end in trace.ready for one in end["ports"]}
+    for protocol in ("TCP", "UDP"):
+        for one in trace.offered(protocol):
+            if (one.get("name", ""), protocol) not in there:
+                return one
+    return None
 
 
 def _accepts(place: tuple[str, int]) -> bool:
@@ -202,13 +250,11 @@ def _is_ready(pod: Manifest) -> bool:
 
 def _standing(pod: Manifest) -> str:
     """Return how a pod stands, in the API's words."""
-    state: Any = pod.get("status", {})
-    reasons = [
-        one["state"]["waiting"].get("reason", "")
-        for one in state.get("containerStatuses") or ()
-        if "waiting" in one.get("state", {})
-    ]
-    return f"{pod['metadata']['name']} is {next(filter(None, reasons), '') or state.get('phase', 'unknown')}"
+    name = pod["metadata"]["name"]
+    for fault in faults(pod):
+        return f"{name}, {fault}"
+    phase = pod.get("status", {}).get("phase", "unknown")
+    return f"{name} runs, and its readiness probe fails" if phase == "Running" else f"{name} is {phase}"
 
 
 CHECKS: tuple[Check[ServiceTrace], ...] = (
@@ -230,7 +276,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
     Check(
         "service.endpoints",
         "an EndpointSlice has a ready pod",
-        "kubectl -n NAMESPACE describe pods, and their logs",
+        "sandbox doctor pod NAMESPACE/POD{which}",
         endpoints,
     ),
     Check(
@@ -238,6 +284,13 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
         "the pods accept connections",
         "let the program listen on 0.0.0.0, and targetPort be its port; a NetworkPolicy may also be in the way",
         answer,
+    ),
+    Check(
+        "service.address",
+        "this machine reaches its address as a load balancer",
+        "sandbox edge port add PORT NAMESPACE/SERVICE, if the engine runs in a virtual machine; "
+        "a firewall or a VPN may also be in the way",
+        address,
     ),
 )
 

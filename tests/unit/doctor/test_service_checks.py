@@ -44,7 +44,7 @@ def world(context: DoctorContext, engine: FakeEngine) -> Iterator[ApiServer]:
         server.objects["/api/v1/namespaces/kube-system/pods/kp"] = pod("kp", {"k8s-app": "kube-proxy"}, READY)
         server.objects[SLICE] = {
             "metadata": {"name": "db-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
-            "ports": [{"port": 5432, "protocol": "TCP"}],
+            "ports": [{"name": "", "port": 5432, "protocol": "TCP"}],
             "endpoints": [{"addresses": ["10.244.0.5"], "conditions": {"ready": True}, "targetRef": {"name": "db-1"}}],
         }
         yield server
@@ -104,19 +104,38 @@ def test_a_port_that_is_not_open_is_the_first_error(context: DoctorContext, worl
 
 
 def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, world: ApiServer) -> None:
+    world.kinds["/api/v1"]["Event"] = ("events", True)
     world.objects[DB]["spec"]["type"] = "LoadBalancer"
     wrong = first_error(context)
     assert wrong.id == "service.machine" and "describe service db" in wrong.fix
-    world.objects[DB]["status"] = {"loadBalancer": {"ingress": [{"ip": "172.18.128.1"}]}}
-    assert rows(context)["service.machine"].evidence == "its address 172.18.128.1"
+    world.objects[DB]["metadata"]["uid"] = "1"
+    world.objects["/api/v1/namespaces/shop/events/db.1"] = {
+        "metadata": {"name": "db.1", "namespace": "shop"},
+        "source": {"component": "sandbox"},
+        "involvedObject": {"uid": "1"},
+        "message": "its loadBalancerClass is for another controller",
+    }
+    assert first_error(context).evidence.endswith("no address: its loadBalancerClass is for another controller")
+    port = free_port()
+    world.objects[DB]["status"] = {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}
+    world.objects[DB]["spec"]["ports"] = [{"port": port, "targetPort": 5432}]
+    wrong = first_error(context)
+    assert (wrong.id, wrong.evidence) == ("service.address", f"this machine does not reach 127.0.0.1:{port}")
+    assert rows(context)["service.machine"].evidence == "its address 127.0.0.1"
+    with socket.create_server(("127.0.0.1", port)):
+        assert rows(context)["service.address"].evidence == f"127.0.0.1:{port} accept connections"
 
 
 def test_pods_that_are_not_ready_are_named_with_their_reason(context: DoctorContext, world: ApiServer) -> None:
     world.objects[SLICE]["endpoints"] = []
-    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    waiting = {"name": "db", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
     status = {"phase": "Pending", "containerStatuses": [waiting]}
     world.objects["/api/v1/namespaces/shop/pods/db-1"]["status"] = status
-    assert first_error(context).evidence == "no pod is ready: db-1 is ImagePullBackOff"
+    wrong = first_error(context)
+    assert wrong.evidence == "no pod is ready: db-1, container db: ImagePullBackOff"
+    assert "sandbox doctor pod shop/db-1" in wrong.fix
+    world.objects["/api/v1/namespaces/shop/pods/db-1"]["status"] = {"phase": "Running"}
+    assert first_error(context).evidence == "no pod is ready: db-1 runs, and its readiness probe fails"
     del world.objects["/api/v1/namespaces/shop/pods/db-1"]
     assert first_error(context).evidence == "no pod in shop has app=db"
 
@@ -130,3 +149,17 @@ def test_a_pod_that_does_not_listen_is_an_error(context: DoctorContext, world: A
 def test_stopped_nodes_and_kube_proxy_are_errors(context: DoctorContext, world: ApiServer, engine: FakeEngine) -> None:
     world.objects["/api/v1/namespaces/kube-system/pods/kp"]["status"] = {}
     assert first_error(context).evidence == "kube-proxy is not ready on n"
+
+
+def test_a_target_port_that_no_pod_has_is_named(context: DoctorContext, world: ApiServer) -> None:
+    named = {"name": "admin", "port": 8080, "targetPort": "http-admin"}
+    world.objects[DB]["spec"]["ports"].append(named)
+    wrong = first_error(context)
+    assert wrong.id == "service.endpoints"
+    assert wrong.evidence == "no pod has the port http-admin, to which its port 8080 leads"
+
+
+def test_a_cluster_that_is_stopped_is_to_be_started(context: DoctorContext, world: ApiServer) -> None:
+    kubeconfig(context.names.kubeconfig, free_port())
+    wrong = first_error(context)
+    assert (wrong.id, wrong.fix.split(",")[0]) == ("service.exists", "sandbox start demo")
