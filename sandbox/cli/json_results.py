@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from sandbox.app.addon_changes import Row as Addon
-from sandbox.app.edge_ports import Balanced, PortStatus
+from sandbox.app.edge_ports import PortStatus
 from sandbox.app.known_sandboxes import Known
+from sandbox.app.service_places import Balanced, Reached
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import AddedRoute
 
@@ -52,6 +53,7 @@ class SandboxStatus:
     name: str
     steps: tuple[Step, ...]
     network: Network
+    services: tuple[Reached, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,7 @@ class EdgeStatus:
     tcp: tuple[PortStatus, ...]
     udp: tuple[PortStatus, ...]
     load_balancers: tuple[Balanced, ...]
+    tls: tuple[PortStatus, ...] = ()
 
 
 @dataclass(frozen=True)
