@@ -115,6 +115,10 @@ class Sandbox:
                     found=ready.found,
                     spared=spared,
                 )
+            if not ready.spec.runs_process:
+                from sandbox.app import balanced_ports
+
+                balanced_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
         self._resolved = ready.spec
         return changed
 

@@ -31,7 +31,8 @@ from sandbox.system import files, host_network
 class PortStatus:
     """A port, its sandbox, and how many pods are ready for it; None when the cluster does not answer.
 
-    With a `host` it is one for HTTPS, at which only TLS for that host is routed so.
+    With a `host` it is one for HTTPS, at which only TLS for that host is routed so. A `balanced` one stands in for the
+    address of a load balancer.
     """
 
     address: str
@@ -44,6 +45,7 @@ class PortStatus:
     ready: int | None
     detail: str
     host: str = ""
+    balanced: bool = False
 
     @property
     def place(self) -> str:
@@ -53,7 +55,7 @@ class PortStatus:
 
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
-    for one in reached_of(name, user_home()):
+    for one in reached_of(name, user_home(), Engine.connect()):
         if one.service == service and one.places:
             return one.places
     raise UsageError(
@@ -94,10 +96,10 @@ def add(
         machine = Machine.look(route.name, home, engine)
         target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy, protocol)
         _require_port(home, engine, route.name, target)
-        chosen = replace(target, port=_choose(machine, route, port, target))
+        chosen = choose(machine, route, port, target)
         with files.exclusive(home.edge):
             routes.save_port(home.edge, route.name, chosen)
-        _take_in(home, engine, route.name, say)
+        take_in(home, engine, route.name, say)
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
 
@@ -118,11 +120,18 @@ def remove(
     with session.alone(found[0], "port"):
         with files.exclusive(home.edge):
             routes.remove_port(home.edge, found[0], port, protocol)
-        _take_in(home, Engine.connect(), found[0], say)
+        take_in(home, Engine.connect(), found[0], say)
 
 
-def _choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
-    """Return the port to listen on. Raises PortTaken, PortForbidden and UsageError."""
+def choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> Port:
+    """Return it with the port to listen on, `port` or the Service's or the next free one.
+
+    Raises PortTaken, PortForbidden and UsageError.
+    """
+    return replace(wanted, port=_number(machine, route, port, wanted))
+
+
+def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
     udp = wanted.protocol == routes.UDP
     mine = {one.port for one in route.every_port if one.target == wanted.target and not one.host}
     others = {one.port for one in route.udp_ports} if udp else {number for _, number in route.takes}
@@ -162,8 +171,8 @@ def _route(home: Home, name: str | None) -> Route:
     return found
 
 
-def _take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
-    """Let the edge have the ports as they are now, if it runs; `up` starts one that does not."""
+def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    """Let the edge have the ports as they are now, if it runs; `up` starts one that does not. Raises SandboxError."""
     found, route = EdgeContainer.of(engine, home).find(), routes.find(routes.load(home.edge), name)
     if route is None:
         return
@@ -206,8 +215,9 @@ def _status(route: Route, port: Port) -> PortStatus:
         to=port.to,
         sandbox=route.name,
         proxy_protocol=port.proxy,
-        added=port in route.added_ports,
+        added=port in route.added_ports and not port.balanced,
         ready=ready,
         detail=detail,
         host=port.host,
+        balanced=port.balanced,
     )

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Port, Route
+from sandbox.components.network import socket_handover
+from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Home
 from sandbox.system import host_network
 
+API_PORT = 6443  # of a node's API server, which answers or refuses at once
+PATIENCE = 1.0  # seconds
+
 
 @dataclass(frozen=True)
 class Balanced:
-    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL."""
+    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL.
+
+    `reached` is whether this machine reaches that address.
+    """
 
     sandbox: str
     service: str
     address: str
     ports: tuple[str, ...]
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,32 +43,57 @@ class Reached:
     name: str
 
 
-def balanced(known: Sequence[Route], home: Home) -> tuple[Balanced, ...]:
-    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers."""
+def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of all sandboxes whose cluster answers.
+
+    With the `engine`, it is found out whether this machine reaches their addresses.
+    """
     found: list[Balanced] = []
     for route in known:
         with suppress(ClusterError):
             services = Cluster(home.sandbox(route.name).kubeconfig).list("v1", "Service")
-            found += [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
+            mine = [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
+            reached = not mine or engine is None or are_reached(route, home, engine)
+            found += [replace(one, reached=reached) for one in mine]
     return tuple(found)
 
 
-def reached_of(name: str, home: Home) -> tuple[Reached, ...]:
+def are_reached(route: Route, home: Home, engine: Engine) -> bool:
+    """Tell whether this machine reaches the addresses of the sandbox's network, as a Linux host of the engine does.
+
+    A virtual machine's are elsewhere, as are a rootless engine's; some tools route them here all the same.
+    """
+    if socket_handover.held(home.edge):
+        return True  # they were handed over from this machine's network by a container
+    node = engine.container(home.sandbox(route.name).node)
+    address = node.addresses.get(route.network) if node else None
+    if not address:
+        return True  # nothing is known that would be of help
+    try:
+        socket.create_connection((address, API_PORT), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
     """Return those of the sandbox `name`, by whichever kind of edge; none where it is not up."""
     route = routes.find((*routes.load(home.edge), *routes.load(home.passthrough)), name)
-    return reached(route, home) if route else ()
+    return _reached(route, home, engine) if route else ()
 
 
-def reached(route: Route, home: Home) -> tuple[Reached, ...]:
+def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
     """Return every Service of a sandbox that has a port of this machine or an address, or waits for one."""
     places: dict[str, list[str]] = {}
     for port in route.every_port:
         places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
-    for one in balanced((route,), home):
+    for one in balanced((route,), home, engine):
         urls = [
             f"{protocol}://{host_network.authority(one.address, number)}" for number, protocol in map(_split, one.ports)
         ]
-        places.setdefault(one.service, []).extend(urls if one.address else ())
+        places.setdefault(one.service, []).extend(urls if one.address and one.reached else ())
     return tuple(
         Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
     )

@@ -56,7 +56,8 @@ def status(ctx: click.Context, *, output: str) -> int:
     from sandbox.engine import Engine
 
     home = context.home()
-    box = EdgeContainer.of(Engine.connect(), home)
+    engine = Engine.connect()
+    box = EdgeContainer.of(engine, home)
     known = routes.load(home.edge)
     container = box.find()
     running = container is not None and container.running
@@ -65,7 +66,7 @@ def status(ctx: click.Context, *, output: str) -> int:
     days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()
-    served, balanced = edge_ports.statuses(known), service_places.balanced(known, home)
+    served, balanced = edge_ports.statuses(known), service_places.balanced(known, home, engine)
     if output == "json":
         report = {
             "running": running,
@@ -290,13 +291,19 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
 def _port_line(one: PortStatus) -> str:
     detail = click.style(one.detail, fg="green" if one.ready else "red")
     how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
+    how += ", for its address" if one.balanced else ""
     kind = "TLS" if one.host else one.protocol.upper()
     return f"{click.style(one.place, bold=True)} → {one.to}   {kind}, sandbox {one.sandbox}{how}\n    {detail}"
 
 
 def _balanced_line(one: Balanced) -> str:
     place = click.style(one.address, bold=True) if one.address else click.style("no address yet", fg="red")
-    return f"{place} → {one.service}   {', '.join(one.ports)}, sandbox {one.sandbox}"
+    far = (
+        ""
+        if one.reached or not one.address
+        else "\n    not reached from this machine: use its ports above, which `sandbox up` adds"
+    )
+    return f"{place} → {one.service}   {', '.join(one.ports)}, sandbox {one.sandbox}{far}"
 
 
 def _servers(box: EdgeContainer) -> Sequence[Server] | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import yaml
 from sandbox.app import context
 from sandbox.components.edge import lan_access
 from tests.real import behind, browser, machine, servers
+from tests.real.lan import HERE, NAMESPACE, THERE, from_there, ip, network
 from tests.real.machine import CommandLine, Ran, tool
 from tests.real.served import Sandbox
 
@@ -23,15 +22,9 @@ pytestmark = [pytest.mark.real, pytest.mark.nightly]
 NAME = "test-lan"
 DOMAIN = f"{NAME}.sandbox.localhost"
 APP, DEV = f"app.{DOMAIN}", f"dev.{DOMAIN}"
-NAMESPACE = "sandbox-test-lan"
-HERE, THERE = "10.231.77.1", "10.231.77.2"
 OUTSIDE = f"{NAME}.{HERE}.{lan_access.SERVICE}"
 REFUSED = {7, 28}  # curl's exit codes: no connection, no answer to the attempt
 ENDED = {35, 52, 56}  # a handshake that failed, nothing, a reset
-
-
-def ip(*words: str, status: int | None = 0) -> None:
-    tool(*(() if os.geteuid() == 0 else ("sudo", "-n")), "ip", *words, status=status)
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Stranger:
     def curl(self, host: str, *more: str) -> tuple[int, str]:
         """curl's exit code, and what it prints for `host` at this machine's address, trusting the sandbox's root."""
         where = ["--resolve", f"{host}:{self.port}:{HERE}", f"https://{host}:{self.port}/"]
-        return from_there("--include", "--cacert", str(self.root), *more, *where)
+        return curl_there("--include", "--cacert", str(self.root), *more, *where)
 
     def status(self, host: str, *more: str) -> str:
         """The HTTP status of an answer that has to come."""
@@ -53,28 +46,9 @@ class Stranger:
         return said.split()[1]
 
 
-def from_there(*arguments: str) -> tuple[int, str]:
+def curl_there(*arguments: str) -> tuple[int, str]:
     """curl's exit code, and what it prints on the other machine."""
-    script = 'ip netns exec "$0" curl --silent --max-time 5 "$@"; echo "exit $?"'
-    root = () if os.geteuid() == 0 else ("sudo", "-n")
-    said, _, code = tool(*root, "sh", "-c", script, NAMESPACE, *arguments).rpartition("exit ")
-    return int(code), said
-
-
-@contextmanager
-def network() -> Iterator[None]:
-    """A network of this machine and one other, which is gone afterwards."""
-    ip("netns", "add", NAMESPACE)
-    try:
-        ip("link", "add", "sbtestlan0", "type", "veth", "peer", "name", "sbtestlan1", "netns", NAMESPACE)
-        ip("address", "add", f"{HERE}/24", "dev", "sbtestlan0")
-        ip("link", "set", "sbtestlan0", "up")
-        ip("-n", NAMESPACE, "address", "add", f"{THERE}/24", "dev", "sbtestlan1")
-        ip("-n", NAMESPACE, "link", "set", "sbtestlan1", "up")
-        yield
-    finally:
-        ip("link", "delete", "sbtestlan0", status=None)
-        ip("netns", "delete", NAMESPACE)
+    return from_there("curl", "--silent", "--max-time", "5", *arguments)
 
 
 @dataclass(frozen=True)
@@ -160,7 +134,7 @@ def test_a_neighbour_with_a_route_does_not_reach_the_registry(open_one: Opened) 
         found = engine.container(name)
         assert found
         url = f"http://{found.addresses[names.network]}:5000/v2/"
-        code, said = from_there("--header", "Host: localhost", url)
+        code, said = curl_there("--header", "Host: localhost", url)
         assert (code in REFUSED | ENDED, said) == (True, "")
     report = json.loads(open_one.command("status", "-o", "json").out)
     assert report["network"]["neighbours"] == ""

@@ -45,7 +45,8 @@ class Port:
     """A port of this machine, of TCP or UDP, that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
     With `proxy` the server is told of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
-    those clients are routed there that ask for that host by TLS (SNI).
+    those clients are routed there that ask for that host by TLS (SNI). A `balanced` one stands in for the address of a
+    load balancer that this machine does not reach.
     """
 
     port: int
@@ -53,6 +54,7 @@ class Port:
     proxy: bool = False
     protocol: str = TCP
     host: str = ""
+    balanced: bool = False
 
     @property
     def target(self) -> str:
@@ -72,7 +74,7 @@ class Port:
         return {key: value for key, value in asdict(self).items() if (key, value) not in _USUAL}
 
 
-_USUAL = (("protocol", TCP), ("host", ""))
+_USUAL = (("protocol", TCP), ("host", ""), ("balanced", False))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""Ports of this machine for Services of type LoadBalancer, where it does not reach the addresses of containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sandbox.app import edge_ports, service_places
+from sandbox.app.port_usage import Machine
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Port, Route
+from sandbox.engine import Engine
+from sandbox.names import Home
+from sandbox.system import files
+
+
+def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    """Add such ports for the sandbox `name`, and remove those whose Service has gone. Raises SandboxError.
+
+    Each is the Service's own port or the next free one, and stays the same from then on. The caller has the lock.
+    """
+    route = routes.find(routes.load(home.edge), name)
+    if route is None:
+        return
+    before = [one for one in route.added_ports if one.balanced]
+    wanted = [] if service_places.are_reached(route, home, engine) else list(_wanted(route, home))
+    gone = [one for one in before if one.target not in {each.target for each in wanted}]
+    there = {one.target for one in route.every_port if not one.host}
+    new = [one for one in wanted if one.target not in there]
+    if not gone and not new:
+        return
+    for one in gone:
+        routes.remove_port(home.edge, name, one.port, one.protocol)
+    _add(home, engine, name, new)
+    edge_ports.take_in(home, engine, name, say)
+
+
+def _wanted(route: Route, home: Home) -> Iterator[Port]:
+    for service in service_places.balanced((route,), home):
+        for number, _, protocol in (one.partition("/") for one in service.ports):
+            if protocol in (routes.TCP, routes.UDP):
+                yield Port(0, f"{service.service}:{number}", protocol=protocol, balanced=True)
+
+
+def _add(home: Home, engine: Engine, name: str, new: Sequence[Port]) -> None:
+    """Keep each at a port of this machine, and choose the next with what this one has taken."""
+    for one in new:
+        route = routes.find(routes.load(home.edge), name)
+        if route is None:
+            return
+        chosen = edge_ports.choose(Machine.look(name, home, engine), route, None, one)
+        with files.exclusive(home.edge):
+            routes.save_port(home.edge, name, chosen)

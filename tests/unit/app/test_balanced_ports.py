@@ -1,0 +1,106 @@
+"""Ports that stand in for addresses of load balancers, where this machine does not reach containers."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sandbox.app import balanced_ports, service_places
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.edge import routes
+from sandbox.components.edge.step import EdgeStep
+from sandbox.components.network import socket_handover
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.names import Home, Names
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.ports import free_port
+
+DB = "/api/v1/namespaces/shop/services/db"
+
+
+@pytest.fixture
+def port(server: ApiServer) -> int:
+    """A port of a Service of type LoadBalancer, which is free on this machine."""
+    number = free_port()
+    server.admit = lambda manifest: {
+        **manifest,
+        "spec": {**manifest["spec"], "ports": [{**one, "nodePort": 30100} for one in manifest["spec"]["ports"]]},
+    }
+    server.objects[DB] = balanced(number)
+    return number
+
+
+def balanced(port: int) -> dict[str, Any]:
+    spec = {"type": "LoadBalancer", "selector": {"app": "db"}, "ports": [{"port": port}]}
+    given = {"loadBalancer": {"ingress": [{"ip": "127.9.9.9"}]}}
+    return {"metadata": {"name": "db", "namespace": "shop"}, "spec": spec, "status": given}
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names) -> EdgeStep:
+    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], "demo.test", (Bind("127.0.0.1", 443),))
+    step.apply(NoWork())
+    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
+    engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
+    return step
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No container's address is reached."""
+    monkeypatch.setattr(service_places, "are_reached", lambda *_: False)
+
+
+def follow(step: EdgeStep, place: Home) -> tuple[routes.Port, ...]:
+    balanced_ports.follow(place, step.engine, step.names.name, lambda text: None)
+    return routes.load(place.edge)[0].added_ports
+
+
+def test_addresses_that_are_reached_need_no_ports(step: EdgeStep, place: Home, port: int) -> None:
+    assert follow(step, place) == ()
+
+
+@pytest.mark.usefixtures("far")
+def test_port_stands_in_for_an_address_until_its_service_goes(
+    step: EdgeStep, place: Home, server: ApiServer, port: int
+) -> None:
+    (added,) = follow(step, place)
+    assert (added.port, added.to, added.balanced) == (port, f"shop/db:{port}", True)
+    assert f"tcp:demo:{port}" in (place.edge / "haproxy.cfg").read_text()
+    assert follow(step, place) == (added,)
+    (found,) = service_places.reached_of("demo", place, step.engine)
+    assert found.places == (f"tcp://127.0.0.1:{port}",)
+    server.objects[DB]["spec"]["type"] = "ClusterIP"
+    assert follow(step, place) == ()
+    assert f"tcp:demo:{port}" not in (place.edge / "haproxy.cfg").read_text()
+
+
+@pytest.mark.usefixtures("far")
+def test_taken_port_gives_the_next_and_a_port_there_is_serves(step: EdgeStep, place: Home, port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        (added,) = follow(step, place)
+    assert added.port > port
+    routes.remove_port(place.edge, "demo", added.port)
+    routes.save_port(place.edge, "demo", replace(added, port=free_port(), balanced=False))
+    assert [one.balanced for one in follow(step, place)] == [False]
+
+
+def test_addresses_are_reached_where_a_node_answers_or_refuses(
+    step: EdgeStep, place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (route,) = routes.load(place.edge)
+    for trouble, reached in ((None, True), (ConnectionRefusedError(), True), (TimeoutError(), False)):
+
+        def connect(place: tuple[str, int], timeout: float, trouble: Exception | None = trouble) -> socket.socket:
+            if trouble:
+                raise trouble
+            return socket.socket()
+
+        monkeypatch.setattr(service_places.socket, "create_connection", connect)
+        assert service_places.are_reached(route, place, engine) is reached
+    monkeypatch.setattr(socket_handover, "held", lambda folder: (Bind("127.0.0.1", 443),))
+    assert service_places.are_reached(route, place, engine) is True
