@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from sandbox.app import context
 from sandbox.bundle.builder import debian, image_archive
 from sandbox.bundle.builder.image_archive import Entry
 from sandbox.bundle.recipe import DebianTree
@@ -23,8 +26,17 @@ class DebianImage:
     packages: tuple[str, ...]
     paths: tuple[str, ...]
 
-    def archive(self, folder: Path) -> Path:
-        """Write it into `folder`, as `docker save` would."""
+    def archive(self) -> Path:
+        """Return a file with it, as `docker save` would write it; it is made once and kept in the user's cache."""
+        made = hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        kept = context.home().bundle.parent / "test-images" / f"{self.name}-{made}.tar"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+                self._write(Path(folder)).rename(kept)
+        return kept
+
+    def _write(self, folder: Path) -> Path:
         place = folder / self.name
         place.mkdir()
         root = place / "tree"

@@ -107,7 +107,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     command("bundle", "build", "valkey", "helm", timeout=1200)
     (folder / "valkey.tar").symlink_to(Store(context.home().bundle).image(recipes()["valkey"]))
     for image in (debian_image.POSTGRES, debian_image.MOSQUITTO):
-        image.archive(folder)
+        (folder / f"{image.name}.tar").symlink_to(image.archive())
     images = [
         {"from": "archive", "path": f"{name}.tar", "as": f"{name}:1"} for name in ("valkey", "postgres", "mosquitto")
     ]
