@@ -152,7 +152,7 @@ def in_client(shops: Shops, image: str, *words: str, name: str) -> list[str]:
 
 
 def said(subscriber: Sequence[str], publisher: Sequence[str]) -> str:
-    """What a subscriber of MQTT hears once someone publishes."""
+    """What a subscriber of MQTT hears after a publication."""
     retained = (*publisher, "--retain", "--topic", "lamp", "--message", "on")
     tool(*retained)
     return tool(*subscriber, "--topic", "lamp", "-C", "1", "-W", "20").strip()
