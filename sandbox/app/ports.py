@@ -59,7 +59,8 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
-    hosts = tuple(routes.Host(one.host) for one in (*spec.proxy.hosts, *spec.proxy.tls))
+    named = (*(one.host for one in spec.proxy.hosts), *(one.host for one in spec.proxy.tls))
+    hosts = tuple(map(routes.Host, named))
     mine = routes.Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.proxy.listen)
     )

@@ -67,8 +67,8 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
             click.echo(f"{click.style(mark, fg=color)} {first}")
             for line in more:
                 click.echo(line)
-        for one in services:
-            _show(one)
+        for service in services:
+            _show(service)
         if exposed.access.open:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:

@@ -100,7 +100,7 @@ def test_addresses_are_reached_where_a_node_answers_or_refuses(
                 raise trouble
             return socket.socket()
 
-        monkeypatch.setattr(service_places.socket, "create_connection", connect)
+        monkeypatch.setattr(socket, "create_connection", connect)
         assert service_places.are_reached(route, place, engine) is reached
     monkeypatch.setattr(socket_handover, "held", lambda folder: (Bind("127.0.0.1", 443),))
     assert service_places.are_reached(route, place, engine) is True
