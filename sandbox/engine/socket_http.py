@@ -80,11 +80,13 @@ def require(answer: Reply) -> Reply:
     return answer
 
 
-def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) -> Generator[bytes]:
+def get_unchunked(
+    path: str | os.PathLike[str], target: str, *, timeout: int, at_once: bool = False
+) -> Generator[bytes]:
     """Yield the response of `target` (a path with its query) on the socket at `path`, to the end of the connection.
 
-    `timeout` is the longest silence, in seconds. Raises OSError. The end of the answer does not tell that it was
-    whole: what is read must have an end of its own, as a tar has.
+    Pieces are large, or, `at_once`, as they come. `timeout` is the longest silence, in seconds. Raises OSError. The end
+    of the answer does not tell that it was whole: what is read must have an end of its own, as a tar has.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         # Not settimeout, which would make every read return what little is there.
@@ -99,7 +101,7 @@ def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) ->
             raise Refused(_message(status, rest + connection.recv(LARGEST_HEAD, socket.MSG_WAITALL)))
         if rest:
             yield rest
-        while chunk := connection.recv(CHUNK, socket.MSG_WAITALL):
+        while chunk := connection.recv(CHUNK, 0 if at_once else socket.MSG_WAITALL):
             yield chunk
 
 

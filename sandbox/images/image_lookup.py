@@ -159,7 +159,7 @@ def of_engine(
         return DaemonImages(daemon, destination, reading=reading, helper=helper)
     from sandbox.images.sources.compressed import CompressedImages
 
-    return CompressedImages(compression, daemon, destination, stack, spool, reading=reading)
+    return CompressedImages(compression, daemon, destination, stack, spool, reading=reading, helper=helper)
 
 
 def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:

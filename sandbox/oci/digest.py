@@ -73,6 +73,16 @@ def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]
         _require(measure.hexdigest(), digest)
 
 
+def matching(chunks: Iterable[bytes], digest: str) -> Iterator[bytes]:
+    """Pass `chunks` on and raise DigestMismatch *after* the last one when they are not the bytes of `digest` (sha256).
+
+    For those whose size is not known; what is made of them is nothing before the end.
+    """
+    measured = Measured(chunks)
+    yield from measured
+    _require(measured.digest.partition(":")[2], digest)
+
+
 def _require(found: str, digest: str) -> None:
     algorithm, _, wanted = digest.partition(":")
     if found != wanted:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,132 +14,21 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
+from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.docker_save import Documents, take
-from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.image_source import Daemon, Helper, Job
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.compression import Compression, compressed
-from sandbox.oci.digest import CHUNK, Measured
+from sandbox.oci.digest import Measured
 from sandbox.oci.image import Image, MissingBlob, Origin, Tree
 from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Manifest
 from sandbox.oci.reference import Target
-from sandbox.system import files, interruption
+from sandbox.system import interruption
 
 log = logging.getLogger(__name__)
-
-
-class Scratch:
-    """Blobs in one file that has no name in `folder`: however this process ends, nothing of it is left.
-
-    Written by one thread, read by any. Without a folder it is where the system has its temporary files, which on many
-    machines is memory.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        if folder:
-            files.make_private_dir(folder)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by close()
-        self._end = 0
-        self._places: dict[str, int] = {}
-
-    def close(self) -> None:
-        """Give the space back."""
-        self._file.close()
-
-    def write(self, chunks: Iterable[bytes]) -> int:
-        """Write after what was kept, and give the size; the next write goes to the same place unless it is kept."""
-        self._file.seek(self._end)
-        size = sum(map(self._file.write, chunks))
-        self._file.flush()
-        return size
-
-    def keep(self, blob: Descriptor) -> None:
-        """Have what was written last as `blob`."""
-        self._places[blob.digest] = self._end
-        self._end += blob.size
-
-    def read(self, blob: Descriptor) -> Iterator[bytes] | None:
-        """Yield the bytes of a blob that was kept, None for any other."""
-        start = self._places.get(blob.digest)
-        return None if start is None else self._pieces(start, start + blob.size)
-
-    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
-        while start < end and (piece := os.pread(self._file.fileno(), min(CHUNK, end - start), start)):
-            start += len(piece)
-            yield piece
-
-
-class CompressSpool:
-    """Receives raw layers and keeps those that are `wanted` compressed in `scratch`; `ready` hears of each.
-
-    `made` maps their diff ids to what became of them, `failures` those that came damaged to the reason.
-    """
-
-    def __init__(
-        self, wanted: Iterable[str], scratch: Scratch, kind: Compression, ready: Callable[[str, Descriptor], None]
-    ) -> None:
-        self._missing = set(wanted)
-        self._scratch = scratch
-        self._kind = kind
-        self._ready = ready
-        self.made: dict[str, Descriptor] = {}
-        self.failures: dict[str, SandboxError] = {}
-
-    def wants_unknown(self) -> bool:
-        """Tell whether a layer of unknown digest could be one that is missing."""
-        return bool(self._missing)
-
-    def buffered(self, data: bytes, digest: str | None) -> None:
-        """Take a layer that is in memory as a whole."""
-        self.named(digest or digests.of(data), len(data), [data])
-
-    def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
-        """Take a layer of known digest and size."""
-        if digest not in self._missing:
-            return
-        try:
-            self._keep(digest, self._pack(digests.verified(chunks, digest, size)))
-        except digests.DigestMismatch as error:
-            self.failures[digest] = error
-
-    def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        """Take a layer whose digest its bytes will tell."""
-        measured = Measured(chunks)
-        blob = self._pack(measured)
-        if measured.digest in self._missing:
-            self._keep(measured.digest, blob)
-
-    def _pack(self, chunks: Iterable[bytes]) -> Descriptor:
-        packed = Measured(compressed(chunks, self._kind))
-        size = self._scratch.write(packed)
-        return Descriptor(self._kind.media_type, packed.digest, size)
-
-    def _keep(self, digest: str, blob: Descriptor) -> None:
-        self._scratch.keep(blob)
-        self._missing.discard(digest)
-        self.made[digest] = blob
-        self._ready(digest, blob)
-
-
-class FromSpool:
-    """The Origin of an image whose layers are in a spool or in the registry; its configuration is in memory."""
-
-    def __init__(self, read: Callable[[Descriptor], Iterator[bytes] | None], documents: Mapping[str, bytes]) -> None:
-        self._read = read
-        self._documents = documents
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a configuration or a compressed layer."""
-        if blob.digest in self._documents:
-            yield iter([self._documents[blob.digest]])
-            return
-        chunks = self._read(blob)
-        if chunks is None:
-            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
-        yield chunks
 
 
 @dataclass(frozen=True)
@@ -174,6 +62,7 @@ class CompressedImages:
         spool: Path | None = None,
         *,
         reading: bool = True,
+        helper: Helper | None = None,
     ) -> None:
         self._kind = kind
         self._daemon = daemon
@@ -184,6 +73,7 @@ class CompressedImages:
         self._stack = stack
         self._folder = spool
         self._reading = reading
+        self._helper = helper
         self._plain = DaemonImages(daemon, destination, reading=reading)
         self._known: dict[str, Descriptor] = {}
         self._unsent: dict[str, Scratch] = {}
@@ -200,6 +90,8 @@ class CompressedImages:
                 found[one.entry.target] = tree.image(FromSpool(self._unsent_layer, {}))
         if waiting := [one for one in waiting if one.entry.target not in found]:
             found |= self._read(waiting) if self._reading else {}
+        if waiting := [one for one in waiting if one.entry.target not in found]:
+            found |= self._helped(self._helper, waiting) if self._reading and self._helper else {}
         if waiting := [one for one in waiting if one.entry.target not in found]:
             try:
                 saved = self._saved(waiting)
@@ -266,16 +158,56 @@ class CompressedImages:
         finally:
             pool.shutdown(cancel_futures=True)
         made = {digest: blob for digest, blob in zip(missing, packed, strict=True) if blob}
-        self._known |= made
-        found: dict[Target, Image | SandboxError] = {}
+        documents = {}
         for one in waiting:
-            image, layers = places.get(one.entry.target), known | made
-            if image and all(digest in layers for digest in one.diff_ids):
+            if image := places.get(one.entry.target):
                 config = next(blob for blob in image.blobs if blob.digest == one.id)
                 with image.origin.open(config) as chunks:
-                    documents = {one.id: b"".join(chunks)}
+                    documents[one.id] = b"".join(chunks)
+        return self._images(waiting, known | made, documents)
+
+    def _images(
+        self, waiting: Sequence[_Wanted], layers: Mapping[str, Descriptor], documents: Mapping[str, bytes]
+    ) -> dict[Target, Image | SandboxError]:
+        """Return the images all of whose parts are there; their compressed layers are known from now on."""
+        self._known |= layers
+        found: dict[Target, Image | SandboxError] = {}
+        for one in waiting:
+            if one.id in documents and all(digest in layers for digest in one.diff_ids):
+                config = Descriptor(OCI_CONFIG, one.id, len(documents[one.id]))
                 found[one.entry.target] = self._image(one, config, layers, FromSpool(self._unsent_layer, documents))
         return found
+
+    def _helped(self, helper: Helper, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+        """Return the images that a helper reads where this user may not; the others must be saved."""
+        homes, known = self._homes(waiting)
+        configs = {one.id: one.repository for one in waiting}
+        chains = manifests.chains(one.diff_ids for one in waiting).items()
+        jobs = [Job(homes[digest], digest, chain) for chain, digest in chains if digest not in known]
+        jobs = list({one.digest: one for one in jobs}.values())
+        jobs += [Job(repository, digest) for digest, repository in configs.items()]
+        made: dict[str, Descriptor] = {}
+        documents: dict[str, bytes] = {}
+
+        def take(digest: str, chunks: Iterator[bytes]) -> None:
+            if digest in configs:
+                data = next(chunks, b"")
+                if digests.of(data) == digest:
+                    documents[digest] = data
+            elif digest in homes and (blob := self._kept(digests.matching(chunks, digest), homes[digest])):
+                made[digest] = blob
+
+        try:
+            content = self._daemon.inspect_image(waiting[0].entry.image) or {}
+            if engine_store.is_readable(engine_store.overlay_root(content)):
+                return {}
+            helper.read(jobs, engine_store.overlay_folders(content), self._folder, take)
+        except SandboxError as error:
+            log.info("no helper reads the engine's folders: %s", error)
+        except BaseException:
+            self._over.set()
+            raise
+        return self._images(waiting, known | made, documents)
 
     def _opened(self, one: _Wanted, known: Mapping[str, Descriptor]) -> Image | None:
         """Return the image with raw layers in the engine's own folders, None when it cannot be read there."""
@@ -289,13 +221,20 @@ class CompressedImages:
             return None
 
     def _packed(self, raw: Descriptor, origin: Origin, home: str) -> Descriptor | None:
+        """Read a layer, compress and send it."""
+        try:
+            with origin.open(raw) as chunks:
+                return self._kept(digests.verified(chunks, raw.digest, raw.size), home)
+        except SandboxError as error:
+            log.info("a layer is not read directly after all: %s", error)
+            return None
+
+    def _kept(self, chunks: Iterator[bytes], home: str) -> Descriptor | None:
         """Compress a layer and send it; its copy on disk stays only where that fails, for another try."""
         scratch = Scratch(self._folder)
         try:
-            with origin.open(raw) as chunks:
-                whole = digests.verified(self._until_over(chunks), raw.digest, raw.size)
-                packed = Measured(compressed(whole, self._kind))
-                size = scratch.write(packed)
+            packed = Measured(compressed(self._until_over(chunks), self._kind))
+            size = scratch.write(packed)
         except SandboxError as error:
             log.info("a layer is not read directly after all: %s", error)
             scratch.close()

@@ -15,9 +15,9 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
 from sandbox.images.sources.docker_save import Documents, take
-from sandbox.images.sources.image_source import Daemon, Helper, Job
+from sandbox.images.sources.helped_push import HelpedPush
+from sandbox.images.sources.image_source import Daemon, Helper, Inspected
 from sandbox.images.sources.layout import goes_by, listed
-from sandbox.images.sources.tar_split import Unreadable
 from sandbox.images.stream_upload import StreamUpload
 from sandbox.images.transfer import Destination, carry, plan_transfers
 from sandbox.oci import address as addresses
@@ -33,21 +33,6 @@ SAVES = 3
 SHORTENED = 32 << 20
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What the engine says about an image before anything is saved.
-
-    `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
-    the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
-    """
-
-    target: Target
-    name: str
-    id: str
-    diff_ids: tuple[str, ...]
-    is_document: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,35 +232,18 @@ class DaemonImages:
 
     def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return what a helper has sent out of the engine's folders; images are absent that must be saved."""
-        registry = addresses.parse(self._client.url)
+        helped = HelpedPush(helper, self._daemon, self._destination)
         try:
-            if not registry.is_loopback:
-                raise Unreadable("the registry is not on this machine")
-            roots = {stores.overlay_root(self._daemon.inspect_image(one.name) or {}) for one in waiting}
-            if any(map(stores.is_readable, roots)):
-                raise Unreadable("it needs none: this user may read them")
-            jobs = list({job.digest: job for one in waiting for job in self._jobs(one)}.values())
-            for root in roots:
-                helper.send(jobs, root, registry.port, self._destination.observer.sent)
-            for job in jobs:
-                self._inventory.confirm(job.repository, job.digest)
+            trees = helped.send(waiting)
         except SandboxError as error:
             log.info("no helper reads the engine's folders: %s", error)
+            trees = {}
         found: dict[Target, Image | SandboxError] = {}
         for one in waiting:
             with contextlib.suppress(SandboxError):  # told after the save
-                if tree := self._classic(one, {}):
+                if tree := trees.get(one.target) or self._classic(one, {}):
                     found[one.target] = tree.image(InRegistry())
         return found
-
-    def _jobs(self, one: Inspected) -> Iterator[Job]:
-        """Yield the blobs of an image that no repository is known to have."""
-        repository = one.target.repository
-        for chain, digest in manifests.chains([one.diff_ids]).items():
-            if self._inventory.size(repository, digest) is None and not self._inventory.anywhere(digest):
-                yield Job(repository, digest, chain)
-        if self._inventory.size(repository, one.id) is None:
-            yield Job(repository, one.id)
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Save what is missing, again for what may get through then, since a stream cannot be rewound."""

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -101,7 +101,7 @@ class ContainerdStore:
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
         """Return the image with the manifests and layers that it has: those of its upstream."""
-        tree = walk(self._read(_descriptor(content)), self._child, name=str(content["Id"]))
+        tree = walk(self._read(descriptor(content)), self._child, name=str(content["Id"]))
         for blob in tree.blobs:
             if size_of(blob.digest) is None:
                 self._whole(blob)
@@ -136,7 +136,7 @@ def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
     Raises Unreadable when there is none to read.
     """
     if content.get("Descriptor"):
-        return ContainerdStore(_content_folder(root(), _descriptor(content)))
+        return ContainerdStore(_content_folder(root(), descriptor(content)))
     folder = overlay_root(content)
     if not is_readable(folder):
         raise Unreadable("the engine's folder cannot be read by this user", details=str(folder))
@@ -149,6 +149,21 @@ def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
 def is_readable(root: Path) -> bool:
     """Tell whether this process may read the images in the folder of an engine, which may be on another machine."""
     return os.access(root / "image", os.R_OK | os.X_OK)
+
+
+def overlay_folders(content: Mapping[str, Any]) -> Mapping[str, Path]:
+    """Return what of an engine's folder layers are made of, by the names that the helper has for them.
+
+    Raises Unreadable.
+    """
+    root = overlay_root(content)
+    return {"/image": root / "image/overlay2", "/overlay2": root / "overlay2"}
+
+
+def content_folders(root: Path) -> Sequence[Path]:
+    """Return where the blobs of an engine's containerd may be: its own, or the one next to it."""
+    places = (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS)
+    return [place / "io.containerd.content.v1.content/blobs" for place in dict.fromkeys(places)]
 
 
 def overlay_root(content: Mapping[str, Any]) -> Path:
@@ -167,15 +182,14 @@ def overlay_root(content: Mapping[str, Any]) -> Path:
 
 
 def _content_folder(root: Path, image: Descriptor) -> Path:
-    """Return the folder with the blobs of the containerd that has an image: the engine's own, or the one next to it."""
-    for containerd in (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS):
-        folder = containerd / "io.containerd.content.v1.content/blobs"
+    """Return the folder with the blobs of the containerd that has an image."""
+    for folder in content_folders(root):
         if (folder / _path(image.digest)).exists():
             return folder
     raise Unreadable("the blobs of the engine's containerd cannot be read by this user", details=str(root))
 
 
-def _descriptor(content: Mapping[str, Any]) -> Descriptor:
+def descriptor(content: Mapping[str, Any]) -> Descriptor:
     """Return the manifest or index of an image in containerd."""
     found = content["Descriptor"]
     return Descriptor(str(found.get("mediaType")), str(content["Id"]), int(found.get("size") or 0))

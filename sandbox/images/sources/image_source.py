@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox.oci.image import Image
+from sandbox.oci.reference import Target
 
 
 class Source(Protocol):
@@ -40,12 +41,39 @@ class Daemon(Protocol):
 
 
 @dataclass(frozen=True)
+class Inspected:
+    """What the engine says about an image before anything is saved.
+
+    `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
+    the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
+    """
+
+    target: Target
+    name: str
+    id: str
+    diff_ids: tuple[str, ...]
+    is_document: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
-    """A blob that a repository lacks: a layer by its chain id, or a configuration, whose `chain` is empty."""
+    """A blob that a repository lacks: a layer by its chain id, or a configuration, whose `chain` is empty.
+
+    That of a `tree` is a manifest or an index in containerd, with all that it names.
+    """
 
     repository: str
     digest: str
     chain: str = ""
+    tree: bool = False
+
+
+@dataclass
+class Sent:
+    """What a helper says that it did: the blobs it sent, as repository and digest, and the documents it has read."""
+
+    blobs: list[tuple[str, str]] = field(default_factory=list)
+    documents: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,8 +92,22 @@ class Helper(Protocol):
     def registry(self, port: int) -> Inside:
         """Return where the container listens that has `port` of this machine. Raises SandboxError for no container."""
 
-    def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
-        """Have the registry on `port` of this machine get blobs from the engine's folder `root`, as far as it can.
+    def send(self, jobs: Sequence[Job], folders: Mapping[str, Path], port: int, sent: Callable[[int], None]) -> Sent:
+        """Have the registry on `port` of this machine get blobs from the engine's folders, as far as it can.
 
-        `sent` hears of the bytes on their way. Raises SandboxError when it cannot begin.
+        `folders` are those that it reads, by their places in its container. `sent` hears of the bytes on their way.
+        Raises SandboxError when it cannot begin.
+        """
+
+    def read(
+        self,
+        jobs: Sequence[Job],
+        folders: Mapping[str, Path],
+        spool: Path | None,
+        take: Callable[[str, Iterator[bytes]], None],
+    ) -> None:
+        """Let `take` have each blob, by its digest, out of the engine's folders, as far as it can.
+
+        It is called in several threads at once, with bytes that may be others, or break off. `spool` is a folder for
+        what is needed meanwhile. Raises SandboxError when it cannot begin.
         """

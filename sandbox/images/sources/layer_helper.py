@@ -1,25 +1,30 @@
 """A container that reads the engine's folders for a user who may not, and sends layers straight into the registry.
 
-Its program is the bundle's `layer-reader`. It mounts two folders of the engine read-only and keeps one capability,
-to read whatever the files' modes are; it is on the network of the registry and speaks to nothing else. What it says
-is not trusted: the registry is asked for each blob afterwards.
+Its program is the bundle's `layer-reader`. It mounts one or two folders of the engine read-only and keeps one
+capability, to read whatever the files' modes are; it is on the network of the registry and speaks to nothing else. What
+it says is not trusted: the registry is asked for each blob afterwards, and documents are what their digests name.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
 import os
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sandbox.engine import Container, Engine, EngineError
 from sandbox.engine.container_host import gateway, joined
-from sandbox.images.sources.image_source import Inside, Job
+from sandbox.images.sources.blob_socket import SOCKET, BlobSocket
+from sandbox.images.sources.image_source import Inside, Job, Sent
 from sandbox.images.sources.tar_split import Unreadable
+from sandbox.oci import digest as digests
+from sandbox.system import files
 
 LABEL = "dev.sandbox.layer-reader"
 MEMORY = 256 << 20
@@ -35,26 +40,45 @@ class LayerHelper:
     engine: Engine
     image: Callable[[], str | None]
 
-    def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
-        """Have the registry that a container publishes on `port` get blobs out of the engine's folder `root`.
+    def send(self, jobs: Sequence[Job], folders: Mapping[str, Path], port: int, sent: Callable[[int], None]) -> Sent:
+        """Have the registry that a container publishes on `port` get blobs out of the engine's folders.
 
-        `sent` hears of bytes as they cross. Returns when all is done, whether it succeeded or not; whatever happens the
-        container is removed. Raises Unreadable when it cannot even begin, EngineError.
+        `folders` are mounted where they say. `sent` hears of bytes as they cross. Returns when all is done, whether it
+        succeeded or not; whatever happens the container is removed. Raises Unreadable when it cannot even begin,
+        EngineError.
         """
-        command = [json.dumps(asdict(job), separators=(",", ":")) for job in jobs]
-        if sum(map(len, command)) > LONGEST_COMMAND:
-            raise Unreadable("there are too many layers for the helper")
-        registry = self.registry(port)
-        image = self.image()
-        if image is None:
-            raise Unreadable("the engine has no layer-reader", details="sandbox bundle build layer-reader makes it")
-        self._sweep()
-        with self._container(image, command, root, registry) as name:
-            try:
-                for line in self.engine.follow(name):
-                    self._hear(line, sent)
-            except EngineError as error:  # it may be done, and gone, before it is listened to
-                log.info("the helper is not heard any more: %s", error)
+        registry, done = self.registry(port), Sent()
+        place = f"REGISTRY=http://{registry.host}:{registry.port}"
+        with self._container(jobs, folders, registry.network, place) as name:
+            self._listen(name, sent, done)
+        return done
+
+    def read(
+        self,
+        jobs: Sequence[Job],
+        folders: Mapping[str, Path],
+        spool: Path | None,
+        take: Callable[[str, Iterator[bytes]], None],
+    ) -> None:
+        """Let `take` have each blob, by its digest, several at once; their bytes pass through a socket in `spool`.
+
+        Whatever happens the container is removed. Raises Unreadable when it cannot even begin, EngineError.
+        """
+        if spool:
+            files.make_private_dir(spool)
+        with (
+            tempfile.TemporaryDirectory(prefix="sandbox-", dir=spool) as folder,
+            BlobSocket.at(Path(folder), take),
+            self._container(jobs, {**folders, "/out": Path(folder)}) as name,
+        ):
+            self._listen(name, lambda _: None, Sent())
+
+    def _listen(self, name: str, sent: Callable[[int], None], done: Sent) -> None:
+        try:
+            for line in self.engine.follow(name):
+                self._hear(line, sent, done)
+        except EngineError as error:  # it may be done, and gone, before it is listened to
+            log.info("the helper is not heard any more: %s", error)
 
     def registry(self, port: int) -> Inside:
         """Return where the container listens that has `port` of this machine. Raises Unreadable, EngineError."""
@@ -74,18 +98,35 @@ class LayerHelper:
                 self.engine.remove_container(found.name)
 
     @contextlib.contextmanager
-    def _container(self, image: str, command: list[str], root: Path, registry: Inside) -> Iterator[str]:
+    def _container(
+        self,
+        jobs: Sequence[Job],
+        folders: Mapping[str, Path],
+        network: str = "none",
+        place: str = f"OUT=/out/{SOCKET}",
+    ) -> Iterator[str]:
+        command = [json.dumps(asdict(job), separators=(",", ":")) for job in jobs]
+        if sum(map(len, command)) > LONGEST_COMMAND:
+            raise Unreadable("there are too many layers for the helper")
+        image = self.image()
+        if image is None:
+            raise Unreadable("the engine has no layer-reader", details="sandbox bundle build layer-reader makes it")
+        self._sweep()
         name = f"sandbox-layer-reader-{uuid.uuid4().hex[:12]}"
         config = {
             "Image": image,
             "Cmd": command,
             "User": "0:0",
-            "Env": [f"REGISTRY=http://{registry.host}:{registry.port}"],
+            "Env": [place],
             "Labels": {LABEL: str(os.getpid())},
         }
         host = {
-            "NetworkMode": registry.network,
-            "Binds": [f"{root}/image/overlay2:/image:ro", f"{root}/overlay2:/overlay2:ro"],
+            "NetworkMode": network,
+            # Not Binds, for which the engine makes folders that are not there.
+            "Mounts": [
+                {"Type": "bind", "Source": str(folder), "Target": at, "ReadOnly": True}
+                for at, folder in folders.items()
+            ],
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": ["DAC_READ_SEARCH"],
@@ -102,11 +143,15 @@ class LayerHelper:
         finally:
             self.engine.remove_container(name)
 
-    def _hear(self, line: str, sent: Callable[[int], None]) -> None:
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
+    def _hear(self, line: str, sent: Callable[[int], None], done: Sent) -> None:
+        with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
             event = json.loads(line)
             if problem := event.get("error"):
                 log.info("the helper could not send %s: %s", event.get("digest"), problem)
+            if event.get("done"):
+                done.blobs.append((str(event["repository"]), str(event["digest"])))
+            if data := base64.b64decode(event.get("document") or "", validate=True):
+                done.documents[digests.of(data)] = data
             sent(int(event.get("sent") or 0))
             return
         log.info("the helper said: %s", line)

@@ -58,6 +58,27 @@ def test_other_answer_is_an_error_with_the_servers_message(tmp_path: Path, answe
         list(socket_http.get_unchunked(path, "/", timeout=5))
 
 
+def test_pieces_can_be_had_as_they_come(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        server.listen()
+        lines = socket_http.get_unchunked(tmp_path / "socket", "/logs", timeout=5, at_once=True)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(9000)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\none")
+                heard.wait(5)
+
+        heard, thread = threading.Event(), threading.Thread(target=serve)
+        thread.start()
+        assert next(lines) == b"one"
+        heard.set()
+        assert list(lines) == []
+        thread.join(10)
+
+
 def test_an_answer_may_be_left_early(tmp_path: Path) -> None:
     with serving(tmp_path, b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * (9 << 20)) as (path, _):
         body = socket_http.get_unchunked(path, "/", timeout=5)

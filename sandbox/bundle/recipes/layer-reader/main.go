@@ -2,8 +2,11 @@
 //
 // Every argument is a job in JSON. What an image's layers are made of is in image/overlay2 of the engine's folder
 // (mounted at /image) and overlay2 (at /overlay2): a layer is put together from the headers in tar-split.json.gz and
-// the files of its folder, and its digest compared before the registry is told to keep it. Progress and failures are
-// lines of JSON on stdout; a failure of one job does not stop the others.
+// the files of its folder. With containerd, blobs are files (mounted at /blobs), and the job of an image is all that
+// its manifests name; the manifests themselves are told. Digests are compared before the registry is told to keep
+// anything. Progress and failures are lines of JSON on stdout; a failure of one job does not stop the others.
+//
+// With a socket instead of a registry (OUT), each blob goes into a connection of its own, after a line with its digest.
 package main
 
 import (
@@ -17,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -29,6 +33,8 @@ import (
 
 const (
 	together = 4
+	largest  = 8 << 20          // of a manifest
+	deepest  = 4                // indexes in indexes
 	patience = 30 * time.Second // without a byte
 	buffered = 1 << 20
 )
@@ -37,18 +43,23 @@ var identifier = regexp.MustCompile(`^[0-9a-z][0-9a-z-]*$`)
 var hexadecimal = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // A job is a blob and the repository that is to get it: a layer by its chain id, without one an image's configuration.
+// That of a tree is a manifest or an index in containerd, with all that it names, as far as the repository lacks it.
 type job struct {
 	Repository string `json:"repository"`
 	Digest     string `json:"digest"`
 	Chain      string `json:"chain"`
+	Tree       bool   `json:"tree"`
+	blob       bool
 }
 
 // An event is one line of output.
 type event struct {
-	Digest string `json:"digest"`
-	Sent   int64  `json:"sent,omitempty"`
-	Done   bool   `json:"done,omitempty"`
-	Error  string `json:"error,omitempty"`
+	Digest     string `json:"digest"`
+	Repository string `json:"repository,omitempty"`
+	Sent       int64  `json:"sent,omitempty"`
+	Done       bool   `json:"done,omitempty"`
+	Document   []byte `json:"document,omitempty"`
+	Error      string `json:"error,omitempty"`
 }
 
 var output sync.Mutex
@@ -61,30 +72,108 @@ func tell(one event) {
 }
 
 func main() {
-	registry := os.Getenv("REGISTRY")
-	work := make(chan string)
+	registry, out := os.Getenv("REGISTRY"), os.Getenv("OUT")
+	deliver := func(one job) error { return send(registry, one) }
+	if out != "" {
+		deliver = func(one job) error { return pour(out, one) }
+	}
+	work := make(chan job)
 	var all sync.WaitGroup
 	for range together {
 		all.Go(func() {
-			for text := range work {
-				var one job
-				err := json.Unmarshal([]byte(text), &one)
-				if err == nil {
-					err = send(registry, one)
+			for one := range work {
+				if one.blob && has(registry, one) {
+					continue
 				}
-				if err != nil {
+				if err := deliver(one); err != nil {
 					tell(event{Digest: one.Digest, Error: err.Error()})
 				} else {
-					tell(event{Digest: one.Digest, Done: true})
+					tell(event{Digest: one.Digest, Repository: one.Repository, Done: true})
 				}
 			}
 		})
 	}
+	begun := map[string]bool{}
+	begin := func(one job) {
+		if !begun[one.Digest] {
+			begun[one.Digest] = true
+			work <- one
+		}
+	}
 	for _, text := range os.Args[1:] {
-		work <- text
+		var one job
+		err := json.Unmarshal([]byte(text), &one)
+		if err == nil && one.Tree {
+			err = expand(one, begin, 0)
+		} else if err == nil {
+			begin(one)
+		}
+		if err != nil {
+			tell(event{Digest: one.Digest, Error: err.Error()})
+		}
 	}
 	close(work)
 	all.Wait()
+}
+
+// expand tells the manifests of a tree and begins a job for each of its blobs. Platforms may be absent.
+func expand(one job, begin func(job), deep int) error {
+	if deep > deepest {
+		return errors.New("indexes are nested too deep")
+	}
+	file, err := blob(one.Digest)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, largest))
+	if err != nil {
+		return err
+	}
+	var content struct {
+		Manifests []struct{ Digest string }
+		Config    struct{ Digest string }
+		Layers    []struct{ Digest string }
+	}
+	if err := json.Unmarshal(data, &content); err != nil {
+		return err
+	}
+	tell(event{Digest: one.Digest, Document: data})
+	for _, child := range content.Manifests {
+		err := expand(job{Repository: one.Repository, Digest: child.Digest}, begin, deep+1)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if content.Config.Digest != "" {
+		for _, part := range append(content.Layers, content.Config) {
+			begin(job{Repository: one.Repository, Digest: part.Digest, blob: true})
+		}
+	}
+	return nil
+}
+
+// has tells whether the repository has a blob.
+func has(registry string, one job) bool {
+	_, err := ask("HEAD", registry+"/v2/"+one.Repository+"/blobs/"+one.Digest, nil, 200)
+	return err == nil
+}
+
+// blob opens the file of a blob in containerd.
+func blob(digest string) (*os.File, error) {
+	name, found := strings.CutPrefix(digest, "sha256:")
+	if !found || !hexadecimal.MatchString(name) {
+		return nil, errors.New("not a digest")
+	}
+	file, err := os.OpenFile("/blobs/sha256/"+name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if found, err := file.Stat(); err != nil || !found.Mode().IsRegular() {
+		file.Close()
+		return nil, errors.New("a blob is no regular file")
+	}
+	return file, nil
 }
 
 // send has the registry hold one blob, or nothing of it.
@@ -125,6 +214,23 @@ func send(registry string, one job) error {
 	}
 	_, err = ask("PUT", place+separator+"digest="+url.QueryEscape(one.Digest), nil, 201)
 	return err
+}
+
+// pour writes one blob into the socket at out, which is closed early when something fails.
+func pour(out string, one job) error {
+	connection, err := net.Dial("unix", out)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	writer := bufio.NewWriterSize(&counted{Writer: connection, digest: one.Digest}, buffered)
+	if _, err := fmt.Fprintln(writer, one.Digest); err != nil {
+		return err
+	}
+	if err := write(writer, one); err != nil {
+		return err
+	}
+	return writer.Flush()
 }
 
 // ask sends a request to the registry and nowhere else, and returns its answer when it has the wanted status.
@@ -189,6 +295,15 @@ func (one *counted) Write(data []byte) (int, error) {
 
 // write gives the bytes of a blob.
 func write(out io.Writer, one job) error {
+	if one.blob {
+		file, err := blob(one.Digest)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		_, err = io.Copy(out, file)
+		return err
+	}
 	if one.Chain == "" {
 		digest, found := strings.CutPrefix(one.Digest, "sha256:")
 		if !found || !hexadecimal.MatchString(digest) {

@@ -1,0 +1,129 @@
+"""Compressed layers on their way: kept in files without a name until they are in the registry."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.oci import digest as digests
+from sandbox.oci.compression import Compression, compressed
+from sandbox.oci.digest import CHUNK, Measured
+from sandbox.oci.image import MissingBlob
+from sandbox.oci.manifest import Descriptor
+from sandbox.system import files
+
+
+class Scratch:
+    """Blobs in one file that has no name in `folder`: however this process ends, nothing of it is left.
+
+    Written by one thread, read by any. Without a folder it is where the system has its temporary files, which on many
+    machines is memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        if folder:
+            files.make_private_dir(folder)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by close()
+        self._end = 0
+        self._places: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._file.close()
+
+    def write(self, chunks: Iterable[bytes]) -> int:
+        """Write after what was kept, and give the size; the next write goes to the same place unless it is kept."""
+        self._file.seek(self._end)
+        size = sum(map(self._file.write, chunks))
+        self._file.flush()
+        return size
+
+    def keep(self, blob: Descriptor) -> None:
+        """Have what was written last as `blob`."""
+        self._places[blob.digest] = self._end
+        self._end += blob.size
+
+    def read(self, blob: Descriptor) -> Iterator[bytes] | None:
+        """Yield the bytes of a blob that was kept, None for any other."""
+        start = self._places.get(blob.digest)
+        return None if start is None else self._pieces(start, start + blob.size)
+
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end and (piece := os.pread(self._file.fileno(), min(CHUNK, end - start), start)):
+            start += len(piece)
+            yield piece
+
+
+class CompressSpool:
+    """Receives raw layers and keeps those that are `wanted` compressed in `scratch`; `ready` hears of each.
+
+    `made` maps their diff ids to what became of them, `failures` those that came damaged to the reason.
+    """
+
+    def __init__(
+        self, wanted: Iterable[str], scratch: Scratch, kind: Compression, ready: Callable[[str, Descriptor], None]
+    ) -> None:
+        self._missing = set(wanted)
+        self._scratch = scratch
+        self._kind = kind
+        self._ready = ready
+        self.made: dict[str, Descriptor] = {}
+        self.failures: dict[str, SandboxError] = {}
+
+    def wants_unknown(self) -> bool:
+        """Tell whether a layer of unknown digest could be one that is missing."""
+        return bool(self._missing)
+
+    def buffered(self, data: bytes, digest: str | None) -> None:
+        """Take a layer that is in memory as a whole."""
+        self.named(digest or digests.of(data), len(data), [data])
+
+    def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Take a layer of known digest and size."""
+        if digest not in self._missing:
+            return
+        try:
+            self._keep(digest, self._pack(digests.verified(chunks, digest, size)))
+        except digests.DigestMismatch as error:
+            self.failures[digest] = error
+
+    def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
+        """Take a layer whose digest its bytes will tell."""
+        measured = Measured(chunks)
+        blob = self._pack(measured)
+        if measured.digest in self._missing:
+            self._keep(measured.digest, blob)
+
+    def _pack(self, chunks: Iterable[bytes]) -> Descriptor:
+        packed = Measured(compressed(chunks, self._kind))
+        size = self._scratch.write(packed)
+        return Descriptor(self._kind.media_type, packed.digest, size)
+
+    def _keep(self, digest: str, blob: Descriptor) -> None:
+        self._scratch.keep(blob)
+        self._missing.discard(digest)
+        self.made[digest] = blob
+        self._ready(digest, blob)
+
+
+class FromSpool:
+    """The Origin of an image whose layers are in a spool or in the registry; its configuration is in memory."""
+
+    def __init__(self, read: Callable[[Descriptor], Iterator[bytes] | None], documents: Mapping[str, bytes]) -> None:
+        self._read = read
+        self._documents = documents
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Yield the bytes of a configuration or a compressed layer."""
+        if blob.digest in self._documents:
+            yield iter([self._documents[blob.digest]])
+            return
+        chunks = self._read(blob)
+        if chunks is None:
+            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
+        yield chunks
