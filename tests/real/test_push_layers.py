@@ -24,6 +24,8 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_store, image_build
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.oci.client import Client
+from sandbox.oci.compression import Compression
+from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import free_ports, tool
@@ -212,6 +214,58 @@ def test_a_helper_sends_what_only_root_may_read(
     assert not [one for one in engine.containers(LABEL) if one.labels[LABEL] == str(os.getpid())]
 
 
+@pytest.mark.parametrize("kind", [Compression.GZIP, Compression.ZSTD])
+def test_a_helper_reads_layers_that_are_compressed(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Compression
+) -> None:
+    store = bundled()
+    path = tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:3": TestImage((odd(1), upper(1), odd(101)), f"{NAME} {kind.value}")}))
+    engine.load(path)
+    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
+    digests = []
+    for readable in (True, False):
+        monkeypatch.setattr(engine_store, "is_readable", lambda _, known=readable: known)
+        folder = tmp_path / str(readable)
+        folder.mkdir()
+        with registry("distribution", folder) as host:
+            (result,) = push(
+                [FromDaemon(parse_target("app:1"), f"{NAME}:3")],
+                f"http://{host}",
+                watched := Watched(engine),
+                helper=helper,
+                compression=kind,
+                spool=tmp_path / "spool",
+            )
+        digests.append(result.digest)
+        assert not watched.saves
+    assert len(set(digests)) == 1
+    assert not list((tmp_path / "spool").iterdir())
+    assert not helpers(engine, os.getpid())
+
+
+def test_a_large_layer_goes_straight_to_the_registry(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, ways = bundled(), list[bool]()
+    shorten = Client.shorten
+
+    def noted(client: Client, repository: str, shortcut: Shortcut) -> bool:
+        ways.append(shorten(client, repository, shortcut))
+        return ways[-1]
+
+    monkeypatch.setattr(Client, "shorten", noted)
+    path = tmp_path / "load.tar"
+    data = random.Random(11).randbytes(40_000_000)  # noqa: S311
+    path.write_bytes(old_save({f"{NAME}:4": TestImage((tar({"large": data}),), f"{NAME} straight")}))
+    engine.load(path)
+    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
+    with container_registry(engine, store) as host:
+        push([FromDaemon(parse_target("app:1"), f"{NAME}:4")], f"http://{host}", Watched(engine), helper=helper)
+        assert list(reader()(f"{host}/app:1", tmp_path).layers)
+    assert ways == [True]
+
+
 PUSH = """
 import os, sys
 from sandbox.app import context
@@ -266,6 +320,7 @@ def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path)
         failed = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=200)
         assert failed.returncode != 0
         assert "PushFailed" in failed.stderr
+        assert "the registry's disk is full" in failed.stderr
     assert not engine.containers(LABEL)
 
 
