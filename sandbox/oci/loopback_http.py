@@ -85,9 +85,12 @@ class LoopbackHttp:
             known = named.get(name.lower())
             named[name.lower()] = f"{known}, {text}" if known else text
 
+        held = [connection]  # until it is given back, or closed: then another request may have it
+
         def close() -> None:
-            answer.close()
-            connection.close()
+            if held:
+                answer.close()
+                held.pop().close()
 
         def read(size: int) -> Iterator[bytes]:
             try:
@@ -96,7 +99,8 @@ class LoopbackHttp:
             except BaseException:
                 close()
                 raise
-            self._given_back(place, connection)
+            if held:
+                self._given_back(place, held.pop())
 
         return Response(answer.status, url, named, read, close)
 
@@ -113,7 +117,8 @@ class LoopbackHttp:
 
     def _given_back(self, place: Address, connection: _Connection) -> None:
         with self._lock:
-            if connection.sock and not self._over and connection.shortcut == self._shortcuts.get(place):
+            wanted = not self._over and connection.shortcut == self._shortcuts.get(place)
+            if wanted and connection.sock and not connection.is_spent:
                 self._idle[place].append(connection)
                 return
         connection.close()
@@ -128,6 +133,7 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(place.host, place.port)
         self._guard = guard
         self.shortcut = shortcut
+        self.is_spent = False
 
     def connect(self) -> None:
         """See HTTPConnection. Raises OSError, RegistryError."""
@@ -165,9 +171,7 @@ class _Connection(http.client.HTTPConnection):
         except OSError as error:
             if error.errno not in _REFUSED_ON_THE_WAY or self.sock is None:
                 raise
-            answer = self.getresponse()
-            answer.will_close = True
-            return answer
+            self.is_spent = True  # the rest of the body would be taken for a request
         return self.getresponse()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 
 import pytest
 
@@ -86,6 +86,41 @@ def test_a_url_with_odd_characters_is_sent_encoded() -> None:
     with serving(KEPT) as (url, asked), connected(url) as get:
         get("/a b/ü?c=%20d e")
     assert asked[0].startswith(b"GET /a%20b/%C3%BC?c=%20d%20e HTTP/1.1\r\n")
+
+
+def test_what_is_closed_after_it_was_read_harms_no_other(registry: Simulator) -> None:
+    with connected(registry.url) as get:
+        first, second = get("/v2/"), get("/v2/")
+        first.close()
+        assert (first.status_code, second.status_code, get("/v2/").status_code) == (200, 200, 200)
+
+
+def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
+    """The server answers and closes before it has read a body → the answer counts, the connection does not."""
+    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server((HERE, 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, KEPT):
+                near, _ = server.accept()
+                with near:
+                    near.recv(1 << 10)
+                    near.sendall(answer)
+                    near.shutdown(socket.SHUT_WR)
+                    near.settimeout(0.2)
+                    with suppress(OSError):
+                        while near.recv(1 << 16):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://{HERE}:{server.getsockname()[1]}"
+        connections = Connections(parse(url))
+        with closing(connections):
+            pieces = (b"x" * 100_000 for _ in range(10))
+            assert connections.request("PUT", f"{url}/blob", {}, pieces).status_code == 413
+            assert connections.request("GET", f"{url}/v2/", {}).content == b"ok"
+        thread.join(10)
 
 
 def straight(to: Simulator, near: str = HERE) -> Shortcut:
