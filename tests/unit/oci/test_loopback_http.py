@@ -88,7 +88,7 @@ def test_a_url_with_odd_characters_is_sent_encoded() -> None:
     assert asked[0].startswith(b"GET /a%20b/%C3%BC?c=%20d%20e HTTP/1.1\r\n")
 
 
-def test_what_is_closed_after_it_was_read_harms_no_other(registry: Simulator) -> None:
+def test_answer_closed_after_it_was_read_harms_no_other(registry: Simulator) -> None:
     with connected(registry.url) as get:
         first, second = get("/v2/"), get("/v2/")
         first.close()
