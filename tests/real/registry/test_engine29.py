@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sandbox.app import context
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.oci.reference import parse_target
 from tests.real.machine import tool
-from tests.real.registry.stand import Watched, reader, registry
+from tests.real.registry.stand import Watched, lacking, reader, registry
 from tests.support.images import TestImage, digest_of, index, layer, place, tar
 
 ADDRESS = os.environ.get("SANDBOX_TEST_ENGINE29", "")
@@ -24,6 +28,40 @@ pytestmark = [
     pytest.mark.skipif(not ADDRESS, reason="needs SANDBOX_TEST_ENGINE29=$(scripts/engine29)"),
 ]
 NAME = f"sandbox-test-{os.getpid()}"
+# Left there by scripts/engine29; the engine's own network namespace is where its containers can be reached.
+DAEMON = Path("/run/sandbox-engine29/dockerd.pid")
+HELPED = """
+import os, sys
+from sandbox.app import context
+from sandbox.bundle import system_images
+from sandbox.bundle.store import Store
+from sandbox.app import context
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.engine import Engine
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.progress import Silent
+from sandbox.images.push import push
+from sandbox.images.sources import engine_store, helped_push
+from sandbox.images.sources.layer_helper import LayerHelper
+from sandbox.images.verify import verify
+from sandbox.oci.client import Client
+from sandbox.oci.reference import parse_target
+from tests.real.registry.stand import Watched
+
+def refused(*_):
+    raise engine_store.Unreadable("not by this user")
+
+engine_store._content_folder = refused
+helped_push.os.access = lambda *_: False
+engine, store, url = Engine.connect(), Store(context.home().bundle), sys.argv[1]
+helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
+entries = [FromDaemon(parse_target(name.partition("/")[2]), name) for name in sys.argv[2:]]
+results = push(entries, url, watched := Watched(engine), helper=helper)
+with Client(url) as client:
+    verify({parse_target(one.target): one.digest for one in results}, client, Silent())
+print(len(watched.saves), sum(one.size for one in results), *(one.digest for one in results))
+"""
 BASE, OWN, NEW = layer(1, 9_000_000), layer(2, 50_000), layer(3, 60_000)
 
 
@@ -85,3 +123,25 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     new = [changed["app:1"].blobs[1], *(image.config for image in changed.values())]
     assert sum(result.size for result in results) == sum(map(len, new))
     assert read(f"{host}/tool:1", tmp_path).digest == digest_of(changed["tool:1"].manifest)
+
+
+def test_a_helper_sends_blobs_as_they_are(engine: Watched, tmp_path: Path) -> None:
+    recipe, store = recipes()["registry"], Store(context.home().bundle)
+    if not DAEMON.exists() or not store.has(recipe) or not store.has(recipes()["layer-reader"]):
+        lacking("scripts/engine29, and the bundle: sandbox bundle build registry layer-reader")
+    if engine.engine.image_id(recipe.reference) is None:
+        engine.engine.load(store.image(recipe))
+    images = {f"{name}:1": TestImage((BASE, OWN), name, compressed=True) for name in ("app", "tool")}
+    names = [entry.image for entry in load(engine, tmp_path, images)]
+    namespace = f"--net=/proc/{DAEMON.read_text()}/ns/net"
+    try:
+        tool("docker", "network", "create", NAME)
+        settings = ("-e", "OTEL_TRACES_EXPORTER=none", "-e", "REGISTRY_HTTP_ADDR=:5000")
+        place = ("--network", NAME, "--name", NAME, "-p", "127.0.0.1:5982:5000")
+        tool("docker", "run", "-d", *place, *settings, recipe.reference)
+        said = tool("nsenter", namespace, sys.executable, "-c", HELPED, "http://127.0.0.1:5982", *names).split()
+    finally:
+        tool("docker", "rm", "-f", "-v", NAME, status=None)
+        tool("docker", "network", "rm", NAME, status=None)
+    unique = {digest_of(blob): len(blob) for one in images.values() for blob in (*one.blobs, one.config)}
+    assert said == ["0", str(sum(unique.values())), *(digest_of(one.manifest) for one in images.values())]
