@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
+from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.credentials.kept_secret import Held
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pull_secrets import PullSecrets
@@ -40,6 +41,14 @@ class PodAccounts:
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
         return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
+
+    @property
+    def in_addon(self) -> tuple[str, ...]:
+        """Return the kinds of accounts that minikube's addon registry-creds has, whoever gave them to it."""
+        if not self.spec.cluster.supports.own_addons:
+            return ()
+        held = registry_creds.held(self.delivery.cluster)
+        return tuple(kind for kind, values in held.items() if values and registry_creds.is_set(values))
 
     def known(self, secret: str) -> Held:
         """Return what is kept under that name. Raises UsageError."""

@@ -83,15 +83,18 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     from sandbox.names import SYSTEM_NAMESPACE
 
     spec = sandbox_of(file, name).spec
-    delivery = PodAccounts.of(spec).delivery
-    held, ignored = delivery.held(), delivery.ignored()
+    accounts = PodAccounts.of(spec)
+    held, ignored = accounts.delivery.held(), accounts.delivery.ignored()
+    in_addon = accounts.in_addon
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
-        show_json({"name": spec.name, "credentials": rows, "ignored": ignored})
+        show_json({"name": spec.name, "credentials": rows, "ignored": ignored, "registry_creds": in_addon})
         return 0
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))
-    if not held:
+    if in_addon:
+        click.echo(f"minikube's addon registry-creds has accounts too: {', '.join(in_addon)}", err=True)
+    elif not held:
         click.echo("no credentials; add some with: sandbox credentials add", err=True)
     for secret in ignored:
         click.echo(f"ignored: the Secret {secret} in {SYSTEM_NAMESPACE}; {IGNORED}", err=True)

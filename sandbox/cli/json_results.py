@@ -297,11 +297,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Accounts:
-    """`sandbox credentials list`; `ignored` are Secrets that no command of this user made."""
+    """`sandbox credentials list`; `ignored` are Secrets that no command of this user made.
+
+    `registry_creds` are the kinds of accounts that minikube's addon of that name has.
+    """
 
     name: str
     credentials: tuple[Account, ...]
     ignored: tuple[str, ...]
+    registry_creds: tuple[str, ...]
 
 
 @dataclass(frozen=True)

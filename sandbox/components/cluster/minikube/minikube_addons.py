@@ -6,7 +6,6 @@ behind may be worse than nothing: the ingress addon's webhook refuses every Ingr
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -222,24 +221,15 @@ class MinikubeAddonsStep(NothingToUndo):
             return {}
         return registry_creds.wanted(self.entries, self.environ, now=datetime.now(UTC))
 
-    def _held(self, cluster: Cluster) -> Mapping[str, registry_creds.Values]:
-        """Return what registry-creds was told of each cloud."""
-        held = {}
-        for cloud in registry_creds.CLOUDS:
-            found = cluster.get("v1", "Secret", registry_creds.secret(cloud), registry_creds.NAMESPACE)
-            data = (found or {}).get("data") or {}
-            held[cloud] = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
-        return held
-
     def _unconfigured(self, cluster: Cluster) -> str | None:
         wanted = self._wanted()
-        held = self._held(cluster) if wanted else {}
+        held = registry_creds.held(cluster) if wanted else {}
         other = [cloud for cloud, values in wanted.items() if held[cloud] != values]
         return f"{registry_creds.ADDON} was not told of {', '.join(other)}" if other else None
 
     def _configure(self, cluster: Cluster) -> None:
         """Tell it all that it knew and what is new; it would forget the rest."""
-        known = {cloud: values for cloud, values in self._held(cluster).items() if values}
+        known = {cloud: values for cloud, values in registry_creds.held(cluster).items() if values}
         values = {**{cloud: one for cloud, one in known.items() if registry_creds.is_set(one)}, **self._wanted()}
         folder = self.names.folder / registry_creds.ADDON
         files.make_private_dir(folder)

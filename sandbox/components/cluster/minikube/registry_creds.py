@@ -5,6 +5,7 @@ minikube: cmd/minikube/cmd/config/configure_registry_creds.go.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from sandbox.components.credentials import aws, azure, gcp, registry_accounts, registry_login
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
+from sandbox.kube.api import Cluster
 
 ADDON = "registry-creds"
 NAMESPACE = "kube-system"
@@ -78,6 +80,15 @@ def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
         known = {keys[key]: value for key, value in values.get(cloud, {}).items() if key in keys}
         parts[part] = known | ({"gcrPath": str(gcp_file)} if "gcrPath" in known else {})
     return {"addons": {ADDON: parts}}
+
+
+def held(cluster: Cluster) -> dict[str, Values]:
+    """Return what the addon was told of each cloud. Raises ClusterError."""
+    found: dict[str, Values] = {}
+    for cloud in CLOUDS:
+        data = (cluster.get("v1", "Secret", secret(cloud), NAMESPACE) or {}).get("data") or {}
+        found[cloud] = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+    return found
 
 
 def is_set(values: Values) -> bool:

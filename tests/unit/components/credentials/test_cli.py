@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from sandbox.app.pod_accounts import PodAccounts
 from sandbox.cli import signals
 from sandbox.cli.credentials import credentials as command
 from sandbox.errors import SandboxError, UsageError
@@ -173,3 +174,9 @@ def test_a_planted_secret_is_listed_as_ignored(server: ApiServer, config: Path) 
     assert run("refresh", "demo").stdout.count("renewed") == 1
     run("remove", "planted", "demo")
     assert f"{place}planted" not in server.objects
+
+
+def test_accounts_of_minikubes_addon_are_named(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PodAccounts, "in_addon", ("gcr", "dpr"))
+    assert run("list", "demo").stderr == "minikube's addon registry-creds has accounts too: gcr, dpr\n"
+    assert json.loads(run("list", "demo", "-o", "json").stdout)["registry_creds"] == ["gcr", "dpr"]

@@ -20,6 +20,7 @@ from sandbox.components.cluster.minikube.provider import PROFILE, ROLE, nodes
 from sandbox.config.schema.credentials_schema import Docker
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import State
 from sandbox.system.process import ToolFailed
@@ -221,3 +222,13 @@ def test_registry_creds_keeps_known_accounts_and_adds_new_ones(
     assert told["dockerConfigs"] == {"dockerServer": "quay.io", "dockerUser": "me", "dockerPass": "canary"}
     assert told["acrConfigs"] == {"acrURL": "a.azurecr.io", "acrClientID": "c", "acrPassword": "p"}
     assert not [path for path in names.folder.rglob("*") if "canary" in path.read_text(errors="replace")]
+
+
+def test_accounts_of_registry_creds_are_read_by_cloud(server: ApiServer, names: Names) -> None:
+    google = {"gcrurl": base64.b64encode(b"https://gcr.io").decode()}
+    unset = {"ACR_URL": base64.b64encode(registry_creds.UNSET.encode()).decode()}
+    server.objects[f"{SECRET}gcr"] = {"metadata": {"name": "registry-creds-gcr"}, "data": google}
+    server.objects[f"{SECRET}acr"] = {"metadata": {"name": "registry-creds-acr"}, "data": unset}
+    found = registry_creds.held(Cluster(names.kubeconfig))
+    assert found == {"ecr": {}, "gcr": {"gcrurl": "https://gcr.io"}, "dpr": {}, "acr": {"ACR_URL": "changeme"}}
+    assert [cloud for cloud, values in found.items() if values and registry_creds.is_set(values)] == ["gcr"]
