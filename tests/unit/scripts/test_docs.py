@@ -88,11 +88,14 @@ def test_the_help_of_every_command_has_an_example() -> None:
 
 
 def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(ROOT / "scripts/site/mkdocs.yml")]
+    """With --quiet, mkdocs counts no warnings. Pages link to tests for readers of the repository."""
+    site = ["--no-strict", "--config-file", str(ROOT / "scripts/site/mkdocs.yml")]
+    argv = [sys.executable, "-m", "mkdocs", "build", *site]
     built = subprocess.run(
         [*argv, "--site-dir", str(tmp_path / "site")], capture_output=True, text=True, check=False, timeout=120
     )
-    assert built.returncode == 0, built.stderr
+    warnings = [line for line in built.stderr.splitlines() if line.startswith("WARNING")]
+    assert (built.returncode, [line for line in warnings if "'../tests/" not in line]) == (0, []), built.stderr
     page = (tmp_path / "site" / "index.html").read_text()
     assert "Your own project" in page
     assert not re.search(r'(src|href)="https?://[^"]*\.(js|css)', page)  # nothing is loaded from elsewhere
