@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
@@ -16,6 +16,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable, route_statuses
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of, suffix
+from sandbox.components.ingress.unserved import foreign_class
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
@@ -114,14 +115,31 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
     """Return what the cluster itself tells."""
     cluster = Cluster(names.kubeconfig)
     port = suffix(route.listen[0][1] if route and route.listen else 443)
-    hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
+    ingresses = cluster.list("networking.k8s.io/v1", "Ingress")
+    lost = _unserved(
+        ingresses, [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    )
     events = sorted(cluster.list("v1", "Event"), key=_when, reverse=True)[:EVENTS]
     pods = sorted(map(pod_state, cluster.list("v1", "Pod")), key=lambda one: (one["state"] == "ready", one["name"]))
     return {
-        "hosts": [{"host": one, "url": f"https://{one}{port}/", "days_left": _days(one, entries)} for one in hosts],
+        "hosts": [
+            {
+                "host": one,
+                "url": f"https://{one}{port}/",
+                "days_left": _days(one, entries),
+                "unserved": lost.get(one, ""),
+            }
+            for one in hosts_of(ingresses)
+        ],
         "pods": pods[:PODS],
         "events": [_event(one) for one in events],
     }
+
+
+def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Collection[str]) -> dict[str, str]:
+    """Return the hosts of Ingresses that no controller here serves, with the reason."""
+    foreign = ((one, found) for one in ingresses if (found := foreign_class(one, classes)))
+    return {host: f"no controller here serves the class {found}" for one, found in foreign for host in hosts_of([one])}
 
 
 def pod_state(pod: Mapping[str, Any]) -> Part:

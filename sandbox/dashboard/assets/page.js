@@ -16,7 +16,7 @@ const MARKS = {
   ready: ["✓", "good"], good: ["✓", "good"], ok: ["✓", "good"], running: ["✓", "good"], UP: ["✓", "good"], Normal: ["·", "soft"],
   drifted: ["!", "warn"], due: ["!", "warn"], warn: ["!", "warn"], Warning: ["!", "warn"],
   starting: ["…", "warn"], stopping: ["…", "warn"], pending: ["…", "warn"],
-  stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"],
+  stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"], "not served": ["✗", "bad"],
 };
 
 function mark(state) {
@@ -111,7 +111,8 @@ function sandbox(one, registry) {
 }
 
 function hosts(one, key) {
-  return card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host), days(host.days_left), "", host.url)));
+  return card(key("hosts"), "Hosts", (one.hosts || []).map((host) => row(link(host),
+    host.unserved ? mark("not served") : days(host.days_left), host.unserved, host.url)));
 }
 
 function steps(one, key) {
