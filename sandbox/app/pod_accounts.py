@@ -44,7 +44,7 @@ class PodAccounts:
 
     @property
     def in_addon(self) -> tuple[str, ...]:
-        """Return the kinds of accounts that minikube's addon registry-creds has, whoever gave them to it."""
+        """Return the kinds of accounts that minikube's addon registry-creds has, given by any command."""
         if not self.spec.cluster.supports.own_addons:
             return ()
         held = registry_creds.held(self.delivery.cluster)
