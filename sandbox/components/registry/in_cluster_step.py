@@ -265,6 +265,14 @@ class OwnPushStep(NothingToUndo):
     def apply(self, work: Work) -> None:
         from sandbox.images.push import push  # and the sources of images, which a look does without
 
+        gone = [str(one.path) for one in self.entries if not one.path.exists()]
+        if gone:  # the engine may still have the images, and other checkouts keep their versions only
+            raise SandboxError(
+                "the bundle is not complete",
+                details=f"not there: {', '.join(gone)}",
+                fix="sandbox bundle build",
+                id="no-bundle",
+            )
         push(self.entries, self.url, keychain=self.keychain)
 
 

@@ -277,6 +277,13 @@ def test_system_images_are_pushed_once_and_read_back(push_step: OwnPushStep, reg
     assert push_step.check().state is State.READY
 
 
+def test_a_bundle_without_its_files_is_named(push_step: OwnPushStep) -> None:
+    push_step.entries[0].path.unlink()
+    with pytest.raises(SandboxError, match="the bundle is not complete") as caught:
+        push_step.apply(NoWork())
+    assert (caught.value.fix, caught.value.id) == ("sandbox bundle build", "no-bundle")
+
+
 def test_only_what_is_not_there_is_named(push_step: OwnPushStep, registry: Simulator) -> None:
     push_step.apply(NoWork())
     del registry.manifests["sandbox/page", "2"]
