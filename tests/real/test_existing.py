@@ -65,7 +65,7 @@ def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple
     spec |= {"name": name, "domain": f"{name}.sandbox.localhost"}
     spec["cluster"] = {"provider": "existing", "context": context, "namespace": f"{name}-dev"}
     spec["registry"] = {"port": ports[1]}
-    spec["edge"] = {"ports": [ports[0]]}
+    spec["edge"] = {"ports": [ports[0]], "tcp": [{"port": ports[2], "to": "demo/hello:http"}]}
     spec["certs"] = {"secrets": [{"secret": "secure-tls", "namespace": "demo", "hosts": [f"secure.{spec['domain']}"]}]}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     for file in (folder / "k8s").iterdir():
@@ -77,13 +77,13 @@ def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("team")
-    taken = machine.free_ports(9443, 9444, 9445, 5011, 5012, 5013)
+    taken = machine.free_ports(9443, 9444, 9445, 5011, 5012, 5013, 18080, 18081, 18082)
     with team.made(folder) as made:
         # Two have the documented Role in a namespace that was made for them; the third may make his own.
         kubeconfigs = {name: made.member(f"{name}-dev") for name in PEOPLE[:2]}
         kubeconfigs[PEOPLE[2]] = Path(shutil.copy(made.kubeconfig, folder / PEOPLE[2]))
         people = {
-            name: person(name, folder / f"at-{name}", kubeconfigs[name], made.context, (taken[at], taken[at + 3]))
+            name: person(name, folder / f"at-{name}", kubeconfigs[name], made.context, taken[at::3])
             for at, name in enumerate(PEOPLE)
         }
         before = made.listing()
@@ -143,6 +143,22 @@ def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
     cluster.delete("v1", "Pod", pod["metadata"]["name"], "ann-dev", whole=True)
     one.command("push-images", "--verify", timeout=120)
     assert one.command("registry", "list").out == held
+
+
+def test_port_of_a_service_outlives_its_pod(scene: Scene) -> None:
+    one, cluster = scene.people["bob"], scene.team.cluster
+    place = f"127.0.0.1:{one.ports[2]}"
+    assert "hello" in tool("curl", "--silent", "--fail", f"http://{place}/").lower()
+    services = json.loads(one.command("status", "-o", "json").out)["services"]
+    assert [(each["service"], each["places"]) for each in services] == [("demo/hello", [f"tcp://{place}"])]
+    (pod,) = cluster.list("v1", "Pod", "bob-dev", selector="app=hello")
+    cluster.delete("v1", "Pod", pod["metadata"]["name"], "bob-dev", whole=True)
+
+    def unanswered() -> str | None:
+        page = tool("curl", "--silent", "--max-time", "20", f"http://{place}/", status=None)
+        return None if "hello" in page.lower() else page or "no answer"
+
+    wait_until(unanswered, what=place, timeout=60)
 
 
 def test_objects_of_another_user_with_the_same_name_stay(scene: Scene) -> None:
