@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Port, Route
-from sandbox.components.network import socket_handover
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Home
 from sandbox.system import host_network
 
-API_PORT = 6443  # of a node's API server, which answers or refuses at once
+API_PORT = 6443  # of a node of kind's
 PATIENCE = 1.0  # seconds
 
 
@@ -63,19 +65,29 @@ def are_reached(route: Route, home: Home, engine: Engine) -> bool:
 
     A virtual machine's are elsewhere, as are a rootless engine's; some tools route them here all the same.
     """
-    if socket_handover.held(home.edge):
-        return True  # they were handed over from this machine's network by a container
-    node = engine.container(home.sandbox(route.name).node)
-    address = node.addresses.get(route.network) if node else None
-    if not address:
-        return True  # nothing is known that would be of help
-    try:
-        socket.create_connection((address, API_PORT), timeout=PATIENCE).close()
-    except ConnectionRefusedError:
+    facts, names = engine.facts(), home.sandbox(route.name)
+    if facts.is_here and not facts.rootless:
         return True
+    node = engine.container(names.node)
+    address = node.addresses.get(route.network) if node else None
+    return address is not None and _is_node(address, names.kubeconfig)
+
+
+def _is_node(address: str, path: Path) -> bool:
+    """Tell whether the cluster's API server is there: others may have that address in other networks."""
+    authority = kubeconfig.authority(path)
+    if not authority:
+        return False
+    try:
+        context = ssl.create_default_context(cadata=authority)
+        context.check_hostname = False  # it may have had another address when its certificate was made
+        with (
+            socket.create_connection((address, API_PORT), timeout=PATIENCE) as plain,
+            context.wrap_socket(plain, server_hostname=address),
+        ):
+            return True
     except OSError:
         return False
-    return True
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:

@@ -248,6 +248,13 @@ def server_of(own: Path) -> str:
     return str((clusters[0].get("cluster") or {}).get("server", ""))
 
 
+def authority(own: Path) -> str:
+    """Return the certificate of the authority that a sandbox's own kubeconfig trusts; empty where it names none."""
+    found: list[Any] = read(own).get("clusters") or [{}]
+    data = (found[0].get("cluster") or {}).get("certificate-authority-data", "")
+    return base64.b64decode(data).decode()
+
+
 def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tuple[Path, Mapping[str, Any] | None]:
     for path, content in files:
         for entry in content.get(kind) or ():

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import platform
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.app import balanced_ports, service_places
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import routes
 from sandbox.components.edge.step import EdgeStep
-from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home, Names
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
+from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki
 
 DB = "/api/v1/namespaces/shop/services/db"
 
@@ -60,7 +64,10 @@ def follow(step: EdgeStep, place: Home) -> tuple[routes.Port, ...]:
     return routes.load(place.edge)[0].added_ports
 
 
-def test_addresses_that_are_reached_need_no_ports(step: EdgeStep, place: Home, port: int) -> None:
+def test_addresses_that_are_reached_need_no_ports(
+    step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_places, "are_reached", lambda *_: True)
     assert follow(step, place) == ()
 
 
@@ -89,18 +96,25 @@ def test_taken_port_gives_the_next_and_a_port_there_is_serves(step: EdgeStep, pl
     assert [one.balanced for one in follow(step, place)] == [False]
 
 
-def test_addresses_are_reached_where_a_node_answers_or_refuses(
-    step: EdgeStep, place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+def test_addresses_are_reached_on_the_engines_own_machine(
+    step: EdgeStep, place: Home, engine: FakeEngine, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (route,) = routes.load(place.edge)
-    for trouble, reached in ((None, True), (ConnectionRefusedError(), True), (TimeoutError(), False)):
+    assert not service_places.are_reached(route, place, engine)  # its kubeconfig names no authority
+    here = replace(engine.facts(), kernel=platform.release())
+    monkeypatch.setattr(engine, "facts", lambda: here)
+    assert service_places.are_reached(route, place, engine)
 
-        def connect(place: tuple[str, int], timeout: float, trouble: Exception | None = trouble) -> socket.socket:
-            if trouble:
-                raise trouble
-            return socket.socket()
 
-        monkeypatch.setattr(socket, "create_connection", connect)
-        assert service_places.are_reached(route, place, engine) is reached
-    monkeypatch.setattr(socket_handover, "held", lambda folder: (Bind("127.0.0.1", 443),))
-    assert service_places.are_reached(route, place, engine) is True
+def test_another_server_at_the_nodes_address_is_not_the_node(
+    step: EdgeStep, place: Home, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (route,) = routes.load(place.edge)
+    engine.boxes[step.names.node].address = "127.0.0.1"
+    mine, other = make_pki(), make_pki()
+    monkeypatch.setattr(kubeconfig, "authority", lambda path: mine.root.cert_pem.decode())
+    for pki, reached in ((mine, True), (other, False)):
+        leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
+        with TlsServer(leaf, tmp_path) as node:
+            monkeypatch.setattr(service_places, "API_PORT", node.port)
+            assert service_places.are_reached(route, place, engine) is reached

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context
+from sandbox.app import context, service_places
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import State as Standing
@@ -286,7 +286,10 @@ def test_udp_port_is_added_listed_and_removed(step: EdgeStep, place: Home, clust
     assert step.names.udp not in engine.boxes
 
 
-def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiServer) -> None:
+def test_places_of_a_service_are_shown_and_printed(
+    step: EdgeStep, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_places, "are_reached", lambda *_: True)
     port = free_port()
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "--sandbox", "demo")
@@ -300,6 +303,9 @@ def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiS
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
     said = run("url", "shop/db", "--sandbox", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
+    monkeypatch.setattr(service_places, "are_reached", lambda *_: False)
+    assert run("url", "shop/db", "--sandbox", "demo").output.split() == said[:1]
+    assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo\n    not reached from" in run("status").output
 
 
 def test_host_of_tls_is_shown_with_its_pods(step: EdgeStep, cluster: ApiServer) -> None:
