@@ -23,11 +23,13 @@ from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
+from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.routes import AddedRoute, Route
+from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PassthroughStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.nginx import Nginx
@@ -134,6 +136,12 @@ def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> Non
     steps = build(Spec(), place)
     assert steps.keys() == ALWAYS | {"ingress", "https"}
     assert list(steps)[-1] == "https"
+
+
+def test_services_get_addresses_of_minikube_without_its_tunnel(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Minikube, "find", lambda profile: Minikube(Path("minikube"), profile))
+    steps = build(Spec.model_validate({"cluster": {"provider": "minikube"}}), place)
+    assert one(ServicesStep, steps).requires == ("cluster",)
 
 
 @pytest.mark.parametrize("push", [False, True])
