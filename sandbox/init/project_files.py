@@ -126,9 +126,10 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def unnamed(name: str, found: Found) -> tuple[str, ...]:
-    """Return the programs that could be built, and whose images are in none of the manifests."""
-    return _unnamed(found, dict(_targets(name, found)), name)
+def unnamed(name: str, found: Found) -> dict[str, str]:
+    """Return the programs that could be built, and whose images are in none of the manifests, with those images."""
+    called = dict(_targets(name, found))
+    return {one: called[one] for one in _unnamed(found, called, name)}
 
 
 def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str, ...]:

@@ -136,10 +136,10 @@ def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
     folder = written(tmp_path / "a", found)
     assert [str(one.target) for one in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
     assert "#- {from: build, context: php-redis, as: shop/php-redis:dev}" in (folder / "images.yaml").read_text()
-    assert project_files.unnamed("shop", found) == ("php-redis",)
+    assert project_files.unnamed("shop", found) == {"php-redis": "shop/php-redis:dev"}
     none = written(tmp_path / "b", Found(apps[1:], manifests=("k8s/",), images=("redis:7",)))
     assert images_yaml.load(none / "images.yaml") == () and load(none / "sandbox.yaml").push is None
-    assert project_files.unnamed("shop", Found(apps, manifests=("k8s/",))) == ()
+    assert project_files.unnamed("shop", Found(apps, manifests=("k8s/",))) == {}
 
 
 def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
