@@ -57,7 +57,9 @@ def init(folder: Path, *, name: str | None) -> int:
     for app in () if found.manifests else project_files.without_port(found.apps):
         click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
     for app, image in project_files.unnamed(name, found).items():
-        click.echo(f"note  no manifest runs {app}: add a Deployment with `image: {image}`, and in images.yaml", err=True)
+        click.echo(
+            f"note  no manifest runs {app}: add a Deployment with `image: {image}`, and in images.yaml", err=True
+        )
         click.echo("      remove the # before its line", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
     return 0
