@@ -260,7 +260,7 @@ def test_auto_takes_the_next_port_of_one_that_is_taken(shops: Shops) -> None:
         shops.local.command("edge", "port", "remove", str(chosen), "--sandbox", NAME)
 
 
-def test_host_of_tls_is_refused_to_an_ingress_and_another_sandbox(shops: Shops, tmp_path: Path) -> None:
+def test_host_of_tls_is_refused_to_ingress_and_other_sandbox(shops: Shops, tmp_path: Path) -> None:
     spec: dict[str, Any] = {
         "name": "test-clients-third",
         "registry": {"port": "auto"},
