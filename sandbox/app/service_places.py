@@ -19,6 +19,7 @@ from sandbox.names import Home
 from sandbox.system import host_network
 
 API_PORT = 6443  # of a node of kind's
+API_NAME = "kubernetes.default.svc"  # in every API server's certificate, unlike the address that a node has by now
 PATIENCE = 1.0  # seconds
 
 
@@ -80,10 +81,9 @@ def _is_node(address: str, path: Path) -> bool:
         return False
     try:
         context = ssl.create_default_context(cadata=authority)
-        context.check_hostname = False  # it may have had another address when its certificate was made
         with (
             socket.create_connection((address, API_PORT), timeout=PATIENCE) as plain,
-            context.wrap_socket(plain, server_hostname=address),
+            context.wrap_socket(plain, server_hostname=API_NAME),
         ):
             return True
     except OSError:

@@ -78,6 +78,7 @@ def build(
         *_ingress(site),
         *_objects(site, keychain),
         *_proof(site),
+        *_ports(site),
     ]
     return checked(steps)
 
@@ -182,8 +183,12 @@ def _edge(site: TenantSite) -> list[Step]:
     ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
     kubectl, namespace = edge_steps.kubectl(site.store), site.place.namespace
     tunnels = (*(() if external else (tunnel,)), *edge_steps.tunnels(site.names, spec, namespace))
-    process = PassthroughStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)
-    return [process, *([ForwardedPortsStep(site.names, namespace, ports)] if ports else [])]
+    return [PassthroughStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)]
+
+
+def _ports(site: TenantSite) -> list[Step]:
+    ports = edge_steps.ports(site.spec)
+    return [ForwardedPortsStep(site.names, site.place.namespace, ports)] if ports else []
 
 
 def _own_images(site: TenantSite, keychain: Keychain | None) -> list[Step]:

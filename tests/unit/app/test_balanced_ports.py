@@ -112,6 +112,7 @@ def test_another_server_at_the_nodes_address_is_not_the_node(
     (route,) = routes.load(place.edge)
     engine.boxes[step.names.node].address = "127.0.0.1"
     mine, other = make_pki(), make_pki()
+    monkeypatch.setattr(service_places, "API_NAME", DOMAIN)
     monkeypatch.setattr(kubeconfig, "authority", lambda path: mine.root.cert_pem.decode())
     for pki, reached in ((mine, True), (other, False)):
         leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)

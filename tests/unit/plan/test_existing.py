@@ -56,9 +56,13 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     assert one(PushStep, steps).requires == ("registry", "edge")
 
 
-def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home) -> None:
+def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_path: Path) -> None:
+    objects = tmp_path / "objects.yaml"
+    objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
     tcp = ({"port": 5432, "to": "shop/db"}, {"port": "auto", "to": "shop/cache:redis"})
-    steps = build(place, edge={"tcp": tcp, "listen": "127.0.0.2"}, registry={"external": "registry.team.example"})
+    edge, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
+    steps = build(place, edge=edge, registry=registry, apply=(objects,))
+    assert list(steps)[-1] == "ports"
     tunnels = one(PassthroughStep, steps).tunnels
     leads = [relay.parse(tunnel.upstream) for tunnel in tunnels]
     assert [(tunnel.address, tunnel.port) for tunnel in tunnels] == [("127.0.0.2", 5432), ("127.0.0.2", 15432)]
