@@ -54,6 +54,8 @@ def init(folder: Path, *, name: str | None) -> int:
         click.echo(f"kept  {folder / path}   (existed)")
     for note in found.notes:
         click.echo(f"note  {fit(note)}", err=True)
+    if (domain := project_files.domain_of(found.hosts)) and not domain.endswith(".localhost"):
+        click.echo(f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only", err=True)
     for app in () if found.manifests else project_files.without_port(found.apps):
         click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
     for app, image in project_files.unnamed(name, found).items():

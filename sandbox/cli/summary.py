@@ -9,6 +9,7 @@ import click
 from sandbox.app.overview import addresses
 from sandbox.cli.output import show_json
 from sandbox.config.schema import ResolvedSpec
+from sandbox.engine import Bind
 
 
 def welcome(spec: ResolvedSpec, output: str = "text") -> None:
@@ -38,7 +39,11 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
         else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
     )
     click.echo(f"trust       {found.root_certificate}")
-    click.echo(f"try         curl --cacert {shlex.quote(str(found.root_certificate))} {found.urls(found.hosts[0])[0]}")
+    host, port = found.hosts[0], found.ports[0]
+    # curl itself knows where names of .localhost are, and a public name leads anywhere else.
+    there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.proxy.listen, port).asked_at}"
+    root = shlex.quote(str(found.root_certificate))
+    click.echo(f"try         curl --cacert {root}{there} {found.urls(host)[0]}")
     for note in found.notes:
         click.echo(f"{click.style('note', fg='yellow')}        {note}")
     if exposure.access.open:

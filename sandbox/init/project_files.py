@@ -61,8 +61,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
     written = {**made, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
-    domain = _domain(found.hosts)
-    if domain:
+    if domain := domain_of(found.hosts):
         given["domain"] = domain
     if registry != REGISTRY_PORT:
         given["registry"] = {"port": registry}
@@ -184,7 +183,7 @@ def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) 
             yield f"{OBJECTS}/{app.name}.yaml", manifest(app, image=image, host=host)
 
 
-def _domain(hosts: tuple[str, ...]) -> str | None:
+def domain_of(hosts: tuple[str, ...]) -> str | None:
     """Return the domain right above all hosts, unless it is the default one or there is none."""
     above = {host.partition(".")[2] for host in hosts}
     domain = above.pop() if len(above) == 1 else ""

@@ -93,3 +93,11 @@ def test_the_schemas_are_json_schemas(which: str, tmp_path: Path) -> None:
 def test_printed_path_with_a_space_is_quoted(tmp_path: Path) -> None:
     found = run("init", str(tmp_path / "my shop"), cwd=tmp_path)
     assert found.code == 2 and f"mkdir '{tmp_path / 'my shop'}'" in found.stderr
+
+
+def test_init_says_that_hosts_of_a_public_domain_need_help(project: Path) -> None:
+    (project / "deploy.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\n"
+        "spec: {rules: [{host: web.example.com}]}\n"
+    )
+    assert "hosts of example.com: browsers find them here by /etc/hosts only" in run("init", cwd=project).stderr

@@ -1,0 +1,36 @@
+"""The last words of `up`: the command to try leads to the sandbox, whatever the name resolves to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from sandbox.cli import summary
+from sandbox.config.schema import ResolvedSpec
+
+
+@pytest.mark.parametrize(
+    ("host", "there"),
+    [("app.demo.sandbox.localhost", ""), ("app.example.com", " --resolve app.example.com:8443:127.0.0.1")],
+)
+def test_curl_to_try_asks_this_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, there: str
+) -> None:
+    exposure = SimpleNamespace(access=SimpleNamespace(open=False), neighbours="")
+    found = SimpleNamespace(
+        hosts=(host,),
+        ports=(8443,),
+        exposure=exposure,
+        registry="localhost:5001",
+        context="sandbox-demo",
+        root_certificate=Path("/root.crt"),
+        notes=(),
+        urls=lambda one: (f"https://{one}:8443/",),
+    )
+    monkeypatch.setattr(summary, "addresses", lambda spec: found)
+    spec = SimpleNamespace(proxy=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
+    summary.welcome(cast("ResolvedSpec", spec))
+    assert f"try         curl --cacert /root.crt{there} https://{host}:8443/\n" in capsys.readouterr().out
