@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.app import edge_ports, service_places
 from sandbox.app.port_usage import Machine
-from sandbox.components.edge import routes
+from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
 from sandbox.names import Home
@@ -22,7 +22,8 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
     if route is None:
         return
     before = [one for one in route.added_ports if one.balanced]
-    wanted = [] if service_places.are_reached(route, home, engine) else list(_wanted(route, home))
+    reached = container_reach.are_reached(engine, home.sandbox(name), route.network)
+    wanted = [] if reached else list(_wanted(route, home))
     gone = [one for one in before if one.target not in {each.target for each in wanted}]
     there = {one.target for one in route.every_port if not one.host}
     new = [one for one in wanted if one.target not in there]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.dns import service_name
-from sandbox.components.edge import routes
+from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Home
 from sandbox.system import host_network
-
-API_PORT = 6443  # of a node of kind's
-API_NAME = "kubernetes.default.svc"  # in every API server's certificate, unlike the address that a node has by now
-PATIENCE = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -56,38 +48,13 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
         with suppress(ClusterError):
             services = Cluster(home.sandbox(route.name).kubeconfig).list("v1", "Service")
             mine = [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
-            reached = not mine or engine is None or are_reached(route, home, engine)
+            reached = (
+                not mine
+                or engine is None
+                or container_reach.are_reached(engine, home.sandbox(route.name), route.network)
+            )
             found += [replace(one, reached=reached) for one in mine]
     return tuple(found)
-
-
-def are_reached(route: Route, home: Home, engine: Engine) -> bool:
-    """Tell whether this machine reaches the addresses of the sandbox's network, as a Linux host of the engine does.
-
-    A virtual machine's are elsewhere, as are a rootless engine's; some tools route them here all the same.
-    """
-    facts, names = engine.facts(), home.sandbox(route.name)
-    if facts.is_here and not facts.rootless:
-        return True
-    node = engine.container(names.node)
-    address = node.addresses.get(route.network) if node else None
-    return address is not None and _is_node(address, names.kubeconfig)
-
-
-def _is_node(address: str, path: Path) -> bool:
-    """Tell whether the cluster's API server is there: others may have that address in other networks."""
-    authority = kubeconfig.authority(path)
-    if not authority:
-        return False
-    try:
-        context = ssl.create_default_context(cadata=authority)
-        with (
-            socket.create_connection((address, API_PORT), timeout=PATIENCE) as plain,
-            context.wrap_socket(plain, server_hostname=API_NAME),
-        ):
-            return True
-    except OSError:
-        return False
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sandbox.components.edge import routes
+from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import TCP, Port, Route
 from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
@@ -218,6 +218,10 @@ def address(trace: ServiceTrace) -> Finding:
     ports = [int(one["port"]) for one in trace.offered("TCP")] if trace.address else []
     if not ports:
         return skipped("it has no address with a port of TCP")
+    engine, network = with_engine(trace.context).engine, trace.route.network if trace.route else ""
+    if trace.route and not container_reach.are_reached(engine, trace.context.names, network):
+        far = "this machine does not reach addresses of containers"
+        return skipped(f"{far}; its ports above are the way") if trace.ports else error(far)
     lost = next((port for port in ports if not _accepts((trace.address, port))), None)
     if lost is not None:
         return error(f"this machine does not reach {trace.address}:{lost}")

@@ -14,7 +14,7 @@ from sandbox.app import balanced_ports, service_places
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster import kubeconfig
-from sandbox.components.edge import routes
+from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home, Names
@@ -56,7 +56,7 @@ def step(engine: FakeEngine, names: Names) -> EdgeStep:
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> None:
     """No container's address is reached."""
-    monkeypatch.setattr(service_places, "are_reached", lambda *_: False)
+    monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
 
 
 def follow(step: EdgeStep, place: Home) -> tuple[routes.Port, ...]:
@@ -67,7 +67,7 @@ def follow(step: EdgeStep, place: Home) -> tuple[routes.Port, ...]:
 def test_addresses_that_are_reached_need_no_ports(
     step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_places, "are_reached", lambda *_: True)
+    monkeypatch.setattr(container_reach, "are_reached", lambda *_: True)
     assert follow(step, place) == ()
 
 
@@ -100,10 +100,10 @@ def test_addresses_are_reached_on_the_engines_own_machine(
     step: EdgeStep, place: Home, engine: FakeEngine, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (route,) = routes.load(place.edge)
-    assert not service_places.are_reached(route, place, engine)  # its kubeconfig names no authority
+    assert not container_reach.are_reached(engine, step.names, route.network)  # its kubeconfig names no authority
     here = replace(engine.facts(), kernel=platform.release())
     monkeypatch.setattr(engine, "facts", lambda: here)
-    assert service_places.are_reached(route, place, engine)
+    assert container_reach.are_reached(engine, step.names, route.network)
 
 
 def test_another_server_at_the_nodes_address_is_not_the_node(
@@ -112,10 +112,10 @@ def test_another_server_at_the_nodes_address_is_not_the_node(
     (route,) = routes.load(place.edge)
     engine.boxes[step.names.node].address = "127.0.0.1"
     mine, other = make_pki(), make_pki()
-    monkeypatch.setattr(service_places, "API_NAME", DOMAIN)
+    monkeypatch.setattr(container_reach, "API_NAME", DOMAIN)
     monkeypatch.setattr(kubeconfig, "authority", lambda path: mine.root.cert_pem.decode())
     for pki, reached in ((mine, True), (other, False)):
         leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
         with TlsServer(leaf, tmp_path) as node:
-            monkeypatch.setattr(service_places, "API_PORT", node.port)
-            assert service_places.are_reached(route, place, engine) is reached
+            monkeypatch.setattr(container_reach, "API_PORT", node.port)
+            assert container_reach.are_reached(engine, step.names, route.network) is reached

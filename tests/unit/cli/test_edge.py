@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context, service_places
+from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import State as Standing
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge import container_reach, edge_folder, routes
 from sandbox.components.edge.routes import Port
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.engine import Bind, ContainerSpec, Engine
@@ -289,7 +289,7 @@ def test_udp_port_is_added_listed_and_removed(step: EdgeStep, place: Home, clust
 def test_places_of_a_service_are_shown_and_printed(
     step: EdgeStep, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_places, "are_reached", lambda *_: True)
+    monkeypatch.setattr(container_reach, "are_reached", lambda *_: True)
     port = free_port()
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "--sandbox", "demo")
@@ -303,7 +303,7 @@ def test_places_of_a_service_are_shown_and_printed(
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
     said = run("url", "shop/db", "--sandbox", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
-    monkeypatch.setattr(service_places, "are_reached", lambda *_: False)
+    monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
     assert run("url", "shop/db", "--sandbox", "demo").output.split() == said[:1]
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo\n    not reached from" in run("status").output
 
