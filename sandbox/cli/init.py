@@ -58,10 +58,12 @@ def init(folder: Path, *, name: str | None) -> int:
         click.echo(f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only", err=True)
     for app in () if found.manifests else project_files.without_port(found.apps):
         click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
-    for app, image in project_files.unnamed(name, found).items():
+    idle = project_files.unnamed(name, found)
+    for app, image in idle.items():
+        click.echo(f"note  no manifest runs {app}: add a Deployment with `image: {image}`", err=True)
+    if idle:
         click.echo(
-            f"note  no manifest runs {app}: add a Deployment with `image: {image}`, and in images.yaml", err=True
+            "      and remove the # before its line in images.yaml; sandbox.yaml needs `push: images.yaml`", err=True
         )
-        click.echo("      remove the # before its line", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
     return 0
