@@ -136,6 +136,9 @@ busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 while kill -0 "$server"; do
     if http=$(routers http) && tcp=$(routers tcp); then
         apart=$(busybox cat "$elsewhere/hosts")
+        found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
+        [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
+        passed=$found
         found=$(printf '%s\n' "$(hosts "$http$tcp")" "$apart" | names)
         # Why a host is not served is looked up when the hosts change, and every ten seconds.
         [ "$found" = "$known" ] || round=0
@@ -151,9 +154,6 @@ while kill -0 "$server"; do
         round=$((round + 1))
         [ "$known|$late|$unserved" = "$shown" ] || page "$known" "$late" "$unserved" | replace "$site/404.html"
         shown="$known|$late|$unserved"
-        found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
-        [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
-        passed=$found
     fi
     busybox sleep 2 &
     wait $!

@@ -310,3 +310,9 @@ def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app:
     ):
         wait_until(pending, what="status 421 and the application", timeout=SECONDS)
         yield
+
+    def left() -> str | None:
+        status = sandbox.status(app, "--header", f"Host: {PASSED}")
+        return status if status == "421" else None
+
+    wait_until(left, what="its end", timeout=SECONDS)  # what is left of it would pass for the next one's
