@@ -171,10 +171,11 @@ def test_every_new_connection_is_served_during_a_roll_out(ports: Ports) -> None:
         ports.cluster.annotate_pods({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, {"test": "again"})
         wait_until(lambda: "the old pods" if before & ready(ports) else None, what="the roll-out", timeout=120)
         wait_until(lambda: "the new pods" if len(ready(ports)) < 2 else None, what="the roll-out", timeout=120)
+        wait_until(lambda: None if served[0] > 50 else f"{served[0]}", what="51 connections", timeout=60)
     finally:
         ended.set()
         asking.join()
-    assert served[0] > 10 and failed == []
+    assert served[0] > 50 and failed == []
 
 
 def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:

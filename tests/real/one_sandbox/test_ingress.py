@@ -23,6 +23,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from sandbox.app import context
 from sandbox.components.certificates.authority import Leaf, make_issuing, make_leaf, make_root
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.system.wait import wait_until
@@ -189,12 +190,13 @@ def test_nodes_pull_by_tls_from_a_registry_behind_the_ingress(sandbox: Sandbox) 
 def test_pods_of_a_namespace_that_asks_are_given_the_root(sandbox: Sandbox) -> None:
     metadata = {"name": "trusting", "labels": {"sandbox.dev/trust": "true"}}
     sandbox.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    # After the root come those that the administrator of this machine added to its own.
+    expected = sandbox.names.root_certificate.read_text() + CompanyCa("auto").pem.decode()
 
     def missing() -> str | None:
         found = sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "trusting") or {"data": {}}
-        (roots,) = list(found["data"].values()) or [""]
-        # After it come those that the administrator of this machine added to its own.
-        return None if roots.startswith(sandbox.names.root_certificate.read_text()) else roots
+        roots = list(found["data"].values())
+        return None if roots == [expected] else str(roots)
 
     wait_until(missing, what="the root", timeout=30)
     assert sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "default") is None

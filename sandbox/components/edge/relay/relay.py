@@ -66,8 +66,8 @@ def parse(text: str) -> Upstream:
     if text.startswith(f"{SCHEME}:"):
         fields = dict(parse_qsl(urlsplit(text).query, strict_parsing=True))
         try:
-            port = fields["port"]
-            return Forwarded(**{**fields, "port": int(port) if port.isdigit() else port})  # type: ignore[arg-type]
+            port = fields.pop("port")
+            return Forwarded(**fields, port=int(port) if port.isdigit() else port)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{text} is not a port-forward") from error
     plain = text.startswith(f"{PLAIN}:")
