@@ -32,11 +32,13 @@ ONLY_PROGRAMS = ("kubernetes",)  # kubectl
 
 
 def chosen(store: Store) -> tuple[Recipe, ...]:
-    """Return the components for a bundle: all that `up` needs, and those that were built for addons and demos.
+    """Return the components for a bundle: all that `up` needs, and what was built for addons, demos and more nodes.
 
     Raises SandboxError if a component that `up` needs is not built.
     """
-    missing = [name for name in NEEDED if not store.has(recipes()[name])]
+    nodes = [one.name for one in recipes().values() if one.node and store.has(one)]
+    needed = [name for name in NEEDED if name != "node"] + (nodes or ["node"])
+    missing = [name for name in needed if not store.has(recipes()[name])]
     if missing:
         raise SandboxError(
             "the bundle is not complete",
@@ -46,7 +48,7 @@ def chosen(store: Store) -> tuple[Recipe, ...]:
         )
     extra = [one.name for one in recipes().values() if one.image and not one.image.preload and store.has(one)]
     tools = [name for name in ONLY_PROGRAMS if store.folder(recipes()[name]).joinpath("bin").exists()]
-    return tuple(recipes()[name] for name in dict.fromkeys((*NEEDED, *extra, *tools)))
+    return tuple(recipes()[name] for name in dict.fromkeys((*needed, *extra, *tools)))
 
 
 def save(

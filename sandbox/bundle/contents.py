@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox import __version__
 from sandbox.bundle.recipe import recipes
-from sandbox.config.schema.values import Name
+from sandbox.config.schema.values import Name, Subdomain
 from sandbox.errors import SandboxError, UsageError
 
 NAME = "bundle.json"
@@ -42,7 +42,7 @@ class File(_Part):
 class Component(_Part):
     """One component; `digest` is that of its recipe."""
 
-    name: Name
+    name: Subdomain
     version: str
     digest: str = Field(pattern="^[0-9a-f]{12}$")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import ALIASES, IN_ENGINE, PREFIX, OwnImages
 from sandbox.engine import Engine, EngineError
@@ -51,10 +51,13 @@ class ImagesStep(NothingToUndo):
         for component in missing:
             if component not in pulled:
                 work.say(component)
-                self.engine.load(self.store.image(recipes()[component]))
+                self.engine.load(self.store.image(self._recipe(component)))
         self._pull_all(pulled, work)
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
+
+    def _recipe(self, component: str) -> Recipe:
+        return next((one for one in self.further if one.name == component), None) or self.own.recipe(component)
 
     def _missing(self) -> list[str]:
         wanted = {name: self.own.references[name] for name in self.components}

@@ -15,6 +15,11 @@ RECIPES = Path(__file__).parent / "recipes"
 # The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
 # after the names of the recipes that have it; `scripts/sums` takes them out and in.
 SUMS = "go.sums"
+# Of which Kubernetes there are nodes, besides the default.
+VERSIONS = "kubernetes.yaml"
+
+# What there are other versions of: the program and the node image made with it.
+VERSIONED = ("kubernetes", "node")
 
 # Change it when the builders make something else of the same recipe: every component is built again.
 FORMAT = "1"
@@ -74,6 +79,7 @@ class Recipe(_Part):
 
     name: str
     version: str
+    base: str = Field(default="", description="the recipe of which this is another version, with the same files")
     seconds: int = Field(description="a first build on two cores; only for the estimate")
     needs: tuple[str, ...] = ()
     go: GoBuild | None = None
@@ -85,12 +91,17 @@ class Recipe(_Part):
     @property
     def folder(self) -> Path:
         """Return the folder of the recipe's own files."""
-        return RECIPES / self.name
+        return RECIPES / (self.base or self.name)
+
+    @property
+    def go_mod(self) -> Path:
+        """Return its go.mod, which another version does not share."""
+        return RECIPES / self.name / "go.mod"
 
     @functools.cached_property
     def go_sum(self) -> bytes:
-        """Return its go.sum: the file next to the recipe while that is being changed, otherwise its lines of `SUMS`."""
-        own = self.folder / "go.sum"
+        """Return its go.sum: the file next to go.mod while that is being changed, otherwise its lines of `SUMS`."""
+        own = self.go_mod.with_name("go.sum")
         return own.read_bytes() if own.exists() else go_sum(RECIPES / SUMS, self.name)
 
     @functools.cached_property
@@ -100,6 +111,10 @@ class Recipe(_Part):
         files = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         if self.go_sum:
             files[self.folder / "go.sum"] = self.go_sum
+        if self.base:  # what the default's version is does not matter
+            files[self.folder / "recipe.yaml"] = self.model_dump_json(exclude_defaults=True).encode()
+            if self.go_mod.exists():
+                files[self.folder / "go.mod"] = self.go_mod.read_bytes()
         for path, content in sorted(files.items()):
             # The other bits depend on the umask of the checkout or the installation.
             executable = path.exists() and path.stat().st_mode & 0o100
@@ -112,13 +127,15 @@ class Recipe(_Part):
     @property
     def reference(self) -> str:
         """Return the image's name in an engine, which is different for different content."""
-        return f"sandbox.dev/{self.name}:{self.version}-{self.digest}"
+        return f"sandbox.dev/{self.base or self.name}:{self.version}-{self.digest}"
 
 
 @functools.cache
 def recipes() -> Mapping[str, Recipe]:
-    """Return every recipe by name, each after those it needs."""
+    """Return every recipe by name, each after those it needs; other versions are named NAME-MINOR."""
     found = {path.parent.name: _read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))}
+    for version in kubernetes_versions().bundle:
+        found |= {one.name: one for one in (_read(RECIPES / name / "recipe.yaml", version) for name in VERSIONED)}
     ordered: dict[str, Recipe] = {}
 
     def place(name: str) -> None:
@@ -132,10 +149,41 @@ def recipes() -> Mapping[str, Recipe]:
     return ordered
 
 
-def _read(path: Path) -> Recipe:
-    text = path.read_text(encoding="utf-8")
-    text = text.replace("{version}", yaml_text.document(text)["version"])
-    return Recipe.model_validate({"name": path.parent.name, **yaml_text.document(text)})
+def _read(path: Path, version: str | None = None) -> Recipe:
+    """Return the recipe in the file `path` or, with `version`, another version of it."""
+    text, name = path.read_text(encoding="utf-8"), path.parent.name
+    text = text.replace("{version}", version or yaml_text.document(text)["version"])
+    recipe = Recipe.model_validate({"name": name, **yaml_text.document(text)})
+    if version is None:
+        return recipe
+    number = minor(version)
+    changed: dict[str, object] = {"name": f"{name}-{number}", "base": name, "version": version}
+    changed["needs"] = tuple(f"{needed}-{number}" if needed in VERSIONED else needed for needed in recipe.needs)
+    if recipe.go:  # the recipe writes the default's minor out
+        told = {key: number[2:] if key.endswith(".gitMinor") else one for key, one in recipe.go.variables.items()}
+        changed["go"] = recipe.go.model_copy(update={"variables": told})
+    return recipe.model_copy(update=changed)
+
+
+def minor(version: str) -> str:
+    """Return the minor version, such as 1.36, of a Kubernetes version such as v1.36.3."""
+    return ".".join(version.removeprefix("v").split(".")[:2])
+
+
+class KubernetesVersions(_Part):
+    """Of which Kubernetes there are nodes, the newest first: `bundle` are those that can be built besides the default.
+
+    `upstream` are the published node images' digests by version.
+    """
+
+    bundle: tuple[str, ...]
+    upstream: Mapping[str, str]
+
+
+@functools.cache
+def kubernetes_versions() -> KubernetesVersions:
+    """Return the table of the versions of Kubernetes."""
+    return KubernetesVersions.model_validate(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8")))
 
 
 @functools.cache

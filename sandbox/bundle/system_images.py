@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.recipe import VERSIONED, Recipe, kubernetes_versions, minor, recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -18,15 +18,8 @@ if TYPE_CHECKING:
     from sandbox.config.schema import Spec
 
 # Upstream images by digest: the digest decides what is pulled, the tag is for readers.
-# The node images published with kind 0.33; the newest Kubernetes comes first.
 NODES: Mapping[str, str] = {
-    version: f"docker.io/kindest/node:{version}@sha256:{digest}"
-    for version, digest in (
-        ("v1.37.0", "a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"),
-        ("v1.36.4", "099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"),
-        ("v1.35.8", "07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"),
-        ("v1.34.11", "44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"),
-    )
+    version: f"docker.io/kindest/node:{version}@{digest}" for version, digest in kubernetes_versions().upstream.items()
 }
 UPSTREAM: Mapping[str, str] = {
     "node": next(iter(NODES.values())),
@@ -58,26 +51,50 @@ class OwnImages:
     @property
     def kubernetes(self) -> str:
         """Return the Kubernetes version of the node image."""
-        return recipes()["node"].version if self.source == "bundle" else _tag(self.references["node"])
+        return self.recipe("node").version if self.source == "bundle" else _tag(self.references["node"])
 
     def require(self, kubernetes: str | None) -> None:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
         if kubernetes in (None, self.kubernetes):
             return
-        known = ", ".join(NODES)
+        known, built = ", ".join(NODES), ", ".join(bundled_nodes())
+        near = difflib.get_close_matches(str(kubernetes), NODES, 1)
         if self.source == "upstream":
-            near = difflib.get_close_matches(str(kubernetes), NODES, 1)
             raise UsageError(
                 f"there is no known node image of Kubernetes {kubernetes}",
-                details=f"known: {known}",
+                details=f"known: {known}; the bundle can be built with {built}",
                 fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
             )
         raise UsageError(
             f"Kubernetes {kubernetes} is not in the bundle",
-            details=f"the bundle's node image runs {self.kubernetes}",
+            details=f"the bundle's node image runs {self.kubernetes}; it can be built with {built}",
             fix=f"write `kubernetes: {self.kubernetes}` in the spec's `cluster`, or leave it out; if you can reach "
             f"an image registry, `images: {{source: upstream}}` has {known}",
         )
+
+    def recipe(self, component: str) -> Recipe:
+        """Return how the bundle's component is built, in the version that was chosen."""
+        others = (one for one in recipes().values() if one.base == component)
+        chosen = (one for one in others if one.reference == self.references.get(component))
+        return next(chosen, recipes()[component])
+
+
+def bundled_nodes() -> Mapping[str, Recipe]:
+    """Return how the bundle's node images are built, by their Kubernetes, the newest first."""
+    nodes = {one.version: one for one in recipes().values() if one.node}
+    return dict(sorted(nodes.items(), key=lambda item: [int(part) for part in item[0][1:].split(".")], reverse=True))
+
+
+def with_kubernetes(names: Iterable[str], kubernetes: str) -> tuple[str, ...]:
+    """Return the components `names` in their versions for a Kubernetes such as 1.35 or v1.35.4. Raises UsageError."""
+    number = minor(kubernetes)
+    node = next((one for one in bundled_nodes().values() if minor(one.version) == number), None)
+    if node is None or kubernetes.removeprefix("v") not in (number, node.version.removeprefix("v")):
+        raise UsageError(
+            f"the bundle cannot be built with Kubernetes {kubernetes}",
+            details=f"it can with {', '.join(bundled_nodes())}",
+        )
+    return tuple(f"{name}-{number}" if name in VERSIONED and node.base else name for name in names)
 
 
 def choose(
@@ -97,11 +114,19 @@ def choose(
     """
     published = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
     upstream = OwnImages("upstream", {name: mirrored(one, mirror) for name, one in published.items()})
-    bundled = {name: recipes()[name].reference for name in UPSTREAM}
+    bundled = {name: recipes()[name] for name in UPSTREAM}
+    bundled["node"] = bundled_nodes().get(kubernetes or "", bundled["node"])
     if wanted == "upstream":
         return upstream
-    if all(has(bundled[name]) or store.has(recipes()[name]) for name in components):
-        return OwnImages("bundle", bundled)
+    missing = [name for name in components if not has(bundled[name].reference) and not store.has(bundled[name])]
+    if not missing:
+        return OwnImages("bundle", {name: one.reference for name, one in bundled.items()})
+    if missing == ["node"] and bundled["node"].base and (wanted == "bundle" or kubernetes not in NODES):
+        raise SandboxError(
+            f"the bundle is not built with Kubernetes {kubernetes}",
+            fix=f"sandbox bundle build --kubernetes {minor(bundled['node'].version)}",
+            id="no-bundle",
+        )
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream

@@ -33,9 +33,10 @@ def bundle() -> None:
 @bundle.command("build")
 @click.argument("components", nargs=-1)
 @click.option("--jobs", type=click.IntRange(1, 16), default=2, help="Build this many components in parallel.")
+@click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
 @progress_option
 @click.pass_context
-def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
+def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, kubernetes: str | None, progress: str) -> int:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
     The first build takes about twenty minutes on two cores; if nothing changed, the next one ends at once. It needs
@@ -44,8 +45,14 @@ def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progres
     \b
     sandbox bundle build
     sandbox bundle build kind
+    sandbox bundle build --kubernetes 1.35     and in the spec: cluster: {kubernetes: v1.35.4}
     """
     begin(ctx, "stopping", "finished components are kept; run `sandbox bundle build` again to continue")
+    if kubernetes is not None:
+        from sandbox.bundle.builder.component_build import default
+        from sandbox.bundle.system_images import with_kubernetes
+
+        components = with_kubernetes((*components, "node") if components else default(), kubernetes)
     _build(progress, jobs, components)
     return 0
 

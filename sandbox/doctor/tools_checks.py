@@ -12,6 +12,7 @@ from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.errors import SandboxError
 from sandbox.system import process
 
 # https://kubernetes.io/releases/version-skew-policy/#kubectl
@@ -41,7 +42,7 @@ def kubectl(context: DoctorContext) -> Finding:
     if program is None:
         return skipped("not installed; the sandbox does not need it")
     said = _said(context, program, "version", "--client")
-    client, server = _minor(said), _minor(recipes()["node"].version)
+    client, server = _minor(said), _minor(_kubernetes(context))
     evidence = _first_line(said)
     if client is None or server is None:
         return warn(f"its version cannot be read: {evidence}")
@@ -71,6 +72,14 @@ def images(context: DoctorContext) -> Finding:
         return ok(f"{', '.join(missing)} will be loaded from the bundle")
     where = context.spec.images.mirror or "docker.io"
     return ok(f"{', '.join(missing)} will be pulled from {where} by the first `up`")
+
+
+def _kubernetes(context: DoctorContext) -> str:
+    """Return the version that the sandbox's cluster has or will have, as far as it is known."""
+    chosen = context.spec.cluster.kubernetes
+    if chosen or isinstance(context.docker, SandboxError) or not context.spec.cluster.supports.node_image:
+        return chosen or recipes()["node"].version
+    return system_images.for_spec(context.spec, context.home, context.docker.engine).kubernetes
 
 
 def _said(context: DoctorContext, program: Path, *arguments: str) -> str:

@@ -28,10 +28,11 @@ class BuildFailed(SandboxError):
 def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] = ()) -> None:
     """Build every component that `store` lacks, at most `jobs` at a time, each after those it needs.
 
-    `only` limits this to the named components and those they need. Raises UsageError for an unknown name, MissingTool
-    before the first build if a tool is missing, and BuildFailed for the first failure, after running builds have ended.
+    `only` limits this to the named components and those they need; other versions are built only when they are named.
+    Raises UsageError for an unknown name, MissingTool before the first build if a tool is missing, and BuildFailed for
+    the first failure, after running builds have ended.
     """
-    waiting = _wanted(only) if only else dict(recipes())
+    waiting = _wanted(only or default())
     for recipe in list(waiting.values()):
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
@@ -43,6 +44,11 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
             _build_all(pool, waiting, store, report, jobs)
     finally:
         interruption.clear()
+
+
+def default() -> tuple[str, ...]:
+    """Return the components of a whole bundle, each in its default version."""
+    return tuple(one.name for one in recipes().values() if not one.base)
 
 
 def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Store, report: Reporter, jobs: int) -> None:

@@ -25,8 +25,9 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
     for source in recipe.folder.iterdir():
         if source.is_dir():  # a module of the recipe's own, for a `replace` in go.mod
             shutil.copytree(source, work / source.name)
-        elif source.suffix in {".mod", ".go"} and source.name not in spec.replace.values():
+        elif source.suffix == ".go" and source.name not in spec.replace.values():
             shutil.copy(source, work)
+    shutil.copy(recipe.go_mod, work / "go.mod")
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
@@ -51,7 +52,7 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:
     """Copy files of a module into the folder `out`, without their folders; `work` is an empty folder."""
-    shutil.copy(recipe.folder / "go.mod", work)
+    shutil.copy(recipe.go_mod, work)
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
     process.run([go, "mod", "download", spec.module], cwd=work, env=env, timeout=TIMEOUT)

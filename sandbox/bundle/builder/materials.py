@@ -100,7 +100,7 @@ def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
 
 def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
     cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
-    found = re.search(rf"{re.escape(module)} (v\S+)", recipe.folder.joinpath("go.mod").read_text(encoding="utf-8"))
+    found = re.search(rf"{re.escape(module)} (v\S+)", recipe.go_mod.read_text(encoding="utf-8"))
     version = found[1] if found else recipe.version
     yield Material("golang", module, version, _licence(cache, module, version))
 

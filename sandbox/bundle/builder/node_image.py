@@ -62,10 +62,11 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
 
 
 def _install(recipe: Recipe, store: Store, root: Path) -> None:
+    needed = {recipes()[name].base or name: recipes()[name] for name in recipe.needs}
     for component, (place, programs) in PROGRAMS.items():
         root.joinpath(place).mkdir(parents=True, exist_ok=True)
         for program in programs:
-            shutil.copy(store.program(recipes()[component], program), root / place)
+            shutil.copy(store.program(needed[component], program), root / place)
     for name in KUBERNETES_NAMES:
         root.joinpath("usr/bin", name).symlink_to("kubernetes")
     for pattern in UNWANTED:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle import recipe as module
-from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, recipes, sum_lines
+from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, kubernetes_versions, recipes, sum_lines
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "sums"
@@ -57,15 +57,14 @@ def image_of(name: str) -> module.Image:
 
 def has_modules(recipe: Recipe) -> bool:
     """Whether it needs Go modules, and is not a program of its own on Go's standard library."""
-    path = recipe.folder / "go.mod"
-    return path.exists() and "require" in path.read_text()
+    return recipe.go_mod.exists() and "require" in recipe.go_mod.read_text()
 
 
 @pytest.mark.parametrize(
     "recipe", [one for one in recipes().values() if one.go and has_modules(one)], ids=lambda one: one.name
 )
 def test_go_mod_asks_for_the_version_that_the_recipe_names(recipe: Recipe) -> None:
-    text = (recipe.folder / "go.mod").read_text()
+    text = recipe.go_mod.read_text()
     versions = set(re.findall(r"\sv?(\d\S+)", text))
     assert recipe.version.removeprefix("v") in versions
     assert recipe.go_sum
@@ -121,6 +120,27 @@ def test_indirect_requirements_are_counted(copy: Path) -> None:
 
     assert changed == {name for name in before if reaches(name)}
     assert {"bookworm", "busybox", "node"} <= changed
+
+
+def test_another_kubernetes_differs_in_its_version_only() -> None:
+    known = recipes()
+    ours, older = known["kubernetes"], known["kubernetes-1.35"]
+    assert older.go and ours.go and older.image and older.folder == ours.folder and older.go_sum != ours.go_sum
+    assert older.image.names[0] == f"registry.k8s.io/kube-apiserver:{older.version}"
+    assert older.go.variables["k8s.io/component-base/version.gitVersion"] == older.version
+    assert older.go.variables["k8s.io/component-base/version.gitMinor"] == "35"
+    assert [one.removesuffix("-1.35") for one in known["node-1.35"].needs] == list(known["node"].needs)
+    assert len({one.digest for one in known.values() if one.node}) == len(kubernetes_versions().bundle) + 1
+
+
+def test_default_version_does_not_count_for_another_one(copy: Path) -> None:
+    before, file = digests(), copy / "kubernetes" / "recipe.yaml"
+    file.write_text(file.read_text().replace(f"version: {recipes()['kubernetes'].version}", "version: v1.36.99"))
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == {"kubernetes", "node"}
+    mod = copy / "kubernetes-1.35" / "go.mod"
+    mod.write_text(mod.read_text() + "// changed\n")
+    assert {name for name, one in digests().items() if after[name] != one} == {"kubernetes-1.35", "node-1.35"}
 
 
 def test_each_recipe_has_its_lines_in_their_order(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle.recipe import minor, recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose
-from sandbox.errors import SandboxError
+from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose, with_kubernetes
+from sandbox.errors import SandboxError, UsageError
 
 BUSYBOX = recipes()["busybox"]
 ALL: Callable[[str], bool] = lambda reference: True  # noqa: E731
@@ -99,6 +99,42 @@ def test_requested_bundle_not_built_is_an_error_with_a_fix(tmp_path: Path) -> No
     with pytest.raises(SandboxError) as caught:
         choose("bundle", NONE, fill(Store(tmp_path), *IN_ENGINE[1:]))
     assert caught.value.fix == "sandbox bundle build"
+
+
+def test_other_versions_stay_when_the_default_is_built(tmp_path: Path) -> None:
+    store = fill(Store(tmp_path), "node-1.35", "kubernetes-1.35", "node", "kubernetes")
+    assert all(store.has(recipes()[name]) for name in ("node-1.35", "kubernetes-1.35", "node", "kubernetes"))
+
+
+@pytest.mark.parametrize(("wanted", "kubernetes"), [("auto", "v1.35.4"), ("bundle", "v1.35.4"), ("auto", "v1.34.4")])
+def test_wanted_kubernetes_is_taken_from_the_bundle(tmp_path: Path, wanted: str, kubernetes: str) -> None:
+    number, store = minor(kubernetes), fill(Store(tmp_path), *IN_ENGINE)
+    with pytest.raises(SandboxError, match=f"not built with Kubernetes {kubernetes}") as caught:
+        choose(wanted, NONE, store, kubernetes)  # type: ignore[arg-type]
+    assert caught.value.fix == f"sandbox bundle build --kubernetes {number}"
+    own = choose(wanted, NONE, fill(store, f"node-{number}"), kubernetes)  # type: ignore[arg-type]
+    assert (own.source, own.kubernetes, own.recipe("node").name) == ("bundle", kubernetes, f"node-{number}")
+    own.require(kubernetes)
+
+
+def test_default_is_not_needed_for_another_kubernetes(tmp_path: Path) -> None:
+    store = fill(Store(tmp_path), *IN_ENGINE[1:], "node-1.35")
+    assert choose("auto", NONE, store, "v1.35.4").source == "bundle"
+    assert choose("auto", NONE, store).source == "upstream"
+    assert choose("auto", NONE, Store(tmp_path / "empty"), "v1.35.4").source == "upstream"
+
+
+@pytest.mark.parametrize("wanted", ["1.35", "v1.35", "1.35.4", "v1.35.4"])
+def test_components_are_named_in_their_version(wanted: str) -> None:
+    assert with_kubernetes(("kind", "node"), wanted) == ("kind", "node-1.35")
+    assert with_kubernetes(("kind", "node"), recipes()["node"].version) == ("kind", "node")
+
+
+@pytest.mark.parametrize("wanted", ["1.36.0", "1.12", "x", ""])
+def test_kubernetes_that_cannot_be_built_is_refused(wanted: str) -> None:
+    with pytest.raises(UsageError, match="cannot be built with") as caught:
+        with_kubernetes(("node",), wanted)
+    assert caught.value.details.startswith("it can with v1.37.") and "v1.35.4" in caught.value.details
 
 
 @pytest.mark.fault(46)

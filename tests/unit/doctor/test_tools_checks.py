@@ -57,6 +57,13 @@ def test_a_kubectl_that_does_not_fit(context: DoctorContext, folder: Path, said:
     assert rows(context)["tools.kubectl"].status is Status.WARN
 
 
+def test_kubectl_is_compared_with_the_chosen_kubernetes(context: DoctorContext, folder: Path) -> None:
+    install(folder, "kubectl", "echo Client Version: v1.36.2")
+    older = context.spec.cluster.model_copy(update={"kubernetes": "v1.34.4"})
+    found = rows(replace(context, spec=context.spec.model_copy(update={"cluster": older})))["tools.kubectl"]
+    assert (found.status, found.evidence) == (Status.WARN, "Client Version: v1.36.2, the cluster is 1.34")
+
+
 def test_a_kind_that_is_too_old_or_broken(context: DoctorContext, folder: Path) -> None:
     install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
     assert rows(context)["tools.kind"].status is Status.ERROR

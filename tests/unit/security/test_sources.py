@@ -52,7 +52,7 @@ def test_whatever_is_downloaded_has_its_digest_in_the_package() -> None:
 @pytest.mark.security(7)
 def test_bundle_sources_are_pinned() -> None:
     """Go modules that the bundle requires → every one has its checksum (go.sum)."""
-    files = [(one, one.folder / "go.mod") for one in recipes().values()]
+    files = [(one, one.go_mod) for one in recipes().values()]
     modules = [one for one, file in files if file.exists() and "require" in file.read_text()]
     assert len(modules) > 5
     for one in modules:

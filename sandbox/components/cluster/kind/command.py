@@ -18,6 +18,8 @@ from sandbox.system import process
 OLDEST = (0, 32, 0)
 # The first Kubernetes that kind describes by kubeadm's v1beta4.
 NEW_KUBEADM = (1, 36)
+# The first whose kubelet may be told whether to verify images that are there (KEP-2535, beta).
+VERIFYING = (1, 35)
 CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
@@ -73,11 +75,12 @@ def config(
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
-    if tags:
+    if tags and not is_before(VERIFYING, shape.kubernetes):
         # The bundle's images are on the node without ever having been pulled. Once the same bytes are pulled by another
         # name, the kubelet would want a pull of these names too, and there is nothing to pull from (KEP-2535).
         kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
-    old = is_old(shape.kubernetes)
+    # kind configures older ones by kubeadm's v1beta3 (kind 0.33, kubeadm/config.go, Config).
+    old = is_before(NEW_KUBEADM, shape.kubernetes)
     cluster: dict[str, object] = {"kind": "ClusterConfiguration"}
     if old:  # arguments are a mapping, and neither keys nor their validity can be chosen
         cluster |= {"scheduler": {"extraArgs": election}}
@@ -126,12 +129,9 @@ def config(
     return yaml.dump(content, Dumper=_Plain, sort_keys=False)
 
 
-def is_old(kubernetes: str | None) -> bool:
-    """Tell whether kind configures kubeadm of that Kubernetes by v1beta3 (kind 0.33, kubeadm/config.go, Config).
-
-    None is the newest that there are images of.
-    """
-    return kubernetes is not None and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < NEW_KUBEADM
+def is_before(release: tuple[int, int], kubernetes: str | None) -> bool:
+    """Tell whether that Kubernetes is older than the minor `release`; None is the newest that there are images of."""
+    return kubernetes is not None and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < release
 
 
 class _Plain(yaml.SafeDumper):

@@ -115,6 +115,12 @@ def test_bundle_images_are_used_without_a_pull(tags: Tags | None, policy: str | 
     assert parsed(tags=tags)[1]["KubeletConfiguration"].get("imagePullCredentialsVerificationPolicy") == policy
 
 
+@pytest.mark.parametrize(("version", "policy"), [("v1.34.4", None), ("v1.35.4", "NeverVerify")])
+def test_kubelet_is_told_only_what_it_knows(version: str, policy: str | None) -> None:
+    kubelet = parsed(f"{{kubernetes: {version}}}", tags=TAGS)[1]["KubeletConfiguration"]
+    assert kubelet.get("imagePullCredentialsVerificationPolicy") == policy
+
+
 def test_image_tags_are_ours_only_when_given() -> None:
     ours, theirs = parsed(tags=TAGS)[1]["ClusterConfiguration"], parsed()[1]["ClusterConfiguration"]
     assert ours["etcd"] == {"local": {"imageTag": "3.6.16-0"}}
