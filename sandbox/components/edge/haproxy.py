@@ -17,14 +17,16 @@ CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
-# Splicing takes pipes, and their files must fit into the 20,000 that some engines allow.
+# Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
+# allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
 # A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel.
 # A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
 _FRONT = """\
 global
   log stdout format raw local0 notice
   maxconn 8192
-  maxpipes 512
+  maxpipes 128
+  tune.pipesize 524288
   thread-hard-limit 4
   hard-stop-after 24h
   ssl-default-bind-options ssl-min-ver TLSv1.2
