@@ -142,6 +142,8 @@ class Sandbox:
                     chosen.fetched.complete(home, self.session.say)
                 spec = chosen.fetched.with_data(spec, home)
             engine = Engine.connect()
+            if spec.cluster.supports.whole_cluster:
+                requirements.require_engine(engine)
             neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
             spec = neighbour.adopted_by(spec) if neighbour else spec
             with ports.reserve(spec, home, engine) as resolved:

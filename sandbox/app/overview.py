@@ -54,7 +54,7 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
     """Find who else than this machine reaches `hosts` of the sandbox. Raises SandboxError."""
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     # An existing cluster's ports are those of processes of this machine.
-    neighbours = reachable(spec, engine.facts()) if spec.cluster.supports.containers else ""
+    neighbours = reachable(spec, engine) if spec.cluster.supports.containers else ""
     outside = tuple(found.urls(spec, hosts)) if found.open else ()
     return Exposure(found, outside, warning(found, spec) if found.open else "", neighbours)
 

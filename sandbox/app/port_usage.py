@@ -12,7 +12,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, Engine, labelled
+from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, PASSTHROUGH, RETIRED, Home
 from sandbox.system import host_network
@@ -22,6 +22,7 @@ UNKNOWN = "a process of another user"
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 # What binds the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
+PRIVILEGED = 1024
 
 
 class PortTaken(SandboxError):
@@ -198,7 +199,7 @@ def _container(found: Container, home: Home) -> Occupant:
     return Occupant(f"container {found.name}{of}", "stop it" if found.name == EDGE else f"`docker stop {found.name}`")
 
 
-def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
+def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
     """Return the error with its remedies when the port's owner may not listen there; None when it may."""
     bind, lowest = wanted.bind, host_network.first_unprivileged()
     if wanted.owner == PASSTHROUGH:
@@ -206,6 +207,9 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
             return None
         who, more = "the edge is your own process", ""
     else:
+        engine = machine.engine
+        if bind.port < PRIVILEGED and (known := reach.known(engine, machine.home)) and not known.low_ports:
+            return _unforwarded(wanted)
         if bind.port >= lowest or not engine.is_rootless() or host_network.may_bind_all(FORWARDER):
             return None
         who = "the Docker Engine runs without root"
@@ -220,4 +224,13 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
         f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
         f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
         f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}",
+    )
+
+
+def _unforwarded(wanted: Wanted) -> PortForbidden:
+    return PortForbidden(
+        f"port {wanted.bind.port} does not arrive on this machine",
+        details=f"it was tried: the engine's machine forwards its ports to this one, but none below {PRIVILEGED}",
+        fix=f"{_elsewhere(wanted)}\nor let the tool of the engine's machine use privileged ports "
+        "(Docker Desktop: Settings, Advanced), then run: sandbox doctor",
     )

@@ -153,7 +153,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
         occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
     if occupant:
         yield taken(wanted, occupant)
-    problem = forbidden(wanted, machine.engine)
+    problem = forbidden(wanted, machine)
     if problem:
         yield problem
 

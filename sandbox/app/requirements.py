@@ -9,7 +9,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.config.schema import Cluster, Spec
-from sandbox.engine import endpoint
+from sandbox.engine import Engine, endpoint, engine_limits
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.plan import providers, saved_spec
@@ -46,6 +46,12 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
 
         cert_manager.release_manifest(home.manifests)
     _require_charts(spec, home)
+
+
+def require_engine(engine: Engine) -> None:
+    """Refuse an engine on which no cluster runs. Raises MissingTool."""
+    if refusal := engine_limits.refusal(engine.facts()):
+        raise refusal
 
 
 def _require_engine_here() -> None:

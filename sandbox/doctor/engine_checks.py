@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import endpoint
+from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
 
 CPUS = 2
@@ -46,7 +46,10 @@ def hardened(context: DoctorContext) -> Finding:
 
 def cgroups(context: DoctorContext) -> Finding:
     """Check the version of control groups."""
-    version = with_engine(context).facts.cgroup_version
+    facts = with_engine(context).facts
+    if refusal := engine_limits.refusal(facts):
+        return failed(refusal)
+    version = facts.cgroup_version
     return (
         ok("cgroup v2") if version == 2 else warn(f"cgroup v{version}: Kubernetes 1.35 and newer need a setting for it")
     )

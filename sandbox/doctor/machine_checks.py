@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
+from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.system import files
@@ -30,10 +31,14 @@ LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
 def engine_disk(context: DoctorContext) -> Finding:
     """Check the engine's disk: images, layers and the registry's data."""
-    facts = with_engine(context).facts
-    if not facts.is_here:
+    docker = with_engine(context)
+    if reach_checks.found(context).shares_network and docker.facts.local:
+        return _room(docker.facts.root, needed=3 * GIB, comfort=10 * GIB)
+    said = _in_node(context, "df", "-Pk", "/var").splitlines()[1:]
+    if not said:
         return skipped(ELSEWHERE)
-    return _room(facts.root, needed=3 * GIB, comfort=10 * GIB)
+    free = int(said[0].split()[3]) << 10
+    return _judged(free, f"{free / GIB:.1f} GiB free on the engine's machine", needed=3 * GIB, comfort=10 * GIB)
 
 
 def own_disk(context: DoctorContext) -> Finding:
@@ -45,12 +50,16 @@ def own_disk(context: DoctorContext) -> Finding:
 def inotify(context: DoctorContext) -> Finding:
     """Check the kernel's inotify limits, which kubelet, containerd and every controller share."""
     if _is_elsewhere(context):
-        return skipped(ELSEWHERE)
-    try:
-        found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
-    except OSError:
-        return skipped("only Linux has inotify limits")
-    used = sum(one == INSTANCE for one in _open_files())
+        said = _in_node(context, "cat", *(str(SYSCTL / name) for name in INOTIFY)).split()
+        if len(said) != len(INOTIFY):
+            return skipped(ELSEWHERE)
+        found, used = dict(zip(INOTIFY, map(int, said), strict=True)), 0
+    else:
+        try:
+            found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
+        except OSError:
+            return skipped("only Linux has inotify limits")
+        used = sum(one == INSTANCE for one in _open_files())
     evidence = ", ".join(f"{name} {value}" for name, value in found.items())
     evidence += f", of which {used} are in use" if used else ""
     if used > found["max_user_instances"] - SPARE:
@@ -70,6 +79,8 @@ def _open_files() -> Iterator[Path]:
 
 def raise_inotify(context: DoctorContext) -> None:
     """Raise limits that are too low until the next start of the machine. Raises OSError without the right to."""
+    if _is_elsewhere(context):
+        return
     for name, advised in ADVISED.items():
         if int((SYSCTL / name).read_text(encoding="utf-8")) < advised:
             (SYSCTL / name).write_text(f"{advised}\n", encoding="utf-8")
@@ -132,8 +143,18 @@ def kubeconfig(context: DoctorContext) -> Finding:
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
-    """Tell whether an engine answers whose machine is another one, so that this one's kernel says nothing of it."""
-    return isinstance(context.docker, EngineProbe) and not context.docker.facts.is_here
+    """Tell whether an engine answers whose kernel is another one, so that this one's says nothing of it."""
+    return isinstance(context.docker, EngineProbe) and not reach_checks.found(context).shares_kernel
+
+
+def _in_node(context: DoctorContext, *argv: str) -> str:
+    """Return what a command says in the sandbox's node, on the engine's machine; nothing where none runs."""
+    engine, name = with_engine(context).engine, context.names.node
+    node = engine.container(name)
+    if node is None or not node.running:
+        return ""
+    status, said = engine.execute(name, argv)
+    return said if status == 0 else ""
 
 
 def _close_state(context: DoctorContext) -> None:
@@ -147,7 +168,10 @@ def _close_kubeconfig(context: DoctorContext) -> None:
 def _room(path: Path, *, needed: int, comfort: int) -> Finding:
     there = next(place for place in (path, *path.parents) if place.exists())
     free = shutil.disk_usage(there).free
-    evidence = f"{free / GIB:.1f} GiB free at {path}"
+    return _judged(free, f"{free / GIB:.1f} GiB free at {path}", needed=needed, comfort=comfort)
+
+
+def _judged(free: int, evidence: str, *, needed: int, comfort: int) -> Finding:
     if free < needed:
         return error(evidence + f"; {needed / GIB:g} are needed")
     return warn(evidence) if free < comfort else ok(evidence)

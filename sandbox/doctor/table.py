@@ -8,6 +8,7 @@ from sandbox.doctor import (
     leftovers_checks,
     machine_checks,
     network_checks,
+    reach_checks,
     rights_checks,
     tools_checks,
     wiring_checks,
@@ -17,6 +18,7 @@ from sandbox.doctor.doctor_context import DoctorContext
 
 FAST = (
     *engine_checks.CHECKS,
+    *reach_checks.CHECKS,
     *machine_checks.CHECKS,
     *network_checks.CHECKS,
     *network_checks.PORTS,

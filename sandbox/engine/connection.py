@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import socket
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +14,7 @@ from typing import Any
 from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, once, translated, unreachable
 from sandbox.engine.containers import Containers, Volumes
+from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
 from sandbox.engine.networks import Networks
@@ -28,6 +27,9 @@ HARDENED = 28
 FIRST_ANSWER = 15
 FIRST_CONNECTION = 5
 SSH_LIBRARY = "paramiko"
+# What a kernel calls a machine, and what images do (OCI image specification, "platform").
+_PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
+_STAYS = 0.15
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,16 @@ class Facts:
     """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
 
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
-    volumes, may be a folder of this machine. `kernel` is the release of what its machine runs on, `isolating` whether
-    it keeps containers from users or from each other in a way of its own. `runtime` is what starts its containers by
-    default. `proxies` maps http, https and no to what the engine itself uses.
+    volumes, may be a folder of this machine. `isolating` is whether it keeps containers from users or from each other
+    in a way of its own. `runtime` is what starts its containers by default, `architecture` that of its machine as
+    images have it. `proxies` maps http, https and no to what the engine itself uses.
     """
 
     version: str
     api: str
     local: bool
     system: str
-    kernel: str
+    architecture: str
     rootless: bool
     isolating: bool
     cgroup_version: int
@@ -54,12 +56,6 @@ class Facts:
     root: Path
     time: datetime | None
     proxies: Mapping[str, str]
-
-    @property
-    def is_here(self) -> bool:
-        """Tell whether the engine's machine is this one, without another system between."""
-        here = sys.platform == "linux" and self.kernel == platform.release() and "desktop" not in self.system.lower()
-        return here and self.local
 
     @property
     def is_hardened(self) -> bool:
@@ -77,7 +73,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         api=api,
         local=local,
         system=str(info.get("OperatingSystem") or ""),
-        kernel=str(info.get("KernelVersion") or ""),
+        architecture=_PLATFORMS.get(machine := str(info.get("Architecture") or ""), machine),
         rootless="name=rootless" in options,
         isolating=not {"name=rootless", "name=userns", "name=selinux"}.isdisjoint(options),
         cgroup_version=int(info.get("CgroupVersion") or 2),
@@ -141,18 +137,34 @@ class Engine(Images, Containers, Networks, Volumes):
         with translated("asking about the engine"):
             return read_facts(self._info(), api=self._version, local=local)
 
-    def is_heard(self, bind: Bind) -> bool:
+    @property
+    def place(self) -> Endpoint | None:
+        """Return where it is and what says so; an engine of tests is nowhere."""
+        return self._place
+
+    @property
+    def address(self) -> str:
+        """Return where it is, as DOCKER_HOST has it."""
+        return self._place.url if self._place else ""
+
+    def id(self) -> str:
+        """Return what tells it from all other engines, as long as it keeps its data."""
+        with translated("asking about the engine"):
+            return str(self._info().get("ID") or self._info().get("Name") or "")
+
+    def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         """Tell whether this machine gets a connection at what a container that runs publishes or listens on.
 
         It is tried for a few seconds: the container may need a moment, and so may the forwarder of a virtual machine.
+        A server that `waits` for its clients does not hang up, as a forwarder does that reaches none.
         """
 
         def unheard() -> str | None:
             try:
-                socket.create_connection((bind.asked_at, bind.port), timeout=1).close()
+                with socket.create_connection((bind.asked_at, bind.port), timeout=1) as connection:
+                    return "hung up" if waits and _hangs_up(connection) else None
             except OSError as error:
                 return str(error)
-            return None
 
         try:
             wait_until(unheard, what="the port", timeout=FIRST_CONNECTION, pause=0.05)
@@ -173,6 +185,14 @@ class Engine(Images, Containers, Networks, Volumes):
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, for which the engine runs other programs."""
         return dict(self._get("/info"))
+
+
+def _hangs_up(connection: socket.socket) -> bool:
+    connection.settimeout(_STAYS)
+    try:
+        return not connection.recv(1)
+    except TimeoutError:
+        return False
 
 
 def _without_ssh(host: str) -> MissingTool:

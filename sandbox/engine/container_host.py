@@ -5,27 +5,20 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from sandbox.engine import Engine, Network
+from sandbox.engine import Engine, Network, reach
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL
+from sandbox.names import LABEL, Home
 
-# Their engines run in a virtual machine, whose own address the gateway is; they tell the host's by a name.
-VIRTUAL = ("Docker Desktop", "OrbStack")
-VIRTUAL_NAME = "host.docker.internal"
 # The last address of a minikube network is for the balancer of several control planes.
 RESERVED = 5
 
 
-def host_address(engine: Engine, network: str, container: str) -> str:
-    """Return the IPv4 address at which `container` on `network` reaches the host.
+def host_address(engine: Engine, network: str, home: Home) -> str:
+    """Return the IPv4 address at which containers on `network` reach this machine.
 
     Raises SandboxError for no such network.
     """
-    if engine.facts().system.startswith(VIRTUAL):
-        status, output = engine.execute(container, ["getent", "ahostsv4", VIRTUAL_NAME])
-        if status == 0 and output.split():
-            return output.split()[0]
-    return gateway(joined(engine, network))
+    return reach.of(engine, home).machine or gateway(joined(engine, network))
 
 
 def joined(engine: Engine, network: str) -> Network:

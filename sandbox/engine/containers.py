@@ -58,6 +58,15 @@ class Containers(Door):
                     return str(one["Names"][0]).lstrip("/")
         return None
 
+    def places(self, name: str, inner: int) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
+        """Return where the engine publishes a port of a container that runs, and the container's IPv4 addresses."""
+        with translated(f"looking at container {name}"):
+            found = self._inspect(name)["NetworkSettings"]
+        ports = (found.get("Ports") or {}).get(f"{inner}/tcp") or ()
+        binds = tuple(Bind(one["HostIp"], int(one["HostPort"])) for one in ports)
+        networks = (found.get("Networks") or {}).values()
+        return binds, tuple(one["IPAddress"] for one in networks if one.get("IPAddress"))
+
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}

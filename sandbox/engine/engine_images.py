@@ -52,6 +52,12 @@ class Images(Door):
         found = self.inspect_image(reference)
         return None if found is None else str(found["Id"])
 
+    def any_image(self, repository: str) -> str | None:
+        """Return the id of an image that the engine has of a repository, whatever its tag, or None."""
+        with translated("listing images"):
+            found = self._get("/images/json", filters={"reference": [repository]})
+        return str(found[0]["Id"]) if found else None
+
     @once
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         """Return what `docker image inspect` shows, or None."""

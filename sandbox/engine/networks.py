@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Any
@@ -12,6 +13,8 @@ from sandbox.engine.engine_values import Network
 from sandbox.engine.socket_http import NotThere, Refused
 
 _CHANCES = 3
+# The option that names a bridge; without it libnetwork calls it by the network's id (drivers/bridge/bridge_linux.go).
+_BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 class Networks(Door):
@@ -32,6 +35,18 @@ class Networks(Door):
         """Return the names of all networks that have a label (`key` or `key=value`)."""
         with translated("listing networks"):
             return tuple(sorted(one["Name"] for one in self._get("/networks", filters={"label": [label]})))
+
+    @once
+    def shares_network(self) -> bool | None:
+        """Tell whether the engine's bridges are interfaces of this machine; None where it has none to tell by.
+
+        Their names are made of random ids, so no other machine's are mistaken for them.
+        """
+        with translated("listing networks"):
+            found = self._get("/networks", filters={"driver": ["bridge"]})
+        bridges = {f"br-{one['Id'][:12]}" for one in found if _BRIDGE_NAME not in (one.get("Options") or {})}
+        there = {name for _, name in socket.if_nameindex()}
+        return not bridges.isdisjoint(there) if bridges else None
 
     @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:

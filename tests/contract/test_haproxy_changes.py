@@ -354,7 +354,7 @@ def test_client_of_no_known_host_gets_the_page_only_locally(stand: Stand) -> Non
 @pytest.mark.real
 def test_handed_over_sockets_return_after_restart_of_either_side(stand: Stand) -> None:
     """The edge's containers → the one that is root accepts no client, the one that does has no right."""
-    if not socket_handover.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine):
         pytest.skip("this engine is not of this machine")
     attributes = {name: stand.engine._client.containers.get(name).attrs for name in (stand.box.name, stand.box.holder)}
     proxy, holder = attributes[stand.box.name]["HostConfig"], attributes[stand.box.holder]["HostConfig"]
@@ -423,7 +423,7 @@ def knocking(stand: Stand) -> Iterator[list[str]]:
 @pytest.mark.real
 def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> None:
     """40 reloads and a port that comes and goes, with clients → no connection ends, and none is refused."""
-    if not socket_handover.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine):
         pytest.skip("this engine is not of this machine")
     base, further = stand.route(), free_port()
     stand.certify(f"o.{DOMAIN}")
@@ -463,7 +463,7 @@ def swept(stand: Stand) -> str | None:
 @pytest.mark.real
 def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
     """The container that holds the ports is restarted → it has the edge's sockets; no connection is refused or lost."""
-    if not socket_handover.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine):
         pytest.skip("this engine is not of this machine")
     holder = stand.engine._client.containers.get(stand.box.holder)
     handed = stand.box.folder / "sockets" / socket_handover.HANDED

@@ -320,7 +320,7 @@ def _address(engine: Engine, name: str) -> str:
 @pytest.mark.fault(83)
 def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     """Another sandbox asks for a port and gives it back → connections of before stay open."""
-    if not socket_handover.are_handed_over(engine.facts()):
+    if not socket_handover.are_handed_over(engine):
         pytest.skip("this engine is not of this machine")
     sandbox, other = pair
     host, file = f"app.{sandbox.domain}", other.command.folder / "sandbox.yaml"

@@ -69,6 +69,7 @@ class FakeEngine(Engine):
         self.busy: set[int] = set()
         self.rootless = False
         self.deaf = False
+        self.shares: bool | None = False
         self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
         self.boxes: dict[str, FakeContainer] = {}
         self.networks: dict[str, FakeNetwork] = {}
@@ -85,8 +86,17 @@ class FakeEngine(Engine):
     def is_rootless(self) -> bool:
         return self.rootless
 
-    def is_heard(self, bind: Bind) -> bool:
+    def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         return not self.deaf
+
+    def shares_network(self) -> bool | None:
+        return self.shares
+
+    def id(self) -> str:
+        return "FAKE"
+
+    def any_image(self, repository: str) -> str | None:
+        return None
 
     def facts(self) -> Facts:
         return read_facts({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)

@@ -259,7 +259,7 @@ class DnsStep(NothingToUndo):
 
     @property
     def _corefile(self) -> str:
-        address = host_address(self.engine, self.nodes.network, self.nodes.control_plane)
+        address = host_address(self.engine, self.nodes.network, self.names.home)
         return corefile(
             domain=self.domain,
             service=self.ingress,

@@ -17,7 +17,7 @@ from sandbox.components.edge import edge_folder, haproxy, haproxy_http, haproxy_
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
 from sandbox.engine.connection import Facts
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
@@ -85,7 +85,7 @@ class EdgeContainer:
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
         local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
-        handed = (True, False) if local and socket_handover.are_handed_over(self.engine.facts()) else (False,)
+        handed = (True, False) if local and socket_handover.are_handed_over(self.engine) else (False,)
         ways = list(product(handed, (True, False)))
         while ways:
             held, also = ways.pop(0)
@@ -102,15 +102,18 @@ class EdgeContainer:
             # The engine may still forward ports from another network than its host's.
             ways = [way for way in ways if held and not way[0]]
             if not ways:
-                raise _unheard(deaf)
+                reach.forget(self.home)
+                raise reach.unheard(deaf)
         edge_folder.note_taken(self.folder)
         self.join(known)
 
     def _deaf(self, known: Sequence[Route]) -> Bind | None:
         """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge."""
-        asked = sorted({bind for binds in published(known, also=False).values() for bind in binds})
-        local = [bind for bind in asked if ip_address(bind.asked_at).is_loopback]
-        return next((bind for bind in local if not self.engine.is_heard(bind)), None)
+        asked = published(known, also=False)
+        https = {bind for inner in (haproxy.PORT, haproxy.OPEN_PORT) for bind in asked.get(inner, ())}
+        local = sorted(bind for binds in asked.values() for bind in binds if ip_address(bind.asked_at).is_loopback)
+        # HAProxy waits for what a client of HTTPS says first; a Service's port may have no Service yet.
+        return next((bind for bind in local if not self.engine.is_heard(bind, waits=bind in https)), None)
 
     def join(self, known: Sequence[Route]) -> None:
         """Be on every network that the routes name, as far as there are such networks yet."""
@@ -269,7 +272,7 @@ class EdgeContainer:
     def _spec(self, image: str, publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> ContainerSpec:
         facts = self.engine.facts()
         run = self.folder / "run"
-        reachable = _shares_sockets(facts)
+        reachable = bool(self.engine.shares_network())
         taken_over = socket_handover.taken_over(haproxy.FOLDER) if held else ()
         spec = ContainerSpec(
             name=self.name,
@@ -284,7 +287,7 @@ class EdgeContainer:
                 **({self.folder / "live": socket_handover.LIVE} if held else {}),
             },
             tmpfs=() if reachable else (RUN,),
-            hosts={haproxy_http.MACHINE: "host-gateway"},
+            hosts={haproxy_http.MACHINE: reach.of(self.engine, self.home).machine or "host-gateway"},
             resolver=OWN_NAMES,
             sysctls=socket_handover.SYSCTLS if held else {},
             user=user(facts, os.getuid(), os.getgid()),
@@ -296,17 +299,6 @@ class EdgeContainer:
 
     def _owner(self) -> tuple[int, int] | None:
         return socket_handover.owner(self.engine.facts())
-
-
-def _unheard(bind: Bind) -> SandboxError:
-    """Return the error for an engine whose machine has another network, and forwards nothing to this one."""
-    return SandboxError(
-        f"nothing of the Docker Engine's answers at {bind.asked_at}:{bind.port} of this machine",
-        details="the edge runs and listens there on the engine's machine, which has another network: it is a container "
-        "or a virtual machine that forwards no ports to this one",
-        fix="run sandbox where the engine runs, or let its machine forward ports (a container: --network host)",
-        id="engine-ports",
-    )
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:
@@ -354,8 +346,3 @@ def _local(bind: Bind) -> Sequence[str]:
 
 def _everywhere(bind: Bind) -> str:
     return "::" if ":" in bind.address else "0.0.0.0"  # noqa: S104
-
-
-def _shares_sockets(facts: Facts) -> bool:
-    """Tell whether a socket that a container makes in our own folder can be used from here."""
-    return facts.local and "desktop" not in facts.system.lower()

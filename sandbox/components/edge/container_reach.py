@@ -20,8 +20,7 @@ def are_reached(engine: Engine, names: Names, network: str) -> bool:
 
     A virtual machine's are elsewhere, as are a rootless engine's; some tools route them here all the same.
     """
-    facts = engine.facts()
-    if facts.is_here and not facts.rootless:
+    if engine.shares_network():
         return True
     node = engine.container(names.node)
     address = node.addresses.get(network) if node else None

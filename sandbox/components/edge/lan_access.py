@@ -13,7 +13,7 @@ from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine.connection import Facts
+from sandbox.engine import Engine
 from sandbox.system import host_network
 
 
@@ -53,16 +53,17 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
     return f"{said}; no certificate for {', '.join(found.unvouched)}, {RENEW} makes a root for it"
 
 
-def reachable(spec: ResolvedSpec, facts: Facts) -> str:
+def reachable(spec: ResolvedSpec, engine: Engine) -> str:
     """Warn, in a line, of ports that are meant for this machine alone and are not; return nothing if there are none.
 
     Before release 28 the engine lets its neighbours reach ports that it publishes on the loopback, who need only a
     route to it (moby/moby 45610). Ports of a rootless engine are sockets of this machine, those handed to the edge are
     too, and the registry's frontend shuts out anyone who is not of this machine.
     """
-    if facts.is_hardened or facts.rootless or not facts.is_here or socket_handover.are_handed_over(facts):
-        return ""
     if spec.runs_process or is_open(spec.proxy.listen):
+        return ""
+    facts = engine.facts()
+    if facts.is_hardened or not engine.shares_network() or socket_handover.are_handed_over(engine):
         return ""
     return (
         f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "

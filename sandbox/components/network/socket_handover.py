@@ -52,9 +52,9 @@ log-forward held
 EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listeners\n"
 
 
-def are_handed_over(facts: Facts) -> bool:
-    """Tell whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
-    return facts.is_here and not facts.isolating
+def are_handed_over(engine: Engine) -> bool:
+    """Tell whether the engine's host network is this machine's, and containers of it and of others can pass sockets."""
+    return bool(engine.shares_network()) and not engine.facts().isolating
 
 
 def taken_over(folder: str) -> tuple[str, ...]:

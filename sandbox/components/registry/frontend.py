@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass, replace
 
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
 from sandbox.engine.container_host import gateway, joined
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
@@ -107,7 +107,7 @@ class Frontend:
     def start(self) -> None:
         """Create it, in place of the one there is. Raises NameTaken for another's, EngineError for a port in use."""
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
-        possible = socket_handover.are_handed_over(self.engine.facts()) and self.port <= socket_handover.LAST
+        possible = socket_handover.are_handed_over(self.engine) and self.port <= socket_handover.LAST
         for held in (True, False) if possible else (False,):
             try:
                 self._make(held=held)
@@ -116,6 +116,8 @@ class Frontend:
                 if not held:
                     raise
                 log.info("%s, held: %s %s", self.names.registry_frontend, error.brief, error.details)
+        if not self.engine.is_heard(self.bind):
+            raise reach.unheard(self.bind)
 
     @property
     def bind(self) -> Bind:
@@ -185,8 +187,7 @@ class Frontend:
 
     def _guard(self) -> str:
         """Return the rule that lets in this machine only, where the engine's own is this one."""
-        facts = self.engine.facts()
-        if not facts.is_here or facts.rootless:
+        if not self.engine.shares_network():
             return ""
         return _GUARD.format(gateway=gateway(joined(self.engine, self.names.network)))
 

@@ -26,7 +26,8 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import Bind, ContainerSpec, reach
+from sandbox.engine.reach import Reach
 from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
 from sandbox.system import host_network
@@ -449,6 +450,20 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
     assert resolve(https("auto"), place, engine).proxy.ports == (8444,)
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
+
+
+@pytest.mark.fault(14, 61)
+def test_low_port_that_does_not_arrive_is_not_chosen(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine that forwards no port below 1024, as was measured → 443 is refused and `auto` is 8443."""
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
+    check(https(443), place, engine)
+    monkeypatch.setattr(reach, "known", lambda *_: Reach(published=("127.0.0.1",), low_ports=False))
+    with pytest.raises(PortForbidden, match="port 443 does not arrive") as caught:
+        check(https(443), place, engine)
+    assert "--https-port 8443" in caught.value.fix
+    assert resolve(https("auto"), place, engine).proxy.ports == (8444,)
 
 
 @pytest.mark.fault(14)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +18,9 @@ IMAGE = "example.com/busybox:1"
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    return FakeEngine(IMAGE)
+    found = FakeEngine(IMAGE)
+    found.shares = True
+    return found
 
 
 @pytest.fixture
@@ -30,5 +30,4 @@ def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     )
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    facts = replace(engine.facts(), kernel=platform.release())
-    return DoctorContext(spec, home, {}, EngineProbe(engine, facts, now), now, " demo")
+    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " demo")

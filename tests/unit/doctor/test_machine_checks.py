@@ -12,6 +12,9 @@ import pytest
 from sandbox.doctor import machine_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.engine import ContainerSpec
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.test_engine_checks import told
 
 
@@ -63,10 +66,29 @@ def test_inotify_elsewhere(context: DoctorContext, tmp_path: Path, monkeypatch: 
 
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.inotify, machine_checks.capabilities])
-def test_engine_of_another_kernel_is_not_judged_by_this_one(context: DoctorContext, check: Any) -> None:
+def test_engine_of_another_kernel_is_not_judged_by_this_one(
+    context: DoctorContext, engine: FakeEngine, check: Any
+) -> None:
     """An engine whose kernel is another one → the rows about disk, inotify and capabilities are skipped."""
-    found = check(told(context, kernel="6.10.14-linuxkit"))
+    engine.shares = False
+    found = check(context)
     assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("free", "watches", "statuses"),
+    [(20 << 20, 524288, (Status.OK, Status.OK)), (1 << 20, 8192, (Status.ERROR, Status.WARN))],
+)
+def test_other_machines_disk_and_limits_are_read_in_the_node(
+    context: DoctorContext, engine: FakeEngine, free: int, watches: int, statuses: tuple[Status, Status]
+) -> None:
+    engine.shares = False
+    engine.create_network(NETWORK, {})
+    engine.run(ContainerSpec(name=context.names.node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
+    engine.programs["df"] = lambda box, argv: (0, f"Filesystem 1024-blocks Used Available\n/dev/vda 1 1 {free} 1% /\n")
+    engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
+    found = (machine_checks.engine_disk(context), machine_checks.inotify(context))
+    assert tuple(one.status for one in found) == statuses
 
 
 @pytest.mark.parametrize(
@@ -99,7 +121,6 @@ def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.Mon
 
 
 def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> None:
-    assert machine_checks.engine_disk(told(context, system="Docker Desktop")).status is Status.SKIPPED
     assert machine_checks.engine_disk(told(context, local=False)).status is Status.SKIPPED
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from sandbox.engine import ContainerSpec, Network
-from sandbox.engine.connection import Facts
+from sandbox.engine import Network, reach
 from sandbox.engine.container_host import gateway, host_address
+from sandbox.engine.reach import Reach
 from sandbox.errors import SandboxError
+from sandbox.names import Names
 from tests.support.fakes import NETWORK, FakeEngine
-
-
-class Desktop(FakeEngine):
-    """An engine in a virtual machine."""
-
-    def facts(self) -> Facts:
-        return replace(super().facts(), system="Docker Desktop")
 
 
 def test_the_gateway_is_taken_or_the_first_address() -> None:
@@ -28,17 +20,16 @@ def test_the_gateway_is_taken_or_the_first_address() -> None:
     assert gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset())) == "172.30.0.1"
 
 
-def test_without_the_network_there_is_none() -> None:
+def test_without_the_network_there_is_none(names: Names) -> None:
     with pytest.raises(SandboxError, match="no network sandbox"):
-        host_address(FakeEngine(), NETWORK, "node")
+        host_address(FakeEngine(), NETWORK, names.home)
 
 
-@pytest.mark.parametrize(
-    ("answer", "found"), [((0, "192.168.65.254 STREAM host\n"), "192.168.65.254"), ((2, ""), None)]
-)
-def test_an_engine_in_a_virtual_machine_is_asked_for_the_host(answer: tuple[int, str], found: str | None) -> None:
-    engine = Desktop("image:1")
+@pytest.mark.parametrize(("known", "found"), [("192.168.65.254", "192.168.65.254"), ("", "172.30.0.1")])
+def test_the_measured_address_of_this_machine_comes_first(
+    names: Names, monkeypatch: pytest.MonkeyPatch, known: str, found: str
+) -> None:
+    engine = FakeEngine("image:1")
     engine.create_network(NETWORK, {})
-    engine.run(ContainerSpec(name="node", image="image:1", command=("x",), labels={}, network=NETWORK))
-    engine.programs["getent"] = lambda box, argv: answer
-    assert host_address(engine, NETWORK, "node") == (found or "172.30.0.1")
+    monkeypatch.setattr(reach, "of", lambda *_: Reach(machine=known))
+    assert host_address(engine, NETWORK, names.home) == found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +12,7 @@ from sandbox.components.edge.lan_access import Access, access, reachable, warnin
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import Names
+from tests.support.fakes import FakeEngine
 
 HERE = "demo.192.168.1.5.nip.io"
 
@@ -45,23 +45,30 @@ def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
     assert "ufw" not in warning(Access(True), spec(listen="192.168.1.5", run="process"))
 
 
-def facts(version: str, *options: str, system: str = "Debian GNU/Linux 12") -> Facts:
-    info = {"ServerVersion": version, "KernelVersion": platform.release(), "OperatingSystem": system}
-    return read_facts({**info, "SecurityOptions": list(options)}, api="1.47", local=True)
+class Told(FakeEngine):
+    """An engine of this release with these options, of this machine's network or not."""
+
+    def __init__(self, release: str, *options: str, shares: bool = True) -> None:
+        super().__init__()
+        self.release, self.options, self.shares = release, options, shares
+
+    def facts(self) -> Facts:
+        info = {"ServerVersion": self.release, "SecurityOptions": list(self.options)}
+        return read_facts(info, api="1.47", local=True)
 
 
 @pytest.mark.security(4)
 @pytest.mark.parametrize(
     ("found", "named"),
     [
-        (facts("28.0.1"), ""),
-        (facts("27.5.1", "name=rootless"), ""),
-        (facts("27.5.1", system="Docker Desktop"), ""),
-        (facts("27.5.1"), ""),
-        (facts("20.10.24", "name=userns"), "the edge (8443)"),
+        (Told("28.0.1"), ""),
+        (Told("27.5.1", "name=rootless", shares=False), ""),
+        (Told("27.5.1", shares=False), ""),
+        (Told("27.5.1"), ""),
+        (Told("20.10.24", "name=userns"), "the edge (8443)"),
     ],
 )
-def test_ports_that_neighbours_reach_are_named_each_time(found: Facts, named: str) -> None:
+def test_ports_that_neighbours_reach_are_named_each_time(found: Told, named: str) -> None:
     """An engine before 28 publishes a port on 127.0.0.1 → every `up` and `status` says that neighbours reach it."""
     wanted = ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
     said = reachable(wanted, found)

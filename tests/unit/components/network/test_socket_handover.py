@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,28 +21,33 @@ from tests.support.fakes import NETWORK, FakeEngine
 
 IMAGE = UPSTREAM["haproxy"]
 ROUTE = Route("a", "a.test", "node", (("127.0.0.1", 443),), 1.0)
-HERE = {"KernelVersion": platform.release(), "OperatingSystem": "Debian GNU/Linux 12"}
 
 
-def facts(*, local: bool = True, **info: Any) -> Facts:
-    return read_facts({"ServerVersion": "28", **HERE, **info}, api="1.47", local=local)
+class Told(FakeEngine):
+    """An engine that tells of these `options`."""
+
+    options: Sequence[str] = ()
+
+    def facts(self) -> Facts:
+        return read_facts({"ServerVersion": "28", "SecurityOptions": self.options}, api="1.47", local=True)
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("shares", "options", "expected"),
     [
-        (facts(), True),
-        (facts(SecurityOptions=["name=seccomp,profile=default", "name=apparmor"]), True),
-        (facts(local=False), False),
-        (facts(KernelVersion="6.10.14-linuxkit"), False),
-        (facts(OperatingSystem="Docker Desktop"), False),
-        (facts(SecurityOptions=["name=rootless"]), False),
-        (facts(SecurityOptions=["name=userns"]), False),
-        (facts(SecurityOptions=["name=selinux"]), False),
+        (True, (), True),
+        (True, ("name=seccomp,profile=default", "name=apparmor"), True),
+        (False, (), False),
+        (None, (), False),
+        (False, ("name=rootless",), False),
+        (True, ("name=userns",), False),
+        (True, ("name=selinux",), False),
     ],
 )
-def test_sockets_are_handed_over_if_the_engine_is_local(found: Facts, expected: bool) -> None:
-    assert socket_handover.are_handed_over(found) is expected
+def test_sockets_are_handed_over_in_one_network(shares: bool | None, options: Sequence[str], expected: bool) -> None:
+    engine = Told()
+    engine.shares, engine.options = shares, options
+    assert socket_handover.are_handed_over(engine) is expected
 
 
 class Handing(FakeEngine):
@@ -51,11 +55,9 @@ class Handing(FakeEngine):
 
     def __init__(self, folder: Path, *, six: bool = True, works: bool = True) -> None:
         super().__init__(IMAGE)
+        self.shares = True
         self.folder, self.six, self.works = folder, six, works
         self.create_network(NETWORK, {LABEL: ""})
-
-    def facts(self) -> Facts:
-        return facts()
 
     def run(self, spec: ContainerSpec) -> None:
         super().run(spec)

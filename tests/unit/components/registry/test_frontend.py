@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,14 +42,11 @@ class Described(FakeEngine):
                 (path / socket_handover.HANDED).unlink(missing_ok=True)
 
 
-HERE = {"KernelVersion": platform.release(), "OperatingSystem": "Debian GNU/Linux 12"}
-
-
 @pytest.fixture
 def engine() -> Described:
     found = Described(*UPSTREAM.values())
     found.create_network(NETWORK, {})
-    found.info = HERE
+    found.shares = True
     return found
 
 
@@ -92,7 +88,7 @@ def test_without_socket_handover_the_engine_publishes_it(engine: Described, fron
 
 
 def test_frontend_is_confined_and_published_on_loopback(engine: Described, front: Frontend) -> None:
-    engine.info = {}
+    engine.shares = False
     front.start()
     spec = engine.boxes[front.names.registry_frontend].spec
     assert spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", 5001),)}
@@ -109,32 +105,27 @@ def test_refusal_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("info", "guarded"),
-    [
-        ({**HERE, "SecurityOptions": ["name=userns"]}, True),
-        ({**HERE, "SecurityOptions": ["name=rootless"]}, False),
-        ({**HERE, "OperatingSystem": "Docker Desktop"}, False),
-        ({**HERE, "KernelVersion": "of another machine"}, False),
-    ],
+    ("shares", "option", "guarded"),
+    [(True, "name=userns", True), (False, "name=rootless", False), (False, "name=seccomp", False)],
 )
 def test_only_local_clients_are_served_if_distinguishable(
-    engine: Described, front: Frontend, info: Mapping[str, Any], guarded: bool
+    engine: Described, front: Frontend, shares: bool, option: str, guarded: bool
 ) -> None:
-    engine.info = info
+    engine.shares, engine.info = shares, {"SecurityOptions": [option]}
     assert ("reject unless { src 172.30.0.1 }" in configuration(front)) is guarded
 
 
 def test_changed_frontend_settings_are_drift(engine: Described, front: Frontend) -> None:
-    engine.info = elsewhere = {"SecurityOptions": ["name=userns"], **HERE}
+    engine.info = {"SecurityOptions": ["name=userns"]}
     assert front.drift() == "nothing has its port on this machine"
     front.start()
     assert front.drift() is None
     box = engine.boxes[front.names.registry_frontend]
     assert replace(front, image=UPSTREAM["busybox"]).drift() == f"{box.spec.name} runs another image"
     assert replace(front, port=5002).drift() == "is not published on 127.0.0.1:5002"
-    engine.info = {}
+    engine.shares = False
     assert front.drift() == f"{box.spec.name} has other settings"
-    engine.info = elsewhere
+    engine.shares = True
     (front.names.registry_files / "haproxy.cfg").write_text("global\n")
     assert front.drift() == f"{box.spec.name} has other settings"
     front.start()
@@ -144,11 +135,18 @@ def test_changed_frontend_settings_are_drift(engine: Described, front: Frontend)
 
 
 def test_a_port_in_use_is_an_error_and_leaves_nothing(engine: Described, front: Frontend) -> None:
-    engine.info = {}
+    engine.shares = False
     engine.busy.add(5001)
     with pytest.raises(EngineError, match="starting container"):
         front.start()
     assert engine.boxes == {}
+
+
+def test_frontend_that_is_not_heard_here_is_an_error(engine: Described, front: Frontend) -> None:
+    engine.shares, engine.deaf = False, True
+    with pytest.raises(SandboxError, match=r"nothing .* answers at 127\.0\.0\.1:5001") as caught:
+        front.start()
+    assert caught.value.id == "engine-ports"
 
 
 @pytest.mark.fault(23)

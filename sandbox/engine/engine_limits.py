@@ -1,0 +1,19 @@
+"""Engines on which no cluster runs, whatever is tried: said at once, by `up` and the doctor alike."""
+
+from __future__ import annotations
+
+from sandbox.engine.connection import Facts
+from sandbox.errors import MissingTool
+
+
+def refusal(facts: Facts) -> MissingTool | None:
+    """Return why no node runs on such an engine, or None."""
+    if facts.rootless and facts.cgroup_version == 1:
+        return MissingTool(
+            "a cluster needs cgroup v2 on an engine without root",
+            details="with cgroup v1 only root may give containers control groups of their own, and a node's kubelet "
+            "makes one for each pod",
+            fix="boot with systemd.unified_cgroup_hierarchy=1, or use an engine of root's",
+            id="engine-rootless",
+        )
+    return None

@@ -1,0 +1,150 @@
+"""How this machine and an engine reach each other: measured, once for each engine, in place of guesses by its name.
+
+Most engines of laptops are in a virtual machine, and some in a container. Which ports arrive here, by which address
+containers find this machine and whether they see its folders depends on the tool, its release and its settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sandbox.engine import reach_probe
+from sandbox.engine.connection import Engine
+from sandbox.engine.engine_values import Bind
+from sandbox.errors import SandboxError
+from sandbox.names import Home
+from sandbox.system import files
+
+WRITABLE, READ_ONLY, UNSEEN = "writable", "read-only", "not seen"
+_BOOT, _NETWORK = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/net")
+_measuring = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """What is between this machine and an engine's; whatever is unknown counts as not there.
+
+    `shares_network`: the engine's host network is this machine's; `shares_kernel`: at least the kernel is.
+    `published` are the addresses here at which a port is heard that a container publishes on 127.0.0.1, `low_ports`
+    whether it may be one below 1024. `containers`: addresses of containers are reached. `machine` is this machine's
+    address for containers, empty where none answers; where the network is shared each network's gateway is one.
+    `folders` says how containers have the folders below the user's state folder. `measured` is false for a guess.
+    """
+
+    shares_network: bool = False
+    shares_kernel: bool = False
+    published: tuple[str, ...] = ()
+    low_ports: bool = True
+    containers: bool = False
+    machine: str = ""
+    folders: str = UNSEEN
+    measured: bool = True
+
+
+# An engine whose bridges are interfaces of this machine, and which is root's.
+PLAIN = Reach(
+    shares_network=True,
+    shares_kernel=True,
+    published=("127.0.0.1",),
+    containers=True,
+    folders=WRITABLE,
+)
+# Before anything could be measured, for there is no image yet: ports are tried, and all else is not counted on.
+UNKNOWN = Reach(measured=False)
+
+
+def of(engine: Engine, home: Home) -> Reach:
+    """Return what is between this machine and the engine; it is measured the first time, which takes about a second.
+
+    The usual engine is known by its bridges, without a container. Raises EngineError.
+    """
+    if engine.shares_network():
+        return PLAIN
+    with _measuring:
+        found = known(engine, home)
+        if found is None:
+            found = _measured(engine, home)
+            if found.measured:
+                _keep(engine, home, found)
+        return found
+
+
+def known(engine: Engine, home: Home) -> Reach | None:
+    """Return what was measured of an engine that is not the usual one, here and since this machine started."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        content = json.loads(_file(home).read_text(encoding="utf-8")).get(_key(engine))
+        return Reach(**{**content, "published": tuple(content["published"])}) if content else None
+    return None
+
+
+def forget(home: Home) -> None:
+    """Measure again the next time."""
+    _file(home).unlink(missing_ok=True)
+
+
+def _measured(engine: Engine, home: Home) -> Reach:
+    found = reach_probe.look(engine, home)
+    if found is None:
+        return UNKNOWN
+    kernel = bool(found.boot) and found.boot == _read(_BOOT)
+    return Reach(
+        # The first network of every kernel has the same number.
+        shares_network=kernel and found.network == _link(_NETWORK),
+        shares_kernel=kernel,
+        published=found.published,
+        low_ports=found.low_ports,
+        containers=found.containers,
+        machine=found.machine,
+        folders=WRITABLE if found.written else READ_ONLY if found.seen else UNSEEN,
+    )
+
+
+def _keep(engine: Engine, home: Home, found: Reach) -> None:
+    kept: Mapping[str, object] = {}
+    with suppress(OSError, ValueError):
+        content = json.loads(_file(home).read_text(encoding="utf-8"))
+        kept = content if isinstance(content, dict) else {}
+    with suppress(OSError):  # it is measured again
+        files.make_private_dir(home.state)
+        files.write_atomic(_file(home), json.dumps({**kept, _key(engine): asdict(found)}).encode(), mode=0o600)
+
+
+def _file(home: Home) -> Path:
+    return home.state / "reach.json"
+
+
+def _key(engine: Engine) -> str:
+    """Return what the measured values are true for: this engine, by this address, from this network until a restart."""
+    place = (engine.id(), engine.address, _read(_BOOT), _link(_NETWORK))
+    return hashlib.sha256(repr(place).encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
+
+
+def unheard(bind: Bind) -> SandboxError:
+    """Return the error for an engine whose machine has another network, and forwards nothing to this one."""
+    return SandboxError(
+        f"nothing of the Docker Engine's answers at {bind.asked_at}:{bind.port} of this machine",
+        details="a container listens there on the engine's machine, which has another network: it is a container or a "
+        "virtual machine that forwards no ports to this one",
+        fix="run sandbox where the engine runs, or let its machine forward ports (a container: --network host)",
+        id="engine-ports",
+    )

@@ -1,0 +1,79 @@
+"""When what is between this machine and an engine's is measured, kept and forgotten; measured for real in contract/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import reach, reach_probe
+from sandbox.engine.reach import PLAIN, UNKNOWN, Reach
+from sandbox.engine.reach_probe import Shown
+from sandbox.names import Home
+from tests.support.fakes import FakeEngine
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Home:
+    return Home(tmp_path, tmp_path, tmp_path)
+
+
+def test_engine_with_its_bridges_here_takes_no_container(folders: Home) -> None:
+    engine = FakeEngine()
+    engine.shares = True
+    assert reach.of(engine, folders) is PLAIN
+    assert engine.boxes == {} and not (folders.state / "reach.json").exists()
+
+
+def test_without_an_image_nothing_is_known_and_nothing_kept(folders: Home) -> None:
+    assert reach.of(FakeEngine(), folders) == UNKNOWN
+    assert reach.known(FakeEngine(), folders) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (
+            Shown(boot="another", published=("127.0.0.1",), machine="192.168.5.2", seen=True),
+            Reach(published=("127.0.0.1",), machine="192.168.5.2", folders=reach.READ_ONLY),
+        ),
+        (Shown(boot="this", network="net:[2]"), Reach(shares_kernel=True)),
+        (
+            Shown(boot="this", network="net:[1]", containers=True, seen=True, written=True, low_ports=False),
+            Reach(shares_network=True, shares_kernel=True, containers=True, folders=reach.WRITABLE, low_ports=False),
+        ),
+        (Shown(network="net:[1]"), Reach()),
+    ],
+)
+def test_measured_reach_is_kept_until_forgotten(
+    folders: Home, monkeypatch: pytest.MonkeyPatch, shown: Shown, expected: Reach
+) -> None:
+    asked: list[Shown] = []
+
+    def look(*_: object) -> Shown:
+        asked.append(shown)
+        return shown
+
+    monkeypatch.setattr(reach, "_read", lambda path: "this")
+    monkeypatch.setattr(reach, "_link", lambda path: "net:[1]")
+    monkeypatch.setattr(reach_probe, "look", look)
+    engine = FakeEngine()
+    assert [reach.of(engine, folders) for _ in range(2)] == [expected, expected]
+    assert reach.known(engine, folders) == expected and len(asked) == 1
+    reach.forget(folders)
+    assert reach.known(engine, folders) is None
+
+
+def test_a_kept_reach_counts_for_one_place(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown())
+    reach.of(FakeEngine(), folders)
+    assert reach.known(FakeEngine(), folders) == Reach()
+    monkeypatch.setattr(reach, "_link", lambda path: "another network")
+    assert reach.known(FakeEngine(), folders) is None
+
+
+def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folders.state / "reach.json").write_text("[", encoding="utf-8")
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(containers=True))
+    assert reach.of(FakeEngine(), folders).containers
+    assert reach.known(FakeEngine(), folders) == Reach(containers=True)
