@@ -61,6 +61,11 @@ class Home:
         return self.cache / "charts"
 
     @property
+    def addons(self) -> Path:
+        """Return what charts and images of addons were locked to, a folder for each addon."""
+        return self.state / "addons"
+
+    @property
     def projects(self) -> Path:
         """Return the specs, manifests and images of sandboxes that were fetched from elsewhere."""
         return self.cache / "projects"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +17,7 @@ from sandbox.app.core import Sandbox
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.addon_objects import Record
-from sandbox.components.addons.catalogue import Chosen, Use
+from sandbox.components.addons.catalogue import Addon, Chosen, Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.config import capabilities
@@ -30,7 +31,10 @@ from sandbox.report import Reporter
 
 @dataclass(frozen=True)
 class Row:
-    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster is not responding."""
+    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster is not responding.
+
+    `size` are the bytes of a chart's images, None where they are not known before the first `enable`.
+    """
 
     name: str
     state: str
@@ -38,6 +42,18 @@ class Row:
     source: str
     about: str
     detail: str
+    topic: str = catalogue.OTHER
+    version: str | None = None
+    size: int | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Enabled:
+    """Where the page of an addon is, and how to use it."""
+
+    url: str | None = None
+    told: tuple[str, ...] = ()
 
 
 def listed(sandbox: Sandbox) -> list[Row]:
@@ -55,11 +71,18 @@ def listed(sandbox: Sandbox) -> list[Row]:
         if addon.name not in chosen:
             instead = addon.about.instead
             detail = f"in sandbox.yaml, write {instead}" if instead else ""
-            rows.append(Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail))
+            row = Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail)
+            rows.append(replace(row, topic=addon.about.topic, **_chart_facts(own, addon)))
     return rows
 
 
-def enable(sandbox: Sandbox, addon: str) -> None:
+def _chart_facts(own: AddonManager, addon: Addon) -> dict[str, Any]:
+    """Return what is known of an addon's chart before it is there."""
+    chart = addon.about.chart
+    return {"version": chart.version, "size": own.size(addon.name)} if chart else {}
+
+
+def enable(sandbox: Sandbox, addon: str) -> Enabled:
     """Install an addon, by its name or folder, and keep it for this cluster's life. Raises SandboxError."""
     spec, source = sandbox.spec, _source(addon)
     capabilities.require_commandable(spec, source)
@@ -70,7 +93,7 @@ def enable(sandbox: Sandbox, addon: str) -> None:
         _require_up(own)
         if theirs and found is None:
             _enable_in_minikube(theirs, source, sandbox.session.report)
-            return
+            return Enabled()
         found = found or catalogue.find_addon(source)
         if found.name in {Path(use.source).name for use in own.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
@@ -86,6 +109,8 @@ def enable(sandbox: Sandbox, addon: str) -> None:
         except BaseException:
             _roll_back(own, before)
             raise
+        chosen = next(one for one in own.chosen(own.records()) if one.addon.name == found.name)
+        return Enabled(own.url(chosen), own.told(chosen))
 
 
 def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
@@ -107,7 +132,7 @@ def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
             enabled = ", ".join(records) or "none"
             raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
         for gone in (called, *_unneeded(own, records, called)):
-            own.remove(records[gone])
+            own.remove(records[gone], say)
             say(f"{gone} removed")
 
 
@@ -162,7 +187,8 @@ def _row(own: AddonManager, one: Chosen, record: Record | None, *, up: bool) -> 
     if up:
         status = own.status_of(one, record)
         state, detail = status.state.value, status.detail
-    return Row(one.addon.name, state, one.by, one.source, one.addon.about.title, detail)
+    row = Row(one.addon.name, state, one.by, one.source, one.addon.about.title, detail)
+    return replace(row, topic=one.addon.about.topic, url=own.url(one), **_chart_facts(own, one.addon))
 
 
 def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, sandbox_of, spec_options
 from sandbox.cli.output import show_json
+
+if TYPE_CHECKING:
+    from sandbox.app.addon_changes import Row
 
 
 @click.group("addons", cls=Group)
@@ -28,7 +32,9 @@ def addons() -> None:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List all addons, who enabled them, and their state.
+    """List all addons by topic, who enabled them, and their state, size and URL.
+
+    The size is that of a chart's images, which is known once they were fetched.
 
     \b
     sandbox addons list
@@ -42,12 +48,21 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
         show_json([asdict(row) for row in rows])
         return 0
     width = max(len(row.name) for row in rows)
-    for row in rows:
-        by = f" ({row.by})" if row.by else ""
-        click.echo(f"{row.name:<{width}}  {row.state + by:<20}  {row.about}")
-        if row.detail:
-            click.echo(f"{'':<{width}}  {row.detail}")
+    for topic in sorted({row.topic for row in rows}):
+        click.echo(f"{topic}:")
+        for row in (one for one in rows if one.topic == topic):
+            by = f" ({row.by})" if row.by else ""
+            click.echo(f"  {row.name:<{width}}  {row.state + by:<16}  {_size(row):>7}  {row.about}")
+            for line in filter(None, (row.detail, row.url)):
+                click.echo(f"  {'':<{width}}  {line}")
     return 0
+
+
+def _size(row: Row) -> str:
+    """Return the size of an addon's images; what has a chart and no size was never fetched."""
+    if row.version is None:
+        return ""
+    return "?" if row.size is None else f"{row.size / 1e6:.0f} MB"
 
 
 @addons.command("enable")
@@ -58,14 +73,18 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
     """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
 
+    It waits until the addon is ready, and prints the URL of its page.
+
     \b
-    sandbox addons enable metrics-server
+    sandbox addons enable grafana
     sandbox addons enable ./my-addon demo
     """
     begin(ctx, "stopping")
     from sandbox.app import addon_changes
 
-    addon_changes.enable(sandbox_of(file, name, progress=progress), addon)
+    enabled = addon_changes.enable(sandbox_of(file, name, progress=progress), addon)
+    for line in filter(None, (enabled.url, *enabled.told)):
+        click.echo(line)
     return 0
 
 

@@ -14,6 +14,8 @@ from sandbox.oci.manifest import Index, parse
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 
+ADDONS = "addons/"  # begins the repositories with the images of addons, which come and go with these
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -84,6 +86,12 @@ def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
     return found | {blob.digest: blob.size for blob in (content.config, *content.layers) if not blob.is_foreign}
 
 
+def image_size(client: Client, repository: str, tag: str | None) -> int:
+    """Return the bytes of all that a tag needs, 0 where there is none. Raises RegistryError."""
+    digest = client.manifest_digest(repository, tag) if tag else None
+    return sum(_blobs(client, repository, digest).values()) if digest else 0
+
+
 @dataclass(frozen=True)
 class Unlisted:
     """A tag no one names. `digest` is None when what it names is gone already."""
@@ -97,13 +105,24 @@ class Unlisted:
 
 
 def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
-    """Return the registry's tags that are not among `targets`, sorted. Raises RegistryError."""
+    """Return the registry's tags that are not among `targets` and no addon's, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
     return tuple(
         Unlisted(repository, tag, client.manifest_digest(repository, tag))
         for repository in sorted(client.catalog())
+        if not repository.startswith(ADDONS)
         for tag in sorted(client.tags(repository))
         if (repository, tag) not in named
+    )
+
+
+def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
+    """Return the tags of repositories that begin with `prefix`. Raises RegistryError."""
+    return tuple(
+        Unlisted(repository, tag, client.manifest_digest(repository, tag))
+        for repository in sorted(client.catalog())
+        if repository.startswith(prefix)
+        for tag in sorted(client.tags(repository))
     )
 
 

@@ -84,6 +84,11 @@ class Records:
         """Have no record `name`."""
         self.cluster.delete("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
 
+    def secret(self, purpose: str) -> str:
+        """Return a password of this sandbox's own, the same for a purpose each time."""
+        key = self._key() or self._make_key()
+        return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
+
     def _found(self, found: Mapping[str, Any]) -> Found:
         metadata, data = found["metadata"], found.get("data") or {}
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")

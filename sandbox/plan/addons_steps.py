@@ -5,6 +5,9 @@ What only a cluster of minikube's needs is imported for one, for it takes longer
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
@@ -12,15 +15,20 @@ from sandbox.components.addons.catalogue import Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
-from sandbox.config.schema import Spec
+from sandbox.config.schema import RemoteChart, Spec
 from sandbox.errors import UsageError
 from sandbox.kube.api import title
-from sandbox.plan import certificates_steps
+from sandbox.oci.credential import Keychain
+from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
+if TYPE_CHECKING:
+    from sandbox.components.workloads.addon_charts import AddonCharts
+    from sandbox.components.workloads.image_names import ImageNames
 
-def addons(site: ClusterSite) -> Step:
+
+def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
     """Return what the spec adds to the cluster, or a command did.
 
     Their images are the bundle's or in a known registry.
@@ -41,8 +49,34 @@ def addons(site: ClusterSite) -> Step:
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
-    manager = AddonManager(images=images, uses=uses, values=values)
+    manager = AddonManager(images=images, uses=uses, values=values, charts=partial(charts, site, keychain))
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
+
+
+def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
+    """Return what brings the charts of addons."""
+    from sandbox.components.workloads.addon_charts import AddonCharts
+    from sandbox.components.workloads.chart_archives import ChartArchives
+    from sandbox.components.workloads.charts_step import ChartsStep
+    from sandbox.components.workloads.image_names import ImageNames
+
+    spec, names = site.spec, site.names
+    registry = spec.registry
+    hosts = () if registry.external else (*registry.local_names, names.registry_endpoint)
+    archives = ChartArchives(site.home.charts)
+
+    def install(wanted: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
+        return ChartsStep(names, wanted, archives, images, site.store, requires=(), record=record)
+
+    return AddonCharts(
+        names=names,
+        engine=site.engine,
+        store=site.store,
+        images=ImageNames(prefix=registry.image_prefix, url=registry.push_url, hosts=hosts, keychain=keychain),
+        external=registry.external is not None,
+        push=lambda file: registry_steps.push_of(site, file, keychain),
+        install_step=install,
+    )
 
 
 def disused(site: ClusterSite) -> list[Step]:

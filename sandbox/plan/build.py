@@ -74,7 +74,7 @@ def build(
         *registry_steps.push(site, keychain),
         registry_steps.wiring(site),
         *registry_steps.accounts(site),
-        addons_steps.addons(site),
+        addons_steps.addons(site, keychain),
         *certificates_steps.secrets(site),
         *addons_steps.disused(site),
         *ingress_steps.controller(site),

@@ -74,11 +74,15 @@ def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     """
     if not site.spec.push:
         return []
-    images, url = readable(site.spec.push), site.spec.registry.push_url
+    return [push_of(site, site.spec.push, keychain)]
+
+
+def push_of(site: ClusterSite, manifest: Path, keychain: Keychain | None) -> PushStep:
+    """Return the push of a list of images. Raises UsageError for one that cannot be read."""
+    images, url = readable(manifest), site.spec.registry.push_url
     helper = LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store))
-    return [
-        PushStep(site.engine, images, url, keychain, site.home.spool, helper=helper, requires=("registry", "images"))
-    ]
+    needs = ("registry", "images")
+    return PushStep(site.engine, images, url, keychain, site.home.spool, helper=helper, requires=needs)
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sandbox.components.addons import addon_objects
+from sandbox.components.addons import addon_objects, chart_addons
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_objects import LABEL, Objects, Place, Record, digest, used
 from sandbox.components.addons.catalogue import Chosen, Use, choose
+from sandbox.components.addons.chart_addons import Charts, ChartUse
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, Say
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.step import State, Status, Work
@@ -21,6 +22,7 @@ from sandbox.system.wait import wait_until
 # What a kubelet without a certificate of the cluster's authority makes for itself, its authority's next to it.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
+AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may need
 IGNORED = "ignored, as no command of this user enabled them:"
 
 
@@ -29,7 +31,8 @@ class AddonManager:
     """The addons of one sandbox, each with a sealed record in the cluster that says what it brought and for whom.
 
     `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
-    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon.
+    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon; `charts` makes
+    what brings the charts that some of them are, which takes long to import.
 
     A record without our seal, which an earlier release or a pod wrote, asks for nothing and removes nothing. It is only
     believed that an object which the addon itself has was brought by it.
@@ -39,6 +42,7 @@ class AddonManager:
     uses: tuple[Use, ...]
     values: Mapping[str, str]
     asked: tuple[str, ...] = ()
+    charts: Callable[[], Charts] | None = None
 
     def status(self) -> Status:
         """Check all addons; the first that is not as it should be decides."""
@@ -69,7 +73,7 @@ class AddonManager:
         chosen = self.chosen(records)
         for name in sorted(records.keys() - {one.addon.name for one in chosen}):
             work.say(f"removing {name}")
-            self.remove(records[name])
+            self.remove(records[name], work.say)
         for one in chosen:
             work.say(one.addon.name)
             self._install(one, records.get(one.addon.name), last=one is chosen[-1], work=work)
@@ -90,15 +94,21 @@ class AddonManager:
         objects = self._objects(chosen)
         if (record.digest, record.by) != (digest(objects), chosen.by):
             return Status(State.DRIFTED, "has changed")
+        if use := self._chart(chosen):
+            status = self._charts.check(use)
+            if status.state is not State.READY:
+                return Status(State.DRIFTED, status.detail)
         lacking = next(addon_objects.lacking(self.cluster, objects, chosen.addon.about.ready), None)
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
-    def remove(self, record: Record) -> None:
+    def remove(self, record: Record, say: Say = lambda _: None) -> None:
         """Take away everything that an addon brought, and then its record.
 
         First the record loses who asked for it: a removal that is killed is finished by the next `up`.
         """
         self._write(replace(record, by="", digest=""))
+        if self.charts is not None:
+            self._charts.uninstall(record.name, say)
         addon_objects.remove(self.cluster, record.objects)
         self._records.delete(record.title)
 
@@ -111,7 +121,11 @@ class AddonManager:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
         self.images.supply(chosen.addon.name, objects, about.images.values())
         old = before.objects if before else ()
-        places = [Place.of(one) for one in objects]
+        use = self._chart(chosen)
+        if use is not None:
+            chart_addons.require_free(cluster, objects, old)
+        kinds = self._charts.prepare(use, work.say) if use else ()
+        places = [*(Place.of(one) for one in objects), *kinds]
         if before is None and (claimed := self._claimed().get(chosen.addon.name)):
             old = tuple(place for place in claimed.objects if place in places)
         found = addon_objects.existing(cluster, [place for place in places if place not in old])
@@ -122,6 +136,9 @@ class AddonManager:
         )
         # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
         self._write(replace(record, digest="", objects=(*brought, *dropped)))
+        if use is not None:
+            addon_objects.apply(cluster, tuple(one for one in objects if one["kind"] in AHEAD), say=work.say)
+            self._charts.install(use, work)
         addon_objects.apply(cluster, objects, say=work.say)
         addon_objects.remove(cluster, dropped)
         self._write(record)
@@ -131,6 +148,40 @@ class AddonManager:
         wait_ready(cluster, objects, timeout=TIMEOUT)
         unmet = partial(_first_unmet, cluster, chosen)
         wait_until(unmet, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
+
+    def size(self, addon: str) -> int | None:
+        """Return the bytes of the images of an addon's chart, None where they are not known yet."""
+        return self._charts.size(addon)
+
+    def url(self, chosen: Chosen) -> str | None:
+        """Return where the addon's page is, None for one without."""
+        return chart_addons.url(chosen.addon.name, self.values) if chosen.addon.about.page else None
+
+    def told(self, chosen: Chosen) -> tuple[str, ...]:
+        """Return how to use the addon: its hint, and how to sign in, in a line each."""
+        about, lines = chosen.addon.about, []
+        if about.hint:
+            lines.append(addon_objects.fill(about.hint, self._filling(chosen, about.hint)))
+        if login := about.login:
+            place = (about.chart.namespace if about.chart else None) or chosen.addon.name
+            template = f"go-template='{{{{index .data \"{login.key}\" | base64decode}}}}'"
+            kubectl = f"kubectl --context {self.images.sandbox.cluster} get secret {login.secret} -n {place}"
+            lines.append(f"user {login.user}, password: {kubectl} -o {template}")
+        return tuple(lines)
+
+    def _chart(self, chosen: Chosen) -> ChartUse | None:
+        """Return the addon's chart with its values filled in, None for one without."""
+        chart = chosen.addon.about.chart
+        if chart is None:
+            return None
+        values = addon_objects.fill(chart.values, self._filling(chosen, chart.values))
+        return ChartUse(addon=chosen.addon.name, chart=chart, values=values, chosen=chosen.chart_values)
+
+    @property
+    def _charts(self) -> Charts:
+        if self.charts is None:
+            raise SandboxError("this sandbox has no way to bring charts")
+        return self.charts()
 
     @property
     def _records(self) -> Records:
@@ -148,17 +199,27 @@ class AddonManager:
         return {one.labels[LABEL]: Record.of(one.labels[LABEL], one.data) for one in found}
 
     def _objects(self, chosen: Chosen) -> Objects:
-        objects = addon_objects.load(chosen)
-        wanted = used(objects)
-        values = {**self.values, **chosen.values, **self.images.references(chosen.addon.about.images)}
+        addon = chosen.addon
+        objects = (*chart_addons.around(addon, self.values.get("domain", "")), *addon_objects.load(chosen))
+        return addon_objects.filled(objects, self._filling(chosen, objects))
+
+    def _filling(self, chosen: Chosen, content: object) -> dict[str, str]:
+        """Return the values of the placeholders in `content`."""
+        name, wanted = chosen.addon.name, used(content)
+        own = {
+            "host": chart_addons.host(name, self.values.get("domain", "")),
+            "url": chart_addons.url(name, self.values),
+        }
+        references = self.images.references(chosen.addon.about.images)
+        values = {**self.values, **own, **chosen.placeholders, **references}
         facts = {
+            "password": lambda: self._records.secret(f"addon {name}"),
             "node": self._node,
             "node_address": lambda: self._address(self._node()),
             "node_hosts": self._hosts,
             "kubelet_ca": self._kubelet_authorities,
         }
-        values |= {name: fact() for name, fact in facts.items() if name in wanted}
-        return addon_objects.filled(objects, values)
+        return values | {name: fact() for name, fact in facts.items() if name in wanted}
 
     def _node(self) -> str:
         return self.images.provider.nodes.control_plane

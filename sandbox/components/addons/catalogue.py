@@ -6,14 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from sandbox.config import loader
+from sandbox.config.schema import RemoteChart
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
+from sandbox.oci import digest as digests
 
 FILE = "addon.yaml"
+OTHER = "yours"  # the topic of what names none
 SUFFIXES = {".yaml", ".yml", ".json"}
 INCLUDED = Path(__file__).parent / "included"
 
@@ -32,10 +36,65 @@ class Condition(_Model):
     condition: str
 
 
+def _digest(text: str) -> str:
+    if not digests.is_digest(text):
+        raise ValueError(f"'{text}' is not a digest")
+    return text
+
+
+Digest = Annotated[str, AfterValidator(_digest)]
+
+
+class AddonChart(_Model):
+    """A Helm chart of a registry or a repository, with values that fit a laptop.
+
+    What has no digest here is locked to what the first `enable` finds.
+    """
+
+    chart: str = Field(
+        description="As below `apply`: `oci://REGISTRY/PATH/NAME`, or the name in the repository `repo`."
+    )
+    repo: str | None = Field(default=None, description="The URL of the chart's repository.")
+    version: str = Field(description="The chart's version.")
+    digest: Digest | None = Field(default=None, description="That of the chart's archive.")
+    namespace: str | None = Field(default=None, description="Where it is installed; by default the addon's name.")
+    values: dict[str, JsonValue] = Field(default={}, description="The chart's values, with placeholders.")
+    images: dict[str, Digest] = Field(default={}, description="Digests of images, by their names in the chart.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            RemoteChart.model_validate({"chart": self.chart, "repo": self.repo, "version": self.version})
+        except ValidationError as error:
+            said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
+            raise ValueError("; ".join(said).replace("Value error, ", "")) from None
+        return self
+
+
+class Page(_Model):
+    """The Service that https://ADDON.DOMAIN leads to."""
+
+    service: str
+    port: int
+
+
+class Login(_Model):
+    """Who signs in, and the Secret that has the password."""
+
+    user: str
+    secret: str
+    key: str
+
+
 class Description(_Model):
     """What an addon.yaml says; every workload among the manifests has to become ready anyway."""
 
     title: str = Field(description="What it is, in a few words.")
+    topic: str = Field(default=OTHER, description="What it is listed under.")
+    chart: AddonChart | None = Field(default=None, description="A chart that it installs besides its manifests.")
+    page: Page | None = Field(default=None, description="What is served at https://ADDON.DOMAIN.")
+    login: Login | None = Field(default=None, description="How to sign in there.")
+    hint: str | None = Field(default=None, description="How to reach or use it, in one line, with placeholders.")
     needs: tuple[str, ...] = Field(default=(), description="The sandbox's own addons that have to be there first.")
     images: dict[str, str] = Field(default={}, description="Placeholder -> component of the bundle whose image it is.")
     values: dict[str, str] = Field(default={}, description="Placeholder -> its value where the spec says no other.")
@@ -74,30 +133,47 @@ def read_addon(folder: Path) -> Addon:
         )
     about = loader.load(folder / FILE, Description, create="write it: `title: WHAT IT IS` is enough")
     addon = Addon(folder, about)
-    if about.instead is None and not addon.files:
-        raise UsageError(f"the addon {folder} has no manifests", fix="put *.yaml next to its addon.yaml")
+    if about.instead is None and about.chart is None and not addon.files:
+        raise UsageError(
+            f"the addon {folder} has no manifests", fix="put *.yaml next to its addon.yaml, or name a `chart:` in it"
+        )
     return addon
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the sandbox's own addons, and of those that are a setting of the spec."""
+    return tuple(path.parent.name for path in sorted(INCLUDED.glob(f"*/{FILE}")))
 
 
 def included() -> tuple[Addon, ...]:
     """Return the sandbox's own addons, and those that are a setting of the spec, by name."""
-    return tuple(read_addon(path.parent) for path in sorted(INCLUDED.glob(f"*/{FILE}")))
+    return tuple(read_addon(INCLUDED / name) for name in names())
 
 
 def find_addon(source: str) -> Addon:
     """Return the addon of that name, or the user's own in that folder (an absolute path). Raises UsageError."""
     if "/" in source:
         return read_addon(Path(source))
-    known = {addon.name: addon for addon in included()}
-    if source not in known:
-        names = ", ".join(name for name, addon in known.items() if addon.about.instead is None)
+    if source not in names():
+        raise _unknown(source)
+    found = read_addon(INCLUDED / source)
+    if found.about.instead is not None:
         raise UsageError(
-            f"there is no addon '{source}'", fix=f"there is: {names}; for your own folder write ./{source}"
+            f"'{source}' is a part of the sandbox, not an addon", fix=f"in sandbox.yaml, write {found.about.instead}"
         )
-    instead = known[source].about.instead
-    if instead is not None:
-        raise UsageError(f"'{source}' is a part of the sandbox, not an addon", fix=f"in sandbox.yaml, write {instead}")
-    return known[source]
+    return found
+
+
+def _unknown(source: str) -> UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
+    if len(source) > 2:  # shorter ones are in every title
+        titles = {one.name: f"{one.name} {one.about.title}".lower() for one in included()}
+        near += [name for name, title in titles.items() if source.lower() in title and name not in near]
+    known = ", ".join(near or [one.name for one in included() if one.about.instead is None])
+    meant = f"did you mean {known}?" if near else f"there is: {known};"
+    return UsageError(f"there is no addon '{source}'", fix=f"{meant} for your own folder write ./{source}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +193,16 @@ class Chosen:
     values: Mapping[str, str]
     by: str
 
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """Return the values of its own placeholders."""
+        return {key: value for key, value in self.values.items() if key in self.addon.about.values}
+
+    @property
+    def chart_values(self) -> dict[str, str]:
+        """Return what the spec says of the chart's values, by their paths."""
+        return {key: value for key, value in self.values.items() if key not in self.addon.about.values}
+
 
 def choose(spec: Iterable[Use], commanded: Iterable[str]) -> tuple[Chosen, ...]:
     """Return the addons to have, each after those it needs; where two have one name, the spec's. Raises UsageError."""
@@ -133,7 +219,7 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
     if addon.name in path:
         raise UsageError(f"addons need each other in a circle: {' → '.join((*path, addon.name))}")
     unknown = sorted(use.values.keys() - addon.about.values.keys())
-    if unknown:
+    if unknown and addon.about.chart is None:  # others are values of the chart, by path
         known = ", ".join(addon.about.values) or "none"
         raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {known}")
     for need in addon.about.needs:

@@ -38,7 +38,8 @@ Known = Mapping[str, Mapping[str, Any]]
 class ChartsStep:
     """Brings a release for each chart; a sealed record in the cluster keeps what each was made of.
 
-    A release is uninstalled only when both the record and its own labels say that `up` made it.
+    A release is uninstalled only when both the record and its own labels say that `up` made it. Charts of an addon have
+    a `record` of their own.
     """
 
     names: Names
@@ -50,6 +51,7 @@ class ChartsStep:
     after: tuple[str, ...] = ()
     programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
     name: str = "charts"
+    record: str = RECORD
 
     @property
     def title(self) -> str:
@@ -57,7 +59,7 @@ class ChartsStep:
 
     def check(self) -> Status:
         records = Records.of(self.names)
-        cluster, known = records.cluster, _known(records)
+        cluster, known = records.cluster, _known(records, self.record)
         dropped = self._dropped(known)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the spec: releases {', '.join(dropped)}")
@@ -77,7 +79,7 @@ class ChartsStep:
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
-        known = {key: dict(one) for key, one in _known(records).items()}
+        known = {key: dict(one) for key, one in _known(records, self.record).items()}
         for one in self.charts:
             self._bring(records, self._here(one), known, work)
         for key in self._dropped(known):
@@ -87,8 +89,8 @@ class ChartsStep:
                 work.say(f"uninstalling {key}")
                 self.program.uninstall(name, namespace, self.names.kubeconfig, work.say)
             del known[key]
-            _write(records, known)
-        if not known:
+            _write(records, known, self.record)
+        if not known and self.record == RECORD:
             self.names.charts.unlink(missing_ok=True)
 
     def undo(self) -> bool:
@@ -123,9 +125,10 @@ class ChartsStep:
         full = self.images.full(self.images.connected(objects))
         # Remembered first, so that whatever comes to be is known; its digest counts only when all is there.
         known[_key(chart)] = {"digest": "", "images": list(full)}
-        self.names.charts.parent.mkdir(parents=True, exist_ok=True)
-        self.names.charts.touch()
-        _write(records, known)
+        if self.record == RECORD:
+            self.names.charts.parent.mkdir(parents=True, exist_ok=True)
+            self.names.charts.touch()
+        _write(records, known, self.record)
         if release is not None and release.state.startswith("pending-"):
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
@@ -147,7 +150,7 @@ class ChartsStep:
                 raise
             break
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
-        _write(records, known)
+        _write(records, known, self.record)
 
     def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
         """Return what the release lacks to be as the spec says, and ready; None for nothing."""
@@ -189,17 +192,17 @@ def _key(chart: AnyChart) -> str:
     return f"{chart.namespace}/{chart.name}"
 
 
-def _known(records: Records) -> Known:
+def _known(records: Records, record: str) -> Known:
     """Return the releases of `up` by namespace/name, each with its digest and its images as the chart names them."""
     try:
-        found = json.loads((records.read(RECORD) or {}).get("releases", "{}"))
+        found = json.loads((records.read(record) or {}).get("releases", "{}"))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _write(records: Records, known: Known) -> None:
-    records.write(RECORD, {"releases": json.dumps(known, sort_keys=True)})
+def _write(records: Records, known: Known, record: str) -> None:
+    records.write(record, {"releases": json.dumps(known, sort_keys=True)})
 
 
 def _is(name: str, image: str) -> bool:

@@ -69,10 +69,14 @@ class Helm:
             raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
         return cls(found)
 
-    def render(self, chart: Chart) -> tuple[dict[str, Any], ...]:
-        """Return the objects that the chart renders to without asking a cluster. Raises BadFile with file and line."""
+    def render(self, chart: Chart, *, whole: bool = False) -> tuple[dict[str, Any], ...]:
+        """Return the objects that the chart renders to without asking a cluster. Raises BadFile with file and line.
+
+        With `whole` the kinds that it defines are among them, and its tests are not.
+        """
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", chart.name, chart.chart]
+        argv += ["--include-crds", "--skip-tests"] if whole else []
         argv += [f"--namespace={chart.namespace}", *_values(chart)]
         with _quiet() as env:
             try:
@@ -307,5 +311,5 @@ def _pull_advice(said: str, chart: RemoteChart) -> str:
         )
         return f"{login}, then sandbox up"
     if any(one in words for one in ("no such host", "dial tcp", "timeout", "deadline", "refused")):
-        return "sandbox up, with a network; a chart that is locked and was pulled once needs none"
+        return "try again with a network; a chart that is locked and was pulled once needs none"
     return "correct `chart:`, `repo:` or `version:` below `apply`"

@@ -88,8 +88,8 @@ class ImageNames:
             reference = references.parse(name)
         except UsageError:  # the kubelet says so
             return None
-        if reference.digest:  # just these bytes are wanted
-            return None
+        if reference.digest:  # just these bytes are wanted, and no others may stand for them
+            return next((one for one in self.brought if reference in (one.names or ())), None)
         named = [one for one in self.brought if any(_means(reference, each) for each in one.names or ())]
         own = [one for one in self.brought if self._is_own(reference, one)]
         alike = [one for one in self.brought if one.built and one.names is None and _is_alike(reference, one)]
@@ -252,7 +252,8 @@ def _brought(item: images_yaml.Item, folder: Path) -> Brought:
 
 def _means(reference: Reference, name: Reference) -> bool:
     """Tell whether a name of `for`, for every tag where it has none, is that of the image."""
-    return (reference.host, reference.path) == (name.host, name.path) and name.tag in (None, reference.tag)
+    same = (reference.host, reference.path) == (name.host, name.path)
+    return same and not name.digest and name.tag in (None, reference.tag)
 
 
 def _is_alike(reference: Reference, one: Brought) -> bool:

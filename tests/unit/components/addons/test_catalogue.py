@@ -13,7 +13,20 @@ from sandbox.components.addons.catalogue import Addon, Use, choose, read_addon
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
 
-KNOWN = {"sandbox", "domain", "registry", "https_port", "node", "node_address", "node_hosts", "kubelet_ca"}
+KNOWN = {
+    "sandbox",
+    "domain",
+    "registry",
+    "https_port",
+    "node",
+    "node_address",
+    "node_hosts",
+    "kubelet_ca",
+    "host",
+    "url",
+    "password",
+}
+TOPICS = {"cluster", "observability", "delivery", "secrets", "data", "messaging", "development"}
 
 
 @pytest.mark.parametrize("addon", catalogue.included(), ids=lambda one: one.name)
@@ -23,8 +36,11 @@ def test_an_included_one_is_whole(addon: Addon) -> None:
         assert not addon.files
         return
     objects = manifests.load(addon.files)
-    assert used(objects) <= KNOWN | about.values.keys() | about.images.keys()
-    assert about.values.keys() | about.images.keys() <= used(objects)
+    values = about.chart.values if about.chart else {}
+    filled = used((objects, values, about.hint))
+    assert filled <= KNOWN | about.values.keys() | about.images.keys()
+    assert about.values.keys() | about.images.keys() <= filled
+    assert about.topic in TOPICS
     assert all(recipes()[name].image for name in about.images.values())
     assert all(catalogue.find_addon(need).about.instead is None for need in about.needs)
 
@@ -36,9 +52,31 @@ def test_spec_setting_given_as_addon_is_explained() -> None:
 
 
 def test_an_unknown_one_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="no addon 'metrics'") as caught:
-        catalogue.find_addon("metrics")
+    with pytest.raises(UsageError, match="no addon 'qqq'") as caught:
+        catalogue.find_addon("qqq")
     assert "metrics-server" in caught.value.fix and "gateway-api" not in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("metrics", "metrics-server"), ("grafna", "grafana"), ("headlamp", "dashboard"), ("strimzi", "kafka")],
+)
+def test_unknown_addon_is_refused_with_near_ones(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        catalogue.find_addon(typed)
+    assert f"did you mean {meant}" in caught.value.fix
+
+
+def test_addons_of_the_same_host_are_none() -> None:
+    places = [one.about.chart.namespace or one.name for one in catalogue.included() if one.about.chart]
+    assert len(places) == len(set(places))
+
+
+def test_chart_without_one_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "addon.yaml").write_text("title: x\nchart: {chart: web, version: 1.2.3}\n")
+    with pytest.raises(UsageError, match="needs either `repo:` or a chart that begins with oci://"):
+        read_addon(tmp_path / "mine")
 
 
 def test_a_folder_is_an_addon_named_by_it(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Addons that are Helm charts: what is put around the chart, and what brings it as `apply` brings the user's charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sandbox.components.addons.addon_objects import Objects, Place
+from sandbox.components.addons.catalogue import Addon, AddonChart
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, Say, title
+from sandbox.kube.manifests import namespace
+from sandbox.step import Status, Work
+
+CLASS = "nginx"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartUse:
+    """The chart of an addon, its values with their placeholders filled, and those of the spec by their paths."""
+
+    addon: str
+    chart: AddonChart
+    values: Mapping[str, Any]
+    chosen: Mapping[str, str]
+
+    @property
+    def namespace(self) -> str:
+        """Return where its release is."""
+        return self.chart.namespace or self.addon
+
+
+class Charts(Protocol):
+    """What brings the charts of addons into the cluster."""
+
+    def check(self, use: ChartUse) -> Status:
+        """Check the release and its pods."""
+
+    def prepare(self, use: ChartUse, say: Say) -> tuple[Place, ...]:
+        """Have the chart and its images in the registry; gives the kinds that it defines. Raises SandboxError."""
+
+    def install(self, use: ChartUse, work: Work) -> None:
+        """Install or upgrade the release, and wait. Raises SandboxError."""
+
+    def uninstall(self, addon: str, say: Say) -> None:
+        """Take the addon's release away, if there is one that is ours. Raises SandboxError."""
+
+    def size(self, addon: str) -> int | None:
+        """Return the bytes of its images, None before they were fetched."""
+
+
+def host(addon: str, domain: str) -> str:
+    """Return the host of an addon's page."""
+    return f"{addon}.{domain}"
+
+
+def url(addon: str, values: Mapping[str, str]) -> str:
+    """Return the URL of an addon's page; `values` are the sandbox's own placeholders."""
+    port = values.get("https_port", "443")
+    return f"https://{host(addon, values.get('domain', ''))}{'' if port == '443' else f':{port}'}"
+
+
+def around(addon: Addon, domain: str) -> Objects:
+    """Return the objects that an addon's chart is put between: its namespace, and the Ingress of its page."""
+    if addon.about.chart is None:
+        return ()
+    place = addon.about.chart.namespace or addon.name
+    page = addon.about.page
+    if page is None:
+        return (namespace(place),)
+    backend = {"service": {"name": page.service, "port": {"number": page.port}}}
+    rule = {
+        "host": host(addon.name, domain),
+        "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+    }
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": f"addon-{addon.name}", "namespace": place},
+        "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [rule["host"]]}], "rules": [rule]},
+    }
+    return (namespace(place), ingress)
+
+
+def require_free(cluster: Cluster, objects: Objects, brought: Iterable[Place]) -> None:
+    """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
+    ours = {Place.of(one) for one in objects if one["kind"] == "Ingress"}
+    hosts = {rule["host"] for one in objects if one["kind"] == "Ingress" for rule in one["spec"].get("rules") or ()}
+    if not hosts:
+        return
+    for live in cluster.list("networking.k8s.io/v1", "Ingress"):
+        there = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **live}
+        if Place.of(there) in ours & set(brought):
+            continue
+        taken = hosts & {str(rule.get("host")) for rule in (live.get("spec") or {}).get("rules") or ()}
+        if taken or Place.of(there) in ours:
+            name = min(taken or hosts)
+            raise SandboxError(
+                f"{name} is a host of {title(there)} already",
+                details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
+                fix="give that Ingress another host, or delete it",
+                id="domain-taken",
+            )

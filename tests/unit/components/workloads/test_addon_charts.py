@@ -1,0 +1,251 @@
+"""Addons that are charts: pinned or locked, their images in the registry by digest, served, and gone whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.bundle.store import Store
+from sandbox.components.addons.addon_images import AddonImages
+from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.components.addons.catalogue import Use
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.workloads.addon_charts import AddonCharts
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
+from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.helm import newest
+from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import RemoteChart
+from sandbox.engine import ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push_step import PushStep
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State
+from tests.support import fake_helm
+from tests.support.api_server import ApiServer
+from tests.support.controllers import Controllers
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.images import TestImage, layer
+from tests.support.memory_nodes import provider
+from tests.support.registry_simulator import Simulator
+from tests.unit.components.workloads.test_chart_archives import packed
+
+INGRESS = "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}"
+KIND = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.example.dev"
+CHART = """\
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: "UPSTREAM/acme/web:1"}]}}}}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: things.example.dev}
+spec: {group: example.dev, names: {kind: Thing, plural: things}, scope: Namespaced}
+"""
+
+
+@dataclass
+class Scene:
+    """An addon in a folder, what its chart and its image come from, and the manager that enables it."""
+
+    folder: Path
+    manager: AddonManager
+    upstream: Simulator
+    registry: Simulator
+    asked: Path
+
+    def describe(self, **changes: Any) -> None:
+        text = (self.folder / "addon.yaml").read_text()
+        content = yaml.safe_load(text)
+        content["chart"] |= changes
+        (self.folder / "addon.yaml").write_text(yaml.safe_dump(content))
+
+    def publish(self, number: int) -> str:
+        """Have the tag of the image at its registry stand for another image; gives the digest."""
+        image = TestImage((layer(number),))
+        self.upstream.content |= image.files
+        self.upstream.links |= {("acme/web", digest) for digest in image.files}
+        kind, digest = image.descriptor()["mediaType"], str(image.descriptor()["digest"])
+        for name in ("1", digest):
+            self.upstream.manifests["acme/web", name] = (kind, digest)
+        return digest
+
+    def install(self) -> None:
+        self.manager.install(NoWork())
+
+    def remove(self) -> None:
+        (record,) = self.manager.records().values()
+        self.manager.remove(record)
+
+    def manifest(self) -> str:
+        release = newest(self.manager.cluster, "mine", "mine")
+        assert release is not None
+        return release.manifest
+
+    def _lines(self) -> list[str]:
+        return self.asked.read_text().splitlines() if self.asked.exists() else []
+
+    def calls(self, command: str) -> list[list[str]]:
+        return [words for words in map(json.loads, self._lines()) if words[0] == command]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def scene(
+    engine: FakeEngine,
+    names: Names,
+    server: ApiServer,
+    registry: Simulator,
+    upstream: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Scene:
+    server.objects = Controllers()
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    server.kinds["/apis/apiextensions.k8s.io/v1"] = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
+    node = ContainerSpec(name=names.node, image="", command=(), labels={}, network=NETWORK)
+    engine.add(FakeContainer(node, "", read_only=False))
+    fake_helm.write(tmp_path)
+    asked, remote = tmp_path / "asked", tmp_path / "remote"
+    remote.mkdir()
+    away = upstream.url.removeprefix("http://")
+    (remote / "web-1.2.3.tgz").write_bytes(packed(CHART.replace("UPSTREAM", away)))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HELM_ASKED", str(asked))
+    monkeypatch.setenv("HELM_REMOTE", str(remote))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    chart = {"chart": "web", "repo": "https://charts.example", "version": "1.2.3", "values": {"url": "${url}"}}
+    about = {"title": "mine", "chart": chart, "page": {"service": "web", "port": 80}}
+    (folder / "addon.yaml").write_text(yaml.safe_dump(about))
+    host, store = registry.url.removeprefix("http://"), Store(names.home.bundle)
+
+    def install(charts: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
+        return ChartsStep(names, charts, ChartArchives(names.home.charts), images, store, requires=(), record=record)
+
+    charts = AddonCharts(
+        names=names,
+        engine=engine,
+        store=store,
+        images=ImageNames(prefix=host, url=registry.url),
+        external=False,
+        push=lambda file: PushStep(engine, LockFile.of(file), registry.url),
+        install_step=install,
+    )
+    images = AddonImages(
+        engine=engine,
+        sandbox=names,
+        provider=provider(engine, names, Kind(tmp_path / "kind", NETWORK)),
+        store=store,
+        registry=host,
+        names=(host,),
+        others=(),
+    )
+    values = {"domain": "demo.test", "https_port": "8443", "sandbox": "demo"}
+    manager = AddonManager(images=images, uses=(Use(str(folder)),), values=values, charts=lambda: charts)
+    made = Scene(folder, manager, upstream, registry, asked)
+    made.publish(1)
+    return made
+
+
+def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: ApiServer) -> None:
+    digest = scene.publish(1)
+    scene.install()
+    host = scene.registry.url.removeprefix("http://")
+    assert f"{host}/addons/mine/acme/web:1@{digest}" in scene.manifest()
+    assert scene.manager.status().state is State.READY
+    (words,) = scene.calls("upgrade")
+    (values,) = [word.partition("=")[2] for word in words if word.startswith("--values=")]
+    assert yaml.safe_load(Path(values).read_text()) == {"url": "https://mine.demo.test:8443"}
+    rules = server.objects[INGRESS.format("mine", "addon-mine")]["spec"]["rules"]
+    assert rules[0]["host"] == "mine.demo.test"
+    assert scene.manager.size("mine")
+
+
+def test_chart_goes_with_its_images_ingress_and_namespace(scene: Scene, server: ApiServer) -> None:
+    scene.install()
+    scene.remove()
+    assert [words[1] for words in scene.calls("uninstall")] == ["mine"]
+    assert "/api/v1/namespaces/mine" not in server.objects
+    assert not [path for path in server.objects if path.endswith("addon-mine") or "chart-of" in path]
+    assert not [place for place in scene.registry.manifests if place[0].startswith("addons/")]
+    scene.install()
+    assert scene.manager.status().state is State.READY
+
+
+def test_image_without_a_digest_stays_as_first_fetched(scene: Scene) -> None:
+    first = scene.publish(1)
+    scene.install()
+    scene.remove()
+    scene.publish(2)
+    scene.install()
+    assert first in scene.manifest()
+
+
+@pytest.mark.fault(95)
+def test_image_of_another_digest_than_pinned_is_not_used(scene: Scene) -> None:
+    """The registry lacks the image that the addon pins → an error, and nothing is installed."""
+    name = f"{scene.upstream.url.removeprefix('http://')}/acme/web:1"
+    scene.describe(images={name: f"sha256:{hashlib.sha256(b'other').hexdigest()}"})
+    with pytest.raises((SandboxError, RegistryError)):
+        scene.install()
+    assert not scene.calls("upgrade")
+
+
+@pytest.mark.fault(95)
+def test_chart_of_another_digest_than_pinned_is_refused(scene: Scene) -> None:
+    """The repository has another archive than the addon pins → an error, and nothing is installed."""
+    scene.describe(digest=f"sha256:{hashlib.sha256(b'other').hexdigest()}")
+    with pytest.raises(ChartChanged) as caught:
+        scene.install()
+    assert "do not use it" in caught.value.fix
+    assert not scene.calls("upgrade")
+
+
+@pytest.mark.fault(96)
+def test_host_of_another_ingress_is_not_taken(scene: Scene, server: ApiServer) -> None:
+    """An Ingress of the user's has the addon's host → an error that names it, and nothing is installed."""
+    spec = {"rules": [{"host": "mine.demo.test"}]}
+    other = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": spec}
+    server.objects[INGRESS.format("shop", "web")] = {**other, "metadata": {"name": "web", "namespace": "shop"}}
+    with pytest.raises(SandboxError, match=r"mine\.demo\.test is a host of Ingress .*web already"):
+        scene.install()
+    assert not scene.calls("upgrade")
+
+
+def test_kinds_of_the_user_stay_when_an_addon_goes(scene: Scene, server: ApiServer, names: Names) -> None:
+    kind = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    mine = {**kind, "metadata": {"name": "things.example.dev"}}
+    Cluster(names.kubeconfig).apply(mine)
+    scene.install()
+    scene.remove()
+    assert KIND in server.objects
+    Cluster(names.kubeconfig).delete(kind["apiVersion"], kind["kind"], "things.example.dev", None)
+    scene.install()
+    Cluster(names.kubeconfig).apply(mine)  # as helm would
+    scene.remove()
+    assert KIND not in server.objects
+
+
+def test_values_of_the_spec_are_values_of_the_chart(scene: Scene) -> None:
+    uses = (Use(str(scene.folder), {"replicas": "2", "image.tag": "dev", "debug": "true"}),)
+    replace(scene, manager=replace(scene.manager, uses=uses)).install()
+    (words,) = scene.calls("upgrade")
+    assert {"--set-json=replicas=2", '--set-json=image.tag="dev"', "--set-json=debug=true"} <= set(words)
