@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from sandbox.fast_dataclass import dataclass
 
 
 class State(enum.Enum):

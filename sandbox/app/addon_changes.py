@@ -6,7 +6,7 @@ On a cluster of minikube's, a name is one of minikube's own addons; a folder is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sandbox.config import capabilities
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import machine_plan
@@ -12,6 +11,7 @@ from sandbox.app.core import Sandbox
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import lifecycle

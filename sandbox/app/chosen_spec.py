@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +14,7 @@ from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:

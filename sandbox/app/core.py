@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,6 +16,7 @@ from sandbox.app.session import PATIENCE, Session
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.plan.lifecycle import Found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,6 +22,7 @@ from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
 from sandbox.names import EDGE, Home
 from sandbox.system import files, host_network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until

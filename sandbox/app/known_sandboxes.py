@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL
 from sandbox.plan import providers
 

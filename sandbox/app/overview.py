@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import context
@@ -13,6 +12,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
@@ -17,6 +16,7 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.plan import providers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sandbox.app import port_reservations
@@ -14,6 +13,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, PASSTHROUGH, RETIRED, Home
 from sandbox.system import host_network
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Home
 from sandbox.system import host_network

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from sandbox.app.context import environ, home
 from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.report import Reporter, Silent
 from sandbox.system.failpoint import Failpoint, arm

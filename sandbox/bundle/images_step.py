@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
@@ -12,6 +11,7 @@ from sandbox.bundle.system_images import ALIASES, IN_ENGINE, PREFIX, OwnImages
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.image_pull import advice
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, State, Status, Work
 
 AT_ONCE = 3

@@ -6,10 +6,10 @@ import glob
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bundle.recipe import Recipe
+from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.bundle.recipe import VERSIONED, Recipe, kubernetes_versions, minor, recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files, process
 

@@ -6,7 +6,6 @@ A field with a default may be missing. Programs have to pass over keys that they
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -17,6 +16,7 @@ from sandbox.app.known_sandboxes import Known
 from sandbox.app.service_places import Balanced, Reached
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import AddedRoute
+from sandbox.fast_dataclass import dataclass
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

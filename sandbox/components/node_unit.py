@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from sandbox.components import content_hash
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import HOST
 
 if TYPE_CHECKING:

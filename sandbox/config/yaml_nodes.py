@@ -7,9 +7,10 @@ Plain scalars are numbers, booleans or null only where YAML 1.1 and 1.2 agree; e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import yaml
+
+from sandbox.fast_dataclass import dataclass
 
 MAX_SIZE = 1 << 20  # bytes or characters; a spec or a manifest is a few kB
 MAX_DEPTH = 32

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.components.edge import container_reach, routes
@@ -14,6 +13,7 @@ from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
 from sandbox.plan import providers

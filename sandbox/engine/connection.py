@@ -6,7 +6,6 @@ import json
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
 from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
+from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.engine import Engine, EngineError
+from sandbox.fast_dataclass import dataclass
 
 # What the engine or the kernel makes for itself in every container.
 VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.errors import MissingTool
+from sandbox.fast_dataclass import dataclass
 
 DEFAULT = Path("/var/run/docker.sock")
 # Below the home folder, in the order of how much each tool is used; Podman's last, since others bring one along.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from sandbox.fast_dataclass import dataclass
 
 # Where a container listens on the machine without the engine's doing, as JSON.
 LISTENS = "dev.sandbox.listens"

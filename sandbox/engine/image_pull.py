@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from sandbox.fast_dataclass import dataclass
 
 DONE = ("Pull complete", "Already exists", "Download complete")
 # What Docker's client draws a bar for; "Extracting" counts the bytes of a layer again.

@@ -11,13 +11,14 @@ import json
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from sandbox.engine import reach_probe
 from sandbox.engine.connection import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files
 

@@ -15,13 +15,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.engine.base import EngineError
 from sandbox.engine.connection import Engine
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files, host_network
 from sandbox.system.wait import WaitTimeout, wait_until

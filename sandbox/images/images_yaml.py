@@ -6,7 +6,7 @@ In every entry `platforms` (`os/architecture[/variant]`) are the only ones wante
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference as references
 from sandbox.oci.reference import Reference, Target

@@ -8,7 +8,7 @@ lock follows, unless it is to be obeyed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Result

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Result

@@ -6,10 +6,10 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from enum import Enum
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.progress import Observer
 from sandbox.oci.client import Client, OpenBlob
 from sandbox.oci.image import Image, MissingBlob, Origin

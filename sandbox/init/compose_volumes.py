@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, is_inside, label
 
 # What fits into a ConfigMap, which holds at most 1 MiB.

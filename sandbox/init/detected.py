@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from sandbox.config.schema.values import as_name
+from sandbox.fast_dataclass import dataclass
 
 # What `apply` is to name: a file, a folder (with a slash), or a chart.
 Item = str | Mapping[str, Any]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.init import helmfile
 from sandbox.init.detected import App, Item, build_options, is_inside, label
 from sandbox.kube import manifests

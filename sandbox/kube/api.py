@@ -7,12 +7,13 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport as transport
 from sandbox.kube import deletion
 from sandbox.kube.api_transport import Transport

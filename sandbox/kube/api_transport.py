@@ -6,25 +6,24 @@ The official client knows every way to log in; to load it takes longer than all 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import urllib3
 import yaml
-from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.config import yaml_text
+from sandbox.fast_dataclass import dataclass
+from sandbox.kube.local_server import LocalServer
 from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # of a command in a container
-WIDTH = 8  # connections; as many as a walk has threads
 
 # What a kubeconfig may say that is understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
@@ -105,32 +104,26 @@ def connect(kubeconfig: Path) -> Transport:
 class Plain:
     """An API server of this machine with a client certificate, a token, or neither."""
 
-    server: str
-    pool: urllib3.PoolManager
+    url: str
+    server: LocalServer
     headers: Mapping[str, str]
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
-        content, told = text and text.encode(), {**self.headers, **headers}
         try:
-            answer = self.pool.request(method, self.server + path, body=content, headers=told, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
+            return self.server.request(method, path, {**self.headers, **headers}, text and text.encode())
+        except (OSError, http.client.HTTPException) as error:
             raise Unanswered(cause(error)) from error
-        return answer.status, answer.data
 
     def lines(self, path: str) -> Iterator[bytes]:
-        endless = urllib3.Timeout(connect=CALL_TIMEOUT, read=None)
         try:
-            answer = self.pool.request(
-                "GET", self.server + path, headers=self.headers, redirect=False, preload_content=False, timeout=endless
-            )
-            yield from _lines_of(answer)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+            with self.server.stream(path, self.headers) as answer:
+                yield from _lines_of(answer)
+        except (OSError, http.client.HTTPException) as error:
             raise Unanswered(cause(error)) from error
 
     def socket(self, path: str, protocol: str) -> Socket:
-        tls = self.pool.connection_pool_kw.get("ssl_context")
-        return Socket(self.server + path, protocol, self.headers, tls)
+        return Socket(self.url + path, protocol, self.headers, self.server.tls)
 
 
 @dataclass(frozen=True)
@@ -197,9 +190,9 @@ def _plain(content: Any, folder: Path) -> Plain | None:
         tls = _tls(cluster, user, folder) if cluster["server"].startswith("https:") else None
     except (KeyError, TypeError, ValueError, OSError):
         return None
-    pool = urllib3.PoolManager(WIDTH, maxsize=WIDTH, ssl_context=tls, retries=False, timeout=CALL_TIMEOUT)
-    token = user.get("token")
-    return Plain(cluster["server"].rstrip("/"), pool, {"Authorization": f"Bearer {token}"} if token else {})
+    url, token = cluster["server"].rstrip("/"), user.get("token")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return Plain(url, LocalServer(url, tls, CALL_TIMEOUT), headers)
 
 
 def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> ssl.SSLContext:
@@ -244,6 +237,8 @@ def _official(kubeconfig: Path) -> Official:
 
 def _take_in(asked: dict[str, Any]) -> None:
     """Put a context into what connections are `asked` for, in place of the files that it would be made of each time."""
+    from urllib3.util.ssl_ import create_urllib3_context
+
     tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
     authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
     if authorities:

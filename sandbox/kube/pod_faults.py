@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from sandbox.fast_dataclass import dataclass
 
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}

@@ -6,10 +6,10 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults

@@ -13,10 +13,10 @@ import json
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names

@@ -12,10 +12,11 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import Address, of_url
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
 from sandbox.oci.oci_errors import RegistryError, from_response

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 
 HIDDEN = "***"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from sandbox.fast_dataclass import dataclass
 
 Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 

@@ -9,10 +9,11 @@ import json
 import platform as machine
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.manifest import Descriptor, Document, Index, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 

@@ -14,9 +14,9 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sized
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import guarded_sockets
 from sandbox.oci.address import Address
 from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, PacedAnswer

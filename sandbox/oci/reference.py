@@ -6,9 +6,10 @@ A target is where an image goes in the sandbox's registry: a reference without a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 
 DOCKER_HUB = "docker.io"

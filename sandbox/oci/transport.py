@@ -9,11 +9,11 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Self
 from urllib.parse import urljoin
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
 from sandbox.oci.authorization import Authorization, needed_grants

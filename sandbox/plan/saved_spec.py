@@ -7,10 +7,10 @@ import json
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files

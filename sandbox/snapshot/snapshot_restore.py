@@ -8,12 +8,12 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.engine import Container, Engine, container_copy, labelled
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing

@@ -7,7 +7,6 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sandbox import __version__
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part

@@ -10,10 +10,11 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, process
 from sandbox.system.wait import WaitTimeout, wait_until
 

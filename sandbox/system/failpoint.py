@@ -15,10 +15,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 
 # Every change of the world goes through one of these; `during` counts what has come back through them.
 _ENGINE = (f"engine.{part}" for part in ("containers", "engine_images", "networks"))

@@ -9,13 +9,13 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
 ALTERNATIVE = 8443  # what people type when 443 cannot be had

@@ -11,12 +11,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import daemon, files
 
 RECORD = "holder.json"

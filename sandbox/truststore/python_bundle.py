@@ -7,10 +7,10 @@ because environment variables name it.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import write_atomic
 from sandbox.system.system_roots import SYSTEM_BUNDLES
 from sandbox.truststore.change import Change, Kind

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci.reference import Target

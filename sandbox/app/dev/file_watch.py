@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify

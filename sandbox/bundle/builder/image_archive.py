@@ -10,7 +10,6 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -18,6 +17,7 @@ from sandbox.bundle.builder import debian
 from sandbox.bundle.contents import ARCHITECTURE
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import interruption
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.bundle.recipe import Recipe, recipes
@@ -11,6 +10,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_objects import Objects
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client

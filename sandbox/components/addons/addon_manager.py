@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +13,7 @@ from sandbox.components.addons.addon_objects import LABEL, Objects, Place, Recor
 from sandbox.components.addons.catalogue import Chosen, Use, choose
 from sandbox.components.addons.chart_addons import Charts, ChartUse
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records

@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sandbox.components.addons.catalogue import Chosen, Condition
 from sandbox.components.content_hash import mark
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.deletion import is_leaving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,6 +14,7 @@ from sandbox.config import loader
 from sandbox.config.schema import RemoteChart
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 
 FILE = "addon.yaml"

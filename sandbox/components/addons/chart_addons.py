@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sandbox.components.addons.addon_objects import Objects, Place
 from sandbox.components.addons.catalogue import Addon, AddonChart
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.manifests import namespace
 from sandbox.step import Status, Work

@@ -7,7 +7,7 @@ clients (Java's among them) ignore those of a root and obey those of an intermed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.components.certificates import pem, subject_names
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 
 ROOT_LIFE = timedelta(days=730)
 ISSUING_LIFE = timedelta(days=365)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.manifests import namespace, parse
 from sandbox.kube.readiness import progress, wait_ready

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sandbox.components import node_unit
@@ -11,6 +10,7 @@ from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.node_unit import NodeUnit
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes

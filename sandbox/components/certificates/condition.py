@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -12,6 +11,7 @@ from cryptography import x509
 from sandbox.components.certificates import pem, subject_names
 from sandbox.components.certificates.authority import KeyPair, Leaf
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 
 
 class State(Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from sandbox.components.certificates.condition import ABSENT, Condition, State, 
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.pem import Facts, describe
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import exclusive, make_private_dir
 
 LEAVES = "leaves"

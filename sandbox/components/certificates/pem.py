@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 
 # The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
 ISSUED_BY = "CN=Sandbox issuing "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import Leaf
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.truststore.system_stores import find_anchors
 from sandbox.truststore.trusted_root import in_pem

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving

@@ -13,11 +13,11 @@ that is ended in that moment takes runc with it, and nothing is left to let the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.provider import Standing
 from sandbox.system import files

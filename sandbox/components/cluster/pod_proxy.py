@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.cluster.kind.command import PODS, SERVICES
@@ -12,6 +11,7 @@ from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes

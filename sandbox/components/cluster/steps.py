@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
@@ -11,6 +10,7 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
 from sandbox.config.schema.credentials_schema import Ecr
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
 
 SESSION = "sandbox"

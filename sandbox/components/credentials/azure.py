@@ -9,7 +9,7 @@ import base64
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config.schema.credentials_schema import Acr
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
 
 SKEW = timedelta(minutes=5)

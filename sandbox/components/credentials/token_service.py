@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import of_url
 from sandbox.oci.connections import Connections, is_passing, untrusted
 from sandbox.oci.credential import CredentialsUnusable, redacted

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, rea
 from sandbox.engine.connection import Facts
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, HOLDER, RETIRED, Home
 
 log = logging.getLogger(__name__)

@@ -11,12 +11,12 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge import haproxy_http, haproxy_tcp
 from sandbox.components.edge.routes import Host, Route
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 
 TIMEOUT = 30.0
 PASSED, ENDS = "passthrough", "terminate"  # whether the TLS of a host ends at the edge

@@ -6,7 +6,6 @@ The names are those of nip.io, a public name service that answers ANYTHING.IP.ni
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sandbox.components.certificates.authority_step import RENEW
@@ -14,6 +13,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 
 

@@ -6,7 +6,6 @@ machine reaches them directly, a node answers for each, and kube-proxy does the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
@@ -14,6 +13,7 @@ from sandbox.components import node_unit
 from sandbox.components.node_unit import NodeUnit
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes

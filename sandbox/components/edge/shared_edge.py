@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
@@ -13,6 +13,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Container, Engine
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
 from sandbox.system.wait import wait_until

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, labelled
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files
 

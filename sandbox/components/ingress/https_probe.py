@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
+
+from sandbox.fast_dataclass import dataclass
 
 TIMEOUT = 5.0
 UNSERVED = {502, 503}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress import default_backend, https_probe, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
 from sandbox.config.schema.values import is_loopback, proxy_host
+from sandbox.fast_dataclass import dataclass
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 BOTH_CASES = (*NAMES, *map(str.lower, NAMES))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.registry import frontend
 from sandbox.components.registry.frontend import Frontend
 from sandbox.engine import Container, ContainerSpec, Engine, container_copy, container_host, labelled
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client

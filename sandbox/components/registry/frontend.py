@@ -12,12 +12,13 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
 from sandbox.engine.container_host import gateway, joined
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.system import files
 

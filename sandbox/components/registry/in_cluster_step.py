@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
@@ -11,6 +10,7 @@ from sandbox.components.cluster.existing.tenant import Place, Tenant
 from sandbox.components.registry import in_cluster
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import ClusterError, Manifest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import yaml
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential
 from sandbox.oci.reference import DOCKER_HUB
 

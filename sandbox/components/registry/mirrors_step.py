@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.cluster import company_ca
@@ -14,6 +13,7 @@ from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
 from sandbox.components.registry.mirror_settings import Upstream
 from sandbox.engine import Container, ContainerSpec, Engine, container_host, labelled
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
 from sandbox.step import State, Status, Work

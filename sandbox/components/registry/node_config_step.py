@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from sandbox.components.registry import endpoints, mirror_settings
 from sandbox.components.registry.endpoints import Reach
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 

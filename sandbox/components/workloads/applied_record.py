@@ -6,9 +6,9 @@ As `kubectl apply --prune` does with an ApplySet (KEP-3659), though by the objec
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from sandbox.components.addons.addon_objects import Place, read_places, written
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.records import Records
 
 # These hold what no one could apply again, so they are left when they are wanted no more.

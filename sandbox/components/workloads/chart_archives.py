@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.config.schema.apply_schema import AnyChart, Chart, RemoteChart
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Say
 from sandbox.oci import digest as digests
 from sandbox.system import files

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.readiness import WORKLOADS, Changed, is_unanswered, progress

@@ -16,7 +16,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, ClusterError, Say
 from sandbox.system import process

@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.addons.addon_images import pod_spec
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
 from sandbox.kube.api import Manifest, title

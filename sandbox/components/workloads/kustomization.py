@@ -10,7 +10,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile, MissingTool
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.manifests import kustomization
 from sandbox.system import process
 from sandbox.system.process import ToolFailed

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.addons.addon_images import pod_spec
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
 
 NAME = "sandbox-dev"

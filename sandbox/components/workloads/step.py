@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sandbox.components.addons import addon_objects
@@ -15,6 +15,7 @@ from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import identity

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 
 INGRESS = ("networking.k8s.io/v1", "Ingress")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +19,7 @@ from sandbox.doctor.tls import cluster_rules as rules
 from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, PASSTHROUGH, Names
 

@@ -8,9 +8,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.digest import CHUNK
 

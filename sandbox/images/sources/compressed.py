@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch

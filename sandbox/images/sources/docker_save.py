@@ -12,9 +12,10 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci.oci_errors import BadImage
 

@@ -11,10 +11,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources import tar_split
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci import digest as digests

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.image import Image
 from sandbox.oci.reference import Target
 

@@ -11,10 +11,10 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.layout import same, select
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
 from sandbox.oci.digest import CHUNK

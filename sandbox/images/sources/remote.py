@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.oci.client import Client
 from sandbox.oci.image import Image, MissingBlob, choose, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from sandbox.components import content_hash
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import Place, Tenant, counted
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import namespace

@@ -7,11 +7,11 @@ import getpass
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.names import LABEL, Names
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -12,6 +11,7 @@ import yaml
 from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.config import schema
 from sandbox.errors import MissingTool
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
 # The first that knows kubeadm's v1beta4.

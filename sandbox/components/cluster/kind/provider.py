@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +28,7 @@ from sandbox.config import schema
 from sandbox.engine import Engine
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.provider import Nodes, Standing
 from sandbox.system import files

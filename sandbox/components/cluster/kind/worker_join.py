@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system.wait import wait_until
 
 ROLE = "io.x-k8s.kind.role"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
@@ -14,6 +13,7 @@ from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.errors import Away, SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.provider import Nodes, Standing

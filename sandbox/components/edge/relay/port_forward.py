@@ -14,11 +14,11 @@ import re
 import shutil
 import ssl
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge.relay.relay import ANY, Forwarded, Upstream
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
 log = logging.getLogger(__name__)
@@ -175,8 +175,8 @@ class Forward:
 class Forwards:
     """The port-forwards that the routes ask for."""
 
-    def __init__(self, pace: Pace = Pace()) -> None:
-        self._pace = pace
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
         self._forwards: dict[Forwarded, Forward] = {}
         self._ending: set[asyncio.Task[None]] = set()
 

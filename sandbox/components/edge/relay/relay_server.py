@@ -12,7 +12,6 @@ import socket
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
@@ -20,6 +19,7 @@ from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import ANY, Direct, Forwarded, Listener, Upstream
 from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, proxy_header
 from sandbox.components.edge.routes import Route
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,8 @@ class Limits:
 class Passthrough:
     """Listeners and connections; what it routes to and where it listens is what `follow` was last told."""
 
-    def __init__(self, forwards: Forwards, limits: Limits = Limits()) -> None:
-        self._limits = limits
+    def __init__(self, forwards: Forwards, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._forwards = forwards
         self._routes: tuple[Route, ...] = ()
         self._tunnels: dict[Listener, Upstream] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,6 +17,7 @@ from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
