@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromBuild, FromDaemon
+from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_store, image_build
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
@@ -30,6 +31,7 @@ from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
+from tests.support import harm_to_files
 from tests.support.images import TestImage, digest_of, old_save, tar
 from tests.support.registries import silence
 
@@ -145,6 +147,32 @@ def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_pa
     path.write_bytes(old_save({f"{NAME}:{seed}": image}))
     engine.load(path)
     assert rebuilt(engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
+
+
+@pytest.mark.parametrize("harm", harm_to_files.ALL)
+def test_harm_to_a_file_of_the_engine_means_a_save(
+    engine: Engine, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """The engine's own save fails with such a file too, hence it is repaired before that."""
+    image = TestImage((tar({"folder/large": os.urandom(3_000_000)}),), f"{NAME} harmed")
+    (tmp_path / "load.tar").write_bytes(old_save({f"{NAME}:0": image}))
+    engine.load(tmp_path / "load.tar")
+    content = engine.inspect_image(f"{NAME}:0") or {}
+    layer = Path(content["GraphDriver"]["Data"]["UpperDir"])
+    tool("cp", "-a", layer, tmp_path / "kept")
+    harm(layer / "folder/large")
+
+    class Repaired(Watched):
+        def save(self, names: Sequence[str]) -> Iterator[bytes]:
+            tool("rm", "-r", layer / "folder")
+            tool("cp", "-aT", tmp_path / "kept", layer)
+            return super().save(names)
+
+    with registry("docker-registry", tmp_path) as host:
+        entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
+        (result,) = push([entry], f"http://{host}", watched := Repaired(engine))
+        assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
+    assert (result.action, watched.saves) == (Action.UPLOADED, [(f"{NAME}:0",)])
 
 
 def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:

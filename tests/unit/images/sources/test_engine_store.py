@@ -18,6 +18,7 @@ from sandbox.images.push import push
 from sandbox.images.sources import engine_store, tar_split
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.reference import parse_target
+from tests.support import harm_to_files
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
 from tests.support.images import TestImage, digest_of, layer, tar
 from tests.support.registry_simulator import Simulator
@@ -77,36 +78,7 @@ def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_pa
     assert engine.saves == [("tool:1",)]
 
 
-def _changed(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-3] + b"END")
-
-
-def _shorter(path: Path) -> None:
-    os.truncate(path, 2_500_000)
-
-
-def _a_link_to_its_own_bytes(path: Path) -> None:
-    path.symlink_to(path.rename(path.with_name("other")))
-
-
-def _a_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _below_a_link(path: Path) -> None:
-    path.parent.symlink_to(path.parent.rename(path.parent.with_name("elsewhere")))
-
-
-HARM = [_changed, _shorter, Path.unlink, _a_link_to_its_own_bytes, _a_fifo, _a_folder, _below_a_link]
-
-
-@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("harm", harm_to_files.ALL)
 def test_harm_to_a_file_before_it_is_read_means_a_save(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
@@ -116,7 +88,7 @@ def test_harm_to_a_file_before_it_is_read_means_a_save(
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
 
 
-@pytest.mark.parametrize("harm", [_changed, _shorter])
+@pytest.mark.parametrize("harm", [harm_to_files.changed, harm_to_files.shorter])
 def test_harm_to_a_file_while_it_is_read_means_a_save(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
@@ -222,7 +194,7 @@ def test_blobs_of_containerd_are_read_as_they_are(registry: Simulator, container
     assert registry.received == 0
 
 
-@pytest.mark.parametrize("harm", [_changed, Path.unlink, _a_fifo, _a_folder, _a_link_to_its_own_bytes])
+@pytest.mark.parametrize("harm", harm_to_files.WHOLE)
 @pytest.mark.parametrize("part", ["layer", "config", "manifest"])
 def test_harm_to_a_blob_of_containerd_means_a_save(
     registry: Simulator, containerd: ContainerdEngine, part: str, harm: Callable[[Path], None]
