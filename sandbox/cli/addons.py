@@ -12,7 +12,7 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import show_json
+from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.addon_changes import Row
@@ -52,7 +52,9 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
         click.echo(f"{topic}:")
         for row in (one for one in rows if one.topic == topic):
             by = f" ({row.by})" if row.by else ""
-            click.echo(f"  {row.name:<{width}}  {row.state + by:<16}  {_size(row):>7}  {row.about}")
+            head = f"{row.name:<{width}}  {row.state + by:<16}  {_size(row):>7} "
+            first, *rest = laid_out(head, row.about)
+            click.echo("\n".join((f"  {first}", *rest)))
             for line in filter(None, (row.detail, row.url)):
                 click.echo(f"  {'':<{width}}  {line}")
     return 0

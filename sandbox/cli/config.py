@@ -40,15 +40,20 @@ def validate(file: Path | None, name: str | None) -> int:
     """
     from sandbox.app import chosen_spec, context, spec_notes
     from sandbox.bundle.store import Store
+    from sandbox.components.addons import catalogue
     from sandbox.components.workloads import user_manifests
     from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.helm import Helm
     from sandbox.images import images_yaml
 
     spec = chosen_spec.written(file, name)
+    own = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
+    addons = [catalogue.find_addon(one) for one in own]
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     objects: Sequence[dict[str, Any]] = ()
     unseen: list[str] = []
+    if addons:
+        has.append(count(len(addons), "addon"))
     if spec.push:
         has.append(count(len(images_yaml.load(spec.push)), "image"))
     if spec.apply:

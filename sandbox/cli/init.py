@@ -58,6 +58,11 @@ def init(folder: Path, *, name: str | None) -> int:
         click.echo(f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only", err=True)
     for app in () if found.manifests else project_files.without_port(found.apps):
         click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
+    if own := project_files.own_program(name, found):
+        click.echo(
+            f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there",
+            err=True,
+        )
     idle = project_files.unnamed(name, found)
     for app, image in idle.items():
         click.echo(f"note  no manifest runs {app}: add a Deployment with `image: {image}`", err=True)

@@ -12,7 +12,7 @@ from sandbox.components.edge.routes import TCP, Port, Route
 from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
@@ -312,6 +312,8 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
 
 
 def _trace(context: DoctorContext, text: str) -> ServiceTrace:
+    if not context.names.kubeconfig.exists():
+        raise SandboxError("there is no sandbox yet", fix=f"sandbox up{context.which}", id="not-up")
     namespace, slash, name = text.partition("/")
     if slash:
         return ServiceTrace(context, namespace, name)

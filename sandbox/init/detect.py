@@ -57,7 +57,8 @@ def look(folder: Path, store: Store) -> Found:
     if fronts:
         names = ", ".join(one.name for one in fronts)
         notes.append(f"no manifest is an Ingress; {services.FILE} has one for {names}")
-    return Found(apps, applied, hosts, images, fronts, tuple(notes))
+    named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
+    return Found(apps, applied, hosts, images, fronts, named, tuple(notes))
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:

@@ -95,7 +95,8 @@ class Found:
     """A folder as seen; paths are relative to it and end in a slash where they are folders.
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
-    what an Ingress is to be written for; `notes` say what was chosen and left out, and why.
+    what an Ingress is to be written for, `names` what its objects are called; `notes` say what was chosen and left out,
+    and why.
     """
 
     apps: tuple[App, ...] = ()
@@ -103,4 +104,5 @@ class Found:
     hosts: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     fronts: tuple[Front, ...] = ()
+    names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

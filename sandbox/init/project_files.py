@@ -23,6 +23,7 @@ from sandbox.oci.reference import target_of as target_of
 from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
+OWN = "sandbox-app.yaml"  # the objects of the project's own program, where its manifests run others only
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
 # Folders whose names say what is in them, and not of which project.
@@ -59,6 +60,9 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     """
     called = dict(_targets(name, found))
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
+    own = own_program(name, found)
+    if own is not None:
+        made[OWN] = _object(name, own, called, registry)
     written = {**made, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     if domain := domain_of(found.hosts):
@@ -70,10 +74,10 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     if https:
         given["edge"] = {"ports": https}
     if found.manifests or made:
-        given["apply"] = found.manifests or (f"{OBJECTS}/",)
+        given["apply"] = (*found.manifests, OWN) if own else found.manifests or (f"{OBJECTS}/",)
     if found.manifests and found.fronts:
         written[services.FILE] = services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
-        given["apply"] = (*found.manifests, services.FILE)
+        given["apply"] = (*given["apply"], services.FILE)
     return {SPEC: _head(found) + outline(Spec, given), **written}
 
 
@@ -108,7 +112,7 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
 
     Those that the manifests name and no one builds are mentioned, as are those that no manifest names.
     """
-    idle = _unnamed(found, called, project)
+    idle = _idle(found, called, project)
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME."]
     lines.append("images: []" if len(idle) == len(called) else "images:")
     for app in found.apps:
@@ -128,7 +132,19 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
 def unnamed(name: str, found: Found) -> dict[str, str]:
     """Return the programs that could be built, and whose images are in none of the manifests, with those images."""
     called = dict(_targets(name, found))
-    return {one: called[one] for one in _unnamed(found, called, name)}
+    return {one: called[one] for one in _idle(found, called, name)}
+
+
+def own_program(name: str, found: Found) -> App | None:
+    """Return the program of the project's own folder whose objects are to be written, as no manifest runs it."""
+    unnamed = _unnamed(found, dict(_targets(name, found)), name)
+    own = [one for one in found.apps if one.name in unnamed and one.context == "." and one.port]
+    return own[0] if own and own[0].name not in found.names else None
+
+
+def _idle(found: Found, called: Mapping[str, str], project: str) -> tuple[str, ...]:
+    own = own_program(project, found)
+    return tuple(one for one in _unnamed(found, called, project) if own is None or one != own.name)
 
 
 def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str, ...]:
@@ -177,10 +193,14 @@ def _is_reference(text: str) -> bool:
 
 def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:
     for app in found.apps:
-        image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image
-        if image:
-            host = None if app.port in services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
-            yield f"{OBJECTS}/{app.name}.yaml", manifest(app, image=image, host=host)
+        if app.name in called or app.image:
+            yield f"{OBJECTS}/{app.name}.yaml", _object(name, app, called, registry)
+
+
+def _object(name: str, app: App, called: Mapping[str, str], registry: int) -> str:
+    image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image or ""
+    host = None if app.port in services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
+    return manifest(app, image=image, host=host)
 
 
 def domain_of(hosts: tuple[str, ...]) -> str | None:

@@ -200,6 +200,8 @@ class Keystore:
 
     def _sound_issuing(self, now: datetime) -> KeyPair:
         condition = self.inspect_issuing(now=now)
+        if condition.state is State.ABSENT and self.inspect_root(now=now).state is State.ABSENT:
+            raise SandboxError("the sandbox has no certificates yet", fix="sandbox up makes them", id="authority")
         if not condition.usable:
             raise self._unusable(condition, fix="sandbox certs renew --authority replaces it under the same root")
         return self.issuing.read()

@@ -24,7 +24,7 @@ from sandbox.config.schema.edge_schema import (
 )
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
-from sandbox.config.schema.values import Domain, LocalPath, Model, Name
+from sandbox.config.schema.values import Domain, LocalPath, Model, Name, as_name
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 
@@ -125,7 +125,9 @@ class Spec(Model):
         try:
             return cls(name=name)
         except ValidationError as error:
-            raise UsageError(f"the name {name!r} {error.errors()[0]['ctx']['error']}") from error
+            meant = as_name(name)
+            fix = f"write {meant}; sandbox list shows the names there are" if meant else "sandbox list"
+            raise UsageError(f"the name {name!r} {error.errors()[0]['ctx']['error']}", fix=fix) from error
 
     @model_validator(mode="after")
     def _fits(self, info: ValidationInfo) -> Self:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.cli.config import validate
+from sandbox.errors import UsageError
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n---\n"
 OWN = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n---\n"
@@ -63,3 +64,12 @@ def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.M
     printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
     assert printed.exit_code == 0
     assert printed.stderr == "note   oci://registry.example/web 1.2.3 is not pulled yet, and not looked at\n"
+
+
+def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\naddons: [grafana]\n")
+    assert "1 addon" in CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stdout
+    file.write_text("name: shop\naddons: [grafna]\n")
+    with pytest.raises(UsageError, match="there is no addon 'grafna'"):
+        CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)

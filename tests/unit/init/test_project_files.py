@@ -142,6 +142,21 @@ def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
     assert project_files.unnamed("shop", Found(apps, manifests=("k8s/",))) == {}
 
 
+def test_objects_are_written_for_a_program_that_nothing_runs(tmp_path: Path) -> None:
+    """Only for the one of the project's own folder, with a port: any other may be a tool or left behind."""
+    app, images = App("app", ".", port=5000), ("postgres:16",)
+    (tmp_path / "a" / "k8s").mkdir(parents=True)
+    folder = written(tmp_path / "a", Found((app, App("old", "old")), ("k8s/",), images=images, names=("db",)))
+    assert load(folder / "sandbox.yaml").apply == (folder / "k8s", folder / project_files.OWN)
+    assert "image: localhost:5001/shop/app:dev" in (folder / project_files.OWN).read_text()
+    assert [str(one.target) for one in images_yaml.load(folder / "images.yaml")] == ["shop/app:dev"]
+    for other in (
+        Found((app,), ("k8s/",), images=images, names=("app",)),
+        Found((App("app", "."),), ("k8s/",), images=images),
+    ):
+        assert project_files.own_program("shop", other) is None
+
+
 def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
     found = Found((App("app", "."),), ("k8s/",), images=("ghcr.io/acme/shop:6.1", "redis:7"))
     (tmp_path / "k8s").mkdir()

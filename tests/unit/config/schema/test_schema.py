@@ -191,8 +191,9 @@ def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> Non
 def test_a_name_alone_makes_a_spec() -> None:
     assert Spec.default("demo") == parse("name: demo")
     assert Spec.default("demo").domain == "demo.sandbox.localhost"
-    with pytest.raises(UsageError, match="the name 'Demo' must be at most 40 lower-case letters"):
+    with pytest.raises(UsageError, match="the name 'Demo' must be at most 40 lower-case letters") as caught:
         Spec.default("Demo")
+    assert caught.value.fix.startswith("write demo")
 
 
 def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
