@@ -23,6 +23,7 @@ COMMANDS = {
     "config": "config:config",
     "stop": "start:stop",
     "start": "start:start",
+    "upgrade": "upgrade:upgrade",
     "snapshot": "snapshot:snapshot",
     "status": "status:status",
     "list": "status:list_",
@@ -43,7 +44,7 @@ COMMANDS = {
 ALIASES = {"proxy": "edge"}
 
 # Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
-PATIENT = {"up", "dev", "down", "start", "stop", "push-images", "snapshot"}
+PATIENT = {"up", "dev", "down", "start", "stop", "push-images", "snapshot", "upgrade"}
 SIGN = "looking…\r"  # shorter than any line that is written over it
 
 

@@ -122,9 +122,12 @@ class Containers(Door):
         with translated(f"making container {name}"), self.patient():
             self._ask("POST", "/containers/create", {"name": name}, {**config, "HostConfig": dict(host)})
 
-    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+    def run_another(
+        self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None
+    ) -> None:
         """Create and start a container made as `like` was, but for its name, `labels`, and ports, of which it has none.
 
+        With `image`, it is of that one.
         Variables of its environment that are named in `without` are left out, volumes without a name are its own.
         """
         with translated(f"starting container {name}"):
@@ -132,6 +135,7 @@ class Containers(Door):
             config, host = dict(found["Config"]), dict(found["HostConfig"])
             kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
             config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
+            config |= {"Image": image} if image else {}
             host |= {"PortBindings": {}, "ContainerIDFile": ""}
         self.make(name, config, host)
         try:

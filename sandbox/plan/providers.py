@@ -94,6 +94,7 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         search=search,
         proxied=told,
         company=company(spec),
+        kubernetes=own.kubernetes,
     )
 
 

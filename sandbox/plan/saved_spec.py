@@ -45,8 +45,7 @@ class RememberedStep:
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        files.make_private_dir(self.names.folder)
-        files.write_atomic(self.names.spec, self.spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+        save(self.names, self.spec)
 
     def undo(self) -> bool:
         self.names.spec.unlink(missing_ok=True)
@@ -65,6 +64,12 @@ class RememberedStep:
                 id="file",
             ) from error
         return True
+
+
+def save(names: Names, spec: ResolvedSpec) -> None:
+    """Keep the spec of a sandbox."""
+    files.make_private_dir(names.folder)
+    files.write_atomic(names.spec, spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
 
 
 def load(names: Names) -> ResolvedSpec | None:

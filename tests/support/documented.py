@@ -52,6 +52,7 @@ RUN: tuple[tuple[str, int], ...] = (
 # What is run elsewhere: it changes the machine, never ends, asks at a terminal, or needs what a page can only name.
 ELSEWHERE = {
     "sandbox bundle build": "tests/real/test_offline.py",
+    "sandbox bundle build --kubernetes 1.35": "tests/real/test_upgrade.py",
     "sandbox bundle load sandbox.bundle": "tests/real/test_offline.py",
     "sandbox bundle save demo.bundle demo": "tests/real/test_offline.py",
     "sandbox bundle save sandbox.bundle": "tests/real/test_offline.py",

@@ -182,14 +182,17 @@ class FakeEngine(Engine):
             for network, address in spec.joined.items():
                 self.connect_network(network, spec.name, address)
 
-    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+    def run_another(
+        self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None
+    ) -> None:
         doing = f"starting container {name}"
         if name in self.boxes:
             raise EngineError(f"{doing} failed", details=f'The container name "/{name}" is already in use')
         before = self._box(like, doing)
         kept = {key: value for key, value in before.spec.environment.items() if key not in without}
         spec = replace(before.spec, name=name, labels={**before.spec.labels, **labels}, environment=kept, publish={})
-        self.add(FakeContainer(spec, before.image, read_only=before.read_only))
+        made_of = self._image(image, doing) if image else before.image
+        self.add(FakeContainer(spec, made_of, read_only=before.read_only))
 
     def add(self, box: FakeContainer) -> None:
         """A container that another user made, such as a node of kind."""

@@ -31,9 +31,10 @@ PATCHES = PurePosixPath("/kind")
 REQUESTS = {"kube-apiserver": "100m", "etcd": "50m", "kube-controller-manager": "50m", "kube-scheduler": "20m"}
 _REQUEST = "{spec: {containers: [{name: %s, resources: {requests: {cpu: %s}}}]}}\n"
 # CoreDNS, which as it comes asks the nameservers of its own accord, is not started: it would be restarted soon anyway.
+REQUEST_PATCHES = {f"{name}.yaml": (_REQUEST % (name, cpu)).encode() for name, cpu in REQUESTS.items()}
 KUBEADM_PATCHES = {
     PATCHES / "corednsdeployment.yaml": b"{spec: {replicas: 0}}\n",
-    **{PATCHES / f"{name}.yaml": (_REQUEST % (name, cpu)).encode() for name, cpu in REQUESTS.items()},
+    **{PATCHES / name: text for name, text in REQUEST_PATCHES.items()},
 }
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
@@ -131,7 +132,18 @@ def config(
 
 def is_before(release: tuple[int, int], kubernetes: str | None) -> bool:
     """Tell whether that Kubernetes is older than the minor `release`; None is the newest that there are images of."""
-    return kubernetes is not None and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < release
+    return kubernetes is not None and _numbers(kubernetes)[:2] < release
+
+
+def in_reach(before: str, after: str) -> bool:
+    """Tell whether kubeadm upgrades that Kubernetes to this one: to a later patch, or to the next minor."""
+    (major, minor, patch), later = _numbers(before), _numbers(after)
+    return later[0] == major and ((later[1] == minor and later[2] > patch) or later[1] == minor + 1)
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 class _Plain(yaml.SafeDumper):

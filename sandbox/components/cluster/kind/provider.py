@@ -20,6 +20,7 @@ from sandbox.components.cluster.kind.command import (
     Kind,
     Tags,
     config,
+    in_reach,
     node_names,
 )
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
@@ -57,7 +58,7 @@ def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> C
 
 @dataclass(frozen=True, kw_only=True)
 class KindProvider:
-    """A cluster of one node or more, whose pods use our nameservers.
+    """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has.
 
     Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted.
     """
@@ -72,6 +73,7 @@ class KindProvider:
     search: tuple[str, ...]
     proxied: Proxied
     company: CompanyCa
+    kubernetes: str = ""
 
     @property
     def nodes(self) -> Nodes:
@@ -93,7 +95,8 @@ class KindProvider:
         before = json.loads(recorded) if recorded else {}
         version, wanted_version = self.engine.read_file(self.names.node, VERSION), self.shape.kubernetes
         if version and wanted_version and version.decode().strip() != wanted_version:
-            return f"it runs Kubernetes {version.decode().strip()}, the spec says {wanted_version}"
+            way = "; `sandbox upgrade` changes it in place" if in_reach(version.decode(), wanted_version) else ""
+            return f"it runs Kubernetes {version.decode().strip()}, the spec says {wanted_version}{way}"
         if not before:
             return None
         nodes, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
@@ -193,9 +196,12 @@ class KindProvider:
         missing = self._missing()
         if missing:
             wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)
+            # A cluster that was upgraded still has the image that it was made of.
+            version = (self.engine.read_file(self.names.node, VERSION) or b"").decode().strip()
+            image = self.image if version == self.kubernetes else None
             for name in missing:
                 say(f"adding {name}")
-                self._joining.add(name)
+                self._joining.add(name, image)
                 self.engine.keep_stopped(name)
             self._note_complete()
         for node in self.nodes.running():

@@ -54,13 +54,14 @@ class Joining:
     cluster: str
     control_plane: str
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, image: str | None = None) -> None:
         """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
 
+        It is of the node image `image`, by default the control plane's.
         Raises SandboxError; a worker that cannot join is not left behind.
         """
         labels = {ROLE: "worker"}
-        self.engine.run_another(name, self.control_plane, labels, without=("KUBECONFIG",))
+        self.engine.run_another(name, self.control_plane, labels, without=("KUBECONFIG",), image=image)
         try:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
             self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")

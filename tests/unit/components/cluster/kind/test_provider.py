@@ -240,7 +240,10 @@ def test_impossible_change_is_explained(provider: KindProvider, three: KindProvi
     three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")
     newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
     assert three.stale() is None
-    assert str(newer.stale()) == "it runs Kubernetes v1.35.4, the spec says v1.36.3"
+    said = "it runs Kubernetes v1.35.4, the spec says v1.36.3"
+    assert newer.stale() == f"{said}; `sandbox upgrade` changes it in place"
+    three.engine.write_file(three.names.node, VERSION, b"v1.34.4\n")
+    assert newer.stale() == said.replace("v1.35.4", "v1.34.4")
 
 
 def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:

@@ -1,0 +1,167 @@
+"""Moves a running sandbox to another Kubernetes: a snapshot, its nodes in place, and back to it on failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from sandbox.app import chosen_spec, machine_plan
+from sandbox.app.core import Sandbox
+from sandbox.app.session import restoring
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.cluster.kind.command import in_reach
+from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
+from sandbox.config.schema import ResolvedSpec
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.plan import lifecycle, saved_spec
+from sandbox.snapshot.snapshot_save import Saving
+from sandbox.snapshot.snapshot_store import Store
+from sandbox.system import failpoint, interruption
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """From and to which Kubernetes a sandbox was moved, and the snapshot of before; none if it was there already."""
+
+    before: str
+    after: str
+    snapshot: str | None
+
+
+class UpgradeFailed(SandboxError):
+    """The nodes could not be upgraded; the sandbox is as it was before."""
+
+    id = "upgrade-failed"
+
+
+def upgrade(sandbox: Sandbox) -> Upgraded:
+    """Upgrade the sandbox's cluster in place to the Kubernetes of its spec, by default the one of this release.
+
+    Workloads and volumes stay. What fails is undone by the snapshot that is saved first. Raises SandboxError.
+    """
+    chosen_spec.require_own_cluster(sandbox.spec, "sandbox upgrade")
+    wanted = sandbox.spec.cluster.kubernetes
+    with sandbox.session.alone(sandbox.name, "upgrade"):
+        spec = chosen_spec.brought_up(sandbox.name)
+        if not spec.cluster.supports.node_image:
+            raise UsageError(
+                f"'{sandbox.name}' has a cluster of {spec.cluster.provider}'s, which is not upgraded in place",
+                fix="sandbox up --recreate cluster, with another `kubernetes` in the spec's `cluster`",
+            )
+        cluster = spec.cluster.model_copy(update={"kubernetes": wanted})
+        return _Upgrading(sandbox, spec.model_copy(update={"cluster": cluster}), Engine.connect()).run()
+
+
+@dataclass(frozen=True)
+class _Upgrading:
+    """One upgrade: the sandbox, its spec with the wanted version, and the engine; the caller has the lock."""
+
+    sandbox: Sandbox
+    spec: ResolvedSpec
+    engine: Engine
+
+    def run(self) -> Upgraded:
+        names = self.sandbox.names
+        steps, _, own = machine_plan.steps(self.spec)
+        own.require(self.spec.cluster.kubernetes)
+        nodes = kind_provider.nodes(self.engine, names)
+        stopped = [one.name for one in nodes.all() if not one.running]
+        if stopped or not nodes.all():
+            raise UsageError(
+                f"the cluster of '{names.name}' does not run",
+                details=f"stopped: {', '.join(stopped)}" if stopped else "it has no nodes",
+                fix=f"sandbox start {names.name}",
+                id="stopped",
+            )
+        change = NodeUpgrade(
+            engine=self.engine,
+            names=names,
+            nodes=tuple(one for one in nodes.every() if self.engine.container(one)),
+            image=own.references["node"],
+            version=own.kubernetes,
+            keeps_etcd=own.source == "bundle",
+        )
+        before, begun = self._present(), change.begun()
+        self._require(before, own.kubernetes, begun)
+        if before == own.kubernetes and begun is None:
+            saved_spec.save(names, self.spec)
+            return Upgraded(before, before, None)
+        lifecycle.up([step for step in steps if step.name == "images"], self.sandbox.session.report)
+        snapshot = begun.snapshot if begun else self._saved(own.kubernetes)
+        try:
+            change.begin(snapshot)
+            with self._reported(f"Kubernetes {own.kubernetes}", own.kubernetes) as say, failpoint.around("upgrade"):
+                change.run(say)
+        except BaseException as error:
+            self._back(snapshot, error)
+            raise
+        saved_spec.save(names, self.spec)
+        return Upgraded(before, own.kubernetes, snapshot)
+
+    def _present(self) -> str:
+        found = self.engine.read_file(self.sandbox.names.node, kind_provider.VERSION)
+        return (found or b"").decode().strip()
+
+    def _require(self, before: str, after: str, begun: Begun | None) -> None:
+        """Raise UsageError where kubeadm does not upgrade the one version to the other."""
+        if begun and begun.to != after:
+            raise UsageError(
+                f"an upgrade of '{self.sandbox.name}' to {begun.to} was interrupted",
+                details=f"the spec says {after}",
+                fix=f"`sandbox upgrade` with `kubernetes: {begun.to}` ends it; to go back: "
+                f"sandbox snapshot restore {begun.snapshot} {self.sandbox.name}",
+            )
+        if begun or before == after or in_reach(before, after):
+            return
+        raise UsageError(
+            f"'{self.sandbox.name}' runs Kubernetes {before}, which is not upgraded in place to {after}",
+            details="kubeadm goes to a later patch or to the next minor version, and not back",
+            fix="name that version in the spec's `cluster`, or make a new cluster: sandbox up --recreate cluster",
+        )
+
+    def _saved(self, after: str) -> str:
+        """Save the sandbox as it is, and return the snapshot's name."""
+        names, snapshot = self.sandbox.names, f"before-{after.replace('.', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        nodes = kind_provider.nodes(self.engine, names).all()
+        saving = Saving(engine=self.engine, names=names, store=Store(names.home.snapshots), nodes=nodes)
+        with self._reported(f"Snapshot {snapshot}", "saved") as say:
+            saving.save(snapshot, say)
+        return snapshot
+
+    def _back(self, snapshot: str, error: BaseException) -> None:
+        """Restore the snapshot and start it. Raises UpgradeFailed, except for what ends the command anyway."""
+        name = self.sandbox.name
+        interruption.clear()
+        try:
+            with self._reported(f"Snapshot {snapshot}", "restored") as say:
+                store = Store(self.sandbox.names.home.snapshots)
+                restoring(self.sandbox.names, self.engine).restore(store.find(name, snapshot), say)
+            self.sandbox.start_locked()
+        except SandboxError as failed:
+            raise UpgradeFailed(
+                f"the upgrade of '{name}' failed, and so did the way back",
+                details=f"{error}\n{failed}",
+                fix=f"sandbox snapshot restore {snapshot} {name}",
+            ) from error
+        if isinstance(error, SandboxError):
+            raise UpgradeFailed(
+                f"'{name}' could not be upgraded, and runs as before",
+                details="\n".join(line for line in (error.brief, error.details) if line),
+                fix="see `sandbox explain upgrade-failed`",
+            ) from error
+
+    @contextmanager
+    def _reported(self, title: str, done: str) -> Iterator[partial[None]]:
+        report, started = self.sandbox.session.report, time.monotonic()
+        report.began(title)
+        try:
+            yield partial(report.progress, title)
+        except SandboxError as error:
+            report.failed(title, error.brief)
+            raise
+        report.finished(title, done, time.monotonic() - started)

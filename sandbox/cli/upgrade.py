@@ -1,0 +1,36 @@
+"""`sandbox upgrade`: a running sandbox gets another Kubernetes and keeps what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of, spec_options
+
+
+@click.command("upgrade")
+@spec_options
+@lock_options
+@progress_option
+@click.pass_context
+def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.
+
+    Workloads and their data stay; without `kubernetes` in the spec's `cluster` it is the version of this release. A
+    snapshot is saved first: if a node cannot be upgraded, it is restored. An upgrade that was killed is continued.
+
+    \b
+    sandbox upgrade
+    sandbox upgrade demo
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import cluster_upgrade
+
+    done = cluster_upgrade.upgrade(sandbox_of(file, name, progress=progress, patience=patience))
+    if done.snapshot is None:
+        click.echo(f"it runs Kubernetes {done.after} already", err=True)
+        return 0
+    click.echo(f"Kubernetes {done.after} instead of {done.before}", err=True)
+    click.echo(f"as before: sandbox snapshot restore {done.snapshot}; it is kept until snapshot delete", err=True)
+    return 0

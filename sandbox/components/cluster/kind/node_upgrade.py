@@ -1,0 +1,132 @@
+"""Upgrades the nodes of a kind cluster in place by kubeadm, with what the node image of another Kubernetes holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+
+from sandbox.components.cluster.kind.command import REQUEST_PATCHES
+from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.components.cluster.kind.worker_join import ADMIN
+from sandbox.engine import Engine, container_copy, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.system import files
+from sandbox.system.wait import wait_until
+
+PLACE = PurePosixPath("/kind/upgrade")
+PATCHES = PLACE / "patches"
+# What an upgrade that has begun is to end as; it outlives a command that is killed.
+BEGUN = PurePosixPath("/kind/upgrade.json")
+PACK = files.packaged("sandbox.components.cluster", "scripts/pack-kubernetes.sh")
+SWAP = files.packaged("sandbox.components.cluster", "scripts/swap-kubelet.sh")
+# kubeadm's own checks ask for a Job with an image that no node has; CoreDNS is the sandbox's.
+SKIPPED = "--skip-phases=preflight,addon/coredns"
+SKIPPED_BY_NODE = "--skip-phases=preflight"
+KUBELET, NEVER_VERIFY = "kubeletconfiguration.yaml", b"{imagePullCredentialsVerificationPolicy: NeverVerify}\n"
+READY_TIMEOUT = 180.0  # seconds
+_STATE = "{.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=='Ready')].status}"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An upgrade that was begun: to which Kubernetes, and the snapshot of the sandbox as it was before."""
+
+    to: str
+    snapshot: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeUpgrade:
+    """The nodes of a cluster, control planes first, and the node image whose Kubernetes they are to have.
+
+    `keeps_etcd`: the image is the bundle's, without the etcd that kubeadm would ask for, so that the present one stays.
+    """
+
+    engine: Engine
+    names: Names
+    nodes: tuple[str, ...]
+    image: str
+    version: str
+    keeps_etcd: bool
+
+    def begun(self) -> Begun | None:
+        """Return the upgrade that was begun and has not ended, if there is one."""
+        said = self.engine.read_file(self.names.node, BEGUN)
+        return Begun(**json.loads(said)) if said else None
+
+    def begin(self, snapshot: str) -> None:
+        """Note on the control plane that an upgrade has begun."""
+        self.engine.write_file(self.names.node, BEGUN, json.dumps({"to": self.version, "snapshot": snapshot}).encode())
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Upgrade every node that is not yet, one after another; safe to repeat. Raises SandboxError."""
+        left = [node for node in self.nodes if self._version(node) != self.version]
+        if left:
+            with self._unpacked(say) as parts:
+                for node in left:
+                    say(f"{node}: copying Kubernetes {self.version}")
+                    self._run(node, "rm", "-rf", str(PLACE))
+                    container_copy.carry(self.engine, parts, PLACE, node, PLACE.parent)
+                    self._import(node)
+        for node in left:
+            say(f"{node}: upgrading by kubeadm")
+            self.engine.write_files(node, {PATCHES / name: text for name, text in self._patches().items()})
+            self._run(node, str(PLACE / "programs" / "kubeadm"), "upgrade", *self._words(node))
+            say(f"{node}: starting the kubelet")
+            self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
+            wait_until(partial(self._silence, node), what=node, timeout=READY_TIMEOUT)
+            self.engine.write_file(node, VERSION, self.version.encode())
+        for node in self.nodes:
+            self._run(node, "rm", "-rf", str(PLACE), str(BEGUN))
+
+    def _words(self, node: str) -> tuple[str, ...]:
+        patches, certificates = f"--patches={PATCHES}", "--certificate-renewal=false"
+        if node != self.names.node:
+            return ("node", SKIPPED_BY_NODE, patches, certificates)
+        etcd = f"--etcd-upgrade={str(not self.keeps_etcd).lower()}"
+        return ("apply", self.version, "--yes", SKIPPED, patches, certificates, etcd)
+
+    def _patches(self) -> dict[str, bytes]:
+        """Return what kubeadm is to change in what it writes, as when the cluster was made."""
+        return {**REQUEST_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
+
+    @contextmanager
+    def _unpacked(self, say: Callable[[str], None]) -> Iterator[str]:
+        """Yield the name of a container that has programs and images of the new Kubernetes in PLACE."""
+        name = f"{self.names.node}-upgrade"
+        labelled.make_room(self.engine, name, self.names.home)
+        say(f"unpacking Kubernetes {self.version}")
+        config = {"Image": self.image, "Entrypoint": ["sleep", "infinity"], "Labels": dict(self.names.labels)}
+        self.engine.make(name, config, {"NetworkMode": "none", "Init": True})
+        try:
+            self.engine.start(name)
+            self._run(name, "bash", "-c", PACK, "pack", str(PLACE), self.version)
+            yield name
+        finally:
+            labelled.remove(self.engine, name, self.names.home)
+
+    def _import(self, node: str) -> None:
+        """Give a node the images; the kubelet takes them for images that were always there."""
+        options = ("--local", "--snapshotter=overlayfs", "--discard-unpacked-layers")
+        self._run(node, "ctr", "--namespace=k8s.io", "images", "import", *options, str(PLACE / "images.tar"))
+
+    def _version(self, node: str) -> str:
+        return (self.engine.read_file(node, VERSION) or b"").decode().strip()
+
+    def _silence(self, node: str) -> str | None:
+        """Return what keeps a node from being upgraded, or None."""
+        words = ("kubectl", *ADMIN, "get", "node", node, "--output", f"jsonpath={_STATE}")
+        status, said = self.engine.execute(self.names.node, words)
+        return None if status == 0 and said.split() == [self.version, "True"] else said.strip() or "no answer"
+
+    def _run(self, node: str, *argv: str) -> str:
+        status, output = self.engine.execute(node, argv)
+        if status != 0:
+            shown = " ".join(word for word in argv[:4] if "\n" not in word)
+            raise SandboxError(f"`{shown}` failed on {node}", details=output[-2000:], id="upgrade-failed")
+        return output

@@ -1,0 +1,95 @@
+"""Sandboxes moved to another Kubernetes: a new cluster or the nodes in place, and back where that fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.app import context
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.engine import Engine
+from tests.real import machine
+from tests.real.application import Application
+from tests.real.machine import CommandLine
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+NAME = "test-upgrade"
+OLDER, PRESENT = recipes()["node-1.35"], recipes()["node"]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    if not Store(context.home().bundle).has(OLDER):
+        pytest.skip(f"no node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
+    made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))
+    made.write(cluster={"kubernetes": OLDER.version, "nodes": 2}, images={"source": "bundle"})
+    try:
+        made.command("up")
+        yield made
+    finally:
+        made.command("down", "--purge", status=None)
+        for one in json.loads(made.command("snapshot", "list", "-o", "json").out):
+            if one["sandbox"] == NAME:
+                made.command("snapshot", "delete", one["snapshot"], status=None)
+
+
+def versions(app: Application) -> set[str]:
+    said = app.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}")
+    return set(said.split())
+
+
+def pods(app: Application) -> dict[str, str]:
+    found = json.loads(app.kubectl("get", "pods", "-n", "default", "-o", "json"))["items"]
+    return {one["metadata"]["uid"]: one["status"]["containerStatuses"][0]["restartCount"] for one in found}
+
+
+def broken(app: Application, moment: str) -> CommandLine:
+    variables = {"SANDBOX_TEST": "1", "SANDBOX_FAILPOINT": f"upgrade:{moment}"}
+    return CommandLine({**app.command.env, **variables}, app.folder)
+
+
+def test_nodes_are_upgraded_in_place_with_what_they_run(app: Application) -> None:
+    app.store("kept")
+    before, root = pods(app), app.names.root_certificate.read_bytes()
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    assert "`sandbox upgrade` changes it in place" in app.command("up", status=1).err
+    app.command("upgrade")
+    assert (versions(app), pods(app), app.page()) == ({PRESENT.version}, before, "kept")
+    assert app.command("up", "--plan").out == "" and app.names.root_certificate.read_bytes() == root
+    app.command("stop")
+    app.command("start")
+    assert (versions(app), app.page()) == ({PRESENT.version}, "kept")
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 3}, images={"source": "bundle"})
+    app.command("up")  # a worker of the image that the cluster was not made of
+    assert versions(app) == {PRESENT.version}
+
+
+@pytest.mark.fault(8)
+def test_failed_upgrade_leaves_the_cluster_as_before(app: Application, engine: Engine) -> None:
+    """kubeadm fails or `upgrade` is killed half way → the snapshot comes back, or the next `upgrade` ends it"""
+    app.store("kept")
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    assert "runs as before" in broken(app, "during=14:raise")("upgrade", status=1).err
+    assert (versions(app), app.page()) == ({OLDER.version}, "kept")
+    broken(app, "during=15:kill")("upgrade", status=-9)
+    app.command("upgrade")
+    assert (versions(app), app.page()) == ({PRESENT.version}, "kept")
+    assert not any(one.name.endswith("-upgrade") for one in engine.containers("dev.sandbox.name"))
+
+
+def test_recreated_cluster_keeps_all_that_is_outside(app: Application) -> None:
+    root, registry = app.names.root_certificate.read_bytes(), app.registry
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    app.command("up", "--recreate", "cluster")
+    assert (versions(app), app.page()) == ({PRESENT.version}, "first")
+    assert app.names.root_certificate.read_bytes() == root
+    assert json.loads(app.names.spec.read_bytes())["registry"]["port"] == registry

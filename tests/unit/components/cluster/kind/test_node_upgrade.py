@@ -1,0 +1,127 @@
+"""Nodes are upgraded one after another, what has begun is continued, and no file of an upgrade stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import pytest
+
+from sandbox.components.cluster.kind.command import in_reach
+from sandbox.components.cluster.kind.node_upgrade import BEGUN, PATCHES, Begun, NodeUpgrade
+from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.engine import ContainerSpec, container_copy
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from tests.support.fakes import FakeContainer, FakeEngine
+
+BEFORE, AFTER = "v1.35.4", "v1.36.3"
+NODES = ("sandbox-demo-control-plane", "sandbox-demo-worker")
+KUBEADM = "/kind/upgrade/programs/kubeadm"
+
+
+class World(FakeEngine):
+    """An engine whose containers carry out what an upgrade asks, and tell of it."""
+
+    def __init__(self) -> None:
+        super().__init__("node:new")
+        self.said: list[str] = []
+        self.broken = ""
+        self.programs |= dict.fromkeys(("bash", "rm", "ctr", KUBEADM), self._done)
+        self.programs["kubectl"] = lambda box, argv: (0, f"{AFTER} True")
+
+    def make(self, name: str, config: object, host: object) -> None:
+        assert isinstance(config, dict)
+        self.add(FakeContainer(container(name, config["Labels"]), "sha256:new", read_only=False))
+
+    def _done(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        words = [one for one in argv if "\n" not in one]
+        self.said.append(f"{box.spec.name} {' '.join(words)}")
+        if argv[0] == "rm":
+            for place in map(PurePosixPath, argv[2:]):
+                box.files = {path: one for path, one in box.files.items() if not path.is_relative_to(place)}
+        return (1, "it is broken") if self.broken and self.broken in " ".join(words) else (0, "")
+
+
+def container(name: str, labels: Mapping[str, str]) -> ContainerSpec:
+    return ContainerSpec(name=name, image="node:new", command=(), network="none", labels=labels)
+
+
+@pytest.fixture
+def world(names: Names, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    for node in NODES:
+        world.add(FakeContainer(container(node, names.labels), "sha256:old", read_only=False))
+        world.write_file(node, VERSION, f"{BEFORE}\n".encode())
+    copied = lambda engine, source, path, to, folder: world.said.append(f"{to} copied {path} from {source}")  # noqa: E731
+    monkeypatch.setattr(container_copy, "carry", copied)
+    return world
+
+
+def change(world: World, names: Names, *, keeps_etcd: bool = True) -> NodeUpgrade:
+    return NodeUpgrade(engine=world, names=names, nodes=NODES, image="node:new", version=AFTER, keeps_etcd=keeps_etcd)
+
+
+def kubeadm(world: World) -> list[str]:
+    return [one.replace(KUBEADM, "kubeadm") for one in world.said if KUBEADM in one]
+
+
+def test_control_plane_is_upgraded_first_and_nothing_stays(world: World, names: Names) -> None:
+    one = change(world, names)
+    one.begin("before")
+    assert one.begun() == Begun(AFTER, "before")
+    one.run(lambda _: None)
+    first, second = kubeadm(world)
+    assert first.startswith(f"{NODES[0]} kubeadm upgrade apply {AFTER} --yes --skip-phases=preflight")
+    assert "--etcd-upgrade=false" in first and "--certificate-renewal=false" in first
+    assert second.startswith(f"{NODES[1]} kubeadm upgrade node")
+    assert one.begun() is None and list(world.boxes) == list(NODES)
+    for node in NODES:
+        assert world.read_file(node, VERSION) == AFTER.encode()
+        assert world.boxes[node].files.keys() == {VERSION}
+
+
+def test_nodes_that_are_done_are_left_alone(world: World, names: Names) -> None:
+    world.write_file(NODES[0], VERSION, AFTER.encode())
+    world.write_file(NODES[0], BEGUN, b"{}")
+    change(world, names).run(lambda _: None)
+    assert [one.partition(" ")[0] for one in kubeadm(world)] == [NODES[1]]
+    world.said.clear()
+    change(world, names).run(lambda _: None)
+    assert kubeadm(world) == []
+
+
+def test_published_images_bring_their_etcd(world: World, names: Names) -> None:
+    patches: list[PurePosixPath] = []
+    world.programs[KUBEADM] = lambda box, argv: (patches.extend(box.files), world._done(box, argv))[1]
+    change(world, names, keeps_etcd=False).run(lambda _: None)
+    assert "--etcd-upgrade=true" in kubeadm(world)[0]
+    assert PATCHES / "etcd.yaml" in patches and PATCHES / "kubeletconfiguration.yaml" not in patches
+
+
+@pytest.mark.parametrize("broken", ["pack", "import", "upgrade apply", "upgrade node", "swap"])
+def test_failing_node_ends_the_upgrade_with_its_words(world: World, names: Names, broken: str) -> None:
+    world.broken, one = broken, change(world, names)
+    one.begin("before")
+    with pytest.raises(SandboxError, match="failed on sandbox-demo-") as caught:
+        one.run(lambda _: None)
+    assert caught.value.details == "it is broken"
+    assert one.begun() == Begun(AFTER, "before") and list(world.boxes) == list(NODES)
+    assert world.read_file(NODES[1], VERSION) == f"{BEFORE}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "can"),
+    [
+        ("v1.35.4", "v1.36.3", True),
+        ("v1.35.4", "v1.35.8", True),
+        ("v1.35.4", "v1.35.4", False),
+        ("v1.35.8", "v1.35.4", False),
+        ("v1.34.4", "v1.36.3", False),
+        ("v1.36.3", "v1.35.4", False),
+        ("v1.36.3", "v2.0.0", False),
+        ("", "v1.36.3", False),
+    ],
+)
+def test_kubeadm_goes_one_minor_up_at_most(before: str, after: str, can: bool) -> None:
+    assert in_reach(before, after) is can
