@@ -15,8 +15,8 @@ RECIPES = Path(__file__).parent / "recipes"
 # The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
 # after the names of the recipes that have it; `scripts/sums` takes them out and in.
 SUMS = "go.sums"
-# Of which Kubernetes there are nodes, besides the default.
-VERSIONS = "kubernetes.yaml"
+# Of which Kubernetes there are nodes besides the default, and what is pulled where there is no bundle.
+VERSIONS = "versions.yaml"
 
 # What there are other versions of: the program and the node image made with it.
 VERSIONED = ("kubernetes", "node")
@@ -134,7 +134,7 @@ class Recipe(_Part):
 def recipes() -> Mapping[str, Recipe]:
     """Return every recipe by name, each after those it needs; other versions are named NAME-MINOR."""
     found = {path.parent.name: _read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))}
-    for version in kubernetes_versions().bundle:
+    for version in versions().bundle:
         found |= {one.name: one for one in (_read(RECIPES / name / "recipe.yaml", version) for name in VERSIONED)}
     ordered: dict[str, Recipe] = {}
 
@@ -170,20 +170,22 @@ def minor(version: str) -> str:
     return ".".join(version.removeprefix("v").split(".")[:2])
 
 
-class KubernetesVersions(_Part):
-    """Of which Kubernetes there are nodes, the newest first: `bundle` are those that can be built besides the default.
+class Versions(_Part):
+    """The table of what there is besides the recipes' own versions, the newest Kubernetes first.
 
-    `upstream` are the published node images' digests by version.
+    `bundle` are those that can be built, `upstream` the digests of published node images by version, and `images` the
+    other published images.
     """
 
     bundle: tuple[str, ...]
+    images: Mapping[str, str]
     upstream: Mapping[str, str]
 
 
 @functools.cache
-def kubernetes_versions() -> KubernetesVersions:
-    """Return the table of the versions of Kubernetes."""
-    return KubernetesVersions.model_validate(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8")))
+def versions() -> Versions:
+    """Return the table."""
+    return Versions.model_validate(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8")))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.bundle.recipe import VERSIONED, Recipe, kubernetes_versions, minor, recipes
+from sandbox.bundle.recipe import VERSIONED, Recipe, minor, recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -17,21 +17,11 @@ from sandbox.system import files, process
 if TYPE_CHECKING:
     from sandbox.config.schema import Spec
 
-# Upstream images by digest: the digest decides what is pulled, the tag is for readers.
+# Published images by digest.
 NODES: Mapping[str, str] = {
-    version: f"docker.io/kindest/node:{version}@{digest}" for version, digest in kubernetes_versions().upstream.items()
+    version: f"docker.io/kindest/node:{version}@{digest}" for version, digest in versions().upstream.items()
 }
-UPSTREAM: Mapping[str, str] = {
-    "node": next(iter(NODES.values())),
-    "registry": "docker.io/library/registry:3.1.1"
-    "@sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33",
-    "haproxy": "docker.io/library/haproxy:3.2-alpine"
-    "@sha256:79799e8b2977e60802774fa53d29e6b54e045402cdd8a8b9fe43923e7095a047",
-    "busybox": "docker.io/library/busybox:1.37.0"
-    "@sha256:9db7b59979c38555a39def84a31fb98b5296952f9e3afd4f6f11f05b07adfab0",
-    "traefik": "docker.io/library/traefik:v3.7.13"
-    "@sha256:24841fe2de7304c149343d877d2923b4c8800a38ba015dea9174c23b20e344a0",
-}
+UPSTREAM: Mapping[str, str] = {"node": next(iter(NODES.values())), **versions().images}
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.

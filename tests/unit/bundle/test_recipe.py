@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle import recipe as module
-from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, kubernetes_versions, recipes, sum_lines
+from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, recipes, sum_lines, versions
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "sums"
@@ -130,7 +130,7 @@ def test_another_kubernetes_differs_in_its_version_only() -> None:
     assert older.go.variables["k8s.io/component-base/version.gitVersion"] == older.version
     assert older.go.variables["k8s.io/component-base/version.gitMinor"] == "35"
     assert [one.removesuffix("-1.35") for one in known["node-1.35"].needs] == list(known["node"].needs)
-    assert len({one.digest for one in known.values() if one.node}) == len(kubernetes_versions().bundle) + 1
+    assert len({one.digest for one in known.values() if one.node}) == len(versions().bundle) + 1
 
 
 def test_default_version_does_not_count_for_another_one(copy: Path) -> None:

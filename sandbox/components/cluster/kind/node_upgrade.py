@@ -19,10 +19,12 @@ from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 PLACE = PurePosixPath("/kind/upgrade")
+ETCD = PurePosixPath("/etc/kubernetes/manifests/etcd.yaml")
 PATCHES = PLACE / "patches"
 # What an upgrade that has begun is to end as; it outlives a command that is killed.
 BEGUN = PurePosixPath("/kind/upgrade.json")
 PACK = files.packaged("sandbox.components.cluster", "scripts/pack-kubernetes.sh")
+RENEW = files.packaged("sandbox.components.cluster", "scripts/renew-etcd.sh")
 SWAP = files.packaged("sandbox.components.cluster", "scripts/swap-kubelet.sh")
 # kubeadm's own checks ask for a Job with an image that no node has; CoreDNS is the sandbox's.
 SKIPPED = "--skip-phases=preflight,addon/coredns"
@@ -76,6 +78,8 @@ class NodeUpgrade:
         for node in left:
             say(f"{node}: upgrading by kubeadm")
             self.engine.write_files(node, {PATCHES / name: text for name, text in self._patches().items()})
+            if self._runs_etcd(node):
+                self._run(node, "bash", "-c", RENEW)
             self._run(node, str(PLACE / "programs" / "kubeadm"), "upgrade", *self._words(node))
             say(f"{node}: starting the kubelet")
             self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
@@ -114,6 +118,9 @@ class NodeUpgrade:
         """Give a node the images; the kubelet takes them for images that were always there."""
         options = ("--local", "--snapshotter=overlayfs", "--discard-unpacked-layers")
         self._run(node, "ctr", "--namespace=k8s.io", "images", "import", *options, str(PLACE / "images.tar"))
+
+    def _runs_etcd(self, node: str) -> bool:
+        return self.engine.read_file(node, ETCD) is not None
 
     def _version(self, node: str) -> str:
         return (self.engine.read_file(node, VERSION) or b"").decode().strip()

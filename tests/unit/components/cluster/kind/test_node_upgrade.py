@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from sandbox.components.cluster.kind.command import in_reach
-from sandbox.components.cluster.kind.node_upgrade import BEGUN, PATCHES, Begun, NodeUpgrade
+from sandbox.components.cluster.kind.node_upgrade import BEGUN, ETCD, PATCHES, Begun, NodeUpgrade
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.engine import ContainerSpec, container_copy
 from sandbox.errors import SandboxError
@@ -79,6 +79,13 @@ def test_control_plane_is_upgraded_first_and_nothing_stays(world: World, names: 
     for node in NODES:
         assert world.read_file(node, VERSION) == AFTER.encode()
         assert world.boxes[node].files.keys() == {VERSION}
+
+
+def test_etcd_gets_certificates_for_its_present_address(world: World, names: Names) -> None:
+    world.write_file(NODES[0], ETCD, b"")
+    change(world, names).run(lambda _: None)
+    (renewed,) = [number for number, one in enumerate(world.said) if one == f"{NODES[0]} bash -c"]
+    assert renewed < next(number for number, one in enumerate(world.said) if "upgrade apply" in one)
 
 
 def test_nodes_that_are_done_are_left_alone(world: World, names: Names) -> None:
