@@ -100,7 +100,12 @@ def test_nodes_that_are_done_are_left_alone(world: World, names: Names) -> None:
 
 def test_published_images_bring_their_etcd(world: World, names: Names) -> None:
     patches: list[PurePosixPath] = []
-    world.programs[KUBEADM] = lambda box, argv: (patches.extend(box.files), world._done(box, argv))[1]
+
+    def noted(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        patches.extend(box.files)
+        return world._done(box, argv)
+
+    world.programs[KUBEADM] = noted
     change(world, names, keeps_etcd=False).run(lambda _: None)
     assert "--etcd-upgrade=true" in kubeadm(world)[0]
     assert PATCHES / "etcd.yaml" in patches and PATCHES / "kubeletconfiguration.yaml" not in patches
