@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,6 +17,7 @@ from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Store
