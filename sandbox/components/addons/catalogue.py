@@ -65,7 +65,8 @@ class AddonChart(_Model):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         try:
-            RemoteChart.model_validate({"chart": self.chart, "repo": self.repo, "version": self.version})
+            source = {"chart": self.chart, "repo": self.repo, "version": self.version}
+            RemoteChart.model_validate({**source, "namespace": self.namespace or "default"})
         except ValidationError as error:
             said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
             raise ValueError("; ".join(said).replace("Value error, ", "")) from None
@@ -101,6 +102,12 @@ class Description(_Model):
     values: dict[str, str] = Field(default={}, description="Placeholder -> its value where the spec says no other.")
     ready: tuple[Condition, ...] = Field(default=(), description="Conditions that make it ready.")
     instead: str | None = Field(default=None, description="The setting that brings it, when it is no addon.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.page and not self.chart:
+            raise ValueError("`page` is for an addon with a `chart`; write an Ingress among the manifests")
+        return self
 
 
 @dataclass(frozen=True)

@@ -72,10 +72,20 @@ def test_addons_of_the_same_host_are_none() -> None:
     assert len(places) == len(set(places))
 
 
-def test_chart_without_one_source_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("chart: {chart: web, version: 1.2.3}", "needs either `repo:` or a chart that begins with oci://"),
+        ("chart: {chart: 'oci://a.b/web', version: 1.2.3, namespace: Foo}", "namespace must be at most 63"),
+        ("chart: {chart: 'oci://a.b/web', version: latest}", "must be one version, such as 6.9.0"),
+        ("chart: {chart: 'oci://a.b/web', version: 1.2.3, digest: x}", "'x' is not a digest"),
+        ("page: {service: web, port: 80}", "write an Ingress among the manifests"),
+    ],
+)
+def test_chart_that_cannot_be_installed_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "addon.yaml").write_text("title: x\nchart: {chart: web, version: 1.2.3}\n")
-    with pytest.raises(UsageError, match="needs either `repo:` or a chart that begins with oci://"):
+    (tmp_path / "mine" / "addon.yaml").write_text(f"title: x\n{text}\n")
+    with pytest.raises(UsageError, match=said):
         read_addon(tmp_path / "mine")
 
 
