@@ -155,6 +155,11 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
             yield _line("rights", f"what {pulled.name} may do is not known before it is pulled")
         if place := _elsewhere(pulled.lock, root):
             yield _line("files", f"writes {place}")
+    named = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
+    for addon in map(catalogue.find_addon, named):
+        if chart_of := addon.about.chart:
+            yield _line("chart", f"{chart_of.source} {chart_of.version}, pulled with your login, if there is one")
+            yield _line("rights", f"what {addon.name} may do is not known before it is pulled")
     for chart in charts:
         if local := archives.find(chart):
             objects += Helm.find(store).render(local)

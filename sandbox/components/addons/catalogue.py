@@ -62,6 +62,11 @@ class AddonChart(_Model):
     values: dict[str, JsonValue] = Field(default={}, description="The chart's values, with placeholders.")
     images: dict[str, Digest] = Field(default={}, description="Digests of images, by their names in the chart.")
 
+    @property
+    def source(self) -> str:
+        """Return where the chart comes from, in full."""
+        return f"{self.repo}/{self.chart}" if self.repo else self.chart
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         try:

@@ -74,6 +74,7 @@ def asked(root: Path, text: str) -> str:
             "oci://evil.example/web 1.0.0, pulled with your login",
         ),
         ("apply: [{chart: 'oci://evil.example/web', version: 1.0.0}]", "what web may do is not known before"),
+        ("addons: [redis]", "https://groundhog2k.github.io/helm-charts/redis 2.4.4, pulled with your login"),
         ("apply: [{chart: web, repo: 'https://e.example', version: 1.0.0, lock: /var/x}]", "writes /var/x"),
     ],
 )
