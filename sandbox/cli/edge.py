@@ -51,7 +51,7 @@ def status(ctx: click.Context, *, output: str) -> int:
     begin(ctx)
     from sandbox.app import context, edge_ports, service_places
     from sandbox.components.edge import routes
-    from sandbox.components.edge.container import EdgeContainer, surplus
+    from sandbox.components.edge.container import EdgeContainer, serves, surplus
     from sandbox.components.edge.haproxy_admin import ENDS, route_statuses
     from sandbox.engine import Engine
 
@@ -64,7 +64,7 @@ def status(ctx: click.Context, *, output: str) -> int:
     servers = _servers(box) if running else None
     found = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
     days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
-    ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
+    ports = sorted(serves(container)) if container else []
     unasked = surplus(container, known) if container else frozenset()
     served, balanced = edge_ports.statuses(known), service_places.balanced(known, home, engine)
     if output == "json":

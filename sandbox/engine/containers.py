@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from sandbox.engine import shared_folders
 from sandbox.engine.base import LONG_TIMEOUT, Door, once, translated
-from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec
+from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Placed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Containers(Door):
                 ports=ports,
                 environment=dict(spec.environment),
                 volumes=mounts,
+                mounts=[{"Type": "volume", "Target": path} for path in spec.folders],
                 user=spec.user,
                 read_only=True,
                 tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
@@ -109,9 +110,11 @@ class Containers(Door):
                     self._ask("POST", f"/networks/{network}/connect", body=body)
                 given = {**spec.read_only_binds, **spec.binds}
                 shared_folders.require_seen(lambda path: self._file(spec.name, path), given, self._place)
+                for folder, files in spec.folders.items():
+                    self.put_files(spec.name, folder, files)
                 made.start()
             except BaseException:
-                made.remove(force=True)
+                made.remove(force=True, v=True)
                 raise
 
     def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
@@ -253,6 +256,19 @@ class Containers(Door):
                 tar.addfile(info, io.BytesIO(data))
         with translated(f"writing {', '.join(map(str, files))} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())
+
+    def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
+        """Put files into one of a container's own folders, whether it runs or not; what else is there stays."""
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            for path, one in files.items():
+                info = tarfile.TarInfo(path)
+                info.type = tarfile.DIRTYPE if one.data is None else tarfile.REGTYPE
+                info.size, info.mode = len(one.data or b""), one.mode
+                info.uid, info.gid = one.owner
+                tar.addfile(info, io.BytesIO(one.data or b""))
+        with translated(f"writing {', '.join(files)} in {name}"):
+            self._ask("PUT", f"/containers/{name}/archive", {"path": folder}, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""

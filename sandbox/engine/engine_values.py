@@ -25,11 +25,21 @@ class Bind:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
 
 
+@dataclass(frozen=True)
+class Placed:
+    """What is put into a folder of a container: a file, or a folder where there is no `data`. `owner` is UID, GID."""
+
+    data: bytes | None
+    mode: int = 0o644
+    owner: tuple[int, int] = (0, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
     """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
-    It is on the networks `joined` too before it starts, at the address given for each, or at any.
+    It is on the networks `joined` too before it starts, at the address given for each, or at any. `folders` are of its
+    own and writable for their owners; they have these files, by paths in them, before it starts.
     What it publishes, of TCP, is only noted unless `forwarded`: it then has sockets of the machine's own, or another
     container before it that publishes the port.
     """
@@ -46,6 +56,7 @@ class ContainerSpec:
     capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, Mapping[str, Placed]] = field(default_factory=dict)
     read_only_binds: Mapping[Path, str] = field(default_factory=dict)
     binds: Mapping[Path, str] = field(default_factory=dict)
     tmpfs: tuple[str, ...] = ()

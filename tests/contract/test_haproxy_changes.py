@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.components.certificates.authority import make_self_signed
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder
+from sandbox.components.edge import edge_folder, haproxy
 from sandbox.components.edge.container import WORKERS, EdgeContainer
+from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Host, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Engine
@@ -147,6 +149,11 @@ class Stand:
             plain.close()
             raise
 
+    def certificate(self, host: str) -> bytes:
+        """What a client of the host is shown."""
+        with self.connect(host) as stream:
+            return stream.getpeercert(binary_form=True) or b""
+
     def get(self, host: str, *headers: str, name: str = "") -> str:
         with self.connect(host) as stream:
             lines = [f"GET / HTTP/1.1\r\nHost: {name or host}", *headers, "Connection: close\r\n\r\n"]
@@ -161,12 +168,19 @@ class Stand:
 
 
 both_ways = pytest.mark.parametrize("stand", ["handed", "forwarded"], indirect=True)
+elsewhere = pytest.mark.parametrize("stand", ["elsewhere"], indirect=True)
 
 
 @pytest.fixture
 def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
-    """An edge with sockets of this machine's where the engine can have that, or an open one with its forwarders."""
-    engine, is_open = _engine(), getattr(request, "param", "handed") == "forwarded"
+    """An edge with sockets of this machine's where the engine can have that, or an open one with its forwarders.
+
+    Or one of an engine "elsewhere", with which it shares no folder.
+    """
+    engine, kind = _engine(), getattr(request, "param", "handed")
+    is_open = kind == "forwarded"
+    if kind == "elsewhere":
+        request.getfixturevalue("monkeypatch").setattr(Engine, "shares_network", lambda _: False)
     client = engine._client
     name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name, driver="bridge")
@@ -252,10 +266,13 @@ def test_edge_has_only_the_rights_it_needs(stand: Stand) -> None:
     assert host["PidsLimit"] == 256
     assert found["Config"]["User"].split(":")[0] not in {"", "0"}
     folder = str(stand.box.folder)
-    mounts = {folder: False, f"{folder}/run": True}
+    mounts = {f"{folder}/run": True}
     if socket_handover.held(stand.box.folder):
-        mounts |= {f"{folder}/live": True}  # its own sockets, for the holder
-    assert {mount["Source"]: mount["RW"] for mount in found["Mounts"]} == mounts
+        mounts |= {f"{folder}/live": True, f"{folder}/sockets": False}  # its own sockets, for the holder, and back
+    of_machine = [mount for mount in found["Mounts"] if mount["Type"] == "bind"]
+    assert {mount["Source"]: mount["RW"] for mount in of_machine} == mounts
+    status, said = stand.engine.execute(stand.box.name, ["haproxy", "-c", "-f", f"{haproxy.FOLDER}/haproxy.cfg"])
+    assert status == 0, said
 
 
 @pytest.mark.real
@@ -349,6 +366,29 @@ def test_client_of_no_known_host_gets_the_page_only_locally(stand: Stand) -> Non
         assert stream.version()
     with pytest.raises(OSError):
         stand.connect(None, address=stand.gateway, port=stand.open_port)
+
+
+@pytest.mark.real
+@elsewhere
+def test_edge_of_an_engine_elsewhere_is_changed_by_its_port(stand: Stand) -> None:
+    """No folder or socket is shared with the edge → it has its files and is asked all the same; others may not ask."""
+    box, hidden = stand.box, f"api.{DOMAIN}"
+    made = stand.engine._client.containers.get(box.name).attrs
+    assert {one["Type"] for one in made["Mounts"]} == {"volume"}
+    assert box.control.place is not None and box.control.workers()
+    stand.certify(hidden)
+    stand.follow(stand.route(Host(hidden, terminate=True, to=stand.outside)))
+    wait_until(lambda: answers(stand, hidden), what=hidden, timeout=10)
+    before = stand.certificate(hidden)
+    stand.certify(hidden, APP)
+    stand.follow(stand.route(Host(hidden, terminate=True, to=stand.outside)))
+    assert stand.certificate(hidden) != before
+    assert {one.backend for one in box.control.servers()} >= {"demo", f"to:{hidden}"}
+    stranger = make_self_signed(haproxy.CONTROL_HOST, now=datetime.now(UTC))
+    pair = stand.root.parent / "stranger.pem"
+    pair.write_bytes(stranger.key_pem + stranger.cert_pem)
+    with pytest.raises(Unreachable):
+        Control(pair, box.control.place).workers()
 
 
 @pytest.mark.real

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.step import State, Status, Work
 
@@ -179,6 +179,8 @@ class FakeEngine(Engine):
             self.boxes[spec.name] = box
             for volume in spec.volumes:
                 self.volumes.setdefault(volume, {})
+            for folder, files in spec.folders.items():
+                self.put_files(spec.name, folder, files)
             for network, address in spec.joined.items():
                 self.connect_network(network, spec.name, address)
 
@@ -255,6 +257,11 @@ class FakeEngine(Engine):
     @contextmanager
     def patient(self) -> Iterator[None]:
         yield
+
+    def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
+        box = self._box(name, f"writing {', '.join(files)} in {name}")
+        box.files |= {PurePosixPath(folder, path): one.data for path, one in files.items() if one.data is not None}
+        box.modes |= {PurePosixPath(folder, path): one.mode for path, one in files.items()}
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         self._box(name, f"copying {source.name} into {name}").files[folder / source.name] = source.read_bytes()

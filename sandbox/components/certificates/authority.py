@@ -110,6 +110,22 @@ def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: 
     return Leaf(pem.dump_key(key), pem.dump_certificate(certificate) + pem.dump_certificate(signer))
 
 
+def make_self_signed(host: str, *, now: datetime) -> KeyPair:
+    """Make a certificate for a server and its only client alike, each of which trusts this very one: P-256."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"Sandbox {host}", key.public_key())
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = (
+        _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)
+        .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    )
+    certificate = builder.sign(key, SHA256())
+    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, *, ends: datetime
 ) -> x509.CertificateBuilder:

@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
-from sandbox.components.edge import edge_folder, haproxy, haproxy_http, haproxy_tcp
+from sandbox.components.edge import edge_control, edge_folder, haproxy, haproxy_http, haproxy_tcp
+from sandbox.components.edge.edge_control import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
@@ -27,8 +28,6 @@ from sandbox.names import EDGE, HOLDER, RETIRED, Home
 log = logging.getLogger(__name__)
 
 MADE = "dev.sandbox.edge"
-RUN = "/run/edge"
-SOCKET = "master.sock"
 # With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
 OWN_NAMES = ("ndots:1",)
 # How many workers of before reloads the edge keeps, and how many replaced edges: each costs memory, for a day at most.
@@ -65,8 +64,8 @@ class EdgeContainer:
 
     @property
     def control(self) -> Control:
-        """Return the way to change it while it runs; on some engines it is unreachable."""
-        return Control(self.folder / "run" / SOCKET)
+        """Return the way to change it while it runs, where the engine's machine is another one by its own port."""
+        return edge_control.of(self.folder, self.find)
 
     def find(self) -> Container | None:
         """Return the container, running or not."""
@@ -158,10 +157,7 @@ class EdgeContainer:
 
     def follow(self, known: Sequence[Route]) -> None:
         """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
-        before = edge_folder.taken(self.folder)
-        edge_folder.write(self.folder, known, self._owner())
-        after = edge_folder.marks(self.folder)
-        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        changed = self.write(known)
         try:
             if changed & set(haproxy.CONFIGURATION):
                 found = self.find()
@@ -175,6 +171,19 @@ class EdgeContainer:
             # The master hands its listening sockets to a new worker; the old one serves out its connections.
             self.engine.signal(self.name, "SIGUSR2")
         edge_folder.note_taken(self.folder)
+
+    def write(self, known: Sequence[Route]) -> set[str]:
+        """Write the files for the routes, also into the container if there is one; return those that it has not taken.
+
+        It reads them when it is told to, or when it starts again.
+        """
+        before = edge_folder.taken(self.folder)
+        edge_folder.write(self.folder, known, self._owner())
+        after = edge_folder.marks(self.folder)
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        if changed and self.find():
+            self.engine.put_files(self.name, haproxy.FOLDER, edge_folder.placed(self.folder, changed, self._group))
+        return changed
 
     def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
         """Return why the container has to be recreated, or None."""
@@ -229,6 +238,7 @@ class EdgeContainer:
             self.engine.create_network(self.network, self.home.labels)
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         socket_handover.write(self.folder, binds, self._owner())
+        publish = {**publish, **edge_control.through_port(self.folder, wanted=not self.engine.shares_network())}
         edge_folder.write(self.folder, known, self._owner())
         spec = self._spec(image, publish, held=held)
         if held:
@@ -237,7 +247,8 @@ class EdgeContainer:
         with self._replacing() if keeps else nullcontext():
             (self.folder / "run" / SOCKET).unlink(missing_ok=True)
             # Before it starts, so that it finds the nodes at once: a client that waits would be turned away.
-            self.engine.run(replace(spec, joined=self._networks(known)))
+            placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
+            self.engine.run(replace(spec, joined=self._networks(known), folders={haproxy.FOLDER: placed}))
             if held:
                 socket_handover.wait(self.engine, self.name, self._answers)
 
@@ -282,7 +293,9 @@ class EdgeContainer:
             labels=self.home.labels,
             network=self.network,
             forwarded=not held,
-            read_only_binds={self.folder: haproxy.FOLDER},
+            folders={haproxy.FOLDER: {}},
+            # Folders of this machine are of use where it is the engine's too, and only there.
+            read_only_binds={self.folder / "sockets": f"{haproxy.FOLDER}/sockets"} if held else {},
             binds={
                 **({run: RUN} if reachable else {}),
                 **({self.folder / "live": socket_handover.LIVE} if held else {}),
@@ -297,6 +310,10 @@ class EdgeContainer:
         )
         made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
         return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)
+
+    @property
+    def _group(self) -> int:
+        return int(user(self.engine.facts(), os.getuid(), os.getgid()).partition(":")[2])
 
     def _owner(self) -> tuple[int, int] | None:
         return socket_handover.owner(self.engine.facts())
@@ -335,7 +352,13 @@ def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tupl
 def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
     """Return what the container is published on though no sandbox asks for it any more."""
     wanted = {bind for binds in published(known).values() for bind in binds}
-    return frozenset(bind for binds in container.published.values() for bind in binds) - wanted
+    return serves(container) - wanted
+
+
+def serves(container: Container) -> frozenset[Bind]:
+    """Return what the container is published on for clients of sandboxes."""
+    ports = {inner: binds for inner, binds in container.published.items() if inner != haproxy.CONTROL_PORT}
+    return frozenset(bind for binds in ports.values() for bind in binds)
 
 
 def _local(bind: Bind) -> Sequence[str]:

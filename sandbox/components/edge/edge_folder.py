@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.components.edge import haproxy
 from sandbox.components.edge.routes import READABLE, Route, load_added, merged
 from sandbox.components.network import socket_handover
+from sandbox.engine import Placed
 from sandbox.system import files
 
 PRIVATE = 0o600
@@ -29,7 +30,8 @@ def alone(folder: Path) -> Iterator[None]:
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
     """Return the files for `routes` and for what was added by hand in `folder`."""
-    return haproxy.render(merged(routes, load_added(folder)), socket_handover.held(folder))
+    controlled = (folder / haproxy.CONTROL_KEY).exists()
+    return haproxy.render(merged(routes, load_added(folder)), socket_handover.held(folder), controlled=controlled)
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
@@ -39,21 +41,20 @@ def is_current(folder: Path, routes: Sequence[Route]) -> bool:
 
 
 def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
-    """Write the files for `routes`; `owner` is the user who reads the keys and makes the socket, if not this user."""
+    """Write the files for `routes`; `owner` is the user who makes the socket, if not this user."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for private in (folder / "keys", folder / "run"):
         files.make_private_dir(private)
-        if owner:
-            os.chown(private, *owner)
+    if owner:
+        os.chown(folder / "run", *owner)
     for name, text in rendered(folder, routes).items():
         files.write_atomic(folder / name, text.encode(), mode=READABLE)
-    ending = {route.name for route in merged(routes, load_added(folder)) if route.terminates}
+    kept = {route.name for route in merged(routes, load_added(folder)) if route.terminates}
+    kept.add(Path(haproxy.CONTROL_KEY).stem)
     for key in (folder / "keys").glob("*.pem"):
-        if key.stem not in ending:
+        if key.stem not in kept:
             key.unlink()
-        elif owner:
-            os.chown(key, *owner)
 
 
 def save_key(folder: Path, name: str, pem: bytes) -> None:
@@ -76,6 +77,19 @@ def marks(folder: Path) -> Mapping[str, str]:
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
     }
+
+
+def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Placed]:
+    """Return files of the folder as a container gets them: only its group, which the server has, may read the keys.
+
+    Of one that is no more the content goes.
+    """
+    found = {"keys": Placed(None, 0o750, (0, group))}
+    for name in sorted(names):
+        path = folder / name
+        data = path.read_bytes() if path.exists() else b""
+        found[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data, READABLE)
+    return found
 
 
 def taken(folder: Path) -> Mapping[str, str]:

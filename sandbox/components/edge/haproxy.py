@@ -13,6 +13,10 @@ FOLDER = haproxy_http.FOLDER
 PORT = 8443  # what is published on loopback addresses
 OPEN_PORT = 8444  # what is published on others
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
+CONTROL_PORT = 8445  # where the machine of the engine is another, for who changes it
+CONTROL_HOST = "control.sandbox.internal"
+CONTROL_KEY = "keys/@control.pem"  # no sandbox is called so
+MASTER = "/run/edge/master.sock"
 CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
@@ -91,10 +95,22 @@ _FORWARDED = f"""\
 """
 
 
-def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, str]:
+# The master's socket for a client elsewhere: one that shows the certificate which the edge shows, too.
+_CONTROL = f"""
+frontend edge:control
+  bind :{CONTROL_PORT} ssl crt {FOLDER}/{CONTROL_KEY} ca-file {FOLDER}/{CONTROL_KEY} verify required
+  default_backend edge:control
+
+backend edge:control
+  server master unix@{MASTER}
+"""
+
+
+def render(routes: Sequence[Route], held: Sequence[Bind] = (), *, controlled: bool = False) -> Mapping[str, str]:
     """File name -> content; `routes` are oldest first, and a client that asks for no known host gets the newest's page.
 
-    `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports.
+    `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports. With
+    `controlled` the master's socket is served by TLS.
     A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
     """
     backends = "".join(_passed(route) for route in routes)
@@ -102,9 +118,10 @@ def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, s
     exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
     others = {bind for route in routes for port in route.tcp_ports for bind in haproxy_tcp.binds(route, port)}
     https = _listening([bind for bind in held if bind not in others]) if held else _FORWARDED
+    control = _CONTROL if controlled else ""
     sections = haproxy_http.render(routes) + haproxy_tcp.render(routes, held)
     return {
-        "haproxy.cfg": _front(held) + https + _ROUTING + default + backends + sections,
+        "haproxy.cfg": _front(held) + https + _ROUTING + default + backends + sections + control,
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
         "exact.map": _map(exact),
         "suffix.map": _map(suffixes),

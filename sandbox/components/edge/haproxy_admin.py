@@ -9,12 +9,14 @@ import csv
 import io
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.components.edge import haproxy_http, haproxy_tcp
+from sandbox.components.edge import haproxy, haproxy_http, haproxy_tcp
 from sandbox.components.edge.routes import Host, Route
+from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
@@ -44,15 +46,20 @@ class Server:
 
 @dataclass(frozen=True)
 class Control:
-    """The master's socket in the file `path`; every call raises Unreachable when no server answers there."""
+    """The master's socket; every call raises Unreachable when no server answers there.
+
+    It is the file `path`, or served by TLS at `place`, where `path` has the key and the certificate of both sides.
+    """
 
     path: Path
+    place: Bind | None = None
 
     def ask(self, command: str) -> str:
         """Return what the command answers."""
         with self._connection() as connection:
-            connection.sendall(command.encode() + b"\n")
-            connection.shutdown(socket.SHUT_WR)
+            connection.sendall(command.encode() + (b"\nquit\n" if self.place else b"\n"))
+            if not self.place:  # TLS has no end of one direction
+                connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as answer:
                 return answer.read().decode(errors="replace")
 
@@ -108,6 +115,10 @@ class Control:
     @contextmanager
     def _connection(self) -> Iterator[socket.socket]:
         """Yield a connection to the socket, whose path may be longer than a socket's address can be."""
+        if self.place:
+            with _by_tls(self.place, self.path) as connection:
+                yield connection
+            return
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -123,6 +134,18 @@ class Control:
         finally:
             connection.close()
             os.close(folder)
+
+
+@contextmanager
+def _by_tls(place: Bind, pair: Path) -> Iterator[socket.socket]:
+    try:
+        context = ssl.create_default_context(cafile=str(pair))
+        context.load_cert_chain(pair)
+        plain = socket.create_connection((place.asked_at, place.port), timeout=TIMEOUT)
+        with plain, context.wrap_socket(plain, server_hostname=haproxy.CONTROL_HOST) as connection:
+            yield connection
+    except OSError as error:
+        raise Unreachable(str(error)) from error
 
 
 def _address(path: Path, folder: int) -> str:

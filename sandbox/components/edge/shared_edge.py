@@ -89,11 +89,12 @@ class Edge:
             removed = routes.remove(self.folder, self.names.name)
             rest = routes.load(self.folder)
             if not rest:
+                gone = self._box.remove()
                 edge_folder.write(self.folder, rest)
-                return self._box.remove() or removed
+                return gone or removed
             found = self._box.find()
             if found is None or not found.running:
-                edge_folder.write(self.folder, rest)
+                self._box.write(rest)
             elif self._may_give_back(found, rest):
                 self._start(rest)
             else:

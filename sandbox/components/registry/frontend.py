@@ -15,7 +15,7 @@ import shutil
 from dataclasses import replace
 
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, labelled, reach
 from sandbox.engine.container_host import gateway, joined
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -134,7 +134,6 @@ class Frontend:
         folder.chmod(0o755)  # the containers run as another user, and enter no other
         socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
         text = self._configuration(held=held)
-        files.write_atomic(folder / "haproxy.cfg", text.encode(), mode=0o644)
         nobody = (socket_handover.NOBODY, socket_handover.NOBODY)
         uid, gid = (socket_handover.owner(facts) or (os.getuid(), os.getgid())) if held else nobody
         publish = {REGISTRY_PORT: (self.bind,)}
@@ -153,7 +152,8 @@ class Frontend:
                 labels={**self.names.labels, CONFIGURED: _digest(text)},
                 network=self.names.network,
                 publish={} if held else publish,
-                read_only_binds={folder: FOLDER},
+                folders={FOLDER: {"haproxy.cfg": Placed(text.encode())}},
+                read_only_binds={folder / "sockets": f"{FOLDER}/sockets"} if held else {},
                 binds={folder / "live": socket_handover.LIVE} if held else {},
                 sysctls=socket_handover.SYSCTLS if held else {},
                 user=f"{uid}:{gid}",
@@ -168,9 +168,7 @@ class Frontend:
     def _difference(self, found: Container, *, held: bool) -> str | None:
         if self.names.network not in found.addresses:
             return f"{found.name} is not on the network {self.names.network}"
-        file = self.names.registry_files / "haproxy.cfg"
-        wanted = self._configuration(held=held)
-        if found.labels.get(CONFIGURED) != _digest(wanted) or not file.is_file() or file.read_text("utf-8") != wanted:
+        if found.labels.get(CONFIGURED) != _digest(self._configuration(held=held)):
             return f"{found.name} has other settings"
         return None
 

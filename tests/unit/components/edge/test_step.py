@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -92,7 +92,8 @@ def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeSte
     assert published(engine) == {443, 8443}
     assert LABEL in spec.labels
     assert spec.network == EDGE and spec.labels[OWNER] == place.owner
-    assert spec.read_only_binds == {place.edge: haproxy.FOLDER}
+    assert (spec.read_only_binds, spec.binds) == ({}, {}), "no folder of this machine"
+    assert engine.boxes[EDGE].files[PurePosixPath(haproxy.FOLDER, "haproxy.cfg")]
     assert known(place) == {"a.localhost": "a"}
 
 
