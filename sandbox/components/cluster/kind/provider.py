@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,8 @@ def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> C
 class KindProvider:
     """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has.
 
-    Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted.
+    Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted, or
+    written again into nodes whose engine has no folder of this machine.
     """
 
     engine: Engine
@@ -122,8 +124,8 @@ class KindProvider:
         ):
             return "other nameservers"
         for node in self.nodes.running():
-            for place in self._mounted:
-                if self._lacks(node, place):
+            for place, path in self._mounted.items():
+                if self._lacks(node, place, path):
                     return f"{node} has not {place}"
             if not self.proxied.is_in_force(node):
                 return f"another proxy than {self.proxied}"
@@ -138,7 +140,7 @@ class KindProvider:
         text = config(
             self.names.cluster,
             self.shape,
-            mounts={path: place for place, path in self._mounted.items()},
+            mounts={path: place for place, path in self._mounted.items()} if self._shares_files() else {},
             cgroup_version=self.engine.cgroup_version(),
             tags=self.tags,
         )
@@ -153,6 +155,7 @@ class KindProvider:
                     self.engine.write_file(node.name, company_ca.PLACE, trusted)
                 if self._has_others():
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
+                self._copy_mounted()
             if "✓ Starting control-plane" in line:
                 # What kind still does, storage and the network plugin, others need not wait for.
                 self.write_kubeconfig()
@@ -204,10 +207,8 @@ class KindProvider:
                 self._joining.add(name, image)
                 self.engine.keep_stopped(name)
             self._note_complete()
+        self._copy_mounted()
         for node in self.nodes.running():
-            for place, path in self._mounted.items():
-                if self._lacks(node, place):  # which is not of our making
-                    self.engine.write_file(node, PurePosixPath(place), path.read_bytes())
             if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
@@ -336,9 +337,26 @@ class KindProvider:
         """Return the files that every node has, by their places in it."""
         return {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
 
-    def _lacks(self, node: str, place: str) -> bool:
-        """Tell whether a node has not the present content of one of those; those that kind made have it mounted."""
-        return self._has_others() and self.engine.read_file(node, PurePosixPath(place)) is None
+    def _shares_files(self) -> bool:
+        """Tell whether new nodes have these files mounted: where the engine's machine is this one for certain."""
+        return bool(self.engine.shares_network())
+
+    def _lacks(self, node: str, place: str, path: Path) -> bool:
+        """Tell whether a node has not the present content of one of those; most have it mounted."""
+        found = self.engine.container(node)
+        # Docker Desktop tells of a folder by its path in the virtual machine, which ends in the one here.
+        if found is None or any(one.endswith(str(path)) for one in found.mounts) or not path.exists():
+            return False
+        return self.engine.read_file(node, PurePosixPath(place)) != path.read_bytes()
+
+    def _copy_mounted(self) -> None:
+        """Write these files into the nodes that do not have them mounted."""
+        for node in self.nodes.running():
+            lacking = {place: path for place, path in self._mounted.items() if self._lacks(node, place, path)}
+            for place, path in lacking.items():
+                self.engine.write_file(node, PurePosixPath(place), path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+            if pod_proxy.DROP_IN in lacking and not self.proxied.is_in_force(node):
+                self.proxied.enforce(node)
 
     def _has_others(self) -> bool:
         """Tell whether the control plane is not the only node."""
