@@ -49,7 +49,10 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
-    manager = AddonManager(images=images, uses=uses, values=values, charts=partial(charts, site, keychain))
+    served = spec.ingress.controller != "none"
+    manager = AddonManager(
+        images=images, uses=uses, values=values, charts=partial(charts, site, keychain), served=served
+    )
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 

@@ -33,7 +33,8 @@ class AddonManager:
 
     `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
     as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon; `charts` makes
-    what brings the charts that some of them are, which takes long to import.
+    what brings the charts that some of them are, which takes long to import. `served` says that the sandbox has an
+    ingress controller, which serves their pages.
 
     A record without our seal, which an earlier release or a pod wrote, asks for nothing and removes nothing. It is only
     believed that an object which the addon itself has was brought by it.
@@ -44,6 +45,7 @@ class AddonManager:
     values: Mapping[str, str]
     asked: tuple[str, ...] = ()
     charts: Callable[[], Charts] | None = None
+    served: bool = True
 
     def status(self) -> Status:
         """Check all addons; the first that is not as it should be decides."""
@@ -156,7 +158,8 @@ class AddonManager:
 
     def url(self, chosen: Chosen) -> str | None:
         """Return where the addon's page is, None for one without."""
-        return chart_addons.url(chosen.addon.name, self.values) if chosen.addon.about.page else None
+        page = chosen.addon.about.page if self.served else None
+        return chart_addons.url(chosen.addon.name, self.values) if page else None
 
     def told(self, chosen: Chosen) -> tuple[str, ...]:
         """Return how to use the addon: its hint, and how to sign in, in a line each."""

@@ -177,6 +177,20 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
     rules = server.objects[INGRESS.format("mine", "addon-mine")]["spec"]["rules"]
     assert rules[0]["host"] == "mine.demo.test"
     assert scene.manager.size("mine")
+    (chosen,) = scene.manager.chosen({})
+    assert scene.manager.url(chosen) == "https://mine.demo.test:8443"
+    assert replace(scene.manager, served=False).url(chosen) is None
+
+
+def test_password_of_an_addon_is_told_by_its_secret(scene: Scene) -> None:
+    text = (scene.folder / "addon.yaml").read_text()
+    more = {"login": {"user": "admin", "secret": "web", "key": "password"}, "hint": "token ${password} at ${host}"}
+    (scene.folder / "addon.yaml").write_text(text + yaml.safe_dump(more))
+    (chosen,) = scene.manager.chosen({})
+    hint, login = scene.manager.told(chosen)
+    assert (hint, login) == scene.manager.told(chosen), "it is the same each time"
+    assert hint.endswith(" at mine.demo.test") and len(hint.split()[1]) == 24
+    assert login.startswith("user admin, password: kubectl --context sandbox-demo get secret web -n mine -o ")
 
 
 def test_chart_goes_with_its_images_ingress_and_namespace(scene: Scene, server: ApiServer) -> None:
