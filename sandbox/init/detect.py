@@ -250,7 +250,7 @@ def _manifests(folder: Path, apart: Iterable[Path]) -> Iterator[str]:
         if _holds_objects(folder, place):
             taken.append(place)
             yield _path(folder, place)
-        elif any(file.name in MIXED for file in place.iterdir()):
+        elif any(file.name in MIXED for file in _listed(place)):
             yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
     if folder not in taken:
         yield from (file.name for file in _object_files(folder, folder) if file.name not in OURS)
@@ -273,12 +273,27 @@ def _holds_objects(folder: Path, path: Path) -> bool:
 
 def _folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Yield the folders below, each before its own."""
-    for place in sorted(folder.iterdir()):
+    for place in _listed(folder):
         foreign = place.name in FOREIGN or place.name[0] == "." or not _is_text(place.name)
-        if place.is_dir() and not place.is_symlink() and not foreign:
+        if not foreign and _is_open(place):
             yield place
             if depth > 1:
                 yield from _folders(place, depth - 1)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in the folder; nothing where this user may not look: a database's own may be below a project."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_open(place: Path) -> bool:
+    try:
+        return not place.is_symlink() and place.is_dir() and os.access(place, os.R_OK | os.X_OK)
+    except OSError:
+        return False
 
 
 def _is_text(name: str) -> bool:

@@ -67,6 +67,22 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
     assert look(tmp_path).apps == (App("app", ".", port=8080), App("my-app", "My_App"))
 
 
+@pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
+def test_folders_that_may_not_be_read_are_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    write(tmp_path, app__Dockerfile="FROM x", pgdata__Dockerfile="FROM x")
+    real = getattr(Path, refused)
+
+    def refuse(place: Path) -> object:
+        if place.name == "pgdata":
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(Path, refused, refuse)
+    assert [app.name for app in look(tmp_path).apps][:1] == ["app"]
+
+
 def test_a_compose_file_says_more_than_dockerfiles(tmp_path: Path) -> None:
     write(
         tmp_path,
