@@ -98,6 +98,8 @@ def _filled(content: Any, known: Mapping[str, str]) -> Any:
 
 def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) -> App:
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
+    if context is None and image is None:
+        notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))

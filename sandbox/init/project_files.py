@@ -215,4 +215,4 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 
 def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
     """Programs that no one can reach, for nothing says which port they listen on."""
-    return tuple(app.name for app in apps if app.port is None)
+    return tuple(app.name for app in apps if app.port is None and (app.context is not None or app.image))

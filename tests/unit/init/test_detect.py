@@ -67,6 +67,12 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
     assert look(tmp_path).apps == (App("app", ".", port=8080), App("my-app", "My_App"))
 
 
+@pytest.mark.parametrize("build", ["/etc", "https://e.example/x.git", "{context: ., dockerfile_inline: FROM x}"])
+def test_service_built_from_elsewhere_is_left_out_and_named(tmp_path: Path, build: str) -> None:
+    write(tmp_path, **{"compose.yaml": f"services: {{web: {{build: {build}}}}}"})
+    assert any(note.startswith("web is left out: it names no image") for note in look(tmp_path).notes)
+
+
 @pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
 def test_folders_that_may_not_be_read_are_passed_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
