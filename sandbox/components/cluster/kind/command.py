@@ -13,6 +13,7 @@ from sandbox.config import schema
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
+from sandbox.system.process import ToolFailed
 
 # The first that knows kubeadm's v1beta4.
 OLDEST = (0, 32, 0)
@@ -36,6 +37,7 @@ KUBEADM_PATCHES = {
     PATCHES / "corednsdeployment.yaml": b"{spec: {replicas: 0}}\n",
     **{PATCHES / name: text for name, text in REQUEST_PATCHES.items()},
 }
+TRACE, LINE = "Stack Trace", "\n"
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
@@ -200,13 +202,16 @@ class Kind:
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster and write its kubeconfig; returns before the node is Ready.
 
-        A cluster that cannot be created is removed by kind itself.
+        What there is of a cluster that cannot be created stays, to be asked why.
         """
-        self._run(
-            ["create", "cluster", "--name", name, "--image", image, "--config", config, "--kubeconfig", kubeconfig],
-            timeout=CREATE_TIMEOUT,
-            on_line=on_line,
-        )
+        words: tuple[str | Path, ...] = ("create", "cluster", "--retain", "--name", name, "--image", image)
+        try:
+            self._run([*words, "--config", config, "--kubeconfig", kubeconfig], timeout=CREATE_TIMEOUT, on_line=on_line)
+        except ToolFailed as error:
+            said = error.output.partition(TRACE)[0]  # nor where in kind it was
+            if said != error.output:
+                error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(said)}"
+            raise
 
     def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
         """Write the kubeconfig of a running cluster again."""

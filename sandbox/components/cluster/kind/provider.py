@@ -33,7 +33,9 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.provider import Nodes, Standing
+from sandbox.sanitize import fit
 from sandbox.system import files
+from sandbox.system.process import ToolFailed
 from sandbox.system.resolvers import resolv_conf
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -44,6 +46,7 @@ VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
 ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
+COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -167,8 +170,10 @@ class KindProvider:
             self.kind.create(
                 self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line
             )
-        except BaseException:
+        except BaseException as error:
             self._wait_for_nodes()
+            if isinstance(error, ToolFailed):
+                self._ask_kubelet(error)
             raise
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
@@ -282,6 +287,13 @@ class KindProvider:
 
         with contextlib.suppress(WaitTimeout):
             wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
+
+    def _ask_kubelet(self, error: ToolFailed) -> None:
+        """Note what the kubelet of a cluster that could not be created complains of, before it is removed."""
+        with contextlib.suppress(SandboxError):
+            status, said = self.engine.execute(self.names.node, ["sh", "-c", COMPLAINTS])
+            for line in said.splitlines() if status == 0 else ():
+                error.add_note(f"kubelet: {fit(line)}")
 
     def _is_half_made(self) -> bool:
         """Tell whether kind was stopped before it had made the whole cluster."""

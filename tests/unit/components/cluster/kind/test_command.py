@@ -196,13 +196,23 @@ def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path
     assert Kind.find("sandbox", extra=extra).program == program
 
 
+def test_stack_of_a_failing_kind_is_left_out(folder: Path, tmp_path: Path) -> None:
+    words = "for n in 1 2 3; do echo line $n; done; echo; echo Stack Trace:; for n in $(seq 30); do echo main.go; done"
+    kind = Kind(install(folder, f"{words}; exit 1"), "sandbox")
+    with pytest.raises(ToolFailed) as caught:
+        kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=print)
+    command, *said = caught.value.details.splitlines()
+    assert command.startswith("$ ") and said == ["line 1", "line 2", "line 3"]
+
+
 def test_kind_uses_our_network_and_its_last_lines_are_evidence(folder: Path, tmp_path: Path) -> None:
     program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")
     lines: list[str] = []
     with pytest.raises(ToolFailed) as caught:
         kind.create("sandbox-demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
-    wanted = f"sandbox create cluster --name sandbox-demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/k"
+    wanted = "sandbox create cluster --retain --name sandbox-demo --image i "
+    wanted += f"--config {tmp_path}/c --kubeconfig {tmp_path}/k"
     assert lines == [wanted]
     assert wanted in caught.value.details
     for call in (kind.delete, kind.write_kubeconfig):

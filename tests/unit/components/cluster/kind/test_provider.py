@@ -116,6 +116,16 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert not names.folder.exists()
 
 
+def test_kubelet_of_a_failed_cluster_is_asked_why(
+    engine: FakeEngine, names: Names, provider: KindProvider, playing: Playing
+) -> None:
+    object.__setattr__(playing, "broken", True)
+    engine.programs["sh"] = lambda box, argv: (0, "E1127 no space left on device\n" if "kubelet" in argv[2] else "")
+    with pytest.raises(ToolFailed) as caught:
+        made(provider)
+    assert caught.value.__notes__ == ["kubelet: E1127 no space left on device"]
+
+
 @pytest.mark.fault(8, 27)
 def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider, playing: Playing) -> None:
     """Kind was killed and left half a cluster → it is known as such, and `up` recreates it."""
