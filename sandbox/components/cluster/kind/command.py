@@ -37,7 +37,8 @@ KUBEADM_PATCHES = {
     PATCHES / "corednsdeployment.yaml": b"{spec: {replicas: 0}}\n",
     **{PATCHES / name: text for name, text in REQUEST_PATCHES.items()},
 }
-TRACE, LINE = "Stack Trace", "\n"
+TIMEOUTS = {"kubernetesAPICall": "4m0s", "tlsBootstrap": "5m0s"}
+TRACE, LINE, CHATTER = "Stack Trace", "\n", r"[IW]\d{4} "
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
@@ -93,7 +94,10 @@ def config(
         cluster |= {"scheduler": {"extraArgs": _arguments(election)}}
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
-    init = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
+    init: dict[str, object] = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
+    # kubeadm gives a call a minute, which is short where several clusters start at once.
+    join = [] if old else [{"kind": "JoinConfiguration", "timeouts": TIMEOUTS}]
+    init |= {} if old else {"timeouts": TIMEOUTS}
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
     extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
@@ -120,7 +124,7 @@ def config(
         "nodes": [{"role": role, "extraMounts": extra} for role in roles],
         # What the user wants comes last, and so wins.
         "kubeadmConfigPatches": [
-            *(yaml.safe_dump(one) for one in (init, kubelet, cluster)),
+            *(yaml.safe_dump(one) for one in (init, *join, kubelet, cluster)),
             *more.kubeadmConfigPatches,
         ],
         "kubeadmConfigPatchesJSON6902": [
@@ -208,9 +212,10 @@ class Kind:
         try:
             self._run([*words, "--config", config, "--kubeconfig", kubeconfig], timeout=CREATE_TIMEOUT, on_line=on_line)
         except ToolFailed as error:
-            said = error.output.partition(TRACE)[0]  # nor where in kind it was
-            if said != error.output:
-                error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(said)}"
+            # Neither where in kind it was, nor what kubeadm was about to do.
+            lines = error.output.partition(TRACE)[0].splitlines()
+            said = "\n".join(line for line in lines if not re.match(CHATTER, line))
+            error.details = f"{error.details.partition(LINE)[0]}{LINE}{process.last_lines(said)}"
             raise
 
     def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
