@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import ALIASES, IN_ENGINE, PREFIX, OwnImages
+from sandbox.bundle.system_images import ALIASES, IN_ENGINE, IN_PODS, PREFIX, OwnImages
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.image_pull import advice
 from sandbox.errors import SandboxError
@@ -52,9 +53,24 @@ class ImagesStep(NothingToUndo):
             if component not in pulled:
                 work.say(component)
                 self.engine.load(self.store.image(self._recipe(component)))
-        self._pull_all(pulled, work)
+        if self.own.published:
+            self._prepare(pulled, work)
+        else:
+            self._pull_all(pulled, work)
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
+
+    def _prepare(self, missing: list[str], work: Work) -> None:
+        """Pull what is missing of the published images, name those that are in nodes, and make the node image."""
+        wanted = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
+        published = self.own.published
+        self._pull_all([name for name in wanted if self.engine.image_id(published[name]) is None], work)
+        for name in IN_PODS:
+            if name in wanted:
+                self.engine.tag(published[name], self.own.references[name])
+        if "node" in missing:
+            images = [self.own.references[name] for name in IN_PODS]
+            machine_node.make(self.engine, published["node"], images, self.own.references["node"], work.say)
 
     def _recipe(self, component: str) -> Recipe:
         return next((one for one in self.further if one.name == component), None) or self.own.recipe(component)
@@ -77,7 +93,7 @@ class ImagesStep(NothingToUndo):
                 lines[component] = line
                 work.say("; ".join(f"{name}: {line}" for name, line in lines.items() if line))
 
-            self._pull(self.own.references[component], say)
+            self._pull((self.own.published or self.own.references)[component], say)
             lines[component] = ""
 
         with ThreadPoolExecutor(AT_ONCE) as pool:

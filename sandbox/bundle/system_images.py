@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
+from sandbox.bundle import machine_node
 from sandbox.bundle.recipe import VERSIONED, Recipe, minor, recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
@@ -33,15 +35,21 @@ ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busyb
 
 @dataclass(frozen=True)
 class OwnImages:
-    """The chosen source, and each component's reference: in the engine and, for traefik and busybox, in the cluster."""
+    """The chosen source, and each component's reference: in the engine and, for traefik and busybox, in the cluster.
+
+    `published` are those that are pulled, where the references are names of this machine.
+    """
 
     source: Literal["bundle", "upstream"]
     references: Mapping[str, str]
+    published: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kubernetes(self) -> str:
         """Return the Kubernetes version of the node image."""
-        return self.recipe("node").version if self.source == "bundle" else _tag(self.references["node"])
+        if self.source == "bundle":
+            return self.recipe("node").version
+        return _tag(self.published.get("node") or self.references["node"])
 
     def require(self, kubernetes: str | None) -> None:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
@@ -124,7 +132,7 @@ def choose(
 
 def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where the sandbox of `spec` has its images from, by what the engine and the cache hold now."""
-    return choose(
+    own = choose(
         spec.images.source,
         lambda name: engine.image_id(name) is not None,
         Store(home.bundle),
@@ -132,6 +140,18 @@ def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
         in_engine(nodes=spec.cluster.supports.node_image),
         spec.images.mirror,
     )
+    return prepared(own) if own.source == "upstream" and spec.cluster.supports.node_image else own
+
+
+def prepared(own: OwnImages) -> OwnImages:
+    """Return the published images as nodes of this machine have them, which pull nothing: all in the node image.
+
+    They get names of this machine, which say of what they are made.
+    """
+    names = {one: f"{PREFIX}{one}:{_tag(own.references[one])}-{_digest(own.references[one])}" for one in IN_PODS}
+    made_of = [own.references[one] for one in ("node", *IN_PODS)]
+    names["node"] = f"{PREFIX}node:{own.kubernetes}-{machine_node.tag(made_of)}"
+    return OwnImages("upstream", {**own.references, **names}, published=own.references)
 
 
 def mirrored(reference: str, mirror: str | None) -> str:
@@ -174,6 +194,10 @@ def _ensure(recipe: Recipe, store: Store) -> None:
         with files.exclusive(store.root):
             if not store.has(recipe):
                 build_one(recipe, store)
+
+
+def _digest(reference: str) -> str:
+    return reference.rpartition(":")[2][:12]
 
 
 def _tag(reference: str) -> str:

@@ -175,6 +175,11 @@ class Containers(Door):
         with translated(f"stopping container {name}"), self.patient():
             self._ask("POST", f"/containers/{name}/stop")
 
+    def wait(self, name: str) -> int:
+        """Wait for a container to end, and return its exit status."""
+        with translated(f"waiting for container {name}"), self.patient():
+            return int(json.loads(self._ask("POST", f"/containers/{name}/wait", timeout=None).body)["StatusCode"])
+
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
         with translated(f"pausing container {name}"):

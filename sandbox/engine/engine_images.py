@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, once, translated
 from sandbox.engine.image_pull import Pull
-from sandbox.engine.socket_http import Chunked, NotThere, get_unchunked
+from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 from sandbox.system import interruption
 
 EVERY = 1.0  # seconds between lines about a pull
@@ -95,6 +95,27 @@ class Images(Door):
         repository, _, tag = name.partition(":")
         with translated(f"tagging {reference}"):
             self._ask("POST", f"/images/{reference}/tag", {"repo": repository, "tag": tag or "latest"})
+
+    def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
+        """Make an image called `name` of a container's files, volumes apart, in the words of an image's `Config`."""
+        repository, _, tag = name.rpartition(":")
+        with translated(f"making image {name}"), self.patient():
+            self._ask("POST", "/commit", {"container": container, "repo": repository, "tag": tag}, dict(config))
+
+    def labelled_images(self, label: str) -> tuple[str, ...]:
+        """Return the names of all local images that have the label."""
+        with translated("listing images"):
+            found = self._get("/images/json", filters={"label": [label]})
+        return tuple(name for one in found for name in one.get("RepoTags") or ())
+
+    def remove_image(self, name: str) -> bool:
+        """Remove an image's name and, with its last one, the image; returns False for one that a container is of."""
+        with translated(f"removing image {name}"):
+            try:
+                self._ask("DELETE", f"/images/{name}")
+            except (NotThere, Refused):
+                return False
+        return True
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.bundle.recipe import recipes
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from sandbox.bundle import machine_node
 from sandbox.bundle.system_images import IN_PODS
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
@@ -52,10 +55,20 @@ def join(site: ClusterSite) -> list[Step]:
 
 
 def node_images(site: ClusterSite) -> list[Step]:
-    """Load the bundle's images into nodes that came without them: minikube's, or of another release's node image."""
-    if site.own.source != "bundle" or _come_with_images(site):
+    """Load the system images into nodes that came without them: minikube's, or of another release's node image.
+
+    Where they are pulled, minikube's nodes do so themselves.
+    """
+    own = site.own
+    if (own.source == "upstream" and not own.published) or _come_with_images(site):
         return []
-    return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
+
+    def archive(name: str) -> AbstractContextManager[Path]:
+        if own.source == "bundle":
+            return nullcontext(site.store.image(own.recipe(name)))
+        return machine_node.saved(site.engine, own.references[name])
+
+    return [NodeImagesStep(site.provider, {name: own.references[name] for name in IN_PODS}, archive)]
 
 
 def _come_with_images(site: ClusterSite) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from sandbox.bundle.recipe import Recipe
-from sandbox.bundle.store import Store
 from sandbox.components.cluster import kubeconfig
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
@@ -114,46 +114,47 @@ class ContextStep:
 
 @dataclass(frozen=True)
 class NodeImagesStep(NothingToUndo):
-    """Images of the bundle for pods: the provider puts them into the nodes, and each node is asked whether it has them.
+    """Images for pods, by name: the provider puts them into the nodes, and each node is asked whether it has them.
 
-    Where images come from their registries there are none of these, for nodes pull what they need themselves.
+    `archive` opens one's archive by its name. Where nodes pull them themselves there are none of these.
     """
 
     provider: Provider
-    store: Store
-    recipes: tuple[Recipe, ...]
+    images: Mapping[str, str]
+    archive: Callable[[str], AbstractContextManager[Path]]
     name: str = "node-images"
     requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:
-        return f"{len(self.recipes)} images of the bundle in the nodes"
+        return f"{len(self.images)} system images in the nodes"
 
     def check(self) -> Status:
         missing = self._missing()
         if missing:
-            every = len(missing) == len(self.recipes)
-            return Status(State.ABSENT if every else State.DRIFTED, ", ".join(one.name for one in missing))
-        return Status(State.READY, ", ".join(one.name for one in self.recipes))
+            every = len(missing) == len(self.images)
+            return Status(State.ABSENT if every else State.DRIFTED, ", ".join(missing))
+        return Status(State.READY, ", ".join(self.images))
 
     def apply(self, work: Work) -> None:
-        for recipe in self._missing():
-            work.say(recipe.name)
-            self.provider.load(self.store.image(recipe))
+        for name in self._missing():
+            work.say(name)
+            with self.archive(name) as archive:
+                self.provider.load(archive)
         left = self._missing()
         if left:
             raise SandboxError(
-                f"the nodes did not take {', '.join(one.reference for one in left)}",
+                f"the nodes did not take {', '.join(self.images[name] for name in left)}",
                 details="the provider said that it loaded them",
                 fix="see that the nodes have disk space left: docker system df",
             )
 
-    def _missing(self) -> list[Recipe]:
+    def _missing(self) -> list[str]:
         nodes = self.provider.nodes
         return [
-            one
-            for one in self.recipes
-            if any(nodes.execute(node, ["crictl", "inspecti", "--quiet", one.reference])[0] for node in nodes.running())
+            name
+            for name, reference in self.images.items()
+            if any(nodes.execute(node, ["crictl", "inspecti", "--quiet", reference])[0] for node in nodes.running())
         ]
 
 

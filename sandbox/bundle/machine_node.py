@@ -1,0 +1,91 @@
+"""Makes the node image of this machine: a published one with every image unpacked that a new cluster starts with.
+
+Published nodes have their images packed, and would unpack them and pull the ingress controller in every new cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.system import files
+
+SCRIPT = files.packaged("sandbox.bundle", "scripts/unpack-node.sh")
+WORK = "/unpacked"
+ARCHIVES = PurePosixPath("/archives")
+LABEL = "dev.sandbox.machine-node"
+SECONDS = "900"
+
+
+def tag(references: Sequence[str]) -> str:
+    """Return twelve hexadecimal digits for the image that is made of the published `references`."""
+    return hashlib.sha256("\0".join((SCRIPT, *references)).encode()).hexdigest()[:12]
+
+
+def make(engine: Engine, published: str, images: Sequence[str], name: str, say: Callable[[str], None]) -> None:
+    """Make the image `name` of the node image `published` with `images`, all of which the engine has.
+
+    Older ones of the same Kubernetes go, unless a container is made of them. Raises SandboxError.
+    """
+    box = f"sandbox-node-{name.rpartition('-')[2]}"
+    _remove_left(engine, box)
+    config = {
+        "Image": published,
+        "Entrypoint": ["timeout", SECONDS, "bash", "-c", SCRIPT, "unpack", WORK],
+        "Cmd": [],
+        "Labels": {LABEL: ""},
+        "Volumes": {WORK: {}},
+    }
+    engine.make(box, config, {"Privileged": True, "NetworkMode": "none"})
+    try:
+        engine.write_file(box, ARCHIVES / ".folder", b"")
+        for image in images:
+            say(f"saving {image}")
+            with saved(engine, image) as archive:
+                engine.copy_file(box, archive, ARCHIVES)
+        say("unpacking images, once")
+        engine.start(box)
+        status = engine.wait(box)
+        if status != 0:
+            raise SandboxError(
+                f"the node image {published.partition('@')[0]} cannot be prepared",
+                details=engine.logs(box),
+                fix="sandbox bundle build  (builds a node image from package registries, once)",
+                id="no-images",
+            )
+        say("keeping the node image")
+        made = dict((engine.inspect_image(published) or {}).get("Config") or {})
+        engine.commit(box, name, {**made, "Labels": {**(made.get("Labels") or {}), LABEL: ""}})
+    finally:
+        engine.remove_container(box)
+    _remove_older(engine, name)
+
+
+@contextmanager
+def saved(engine: Engine, image: str) -> Iterator[Path]:
+    """Yield an archive of an image of the engine."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-image-") as folder:
+        archive = Path(folder) / f"{image.rpartition('/')[2].partition(':')[0]}.tar"
+        with archive.open("wb") as out:
+            out.writelines(engine.save([image]))
+        yield archive
+
+
+def _remove_left(engine: Engine, box: str) -> None:
+    """Remove what a command that was killed left."""
+    for one in engine.containers(LABEL):
+        if one.name == box:
+            engine.remove_container(box)
+
+
+def _remove_older(engine: Engine, name: str) -> None:
+    """Remove images that were made of earlier published ones of the same Kubernetes."""
+    same = name.rpartition("-")[0] + "-"
+    for other in engine.labelled_images(LABEL):
+        if other.startswith(same) and other != name:
+            engine.remove_image(other)

@@ -1,0 +1,62 @@
+#!/bin/bash
+# Runs in a container of a published node image, before it is committed: unpacks all its images, and those in /archives,
+# which nodes would otherwise do for themselves each time. $1, a folder on a volume, is where containerd can do that.
+set -eu
+store=/var/lib/containerd work=$1/containerd run=/run/unpack
+mkdir -p "$run"
+trap '[ $? = 0 ] || grep -v DEPRECATION "$run/said" "$run/log" >&2' EXIT
+printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$run/config.toml"
+ctr() { command ctr --address "$run/socket" --namespace k8s.io "$@" 2>>"$run/said"; }
+
+# fill HOW: make the new store of the old one and the archives, their images unpacked or packed.
+fill() {
+  rm -rf "$work" "$run/socket"
+  cp -a "$store" "$work"
+  containerd --config "$run/config.toml" --root "$work" --state "$run/state" --address "$run/socket" 2>>"$run/log" &
+  for _ in $(seq 300); do
+    [ ! -S "$run/socket" ] || break
+    sleep 0.1
+  done
+  for archive in /archives/*.tar; do
+    ctr images import --local --no-unpack "$archive"
+  done
+  if [ "$1" = unpacked ]; then
+    for digest in $(ctr images list | awk 'NR > 1 { print $3 }' | sort -u); do
+      echo "unpacking $digest"
+      ctr snapshots unpack "$digest" >/dev/null
+    done
+    ctr content prune references >/dev/null
+  fi
+  kill %%
+  wait || true
+}
+
+# deletes: tell whether an image of several layers deletes something, for which overlayfs has device files and attributes
+# that a layer of the committed image would not keep.
+deletes() {
+  local snapshots=$work/io.containerd.snapshotter.v1.overlayfs
+  [ -z "$(find "$snapshots" -type c -print -quit)" ] || return 0
+  find "$snapshots" -type d -print0 |
+    tar --create --null --no-recursion --files-from - --xattrs --xattrs-include=trusted.overlay.opaque 2>/dev/null |
+    grep --quiet --text trusted.overlay.opaque
+}
+
+fill unpacked
+if deletes; then
+  echo "leaving the images packed"
+  fill packed
+fi
+rm -rf "$store" /archives
+cp -a "$work" "$store"
+# Without CAP_SYS_RESOURCE no process may lower its oom_score_adj, and runc gives up; clamping costs nothing elsewhere.
+config=/etc/containerd/config.toml
+grep -q restrict_oom_score_adj "$config" || for table in io.containerd.cri.v1.runtime io.containerd.grpc.v1.cri; do
+  grep -q "plugins.[\"']${table}[\"']" "$config" || continue
+  line=$(grep -n "^ *\[plugins.[\"']${table}[\"']\]" "$config" | cut -d : -f 1)
+  if [ -n "$line" ]; then
+    sed -i "${line}a restrict_oom_score_adj = true" "$config"
+  else
+    printf '\n[plugins."%s"]\nrestrict_oom_score_adj = true\n' "$table" >>"$config"
+  fi
+  break
+done
