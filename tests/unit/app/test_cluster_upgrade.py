@@ -16,6 +16,7 @@ from sandbox.components.cluster.kind.node_upgrade import Begun
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
+from sandbox.snapshot.snapshot_store import Store
 from tests.support.fakes import FakeEngine, RecordingReporter
 
 
@@ -36,7 +37,7 @@ class Back:
 def back(monkeypatch: pytest.MonkeyPatch) -> Back:
     back = Back()
     monkeypatch.setattr(cluster_upgrade, "restoring", lambda names, engine: back)
-    monkeypatch.setattr(cluster_upgrade.Store, "find", lambda self, name, snapshot: f"{name} {snapshot}")
+    monkeypatch.setattr(Store, "find", lambda self, name, snapshot: f"{name} {snapshot}")
     return back
 
 
