@@ -186,7 +186,9 @@ class Addon(Model):
         description="One of those that `sandbox addons list` names, or the folder of one of your own, with an "
         "addon.yaml, relative to this file's folder."
     )
-    values: dict[str, str] = Field(default={}, description="Values for placeholders of the addon's manifests.")
+    values: dict[str, str] = Field(
+        default={}, description="Values for placeholders of the addon's manifests, or for its chart by their paths."
+    )
 
     @property
     def name(self) -> str:
