@@ -11,6 +11,7 @@ from functools import partial
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
+from sandbox.bundle.system_images import OwnImages
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.command import in_reach
 from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
@@ -82,7 +83,7 @@ class _Upgrading:
             engine=self.engine,
             names=names,
             nodes=tuple(one for one in nodes.every() if self.engine.container(one)),
-            image=own.references["node"],
+            image=self._image(own),
             version=own.kubernetes,
             keeps_etcd=own.source == "bundle",
         )
@@ -92,6 +93,9 @@ class _Upgrading:
             saved_spec.save(names, self.spec)
             return Upgraded(before, before, None)
         lifecycle.up([step for step in steps if step.name == "images"], self.sandbox.session.report)
+        if own.published and self.engine.image_id(change.image) is None:  # what was made of it is not enough
+            with self._reported(f"Node image {own.kubernetes}", "pulled") as say:
+                self.engine.pull(change.image, say)
         snapshot = begun.snapshot if begun else self._saved(own.kubernetes)
         try:
             change.begin(snapshot)
@@ -102,6 +106,10 @@ class _Upgrading:
             raise
         saved_spec.save(names, self.spec)
         return Upgraded(before, own.kubernetes, snapshot)
+
+    def _image(self, own: OwnImages) -> str:
+        """Return the node image with the new Kubernetes as its maker publishes it, its images packed."""
+        return own.published.get("node") or own.references["node"]
 
     def _present(self) -> str:
         found = self.engine.read_file(self.sandbox.names.node, kind_provider.VERSION)
