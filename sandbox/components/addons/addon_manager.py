@@ -23,6 +23,7 @@ from sandbox.system.wait import wait_until
 # What a kubelet without a certificate of the cluster's authority makes for itself, its authority's next to it.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
+KIND = "CustomResourceDefinition"
 AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may need
 IGNORED = "ignored, as no command of this user enabled them:"
 
@@ -110,6 +111,8 @@ class AddonManager:
         First the record loses who asked for it: a removal that is killed is finished by the next `up`.
         """
         self._write(replace(record, by="", digest=""))
+        # First the kinds, with their objects: what runs may have to finish these.
+        addon_objects.remove(self.cluster, (one for one in record.objects if one.kind == KIND))
         if self.charts is not None:
             self._charts.uninstall(record.name, say)
         addon_objects.remove(self.cluster, record.objects)

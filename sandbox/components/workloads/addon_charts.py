@@ -137,7 +137,7 @@ class AddonCharts:
     def _supply(self, use: ChartUse, objects: Sequence[Manifest], say: Say) -> None:
         """Have the images of the objects in the registry, by the digests that are known or were locked."""
         found = {str(holder[key]) for one in objects for holder, key in slots(one, {})}
-        wanted = {name for name in found if not self.images.is_ours(name)}
+        wanted = {name for name in found if name and not self.images.is_ours(name)}
         manifest = self._manifest(use.addon)
         content = {"images": list(self._items(use, sorted(wanted)))}
         if not wanted:
