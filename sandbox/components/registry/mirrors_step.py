@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
 from sandbox.components.registry.mirror_settings import Upstream
-from sandbox.engine import Container, ContainerSpec, Engine, container_host, labelled
+from sandbox.engine import Container, ContainerSpec, Engine, Placed, container_host, labelled
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import REGISTRY_PORT, Names
+from sandbox.names import LABEL, REGISTRY_PORT, Names
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
 from sandbox.step import State, Status, Work
 from sandbox.system import files
@@ -80,6 +82,10 @@ class MirrorsStep:
 
     def undo(self) -> bool:
         removed = [self.engine.remove_container(one.name) for one in self._containers()]
+        if self.purge:
+            kept = self.engine.labelled_volumes(MIRROR)
+            mine = [name for name, labels in kept.items() if labels.get(LABEL) == self.names.name]
+            removed += [labelled.remove_volume(self.engine, name, self.names.home) for name in mine]
         if self.purge and self.names.mirrors.exists():
             shutil.rmtree(self.names.mirrors)
             removed.append(True)
@@ -137,20 +143,26 @@ class MirrorsStep:
         labelled.make_room(self.engine, name, self.names.home)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
         files.write_atomic(self._certificates(one), self.company.pem, mode=0o644)
-        data = place / "data"
-        self.engine.run(
-            ContainerSpec(
-                name=name,
-                image=self.image,
-                command=COMMAND,
-                labels={**self.names.labels, MIRROR: one.name},
-                network=self.names.network,
-                environment={"OTEL_TRACES_EXPORTER": "none"},
-                user=container_host.folder_owner(self.engine, data),
-                volumes={str(data): DATA},
-                read_only_binds=self._binds(one),
-            )
+        spec = ContainerSpec(
+            name=name,
+            image=self.image,
+            command=COMMAND,
+            labels={**self.names.labels, MIRROR: one.name},
+            network=self.names.network,
+            environment={"OTEL_TRACES_EXPORTER": "none"},
         )
+        if self.engine.shares_network():
+            data = place / "data"
+            user = container_host.folder_owner(self.engine, data)
+            self.engine.run(replace(spec, user=user, volumes={str(data): DATA}, read_only_binds=self._binds(one)))
+            return
+        # The engine's machine may have no folder of this one.
+        self.engine.create_volume(name, spec.labels)
+        given: dict[str, dict[str, Placed]] = {}
+        for file, inner in self._binds(one).items():
+            path, mode = PurePosixPath(inner), stat.S_IMODE(file.stat().st_mode)
+            given.setdefault(str(path.parent), {})[path.name] = Placed(file.read_bytes(), mode)
+        self.engine.run(replace(spec, volumes={name: DATA}, folders=given))
 
     def _settings(self, one: Upstream, account: Credential | None) -> bytes:
         return mirror_settings.settings(one, account, data=DATA, port=REGISTRY_PORT)

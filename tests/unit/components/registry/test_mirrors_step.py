@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -31,6 +31,7 @@ class Accounts(dict[str, Credential]):
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names) -> MirrorsStep:
+    engine.shares = True
     accounts = Accounts({"quay.io": Credential("me", SECRET)})
     return MirrorsStep(
         engine,
@@ -78,6 +79,17 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     file = names.mirrors / "quay.io" / "company.pem"
     assert engine.boxes[names.mirror("quay.io")].spec.read_only_binds[file] == str(company_ca.PLACE)
     assert (file.read_bytes(), file.stat().st_mode & 0o777) == (company, 0o644)
+
+
+def test_engine_elsewhere_gets_files_and_a_volume(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    engine.shares, name = False, names.mirror("quay.io")
+    step.apply(NoWork())
+    box = engine.boxes[name]
+    assert (box.spec.read_only_binds, box.spec.binds, box.spec.volumes) == ({}, {}, {name: "/var/lib/registry"})
+    place = PurePosixPath("/etc/distribution/config.yml")
+    assert (SECRET.encode() in box.files[place], box.modes[place]) == (True, 0o600)
+    assert step.undo() and name in engine.volumes
+    assert replace(step, purge=True).undo() and engine.volumes == {}
 
 
 def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
