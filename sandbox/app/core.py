@@ -148,6 +148,8 @@ class Sandbox:
             spec = neighbour.adopted_by(spec) if neighbour else spec
             with ports.reserve(spec, home, engine) as resolved:
                 steps, engine, own = machine_plan.steps(resolved)
+                if resolved.cluster.supports.containers:
+                    requirements.require_architecture(engine, own)
                 requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
                 with _explaining(resolved):

@@ -22,7 +22,7 @@ from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config.schema.values import Host, Upstream
-from sandbox.engine import Engine
+from sandbox.engine import Engine, reach
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
@@ -87,7 +87,7 @@ class Trouble:
 def trouble(host: str) -> Trouble | None:
     """Give the edge the time to check the server behind a host; None when it answers."""
     reason = _unanswered(user_home(), host)
-    return Trouble(reason, _gateway()) if reason else None
+    return Trouble(reason, _gateway(user_home())) if reason else None
 
 
 def _check(kind: Any, text: str) -> None:
@@ -159,10 +159,13 @@ def _unanswered(home: Home, host: str) -> str | None:
     return None
 
 
-def _gateway() -> str:
+def _gateway(home: Home) -> str:
     """Return the address of this machine that containers know as host.docker.internal."""
     try:
-        network = Engine.connect().network("bridge")
+        engine = Engine.connect()
+        found, network = reach.of(engine, home), engine.network("bridge")
     except SandboxError:
         return "the engine's own address"
+    if found.machine or not found.shares_network:
+        return found.machine or "an address that the engine's machine leads here: none was found, see sandbox doctor"
     return network.gateway if network and network.gateway else "the engine's own address"

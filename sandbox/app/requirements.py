@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sandbox.bundle.contents import ARCHITECTURE
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
@@ -52,6 +53,18 @@ def require_engine(engine: Engine) -> None:
     """Refuse an engine on which no cluster runs. Raises MissingTool."""
     if refusal := engine_limits.refusal(engine.facts()):
         raise refusal
+
+
+def require_architecture(engine: Engine, own: OwnImages) -> None:
+    """Refuse an engine whose machine cannot run the bundle's images. Raises MissingTool."""
+    found = engine.facts().architecture
+    if own.source == "bundle" and found not in ("", ARCHITECTURE):
+        raise MissingTool(
+            f"the bundle is for {ARCHITECTURE}, and the engine's machine is {found}",
+            details="its images would not start there, or only slowly, by emulation",
+            fix="in sandbox.yaml, where an image registry can be reached: images: {source: upstream}",
+            id="engine-architecture",
+        )
 
 
 def _require_engine_here() -> None:

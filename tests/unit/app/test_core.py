@@ -55,6 +55,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(machine_plan, "steps", steps)
     monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(requirements, "require", lambda *_: None)
+    monkeypatch.setattr(requirements, "require_architecture", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     return found
 

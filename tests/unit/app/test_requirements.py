@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import port_reservations
+from sandbox.app import port_reservations, requirements
 from sandbox.app.port_usage import PortForbidden, PortTaken
 from sandbox.app.ports import reserve, resolve
 from sandbox.app.requirements import require
@@ -27,6 +27,7 @@ from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec, reach
+from sandbox.engine.connection import read_facts
 from sandbox.engine.reach import Reach
 from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
@@ -628,3 +629,23 @@ def test_charts_of_a_sandbox_that_has_some_are_not_rendered(place: Home, engine:
     known.parent.mkdir(parents=True)
     known.touch()
     check(spec(apply=({"chart": chart},)), place, engine)
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize(
+    ("machine", "source", "refused"),
+    [("aarch64", "bundle", True), ("aarch64", "upstream", False), ("x86_64", "bundle", False), ("", "bundle", False)],
+)
+def test_bundle_of_another_architecture_is_refused(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, machine: str, source: Any, refused: bool
+) -> None:
+    """An engine on an arm64 machine, the bundle of amd64 → refused at once, with upstream images as the way out."""
+    facts = read_facts({"ServerVersion": "28", "Architecture": machine}, api="1.47", local=True)
+    monkeypatch.setattr(engine, "facts", lambda: facts)
+    own = OwnImages(source, {})
+    if not refused:
+        requirements.require_architecture(engine, own)
+        return
+    with pytest.raises(MissingTool, match="the engine's machine is arm64") as caught:
+        requirements.require_architecture(engine, own)
+    assert caught.value.id == "engine-architecture"

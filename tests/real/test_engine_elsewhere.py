@@ -1,0 +1,132 @@
+"""Engines whose network, mounts and processes are apart from this machine's, as those of virtual machines are."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.recipe import recipes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.engine import Engine, reach
+from sandbox.names import EDGE, HOST
+from sandbox.system.wait import wait_until
+from tests.real import machine
+from tests.real.application import Application
+from tests.real.served import Sandbox
+from tests.support.bundled import engine_with
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+LANE = Path(__file__).parents[2] / "scripts" / "lanes" / "vm-engine"
+NAME = "elsewhere"
+
+
+class Hello(BaseHTTPRequestHandler):
+    """A server of this machine."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"this machine")
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+    """A sandbox, not yet up, on an engine that the lane starts with these options and stops."""
+    if os.getuid() != 0 or not shutil.which("dockerd"):
+        machine.leave_out("an engine in namespaces of its own needs root and dockerd")
+    if "fuse" in request.param and not shutil.which("bindfs"):
+        machine.leave_out("a share by FUSE needs bindfs")
+    started = subprocess.run([LANE, "start", *request.param], capture_output=True, text=True)
+    try:
+        assert started.returncode == 0, started.stderr
+        monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
+        made = Application.free(NAME, tmp_path)
+        made.write()
+        engine_with("busybox").tag(recipes()["busybox"].reference, "sandbox.dev/busybox:latest")
+        yield made
+    finally:
+        subprocess.run([LANE, "stop"], check=True)
+        reach.forget(made.names.home)
+
+
+def status_of(app: Application, host: str) -> str:
+    return Sandbox(app.names, app.ports[0]).curl(host, "--max-time", "5").partition("\n")[0]
+
+
+@pytest.mark.fault(60, 61)
+@pytest.mark.parametrize(
+    ("app", "folders"),
+    [
+        (("--home", "none"), reach.UNSEEN),
+        (("--home", "read-only"), reach.READ_ONLY),
+        (("--home", "shared"), reach.WRITABLE),
+        (("--home", "fuse"), reach.WRITABLE),
+    ],
+    indirect=["app"],
+)
+def test_sandbox_on_an_engine_elsewhere_is_whole(app: Application, folders: str) -> None:
+    """A virtual machine's engine, home shared or not → pages, pushes, routes, figures and stop and start all work."""
+    app.command("up")
+    assert app.page() == "first"
+    app.store("kept")
+    engine, home = Engine.connect(), app.names.home
+    found = reach.of(engine, home)
+    assert (found.shares_network, found.published, found.folders) == (False, ("127.0.0.1",), folders)
+    bound = engine._client.api.inspect_container(EDGE)["Mounts"]
+    assert {one["Type"] for one in bound} == {"volume"}
+    box = EdgeContainer.of(engine, home)
+    assert any(one.backend == NAME and one.health == "UP" for one in box.control.servers())
+    with ThreadingHTTPServer(("0.0.0.0", 0), Hello) as server:  # noqa: S104
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port, host = server.server_address[1], f"dev.{NAME}.sandbox.localhost"
+        before = engine.container(EDGE)
+        app.command("edge", "route", "add", host, f"localhost:{port}")
+        wait_until(lambda: None if " 200" in (said := status_of(app, host)) else said, what=host, timeout=20)
+        after = engine.container(EDGE)
+        assert before and after and before.id == after.id
+        said = app.kubectl("exec", "deploy/app", "--", "busybox", "wget", "-qO-", f"http://{HOST}:{port}/")
+        assert said == "this machine"
+        server.shutdown()
+    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    assert [rows[one]["status"] for one in ("engine.ports", "engine.folders", "machine.disk.engine")] == ["ok"] * 3
+    app.command("stop")
+    app.command("start")
+    assert app.page() == "kept"
+    assert {state for state, _ in app.steps().values()} == {"ready"}
+    app.command("down", "--purge")
+    assert engine.containers("dev.sandbox.name") == () and engine.labelled_volumes("dev.sandbox.name") == {}
+
+
+@pytest.mark.fault(60, 61)
+@pytest.mark.parametrize("app", [("--ports", "no")], indirect=True)
+def test_engine_that_forwards_no_port_is_told_at_once(app: Application) -> None:
+    """An engine in another network that forwards nothing → `up` says so by the first port, and rolls back."""
+    ran = app.command("up", status=None)
+    assert ran.status != 0 and "error[engine-ports]" in ran.err, ran.err
+    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    assert rows["engine.ports"]["status"] == "error"
+
+
+@pytest.mark.fault(14, 61)
+@pytest.mark.parametrize("app", [("--low-ports", "no")], indirect=True)
+def test_low_ports_that_are_not_forwarded_are_not_chosen(app: Application) -> None:
+    """A machine that forwards no port below 1024 → 443 is an error the first time, then `auto` takes another."""
+    app.write(edge={"ports": ["auto"]})
+    ran = app.command("up", status=None)
+    if ran.status != 0:
+        assert "error[engine-ports]" in ran.err, ran.err
+        app.command("up")
+    assert reach.of(Engine.connect(), app.names.home).low_ports is False
+    app.command("down", "--purge")
