@@ -7,8 +7,10 @@ folder of its own, without a word, and programs in the container miss their file
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine.endpoint import Endpoint
@@ -27,18 +29,24 @@ SHARES = {
 
 
 def require_seen(
-    read: Callable[[PurePosixPath], bytes | None], mounts: Mapping[Path, str], place: Endpoint | None
+    read: Callable[[PurePosixPath], bytes | None],
+    mounts: Mapping[Path, str],
+    place: Endpoint | None,
+    *,
+    make: bool = False,
 ) -> None:
     """Raise SandboxError unless a container has the files of the folders in `mounts`, from each to its path inside.
 
-    `read` returns a file of the container, which need not run, or None. A folder without a file tells nothing.
+    `read` returns a file of the container, which need not run, or None. A folder without a file tells
+    nothing, unless we `make` one meanwhile.
     """
     for source, target in mounts.items():
-        witness = _witness(source)
-        if witness is None:
-            continue
-        inner = PurePosixPath(target) / witness.relative_to(source).as_posix()
-        if read(inner) is None:
+        with _witness(source, make=make) as witness:
+            if witness is None:
+                continue
+            inner = PurePosixPath(target) / witness.relative_to(source).as_posix()
+            seen = read(inner) is not None
+        if not seen:
             raise SandboxError(
                 f"the Docker Engine does not see the folder {source if source.is_dir() else source.parent}",
                 details=f"{witness} is here, and a container that is given it has no {inner}: the engine runs in a "
@@ -59,8 +67,26 @@ def how_to_share(place: Endpoint | None, folder: Path) -> str:
     return f"let the engine's machine share {shared}, {elsewhere}"
 
 
-def _witness(source: Path) -> Path | None:
-    """Return a file at or in `source`, None where there is none that this user may know of."""
+@contextmanager
+def _witness(source: Path, *, make: bool) -> Iterator[Path | None]:
+    """Yield a file at or in `source`, None where there is none that this user may know of or `make`."""
+    found = _file_of(source)
+    if found or not make:
+        yield found
+        return
+    made = source / f".sandbox-{secrets.token_hex(8)}"
+    try:
+        made.touch(mode=0o644)
+    except OSError:
+        yield None
+        return
+    try:
+        yield made
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _file_of(source: Path) -> Path | None:
     try:
         if source.is_file():
             return source

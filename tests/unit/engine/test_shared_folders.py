@@ -40,6 +40,20 @@ def test_folders_without_a_file_are_not_asked_for(tmp_path: Path) -> None:
     require_seen(lambda _: None, {tmp_path: "/a", tmp_path / "none": "/b"}, None)
 
 
+def test_an_empty_folder_is_proved_by_a_file_of_a_moment(tmp_path: Path) -> None:
+    asked: list[PurePosixPath] = []
+
+    def read(path: PurePosixPath) -> bytes | None:
+        asked.append(path)
+        assert (tmp_path / path.name).exists()
+        return b"" if len(asked) == 1 else None
+
+    require_seen(read, {tmp_path: "/a"}, None, make=True)
+    with pytest.raises(SandboxError):
+        require_seen(read, {tmp_path: "/a"}, None, make=True)
+    assert len(set(asked)) == 2 and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("url", "origin", "begins"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from sandbox.components.cluster.kind.command import (
     in_reach,
     node_names,
 )
+from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -127,9 +127,8 @@ class KindProvider:
         ):
             return "other nameservers"
         for node in self.nodes.running():
-            for place, path in self._mounted.items():
-                if self._lacks(node, place, path):
-                    return f"{node} has not {place}"
+            for place in self._files.missing(node):
+                return f"{node} has not {place}"
             if not self.proxied.is_in_force(node):
                 return f"another proxy than {self.proxied}"
         return None
@@ -143,7 +142,7 @@ class KindProvider:
         text = config(
             self.names.cluster,
             self.shape,
-            mounts={path: place for place, path in self._mounted.items()} if self._shares_files() else {},
+            mounts=self._files.mounts,
             cgroup_version=self.engine.cgroup_version(),
             tags=self.tags,
         )
@@ -158,7 +157,8 @@ class KindProvider:
                     self.engine.write_file(node.name, company_ca.PLACE, trusted)
                 if self._has_others():
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
-                self._copy_mounted()
+                self._files.copy(self.nodes.running())
+                self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
             if "✓ Starting control-plane" in line:
                 # What kind still does, storage and the network plugin, others need not wait for.
                 self.write_kubeconfig()
@@ -212,7 +212,7 @@ class KindProvider:
                 self._joining.add(name, image)
                 self.engine.keep_stopped(name)
             self._note_complete()
-        self._copy_mounted()
+        self._files.copy(self.nodes.running())
         for node in self.nodes.running():
             if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
@@ -345,30 +345,9 @@ class KindProvider:
         return nodes(self.engine, self.names, self.shape.nodes)
 
     @property
-    def _mounted(self) -> dict[str, Path]:
-        """Return the files that every node has, by their places in it."""
-        return {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
-
-    def _shares_files(self) -> bool:
-        """Tell whether new nodes have these files mounted: where the engine's machine is this one for certain."""
-        return bool(self.engine.shares_network())
-
-    def _lacks(self, node: str, place: str, path: Path) -> bool:
-        """Tell whether a node has not the present content of one of those; most have it mounted."""
-        found = self.engine.container(node)
-        # Docker Desktop tells of a folder by its path in the virtual machine, which ends in the one here.
-        if found is None or any(one.endswith(str(path)) for one in found.mounts) or not path.exists():
-            return False
-        return self.engine.read_file(node, PurePosixPath(place)) != path.read_bytes()
-
-    def _copy_mounted(self) -> None:
-        """Write these files into the nodes that do not have them mounted."""
-        for node in self.nodes.running():
-            lacking = {place: path for place, path in self._mounted.items() if self._lacks(node, place, path)}
-            for place, path in lacking.items():
-                self.engine.write_file(node, PurePosixPath(place), path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
-            if pod_proxy.DROP_IN in lacking and not self.proxied.is_in_force(node):
-                self.proxied.enforce(node)
+    def _files(self) -> NodeFiles:
+        files = {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
+        return NodeFiles(self.engine, files, self.proxied)
 
     def _has_others(self) -> bool:
         """Tell whether the control plane is not the only node."""
