@@ -10,7 +10,16 @@ import pytest
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.push import push
-from sandbox.images.registry_content import Garbage, catalogue, measure_garbage, prune, tagged, unlisted
+from sandbox.images.registry_content import (
+    Garbage,
+    catalogue,
+    image_size,
+    measure_garbage,
+    prune,
+    tagged,
+    tagged_below,
+    unlisted,
+)
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER, Descriptor, Document, canonical, image_manifest
@@ -52,6 +61,14 @@ def test_unnamed_tags_are_found_on_every_page(registry: Simulator, client: Clien
     fill(registry, *[(f"app:{number}", "app") for number in range(5)], ("b:1", "tool"), ("c:1", "tool"), ("d:1", "app"))
     found = unlisted(client, [parse_target("app:3"), parse_target("c:1")])
     assert [str(one) for one in found] == ["app:0", "app:1", "app:2", "app:4", "b:1", "d:1"]
+
+
+def test_images_of_addons_are_not_pruned_but_found_by_addon(registry: Simulator, client: Client) -> None:
+    fill(registry, ("app:1", "app"), ("addons/web/acme/app:1", "app"), ("addons/webhook/app:1", "tool"))
+    assert [str(one) for one in unlisted(client, [])] == ["app:1"]
+    assert [str(one) for one in tagged_below(client, "addons/web/")] == ["addons/web/acme/app:1"]
+    assert image_size(client, "app", "1") > sum(map(len, APP.layers))
+    assert image_size(client, "app", "absent") == image_size(client, "app", None) == 0
 
 
 def test_manifest_goes_with_its_last_tag_and_stays_if_named(registry: Simulator, client: Client) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.workloads.image_names import ImageNames, advice, bring_advice
+from sandbox.components.workloads.image_names import Brought, ImageNames, advice, bring_advice
 from sandbox.errors import UsageError
 from sandbox.images.images_yaml import load
 from sandbox.images.push import push
+from sandbox.oci import reference as references
+from sandbox.oci.reference import Target
 from tests.support.images import TestImage, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -106,6 +108,14 @@ def put(folder: Path, registry: Simulator, seed: int) -> str:
     )
     push(load(folder / "layout.yaml"), registry.url)
     return str(digest)
+
+
+def test_name_with_a_digest_means_an_image_of_that_digest_only() -> None:
+    name, other = (f"ghcr.io/acme/web:1@sha256:{one * 64}" for one in "ab")
+    image = Brought(Target("addons/web/acme/web", "1"), names=(references.parse(name),))
+    images = ImageNames(prefix="localhost:5001", url="", brought=(image,))
+    assert images.find(name) == image
+    assert images.find(other) is images.find("ghcr.io/acme/web:1") is None
 
 
 def test_image_is_written_with_its_present_digest(pushed: ImageNames, tmp_path: Path, registry: Simulator) -> None:
