@@ -1,4 +1,4 @@
-"""`sandbox addons`: what is refused before anything is looked at."""
+"""`sandbox addons`: what is refused before anything is looked at, and what is printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from sandbox.app import addon_changes
+from sandbox.app.addon_changes import Row
 from sandbox.cli import addons, log, signals
 from sandbox.errors import UsageError
 
@@ -44,3 +46,31 @@ def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon:
     with pytest.raises(UsageError, match=f"the addon '{addon}' takes the node's ports") as caught:
         CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
     assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix
+
+
+def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://grafana.demo.test"
+    rows = [
+        Row("grafana", "ready", "command", "grafana", "pages", "", "observability", "1.0.0", 94_400_000, url),
+        Row("redis", "off", None, "redis", "a store", "", "data", "1.0.0"),
+        Row("mine", "drifted", "spec", "/x/mine", "mine", "Job a is gone"),
+    ]
+    monkeypatch.setattr(addon_changes, "listed", lambda _: rows)
+    printed = CliRunner().invoke(addons.addons, ["list"], catch_exceptions=False, standalone_mode=False).output
+    assert printed.splitlines() == [
+        "data:",
+        "  redis    off                     ?  a store",
+        "observability:",
+        "  grafana  ready (command)     94 MB  pages",
+        f"           {url}",
+        "yours:",
+        "  mine     drifted (spec)             mine",
+        "           Job a is gone",
+    ]
+
+
+def test_enable_prints_the_url_and_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = addon_changes.Enabled("https://grafana.demo.test", ("user admin, password: kubectl …",))
+    monkeypatch.setattr(addon_changes, "enable", lambda *_: told)
+    ran = CliRunner().invoke(addons.addons, ["enable", "grafana"], catch_exceptions=False, standalone_mode=False)
+    assert ran.output.splitlines() == ["https://grafana.demo.test", "user admin, password: kubectl …"]
