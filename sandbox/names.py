@@ -254,6 +254,16 @@ class Names:
         return self.folder / "origin.json"
 
     @property
+    def asleep(self) -> Path:
+        """Return the file that is there while its nodes are held still."""
+        return self.folder / "asleep"
+
+    @property
+    def waker(self) -> Path:
+        """Return the record of the process that wakes it, next to which is what that says."""
+        return self.folder / "waker.json"
+
+    @property
     def data(self) -> Path:
         """Return what a project that was fetched keeps, whichever revision of it is up; only `--purge` removes it."""
         return self.home.state / "data" / self.name

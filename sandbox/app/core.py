@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import Chosen
-from sandbox.app.session import PATIENCE, Session
+from sandbox.app.session import PATIENCE, Session, rouse
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
@@ -119,8 +119,18 @@ class Sandbox:
                 from sandbox.app import balanced_ports
 
                 balanced_ports.follow(context.home(), Engine.connect(), self.name, self.session.say)
+            self._watch(ready.spec.pause_seconds)
         self._resolved = ready.spec
         return changed
+
+    def _watch(self, after: float | None) -> None:
+        """Have a process pause it when it was not used for `after` seconds, or none."""
+        if after or self.names.waker.exists():
+            from sandbox.app import pausing
+
+            pausing.forget(self.names)
+            if after:
+                pausing.watch(self.names, after)
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
@@ -163,6 +173,7 @@ class Sandbox:
 
         home = context.home()
         with self.session.alone(self.name, "down"):
+            self._watch(None)
             steps, _, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             removed = lifecycle.down(steps, self.session.report)
             if purge:
@@ -184,17 +195,34 @@ class Sandbox:
         spec = chosen_spec.brought_up(self.name)
         with ports.reserve(spec, context.home(), Engine.connect()) as resolved, _explaining(resolved):
             lifecycle.up(machine_plan.without_files(resolved), self.session.report, keep=True)
+        self._watch(spec.pause_seconds)
         self._resolved = spec
 
     def stop(self) -> bool:
         """Stop its containers and keep all it holds; returns whether any ran."""
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
+            self._watch(None)
             steps = machine_plan.without_files(chosen_spec.remembered(self.name) or self.spec)
             return lifecycle.stop(steps, self.session.report)
 
+    def pause(self) -> bool:
+        """Hold its nodes still, with all they have in memory, until it is wanted; returns whether any ran.
+
+        A client at the edge, kubectl and every command wake it.
+        """
+        from sandbox.app import pausing
+
+        _require_pausable(self.spec)
+        with self.session.alone(self.name, "pause"):
+            held = pausing.pause(Engine.connect(), self.names)
+            if held:
+                pausing.watch(self.names, self.spec.pause_seconds)
+            return held
+
     def status(self) -> Found:
-        """Check every part; changes nothing."""
+        """Check every part; changes nothing, but wakes it."""
+        rouse(self.names)
         steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
         with engine.glance():
             return lifecycle.survey(steps)
@@ -335,6 +363,15 @@ def _explaining(spec: Spec) -> Iterator[None]:
 
         diagnosis.explain(error, spec)
         raise
+
+
+def _require_pausable(spec: Spec) -> None:
+    """Raise UsageError for a cluster whose nodes are not containers of this machine's that kind made."""
+    chosen_spec.require_own_cluster(spec, "sandbox pause")
+    if not spec.cluster.supports.sleeps:
+        raise UsageError(
+            f"sandbox pause holds clusters of kind still, not of {spec.cluster.provider}", fix="sandbox stop"
+        )
 
 
 def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:

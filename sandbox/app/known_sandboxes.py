@@ -36,7 +36,9 @@ def sandboxes() -> tuple[Known, ...]:
 
 def _state(node: Container | None) -> str:
     """Return how a cluster stands by its control plane, as `Standing` says it."""
-    return "absent" if node is None else "running" if node.running else "stopped"
+    if node is None:
+        return "absent"
+    return "running" if node.running else "paused" if node.held else "stopped"
 
 
 def require_known(name: str) -> None:

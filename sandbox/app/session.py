@@ -48,6 +48,7 @@ class Session:
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if Store(names.home.snapshots).is_unfinished(name):
                 restoring(names, Engine.connect()).recover()
+            rouse(names)
             yield
 
     @contextmanager
@@ -70,6 +71,14 @@ class Session:
 
     def _command(self, doing: str) -> str:
         return self.command or f"Sandbox.{doing}"
+
+
+def rouse(names: Names) -> None:
+    """Wake a sandbox that sleeps. Raises SandboxError."""
+    if names.asleep.exists():
+        from sandbox.app import pausing
+
+        pausing.wake(Engine.connect(), names)
 
 
 def restoring(names: Names, engine: Engine) -> Restoring:

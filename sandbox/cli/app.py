@@ -22,6 +22,7 @@ COMMANDS = {
     "down": "down:down",
     "config": "config:config",
     "stop": "start:stop",
+    "pause": "start:pause",
     "start": "start:start",
     "upgrade": "upgrade:upgrade",
     "snapshot": "snapshot:snapshot",
@@ -44,7 +45,7 @@ COMMANDS = {
 ALIASES = {"proxy": "edge"}
 
 # Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
-PATIENT = {"up", "dev", "down", "start", "stop", "push-images", "snapshot", "upgrade"}
+PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot", "upgrade"}
 SIGN = "looking…\r"  # shorter than any line that is written over it
 
 

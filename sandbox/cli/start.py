@@ -1,4 +1,4 @@
-"""`sandbox start` and `sandbox stop`: a sandbox that is not needed for a while uses no processor time and no memory."""
+"""`sandbox stop`, `pause` and `start`: what is not needed for a while uses no processor time, or no memory either."""
 
 from __future__ import annotations
 
@@ -61,4 +61,33 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
             return 0
         click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
     click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
+    return 0
+
+
+@click.command("pause")
+@spec_options
+@lock_options
+@progress_option
+@click.pass_context
+def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Hold a sandbox still until it is wanted: no processor time, all memory kept.
+
+    The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
+    in sandbox.yaml it is paused by itself when no client has come for so long.
+
+    \b
+    sandbox pause
+    sandbox pause demo
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import chosen_spec
+
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    if not sandbox.pause():
+        if chosen_spec.remembered(sandbox.name) is None:
+            click.echo(f"there is no sandbox '{sandbox.name}'; list all with: sandbox list", err=True)
+            return 0
+        click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
+        return 0
+    click.echo(f"it wakes when it is wanted, or by: sandbox start {sandbox.name}", err=True)
     return 0

@@ -34,7 +34,8 @@ class Capabilities:
     `whole_cluster`: the sandbox makes it and may change nodes and all namespaces, not one only. `containers`: those of
     the engine share a network with its nodes; else registry and edge are processes that go through the API server.
     `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
-    of the control plane. `own_addons`: names of addons are the provider's, and `ingress_addons` those of them that take
+    of the control plane. `sleeps`: its nodes may be held still until they are wanted.
+    `own_addons`: names of addons are the provider's, and `ingress_addons` those of them that take
     the nodes' ports 80 and 443. `host_names`: what pods call this machine. `refused`: keys of a spec that make no
     sense for it, with the reason.
     """
@@ -43,6 +44,7 @@ class Capabilities:
     containers: bool = True
     node_image: bool = False
     api_on_nodes: bool = False
+    sleeps: bool = False
     own_addons: bool = False
     ingress_addons: tuple[str, ...] = ()
     host_names: tuple[str, ...] = (HOST,)
@@ -53,6 +55,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
     "kind": Capabilities(
         node_image=True,
         api_on_nodes=True,
+        sleeps=True,
         refused={
             **_EXISTING_ONLY,
             ("cluster", "profile"): "is a minikube profile: write 'provider: minikube'",
@@ -123,6 +126,8 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     yield from _ingress_addons(spec)
     if spec.cluster.profile and spec.cluster.kubernetes and ("cluster", "profile") not in can.refused:
         yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' keeps its Kubernetes version"
+    if spec.pause_after and not can.sleeps:
+        yield ("pause_after",), f"is for clusters of kind, which can be paused, not of {spec.cluster.provider}"
     if not can.whole_cluster:
         yield from _one_namespace(spec)
 

@@ -9,9 +9,14 @@ import http.client
 import select
 import ssl
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+# A server that is held still meanwhile says nothing on a connection that it has; for a new one it is woken.
+IDLE = 4.0  # seconds
 
 
 class LocalServer:
@@ -21,8 +26,9 @@ class LocalServer:
         self.tls = tls
         self._place = urlsplit(url)
         self._timeout = timeout
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._idle)
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
@@ -37,7 +43,7 @@ class LocalServer:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            self._idle.append((time.monotonic(), connection))
         return answer.status, content
 
     @contextmanager
@@ -56,10 +62,11 @@ class LocalServer:
     def _taken(self) -> http.client.HTTPConnection:
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
+                last = self._idle.pop() if self._idle else None
+            if last is None:
                 return self._new()
-            if _is_usable(connection):
+            since, connection = last
+            if time.monotonic() - since < IDLE and _is_usable(connection):
                 return connection
             connection.close()
 
@@ -77,3 +84,8 @@ def _is_usable(connection: http.client.HTTPConnection) -> bool:
     waiting = select.poll()
     waiting.register(connection.sock, select.POLLIN)
     return not waiting.poll(0)
+
+
+def _close(idle: list[tuple[float, http.client.HTTPConnection]]) -> None:
+    for _, connection in idle:
+        connection.close()

@@ -43,6 +43,7 @@ RUN: tuple[tuple[str, int], ...] = (
     ("sandbox snapshot save before", 0),
     ("sandbox snapshot save before-upgrade", 0),
     ("sandbox snapshot list", 0),
+    ("sandbox pause", 0),
     ("sandbox stop", 0),
     ("sandbox start", 0),
     ("sandbox snapshot delete before", 0),

@@ -90,6 +90,19 @@ class Control:
         rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
         return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
 
+    def trust(self, servers: Sequence[Server], *, healthy: bool) -> None:
+        """Take servers as `healthy` without asking them, or ask them again."""
+        for one in servers:
+            place = f"{one.backend}/{one.name}"
+            for command in ("disable health", "set server") if healthy else ("enable health",):
+                self.ask(f"@1 {command} {place}{' health up' if command.startswith('set') else ''}")
+
+    def cut(self, servers: Sequence[Server]) -> None:
+        """End the connections to servers, those of workers of before reloads too."""
+        for worker in self.workers():
+            for one in servers:
+                self.ask(f"@!{worker} shutdown sessions server {one.backend}/{one.name}")
+
     def connections(self) -> int:
         """Return how many connections the present worker and those of before reloads have, of clients."""
         total = 0

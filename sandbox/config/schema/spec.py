@@ -24,7 +24,7 @@ from sandbox.config.schema.edge_schema import (
 )
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
-from sandbox.config.schema.values import Domain, LocalPath, Model, Name, as_name
+from sandbox.config.schema.values import Domain, Duration, LocalPath, Model, Name, as_name
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 
@@ -72,6 +72,17 @@ class Spec(Model):
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
         "folders with a kustomization, and Helm charts.",
     )
+
+    pause_after: Duration | None = Field(
+        default=None,
+        description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default it is "
+        "never paused by itself.",
+    )
+
+    @property
+    def pause_seconds(self) -> float | None:
+        """Return `pause_after` in seconds."""
+        return int(self.pause_after[:-1]) * {"m": 60.0, "h": 3600.0}[self.pause_after[-1]] if self.pause_after else None
 
     def origin(self, *path: str | int) -> ValueOrigin:
         """Return where the value at `path` is from; an entry of a list that has a default is from where the list is."""

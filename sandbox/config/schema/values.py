@@ -26,6 +26,8 @@ SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port
 UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
 RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 
+DURATION = "[1-9][0-9]{0,3}[mh]"
+
 AUTO = "auto"
 MAX_NAME = 40  # the names of containers and networks are longer, and host names end at 63
 # What a node is made of; a mount over it would be a node that does not start.
@@ -231,6 +233,12 @@ def _port_kind(value: Any) -> str:
     return "auto" if isinstance(value, str) and not value.isdigit() else "port"
 
 
+def _duration(value: str) -> str:
+    if not re.fullmatch(DURATION, value):
+        raise ValueError("must be minutes or hours, such as 30m or 2h")
+    return value
+
+
 def _auto_for_both(value: Any) -> Any:
     if value == AUTO:
         return (AUTO, AUTO)
@@ -269,6 +277,7 @@ Mirror = Annotated[
     AfterValidator(_mirror),
     Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
 ]
+Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{DURATION}$"})]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
 NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]
 FeatureGate = Annotated[str, AfterValidator(_feature_gate), Field(json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"})]

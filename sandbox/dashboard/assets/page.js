@@ -99,6 +99,7 @@ function sandbox(one, registry) {
   const title = make("h2", {}, one.name, " ", make("small", {}, one.domain, " ", mark(one.cluster)));
   const parts = [title];
   if (one.busy) parts.push(make("p", { class: "hint" }, make("code", {}, one.busy), make("span", {}, "is at work")));
+  else if (one.cluster === "paused") parts.push(hint("Paused; its next client wakes it.", `sandbox start ${one.name}`));
   else if (one.cluster === "stopped") parts.push(hint("Stopped; it keeps all it holds.", `sandbox start ${one.name}`));
   else if (one.cluster === "absent") parts.push(hint("Its cluster does not exist.", "sandbox up"));
   else parts.push(hint("In a terminal:", `kubectl --context ${one.context} get pods -A`));

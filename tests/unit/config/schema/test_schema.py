@@ -100,6 +100,7 @@ def test_every_key_is_optional() -> None:
         "credentials": [],
         "addons": [],
         "apply": [],
+        "pause_after": None,
     }
 
 
@@ -696,6 +697,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "credentials": draw(st.sampled_from(([], [CREDENTIALS]))),
         "addons": draw(st.sampled_from(([], [{"addon": "./mine", "values": {"a": "b"}}]))),
         "apply": draw(st.lists(paths, max_size=3)),
+        "pause_after": draw(st.none() | st.sampled_from(["1m", "90m", "2h"])),
     }
     return everything
 

@@ -1,0 +1,59 @@
+"""A sandbox that sleeps: its nodes are held still with all they have in memory, until something is wanted of it.
+
+A process of the user's (`waker`) sees clients of the edge and of the API server, whose connections wait in the kernel
+meanwhile. What a command asks of the cluster wakes it in the same way; what changes the sandbox wakes it first.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sandbox.components.cluster import sleeping_nodes
+from sandbox.components.edge.use import Use
+from sandbox.engine import Engine
+from sandbox.names import Names
+from sandbox.plan import providers
+from sandbox.system import daemon, files
+
+
+def pause(engine: Engine, names: Names) -> bool:
+    """Hold a sandbox's nodes still until it is wanted; returns whether any ran. The caller has the lock.
+
+    Clients that are connected are cut off, and so connect again when they want more. Raises SandboxError.
+    """
+    use = Use.of(engine, names)
+    use.trust_servers(healthy=True)
+    use.cut()
+    files.write_atomic(names.asleep, use.look().to_json(), mode=0o600)
+    held = sleeping_nodes.hold(providers.nodes(engine, names))
+    if not held:
+        names.asleep.unlink()
+    return held
+
+
+def wake(engine: Engine, names: Names) -> bool:
+    """Let a sandbox's nodes go on if they are held still; returns whether any was. Raises SandboxError."""
+    if not names.asleep.exists():
+        return False
+    woken = sleeping_nodes.let_go(providers.nodes(engine, names))
+    Use.of(engine, names).trust_servers(healthy=False)
+    names.asleep.unlink(missing_ok=True)
+    return woken
+
+
+def watch(names: Names, after: float | None) -> None:
+    """Have a process wake the sandbox when it is wanted, and pause it when it was not used for `after` seconds.
+
+    Raises SandboxError.
+    """
+    daemon.end(names.waker)
+    # -P, since the folder that a command is called in may hold a package of our name.
+    argv = [sys.executable, "-P", "-m", "sandbox.app.waker", names.name, *([str(after)] if after else ())]
+    daemon.start(argv, log_to=names.waker.with_suffix(".log"), record=names.waker)
+
+
+def forget(names: Names) -> None:
+    """End that process, and leave nothing of it. Raises SandboxError."""
+    daemon.end(names.waker)
+    for path in (names.asleep, names.waker.with_suffix(".log")):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""`python -m sandbox.app.waker NAME [SECONDS]`: wakes a sandbox when it is wanted, and pauses it when it is not used.
+
+It ends with the sandbox, and once that is awake and is not to be paused by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+
+from sandbox.app import context, pausing
+from sandbox.app.session import Session
+from sandbox.components.edge.use import Seen, Use
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
+from sandbox.names import Names
+from sandbox.system.sandbox_lock import Busy
+
+log = logging.getLogger(__name__)
+
+WATCHING = 0.2  # seconds between two looks while it sleeps, of the second that its first answer may take
+RESTING = 5.0
+
+
+@dataclass(frozen=True)
+class Waker:
+    """What watches one sandbox; it is paused once it was not used for `after` seconds."""
+
+    engine: Engine
+    names: Names
+    after: float | None
+
+    def run(self) -> None:
+        """Watch until the sandbox is gone, or awake for good. Raises SandboxError when the engine is gone."""
+        use = Use.of(self.engine, self.names)
+        while self.names.folder.exists():
+            if self.names.asleep.exists():
+                self._while_asleep(use)
+            elif self.after is None:
+                return
+            else:
+                self._while_awake(use, self.after)
+
+    def _while_asleep(self, use: Use) -> None:
+        try:
+            before = Seen.from_json(self.names.asleep.read_bytes())
+        except FileNotFoundError:  # a command has just woken it
+            return
+        while self.names.asleep.exists():
+            now = use.look()
+            if now.is_used(before):
+                log.info("wakes: %s, was %s", now, before)
+                pausing.wake(self.engine, self.names)
+                return
+            use.trust_servers(healthy=True)  # another process of the edge would ask them
+            time.sleep(WATCHING)
+
+    def _while_awake(self, use: Use, after: float) -> None:
+        before, since = use.look(), time.monotonic()
+        while self.names.folder.exists() and not self.names.asleep.exists():
+            time.sleep(RESTING)
+            now = use.look()
+            if now.open or now.api or now.is_used(before):
+                since = time.monotonic()
+            before = now
+            if time.monotonic() - since >= after:
+                log.info("pauses, not used for %.0f s", after)
+                with contextlib.suppress(Busy), Session(patience=0.0).alone(self.names.name, "pause"):
+                    pausing.pause(self.engine, self.names)
+                since = time.monotonic()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    name, *after = sys.argv[1:]
+    try:
+        Waker(Engine.connect(), context.home().sandbox(name), float(after[0]) if after else None).run()
+    except SandboxError as error:
+        sys.exit(f"{error}: {error.details}")
+
+
+if __name__ == "__main__":
+    main()

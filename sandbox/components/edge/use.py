@@ -1,0 +1,102 @@
+"""Whether anybody uses a sandbox: its clients at the edge, and those of its API server's port on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.haproxy_admin import Control, Server, Unreachable
+from sandbox.components.edge.haproxy_tcp import PREFIX
+from sandbox.config import yaml_text
+from sandbox.engine import Engine
+from sandbox.fast_dataclass import dataclass
+from sandbox.names import Names
+
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+ESTABLISHED = "01"  # linux, include/net/tcp_states.h
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How many connections the edge has passed on so far, how many are open, and the API server's open ones."""
+
+    total: int
+    open: int
+    api: frozenset[str]
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Seen:
+        """Return what `to_json` wrote."""
+        content = json.loads(data)
+        return cls(content["total"], content["open"], frozenset(content["api"]))
+
+    def to_json(self) -> bytes:
+        """Return it for a file."""
+        return json.dumps({"total": self.total, "open": self.open, "api": sorted(self.api)}).encode()
+
+    def is_used(self, before: Seen) -> bool:
+        """Tell whether anyone has come since `before`; a total that fell is that of another process of the edge."""
+        return self.total > before.total or bool(self.api - before.api)
+
+
+@dataclass(frozen=True)
+class Use:
+    """The use of the sandbox `names`, by what the edge says that `control` leads to."""
+
+    names: Names
+    control: Control
+
+    @classmethod
+    def of(cls, engine: Engine, names: Names) -> Use:
+        """Return what tells of a sandbox's use on an engine."""
+        return cls(names, EdgeContainer.of(engine, names.home).control)
+
+    def look(self) -> Seen:
+        """Return who has come so far."""
+        servers = self._servers()
+        return Seen(sum(one.total for one in servers), sum(one.current for one in servers), self._api())
+
+    def trust_servers(self, *, healthy: bool) -> None:
+        """Let the edge take the sandbox's nodes as `healthy` without asking them, or ask them again."""
+        with contextlib.suppress(Unreachable):  # then no client reaches the sandbox by the edge either
+            self.control.trust(self._servers(), healthy=healthy)
+
+    def cut(self) -> None:
+        """Let the edge end what connections its clients have to the sandbox."""
+        with contextlib.suppress(Unreachable):
+            self.control.cut(self._servers())
+
+    def _servers(self) -> Sequence[Server]:
+        """Return the servers that are the sandbox's; none where the edge cannot be asked."""
+        own, more = self.names.name, (f"{self.names.name}:", f"{PREFIX}{self.names.name}:")
+        with contextlib.suppress(Unreachable):
+            return [one for one in self.control.servers() if one.backend == own or one.backend.startswith(more)]
+        return ()
+
+    def _api(self) -> frozenset[str]:
+        """Return the open connections to the API server's port, each by its ends; none where no table tells."""
+        port = f":{self._api_port():04X}"
+        found = set()
+        for table in TABLES:
+            try:
+                rows = table.read_text(encoding="utf-8").splitlines()[1:]
+            except OSError:
+                continue
+            for row in rows:
+                _, near, far, state, *_ = row.split()
+                if state == ESTABLISHED and far.endswith(port):
+                    found.add(near + far)
+        return frozenset(found)
+
+    def _api_port(self) -> int:
+        try:
+            content = yaml_text.document(self.names.kubeconfig.read_bytes())
+            return urlsplit(content["clusters"][0]["cluster"]["server"]).port or 0
+        except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError, ValueError):
+            return 0

@@ -1,0 +1,135 @@
+"""A sandbox that sleeps, and what wakes it and lays it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.app import context, pausing, waker
+from sandbox.app.session import Session
+from sandbox.app.waker import Waker
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster import sleeping_nodes
+from sandbox.components.cluster.kind.provider import nodes
+from sandbox.components.edge.use import Seen, Use
+from sandbox.config.schema import Spec
+from sandbox.engine import ContainerSpec, Engine
+from sandbox.names import Names
+from tests.support.fakes import NETWORK, FakeEngine
+
+NONE = frozenset[str]()
+
+
+class World:
+    """A sandbox whose clients are those of `totals`, one for each look; afterwards it is gone."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.totals: Iterator[int] = iter(())
+        self.done: list[str] = []
+
+    def look(self, use: Use) -> Seen:
+        total = next(self.totals, None)
+        if total is None:
+            for path in self.names.folder.iterdir():
+                path.unlink()
+            self.names.folder.rmdir()
+        return Seen(total or 0, 0, NONE)
+
+    def hold(self, nodes: Any) -> bool:
+        self.done.append("held")
+        return True
+
+    def let_go(self, nodes: Any) -> bool:
+        self.done.append("let go")
+        return True
+
+
+@pytest.fixture
+def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    names = context.home().sandbox("demo")
+    names.folder.mkdir(parents=True)
+    made = World(names)
+    monkeypatch.setattr(Use, "look", lambda self: made.look(self))
+    monkeypatch.setattr(sleeping_nodes, "hold", made.hold)
+    monkeypatch.setattr(sleeping_nodes, "let_go", made.let_go)
+    for seconds in ("WATCHING", "RESTING"):
+        monkeypatch.setattr(waker, seconds, 0.0)
+    return made
+
+
+def test_a_sandbox_that_is_not_wanted_stays_asleep(world: World, engine: FakeEngine) -> None:
+    world.totals = iter([3, 3, 3, 0, 0])
+    pausing.pause(engine, world.names)
+    Waker(engine, world.names, None).run()
+    assert world.done == ["held"]
+
+
+def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeEngine) -> None:
+    world.totals = iter([3, 3, 4, 4])
+    pausing.pause(engine, world.names)
+    Waker(engine, world.names, None).run()
+    assert world.done == ["held", "let go"]
+    assert not world.names.asleep.exists()
+
+
+def test_a_sandbox_long_unused_is_paused_again(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    world.totals = iter([3, 3, 3, 4])
+    Waker(engine, world.names, 1e-9).run()
+    assert world.done[:2] == ["held", "let go"]
+
+
+def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.totals = iter([3])
+    pausing.pause(engine, world.names)
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    with Session().alone("demo", "up"):
+        assert world.done == ["held", "let go"]
+    assert not pausing.wake(engine, world.names)
+
+
+def test_a_sandbox_that_does_not_run_is_not_paused(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sleeping_nodes, "hold", lambda _: False)
+    world.totals = iter([0])
+    assert not pausing.pause(engine, world.names)
+    assert not world.names.asleep.exists()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800.0), ("2h", 7200.0), (None, None)])
+def test_pause_after_is_minutes_or_hours(text: str | None, seconds: float | None) -> None:
+    assert Spec(name="demo", pause_after=text).pause_seconds == seconds
+
+
+def test_nodes_are_stopped_in_order_and_held_still(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def execute(name: str, argv: Sequence[str]) -> tuple[int, str]:
+        done.append(f"prepare {name}")
+        return 0, ""
+
+    monkeypatch.setattr(engine, "pause", lambda name: done.append(f"pause {name}"))
+    monkeypatch.setattr(engine, "execute", execute)
+    found = nodes(engine, names)
+    for role in ("control-plane", "worker"):
+        key, _, value = found.mark.partition("=")
+        labels = {key: value, "io.x-k8s.kind.role": role}
+        image = UPSTREAM["node"]
+        engine.run(
+            ContainerSpec(
+                name=f"{names.cluster}-{role}", image=image, command=("init",), labels=labels, network=NETWORK
+            )
+        )
+    assert sleeping_nodes.hold(found)
+    control_plane, worker = f"{names.cluster}-control-plane", f"{names.cluster}-worker"
+    assert sorted(done[:2]) == [f"prepare {control_plane}", f"prepare {worker}"]
+    assert done[2:] == [f"pause {worker}", f"pause {control_plane}"]
