@@ -113,24 +113,40 @@ def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
 
 
 class Changed:
-    """The workloads among `manifests` that change from now on, while another program applies them."""
+    """The workloads among `manifests` that change from now on, while another program applies them.
+
+    `waiting` is what one of them still lacked when it was last asked, empty for nothing.
+    """
 
     def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
         self._cluster = cluster
         self._workloads = [one for one in manifests if one["kind"] in WORKLOADS]
         self._before = {title(one): _state_of(_find(cluster, one)) for one in self._workloads}
         self._begun: dict[str, float] = {}
+        self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+        self.waiting = ""
 
     def hopeless(self) -> ClusterError | None:
         """Return the error for those that cannot start, whatever else comes up; None while there are none."""
-        now, found = time.monotonic(), {}
+        now, troubles, coming = time.monotonic(), {}, list[str]()
         for one in self._workloads:
-            live = _find(self._cluster, one)
-            if live is None or is_leaving(live) or _state_of(live) == self._before[title(one)]:
+            name, live = title(one), _find(self._cluster, one)
+            if live is None and self._before[name] is None:
+                coming.append(name)
+            if live is None or is_leaving(live) or _state_of(live) == self._before[name]:
                 continue
-            trouble = _trouble(self._cluster, live, now - self._begun.setdefault(title(one), now))
-            if trouble and trouble.outlook is Outlook.NONE:
-                found[title(one)] = trouble
+            trouble = _trouble(self._cluster, live, now - self._begun.setdefault(name, now))
+            if trouble:
+                troubles[name] = trouble
+        # As in wait_ready: what crashes may wait for another workload, and gets one more start once those are up.
+        coming += [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
+        if coming:
+            self._crashes = None
+        elif self._crashes is None:
+            self._crashes = {name: one.crashes for name, one in troubles.items()}
+        self.waiting = next((f"{name}: {one}".partition("\n")[0] for name, one in troubles.items()), "")
+        crashes = self._crashes or {}
+        found = {name: one for name, one in troubles.items() if _is_hopeless(one, crashes.get(name), coming)}
         return _failure(found) if found else None
 
     def probed(self) -> list[str]:

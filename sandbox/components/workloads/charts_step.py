@@ -139,9 +139,16 @@ class ChartsStep:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
         coming = Changed(records.cluster, [_placed(one, chart) for one in objects])
         begun = time.monotonic()
+
+        def doomed() -> SandboxError | None:
+            error = coming.hopeless()
+            if coming.waiting:
+                work.say(coming.waiting)
+            return error
+
         while True:
             try:
-                self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
+                self.program.upgrade(chart, self.names.kubeconfig, change, work.say, doomed)
             except SandboxError as error:
                 if is_unanswered(error.details) and time.monotonic() < begun + PATIENCE:
                     work.say(f"{chart.name}: once more, when what answers its webhook may be there")

@@ -259,6 +259,21 @@ def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.Monke
     assert changed.hopeless() is None
 
 
+def test_crashing_workload_of_another_program_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chart's program crashes while its database starts → it is given up when it crashes once more after that."""
+    cluster = Clusters(monkeypatch)
+    both = [workload("db"), workload("web")]
+    changed = Changed(cast("Cluster", cluster), both)
+    cluster.workloads, cluster.pods = {"web": workload("web", replicas=1, updatedReplicas=1)}, {"web-1": crashing(3)}
+    assert changed.hopeless() is None, "there is no db yet"
+    assert changed.waiting.startswith("Deployment ns/web: 0 of 1 pods ready")
+    cluster.workloads["db"] = workload("db", replicas=1, updatedReplicas=1, readyReplicas=1)
+    assert changed.hopeless() is None, "db has only just come up"
+    cluster.pods = {"web-1": crashing(4)}
+    error = changed.hopeless()
+    assert error is not None and error.brief == "Deployment ns/web cannot start"
+
+
 def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod runs and its readiness probe fails for five minutes → the error has what the probe said last."""
     cluster = Clusters(monkeypatch)

@@ -139,6 +139,8 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
     monkeypatch.setattr("sandbox.components.workloads.helm.LOOK", 0.05)
 
     class Never:
+        waiting = "Deployment web: 0 of 1 pods ready"
+
         def __init__(self, *_: object) -> None:
             pass
 
