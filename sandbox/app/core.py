@@ -261,6 +261,7 @@ class Sandbox:
             connect=Engine.connect,
             helper=lambda engine: LayerHelper(engine, partial(system_images.layer_reader, engine, Store(home.bundle))),
             spool=home.spool,
+            buildx=system_images.buildx(Store(home.bundle)),
         )
         accounts, file = context.keychain(self.spec.credentials), LockFile.of(Path(manifest))
         return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)

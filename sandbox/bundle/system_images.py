@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.bundle import machine_node
@@ -170,6 +171,12 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
     called = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
     found = (recipes()[name] for name in called if name in recipes() and name not in IN_ENGINE)
     return tuple(recipe for recipe in found if recipe.image)
+
+
+def buildx(store: Store) -> Path | None:
+    """Return the bundle's buildx; None where it was not built."""
+    recipe = recipes()["buildx"]
+    return store.program(recipe, "buildx") if store.has(recipe) else None
 
 
 def layer_reader(engine: Engine, store: Store) -> str | None:

@@ -125,7 +125,7 @@ class Elsewhere:
 
 
 def built(
-    entries: Sequence[Entry], daemon: Daemon | None, observer: Observer
+    entries: Sequence[Entry], daemon: Daemon | None, observer: Observer, buildx: Path | None = None
 ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
     """Return the entries whose images the engine has, after building those it must build; and what failed."""
     local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
@@ -136,7 +136,7 @@ def built(
     if building := [entry for entry in local if isinstance(entry, FromBuild)]:
         from sandbox.images.sources.image_build import build_all
 
-        made |= build_all(building, daemon, observer.building)
+        made |= build_all(building, daemon, observer.building, buildx)
     ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
     return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
 

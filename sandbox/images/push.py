@@ -62,6 +62,7 @@ def push(
     spool: Path | None = None,
     reading: bool = True,
     helper: Helper | None = None,
+    buildx: Path | None = None,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
@@ -70,7 +71,8 @@ def push(
     `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
     for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
     registries. With `reading`, layers come from the engine's own folders where these can be read, by
-    `helper` where only that may. One image's failure does not stop the others, unless `fail_fast`.
+    `helper` where only that may. `buildx` is the program for images that are built, where the docker CLI has none.
+    One image's failure does not stop the others, unless `fail_fast`.
     Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
     an image is not what was `promised`.
     """
@@ -84,7 +86,9 @@ def push(
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
-        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading, helper)
+        run = _Run(
+            destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading, helper, buildx
+        )
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
 
@@ -116,6 +120,7 @@ class _Run:
         spool: Path | None,
         reading: bool,
         helper: Helper | None,
+        buildx: Path | None,
     ) -> None:
         self._destination = destination
         self._heavy = heavy
@@ -127,6 +132,7 @@ class _Run:
         self._spool = spool
         self._reading = reading
         self._helper = helper
+        self._buildx = buildx
         self._begun = time.monotonic()
 
     def __call__(
@@ -154,7 +160,7 @@ class _Run:
     ) -> dict[Target, Outcome]:
         """Read the documents of all images; those of the engine get their layers into the registry on the way."""
         futures = elsewhere.begin(entries)
-        local, failed = built(entries, daemon, self._ending)
+        local, failed = built(entries, daemon, self._ending, self._buildx)
         found: dict[Target, Outcome] = dict(failed)
         if self._promised:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)

@@ -33,7 +33,8 @@ class PushStep(NothingToUndo):
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
     are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
-    compressed, `helper` what reads the engine's folders for a user who may not.
+    compressed, `helper` what reads the engine's folders for a user who may not, `buildx` the
+    program for images that are built, where the docker CLI has none.
     """
 
     engine: Engine
@@ -43,6 +44,7 @@ class PushStep(NothingToUndo):
     spool: Path | None = None
     built: set[Target] = field(default_factory=set, compare=False)  # by this run, whatever the engine's clock says
     helper: Helper | None = None
+    buildx: Path | None = None
     name: str = "push"
     requires: tuple[str, ...] = ("registry",)
 
@@ -84,7 +86,7 @@ class PushStep(NothingToUndo):
     def _all(self) -> ImagePush:
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
-        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool)
+        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=self.buildx)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:

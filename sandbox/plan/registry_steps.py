@@ -82,7 +82,16 @@ def push_of(site: ClusterSite, manifest: Path, keychain: Keychain | None) -> Pus
     images, url = readable(manifest), site.spec.registry.push_url
     helper = LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store))
     needs = ("registry", "images")
-    return PushStep(site.engine, images, url, keychain, site.home.spool, helper=helper, requires=needs)
+    return PushStep(
+        site.engine,
+        images,
+        url,
+        keychain,
+        site.home.spool,
+        helper=helper,
+        buildx=system_images.buildx(site.store),
+        requires=needs,
+    )
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:

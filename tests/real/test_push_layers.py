@@ -29,7 +29,7 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
-from tests.real.machine import free_ports, tool
+from tests.real.machine import CommandLine, free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
 from tests.support import harm_to_files
 from tests.support.images import TestImage, digest_of, old_save, tar
@@ -194,10 +194,14 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
     assert not watched.saves
 
 
-@pytest.mark.nightly  # Debian 12 has no package of buildx
-def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:
-    if not image_build.has_buildkit():
-        lacking("docker buildx")
+@pytest.mark.nightly  # the bundle's buildx takes minutes to build
+@pytest.mark.timeout(1500)
+def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
+    CommandLine({}, tmp_path)("bundle", "build", "buildx", timeout=1200)
+    buildx = system_images.buildx(Store(context.home().bundle))
     base(tmp_path / "base.tar")
     tool("docker", "import", tmp_path / "base.tar", f"{NAME}:0")
     good, bad = tmp_path / "good", tmp_path / "bad"
@@ -208,7 +212,7 @@ def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(engine: Engine,
     (good / "b").write_bytes(bytes(5_000_000) + b"b")
     entries = [FromBuild(parse_target(f"{NAME}:{tag}"), folder) for tag, folder in (("built", good), ("bad", bad))]
     with registry("docker-registry", tmp_path) as host, pytest.raises(PushFailed) as caught:
-        push(entries, f"http://{host}", watched := Watched(engine))
+        push(entries, f"http://{host}", watched := Watched(engine), buildx=buildx)
     assert "about to fail" in str(caught.value)
     assert [one.target for one in caught.value.results] == [f"{NAME}:built"]
     assert not watched.saves

@@ -125,7 +125,7 @@ class Rounds:
         if not isinstance(entry, FromBuild) or self.push is None:
             return entry
         with timed(self.report, "build", str(entry.target)):
-            made = build(entry, self.push.engine, partial(self.report.progress, "build"))
+            made = build(entry, self.push.engine, partial(self.report.progress, "build"), self.push.buildx)
         self.copied.pop(entry.target, None)
         return made
 

@@ -22,13 +22,13 @@ QUICK, LONGEST = 30.0, 3600.0
 AT_ONCE = 4
 LONGEST_STEP = 40
 _RULE = "------"
-INSTALL = "install BuildKit for the docker CLI (docker-buildx), which also builds faster"
+INSTALL = "install BuildKit for the docker CLI (docker-buildx), or sandbox bundle build buildx; it also builds faster"
 
 log = logging.getLogger(__name__)
 
 
 def build_all(
-    entries: Sequence[FromBuild], daemon: Daemon, told: Callable[[str], None]
+    entries: Sequence[FromBuild], daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
     """Build several images, some at once: BuildKit does once what their Dockerfiles have in common.
 
@@ -37,7 +37,7 @@ def build_all(
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
         try:
-            return build(entry, daemon, told)
+            return build(entry, daemon, told, buildx)
         except SandboxError as error:
             return error
 
@@ -54,10 +54,11 @@ def build_all(
     return found
 
 
-def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None]) -> FromDaemon:
+def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
     """Build it under its target's name and give the entry to go on with; `told` hears what is done.
 
-    BuildKit builds it where the docker CLI has it, else the engine's legacy builder. Raises SandboxError.
+    BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's legacy builder does.
+    Raises SandboxError.
     """
     name = str(entry.target)
     if not entry.context.is_dir():
@@ -66,7 +67,9 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None]) -> From
         )
     told(name)
     if has_buildkit():
-        _by_buildkit(entry, name, told)
+        _by_buildkit(("docker", "buildx"), entry, name, told)
+    elif buildx:
+        _by_buildkit((buildx,), entry, name, told)
     else:
         _by_the_legacy_builder(entry, name, daemon)
     return FromDaemon(entry.target, name, entry.platforms)
@@ -83,9 +86,9 @@ def has_buildkit() -> bool:
 
 
 def arguments(entry: FromBuild) -> list[str | Path]:
-    """Return the command line that builds an image and loads it into the engine, whichever builder is chosen."""
+    """Return what buildx is told to build an image and load it into the engine, whichever builder is chosen."""
     context = entry.context.resolve()
-    argv: list[str | Path] = ["docker", "buildx", "build", "--load", "--progress=plain", f"--tag={entry.target}"]
+    argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.target}"]
     if entry.dockerfile:
         argv.append(f"--file={context / entry.dockerfile}")
     if entry.stage:
@@ -99,10 +102,13 @@ def arguments(entry: FromBuild) -> list[str | Path]:
     return [*argv, "--", context]
 
 
-def _by_buildkit(entry: FromBuild, name: str, told: Callable[[str], None]) -> None:
+def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callable[[str], None]) -> None:
     try:
         process.run(
-            arguments(entry), timeout=LONGEST, cwd=entry.folder, on_line=lambda line: told(f"{name}: {line.strip()}")
+            [*buildx, *arguments(entry)],
+            timeout=LONGEST,
+            cwd=entry.folder,
+            on_line=lambda line: told(f"{name}: {line.strip()}"),
         )
     except ToolFailed as error:
         details = failed_step(error.output) or error.details

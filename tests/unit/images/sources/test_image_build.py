@@ -79,6 +79,16 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     ]
 
 
+def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path) -> None:
+    program = tmp_path / "buildx"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/notes\n')
+    program.chmod(0o755)
+    engine = FakeEngine({})
+    image_build.build(entry_of(tmp_path), engine, lambda _: None, program)
+    assert (tmp_path / "notes").read_text().splitlines()[:2] == ["build", "--load"]
+    assert engine.built == []
+
+
 def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
     class Telling(Silent):
         told: list[str] = []
