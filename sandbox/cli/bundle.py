@@ -202,14 +202,16 @@ def verify(ctx: click.Context, file: Path) -> int:
 
 def _build(progress: str, jobs: int, components: tuple[str, ...]) -> None:
     from sandbox.app import context
-    from sandbox.bundle.builder.component_build import build as build_bundle
+    from sandbox.bundle.builder import component_build
     from sandbox.bundle.store import Store
     from sandbox.system import files
 
     home = context.home()
     files.make_private_dir(home.bundle)
+    if progress in ("auto", "plain") and (said := component_build.outlook(Store(home.bundle), components)):
+        click.echo(said, err=True)
     with files.exclusive(home.bundle, seconds=PATIENCE):
-        build_bundle(Store(home.bundle), reporter(progress), jobs=jobs, only=components)
+        component_build.build(Store(home.bundle), reporter(progress), jobs=jobs, only=components)
 
 
 def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:

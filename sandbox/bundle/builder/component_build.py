@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sandbox.report import Reporter, Silent
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 
+TELL = 2.0  # seconds between two words on how long it still takes
 RETRY = "run `sandbox bundle build` again: finished components are kept"
 
 
@@ -46,6 +47,12 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
         interruption.clear()
 
 
+def outlook(store: Store, only: Collection[str] = ()) -> str:
+    """Say how many components `build` would build and for how long; nothing where there are none to build."""
+    missing = {name: recipe for name, recipe in _wanted(tuple(only) or default()).items() if not store.has(recipe)}
+    return f"building {', '.join(missing)}: about {_minutes(_seconds(missing))} on two cores" if missing else ""
+
+
 def default() -> tuple[str, ...]:
     """Return the components of a whole bundle, each in its default version."""
     return tuple(one.name for one in recipes().values() if not one.base)
@@ -53,6 +60,7 @@ def default() -> tuple[str, ...]:
 
 def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Store, report: Reporter, jobs: int) -> None:
     running: dict[Future[None], Recipe] = {}
+    began: dict[str, float] = {}
     try:
         while waiting or running:
             for recipe in _ready(waiting, store)[: jobs - len(running)]:
@@ -60,7 +68,11 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
                 report.began(recipe.name)
                 report.progress(recipe.name, f"about {_minutes(recipe.seconds)}; after it {_left(waiting)}")
                 running[pool.submit(_build, recipe, store, report)] = recipe
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+                began[recipe.name] = time.monotonic()
+            done, _ = wait(running, timeout=TELL, return_when=FIRST_COMPLETED)
+            for recipe in running.values():  # Go says nothing while it compiles
+                left = max(0, round(recipe.seconds - (time.monotonic() - began[recipe.name])))
+                report.progress(recipe.name, f"about {_minutes(left)} left; after it {_left(waiting)}")
             for future in done:
                 recipe = running.pop(future)
                 _check(future, recipe, report)
@@ -144,7 +156,11 @@ def _size(folder: Path) -> str:
 
 
 def _left(waiting: Mapping[str, Recipe]) -> str:
-    return f"{len(waiting)} more, about {_minutes(sum(r.seconds for r in waiting.values()))}" if waiting else "none"
+    return f"{len(waiting)} more, about {_minutes(_seconds(waiting))}" if waiting else "none"
+
+
+def _seconds(recipes: Mapping[str, Recipe]) -> int:
+    return sum(recipe.seconds for recipe in recipes.values())
 
 
 def _minutes(seconds: int) -> str:

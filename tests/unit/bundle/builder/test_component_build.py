@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_each_is_built_after_what_it_needs_and_only_once(kitchen: Kitchen, tmp_p
     build(store, second)
     assert second.events == [("unchanged", name) for name in kitchen.recipes]
     assert len(kitchen.cooked) == 4
+
+
+def test_outlook_tells_what_is_missing_and_for_how_long(kitchen: Kitchen, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert module.outlook(store, ["image"]) == "building tool, image: about 3 min on two cores"
+    build(store, RecordingReporter(), only=["tool"])
+    assert module.outlook(store) == "building image, top, other: about 5 min on two cores"
+    build(store, RecordingReporter())
+    assert module.outlook(store) == ""
+
+
+def test_a_build_that_says_nothing_is_told_of(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TELL", 0.01)
+    told = RecordingReporter()
+    kitchen.cook["tool"] = lambda *_: time.sleep(0.2)
+    build(Store(tmp_path), told, only=["tool"])
+    assert told.events.count(("progress", "tool")) > 2
 
 
 def test_only_what_is_asked_for_is_built_with_what_it_needs(kitchen: Kitchen, tmp_path: Path) -> None:
