@@ -21,6 +21,8 @@ def reachable(context: DoctorContext) -> Finding:
     if isinstance(context.docker, SandboxError):
         return failed(context.docker)
     facts = context.docker.facts
+    if facts.podman and (refusal := engine_limits.refusal(facts)):
+        return failed(refusal)
     kind = "rootless" if facts.rootless else "rootful"
     return ok(f"Docker Engine {facts.version}, API {facts.api}, {kind}, {facts.system or 'system unknown'}")
 
@@ -47,7 +49,7 @@ def hardened(context: DoctorContext) -> Finding:
 def cgroups(context: DoctorContext) -> Finding:
     """Check the version of control groups."""
     facts = with_engine(context).facts
-    if refusal := engine_limits.refusal(facts):
+    if not facts.podman and (refusal := engine_limits.refusal(facts)):
         return failed(refusal)
     version = facts.cgroup_version
     return (

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Facts:
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
     volumes, may be a folder of this machine. `isolating` is whether it keeps containers from users or from each other
     in a way of its own. `runtime` is what starts its containers by default, `architecture` that of its machine as
-    images have it. `proxies` maps http, https and no to what the engine itself uses.
+    images have it. `proxies` maps http, https and no to what the engine itself uses. `podman`: it is no Docker Engine.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Facts:
     root: Path
     time: datetime | None
     proxies: Mapping[str, str]
+    podman: bool = False
 
     @property
     def is_hardened(self) -> bool:
@@ -97,6 +99,8 @@ def _moment(text: str) -> datetime | None:
 class Engine(Images, Containers, Networks, Volumes):
     """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
 
+    _podman = False
+
     @classmethod
     def connect(cls) -> Engine:
         """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
@@ -117,7 +121,7 @@ class Engine(Images, Containers, Networks, Volumes):
                 details=f"it speaks API {version}, needed is {OLDEST_API}",
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
-        engine._version = version
+        engine._version, engine._podman = version, "libpod-api-version" in ping.headers
         return engine
 
     @property
@@ -135,7 +139,7 @@ class Engine(Images, Containers, Networks, Volumes):
         """Return what the engine tells of itself and of its machine."""
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
-            return read_facts(self._info(), api=self._version, local=local)
+            return replace(read_facts(self._info(), api=self._version, local=local), podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:
@@ -150,7 +154,8 @@ class Engine(Images, Containers, Networks, Volumes):
     def id(self) -> str:
         """Return what tells it from all other engines, as long as it keeps its data."""
         with translated("asking about the engine"):
-            return str(self._info().get("ID") or self._info().get("Name") or "")
+            # Podman says another one each time.
+            return str(self._info().get("Name" if self._podman else "ID") or "")
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         """Tell whether this machine gets a connection at what a container that runs publishes or listens on.

@@ -8,6 +8,14 @@ from sandbox.errors import MissingTool
 
 def refusal(facts: Facts) -> MissingTool | None:
     """Return why no node runs on such an engine, or None."""
+    if facts.podman:
+        return MissingTool(
+            f"the engine is Podman {facts.version}, on which sandboxes do not run yet",
+            details="its API lacks what sandboxes use: filters and limits of containers, ranges of networks, and the "
+            "nameserver of containers",
+            fix="use a Docker Engine: docker context use default, or unset DOCKER_HOST",
+            id="engine-podman",
+        )
     if facts.rootless and facts.cgroup_version == 1:
         return MissingTool(
             "a cluster needs cgroup v2 on an engine without root",

@@ -44,7 +44,7 @@ cat /proc/sys/kernel/random/boot_id
 [ ! -e /shared/WORD ] || echo seen
 echo written 2>/dev/null > /shared/WORD.answer
 for name in NAMES; do
-  ( said=$(busybox timeout 2 busybox wget -O - "http://$name:PORT/WORD" 2>&1)
+  ( said=$(busybox timeout 1 busybox wget -O - "http://$name:PORT/WORD" 2>&1)
     case $said in *WORD-answered*) echo "machine $name $said" ;; esac ) &
 done
 wait

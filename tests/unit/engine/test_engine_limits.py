@@ -17,3 +17,10 @@ def test_rootless_engine_needs_cgroup_v2(rootless: bool, version: int, refused: 
     facts = replace(FakeEngine().facts(), rootless=rootless, cgroup_version=version)
     found = engine_limits.refusal(facts)
     assert (found is not None) is refused and (found is None or found.id == "engine-rootless")
+
+
+@pytest.mark.fault(61)
+def test_podman_is_called_by_its_name() -> None:
+    """The engine is Podman → `up` and the doctor refuse it at once and say what it is."""
+    found = engine_limits.refusal(replace(FakeEngine().facts(), podman=True))
+    assert found is not None and found.id == "engine-podman" and "Podman 28.0.0" in found.brief
