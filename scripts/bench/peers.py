@@ -19,8 +19,11 @@ CRANE_PACKAGE = "github.com/google/go-containerregistry/cmd/crane"
 Push = Callable[[Sequence[str]], None]
 
 
-def ours(host: str, folder: Path, user: str | None = None) -> Push:
-    """`sandbox push-images` with one manifest for all images; as `user`, a name or id in the group docker alone."""
+def ours(host: str, folder: Path, user: str | None = None, python: str = sys.executable) -> Push:
+    """`sandbox push-images` with one manifest for all images; as `user`, a name or id in the group docker alone.
+
+    `python` has the package, and the user may run it.
+    """
     words, home = list[str](), folder
     if user:
         home = folder / "home"
@@ -35,7 +38,7 @@ def ours(host: str, folder: Path, user: str | None = None) -> Push:
         path = home / "images.yaml"
         images = [{"from": "daemon", "image": f"{name}:1", "as": f"{name}:1"} for name in names]
         path.write_text(json.dumps({"images": images}))
-        run(*words, sys.executable, "-m", "sandbox", "push-images", path, "--registry", host, "--progress", "quiet")
+        run(*words, python, "-m", "sandbox", "push-images", path, "--registry", host, "--progress", "quiet")
 
     return push
 
