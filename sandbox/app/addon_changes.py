@@ -20,6 +20,7 @@ from sandbox.components.addons.addon_objects import Record
 from sandbox.components.addons.catalogue import Addon, Chosen, Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
+from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config import capabilities
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
@@ -28,6 +29,9 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter
+from sandbox.system.wait import WaitTimeout
+
+ANSWERING = 60.0  # seconds; its pods are ready by then, and an ingress controller takes a second or two
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
             _roll_back(own, before)
             raise
         chosen = next(one for one in own.chosen(own.records()) if one.addon.name == found.name)
-        return Enabled(own.url(chosen), own.told(chosen))
+        return Enabled(own.url(chosen), (*own.told(chosen), *_unanswered(spec, own, chosen)))
 
 
 def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
@@ -181,6 +185,17 @@ def _unneeded(own: AddonManager, records: Mapping[str, Record], name: str) -> li
     if name in left:
         raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
     return [one for one, record in others.items() if one not in left and record.by == name]
+
+
+def _unanswered(spec: Spec, own: AddonManager, chosen: Chosen) -> Iterator[str]:
+    """Wait until the addon's page is served; yield what it answers instead when it is not."""
+    host = own.host(chosen)
+    proof = next((step for step in machine_plan.steps(spec)[0] if isinstance(step, HttpsStep)), None) if host else None
+    if host and proof:
+        try:
+            proof.wait_answered(host, timeout=ANSWERING)
+        except WaitTimeout as error:
+            yield f"it is not served yet: {error.details or error.brief}; look again with: sandbox doctor tls {host}"
 
 
 def _row(own: AddonManager, one: Chosen, record: Record | None, *, up: bool) -> Row:

@@ -161,8 +161,12 @@ class AddonManager:
 
     def url(self, chosen: Chosen) -> str | None:
         """Return where the addon's page is, None for one without."""
+        return chart_addons.url(chosen.addon.name, self.values) if self.host(chosen) else None
+
+    def host(self, chosen: Chosen) -> str | None:
+        """Return the host of the addon's page, None for one without."""
         page = chosen.addon.about.page if self.served else None
-        return chart_addons.url(chosen.addon.name, self.values) if page else None
+        return chart_addons.host(chosen.addon.name, self.values["domain"]) if page else None
 
     def told(self, chosen: Chosen) -> tuple[str, ...]:
         """Return how to use the addon: its hint, and how to sign in, in a line each."""

@@ -85,6 +85,11 @@ class HttpsStep(NothingToUndo):
         """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
         wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2)
 
+    def wait_answered(self, host: str, *, timeout: float) -> None:
+        """Return once the host of an Ingress gets more than the page for unknown hosts. Raises WaitTimeout."""
+        ingresses = [one for one in self._ingresses() if host in default_backend.hosts_of([one])]
+        wait_until(lambda: self._unanswered((host,), ingresses), what=host, timeout=timeout, pause=0.1)
+
     @property
     def _home(self) -> str:
         return self.namespace or SYSTEM_NAMESPACE

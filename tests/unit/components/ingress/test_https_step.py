@@ -180,6 +180,10 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     assert step.check().detail.startswith("1 host answers")
     edge.answer = default_backend.render("demo", (), port=443).encode()
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
+    with pytest.raises(WaitTimeout, match=f"app.{DOMAIN}"):
+        step.wait_answered(f"app.{DOMAIN}", timeout=0.3)
+    edge.answer = b"hello"
+    step.wait_answered(f"app.{DOMAIN}", timeout=5)
 
 
 def test_host_new_to_the_controller_is_not_ready_despite_a_404(
