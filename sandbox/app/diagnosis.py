@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.app import context, ports
+from sandbox.app.session import rouse
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.doctor.check import LEAST, Row, Status, repair, run
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe, probe_engine
@@ -44,8 +46,10 @@ def explain(error: SandboxError, spec: Spec) -> None:
 def context_of(
     spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF
 ) -> DoctorContext:
-    """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec."""
+    """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec, awake."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
+    with contextlib.suppress(SandboxError):  # the checks tell what is wrong
+        rouse(home.sandbox(spec.name))
     which = f" -f {shlex.quote(str(file))}" if file else f" {name}" if name else ""
     resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
