@@ -22,9 +22,10 @@ class Echo(BaseHTTPRequestHandler):
         answer = f"{self.path} {body} {self.client_address[1]}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
+        if "close" in self.path:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer)
-        self.close_connection = "close" in self.path
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

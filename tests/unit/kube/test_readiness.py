@@ -259,7 +259,7 @@ def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.Monke
     assert changed.hopeless() is None
 
 
-def test_crashing_workload_of_another_program_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crashing_workload_of_another_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chart's program crashes while its database starts → it is given up when it crashes once more after that."""
     cluster = Clusters(monkeypatch)
     both = [workload("db"), workload("web")]
