@@ -22,7 +22,6 @@ UNKNOWN = "a process of another user"
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 # What binds the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
-PRIVILEGED = 1024
 
 
 class PortTaken(SandboxError):
@@ -208,7 +207,7 @@ def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
         who, more = "the edge is your own process", ""
     else:
         engine = machine.engine
-        if bind.port < PRIVILEGED and (known := reach.known(engine, machine.home)) and not known.low_ports:
+        if bind.port < reach.PRIVILEGED and (known := reach.known(engine, machine.home)) and not known.low_ports:
             return _unforwarded(wanted)
         if bind.port >= lowest or not engine.is_rootless() or host_network.may_bind_all(FORWARDER):
             return None
@@ -230,7 +229,7 @@ def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
 def _unforwarded(wanted: Wanted) -> PortForbidden:
     return PortForbidden(
         f"port {wanted.bind.port} does not arrive on this machine",
-        details=f"it was tried: the engine's machine forwards its ports to this one, but none below {PRIVILEGED}",
+        details=f"it was tried: the engine's machine forwards its ports to this one, but none below {reach.PRIVILEGED}",
         fix=f"{_elsewhere(wanted)}\nor let the tool of the engine's machine use privileged ports "
-        "(Docker Desktop: Settings, Advanced), then run: sandbox doctor",
+        "(Docker Desktop: Settings, Advanced), then run: sandbox doctor --fix",
     )

@@ -20,9 +20,6 @@ def ports(context: DoctorContext) -> Finding:
     known = found(context)
     if known.shares_network:
         return ok("the engine's network is this machine's")
-    if known.measured and not (known.published and known.low_ports):
-        reach.forget(context.home)  # its settings may have been corrected
-        known = found(context)
     if not known.measured:
         return skipped(UNMEASURED)
     if not known.published:
@@ -34,6 +31,11 @@ def ports(context: DoctorContext) -> Finding:
     if not known.machine:
         return warn(f"{evidence}; no address leads containers to this machine, so routes to its servers answer 503")
     return ok(evidence)
+
+
+def measure(context: DoctorContext) -> None:
+    """Measure again: settings of the engine's machine may have changed. Raises SandboxError."""
+    reach.again(with_engine(context).engine, context.home)
 
 
 def folders(context: DoctorContext) -> Finding:
@@ -56,6 +58,7 @@ CHECKS = (
         "ports that the engine publishes arrive on this machine",
         "run sandbox where the engine runs, or let its machine forward ports (a container: --network host)",
         ports,
+        measure,
     ),
     Check(
         "engine.folders",

@@ -22,6 +22,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files
 
+PRIVILEGED = 1024
 WRITABLE, READ_ONLY, UNSEEN = "writable", "read-only", "not seen"
 _BOOT, _NETWORK = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/net")
 _measuring = threading.Lock()
@@ -89,6 +90,12 @@ def forget(home: Home) -> None:
     _file(home).unlink(missing_ok=True)
 
 
+def again(engine: Engine, home: Home) -> Reach:
+    """Measure again now, since what was measured has turned out to be otherwise. Raises EngineError."""
+    forget(home)
+    return of(engine, home)
+
+
 def _measured(engine: Engine, home: Home) -> Reach:
     found = reach_probe.look(engine, home)
     if found is None:
@@ -140,8 +147,15 @@ def _link(path: Path) -> str:
         return ""
 
 
-def unheard(bind: Bind) -> SandboxError:
-    """Return the error for an engine whose machine has another network, and forwards nothing to this one."""
+def unheard(bind: Bind, found: Reach) -> SandboxError:
+    """Return the error for an engine whose machine has another network, and does not forward this port to this one."""
+    if found.published and bind.port < PRIVILEGED and not found.low_ports:
+        return SandboxError(
+            f"port {bind.port} of the engine's machine does not arrive at {bind.asked_at} of this one",
+            details=f"those from {PRIVILEGED} on do, as was measured just now; `auto` takes one of them from now on",
+            fix="sandbox up --https-port 8443, or let the tool of the engine's machine use privileged ports",
+            id="engine-ports",
+        )
     return SandboxError(
         f"nothing of the Docker Engine's answers at {bind.asked_at}:{bind.port} of this machine",
         details="a container listens there on the engine's machine, which has another network: it is a container or a "

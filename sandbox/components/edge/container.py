@@ -102,8 +102,7 @@ class EdgeContainer:
             # The engine may still forward ports from another network than its host's.
             ways = [way for way in ways if held and not way[0]]
             if not ways:
-                reach.forget(self.home)
-                raise reach.unheard(deaf)
+                raise reach.unheard(deaf, reach.again(self.engine, self.home))
         edge_folder.note_taken(self.folder)
         self.join(known)
 

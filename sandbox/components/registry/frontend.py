@@ -118,7 +118,7 @@ class Frontend:
                     raise
                 log.info("%s, held: %s %s", self.names.registry_frontend, error.brief, error.details)
         if not self.engine.is_heard(self.bind):
-            raise reach.unheard(self.bind)
+            raise reach.unheard(self.bind, reach.again(self.engine, self.names.home))
 
     @property
     def bind(self) -> Bind:
