@@ -57,6 +57,7 @@ class Waker:
                 log.info("wakes: %s, was %s", now, before)
                 pausing.wake(self.engine, self.names)
                 return
+            before = now
             use.trust_servers(healthy=True)  # another process of the edge would ask them
             time.sleep(WATCHING)
 

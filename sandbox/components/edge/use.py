@@ -42,7 +42,8 @@ class Seen:
 
     def is_used(self, before: Seen) -> bool:
         """Tell whether anyone has come since `before`; a total that fell is that of another process of the edge."""
-        return self.total > before.total or bool(self.api - before.api)
+        came = self.total > before.total or (self.total < before.total and self.open > 0)
+        return came or bool(self.api - before.api)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,13 @@ def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeE
     assert not world.names.asleep.exists()
 
 
+def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngine) -> None:
+    world.totals = iter([3, 3, 0, 1, 1])
+    pausing.pause(engine, world.names)
+    Waker(engine, world.names, None).run()
+    assert world.done == ["held", "let go"]
+
+
 def test_a_sandbox_long_unused_is_paused_again(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,10 +85,11 @@ def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names) -> Non
         (Seen(5, 0, frozenset()), False),
         (Seen(6, 0, frozenset()), True),
         (Seen(0, 0, frozenset()), False),
+        (Seen(1, 1, frozenset()), True),
         (Seen(5, 0, frozenset({"a"})), False),
         (Seen(5, 0, frozenset({"b"})), True),
     ],
-    ids=["the same", "a client", "another process of the edge", "who was there", "kubectl"],
+    ids=["the same", "a client", "another process of the edge", "its first client", "who was there", "kubectl"],
 )
 def test_a_sandbox_is_used_by_who_comes_anew(now: Seen, used: bool) -> None:
     assert now.is_used(Seen(5, 1, frozenset({"a"}))) is used
