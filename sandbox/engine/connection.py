@@ -13,10 +13,11 @@ from typing import Any
 
 from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, once, translated, unreachable
-from sandbox.engine.containers import Containers, Volumes
+from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
+from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
@@ -150,6 +151,11 @@ class Engine(Images, Containers, Networks, Volumes):
     def address(self) -> str:
         """Return where it is, as DOCKER_HOST has it."""
         return self._place.url if self._place else ""
+
+    @property
+    def is_podman(self) -> bool:
+        """Tell whether it is Podman, which serves a part of Docker's API."""
+        return self._podman
 
     def id(self) -> str:
         """Return what tells it from all other engines, as long as it keeps its data."""

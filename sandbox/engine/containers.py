@@ -1,4 +1,4 @@
-"""Containers of the engine and their volumes: made, found, started, stopped, entered, removed."""
+"""Containers of the engine: made, found, started, stopped, entered, removed."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Containers(Door):
             if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
                 return found.name
         with translated("listing containers"):
-            for one in self._get("/containers/json", filters={"publish": [str(port)]}):
-                if any(each.get("PublicPort") == port for each in one["Ports"]):
+            for one in self._get("/containers/json"):  # Podman has no filter for ports
+                if any(each.get("PublicPort") == port for each in one["Ports"] or ()):
                     return str(one["Names"][0]).lstrip("/")
         return None
 
@@ -139,7 +139,7 @@ class Containers(Door):
             kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
             config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
             config |= {"Image": image} if image else {}
-            host |= {"PortBindings": {}, "ContainerIDFile": ""}
+            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(found)}
         self.make(name, config, host)
         try:
             self.start(name)
@@ -187,8 +187,7 @@ class Containers(Door):
 
     def keep_stopped(self, name: str) -> None:
         """Let a container that was stopped stay so when the engine restarts, and one that was not start again."""
-        with translated(f"changing container {name}"):
-            self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "unless-stopped"}})
+        self._restart(name, "unless-stopped")
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; it goes on as it is."""
@@ -197,8 +196,18 @@ class Containers(Door):
 
     def let_end(self, name: str) -> None:
         """Let a container stay ended once it ends, whatever the reason."""
+        self._restart(name, "no")
+
+    def _restart(self, name: str, policy: str) -> None:
+        """Have the engine restart a container by another policy; one that keeps policies as they were made is let be.
+
+        That is Podman before 5, which restarts nothing by itself when the machine does.
+        """
         with translated(f"changing container {name}"):
-            self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "no"}})
+            try:
+                self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": policy}})
+            except NotThere:
+                self._inspect(name)  # it is the container that is not there
 
     def signal(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""
@@ -346,45 +355,19 @@ def _container(found: Mapping[str, Any]) -> Container:
         published=_of("tcp", published | listens),
         udp=_of("udp", published),
         held=found["State"]["Status"] == "paused",
-        network=found["HostConfig"].get("NetworkMode") or "",
-        attached={name: one.get("NetworkID") or "" for name, one in networks.items()},
+        network=_made_on(found),
+        # Podman tells the name again.
+        attached={name: "" if (id_ := one.get("NetworkID") or "") == name else id_ for name, one in networks.items()},
         mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
     )
+
+
+def _made_on(found: Mapping[str, Any]) -> str:
+    """Return the network that a container was made on; Podman calls each of them `bridge`."""
+    mode, networks = found["HostConfig"].get("NetworkMode") or "", found["NetworkSettings"]["Networks"] or {}
+    return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode
 
 
 def _of(protocol: str, ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
     of = ((inner.partition("/"), binds) for inner, binds in ports.items())
     return {int(number): frozenset(binds) for (number, _, kind), binds in of if (kind or "tcp") == protocol}
-
-
-class Volumes(Door):
-    """What can be done with the engine's volumes."""
-
-    @once
-    def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        """Return the labels of a volume, or None when there is none of that name."""
-        with translated(f"looking at volume {name}"):
-            try:
-                return dict(self._get(f"/volumes/{name}")["Labels"] or {})
-            except NotThere:
-                return None
-
-    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of every volume that has `label`, by the volume's name."""
-        with translated("listing volumes"):
-            found = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
-            return {one["Name"]: dict(one["Labels"] or {}) for one in found}
-
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a volume, or find the one of that name."""
-        with translated(f"making volume {name}"):
-            self._ask("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
-
-    def remove_volume(self, name: str) -> bool:
-        """Remove a volume and its data; returns whether there was one."""
-        with translated(f"removing volume {name}"):
-            try:
-                self._ask("DELETE", f"/volumes/{name}")
-            except NotThere:
-                return False
-            return True

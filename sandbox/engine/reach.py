@@ -101,14 +101,16 @@ def _measured(engine: Engine, home: Home) -> Reach:
     if found is None:
         return UNKNOWN
     kernel = bool(found.boot) and found.boot == _read(_BOOT)
+    # The first network of every kernel has the same number.
+    shared = kernel and found.network == _link(_NETWORK)
     return Reach(
-        # The first network of every kernel has the same number.
-        shares_network=kernel and found.network == _link(_NETWORK),
+        shares_network=shared,
         shares_kernel=kernel,
         published=found.published,
         low_ports=found.low_ports,
         containers=found.containers,
-        machine=found.machine,
+        # The address that was found is of the network that the container was on, and may go with it.
+        machine="" if shared else found.machine,
         folders=WRITABLE if found.written else READ_ONLY if found.seen else UNSEEN,
     )
 

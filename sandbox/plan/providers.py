@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.config.capabilities import CAPABILITIES
@@ -80,7 +81,7 @@ def _kind_tool(names: Names) -> Kind:
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
     from sandbox.components.cluster.kind import provider as kind_provider
 
-    program = _kind_tool(names)
+    program = replace(_kind_tool(names), podman=engine.address if engine.is_podman else "")
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
     return kind_provider.KindProvider(

@@ -274,7 +274,10 @@ class _Taking:
 
 
 def _digest_of(name: str) -> str | None:
-    """Return the digest a path like `blobs/sha256/<hex>` names (OCI image-spec, image-layout.md)."""
+    """Return the digest that a path like `blobs/sha256/<hex>` names (OCI image-spec, image-layout.md).
+
+    Podman calls layers `<hex>.tar` and configurations `<hex>.json` (containers/image, docker/internal/tarfile).
+    """
     parts = name.split("/")
-    digest = ":".join(parts[1:])
-    return digest if len(parts) == 3 and parts[0] == "blobs" and digests.is_digest(digest) else None
+    digest = ":".join(parts[1:]) if len(parts) == 3 and parts[0] == "blobs" else f"sha256:{parts[0].partition('.')[0]}"
+    return digest if len(parts) in (1, 3) and digests.is_digest(digest) else None

@@ -39,7 +39,7 @@ def test_without_an_image_nothing_is_known_and_nothing_kept(folders: Home) -> No
         ),
         (Shown(boot="this", network="net:[2]"), Reach(shares_kernel=True)),
         (
-            Shown(boot="this", network="net:[1]", containers=True, seen=True, written=True, low_ports=False),
+            Shown("this", "net:[1]", containers=True, machine="10.88.0.1", seen=True, written=True, low_ports=False),
             Reach(shares_network=True, shares_kernel=True, containers=True, folders=reach.WRITABLE, low_ports=False),
         ),
         (Shown(network="net:[1]"), Reach()),

@@ -175,10 +175,11 @@ def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One installed kind, working on one Docker network."""
+    """One installed kind, working on one network of the engine, or of the Podman at that address."""
 
     program: Path
     network: str
+    podman: str = ""
 
     @classmethod
     def find(cls, network: str, *, extra: Path) -> Kind:
@@ -232,6 +233,9 @@ class Kind:
 
     def _run(self, arguments: process.Argv, *, timeout: float, on_line: Callable[[str], None] | None = None) -> None:
         env = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        if self.podman:
+            env = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
+            env["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
         # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
         env |= dict.fromkeys(BOTH_CASES, "")
         process.run([self.program, *arguments], timeout=timeout, env=env, on_line=on_line)

@@ -164,8 +164,8 @@ class KindProvider:
                 self.write_kubeconfig()
                 usable()
 
-        # kind asks the engine for this very image, and by its id it can be no other.
-        image = self.engine.image_id(self.image) or self.image
+        # kind asks the engine for this very image, and by its id it can be no other; Podman is asked by names only.
+        image = self.image if self.kind.podman else self.engine.image_id(self.image) or self.image
         try:
             self.kind.create(
                 self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line

@@ -5,16 +5,17 @@ The folders are those that Docker Engine 20.10 really wrote.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources.docker_save import TarStream, recognised
+from sandbox.images.sources.docker_save import TarStream, recognised, take
 from sandbox.oci.manifest import chains
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -119,3 +120,32 @@ def test_v1_folder_is_matched_to_an_expected_layer(folder: str, text: str, layer
 def test_folder_of_another_layer_is_not_matched(text: str) -> None:
     assert recognised(BOTTOM_FOLDER, text.encode(), KNOWN) is None
     assert recognised(BOTTOM_FOLDER, BOTTOM_JSON.encode(), chains([(TOP,)])) is None
+
+
+class Received:
+    """A receiver that keeps what it is given, by digest."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str | None, bytes] = {}
+
+    def buffered(self, data: bytes, digest: str | None) -> None:
+        self.layers[digest] = data
+
+    def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
+        self.layers[digest] = b"".join(chunks)
+
+    def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
+        raise AssertionError("every layer has its name")
+
+    def wants_unknown(self) -> bool:
+        return False
+
+
+def test_podman_s_layers_have_their_digests_as_names() -> None:
+    layer, config = b"a layer", b'{"rootfs": {}}'
+    names = [hashlib.sha256(data).hexdigest() for data in (layer, config)]
+    files = [(f"{names[0]}.tar", layer), (f"{names[1]}.json", config), ("manifest.json", b"[]"), ("repositories", b"")]
+    receiver = Received()
+    documents = take(cut(written(files, tarfile.PAX_FORMAT), 500), receiver, {})
+    assert receiver.layers == {f"sha256:{names[0]}": layer}
+    assert documents.by_digest[f"sha256:{names[1]}"] == config

@@ -205,6 +205,17 @@ def test_stack_of_a_failing_kind_is_left_out(folder: Path, tmp_path: Path) -> No
     assert command.startswith("$ ") and said == ["line 1", "line 2", "line 3"]
 
 
+def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -> None:
+    program = install(
+        folder, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
+    )
+    kind = Kind(program, "sandbox", podman="unix:///run/podman.sock")
+    lines: list[str] = []
+    with pytest.raises(ToolFailed):
+        kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    assert lines == ["unix:///run/podman.sock podman sandbox"]
+
+
 def test_kind_uses_our_network_and_its_last_lines_are_evidence(folder: Path, tmp_path: Path) -> None:
     program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")

@@ -1,0 +1,41 @@
+"""Volumes of the engine and their labels: made, found, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sandbox.engine.base import Door, once, translated
+from sandbox.engine.socket_http import NotThere
+
+
+class Volumes(Door):
+    """What can be done with the engine's volumes."""
+
+    @once
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        """Return the labels of a volume, or None when there is none of that name."""
+        with translated(f"looking at volume {name}"):
+            try:
+                return dict(self._get(f"/volumes/{name}")["Labels"] or {})
+            except NotThere:
+                return None
+
+    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every volume that has `label`, by the volume's name."""
+        with translated("listing volumes"):
+            found = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
+            return {one["Name"]: dict(one["Labels"] or {}) for one in found}
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume, or find the one of that name."""
+        with translated(f"making volume {name}"):
+            self._ask("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume and its data; returns whether there was one."""
+        with translated(f"removing volume {name}"):
+            try:
+                self._ask("DELETE", f"/volumes/{name}")
+            except NotThere:
+                return False
+            return True

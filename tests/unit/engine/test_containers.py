@@ -1,0 +1,95 @@
+"""Containers of Podman 4.3, whose answers these are, where they differ from those of the Docker Engine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sandbox.engine import Engine, EngineError
+
+BOX: dict[str, object] = {
+    "Name": "/box",
+    "Id": "9fb2",
+    "Image": "sha256:3529",
+    "State": {"Status": "running"},
+    "Config": {"Labels": {"a": "b"}, "Env": ["ONE=1"]},
+    "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}},
+    "NetworkSettings": {"Networks": {"sandbox": {"NetworkID": "sandbox", "IPAddress": "10.89.0.2"}}},
+}
+PORT = {"PublicPort": 8080, "PrivatePort": 80, "IP": "127.0.0.1", "Type": "tcp"}
+LISTED = [
+    {"Id": "1", "Names": ["/other"], "Ports": None},
+    {"Id": "9fb2", "Names": ["/box"], "Ports": [PORT]},
+]
+
+
+class Podman(BaseHTTPRequestHandler):
+    made: list[dict[str, object]]
+
+    def do_GET(self) -> None:
+        path = self.path.removeprefix("/v1.41")
+        boxes = {"/containers/box/json": BOX, "/containers/box-2/json": BOX}
+        found: object = {"/_ping": "OK", "/containers/json": LISTED, **boxes}.get(path)
+        if path.startswith("/containers/json?") and "publish" not in path:
+            found = []
+        self._say(200 if found is not None else 404, found if found is not None else {"message": "no such container"})
+
+    def do_POST(self) -> None:
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        if "/containers/create" in self.path:
+            self.made.append(given)
+        self._say(*((404, "") if self.path.endswith("/update") else (201, {"Id": "new"})))
+
+    def _say(self, status: int, answer: object) -> None:
+        body = json.dumps(answer).encode() if answer != "" else b""
+        self.send_response(status)
+        for name, value in (("Api-Version", "1.41"), ("Libpod-Api-Version", "4.3.1"), ("Content-Length", len(body))):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    Podman.made = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Podman) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        yield Engine.connect()
+        server.shutdown()
+
+
+def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
+    assert podman.is_podman
+
+
+def test_publisher_is_found_without_a_filter_for_ports(podman: Engine) -> None:
+    assert podman.publisher(8080) == "box"
+    assert podman.publisher(8081) is None
+
+
+def test_restart_policy_that_cannot_change_is_let_be(podman: Engine) -> None:
+    podman.let_end("box")
+    podman.keep_stopped("box")
+    with pytest.raises(EngineError, match="no such container"):
+        podman.let_end("none")
+
+
+def test_network_of_a_container_has_its_own_name(podman: Engine) -> None:
+    found = podman.container("box")
+    assert found is not None and found.network == "sandbox"
+    assert found.attached == {"sandbox": ""}, "its id is not told"
+
+
+def test_container_like_another_is_on_its_network(podman: Engine) -> None:
+    podman.run_another("box-2", "box", {})
+    (made,) = Podman.made
+    host = made["HostConfig"]
+    assert isinstance(host, dict) and host["NetworkMode"] == "sandbox"
