@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 SCRIPT = files.packaged("sandbox.bundle", "scripts/unpack-node.sh")
 WORK = "/unpacked"
 ARCHIVES = PurePosixPath("/archives")
 LABEL = "dev.sandbox.machine-node"
+NAME = "sandbox.dev/node:"
 SECONDS = "900"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A node image of this machine; `bytes` are those that it has besides the published one that it is made of."""
+
+    image: str
+    bytes: int
+    used: bool
 
 
 def tag(references: Sequence[str]) -> str:
@@ -30,7 +41,7 @@ def tag(references: Sequence[str]) -> str:
 def make(engine: Engine, published: str, images: Sequence[str], name: str, say: Callable[[str], None]) -> None:
     """Make the image `name` of the node image `published` with `images`, all of which the engine has.
 
-    Older ones of the same Kubernetes go, unless a container is made of them. Raises SandboxError.
+    Earlier ones stay, since snapshots may be of them. Raises SandboxError.
     """
     box = f"sandbox-node-{name.rpartition('-')[2]}"
     _remove_left(engine, box)
@@ -63,7 +74,28 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
         engine.commit(box, name, {**made, "Labels": {**(made.get("Labels") or {}), LABEL: ""}})
     finally:
         engine.remove_container(box)
-    _remove_older(engine, name)
+
+
+def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
+    """Return the node images of this machine, by name; one that a container is of, of any user's sandbox, is used.
+
+    So is one whose id is in `saved_of`: what snapshots were made of cannot be made again. Other images have the label
+    too, such as those that users make of nodes: only those with our names count.
+    """
+    used = {*saved_of, *(one.image for one in engine.containers(LABEL))}
+    found = []
+    for name in sorted(engine.labelled_images(LABEL)):
+        image = engine.inspect_image(name) if name.startswith(NAME) else None
+        if image is not None:
+            below = engine.inspect_image(str(image["Parent"])) if image.get("Parent") else None
+            size = int(image.get("Size", 0)) - int((below or {}).get("Size", 0))
+            found.append(Made(name, size, image["Id"] in used))
+    return tuple(found)
+
+
+def prune(engine: Engine, unused: Sequence[Made]) -> tuple[Made, ...]:
+    """Remove node images, and return those that went: not one that a sandbox has come to use meanwhile."""
+    return tuple(one for one in unused if engine.remove_image(one.image))
 
 
 @contextmanager
@@ -81,11 +113,3 @@ def _remove_left(engine: Engine, box: str) -> None:
     for one in engine.containers(LABEL):
         if one.name == box:
             engine.remove_container(box)
-
-
-def _remove_older(engine: Engine, name: str) -> None:
-    """Remove images that were made of earlier published ones of the same Kubernetes."""
-    same = name.rpartition("-")[0] + "-"
-    for other in engine.labelled_images(LABEL):
-        if other.startswith(same) and other != name:
-            engine.remove_image(other)

@@ -41,6 +41,7 @@ COMMANDS = {
     "export": "export:export",
     "completion": "completion:completion",
     "bundle": "bundle:bundle",
+    "images": "images:images",
 }
 ALIASES = {"proxy": "edge"}
 

@@ -219,6 +219,24 @@ class Collected:
 
 
 @dataclass(frozen=True)
+class PrunedImage:
+    """A node image of this machine; `bytes` are those that it has besides the published one that it is made of."""
+
+    image: str
+    bytes: Bytes
+
+
+@dataclass(frozen=True)
+class PrunedImages:
+    """`sandbox images prune`; `deleted` is false with `--dry-run`, and `used` are images that stay."""
+
+    deleted: bool
+    bytes: Bytes
+    images: tuple[PrunedImage, ...]
+    used: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Certificate:
     """A certificate; `secrets` and `stores` are null where they are not known or do not apply."""
 
@@ -409,6 +427,7 @@ RESULTS: Mapping[str, Any] = {
     "edge route list": tuple[AddedRoute, ...],
     "edge status": EdgeStatus,
     "explain": tuple[ErrorAdvice, ...],
+    "images prune": PrunedImages,
     "list": tuple[Known, ...],
     "push-images": Push | PushForecast,
     "registry gc": Collected,

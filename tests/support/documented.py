@@ -67,6 +67,7 @@ ELSEWHERE = {
     "sandbox doctor network": "tests/real/test_outbound.py",
     "sandbox down NAME --purge": "tests/real/test_changes.py",
     "sandbox edge route add app.demo.sandbox.localhost localhost:3000": "tests/real/test_edge.py",
+    "sandbox images prune": "tests/unit/cli/test_images.py",
     "sandbox push-images --prune": "tests/unit/cli/test_push_images.py",
     "sandbox snapshot restore before": "tests/real/test_snapshot.py",
     "sandbox snapshot restore before-upgrade": "tests/real/test_snapshot.py",

@@ -1,0 +1,21 @@
+"""The node images that `up` made of published ones: which there are, and the end of those that nothing uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sandbox.app import snapshots
+from sandbox.bundle import machine_node
+from sandbox.bundle.machine_node import Made
+from sandbox.engine import Engine
+
+
+def found() -> tuple[Made, ...]:
+    """Return the node images of this machine; those of sandboxes and of this user's snapshots are used."""
+    saved = {node.image for one in snapshots.store().all() for node in one.nodes}
+    return machine_node.made(Engine.connect(), saved)
+
+
+def remove(unused: Sequence[Made]) -> tuple[Made, ...]:
+    """Remove node images, and return those that went."""
+    return machine_node.prune(Engine.connect(), unused)

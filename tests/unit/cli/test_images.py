@@ -1,0 +1,113 @@
+"""`sandbox images prune`: which node images go, what is asked first, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.bundle import machine_node
+from sandbox.cli import images, log, signals
+from sandbox.engine import ContainerSpec, Engine
+from sandbox.errors import UsageError
+from sandbox.snapshot.snapshot_store import Store
+from tests.support import published_json
+from tests.support.fakes import FakeContainer, FakeEngine
+
+OLD, USED = "sandbox.dev/node:v1.36.4-000000000000", "sandbox.dev/node:v1.37.0-111111111111"
+OTHERS = "shop/node:1"
+PUBLISHED = "kindest/node"
+SIZES = {OLD: 1_300_000_000, USED: 1_200_000_000, OTHERS: 1_250_000_000, PUBLISHED: 1_000_000_000}
+
+
+class Labelled(FakeEngine):
+    """An engine whose images all have the label, one of them with a stopped container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = {name: f"sha256:{name}" for name in SIZES}
+        spec = ContainerSpec(name="node", image="", command=(), network="none", labels={machine_node.LABEL: ""})
+        self.add(FakeContainer(spec, self.images[USED], running=False))
+        self.taken = False
+
+    def labelled_images(self, label: str) -> tuple[str, ...]:
+        assert label == machine_node.LABEL
+        return (USED, OTHERS, OLD)
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        plain = name.removeprefix("sha256:")
+        if plain not in self.images:
+            return None
+        below = f"sha256:{PUBLISHED}" if plain == OLD else ""
+        return {"Id": self.images[plain], "Size": SIZES[plain], "Parent": below}
+
+    def remove_image(self, name: str) -> bool:
+        return not self.taken and self.images.pop(name, None) is not None
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Labelled:
+    found = Labelled()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(Engine, "connect", lambda *_: found)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    return found
+
+
+def run(*arguments: str) -> Result:
+    """The command's result; an error that people would see is raised."""
+    result = CliRunner().invoke(images.images, ["prune", *arguments], obj=False, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def test_unused_node_image_is_removed_and_measured(engine: Labelled) -> None:
+    result = run("--yes")
+    assert result.stdout == f"{OLD}    300.0 MB\n"
+    assert result.stderr == "1 node image was removed, 300.0 MB; 1 other in use\n"
+    assert engine.images.keys() == {USED, OTHERS, PUBLISHED}
+
+
+def test_dry_run_changes_nothing(engine: Labelled) -> None:
+    result = run("--dry-run")
+    assert result.stderr == "1 node image would be removed, 300.0 MB; 1 other in use\n"
+    assert engine.images.keys() == SIZES.keys()
+
+
+def test_json_is_as_published(engine: Labelled) -> None:
+    for options, deleted in ((("--dry-run",), False), (("--yes",), True)):
+        report = json.loads(run("-o", "json", *options).stdout)
+        published_json.check("images prune", report)
+        expected = {"deleted": deleted, "bytes": 300_000_000, "used": [USED]}
+        assert report == {**expected, "images": [{"image": OLD, "bytes": 300_000_000}]}
+
+
+def test_without_a_terminal_and_without_yes_nothing_goes(engine: Labelled) -> None:
+    with pytest.raises(UsageError, match="asks before") as caught:
+        run()
+    assert caught.value.id == "consent" and OLD in caught.value.details
+    assert engine.images.keys() == SIZES.keys()
+
+
+def test_without_an_unused_one_there_is_nothing_to_ask(engine: Labelled) -> None:
+    del engine.images[OLD]
+    assert run().stderr == "0 node images were removed, 0.0 MB; 1 other in use\n"
+
+
+def test_image_that_came_into_use_meanwhile_stays_uncounted(engine: Labelled) -> None:
+    engine.taken = True
+    assert run("--yes").stderr == "0 node images were removed, 0.0 MB; 1 other in use\n"
+
+
+def test_image_of_a_snapshot_stays(engine: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = SimpleNamespace(image=engine.images[OLD])
+    monkeypatch.setattr(Store, "all", lambda _: (SimpleNamespace(nodes=(node,)),))
+    assert json.loads(run("--yes", "-o", "json").stdout)["used"] == [OLD, USED]
+    assert engine.images.keys() == SIZES.keys()
