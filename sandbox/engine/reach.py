@@ -72,7 +72,7 @@ def of(engine: Engine, home: Home) -> Reach:
         found = known(engine, home)
         if found is None:
             found = _measured(engine, home)
-            if found.measured:
+            if found.published:  # a machine that was too busy to answer may not be told so from now on
                 _keep(engine, home, found)
         return found
 

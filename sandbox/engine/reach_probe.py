@@ -30,13 +30,13 @@ from sandbox.system.wait import WaitTimeout, wait_until
 IMAGES = ("sandbox.dev/busybox", "busybox")
 INNER, LIFE = 8080, 30  # seconds that a container lives whose command was killed
 # Seconds; forwarders of virtual machines look for new ports about every second.
-PATIENCE, BRIEF = 3.0, 0.5
+PATIENCE, BRIEF = 4.0, 0.5
 LOCAL = "127.0.0.1"
 # What tools call this machine for containers, and where user-mode networks have it (libslirp, "host" address).
 NAMES = ("host.docker.internal", "host.lima.internal", "host.containers.internal", "host.orb.internal", "10.0.2.2")
 GATEWAY = "gateway.sandbox.internal"
 FOLDER = "/shared"
-_SERVE = f'while :; do echo "$0" | nc -l -p {INNER}; done'
+_SERVE = f'echo "$0-served" > "/tmp/$0" && exec busybox httpd -f -p {INNER} -h /tmp'
 _SHOW = "busybox readlink /proc/self/ns/net"
 # `wget` tells the address that a name resolves to.
 _ASK = """
@@ -171,11 +171,13 @@ def _says(address: str, port: int, word: str, seconds: float) -> bool:
     def silence() -> str | None:
         try:
             with socket.create_connection((address, port), timeout=0.5) as connection:
-                connection.settimeout(0.5)
-                said = connection.recv(len(word))
+                connection.settimeout(BRIEF * 2)
+                connection.sendall(f"GET /{word} HTTP/1.0\r\n\r\n".encode())
+                with connection.makefile("rb") as answer:
+                    said = answer.read(4096)
         except OSError as error:
             return str(error)
-        return None if said == word.encode() else "another answer"
+        return None if f"{word}-served".encode() in said else "another answer"
 
     try:
         wait_until(silence, what="the port", timeout=seconds, pause=0.05)

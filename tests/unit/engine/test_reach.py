@@ -12,6 +12,8 @@ from sandbox.engine.reach_probe import Shown
 from sandbox.names import Home
 from tests.support.fakes import FakeEngine
 
+LOCAL = ("127.0.0.1",)
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Home:
@@ -37,12 +39,12 @@ def test_without_an_image_nothing_is_known_and_nothing_kept(folders: Home) -> No
             Shown(boot="another", published=("127.0.0.1",), machine="192.168.5.2", seen=True),
             Reach(published=("127.0.0.1",), machine="192.168.5.2", folders=reach.READ_ONLY),
         ),
-        (Shown(boot="this", network="net:[2]"), Reach(shares_kernel=True)),
+        (Shown(boot="this", network="net:[2]", published=LOCAL), Reach(shares_kernel=True, published=LOCAL)),
         (
-            Shown("this", "net:[1]", containers=True, machine="10.88.0.1", seen=True, written=True, low_ports=False),
-            Reach(shares_network=True, shares_kernel=True, containers=True, folders=reach.WRITABLE, low_ports=False),
+            Shown("this", "net:[1]", LOCAL, containers=True, machine="10.88.0.1", seen=True, written=True),
+            Reach(shares_network=True, shares_kernel=True, published=LOCAL, containers=True, folders=reach.WRITABLE),
         ),
-        (Shown(network="net:[1]"), Reach()),
+        (Shown(network="net:[1]", published=LOCAL, low_ports=False), Reach(published=LOCAL, low_ports=False)),
     ],
 )
 def test_measured_reach_is_kept_until_forgotten(
@@ -65,15 +67,21 @@ def test_measured_reach_is_kept_until_forgotten(
 
 
 def test_a_kept_reach_counts_for_one_place(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown())
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL))
     reach.of(FakeEngine(), folders)
-    assert reach.known(FakeEngine(), folders) == Reach()
+    assert reach.known(FakeEngine(), folders) == Reach(published=LOCAL)
     monkeypatch.setattr(reach, "_link", lambda path: "another network")
     assert reach.known(FakeEngine(), folders) is None
 
 
 def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     (folders.state / "reach.json").write_text("[", encoding="utf-8")
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(containers=True))
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL, containers=True))
     assert reach.of(FakeEngine(), folders).containers
-    assert reach.known(FakeEngine(), folders) == Reach(containers=True)
+    assert reach.known(FakeEngine(), folders) == Reach(published=LOCAL, containers=True)
+
+
+def test_a_machine_that_forwards_nothing_is_asked_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(boot="b"))
+    assert reach.of(FakeEngine(), folders).measured
+    assert reach.known(FakeEngine(), folders) is None
