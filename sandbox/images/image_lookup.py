@@ -68,6 +68,10 @@ class Remembering:
     def root(self) -> Path:
         return self._daemon.root()
 
+    @property
+    def is_podman(self) -> bool:
+        return self._daemon.is_podman
+
     def id(self, name: str) -> str:
         """Return the image's id, empty when there is none or it was not asked for."""
         return str((self.known.get(name) or {}).get("Id", ""))

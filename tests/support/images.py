@@ -164,6 +164,7 @@ class FakeEngine:
     saves: list[tuple[str, ...]] = field(default_factory=list)
     built: list[tuple[Path, str]] = field(default_factory=list)
     build_options: list[dict[str, Any]] = field(default_factory=list)
+    is_podman: bool = False
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         if name not in self.images:

@@ -57,7 +57,8 @@ def build_all(
 def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
     """Build it under its target's name and give the entry to go on with; `told` hears what is done.
 
-    BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's legacy builder does.
+    BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's own builder does, and
+    always Podman's, which has no BuildKit and would pull one.
     Raises SandboxError.
     """
     name = str(entry.target)
@@ -66,12 +67,15 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx:
             f"there is no folder {entry.context}", details=f"the context of {entry.target}", fix="correct `context:`"
         )
     told(name)
-    if has_buildkit():
+    if daemon.is_podman:
+        _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
+    elif has_buildkit():
         _by_buildkit(("docker", "buildx"), entry, name, told)
     elif buildx:
         _by_buildkit((buildx,), entry, name, told)
     else:
-        _by_the_legacy_builder(entry, name, daemon)
+        log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
+        _by_the_engine(entry, name, daemon, INSTALL)
     return FromDaemon(entry.target, name, entry.platforms)
 
 
@@ -122,10 +126,9 @@ def failed_step(output: str) -> str:
     return process.last_lines("\n".join(lines[starts[-1] + 1 :]), LONGEST_STEP) if starts else ""
 
 
-def _by_the_legacy_builder(entry: FromBuild, name: str, daemon: Daemon) -> None:
+def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) -> None:
     if entry.secrets or entry.ssh or entry.cache_to:
-        raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=INSTALL)
-    log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
+        raise EngineError(f"building {name} needs BuildKit", details="secrets, ssh or cache_to", fix=otherwise)
     wanted = {
         "dockerfile": entry.dockerfile,
         "args": dict(entry.args),
@@ -136,7 +139,7 @@ def _by_the_legacy_builder(entry: FromBuild, name: str, daemon: Daemon) -> None:
         daemon.build(entry.context, name, **{key: value for key, value in wanted.items() if value})
     except SandboxError as error:
         if "BuildKit" in error.details:
-            error.fix = INSTALL
+            error.fix = otherwise
         raise
 
 

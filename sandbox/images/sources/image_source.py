@@ -22,6 +22,10 @@ class Source(Protocol):
 class Daemon(Protocol):
     """The Docker Engine, as far as images are concerned. Every method raises SandboxError."""
 
+    @property
+    def is_podman(self) -> bool:
+        """Tell whether it is Podman, which has a builder of its own and no BuildKit."""
+
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         """Return the engine's description of an image (`GET /images/{name}/json`), None if it has none of that name."""
 

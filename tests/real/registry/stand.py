@@ -142,6 +142,7 @@ class Watched:
 
     engine: Engine
     saves: list[tuple[str, ...]] = field(default_factory=list)
+    is_podman: bool = False
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         return self.engine.inspect_image(name)

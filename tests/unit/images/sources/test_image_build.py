@@ -162,6 +162,16 @@ def test_without_buildkit_the_legacy_builder_gets_what_it_can(
     assert "legacy builder" in caplog.text
 
 
+def test_podman_builds_by_itself_whatever_the_docker_cli_has(tmp_path: Path, docker: Docker) -> None:
+    calls = docker("exit 0")
+    engine = FakeEngine({}, is_podman=True)
+    image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
+    assert engine.built == [(tmp_path / "app", "app:dev")] and not calls.exists()
+    with pytest.raises(EngineError, match="needs BuildKit") as caught:
+        image_build.build(entry_of(tmp_path, MORE), engine, lambda _: None)
+    assert "podman build" in caught.value.fix
+
+
 def test_the_legacy_builder_gets_no_secrets(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="needs BuildKit") as caught:
         image_build.build(entry_of(tmp_path, MORE), FakeEngine({}), lambda _: None)
