@@ -159,11 +159,18 @@ class Door(Glancing):
     is the client library, which takes longer to import than most commands take.
     """
 
+    _podman = False
+
     def __init__(self, place: Endpoint | None, version: str = OLDEST_API) -> None:
         super().__init__()
         self._place = place
         self._version = version
         self._patience = _Patience()
+
+    @property
+    def is_podman(self) -> bool:
+        """Tell whether it is Podman, which serves a part of Docker's API."""
+        return self._podman
 
     @functools.cached_property
     def _client(self) -> Any:

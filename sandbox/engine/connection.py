@@ -100,8 +100,6 @@ def _moment(text: str) -> datetime | None:
 class Engine(Images, Containers, Networks, Volumes):
     """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
 
-    _podman = False
-
     @classmethod
     def connect(cls) -> Engine:
         """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
@@ -151,11 +149,6 @@ class Engine(Images, Containers, Networks, Volumes):
     def address(self) -> str:
         """Return where it is, as DOCKER_HOST has it."""
         return self._place.url if self._place else ""
-
-    @property
-    def is_podman(self) -> bool:
-        """Tell whether it is Podman, which serves a part of Docker's API."""
-        return self._podman
 
     def id(self) -> str:
         """Return what tells it from all other engines, as long as it keeps its data."""

@@ -139,7 +139,9 @@ class Containers(Door):
             kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
             config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
             config |= {"Image": image} if image else {}
-            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(found)}
+            # Podman tells limits by names that it does not take.
+            limits = [{**one, "Name": one["Name"].removeprefix("RLIMIT_").lower()} for one in host.get("Ulimits") or ()]
+            host |= {"PortBindings": {}, "ContainerIDFile": "", "NetworkMode": _made_on(found), "Ulimits": limits}
         self.make(name, config, host)
         try:
             self.start(name)

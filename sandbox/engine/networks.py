@@ -13,6 +13,8 @@ from sandbox.engine.engine_values import Network
 from sandbox.engine.socket_http import NotThere, Refused
 
 _CHANCES = 3
+# Podman's own API, in the first version that all releases since 4.0 speak.
+_LIBPOD = "/v4.0.0/libpod"
 # The option that names a bridge; without it libnetwork calls it by the network's id (drivers/bridge/bridge_linux.go).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 
@@ -52,8 +54,21 @@ class Networks(Door):
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """Return what the engine says of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]
-        found: list[Mapping[str, Any]] = [self._get(f"/networks/{each}") for each in known]
+        found: list[Mapping[str, Any]] = [self._whole(self._get(f"/networks/{each}")) for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
+
+    def _whole(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what is known of a network; of which half Podman gives addresses it says only in an API of its own."""
+        if not self.is_podman:
+            return found
+        own = json.loads(self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").body)
+        last = {one["subnet"]: (one.get("lease_range") or {}).get("end_ip") for one in own["subnets"]}
+        ranges = [dict(one) for one in found["IPAM"]["Config"]]
+        for one in (each for each in ranges if ":" not in each["Subnet"]):
+            half = next(IPv4Network(one["Subnet"]).subnets())
+            if last.get(one["Subnet"]) == str(half.broadcast_address):
+                one["IPRange"] = str(half)
+        return {**found, "IPAM": {"Config": ranges}}
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
         """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too.

@@ -123,7 +123,7 @@ def test_container_port_is_published_on_two_host_ports(world: World) -> None:
 
 def test_container_like_another_gets_own_name_and_no_ports(world: World) -> None:
     other = f"{world.name}-2"
-    with pytest.raises(EngineError, match="No such container"):
+    with pytest.raises(EngineError, match=r"(?i)no such container"):
         world.engine.run_another(other, world.name, {})
     world.engine.run(world.spec(publish={8080: (Bind("127.0.0.1", free_port()),)}))
     world.engine.run_another(other, world.name, {"role": "worker"})
@@ -164,8 +164,8 @@ def test_a_taken_name_is_refused_and_its_owner_left_alone(world: World) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"image": "sandbox-test-none:1"}, "No such image: sandbox-test-none:1"),
-        ({"network": "sandbox-test-none"}, "network sandbox-test-none not found"),
+        ({"image": "sandbox-test-none:1"}, "(?i)no such image: .*sandbox-test-none:1"),
+        ({"network": "sandbox-test-none"}, "network .*sandbox-test-none.* not found"),
     ],
 )
 def test_a_container_that_lacks_something_is_not_left_behind(world: World, more: dict[str, Any], said: str) -> None:
@@ -179,7 +179,7 @@ def test_a_taken_port_is_refused_and_nothing_left_behind(world: World) -> None:
     """The engine itself finds the port taken → an error that says so; the container is not left behind."""
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={80: (bind,)}))
-    with pytest.raises(EngineError, match="port is already allocated"):
+    with pytest.raises(EngineError, match=r"port is already allocated|address already in use"):
         world.engine.run(world.spec("-two", publish={80: (bind,)}))
     assert world.engine.container(world.name + "-two") is None
 
@@ -205,7 +205,7 @@ def test_a_container_that_was_ended_stays_and_starts_again(world: World, end: Ca
     assert stopped is not None
     assert (stopped.running, stopped.addresses, stopped.published) == (False, {}, {80: frozenset({bind})})
     assert world.engine.publisher(bind.port) is None
-    with pytest.raises(EngineError, match="is not running"):
+    with pytest.raises(EngineError, match=r"is not running|only .* on running containers"):
         world.engine.execute(world.name, ["busybox", "true"])
     world.engine.start(world.name)
     again = world.engine.container(world.name)
@@ -226,7 +226,7 @@ def test_commands_give_status_and_output(world: World) -> None:
     assert world.engine.execute(world.name, ["busybox", "false"])[0] == 1
     assert world.engine.execute(world.name, ["busybox", "echo", "two  words", "é"]) == (0, "two  words é\n")
     status, said = world.engine.execute(world.name, ["no-such-program"])
-    assert status == 126
+    assert status in (126, 127)  # of Docker, of Podman
     assert "executable file not found" in said
 
 
@@ -248,7 +248,7 @@ def test_files_are_written_with_their_folders_and_read_back(world: World) -> Non
 
 def test_non_file_reads_as_none(world: World) -> None:
     world.engine.run(world.spec())
-    for path in ("/etc", "/bin/sh", "/no/such"):
+    for path in ("/etc", "/no/such", *(() if world.engine.is_podman else ("/bin/sh",))):  # Podman follows links
         assert world.engine.read_file(world.name, PurePosixPath(path)) is None
     assert world.engine.read_file("sandbox-test-none", PurePosixPath("/etc")) is None
 
@@ -288,7 +288,7 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
         lambda: engine.write_file(name, PurePosixPath("/x"), b""),
     ]
     for call in calls:
-        with pytest.raises(EngineError, match="No such container"):
+        with pytest.raises(EngineError, match=r"(?i)no such container"):
             call()
 
 
@@ -300,7 +300,7 @@ def test_network_has_range_and_members_and_goes_without_them(world: World) -> No
     assert found is not None
     assert found.members == {world.name}
     assert found.labels == {LABEL: world.name}
-    with pytest.raises(EngineError, match="active endpoints"):
+    with pytest.raises(EngineError, match=r"active endpoints|is being used"):
         world.engine.remove_network(world.name)
     world.engine.remove_container(world.name)
     world.engine.remove_network(world.name)
@@ -333,13 +333,15 @@ def test_a_container_leaves_a_network_and_joins_it_again(world: World) -> None:
     world.engine.run(world.spec())
     network = world.engine.network(world.name)
     found = world.engine.container(world.name)
-    assert network and found and found.network == world.name and found.attached == {world.name: network.id}
+    assert network and found and found.network == world.name
+    known = "" if world.engine.is_podman else network.id
+    assert found.attached == {world.name: known}
     world.engine.disconnect_network(world.name, world.name)
     found = world.engine.container(world.name)
-    assert found and found.network == world.name and found.attached == {} and found.addresses == {}
+    assert found and found.network in (world.name, "bridge") and found.attached == {} and found.addresses == {}
     world.engine.connect_network(world.name, world.name)
     found = world.engine.container(world.name)
-    assert found and found.attached == {world.name: network.id} and found.addresses[world.name]
+    assert found and found.attached == {world.name: known} and found.addresses[world.name]
     world.engine.remove_container(world.name)
 
 
@@ -347,6 +349,10 @@ def test_a_stopped_container_keeps_to_a_network_that_was_removed(world: World) -
     world.engine.run(world.spec())
     world.engine.stop(world.name)
     before = world.engine.network(world.name)
+    if world.engine.is_podman:
+        with pytest.raises(EngineError, match="is being used"):
+            world.engine.remove_network(world.name)
+        return
     world.engine.remove_network(world.name)
     world.engine.create_network(world.name, {LABEL: world.name})
     found = world.engine.container(world.name)
@@ -378,7 +384,7 @@ def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
     assert world.engine.labelled_volumes(LABEL)[world.name] == {LABEL: "first"}
     assert world.name not in world.engine.labelled_volumes(f"{LABEL}-other")
     world.engine.run(world.spec(volumes={world.name: "/data"}))
-    with pytest.raises(EngineError, match="volume is in use"):
+    with pytest.raises(EngineError, match=r"volume is (in use|being used)"):
         world.engine.remove_volume(world.name)
     world.engine.remove_container(world.name)
     assert world.engine.volume_labels(world.name) == {LABEL: "first"}
@@ -401,7 +407,7 @@ def test_an_image_has_one_id_under_all_its_names(world: World) -> None:
     world.engine.tag(world.image, world.name)
     assert world.engine.image_id(world.name) == world.engine.image_id(f"{world.name}:latest") == identity
     assert world.engine.image_id("sandbox-test-none:1") is None
-    with pytest.raises(EngineError, match="No such image"):
+    with pytest.raises(EngineError, match=r"No such image|image not known"):
         world.engine.tag("sandbox-test-none:1", "sandbox-test-other:1")
 
 
@@ -434,7 +440,9 @@ def test_containers_are_unprivileged_and_restart_with_engine() -> None:
         clean(made)
     host = seen["HostConfig"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert (host["CapDrop"], host["ReadonlyRootfs"], host["Memory"]) == (["ALL"], True, 64 << 20)
+    # Podman names them one by one.
+    assert host["CapDrop"] == ["ALL"] or (len(host["CapDrop"]) >= 11 and not host["CapAdd"])
+    assert (host["ReadonlyRootfs"], host["Memory"]) == (True, 64 << 20)
     assert "no-new-privileges" in host["SecurityOpt"]
     assert seen["Config"]["User"] == "65532:65532"
 
@@ -448,7 +456,7 @@ def test_containers_show_the_same_as_the_bridges(tmp_path: Path) -> None:
         shares, measured = engine.shares_network(), reach._measured(engine, home)
     finally:
         engine.remove_network(name)
-    assert measured.measured and measured.shares_network is shares
+    assert measured.measured and (measured.shares_network is shares or engine.is_podman)
     if shares:
         assert measured == replace(PLAIN, low_ports=measured.low_ports)
     assert engine.containers(f"{OWNER}={home.owner}") == () and list(tmp_path.glob("reach/*")) == []

@@ -17,7 +17,11 @@ BOX: dict[str, object] = {
     "Image": "sha256:3529",
     "State": {"Status": "running"},
     "Config": {"Labels": {"a": "b"}, "Env": ["ONE=1"]},
-    "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}},
+    "HostConfig": {
+        "NetworkMode": "bridge",
+        "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+        "Ulimits": [{"Name": "RLIMIT_NOFILE", "Soft": 1024, "Hard": 2048}],
+    },
     "NetworkSettings": {"Networks": {"sandbox": {"NetworkID": "sandbox", "IPAddress": "10.89.0.2"}}},
 }
 PORT = {"PublicPort": 8080, "PrivatePort": 80, "IP": "127.0.0.1", "Type": "tcp"}
@@ -25,6 +29,11 @@ LISTED = [
     {"Id": "1", "Names": ["/other"], "Ports": None},
     {"Id": "9fb2", "Names": ["/box"], "Ports": [PORT]},
 ]
+NETWORK = {
+    **{"Name": "sandbox", "Id": "5a", "Created": "2026-11-27T07:46:55Z", "Labels": {}},
+    "IPAM": {"Config": [{"Subnet": "10.89.0.0/24", "Gateway": "10.89.0.1"}]},
+}
+OWN = {"subnets": [{"subnet": "10.89.0.0/24", "lease_range": {"start_ip": "10.89.0.1", "end_ip": "10.89.0.127"}}]}
 
 
 class Podman(BaseHTTPRequestHandler):
@@ -32,8 +41,11 @@ class Podman(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.removeprefix("/v1.41")
-        boxes = {"/containers/box/json": BOX, "/containers/box-2/json": BOX}
+        given = {"/networks/5a": NETWORK, "/v4.0.0/libpod/networks/5a/json": OWN}
+        boxes = {**given, "/containers/box/json": BOX, "/containers/box-2/json": BOX}
         found: object = {"/_ping": "OK", "/containers/json": LISTED, **boxes}.get(path)
+        if path.startswith("/networks?"):
+            found = [{"Name": "sandbox", "Id": "5a"}]
         if path.startswith("/containers/json?") and "publish" not in path:
             found = []
         self._say(200 if found is not None else 404, found if found is not None else {"message": "no such container"})
@@ -88,8 +100,14 @@ def test_network_of_a_container_has_its_own_name(podman: Engine) -> None:
     assert found.attached == {"sandbox": ""}, "its id is not told"
 
 
-def test_container_like_another_is_on_its_network(podman: Engine) -> None:
+def test_container_like_another_has_its_network_and_limits(podman: Engine) -> None:
     podman.run_another("box-2", "box", {})
     (made,) = Podman.made
     host = made["HostConfig"]
     assert isinstance(host, dict) and host["NetworkMode"] == "sandbox"
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 2048}]
+
+
+def test_half_that_containers_have_addresses_of_is_told(podman: Engine) -> None:
+    found = podman.network("sandbox")
+    assert found is not None and (found.subnet, found.lower) == ("10.89.0.0/24", "10.89.0.0/25")

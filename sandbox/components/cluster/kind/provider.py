@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +29,7 @@ from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine
+from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -164,10 +166,12 @@ class KindProvider:
                 self.write_kubeconfig()
                 usable()
 
-        # kind asks the engine for this very image, and by its id it can be no other; Podman is asked by names only.
-        image = self.image if self.kind.podman else self.engine.image_id(self.image) or self.image
+        # kind asks the engine for this very image, and by its id it can be no other.
+        kind, image = self.kind, self.engine.image_id(self.image) or self.image
+        if kind.podman:  # which kind asks for images by names, and for networks by a pattern, to which a dot is none
+            kind, image = replace(kind, network=joined(self.engine, self.names.network).id), self.image
         try:
-            self.kind.create(
+            kind.create(
                 self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line
             )
         except BaseException as error:

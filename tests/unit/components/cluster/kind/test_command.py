@@ -209,11 +209,11 @@ def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -
     program = install(
         folder, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
     )
-    kind = Kind(program, "sandbox", podman="unix:///run/podman.sock")
+    kind = Kind(program, "sandbox.demo", podman="unix:///run/podman.sock")
     lines: list[str] = []
     with pytest.raises(ToolFailed):
         kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
-    assert lines == ["unix:///run/podman.sock podman sandbox"]
+    assert lines == ["unix:///run/podman.sock podman sandbox.demo"]
 
 
 def test_kind_uses_our_network_and_its_last_lines_are_evidence(folder: Path, tmp_path: Path) -> None:

@@ -101,6 +101,23 @@ def made(provider: KindProvider) -> list[str]:
     return said
 
 
+def test_podman_s_kind_has_image_by_name_and_network_by_id(
+    provider: KindProvider, engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Asked(Kind):
+        def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: object) -> None:
+            asked.append((self.network, image))
+            raise ToolFailed("enough")
+
+    monkeypatch.setattr(kind_provider, "NODES_APPEAR", 0.0)
+    network = engine.network(names.network)
+    with pytest.raises(ToolFailed):
+        made(replace(provider, kind=Asked(Path("/kind"), NETWORK, podman="unix:///podman.sock")))
+    assert network and network.id != names.network and asked == [(network.id, provider.image)]
+
+
 def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
     assert made(provider) == ["Preparing nodes", "Preparing nodes", "Starting control-plane", "usable"]
