@@ -46,6 +46,10 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         from sandbox.components.certificates import cert_manager
 
         cert_manager.release_manifest(home.manifests)
+    if spec.ingress.gateway_api and own.source == "upstream":
+        from sandbox.components.ingress import traefik
+
+        traefik.gateway_definitions(home.manifests)
     _require_charts(spec, home)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field
 
-from sandbox.bundle import machine_node
+from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import ALIASES, IN_ENGINE, IN_PODS, PREFIX, OwnImages
-from sandbox.engine import Engine, EngineError
-from sandbox.engine.image_pull import advice
-from sandbox.errors import SandboxError
+from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, State, Status, Work
 
@@ -22,13 +21,15 @@ AT_ONCE = 3
 class ImagesStep(NothingToUndo):
     """Loads the images from the bundle or pulls them by digest. They stay after `down`, for other sandboxes.
 
-    `further` are components that only the bundle has; images.yaml names them by their stable names.
+    `further` are components that only the bundle has; images.yaml names them by their stable names. `pulled` are
+    components that are always pulled, by digest.
     """
 
     engine: Engine
     own: OwnImages
     store: Store
     further: tuple[Recipe, ...] = ()
+    pulled: Mapping[str, str] = field(default_factory=dict)
     components: tuple[str, ...] = IN_ENGINE
     name: str = "images"
     requires: tuple[str, ...] = ()
@@ -47,30 +48,33 @@ class ImagesStep(NothingToUndo):
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
     def apply(self, work: Work) -> None:
-        further, missing = [one.name for one in self.further], self._missing()
-        pulled = [name for name in missing if self.own.source == "upstream" and name not in further]
+        alone, missing = [*(one.name for one in self.further), *self.pulled], self._missing()
+        pulled = [name for name in missing if self.own.source == "upstream" and name not in alone]
         for component in missing:
-            if component not in pulled:
+            if component not in pulled and component not in self.pulled:
                 work.say(component)
                 self.engine.load(self.store.image(self._recipe(component)))
         if self.own.published:
             self._prepare(pulled, work)
         else:
             self._pull_all(pulled, work)
+        self._pull_all([name for name in missing if name in self.pulled], work)
+        for name, reference in self.pulled.items():
+            published.fetch(self.engine, name, reference, work.say)
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
         """Pull what is missing of the published images, name those that are in nodes, and make the node image."""
         wanted = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
-        published = self.own.published
-        self._pull_all([name for name in wanted if self.engine.image_id(published[name]) is None], work)
+        references = self.own.published
+        self._pull_all([name for name in wanted if self.engine.image_id(references[name]) is None], work)
         for name in IN_PODS:
             if name in wanted:
-                self.engine.tag(published[name], self.own.references[name])
+                self.engine.tag(references[name], self.own.references[name])
         if "node" in missing:
             images = [self.own.references[name] for name in IN_PODS]
-            machine_node.make(self.engine, published["node"], images, self.own.references["node"], work.say)
+            machine_node.make(self.engine, references["node"], images, self.own.references["node"], work.say)
 
     def _recipe(self, component: str) -> Recipe:
         return next((one for one in self.further if one.name == component), None) or self.own.recipe(component)
@@ -78,6 +82,7 @@ class ImagesStep(NothingToUndo):
     def _missing(self) -> list[str]:
         wanted = {name: self.own.references[name] for name in self.components}
         wanted |= {one.name: one.reference for one in self.further}
+        wanted |= {name: published.local_name(name, reference) for name, reference in self.pulled.items()}
         return [name for name, reference in wanted.items() if self.engine.image_id(reference) is None]
 
     def _aliases(self) -> list[tuple[str, str]]:
@@ -87,26 +92,16 @@ class ImagesStep(NothingToUndo):
     def _pull_all(self, components: list[str], work: Work) -> None:
         """Pull several at once, and tell of each how far it is. Raises SandboxError for the first that fails."""
         lines = dict.fromkeys(components, "waiting")
+        references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
             def say(line: str) -> None:
                 lines[component] = line
                 work.say("; ".join(f"{name}: {line}" for name, line in lines.items() if line))
 
-            self._pull((self.own.published or self.own.references)[component], say)
+            published.pull(self.engine, references[component], say)
             lines[component] = ""
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for done in [pool.submit(pull, component) for component in components]:
                 done.result()
-
-    def _pull(self, reference: str, say: Callable[[str], None]) -> None:
-        try:
-            self.engine.pull(reference, say)
-        except EngineError as error:
-            raise SandboxError(
-                f"the system image {reference.split('@')[0]} cannot be pulled",
-                details=error.details,
-                fix=advice(error.details) or "sandbox bundle build  (builds all of them from package registries, once)",
-                id="no-images",
-            ) from error

@@ -173,12 +173,13 @@ def minor(version: str) -> str:
 class Versions(_Part):
     """The table of what there is besides the recipes' own versions, the newest Kubernetes first.
 
-    `bundle` are those that can be built, `upstream` the digests of published node images by version, and `images` the
-    other published images.
+    `bundle` are those that can be built, `upstream` the digests of published node images by version, `images` the
+    other published images, and `addons` those that addons and cert-manager run.
     """
 
     bundle: tuple[str, ...]
     images: Mapping[str, str]
+    addons: Mapping[str, str]
     upstream: Mapping[str, str]
 
 

@@ -8,7 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sandbox.bundle import machine_node
+from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import VERSIONED, Recipe, minor, recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
@@ -29,7 +29,7 @@ IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api", "layer-reader")
-PREFIX = "sandbox.dev/"
+PREFIX = published.PREFIX
 # Stable names, for Dockerfiles that need a small base image on every machine.
 ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busybox", "haproxy")}
 
@@ -111,8 +111,8 @@ def choose(
     is asked in place of docker.io; the digests stay.
     Raises SandboxError if `wanted` is the bundle and it is not built.
     """
-    published = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
-    upstream = OwnImages("upstream", {name: mirrored(one, mirror) for name, one in published.items()})
+    pulled = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
+    upstream = OwnImages("upstream", {name: mirrored(one, mirror) for name, one in pulled.items()})
     bundled = {name: recipes()[name] for name in UPSTREAM}
     bundled["node"] = bundled_nodes().get(kubernetes or "", bundled["node"])
     if wanted == "upstream":
@@ -149,7 +149,7 @@ def prepared(own: OwnImages) -> OwnImages:
 
     They get names of this machine, which say of what they are made.
     """
-    names = {one: f"{PREFIX}{one}:{_tag(own.references[one])}-{_digest(own.references[one])}" for one in IN_PODS}
+    names = {one: published.local_name(one, own.references[one]) for one in IN_PODS}
     made_of = [own.references[one] for one in ("node", *IN_PODS)]
     names["node"] = f"{PREFIX}node:{own.kubernetes}-{machine_node.tag(made_of)}"
     return OwnImages("upstream", {**own.references, **names}, published=own.references)
@@ -201,10 +201,6 @@ def _ensure(recipe: Recipe, store: Store) -> None:
         with files.exclusive(store.root):
             if not store.has(recipe):
                 build_one(recipe, store)
-
-
-def _digest(reference: str) -> str:
-    return reference.rpartition(":")[2][:12]
 
 
 def _tag(reference: str) -> str:

@@ -5,9 +5,12 @@ What only a cluster of minikube's needs is imported for one, for it takes longer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sandbox.bundle.recipe import versions
+from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
@@ -44,6 +47,7 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
         registry=spec.registry.address,
         names=here,
         others=others,
+        pulled=_pulled(site.own),
     )
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
@@ -54,6 +58,14 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
         images=images, uses=uses, values=values, charts=partial(charts, site, keychain), served=served
     )
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
+
+
+def _pulled(own: OwnImages) -> Mapping[str, str]:
+    """Return the published images of components, by digest; none where the user has the bundle."""
+    if own.source == "bundle":
+        return {}
+    references = own.published or own.references
+    return {**versions().addons, **{name: references[name] for name in IN_PODS}}
 
 
 def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:

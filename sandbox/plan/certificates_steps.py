@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from sandbox.bundle import machine_node, published
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
+from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
 from sandbox.config.schema import Spec
@@ -51,9 +53,20 @@ def secrets(site: ClusterSite) -> list[Step]:
     names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
-        from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep
+        from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
 
-        steps += [CertManagerStep(names, site.home.manifests), IssuerStep(names, site.keystore, wanted)]
+        here = {name: published.local_name(name, one) for name, one in images().items()}
+        by_tag = {one.partition("@")[0]: here[name] for name, one in images().items()}
+        steps += [
+            NodeImagesStep(
+                site.provider,
+                here,
+                lambda name: machine_node.saved(site.engine, here[name]),
+                name="cert-manager-images",
+            ),
+            CertManagerStep(names, site.home.manifests, by_tag),
+            IssuerStep(names, site.keystore, wanted),
+        ]
     elif wanted:
         steps.append(SecretsStep(names, site.keystore, wanted))
     return steps

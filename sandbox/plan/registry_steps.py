@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -108,7 +109,12 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
     # A cluster that exists has no containers of the sandbox at all.
     can = spec.cluster.supports
     components = system_images.in_engine(nodes=can.node_image) if can.containers else tuple(system_images.ALIASES)
-    return ImagesStep(engine=engine, own=of, store=store, further=wanted, components=components)
+    pulled: Mapping[str, str] = {}
+    if spec.certs.issuer == "cert-manager":
+        from sandbox.components.certificates import cert_manager
+
+        pulled = cert_manager.images()
+    return ImagesStep(engine=engine, own=of, store=store, further=wanted, pulled=pulled, components=components)
 
 
 def wiring(site: ClusterSite) -> Step:

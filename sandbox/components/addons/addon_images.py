@@ -1,16 +1,19 @@
-"""The images of addons: on the nodes from the bundle, or in a registry of the sandbox, and from nowhere else."""
+"""The images of addons: on the nodes, from the bundle or pulled by digest by the engine, or in a known registry."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
 from typing import Any
 
+from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_objects import Objects
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Say
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
@@ -63,6 +66,8 @@ def _asks(reference: str, policy: str | None) -> bool:
 class AddonImages:
     """Where the images of addons may come from: the bundle, the sandbox's registry, and registries the spec names.
 
+    `pulled` are the published images that the engine pulls of components that the bundle lacks, by digest.
+
     `registry` is where the sandbox's registry is for this machine, `names` those that images of it have on nodes,
     `others` the hosts of registries that the user has told the nodes of.
     """
@@ -74,28 +79,48 @@ class AddonImages:
     registry: str
     names: tuple[str, ...]
     others: tuple[str, ...]
+    pulled: Mapping[str, str] = field(default_factory=dict)
 
     def references(self, components: Mapping[str, str]) -> dict[str, str]:
         """Map placeholders to references of components' images. Raises UsageError for a component without an image."""
-        return {placeholder: self._recipe(name).reference for placeholder, name in components.items()}
+        return {placeholder: self._reference(name) for placeholder, name in components.items()}
 
-    def supply(self, addon: str, objects: Objects, components: Iterable[str]) -> None:
+    def supply(self, addon: str, objects: Objects, components: Iterable[str], say: Say = lambda _: None) -> None:
         """See that the nodes have the components, and that every other image can be had. Raises SandboxError."""
-        recipes_of = [self._recipe(name) for name in components]
-        missing = [one for one in recipes_of if not self._on_nodes(one.reference)]
-        for recipe in missing:
-            if not self.store.has(recipe):
+        wanted_of = {name: self._reference(name) for name in components}
+        missing = [name for name, reference in wanted_of.items() if not self._on_nodes(reference)]
+        for recipe in map(self._recipe, missing):
+            if not self._is_pulled(recipe) and not self.store.has(recipe):
                 raise SandboxError(
                     f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
                     fix=f"sandbox bundle build {recipe.name}",
                     id="no-bundle",
                 )
-        ours = {one.reference for one in recipes_of}
+        ours = set(wanted_of.values())
         wanted = {image for one in objects for image in pod_images(one) if image.reference not in ours}
         for image in sorted(wanted, key=str):
             self._require(addon, image)
-        for recipe in missing:
+        for recipe in map(self._recipe, missing):
+            self._load(recipe, say)
+
+    def _load(self, recipe: Recipe, say: Say) -> None:
+        if not self._is_pulled(recipe):
             self.provider.load(self.store.image(recipe))
+            return
+        fix, reference = f"sandbox bundle build {recipe.name}", self.pulled[recipe.name]
+        name = published.fetch(self.engine, recipe.name, reference, say, fix)
+        with machine_node.saved(self.engine, name) as archive:
+            self.provider.load(archive)
+
+    def _reference(self, component: str) -> str:
+        """Return the name that a component's image has on nodes. Raises UsageError for one without an image."""
+        recipe = self._recipe(component)
+        if self._is_pulled(recipe):
+            return published.local_name(recipe.name, self.pulled[recipe.name])
+        return recipe.reference
+
+    def _is_pulled(self, recipe: Recipe) -> bool:
+        return recipe.name in self.pulled and not self.store.has(recipe)
 
     def _require(self, addon: str, image: PodImage) -> None:
         parsed = references.parse(image.reference)

@@ -125,7 +125,7 @@ class AddonManager:
 
     def _install(self, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
-        self.images.supply(chosen.addon.name, objects, about.images.values())
+        self.images.supply(chosen.addon.name, objects, about.images.values(), work.say)
         old = before.objects if before else ()
         use = self._chart(chosen)
         if use is not None:

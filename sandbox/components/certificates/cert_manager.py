@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sandbox.bundle.recipe import versions
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.fast_dataclass import dataclass
@@ -36,6 +38,19 @@ ISSUE_TIMEOUT = 120.0
 def release_manifest(folder: Path) -> str:
     """Return the release's manifest, kept in `folder` once it was downloaded or put there. Raises SandboxError."""
     return download(URL, folder / f"cert-manager-{VERSION}.yaml", sha256=SHA256).decode()
+
+
+def images() -> Mapping[str, str]:
+    """Return the images that its pods run, by digest, by component."""
+    return {name: one for name, one in versions().addons.items() if name.startswith("cert-manager-")}
+
+
+def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an object of the release whose containers run images by other names."""
+    template = manifest.get("spec", {}).get("template", {}) if manifest["kind"] == "Deployment" else {}
+    for container in template.get("spec", {}).get("containers", ()):
+        container["image"] = names.get(container["image"], container["image"])
+    return manifest
 
 
 def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
@@ -103,12 +118,16 @@ def _is_address(host: str) -> bool:
 
 @dataclass(frozen=True)
 class CertManagerStep(NothingToUndo):
-    """Applies the pinned release from the folder `manifests`; it goes with the cluster."""
+    """Applies the pinned release from the folder `manifests`; it goes with the cluster.
+
+    `images` are the names that nodes have its images by.
+    """
 
     names: Names
     manifests: Path
+    images: Mapping[str, str] = field(default_factory=dict)
     name: str = "cert-manager"
-    requires: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster", "cert-manager-images")
 
     @property
     def title(self) -> str:
@@ -130,7 +149,8 @@ class CertManagerStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        manifests = list(parse(release_manifest(self.manifests), origin=URL))
+        release = parse(release_manifest(self.manifests), origin=URL)
+        manifests = [_named(one, self.images) for one in release]
         cluster.apply_all(manifests)
         work.say("waiting for the pods")
         wait_ready(cluster, manifests, timeout=INSTALL_TIMEOUT)

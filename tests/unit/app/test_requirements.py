@@ -226,6 +226,15 @@ def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engi
         check(spec(certs={"issuer": "cert-manager"}), place, engine)
 
 
+def test_gateway_files_are_fetched_before_anything_is_made(place: Home, engine: FakeEngine) -> None:
+    place.manifests.mkdir(parents=True)
+    (place.manifests / "gateway.networking.k8s.io_backendtlspolicies.yaml").write_text("kind: Other\n")
+    wanted = spec(ingress={"gateway_api": True})
+    with pytest.raises(SandboxError, match="is not the file"):
+        require(wanted, place, OwnImages("upstream", UPSTREAM))
+    require(wanted, place, OwnImages("bundle", UPSTREAM))
+
+
 @pytest.mark.fault(12)
 @pytest.mark.parametrize("which", ["registry", "https"])
 def test_port_of_a_process_names_it_and_a_free_port(place: Home, engine: FakeEngine, taken: int, which: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,16 @@ def test_node_that_cannot_be_prepared_is_an_error_with_its_words(engine: Committ
     assert (caught.value.id, caught.value.fix[:20]) == ("no-images", "sandbox bundle build")
     assert "no such file" in caught.value.details
     assert engine.image_id(NODE) is None and not engine.boxes
+
+
+def test_pulled_images_get_names_of_this_machine(engine: Committing, step: ImagesStep) -> None:
+    reference = f"quay.io/jetstack/app:v1@sha256:{'cd' * 32}"
+    step = replace(step, pulled={"app": reference})
+    engine.upstream.add(reference)
+    assert "app" in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.image_id("sandbox.dev/app:v1-cdcdcdcdcdcd") == engine.image_id(reference)
 
 
 def test_archive_is_gone_after_its_use(engine: Committing) -> None:

@@ -145,6 +145,29 @@ def test_unbuilt_component_is_named_with_its_build_command(step: AddonStep, serv
     assert server.objects == {}
 
 
+def test_unbuilt_component_is_pulled_by_the_engine(
+    step: AddonStep,
+    engine: FakeEngine,
+    names: Names,
+    server: ApiServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
+    reference = f"docker.io/library/busybox:1@sha256:{'ab' * 32}"
+    pulling = changed(step, images=replace(step.manager.images, pulled={"busybox": reference}))
+    monkeypatch.setattr(FakeEngine, "save", lambda _, wanted: iter([wanted[0].encode()]))
+    with pytest.raises(SandboxError, match="cannot be pulled") as caught:
+        pulling.apply(NoWork())
+    assert caught.value.id == "no-images" and server.objects == {}
+    engine.upstream = {reference}
+    assert up(pulling) == Status(State.READY, "mine")
+    here = "sandbox.dev/busybox:1-abababababab"
+    assert server.objects[APP]["spec"]["template"]["spec"]["containers"][0]["image"] == here
+    assert engine.image_id(here) == engine.image_id(reference)
+    assert "/busybox.tar --name" in (tmp_path / "kind.log").read_text()
+
+
 @pytest.mark.parametrize("image", ["docker.io/library/nginx:1", "nginx", "{registry}/not/there:1"])
 def test_image_in_neither_registry_nor_bundle_is_refused_first(
     step: AddonStep, server: ApiServer, folder: Path, image: str

@@ -73,6 +73,23 @@ def test_changed_version_is_replaced(server: ApiServer, installing: CertManagerS
     assert installing.check().state is State.READY
 
 
+def test_pods_run_images_by_names_of_this_machine(
+    server: ApiServer, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = [one.partition("@")[0] for one in cert_manager.images().values()]
+    objects = [manifest(name) for name in cert_manager.DEPLOYMENTS]
+    for one, image in zip(objects, tags, strict=True):
+        one["spec"] = {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}
+    server.objects = Controllers()
+    monkeypatch.setattr(cert_manager, "release_manifest", lambda _: yaml.safe_dump_all(objects))
+    here = {image: f"sandbox.dev/{number}:1" for number, image in enumerate(tags)}
+    CertManagerStep(names, names.home.manifests, here).apply(NoWork())
+    run = [
+        one["spec"]["template"]["spec"]["containers"][0]["image"] for one in server.objects.values() if "spec" in one
+    ]
+    assert sorted(run) == sorted(here.values())
+
+
 def test_only_the_pinned_release_is_applied(server: ApiServer, installing: CertManagerStep) -> None:
     (installing.manifests / f"cert-manager-{cert_manager.VERSION}.yaml").write_text("kind: Other\n")
     with pytest.raises(SandboxError, match="is not the file"):

@@ -1,0 +1,41 @@
+"""Published images, pulled by the engine by digest, and their names of this machine, which nodes have them by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sandbox.engine import Engine, EngineError
+from sandbox.engine.image_pull import advice
+from sandbox.errors import SandboxError
+
+PREFIX = "sandbox.dev/"
+BUILD = "sandbox bundle build  (builds all of them from package registries, once)"
+
+
+def local_name(component: str, reference: str) -> str:
+    """Return the name of this machine for a component's published image; it says of which bytes it is."""
+    tag, digest = reference.partition("@")[0].rpartition(":")[2], reference.rpartition(":")[2][:12]
+    return f"{PREFIX}{component}:{tag}-{digest}"
+
+
+def pull(engine: Engine, reference: str, say: Callable[[str], None], fix: str = BUILD) -> None:
+    """Pull an image by digest. Raises SandboxError with the fix for what failed, or else `fix`."""
+    try:
+        engine.pull(reference, say)
+    except EngineError as error:
+        raise SandboxError(
+            f"the system image {reference.split('@')[0]} cannot be pulled",
+            details=error.details,
+            fix=advice(error.details) or fix,
+            id="no-images",
+        ) from error
+
+
+def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], fix: str = BUILD) -> str:
+    """Have a component's published image in the engine, and return its name of this machine. Raises SandboxError."""
+    name = local_name(component, reference)
+    if engine.image_id(name) is None:
+        if engine.image_id(reference) is None:
+            pull(engine, reference, say, fix)
+        engine.tag(reference, name)
+    return name
