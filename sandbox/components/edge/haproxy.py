@@ -50,7 +50,7 @@ defaults
   option splice-auto
 
 resolvers engine
-  nameserver engine 127.0.0.11:53
+  parse-resolv-conf
   resolve_retries 3
   timeout resolve 1s
   timeout retry 1s

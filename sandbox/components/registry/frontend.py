@@ -55,7 +55,7 @@ defaults
   http-error status 503 content-type application/json string '{unavailable}'
 
 resolvers engine
-  nameserver engine 127.0.0.11:53
+  parse-resolv-conf
   resolve_retries 3
   timeout resolve 1s
   timeout retry 1s
