@@ -24,7 +24,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if not spec.cluster.supports.whole_cluster:
         _require_kubectl(home)
         return
-    if process.which("docker") is None:
+    if process.which("docker") is None and process.which("podman") is None:
         raise MissingTool(
             "docker is not installed",
             details="kind and minikube need the docker command",
@@ -54,9 +54,15 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
 
 
 def require_engine(engine: Engine) -> None:
-    """Refuse an engine on which no cluster runs. Raises MissingTool."""
+    """Refuse an engine on which no cluster runs, or that lacks its command. Raises MissingTool."""
     if refusal := engine_limits.refusal(engine.facts()):
         raise refusal
+    if engine.is_podman and process.which("podman") is None:
+        raise MissingTool(
+            "podman is not installed",
+            details="the engine is Podman, and kind needs its command",
+            fix="install it: the package podman on Debian and Ubuntu",
+        )
 
 
 def require_architecture(engine: Engine, own: OwnImages) -> None:

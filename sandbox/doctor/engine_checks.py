@@ -24,7 +24,8 @@ def reachable(context: DoctorContext) -> Finding:
     if facts.podman and (refusal := engine_limits.refusal(facts)):
         return failed(refusal)
     kind = "rootless" if facts.rootless else "rootful"
-    return ok(f"Docker Engine {facts.version}, API {facts.api}, {kind}, {facts.system or 'system unknown'}")
+    name = "Podman" if facts.podman else "Docker Engine"
+    return ok(f"{name} {facts.version}, API {facts.api}, {kind}, {facts.system or 'system unknown'}")
 
 
 def local(context: DoctorContext) -> Finding:
@@ -41,6 +42,8 @@ def hardened(context: DoctorContext) -> Finding:
     """Check that ports published on the loopback address cannot be reached from the network."""
     facts = with_engine(context).facts
     version = facts.version
+    if facts.podman:
+        return skipped("it is of the Docker Engine that this is known")
     if facts.is_hardened:
         return ok(f"{version} drops packets from the network to loopback ports")
     return warn(f"{version} lets other machines on the same network segment reach ports published on 127.0.0.1")

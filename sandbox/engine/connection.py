@@ -63,8 +63,13 @@ class Facts:
     @property
     def is_hardened(self) -> bool:
         """Tell whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
-        number = re.match(r"\d+", self.version)
-        return number is not None and int(number[0]) >= HARDENED
+        return self.release >= (HARDENED,)
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Return the numbers of its version, none where it has another form."""
+        found = re.match(r"\d+(\.\d+)*", self.version)
+        return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
@@ -77,7 +82,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         local=local,
         system=str(info.get("OperatingSystem") or ""),
         architecture=_PLATFORMS.get(machine := str(info.get("Architecture") or ""), machine),
-        rootless="name=rootless" in options,
+        rootless="name=rootless" in options or bool(info.get("Rootless")),  # of Docker, of Podman
         isolating=not {"name=rootless", "name=userns", "name=selinux"}.isdisjoint(options),
         cgroup_version=int(info.get("CgroupVersion") or 2),
         runtime=str(info.get("DefaultRuntime") or "runc"),
@@ -183,7 +188,7 @@ class Engine(Images, Containers, Networks, Volumes):
     def is_rootless(self) -> bool:
         """Tell whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):
-            return any("rootless" in str(option) for option in self._info().get("SecurityOptions") or ())
+            return read_facts(self._info(), api="", local=True).rootless
 
     @once
     def _info(self) -> Mapping[str, Any]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool
 
+# The oldest on which one was seen to run.
+OLDEST_PODMAN = (4, 3)
+
 
 def refusal(facts: Facts) -> MissingTool | None:
     """Return why no node runs on such an engine, or None."""
-    if facts.podman:
+    if facts.podman and (facts.rootless or facts.release < OLDEST_PODMAN):
+        kind = "rootless Podman" if facts.rootless else "Podman"
         return MissingTool(
-            f"the engine is Podman {facts.version}, on which sandboxes do not run yet",
-            details="its API lacks what sandboxes use: filters and limits of containers, ranges of networks, and the "
-            "nameserver of containers",
-            fix="use a Docker Engine: docker context use default, or unset DOCKER_HOST",
+            f"the engine is {kind} {facts.version}, on which sandboxes do not run",
+            details="they run on Podman 4.3 or newer of root's, with netavark and aardvark-dns",
+            fix="use root's Podman (sudo systemctl start podman.socket, DOCKER_HOST=unix:///run/podman/podman.sock) "
+            "or a Docker Engine: docker context use default, or unset DOCKER_HOST",
             id="engine-podman",
         )
     if facts.rootless and facts.cgroup_version == 1:

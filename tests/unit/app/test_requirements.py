@@ -658,3 +658,13 @@ def test_bundle_of_another_architecture_is_refused(
     with pytest.raises(MissingTool, match="the engine's machine is arm64") as caught:
         requirements.require_architecture(engine, own)
     assert caught.value.id == "engine-architecture"
+
+
+def test_podman_engine_needs_the_podman_command(
+    engine: FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "_podman", True)
+    with pytest.raises(MissingTool, match="podman is not installed"):
+        requirements.require_engine(engine)
+    install(folder, "podman", "exit 0")
+    requirements.require_engine(engine)

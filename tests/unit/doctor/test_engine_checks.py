@@ -33,6 +33,9 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
     [
         (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "other machines"),
         (engine_checks.hardened, {"version": "dev"}, Status.WARN, "other machines"),
+        (engine_checks.hardened, {"version": "4.3.1", "podman": True}, Status.SKIPPED, "of the Docker Engine"),
+        (engine_checks.reachable, {"version": "4.3.1", "podman": True}, Status.OK, "Podman 4.3.1"),
+        (engine_checks.reachable, {"podman": True, "rootless": True}, Status.ERROR, "rootless Podman"),
         (engine_checks.cgroups, {"cgroup_version": 1}, Status.WARN, "cgroup v1"),
         (engine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
         (engine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),

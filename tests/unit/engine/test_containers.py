@@ -41,7 +41,8 @@ class Podman(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.removeprefix("/v1.41")
-        given = {"/networks/5a": NETWORK, "/v4.0.0/libpod/networks/5a/json": OWN}
+        info = {"ServerVersion": "4.3.1", "SecurityOptions": ["name=seccomp"], "Rootless": True}
+        given = {"/info": info, "/networks/5a": NETWORK, "/v4.0.0/libpod/networks/5a/json": OWN}
         boxes = {**given, "/containers/box/json": BOX, "/containers/box-2/json": BOX}
         found: object = {"/_ping": "OK", "/containers/json": LISTED, **boxes}.get(path)
         if path.startswith("/networks?"):
@@ -79,7 +80,11 @@ def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
-    assert podman.is_podman
+    assert podman.is_podman and podman.facts().podman
+
+
+def test_podman_without_root_says_so_in_a_field_of_its_own(podman: Engine) -> None:
+    assert podman.is_rootless() and podman.facts().rootless
 
 
 def test_publisher_is_found_without_a_filter_for_ports(podman: Engine) -> None:

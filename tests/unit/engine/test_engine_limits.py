@@ -20,7 +20,12 @@ def test_rootless_engine_needs_cgroup_v2(rootless: bool, version: int, refused: 
 
 
 @pytest.mark.fault(61)
-def test_podman_is_called_by_its_name() -> None:
-    """The engine is Podman → `up` and the doctor refuse it at once and say what it is."""
-    found = engine_limits.refusal(replace(FakeEngine().facts(), podman=True))
-    assert found is not None and found.id == "engine-podman" and "Podman 28.0.0" in found.brief
+@pytest.mark.parametrize(
+    ("rootless", "version", "refused"), [(True, "5.2.0", True), (False, "4.2.1", True), (False, "4.3.1", False)]
+)
+def test_podman_is_refused_where_it_was_not_seen_to_work(rootless: bool, version: str, refused: bool) -> None:
+    """The engine is Podman without root, or too old → `up` and the doctor refuse it at once and say what it is."""
+    facts = replace(FakeEngine().facts(), podman=True, rootless=rootless, version=version, cgroup_version=2)
+    found = engine_limits.refusal(facts)
+    assert (found is not None) is refused
+    assert found is None or (found.id == "engine-podman" and f"Podman {version}" in found.brief)
