@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import field
 
 from sandbox.bundle import machine_node, published
@@ -13,8 +14,11 @@ from sandbox.bundle.system_images import ALIASES, IN_ENGINE, IN_PODS, PREFIX, Ow
 from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import interruption
 
 AT_ONCE = 3
+EVERY = 0.5  # seconds between two lines
+SILENT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +94,38 @@ class ImagesStep(NothingToUndo):
         return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
 
     def _pull_all(self, components: list[str], work: Work) -> None:
-        """Pull several at once, and tell of each how far it is. Raises SandboxError for the first that fails."""
+        """Pull several at once, and tell of each how far it is, also while nothing comes.
+
+        Raises SandboxError for the first that fails. What is interrupted ends at once: the engine gives up a pull when
+        this process has gone.
+        """
         lines = dict.fromkeys(components, "waiting")
+        heard = dict.fromkeys(components, time.monotonic())
         references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
             def say(line: str) -> None:
-                lines[component] = line
-                work.say("; ".join(f"{name}: {line}" for name, line in lines.items() if line))
+                lines[component], heard[component] = line, time.monotonic()
 
+            say("asking")
             published.pull(self.engine, references[component], say)
             lines[component] = ""
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for done in [pool.submit(pull, component) for component in components]:
-                done.result()
+        pool = ThreadPoolExecutor(AT_ONCE)
+        try:
+            pulls = {pool.submit(pull, component) for component in components}
+            while pulls:
+                done, pulls = wait(pulls, EVERY, FIRST_EXCEPTION)
+                for one in done:
+                    one.result()
+                interruption.check()
+                now = time.monotonic()
+                told = (f"{name}: {_told(line, now - heard[name])}" for name, line in lines.items() if line)
+                work.say("; ".join(told))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _told(line: str, silent: float) -> str:
+    """Say how far a pull is, and that nothing has come for a while."""
+    return f"{line}, nothing for {silent:.0f} s" if silent >= SILENT and line != "waiting" else line

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import pytest
 
+from sandbox.bundle import images_step
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -109,7 +111,7 @@ def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
 
     monkeypatch.setattr(FakeEngine, "pull", fail)
     step = ImagesStep(engine=FakeEngine(), own=OwnImages("upstream", UPSTREAM), store=store)
-    with pytest.raises(SandboxError, match="kindest/node") as caught:
+    with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         step.apply(NoWork())
     assert (caught.value.id, caught.value.details) == ("no-images", said)
     assert "sha256" not in caught.value.brief
@@ -122,13 +124,14 @@ def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> N
     assert all(one.startswith("mirror.example:5000/hub/") for one in found.values())
 
 
-def test_pulls_go_on_at_once_and_each_is_told_of(store: Store) -> None:
+def test_pulls_go_on_at_once_and_each_is_told_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Together(FakeEngine):
         both = threading.Barrier(2)
 
         def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
             say("1 of 2 MB")
             self.both.wait(10)
+            time.sleep(0.2)
             super().pull(reference)
 
     class Said(NoWork):
@@ -140,8 +143,11 @@ def test_pulls_go_on_at_once_and_each_is_told_of(store: Store) -> None:
     engine = Together()
     engine.upstream = set(UPSTREAM.values())
     two = ("haproxy", "busybox")
+    monkeypatch.setattr(images_step, "EVERY", 0.02)
+    monkeypatch.setattr(images_step, "SILENT", 0.05)
     ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store, components=two).apply(Said())
     assert "haproxy: 1 of 2 MB; busybox: 1 of 2 MB" in Said.lines
+    assert any(line.startswith("haproxy: 1 of 2 MB, nothing for 0 s") for line in Said.lines)
 
 
 def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:
