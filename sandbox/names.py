@@ -234,6 +234,11 @@ class Names:
         return self.home.state / "charts" / self.name
 
     @property
+    def addon_values(self) -> Path:
+        """Return the folder with the values that charts of addons are installed with."""
+        return self.folder / "addons"
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Return what tells the sandbox's objects from all others: its name and its owner."""
         return {**self.home.labels, LABEL: self.name}

@@ -176,6 +176,7 @@ class Sandbox:
             self._watch(None)
             steps, _, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             removed = lifecycle.down(steps, self.session.report)
+            remains.forget_addons(self.names)
             if purge:
                 consent.sweep(home)
                 remains.sweep(home, self.name)

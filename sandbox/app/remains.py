@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.app import port_reservations
 from sandbox.components.edge import routes
 from sandbox.errors import SandboxError
-from sandbox.names import Home
+from sandbox.names import Home, Names
 from sandbox.system import files, sandbox_lock
 from sandbox.system.sandbox_lock import Busy
 
@@ -28,6 +28,13 @@ def sweep(home: Home, name: str) -> None:
         with suppress(Busy), sandbox_lock.take(lock / "registry", "sandbox down", seconds=0, waits=lambda _: None):
             sandbox_lock.forget(lock / "registry")
     sandbox_lock.forget(lock)
+
+
+def forget_addons(names: Names) -> None:
+    """Remove what addons had of a sandbox's own files; those enabled by command were no step of its plan."""
+    shutil.rmtree(names.addon_values, ignore_errors=True)
+    with suppress(OSError):  # it is not there, or not empty
+        names.folder.rmdir()
 
 
 def _is_any_left(home: Home) -> bool:

@@ -198,7 +198,7 @@ class AddonCharts:
         return self._folder(addon) / "size"
 
     def _values(self, addon: str) -> Path:
-        return self.names.folder / "addons" / f"{addon}.yaml"
+        return self.names.addon_values / f"{addon}.yaml"
 
 
 def _record(addon: str) -> str:

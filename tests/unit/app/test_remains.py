@@ -64,3 +64,15 @@ def test_claims_of_killed_commands_go_and_held_ones_stay(home: Home) -> None:
         (home.claims / "5001.sandbox-old-registry.old").touch()
         port_reservations.sweep(home.claims)
         assert [path.name for path in home.claims.iterdir()] == ["443.sandbox-edge.demo"]
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["alone", "with other files"])
+def test_values_of_addons_go_with_the_sandbox(home: Home, more: bool) -> None:
+    names = home.sandbox("demo")
+    names.addon_values.mkdir(parents=True)
+    (names.addon_values / "grafana.yaml").touch()
+    if more:
+        names.spec.touch()
+    remains.forget_addons(names)
+    assert names.folder.exists() is more
+    assert not names.addon_values.exists()
