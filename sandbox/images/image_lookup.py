@@ -65,6 +65,10 @@ class Remembering:
         self._daemon.build(context, tag, **options)
         self.known.pop(tag, None)
 
+    def tag(self, reference: str, name: str) -> None:
+        self._daemon.tag(reference, name)
+        self.known.pop(name, None)
+
     def root(self) -> Path:
         return self._daemon.root()
 

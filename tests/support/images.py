@@ -163,6 +163,7 @@ class FakeEngine:
     without: Sequence[str] = ()
     saves: list[tuple[str, ...]] = field(default_factory=list)
     built: list[tuple[Path, str]] = field(default_factory=list)
+    named: list[tuple[str, str]] = field(default_factory=list)
     build_options: list[dict[str, Any]] = field(default_factory=list)
     is_podman: bool = False
 
@@ -182,6 +183,9 @@ class FakeEngine:
 
     def root(self) -> Path:
         return Path("/nowhere/docker")
+
+    def tag(self, reference: str, name: str) -> None:
+        self.named.append((reference, name))
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
         self.built.append((context, tag))

@@ -14,9 +14,9 @@ from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.network_checks import holder, is_here
 from sandbox.doctor.tls.tls_context import RequestTrace, covers, read
-from sandbox.engine import Bind
+from sandbox.engine import Bind, labelled
 from sandbox.kube.api import ClusterError
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, PASSTHROUGH, SYSTEM_NAMESPACE
 from sandbox.system import host_network
 
 # The subject of Traefik's own certificate, which it uses when it has no other.
@@ -52,10 +52,12 @@ def port(trace: RequestTrace) -> Finding:
             f"no process listens on {evidence}",
             f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox",
         )
-    who = holder(bind, docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home)
-    proxy = trace.match.proxy if trace.match else EDGE
-    if who == proxy:
-        return ok(f"{evidence} is the {'edge' if proxy == EDGE else 'relay'}'s")
+    engine, home = docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home
+    who = holder(bind, engine, home)
+    relayed = trace.match is not None and trace.match.proxy != EDGE
+    edge = labelled.edge(engine, home) if engine else EDGE  # another user's may have the usual name
+    if who == (PASSTHROUGH if relayed else edge):
+        return ok(f"{evidence} is the {'relay' if relayed else 'edge'}'s")
     known = [number for _, number in trace.listen if number != trace.port]
     fix = f"use another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
     return error(f"{evidence} is used by {who}", fix)

@@ -41,6 +41,9 @@ class Daemon(Protocol):
         `options` are `dockerfile`, `args`, `stage`, `cache_from`, as far as they are given.
         """
 
+    def tag(self, reference: str, name: str) -> None:
+        """Give a local image a name, which may be one that it has: then the engine notes that it was given now."""
+
     def root(self) -> Path:
         """Return the folder of its machine where it keeps everything."""
 

@@ -154,5 +154,8 @@ class Watched:
     def root(self) -> Path:
         return self.engine.root()
 
+    def tag(self, reference: str, name: str) -> None:
+        self.engine.tag(reference, name)
+
     def build(self, context: Path, tag: str, **options: Any) -> None:
         self.engine.build(context, tag, **options)

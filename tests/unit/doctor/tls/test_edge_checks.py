@@ -18,7 +18,7 @@ from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import edge_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import Bind, ContainerSpec, labelled
 from sandbox.names import EDGE, LABEL
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
@@ -45,11 +45,17 @@ def test_port_owner_is_nobody_the_edge_or_another_user(trace: RequestTrace, engi
         assert found.status is Status.ERROR and "(pid " in found.evidence
         engine.create_network(NETWORK, {LABEL: ""})
         publish = {8443: (Bind("127.0.0.1", trace.port),)}
-        engine.run(
-            ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels={LABEL: ""}, network=NETWORK, publish=publish)
-        )
-        found = edge_checks.port(trace)
-    assert (found.status, found.evidence) == (Status.OK, f"127.0.0.1:{trace.port} is the edge's")
+        theirs, ours = {LABEL: ""}, {LABEL: "", **trace.context.home.labels}
+        spec = ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=theirs, network=NETWORK, publish=publish)
+        engine.run(spec)
+        assert edge_checks.port(trace).evidence == f"127.0.0.1:{trace.port} is used by {EDGE}"
+        marked = labelled.edge(engine, trace.context.home)
+        engine.remove_container(EDGE)
+        for name in (EDGE, marked):
+            engine.run(replace(spec, name=name, labels=ours))
+            found = edge_checks.port(trace)
+            assert (found.status, found.evidence) == (Status.OK, f"127.0.0.1:{trace.port} is the edge's")
+            engine.remove_container(name)
 
 
 def test_a_route_by_its_rules(trace: RequestTrace, context: DoctorContext) -> None:

@@ -86,7 +86,7 @@ def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path)
     engine = FakeEngine({})
     image_build.build(entry_of(tmp_path), engine, lambda _: None, program)
     assert (tmp_path / "notes").read_text().splitlines()[:2] == ["build", "--load"]
-    assert engine.built == []
+    assert (engine.built, engine.named) == ([], [("app:dev", "app:dev")])
 
 
 def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
