@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy_admin import Control, Server, Unreachable
+from sandbox.components.edge.haproxy_admin import Control, Server
 from sandbox.components.edge.haproxy_tcp import PREFIX
 from sandbox.config import yaml_text
 from sandbox.engine import Engine
@@ -65,18 +65,18 @@ class Use:
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Let the edge take the sandbox's nodes as `healthy` without asking them, or ask them again."""
-        with contextlib.suppress(Unreachable):  # then no client reaches the sandbox by the edge either
+        with contextlib.suppress(OSError):  # then no client reaches the sandbox by the edge either
             self.control.trust(self._servers(), healthy=healthy)
 
     def cut(self) -> None:
         """Let the edge end what connections its clients have to the sandbox."""
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(OSError):
             self.control.cut(self._servers())
 
     def _servers(self) -> Sequence[Server]:
         """Return the servers that are the sandbox's; none where the edge cannot be asked."""
         own, more = self.names.name, (f"{self.names.name}:", f"{PREFIX}{self.names.name}:")
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(OSError):
             return [one for one in self.control.servers() if one.backend == own or one.backend.startswith(more)]
         return ()
 

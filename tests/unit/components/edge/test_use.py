@@ -48,10 +48,18 @@ class Edge(Control):
 
 
 class Silent(Control):
-    """One that does not answer."""
+    """One that does not answer, as while its container is replaced."""
+
+    error: OSError = Unreachable("no such socket")
 
     def ask(self, command: str) -> str:
-        raise Unreachable("no such socket")
+        raise self.error
+
+
+class Replaced(Silent):
+    """One whose process ends while it is asked."""
+
+    error = ConnectionResetError()
 
 
 @pytest.fixture
@@ -72,8 +80,9 @@ def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names) -> None:
     assert Seen.from_json(seen.to_json()) == seen
 
 
-def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names) -> None:
-    silent = Use(names, Silent(edge.path))
+@pytest.mark.parametrize("kind", [Silent, Replaced])
+def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names, kind: type[Silent]) -> None:
+    silent = Use(names, kind(edge.path))
     assert silent.look() == Seen(0, 0, frozenset())
     silent.trust_servers(healthy=True)
     silent.cut()
