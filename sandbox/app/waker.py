@@ -23,7 +23,7 @@ from sandbox.system.sandbox_lock import Busy
 
 log = logging.getLogger(__name__)
 
-WATCHING = 0.2  # seconds between two looks while it sleeps, of the second that its first answer may take
+WATCHING = 0.4  # seconds between two looks while it sleeps, of the second that its first answer may take
 RESTING = 5.0
 
 
@@ -58,7 +58,8 @@ class Waker:
                 pausing.wake(self.engine, self.names)
                 return
             before = now
-            use.trust_servers(healthy=True)  # another process of the edge would ask them
+            if not now.healthy:  # another process of the edge asks the nodes
+                use.trust_servers(healthy=True)
             time.sleep(WATCHING)
 
     def _while_awake(self, use: Use, after: float) -> None:

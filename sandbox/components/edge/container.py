@@ -96,7 +96,7 @@ class EdgeContainer:
                     raise
                 log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
                 continue
-            deaf = self._deaf(known)
+            deaf = self._deaf(known, forwarded=not held)
             if deaf is None:
                 break
             # The engine may still forward ports from another network than its host's.
@@ -106,13 +106,16 @@ class EdgeContainer:
         edge_folder.note_taken(self.folder)
         self.join(known)
 
-    def _deaf(self, known: Sequence[Route]) -> Bind | None:
-        """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge."""
+    def _deaf(self, known: Sequence[Route], *, forwarded: bool) -> Bind | None:
+        """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge.
+
+        A port that is `forwarded` may be taken by a forwarder that then reaches nothing.
+        """
         asked = published(known, also=False)
         https = {bind for inner in (haproxy.PORT, haproxy.OPEN_PORT) for bind in asked.get(inner, ())}
         local = sorted(bind for binds in asked.values() for bind in binds if ip_address(bind.asked_at).is_loopback)
         # HAProxy waits for what a client of HTTPS says first; a Service's port may have no Service yet.
-        return next((bind for bind in local if not self.engine.is_heard(bind, waits=bind in https)), None)
+        return next((bind for bind in local if not self.engine.is_heard(bind, waits=forwarded and bind in https)), None)
 
     def join(self, known: Sequence[Route]) -> None:
         """Be on every network that the routes name, as far as there are such networks yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,11 +25,15 @@ ESTABLISHED = "01"  # linux, include/net/tcp_states.h
 
 @dataclass(frozen=True)
 class Seen:
-    """How many connections the edge has passed on so far, how many are open, and the API server's open ones."""
+    """How many connections the edge has passed on so far, how many are open, and the API server's open ones.
+
+    It is not `healthy` where the edge takes a node for lost, and so turns clients away.
+    """
 
     total: int
     open: int
     api: frozenset[str]
+    healthy: bool = True
 
     @classmethod
     def from_json(cls, data: bytes) -> Seen:
@@ -61,7 +66,8 @@ class Use:
     def look(self) -> Seen:
         """Return who has come so far."""
         servers = self._servers()
-        return Seen(sum(one.total for one in servers), sum(one.current for one in servers), self._api())
+        healthy = all(one.health != "DOWN" for one in servers)
+        return Seen(sum(one.total for one in servers), sum(one.current for one in servers), self._api(), healthy)
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Let the edge take the sandbox's nodes as `healthy` without asking them, or ask them again."""
@@ -82,19 +88,17 @@ class Use:
 
     def _api(self) -> frozenset[str]:
         """Return the open connections to the API server's port, each by its ends; none where no table tells."""
-        port = f":{self._api_port():04X}"
-        found = set()
+        port = f":{self._api_port:04X}"
+        found = set[str]()
         for table in TABLES:
             try:
-                rows = table.read_text(encoding="utf-8").splitlines()[1:]
+                rows = [row.split() for row in table.read_text(encoding="utf-8").splitlines() if port in row]
             except OSError:
                 continue
-            for row in rows:
-                _, near, far, state, *_ = row.split()
-                if state == ESTABLISHED and far.endswith(port):
-                    found.add(near + far)
+            found |= {near + far for _, near, far, state, *_ in rows if state == ESTABLISHED and far.endswith(port)}
         return frozenset(found)
 
+    @cached_property
     def _api_port(self) -> int:
         try:
             content = yaml_text.document(self.names.kubeconfig.read_bytes())

@@ -71,13 +71,15 @@ def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
     return Edge(tmp_path / "master.sock")
 
 
-def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names) -> None:
+def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.kubeconfig.parent.mkdir(parents=True)
     names.kubeconfig.write_text(KUBECONFIG, encoding="utf-8")
     seen = Use(names, edge).look()
     assert (seen.total, seen.open) == (45, 3)
     assert seen.api == {"0100007F:C0010100007F:8707"}
     assert Seen.from_json(seen.to_json()) == seen
+    monkeypatch.setattr(Edge, "stat", STAT.replace("443,UP,L4OK,,1", "443,DOWN,L4CON,,1"))
+    assert not Use(names, edge).look().healthy
 
 
 @pytest.mark.parametrize("kind", [Silent, Replaced])
