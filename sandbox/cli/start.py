@@ -52,15 +52,9 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     sandbox stop demo
     """
     begin(ctx, "stopping")
-    from sandbox.app import chosen_spec
-
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    if not sandbox.stop():
-        if chosen_spec.remembered(sandbox.name) is None:
-            click.echo(f"there is no sandbox '{sandbox.name}'; list all with: sandbox list", err=True)
-            return 0
-        click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
-    click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
+    if sandbox.stop() or _did_not_run(sandbox.name):
+        click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
     return 0
 
 
@@ -80,14 +74,19 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     sandbox pause demo
     """
     begin(ctx, "stopping")
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    if sandbox.pause():
+        click.echo(f"it wakes when it is wanted, or by: sandbox start {sandbox.name}", err=True)
+    else:
+        _did_not_run(sandbox.name)
+    return 0
+
+
+def _did_not_run(name: str) -> bool:
+    """Say that a sandbox did not run; returns whether there is one."""
     from sandbox.app import chosen_spec
 
-    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    if not sandbox.pause():
-        if chosen_spec.remembered(sandbox.name) is None:
-            click.echo(f"there is no sandbox '{sandbox.name}'; list all with: sandbox list", err=True)
-            return 0
-        click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
-        return 0
-    click.echo(f"it wakes when it is wanted, or by: sandbox start {sandbox.name}", err=True)
-    return 0
+    there = chosen_spec.remembered(name) is not None
+    absent = f"there is no sandbox '{name}'; list all with: sandbox list"
+    click.echo(f"sandbox '{name}' was not running" if there else absent, err=True)
+    return there

@@ -14,6 +14,7 @@ from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import CommandLine
+from tests.real.registry.stand import lacking
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -29,7 +30,7 @@ def engine() -> Engine:
 @pytest.fixture
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     if not Store(context.home().bundle).has(OLDER):
-        pytest.skip(f"no node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
+        lacking(f"the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
     made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))
     made.write(cluster={"kubernetes": OLDER.version, "nodes": 2}, images={"source": "bundle"})
     try:

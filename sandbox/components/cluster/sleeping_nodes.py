@@ -8,10 +8,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from sandbox.components.cluster.docker_nodes import Containers
-from sandbox.engine import Container
 from sandbox.system import files
 
 WIDTH = 8
+CONTROL_PLANE = "control-plane"
 # The rest of it outlives the command, and takes no script by systemd-run, which would expand its variables.
 PREPARE = (
     "sh",
@@ -29,8 +29,9 @@ def hold(nodes: Containers) -> bool:
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(lambda one: nodes.engine.execute(one.name, PREPARE), running))
         # Workers first: what a control plane would make of their silence it does not see.
-        for group in (_others(nodes, running), _others(nodes, running, control_plane=True)):
-            list(pool.map(lambda one: nodes.engine.pause(one.name), group))
+        for leads in (False, True):
+            group = [one.name for one in running if (one.labels.get(nodes.role or "") == CONTROL_PLANE) is leads]
+            list(pool.map(nodes.engine.pause, group))
     return bool(running)
 
 
@@ -40,7 +41,3 @@ def let_go(nodes: Containers) -> bool:
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(nodes.engine.start, held))
     return bool(held)
-
-
-def _others(nodes: Containers, found: list[Container], *, control_plane: bool = False) -> list[Container]:
-    return [one for one in found if (one.labels.get(nodes.role or "") == "control-plane") is control_plane]

@@ -69,13 +69,18 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx:
     told(name)
     if daemon.is_podman:
         _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
-    elif has_buildkit() or buildx:
-        _by_buildkit(("docker", "buildx") if has_buildkit() else (buildx or "buildx",), entry, name, told)
+    elif buildkit := _buildkit(buildx):
+        _by_buildkit(buildkit, entry, name, told)
         daemon.tag(name, name)  # the BuildKit in older engines does not note when it gave the name
     else:
         log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
         _by_the_engine(entry, name, daemon, INSTALL)
     return FromDaemon(entry.target, name, entry.platforms)
+
+
+def _buildkit(buildx: Path | None) -> process.Argv:
+    """Return the program that builds by BuildKit; empty where there is none."""
+    return ("docker", "buildx") if has_buildkit() else (buildx,) if buildx else ()
 
 
 @cache
