@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.image_pull import advice
@@ -16,6 +16,12 @@ def local_name(component: str, reference: str) -> str:
     """Return the name of this machine for a component's published image; it says of which bytes it is."""
     tag, digest = reference.partition("@")[0].rpartition(":")[2], reference.rpartition(":")[2][:12]
     return f"{PREFIX}{component}:{tag}-{digest}"
+
+
+def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
+    """Return the reference of an image at the mirror of its registry, where there is one; a digest stays."""
+    host, _, path = reference.partition("/")
+    return f"{mirrors[host]}/{path}" if host in mirrors else reference
 
 
 def pull(engine: Engine, reference: str, say: Callable[[str], None], fix: str = BUILD) -> None:

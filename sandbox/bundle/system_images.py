@@ -102,17 +102,17 @@ def choose(
     store: Store,
     kubernetes: str | None = None,
     components: Iterable[str] = IN_ENGINE,
-    mirror: str | None = None,
+    mirrors: Mapping[str, str] | None = None,
 ) -> OwnImages:
     """Choose the bundle if the engine or the cache has all of its images, otherwise the upstream images.
 
     `has` tells whether the engine has an image. `kubernetes` is the wanted version of the nodes, which `require`
-    checks. `components` are those that must be in the engine. `mirror` is the registry, with a path if need be, that
-    is asked in place of docker.io; the digests stay.
+    checks. `components` are those that must be in the engine. `mirrors` are asked in place of registries; the digests
+    stay.
     Raises SandboxError if `wanted` is the bundle and it is not built.
     """
     pulled = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
-    upstream = OwnImages("upstream", {name: mirrored(one, mirror) for name, one in pulled.items()})
+    upstream = OwnImages("upstream", {name: published.mirrored(one, mirrors or {}) for name, one in pulled.items()})
     bundled = {name: recipes()[name] for name in UPSTREAM}
     bundled["node"] = bundled_nodes().get(kubernetes or "", bundled["node"])
     if wanted == "upstream":
@@ -139,7 +139,7 @@ def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
         Store(home.bundle),
         spec.cluster.kubernetes,
         in_engine(nodes=spec.cluster.supports.node_image),
-        spec.images.mirror,
+        spec.images.mirrors,
     )
     return prepared(own) if own.source == "upstream" and spec.cluster.supports.node_image else own
 
@@ -153,12 +153,6 @@ def prepared(own: OwnImages) -> OwnImages:
     made_of = [own.references[one] for one in ("node", *IN_PODS)]
     names["node"] = f"{PREFIX}node:{own.kubernetes}-{machine_node.tag(made_of)}"
     return OwnImages("upstream", {**own.references, **names}, published=own.references)
-
-
-def mirrored(reference: str, mirror: str | None) -> str:
-    """Return the reference of an image of docker.io at its mirror, where there is one."""
-    hub = "docker.io/"
-    return f"{mirror}/{reference.removeprefix(hub)}" if mirror and reference.startswith(hub) else reference
 
 
 def in_engine(*, nodes: bool) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.errors import SandboxError
+from sandbox.oci.reference import DOCKER_HUB
 from sandbox.system import process
 
 # https://kubernetes.io/releases/version-skew-policy/#kubectl
@@ -70,7 +71,7 @@ def images(context: DoctorContext) -> Finding:
         return ok(f"{len(components)} images are in the engine, from the {own.source}")
     if own.source == "bundle":
         return ok(f"{', '.join(missing)} will be loaded from the bundle")
-    where = context.spec.images.mirror or "docker.io"
+    where = context.spec.images.mirrors.get(DOCKER_HUB, DOCKER_HUB)
     return ok(f"{', '.join(missing)} will be pulled from {where} by the first `up`")
 
 

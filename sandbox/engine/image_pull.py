@@ -85,7 +85,7 @@ _FIXES = (
     ),
     (
         ("manifest unknown", "not found"),
-        "the registry or mirror does not have it; leave out `images: {mirror: …}`, or sandbox bundle build",
+        "the registry or mirror does not have it; correct `images: {mirror: …}`, or sandbox bundle build",
     ),
     (
         ("no such host", "lookup", "timeout", "timed out", "connection refused", "unreachable", "reset by peer"),

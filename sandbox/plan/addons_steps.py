@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sandbox.bundle import published
 from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
@@ -47,7 +48,7 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
         registry=spec.registry.address,
         names=here,
         others=others,
-        pulled=_pulled(site.own),
+        pulled=_pulled(spec, site.own),
     )
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
@@ -60,12 +61,15 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 
-def _pulled(own: OwnImages) -> Mapping[str, str]:
-    """Return the published images of components, by digest; none where the user has the bundle."""
-    if own.source == "bundle":
+def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
+    """Return the published images of components, by digest; none where the user wants the bundle's alone."""
+    if spec.images.source == "bundle":
         return {}
+    addons = {name: published.mirrored(one, spec.images.mirrors) for name, one in versions().addons.items()}
+    if own.source == "bundle":  # whose nodes have those in pods already
+        return addons
     references = own.published or own.references
-    return {**versions().addons, **{name: references[name] for name in IN_PODS}}
+    return {**addons, **{name: references[name] for name in IN_PODS}}
 
 
 def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
@@ -89,6 +93,7 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
         store=site.store,
         images=ImageNames(prefix=registry.image_prefix, url=registry.push_url, hosts=hosts, keychain=keychain),
         external=registry.external is not None,
+        mirrors=spec.images.mirrors,
         push=lambda file: registry_steps.push_of(site, file, keychain),
         install_step=install,
     )

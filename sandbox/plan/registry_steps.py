@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from sandbox.bundle import system_images
+from sandbox.bundle import published, system_images
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
@@ -113,7 +113,8 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
     if spec.certs.issuer == "cert-manager":
         from sandbox.components.certificates import cert_manager
 
-        pulled = cert_manager.images()
+        mirrors = spec.images.mirrors
+        pulled = {name: published.mirrored(one, mirrors) for name, one in cert_manager.images().items()}
     return ImagesStep(engine=engine, own=of, store=store, further=wanted, pulled=pulled, components=components)
 
 

@@ -10,6 +10,7 @@ import pytest
 from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.application import Application
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-upgrade"
 OLDER, PRESENT = recipes()["node-1.35"], recipes()["node"]
+# `scripts/lanes/upstream --also 1.35` has the same versions as published images.
+IMAGES = {"source": "upstream" if Spec().images.source == "upstream" else "bundle"}
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     if not Store(context.home().bundle).has(OLDER):
         lacking(f"the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
     made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))
-    made.write(cluster={"kubernetes": OLDER.version, "nodes": 2}, images={"source": "bundle"})
+    made.write(cluster={"kubernetes": OLDER.version, "nodes": 2}, images=IMAGES)
     try:
         made.command("up")
         yield made
@@ -61,7 +64,7 @@ def broken(app: Application, moment: str) -> CommandLine:
 def test_nodes_are_upgraded_in_place_with_what_they_run(app: Application) -> None:
     app.store("kept")
     before, root = pods(app), app.names.root_certificate.read_bytes()
-    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images=IMAGES)
     assert "`sandbox upgrade` changes it in place" in app.command("up", status=1).err
     app.command("upgrade")
     assert (versions(app), pods(app), app.page()) == ({PRESENT.version}, before, "kept")
@@ -69,7 +72,7 @@ def test_nodes_are_upgraded_in_place_with_what_they_run(app: Application) -> Non
     app.command("stop")
     app.command("start")
     assert (versions(app), app.page()) == ({PRESENT.version}, "kept")
-    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 3}, images={"source": "bundle"})
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 3}, images=IMAGES)
     app.command("up")  # a worker of the image that the cluster was not made of
     assert versions(app) == {PRESENT.version}
 
@@ -78,7 +81,7 @@ def test_nodes_are_upgraded_in_place_with_what_they_run(app: Application) -> Non
 def test_failed_upgrade_leaves_the_cluster_as_before(app: Application, engine: Engine) -> None:
     """kubeadm fails or `upgrade` is killed half way → the snapshot comes back, or the next `upgrade` ends it"""
     app.store("kept")
-    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images=IMAGES)
     assert "runs as before" in broken(app, "during=16:raise")("upgrade", status=1).err
     assert (versions(app), app.page()) == ({OLDER.version}, "kept")
     broken(app, "during=17:kill")("upgrade", status=-9)
@@ -89,7 +92,7 @@ def test_failed_upgrade_leaves_the_cluster_as_before(app: Application, engine: E
 
 def test_recreated_cluster_keeps_all_that_is_outside(app: Application) -> None:
     root, registry = app.names.root_certificate.read_bytes(), app.registry
-    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images={"source": "bundle"})
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images=IMAGES)
     app.command("up", "--recreate", "cluster")
     assert (versions(app), app.page()) == ({PRESENT.version}, "first")
     assert app.names.root_certificate.read_bytes() == root

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_objects import Place
 from sandbox.components.addons.chart_addons import ChartUse
@@ -52,7 +53,7 @@ class AddonCharts:
     """Brings the charts of addons into one sandbox.
 
     `push` makes the step that pushes the images of a list, `install` the one that installs charts with images by these
-    names, under a record. `images` says how the registry is called.
+    names, under a record. `images` says how the registry is called, `mirrors` what is asked in place of others.
     """
 
     names: Names
@@ -62,6 +63,7 @@ class AddonCharts:
     external: bool
     push: Callable[[Path], Step]
     install_step: Callable[[tuple[RemoteChart, ...], ImageNames, str], ChartsStep]
+    mirrors: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, use: ChartUse) -> Status:
         """Check the release and its pods."""
@@ -167,7 +169,7 @@ class AddonCharts:
             if self._engine_has(written[0], digest) and target not in locked:
                 yield {"from": "daemon", "image": written[0], **place}
             else:
-                yield {"image": str(replace(reference, digest=digest)), **place}
+                yield {"image": mirrored(str(replace(reference, digest=digest)), self.mirrors), **place}
 
     def _engine_has(self, name: str, digest: str | None) -> bool:
         """Tell whether the engine has the image, with the digest where one is known."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirror, Model, NodePath, PatchText, Release
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, Model, NodePath, PatchText, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
@@ -141,8 +142,17 @@ class Images(Model):
         description="Where the sandbox's own images come from: their upstream registries, a bundle built or loaded "
         "on this machine, or whichever works.",
     )
-    mirror: Mirror | None = Field(
+    mirror: Mirrors | None = Field(
         default=None,
-        description="The registry, with a path where it needs one, that is asked for the sandbox's own images in place "
-        "of docker.io; digests are checked as with docker.io.",
+        description="The registry, with a path where it needs one, that is asked in place of docker.io for the "
+        "sandbox's own images and those of addons; digests are checked as with docker.io. For other registries too: "
+        "{docker.io: mirror.example/hub, registry.k8s.io: mirror.example/k8s, quay.io: …, ghcr.io: …}.",
     )
+
+    @property
+    def mirrors(self) -> Mapping[str, str]:
+        """Return what is asked in place of registries."""
+        return {"docker.io": self.mirror} if isinstance(self.mirror, str) else self.mirror or {}
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash((self.source, tuple(self.mirrors.items())))

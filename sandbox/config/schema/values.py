@@ -119,6 +119,16 @@ def _mirror(value: str) -> str:
     return value
 
 
+def _mirror_kind(value: object) -> str:
+    return "several" if isinstance(value, dict) else "one"
+
+
+def _registry_host(value: str) -> str:
+    if "://" in value:
+        raise ValueError("must be HOST or HOST:PORT as image names begin")
+    return _registry_url(value)
+
+
 def _domain(value: str) -> str:
     if "." not in value.strip("."):
         raise ValueError(
@@ -272,10 +282,18 @@ RegistryUrl = Annotated[
     AfterValidator(_registry_url),
     Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
 ]
-Mirror = Annotated[
+_RegistryHost = Annotated[
+    str, AfterValidator(_registry_host), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
+]
+_Mirror = Annotated[
     str,
     AfterValidator(_mirror),
     Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
+]
+# One is docker.io's; several are each of the registry before it.
+Mirrors = Annotated[
+    Annotated[_Mirror, Tag("one")] | Annotated[dict[_RegistryHost, _Mirror], Tag("several")],
+    Discriminator(_mirror_kind),
 ]
 Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{DURATION}$"})]
 LocalPath = Annotated[Path, BeforeValidator(_path)]

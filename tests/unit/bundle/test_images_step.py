@@ -119,7 +119,7 @@ def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
 
 
 def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> None:
-    found = choose("upstream", lambda _: False, store, mirror="mirror.example:5000/hub").references
+    found = choose("upstream", lambda _: False, store, mirrors={"docker.io": "mirror.example:5000/hub"}).references
     assert {name: one.replace("mirror.example:5000/hub/", "docker.io/") for name, one in found.items()} == UPSTREAM
     assert all(one.startswith("mirror.example:5000/hub/") for one in found.values())
 

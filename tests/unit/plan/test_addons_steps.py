@@ -1,4 +1,4 @@
-"""minikube's own addons in a plan: what comes before them, and what cannot be had from them."""
+"""Addons in a plan: where their images come from, and minikube's own with what comes before them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.addons.step import AddonStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
@@ -33,12 +35,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 
 
-def build(place: Home, **more: Any) -> dict[str, Step]:
+def build(place: Home, own: OwnImages | None = None, **more: Any) -> dict[str, Step]:
     base = {"cluster": {"provider": "minikube"}, "ingress": {"controller": "none"}}
     spec = ResolvedSpec.of(Spec.model_validate(base | more), registry=5001, https=(443, 8443))
     return {
         step.name: step
-        for step in plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
+        for step in plan_build.build(spec, place, FakeEngine(), own or OwnImages("upstream", UPSTREAM), environ={})
     }
 
 
@@ -73,3 +75,13 @@ def test_passthrough_is_refused_if_minikube_would_terminate_it(place: Home, tmp_
         build(place, addons=(INGRESS_ADDON,), apply=(file,))
     assert "Traefik" in caught.value.fix
     assert build(place, apply=(file,))
+
+
+@pytest.mark.parametrize(("source", "pulled"), [("auto", True), ("bundle", False)])
+def test_image_that_the_bundle_lacks_is_pulled_unless_it_alone_may(place: Home, source: str, pulled: bool) -> None:
+    images = {"source": source, "mirror": {"registry.k8s.io": "mirror.example/k8s"}}
+    step = build(place, OwnImages("bundle", UPSTREAM), images=images)["addons"]
+    assert isinstance(step, AddonStep)
+    found = step.manager.images.pulled.get("metrics-server")
+    wanted = versions().addons["metrics-server"].replace("registry.k8s.io/", "mirror.example/k8s/")
+    assert found == (wanted if pulled else None)

@@ -182,6 +182,18 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
     assert replace(scene.manager, served=False).url(chosen) is None
 
 
+def test_chart_s_images_come_from_the_mirror_of_their_registry(scene: Scene) -> None:
+    digest, host = scene.publish(1), scene.upstream.url.removeprefix("http://")
+    assert scene.manager.charts
+    mirror, charts = host.replace("127.0.0.1", "localhost"), scene.manager.charts()
+    assert isinstance(charts, AddonCharts)
+    scene.manager = replace(scene.manager, charts=lambda: replace(charts, mirrors={host: mirror}))
+    scene.install()
+    assert f"addons/mine/acme/web:1@{digest}" in scene.manifest()
+    (listed,) = yaml.safe_load((charts.names.home.addons / "mine" / "images.yaml").read_text())["images"]
+    assert listed["image"] == f"{mirror}/acme/web:1" and listed["for"] == [f"{host}/acme/web:1"]
+
+
 def test_password_of_an_addon_is_told_by_its_secret(scene: Scene) -> None:
     text = (scene.folder / "addon.yaml").read_text()
     more = {"login": {"user": "admin", "secret": "web", "key": "password"}, "hint": "token ${password} at ${host}"}

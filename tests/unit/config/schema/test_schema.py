@@ -519,6 +519,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "1: images.mirror: must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'",
             "",
         ),
+        (
+            "images: {mirror: {quay.io: 'https://mirror.example'}}\n",
+            "1: images.mirror.quay.io: must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls "
+            "from it",
+            "",
+        ),
         ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
         (
             "registry:\n  external: localhost:5000\n  storage: images\n",
