@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.engine import endpoint
-from sandbox.engine.base import OLDEST_API, once, translated, unreachable
+from sandbox.engine.base import OLDEST_API, translated, unreachable
 from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
@@ -137,13 +138,13 @@ class Engine(Images, Containers, Networks, Volumes):
     def cgroup_version(self) -> int:
         """1 or 2: which control group hierarchy the engine's containers get."""
         with translated("asking about the engine"):
-            return int(self._info().get("CgroupVersion", "2"))
+            return int(self._info.get("CgroupVersion", "2"))
 
     def facts(self) -> Facts:
         """Return what the engine tells of itself and of its machine."""
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
-            return replace(read_facts(self._info(), api=self._version, local=local), podman=self._podman)
+            return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:
@@ -159,7 +160,7 @@ class Engine(Images, Containers, Networks, Volumes):
         """Return what tells it from all other engines, as long as it keeps its data."""
         with translated("asking about the engine"):
             # Podman says another one each time.
-            return str(self._info().get("Name" if self._podman else "ID") or "")
+            return str(self._info.get("Name" if self._podman else "ID") or "")
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         """Tell whether this machine gets a connection at what a container that runs publishes or listens on.
@@ -188,11 +189,11 @@ class Engine(Images, Containers, Networks, Volumes):
     def is_rootless(self) -> bool:
         """Tell whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):
-            return read_facts(self._info(), api="", local=True).rootless
+            return read_facts(self._info, api="", local=True).rootless
 
-    @once
+    @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
-        """Return what `docker info` shows, for which the engine runs other programs."""
+        """What `docker info` shows, asked once a connection: the engine runs other programs for it."""
         return dict(self._get("/info"))
 
 

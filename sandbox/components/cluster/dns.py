@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from typing import Any
 
 from sandbox.engine import Engine
@@ -227,6 +228,7 @@ class DnsStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
+        wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
         cluster.apply(config_map(text))
         deployment = self._deployment(cluster, text)
         cluster.apply(deployment)
@@ -234,6 +236,10 @@ class DnsStep(NothingToUndo):
         if self._behind(cluster, text):
             readiness.refresh_pods(cluster, NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][MARK])
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
+
+    def _absence(self, cluster: Cluster) -> str | None:
+        """Return why the Deployment cannot be changed yet; kubeadm makes it last."""
+        return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
 
     def _behind(self, cluster: Cluster, text: str) -> str | None:
         """Return which pod is not ready or goes by old news, and of what.

@@ -52,6 +52,10 @@ KUBELET_LAST = (
 ALONE = {"leader-elect": "false"}
 # After a refusal while RBAC is not set up yet, ask again soon.
 SEVERAL = {"leader-elect-retry-period": "500ms"}
+# A lone etcd waits for rivals, too: for up to the election timeout of a second. Five heartbeats are the least.
+ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # milliseconds
+# kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner (early_start).
+SKIPPED = ["preflight", "kubelet-finalize"]
 # kubeadm's own certificates end after a year by default, and the cluster with them.
 YEARS = f"{5 * 365 * 24}h"
 # The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
@@ -92,12 +96,16 @@ def config(
         # A dozen RSA keys would take a second or two to make.
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
         cluster |= {"scheduler": {"extraArgs": _arguments(election)}}
-    if tags:
-        cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
+    etcd: dict[str, object] = {"imageTag": tags.etcd} if tags else {}
+    if shape.nodes.control_plane == 1:
+        etcd |= {"extraArgs": ELECTION if old else _arguments(ELECTION)}
+    cluster |= {"etcd": {"local": etcd}} if etcd else {}
+    cluster |= {"dns": {"imageTag": tags.coredns}} if tags else {}
     init: dict[str, object] = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
     # kubeadm gives a call a minute, which is short where several clusters start at once.
     join = [] if old else [{"kind": "JoinConfiguration", "timeouts": TIMEOUTS}]
     init |= {} if old else {"timeouts": TIMEOUTS}
+    init |= {"skipPhases": SKIPPED} if shape.nodes.control_plane == 1 else {}
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
     extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers

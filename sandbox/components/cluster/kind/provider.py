@@ -24,6 +24,7 @@ from sandbox.components.cluster.kind.command import (
     in_reach,
     node_names,
 )
+from sandbox.components.cluster.kind.early_start import EarlyStart
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
@@ -150,6 +151,8 @@ class KindProvider:
         )
         files.write_atomic(self._config, text.encode(), mode=0o600)
 
+        early = EarlyStart(self.engine, self.names, write_kubeconfig=self.write_kubeconfig, usable=usable)
+
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
@@ -161,19 +164,20 @@ class KindProvider:
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
                 self._files.copy(self.nodes.running())
                 self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
+            if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
+                early.begin()
             if "✓ Starting control-plane" in line:
                 # What kind still does, storage and the network plugin, others need not wait for.
-                self.write_kubeconfig()
-                usable()
+                early.finish()
 
         # kind asks the engine for this very image, and by its id it can be no other.
         kind, image = self.kind, self.engine.image_id(self.image) or self.image
         if kind.podman:  # which kind asks for images by names, and for networks by a pattern, to which a dot is none
             kind, image = replace(kind, network=joined(self.engine, self.names.network).id), self.image
         try:
-            kind.create(
-                self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line
-            )
+            with early:
+                places = {"config": self._config, "kubeconfig": self.names.kubeconfig}
+                kind.create(self.names.cluster, image=image, on_line=on_line, **places)
         except BaseException as error:
             self._wait_for_nodes()
             if isinstance(error, ToolFailed):

@@ -123,9 +123,29 @@ def test_kubelet_is_told_only_what_it_knows(version: str, policy: str | None) ->
 
 def test_image_tags_are_ours_only_when_given() -> None:
     ours, theirs = parsed(tags=TAGS)[1]["ClusterConfiguration"], parsed()[1]["ClusterConfiguration"]
-    assert ours["etcd"] == {"local": {"imageTag": "3.6.16-0"}}
+    assert ours["etcd"]["local"]["imageTag"] == "3.6.16-0"
     assert ours["dns"] == {"imageTag": "v1.14.3"}
-    assert {"etcd", "dns"} & theirs.keys() == set()
+    assert "imageTag" not in theirs["etcd"]["local"] and "dns" not in theirs
+
+
+def test_lone_etcd_elects_itself_at_once() -> None:
+    local = parsed()[1]["ClusterConfiguration"]["etcd"]["local"]
+    arguments = {one["name"]: int(one["value"]) for one in local["extraArgs"]}
+    # etcd refuses an election timeout below five heartbeats (server/embed/config.go).
+    assert arguments["election-timeout"] >= 5 * arguments["heartbeat-interval"]
+    older = parsed("{kubernetes: v1.35.4}")[1]["ClusterConfiguration"]["etcd"]["local"]
+    assert older["extraArgs"] == {name: str(value) for name, value in arguments.items()}
+
+
+def test_several_etcds_keep_their_time_for_elections() -> None:
+    patches = parsed("{nodes: {control_plane: 3}}")[1]
+    assert "etcd" not in patches["ClusterConfiguration"]
+
+
+@pytest.mark.parametrize(("planes", "skipped"), [(1, ["preflight", "kubelet-finalize"]), (3, None)])
+def test_kubeadm_restarts_no_kubelet_that_we_restart(planes: int, skipped: list[str] | None) -> None:
+    init = parsed(f"{{nodes: {{control_plane: {planes}}}}}")[1]["InitConfiguration"]
+    assert init.get("skipPhases") == skipped
 
 
 def test_arguments_of_the_controllers_are_added_and_not_replaced() -> None:
@@ -144,6 +164,7 @@ def test_older_kubernetes_is_configured_by_v1beta3(version: str) -> None:
     assert patches["ClusterConfiguration"] == {
         "kind": "ClusterConfiguration",
         "scheduler": {"extraArgs": {"leader-elect": "false"}},
+        "etcd": {"local": {"extraArgs": {"heartbeat-interval": "20", "election-timeout": "100"}}},
     }
     (patch,) = content["kubeadmConfigPatchesJSON6902"]
     assert patch["version"] == "v1beta3"

@@ -1,0 +1,121 @@
+"""Uses a control plane as soon as its API server is ready, a few seconds before kubeadm and kind have finished."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+from sandbox.components.cluster.kind.worker_join import PORT
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.system import files, interruption
+from sandbox.system.wait import wait_until
+
+log = logging.getLogger(__name__)
+
+# Its user is a member of system:masters, whom RBAC lets do everything before it has any rules.
+SUPER_ADMIN = "/etc/kubernetes/super-admin.conf"
+# kubeadm makes it with the same file, later, and is content if it is there (cmd/kubeadm/app/phases/kubeconfig,
+# EnsureAdminClusterRoleBinding): without it admin.conf allows nothing.
+ADMINS = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "kubeadm:cluster-admins"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "kubeadm:cluster-admins"}],
+}
+TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
+AWAIT = files.packaged("sandbox.components.cluster", "scripts/await-api-server.sh")
+
+
+class _Over(Exception):
+    """There is nothing to wait for any more."""
+
+
+class EarlyStart:
+    """Tells that a control plane is usable, as soon as it is, or at `finish` at the latest.
+
+    Its kubelet is restarted on the way, in place of kubeadm's restart at the end. Leaving the block ends the watch.
+    """
+
+    def __init__(
+        self, engine: Engine, names: Names, *, write_kubeconfig: Callable[[], None], usable: Callable[[], None]
+    ) -> None:
+        self._engine, self._names = engine, names
+        self._write_kubeconfig, self._usable = write_kubeconfig, usable
+        self._over, self._told = threading.Event(), False
+        self._thread = threading.Thread(target=self._watch, name="early-start", daemon=True)
+
+    def begin(self) -> None:
+        """Watch from now on, when kubeadm begins its work."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Tell it now, when kubeadm is done, unless it was told."""
+        self.__exit__()
+        if not self._told:
+            self._write_kubeconfig()
+            self._usable()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            self._await_api()
+        except (_Over, interruption.Interrupted):
+            return
+        except (SandboxError, OSError, LookupError, yaml.YAMLError) as error:
+            # The caller, who waits for kubeadm itself, loses nothing but time.
+            log.debug("the API server is not used early: %s", error)
+            return
+        self._told = True
+        self._usable()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._over.is_set():
+            raise _Over
+        interruption.pause(seconds)
+
+    def _await_api(self) -> None:
+        """Return once the cluster can be used by its own kubeconfig."""
+        conf: list[str] = []
+
+        def serving() -> str | None:
+            status, said = self._engine.execute(
+                self._names.node, ["bash", "-c", AWAIT, "await", str(PORT), SUPER_ADMIN]
+            )
+            conf[:] = [said]
+            return None if status == 0 else "it does not serve yet"
+
+        wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)
+        self._write_kubeconfig()
+        with self._powerful(conf[0]) as cluster:
+            up = lambda: None if cluster.is_up() else "not ready"  # noqa: E731
+            wait_until(up, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
+            cluster.apply(ADMINS)
+
+    @contextlib.contextmanager
+    def _powerful(self, conf: str) -> Iterator[Cluster]:
+        """Yield the cluster as kubeadm's super-admin, whose key is in a file for the length of the block."""
+        own = yaml.safe_load(self._names.kubeconfig.read_text(encoding="utf-8"))
+        own["users"][0]["user"] = (yaml.safe_load(conf) or {})["users"][0]["user"]
+        path = Path(f"{self._names.kubeconfig}.super-admin")
+        files.write_atomic(path, yaml.safe_dump(own).encode(), mode=0o600)
+        try:
+            yield Cluster(path)
+        finally:
+            path.unlink()

@@ -1,0 +1,100 @@
+"""A control plane that is used before kubeadm has finished, over an engine in memory and a real HTTP server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+import yaml
+
+from sandbox.components.cluster.kind import early_start
+from sandbox.components.cluster.kind.early_start import EarlyStart
+from sandbox.names import Names
+from tests.support import api_server
+from tests.support.api_server import ApiServer
+from tests.support.fakes import FakeContainer, FakeEngine
+from tests.support.memory_nodes import Nodes
+
+BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/kubeadm:cluster-admins"
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with api_server.serving() as server:
+        yield server
+
+
+class Init:
+    """What a control plane at kubeadm's work does: it serves after some questions; `told` are our words on it."""
+
+    def __init__(self, engine: FakeEngine, names: Names, server: ApiServer, *, serves_after: int = 0) -> None:
+        self.names, self.server, self.left = names, server, serves_after
+        self.told, self.asked = threading.Event(), threading.Event()
+        self.times = 0
+        Nodes(engine).add(names, names.node, "control-plane")
+        engine.programs["bash"] = self.node
+        names.folder.mkdir(parents=True)
+        self.early = EarlyStart(engine, names, write_kubeconfig=self.write, usable=self.usable)
+
+    def node(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        self.asked.set()
+        if self.left:
+            self.left -= 1
+            return 1, ""
+        return 0, yaml.safe_dump({"users": [{"name": "kubernetes-super-admin", "user": {"token": "almighty"}}]})
+
+    def write(self) -> None:
+        api_server.kubeconfig(self.names.kubeconfig, self.server.server_address[1])
+
+    def usable(self) -> None:
+        self.times += 1
+        self.told.set()
+
+
+def test_cluster_is_usable_once_its_api_server_is_ready(engine: FakeEngine, names: Names, server: ApiServer) -> None:
+    init = Init(engine, names, server, serves_after=2)
+    with init.early:
+        init.early.begin()
+        assert init.told.wait(10)
+        bound = server.objects[BINDING]
+        assert bound["roleRef"]["name"] == "cluster-admin"
+        init.early.finish()
+    assert init.times == 1
+    assert [path.name for path in names.folder.iterdir()] == [names.kubeconfig.name]  # no key of a super-admin
+
+
+def test_cluster_that_never_serves_is_usable_at_the_end(engine: FakeEngine, names: Names, server: ApiServer) -> None:
+    init = Init(engine, names, server, serves_after=10**9)
+    with init.early:
+        init.early.begin()
+        assert init.asked.wait(10)
+        assert not init.told.is_set()
+        init.early.finish()
+    assert init.times == 1 and names.kubeconfig.exists() and BINDING not in server.objects
+
+
+def test_nothing_is_told_of_a_failed_init(engine: FakeEngine, names: Names, server: ApiServer) -> None:
+    init = Init(engine, names, server, serves_after=10**9)
+    with pytest.raises(ZeroDivisionError), init.early:
+        init.early.begin()
+        raise ZeroDivisionError
+    assert init.times == 0 and not names.kubeconfig.exists()
+
+
+@pytest.mark.parametrize("said", ["", "{}", "{users: []}", "\t{"])
+def test_unknown_kubeconfig_of_the_node_is_no_error(
+    engine: FakeEngine, names: Names, server: ApiServer, said: str
+) -> None:
+    init = Init(engine, names, server)
+    engine.programs["bash"] = lambda box, argv: (0, said)
+    with init.early:
+        init.early.begin()
+        init.early._thread.join(10)
+        assert init.times == 0
+        init.early.finish()
+    assert init.times == 1
+
+
+def test_binding_is_kubeadm_s_own() -> None:
+    assert early_start.ADMINS["metadata"] == {"name": "kubeadm:cluster-admins"}
