@@ -20,6 +20,10 @@ PROGRAMS = {
     "cni-plugins": ("opt/cni/bin", {"ptp", "loopback", "host-local", "portmap"}),
 }
 KUBERNETES_NAMES = ("kubelet", "kubeadm", "kubectl")
+CONTAINERD = "var/lib/containerd"
+SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
+# Every node has a volume at /var, for which the engine copies all that the image has there.
+UNPACKED = "kind/snapshots"
 UNITS = "etc/systemd/system"
 # Units that are useless or harmful in a container.
 UNWANTED = (
@@ -41,6 +45,7 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
     process.run(["cp", "--archive", store.tree(recipes()["bookworm"]), root], timeout=600)
     _install(recipe, store, root)
     _preload(store, root, [recipes()[name] for name in recipe.needs], on_line)
+    _move_snapshots(root)
     _share_kubernetes(root)
     on_line("writing the image")
     content = folder / "layer.tar"
@@ -86,11 +91,22 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
     root.joinpath(UNITS, "systemd-binfmt.service").symlink_to("/dev/null")
 
 
+def _move_snapshots(root: Path) -> None:
+    """Leave links to the unpacked images, which containerd only reads, in its store, and the images outside of /var.
+
+    An overlay may have folders of another one below it, but not above (Linux, filesystems/overlayfs): what containers
+    write stays in /var.
+    """
+    root.joinpath(UNPACKED).mkdir()
+    for snapshot in root.joinpath(CONTAINERD, SNAPSHOTS).iterdir():
+        snapshot.rename(root / UNPACKED / snapshot.name)
+        snapshot.symlink_to(f"/{UNPACKED}/{snapshot.name}")
+
+
 def _share_kubernetes(root: Path) -> None:
     """Make the node's Kubernetes program and the one in the unpacked image one file, to store it once in the layer."""
     own = root / "usr/bin/kubernetes"
-    snapshots = root / "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
-    (unpacked,) = snapshots.glob("*/fs/usr/local/bin/kubernetes")
+    (unpacked,) = root.joinpath(UNPACKED).glob("*/fs/usr/local/bin/kubernetes")
     own.unlink()
     own.hardlink_to(unpacked)
 
@@ -106,7 +122,7 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
             'version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n',
             encoding="utf-8",
         )
-        daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / "var/lib/containerd"]
+        daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / CONTAINERD]
         ctr: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]
         with process.serving([*daemon, "--state", run / "state", "--address", socket], log_to=run / "log"):
             wait_until(lambda: None if socket.exists() else "no socket yet", what="containerd", timeout=30)

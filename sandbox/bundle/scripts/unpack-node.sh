@@ -3,7 +3,8 @@
 # which nodes would otherwise do for themselves each time. $1, a folder on a volume, is where containerd can do that.
 set -eu
 store=/var/lib/containerd work=$1/containerd run=/run/unpack
-mkdir -p "$run"
+layers=io.containerd.snapshotter.v1.overlayfs/snapshots kept=/kind/snapshots
+mkdir -p "$run" "$kept"
 trap '[ $? = 0 ] || grep -v DEPRECATION "$run/said" "$run/log" >&2' EXIT
 printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$run/config.toml"
 ctr() { command ctr --address "$run/socket" --namespace k8s.io "$@" 2>>"$run/said"; }
@@ -47,6 +48,13 @@ if deletes; then
   fill packed
 fi
 rm -rf "$store" /archives
+# Of a layer of the image containerd may read, and every node has a volume at /var: what is there is copied each time.
+for one in "$work/$layers"/*; do
+  [ -e "$one" ] || continue # packed
+  cp -a "$one" "$kept/"
+  rm -rf "$one"
+  ln -s "$kept/${one##*/}" "$one"
+done
 cp -a "$work" "$store"
 # Without CAP_SYS_RESOURCE no process may lower its oom_score_adj, and runc gives up; clamping costs nothing elsewhere.
 config=/etc/containerd/config.toml
