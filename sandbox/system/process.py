@@ -8,13 +8,14 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.sanitize import fit
@@ -209,10 +210,35 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
             _end(child)
 
 
+@contextmanager
+def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
+    """Run a program for the length of the block; what is yielded is its standard input and output.
+
+    What it says on standard error goes to the file `errors`. Raises MissingTool.
+    """
+    words = [os.fspath(word) for word in argv]
+    log.debug("talk: %s", shlex.join(words))
+    near, far = socket.socketpair()
+    with near:
+        with far:
+            try:
+                child = subprocess.Popen(
+                    words, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, text=True, start_new_session=True
+                )
+            except OSError as error:
+                raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        try:
+            yield near
+        finally:
+            near.close()
+            _end(child)
+
+
 def detach(argv: Argv, *, log_to: Path) -> int:
     """Start a program that outlives us in a session of its own, its output added to a file; returns its process id.
 
-    Raises MissingTool when it cannot be started.
+    It gets none of the files that we were started with, or a script's lock or pipe would stay held. Raises MissingTool
+    when it cannot be started.
     """
     words = [os.fspath(word) for word in argv]
     log.debug("detach: %s", shlex.join(words))
@@ -221,11 +247,22 @@ def detach(argv: Argv, *, log_to: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
+        *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
     ]
     try:
         return os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsid=True, setsigmask=())
     except OSError as error:
         raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+
+
+def _inherited() -> list[int]:
+    """Return the open files beyond the standard ones that a program started now would have."""
+    found = []
+    for entry in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):  # the folder's own, which is closed by now
+            if (number := int(entry.name)) > 2 and os.get_inheritable(number):
+                found.append(number)
+    return found
 
 
 @asynccontextmanager
@@ -280,7 +317,7 @@ def _feed(child: subprocess.Popen[str], text: str | None) -> None:
         child.stdin.write(text or "")
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _end(child: subprocess.Popen[Any]) -> None:
     """Ask the program's whole group to stop, then make it."""
     # The second time even if the program itself has gone: its children may have stayed, and hold its output open.
     for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):

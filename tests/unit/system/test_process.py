@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.errors import MissingTool
 from sandbox.system import interruption
-from sandbox.system.process import ToolFailed, end_all, last_lines, run, run_at_terminal, serving, which
+from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.system.wait import wait_until
 
 LONG = 60.0
@@ -227,3 +227,14 @@ def test_failure_at_a_terminal_is_reported_alike() -> None:
     assert (failed.value.status, failed.value.details.splitlines()[-1]) == (3, "why")
     with pytest.raises(MissingTool, match="is not installed"):
         run_at_terminal(["no-such-program"])
+
+
+def test_detached_program_holds_no_file_of_ours(tmp_path: Path) -> None:
+    """A script's lock, `( flock 9; sandbox up ) 9>lock`, is not held by what `up` leaves running."""
+    log = tmp_path / "log"
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        code = f"import os; os.fstat(1); print(os.path.exists('/dev/fd/{lock.fileno()}'))"
+        pid = detach([sys.executable, "-c", code], log_to=log)
+    os.waitpid(pid, 0)
+    assert log.read_text() == "False\n"
