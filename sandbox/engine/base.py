@@ -242,6 +242,12 @@ class Door(Glancing):
         socket = self._place.socket if self._place else None
         if socket:
             answer = socket_http.ask(socket, method, target, body=data, kind=kind, timeout=timeout)
+        elif self._place and self._place.is_ssh:
+            from sandbox.engine import ssh_channel
+
+            with ssh_channel.opened(self._place) as connection:
+                connection.settimeout(timeout)
+                answer = socket_http.exchange(connection, method, target, body=data, kind=kind)
         else:
             api = self._client.api
             headers = {"Content-Type": kind} if data else {}

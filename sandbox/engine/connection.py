@@ -29,7 +29,6 @@ from sandbox.system.wait import WaitTimeout, wait_until
 HARDENED = 28
 FIRST_ANSWER = 15
 FIRST_CONNECTION = 5
-SSH_LIBRARY = "paramiko"
 # What a kernel calls a machine, and what images do (OCI image specification, "platform").
 _PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
 _STAYS = 0.15
@@ -117,8 +116,10 @@ class Engine(Images, Containers, Networks, Volumes):
             ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
             version = ping.headers.get("api-version") or json.loads(engine._send("GET", "/version").body)["ApiVersion"]
         except OSError as error:
-            if place.is_ssh and SSH_LIBRARY in str(error):
-                raise _without_ssh(place.host) from error
+            if place.is_ssh:
+                from sandbox.engine import ssh_channel
+
+                raise ssh_channel.unreachable(cause(error), place) from error
             raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
         if tuple(int(part) for part in version.split(".")) < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(
@@ -203,12 +204,3 @@ def _hangs_up(connection: socket.socket) -> bool:
         return not connection.recv(1)
     except TimeoutError:
         return False
-
-
-def _without_ssh(host: str) -> MissingTool:
-    return MissingTool(
-        "an engine that is reached over SSH needs a library that is not installed",
-        details=f"the engine is on {host}, and so are the ports that it publishes",
-        fix=f"run sandbox on {host} itself; to only look at its engine: pipx inject kube-sandbox {SSH_LIBRARY}",
-        id="engine-remote",
-    )

@@ -1,4 +1,4 @@
-"""HTTP on a Unix socket, a connection for each request: what the Docker Engine's own socket needs, and imports nothing.
+"""HTTP on a socket, a connection for each request: what the Docker Engine's own socket needs, and imports nothing.
 
 What is saved is asked for in HTTP/1.0, so that the answer comes without chunks: the Docker Engine makes one of every
 32 KiB, and taking them apart costs more than reading what is in them.
@@ -50,20 +50,25 @@ def ask(
 
     `target` is a path with its query; `timeout` is the longest silence, in seconds, None for ever. Raises OSError.
     """
-    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    if body or method != "GET":
-        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         connection.connect(os.fspath(path))
-        connection.sendall(f"{head}\r\n".encode() + body)
-        said, found = _head(connection)
-        status, headers = _parsed(said)
-        length = _length(status, headers)
-        pieces, size = [found], len(found)
-        while (length is None or size < length) and (piece := connection.recv(LARGEST_HEAD)):
-            pieces.append(piece)
-            size += len(piece)
+        return exchange(connection, method, target, body=body, kind=kind)
+
+
+def exchange(connection: socket.socket, method: str, target: str, *, body: bytes, kind: str) -> Reply:
+    """Send one request on a connection and read the whole answer, after which it is of no use. Raises OSError."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    if body or method != "GET":
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(f"{head}\r\n".encode() + body)
+    said, found = _head(connection)
+    status, headers = _parsed(said)
+    length = _length(status, headers)
+    pieces, size = [found], len(found)
+    while (length is None or size < length) and (piece := connection.recv(LARGEST_HEAD)):
+        pieces.append(piece)
+        size += len(piece)
     whole = b"".join(pieces)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         whole = _joined(whole)
