@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sandbox.bundle.contents import ARCHITECTURE
+from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
@@ -67,10 +67,10 @@ def require_engine(engine: Engine) -> None:
 
 def require_architecture(engine: Engine, own: OwnImages) -> None:
     """Refuse an engine whose machine cannot run the bundle's images. Raises MissingTool."""
-    found = engine.facts().architecture
-    if own.source == "bundle" and found not in ("", ARCHITECTURE):
+    found, built = engine.facts().architecture, native().name
+    if own.source == "bundle" and found not in ("", built):
         raise MissingTool(
-            f"the bundle is for {ARCHITECTURE}, and the engine's machine is {found}",
+            f"the bundle is for {built}, and the engine's machine is {found}",
             details="its images would not start there, or only slowly, by emulation",
             fix="in sandbox.yaml, where an image registry can be reached: images: {source: upstream}",
             id="engine-architecture",
@@ -112,7 +112,7 @@ def _place(spec: Spec) -> str:
 
 def _require_kubectl(home: Home) -> None:
     """Require the program by which an existing cluster is reached."""
-    if process.which("kubectl") is None and not Store(home.bundle).has(recipes()["kubernetes"]):
+    if process.which("kubectl") is None and Store(home.bundle).tool(recipes()["kubernetes"], "kubernetes") is None:
         raise MissingTool(
             "kubectl is not installed",
             details="the edge and registry of an existing cluster are reached by port-forwards",

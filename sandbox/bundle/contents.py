@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox import __version__
+from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import recipes
 from sandbox.config.schema.values import Name, Subdomain
 from sandbox.errors import SandboxError, UsageError
@@ -16,8 +16,6 @@ NAME = "bundle.json"
 SBOM = "sbom.cdx.json"
 COMPONENTS = "components"
 PROJECT = "project"
-ARCHITECTURE = "amd64"
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def _inside(path: str) -> str:
@@ -60,7 +58,7 @@ class Contents(_Part):
 
     format: Literal[1] = 1
     sandbox: str = __version__
-    architecture: str = ARCHITECTURE
+    architecture: str = Field(default_factory=lambda: native().name)
     project: Name | None = None
     components: tuple[Component, ...]
     files: tuple[File, ...]
@@ -77,8 +75,8 @@ class Contents(_Part):
 
 def require_fit(contents: Contents) -> None:
     """Raise UsageError if the bundle is for another machine or another version of this program."""
-    machine = platform.machine()
-    if contents.architecture != _MACHINES.get(machine, machine):
+    machine = native().name
+    if contents.architecture != machine:
         raise UsageError(
             f"the bundle is for {contents.architecture}, this machine is {machine}",
             fix="save one on a machine with this architecture",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.bundle.architecture import AMD64, native
 from sandbox.config import yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -152,6 +153,7 @@ def recipes() -> Mapping[str, Recipe]:
 def _read(path: Path, version: str | None = None) -> Recipe:
     """Return the recipe in the file `path` or, with `version`, another version of it."""
     text, name = path.read_text(encoding="utf-8"), path.parent.name
+    text = text.replace(AMD64.triplet, native().triplet)  # recipes name folders of Debian as amd64 has them
     text = text.replace("{version}", version or yaml_text.document(text)["version"])
     recipe = Recipe.model_validate({"name": name, **yaml_text.document(text)})
     if version is None:

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import glob
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import field
 from pathlib import Path
 
+from sandbox.bundle.architecture import Architecture, native
 from sandbox.bundle.recipe import Recipe
 from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True)
 class Store:
-    """The finished components in the folder `root`; each is there completely or not at all."""
+    """The finished components in the folder `root`; each is there completely or not at all.
+
+    Components for another architecture than this machine's are in a folder of their own, which `across` makes.
+    """
 
     root: Path
+    architecture: Architecture = field(default_factory=native)
+
+    def across(self, architecture: Architecture) -> Store:
+        """Return the store of the components that are for an architecture."""
+        return self if architecture == self.architecture else Store(self.root / architecture.name, architecture)
+
+    @property
+    def toolchains(self) -> Path:
+        """Return the folder for what builds components, which runs on this machine."""
+        return self.root if self.architecture == native() else self.root.parent
 
     def folder(self, recipe: Recipe) -> Path:
         """Return the component's folder, built or not."""
@@ -32,6 +48,11 @@ class Store:
     def program(self, recipe: Recipe, name: str) -> Path:
         """Return the path of one of the component's programs."""
         return self.folder(recipe) / "bin" / name
+
+    def tool(self, recipe: Recipe, name: str) -> Path | None:
+        """Return a program that this machine can run; None where it was not built, or is Linux's and this is not."""
+        program = self.program(recipe, name)
+        return program if sys.platform == "linux" and program.exists() else None
 
     def files(self, recipe: Recipe) -> Path:
         """Return the folder of the component's files from a Go module."""

@@ -169,8 +169,7 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
 
 def buildx(store: Store) -> Path | None:
     """Return the bundle's buildx; None where it was not built."""
-    recipe = recipes()["buildx"]
-    return store.program(recipe, "buildx") if store.has(recipe) else None
+    return store.tool(recipes()["buildx"], "buildx")
 
 
 def layer_reader(engine: Engine, store: Store) -> str | None:

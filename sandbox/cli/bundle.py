@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,18 +35,31 @@ def bundle() -> None:
 @click.argument("components", nargs=-1)
 @click.option("--jobs", type=click.IntRange(1, 16), default=2, help="Build this many components in parallel.")
 @click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
+@click.option("--architecture", metavar="NAME", help="Build for machines of amd64 or arm64.  [default: this machine's]")
 @progress_option
 @click.pass_context
-def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, kubernetes: str | None, progress: str) -> int:
+def build(
+    ctx: click.Context,
+    components: tuple[str, ...],
+    *,
+    jobs: int,
+    kubernetes: str | None,
+    architecture: str | None,
+    progress: str,
+) -> int:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
     The first build takes about twenty minutes on two cores; if nothing changed, the next one ends at once. It needs
     root, Debian packages and Go modules.
 
+    For another architecture what is made of Go modules is built, and the rest is named: it needs such a machine, which
+    takes what was built from the folder that is printed.
+
     \b
     sandbox bundle build
     sandbox bundle build kind
     sandbox bundle build --kubernetes 1.35     and in the spec: cluster: {kubernetes: v1.35.4}
+    sandbox bundle build --architecture arm64 kind etcd
     """
     begin(ctx, "stopping", "finished components are kept; run `sandbox bundle build` again to continue")
     if kubernetes is not None:
@@ -53,7 +67,7 @@ def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, kuberne
         from sandbox.bundle.system_images import with_kubernetes
 
         components = with_kubernetes((*components, "node") if components else default(), kubernetes)
-    _build(progress, jobs, components)
+    _build(progress, jobs, components, architecture)
     return 0
 
 
@@ -83,7 +97,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
             click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
             # Addons are built when they are wanted: `up` needs none.
             _build(progress, 2, NEEDED)
-    if process.which("kind") is None:
+    if process.which("kind") is None and sys.platform == "linux":
         _build(progress, 2, ("kind",))
     return 0
 
@@ -200,18 +214,28 @@ def verify(ctx: click.Context, file: Path) -> int:
     return 0
 
 
-def _build(progress: str, jobs: int, components: tuple[str, ...]) -> None:
+def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: str | None = None) -> None:
     from sandbox.app import context
+    from sandbox.bundle.architecture import named, native
     from sandbox.bundle.builder import component_build
     from sandbox.bundle.store import Store
     from sandbox.system import files
 
     home = context.home()
+    target = named(architecture) if architecture else native()
+    store = Store(home.bundle).across(target)
     files.make_private_dir(home.bundle)
-    if progress in ("auto", "plain") and (said := component_build.outlook(Store(home.bundle), components)):
+    if progress in ("auto", "plain") and (said := component_build.outlook(store, components)):
         click.echo(said, err=True)
     with files.exclusive(home.bundle, seconds=PATIENCE):
-        component_build.build(Store(home.bundle), reporter(progress), jobs=jobs, only=components)
+        component_build.build(store, reporter(progress), jobs=jobs, only=components)
+    if target != native():
+        left = (
+            ""
+            if components
+            else f"; a machine of {target.name} has to build: {', '.join(component_build.native_only())}"
+        )
+        click.echo(f"built in {store.root}, for {home.bundle} there{left}", err=True)
 
 
 def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:

@@ -32,7 +32,7 @@ def kind(context: DoctorContext) -> Finding:
     """Check kind, if it makes the sandbox's cluster."""
     if not context.spec.cluster.supports.node_image:
         return skipped(f"the provider is {context.spec.cluster.provider}")
-    found = Kind.find(context.names.network, extra=Store(context.home.bundle).program(recipes()["kind"], "kind").parent)
+    found = Kind.find(context.names.network, bundled=Store(context.home.bundle).tool(recipes()["kind"], "kind"))
     found.require()
     return ok(f"{_first_line(_said(context, found.program, 'version'))}, {found.program}")
 

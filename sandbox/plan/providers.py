@@ -75,7 +75,7 @@ def _kind_tool(names: Names) -> Kind:
     from sandbox.bundle.store import Store
     from sandbox.components.cluster.kind.command import Kind
 
-    return Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
+    return Kind.find(names.network, bundled=Store(names.home.bundle).tool(recipes()["kind"], "kind"))
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:

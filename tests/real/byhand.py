@@ -52,7 +52,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
     """A cluster of kind's that is ready; gone afterwards, as its network, which has its name. Files are in `folder`."""
     engine, home = machine.engine(), context.home()
     own = machine_plan.own_images(schema.Spec(), home, engine)
-    kind = Kind.find(name, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
+    kind = Kind.find(name, bundled=Store(home.bundle).tool(recipes()["kind"], "kind"))
     store, tags = Store(home.bundle), None
     if own.source == "bundle":
         tags = Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

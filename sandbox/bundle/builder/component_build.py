@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -31,9 +32,10 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
 
     `only` limits this to the named components and those they need; other versions are built only when they are named.
     Raises UsageError for an unknown name, MissingTool before the first build if a tool is missing, and BuildFailed for
-    the first failure, after running builds have ended.
+    the first failure, after running builds have ended. For another architecture than this machine's only what is made
+    of Go modules is built, and UsageError is raised where `only` names more.
     """
-    waiting = _wanted(only or default())
+    waiting = _here(store, only)
     for recipe in list(waiting.values()):
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
@@ -49,8 +51,17 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
 
 def outlook(store: Store, only: Collection[str] = ()) -> str:
     """Say how many components `build` would build and for how long; nothing where there are none to build."""
-    missing = {name: recipe for name, recipe in _wanted(tuple(only) or default()).items() if not store.has(recipe)}
+    missing = {name: recipe for name, recipe in _here(store, tuple(only)).items() if not store.has(recipe)}
     return f"building {', '.join(missing)}: about {_minutes(_seconds(missing))} on two cores" if missing else ""
+
+
+def native_only(names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return which components can only be built on a machine of their architecture: packages configure themselves."""
+    found: set[str] = set()
+    for name, recipe in _wanted(names or default()).items():  # each after those it needs
+        if recipe.debian or recipe.node or not found.isdisjoint(recipe.needs):
+            found.add(name)
+    return tuple(name for name in recipes() if name in found)
 
 
 def default() -> tuple[str, ...]:
@@ -82,6 +93,22 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
         interruption.request()
         process.end_all()
         raise
+
+
+def _here(store: Store, only: Sequence[str]) -> dict[str, Recipe]:
+    """Return what is to be built on this machine."""
+    wanted = _wanted(only or default())
+    if store.architecture == native():
+        return wanted
+    apart = native_only(only)
+    if only and apart:
+        name = store.architecture.name
+        raise UsageError(
+            f"these can only be built on a machine of {name}: {', '.join(apart)}",
+            details="they are made of Debian packages, which run programs of theirs while they are installed",
+            fix="run sandbox bundle build there, or name components of Go modules alone",
+        )
+    return {name: recipe for name, recipe in wanted.items() if name not in apart}
 
 
 def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
@@ -119,12 +146,13 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
         if recipe.go:
             work = folder / "work"
             work.mkdir()
-            golang.build(recipe, recipe.go, golang.toolchain(store.root), work, folder / "bin", on_line)
+            go = golang.toolchain(store.toolchains)
+            golang.build(recipe, recipe.go, go, work, folder / "bin", on_line, target=store.architecture)
             shutil.rmtree(work)
         if recipe.files:
             work = folder / "work"
             work.mkdir()
-            golang.take(recipe, recipe.files, golang.toolchain(store.root), work, folder / "files")
+            golang.take(recipe, recipe.files, golang.toolchain(store.toolchains), work, folder / "files")
             shutil.rmtree(work)
         if recipe.debian:
             debian.make_tree(recipe.debian, folder / "tree", on_line)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import apt
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
@@ -111,7 +112,7 @@ def _normal(path: Path) -> Path:
 
 
 def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
-    loader = "/lib64/ld-linux-x86-64.so.2"
+    loader = native().loader  # a tree of packages is made on the machine that it is for
     found: dict[Path, None] = {}
     for program in programs:
         if program.read_bytes()[:4] != b"\x7fELF":

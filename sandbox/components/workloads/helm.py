@@ -63,8 +63,7 @@ class Helm:
     @classmethod
     def find(cls, store: Store) -> Helm:
         """Return the helm on the PATH, else the bundle's. Raises MissingTool."""
-        recipe = recipes()["helm"]
-        found = process.which("helm") or (store.program(recipe, "helm") if store.has(recipe) else None)
+        found = process.which("helm") or store.tool(recipes()["helm"], "helm")
         if found is None:
             raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
         return cls(found)

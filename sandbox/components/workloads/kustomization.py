@@ -92,10 +92,9 @@ def reads(folder: Path) -> Reads:
 
 
 def _bundled(store: Store) -> Path:
-    recipe = recipes()["kubernetes"]
-    if not store.has(recipe):
+    if (found := store.tool(recipes()["kubernetes"], "kubernetes")) is None:
         raise MissingTool("kubectl is not installed", fix="install kubectl, or sandbox bundle build kubernetes")
-    return store.program(recipe, "kubernetes")
+    return found
 
 
 def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth: int) -> None:

@@ -19,6 +19,7 @@ from sandbox.app import port_reservations, requirements
 from sandbox.app.port_usage import PortForbidden, PortTaken
 from sandbox.app.ports import reserve, resolve
 from sandbox.app.requirements import require
+from sandbox.bundle.architecture import AMD64
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
@@ -651,6 +652,7 @@ def test_bundle_of_another_architecture_is_refused(
     """An engine on an arm64 machine, the bundle of amd64 → refused at once, with upstream images as the way out."""
     facts = read_facts({"ServerVersion": "28", "Architecture": machine}, api="1.47", local=True)
     monkeypatch.setattr(engine, "facts", lambda: facts)
+    monkeypatch.setattr(requirements, "native", lambda: AMD64)
     own = OwnImages(source, {})
     if not refused:
         requirements.require_architecture(engine, own)

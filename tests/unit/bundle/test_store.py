@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.recipe import minor, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose, with_kubernetes
@@ -55,6 +56,27 @@ def test_a_component_that_lacks_a_part_is_not_there(tmp_path: Path) -> None:
     assert not store.has(kubernetes)
     (store.folder(kubernetes) / "image.tar").touch()
     assert store.has(kubernetes)
+
+
+def test_another_architecture_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), next(one for one in KNOWN.values() if one != native())
+    assert store.across(native()) is store
+    crossed = fill(store.across(other), "busybox")
+    assert crossed.has(BUSYBOX) and not store.has(BUSYBOX)
+    assert crossed.folder(BUSYBOX).parent == tmp_path / other.name
+    assert crossed.toolchains == store.toolchains == tmp_path
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_programs_of_the_bundle_run_on_linux_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    """A bundle that was loaded on a Mac has programs for the engine's machine, not for this one."""
+    store, kind = Store(tmp_path), recipes()["kind"]
+    assert store.tool(kind, "kind") is None
+    with store.filling(kind) as folder:
+        (folder / "bin").mkdir()
+        (folder / "bin" / "kind").touch()
+    monkeypatch.setattr("sys.platform", system)
+    assert store.tool(kind, "kind") == (store.program(kind, "kind") if system == "linux" else None)
 
 
 def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) -> None:

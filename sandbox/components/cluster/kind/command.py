@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -190,13 +191,15 @@ class Kind:
     podman: str = ""
 
     @classmethod
-    def find(cls, network: str, *, extra: Path) -> Kind:
-        """Return the kind on the PATH, else the one in the folder `extra`; MissingTool when there is none."""
-        program = process.which("kind", extra=[extra])
+    def find(cls, network: str, *, bundled: Path | None) -> Kind:
+        """Return the kind on the PATH, else the bundle's; MissingTool when there is none."""
+        program = process.which("kind") or bundled
         if program is None:
             raise MissingTool(
                 "kind is not installed",
-                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
+                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io"
+                if sys.platform == "linux"
+                else "install kind 0.32 or newer, of this system: brew install kind, or https://kind.sigs.k8s.io",
             )
         return cls(program, network)
 

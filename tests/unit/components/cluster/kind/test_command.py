@@ -191,30 +191,34 @@ def install(folder: Path, script: str) -> Path:
 @pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
 def test_a_kind_that_is_new_enough_will_do(folder: Path, said: str) -> None:
     install(folder, f"echo '{said}'")
-    Kind.find("sandbox", extra=folder / "none").require()
+    Kind.find("sandbox", bundled=None).require()
 
 
 @pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
 def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: str) -> None:
     program = install(folder, f"echo '{said}'")
     with pytest.raises(MissingTool) as caught:
-        Kind.find("sandbox", extra=folder / "none").require()
+        Kind.find("sandbox", bundled=None).require()
     assert caught.value.brief.startswith("kind is too old")
     assert str(program) in caught.value.details
     assert "0.32.0" in caught.value.fix
 
 
-def test_a_missing_kind_is_named_with_what_brings_one(folder: Path) -> None:
+@pytest.mark.parametrize(("system", "fix"), [("linux", "sandbox bundle build"), ("darwin", "brew install kind")])
+def test_a_missing_kind_is_named_with_what_brings_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
     with pytest.raises(MissingTool) as caught:
-        Kind.find("sandbox", extra=folder / "none")
-    assert "sandbox bundle build" in caught.value.fix
+        Kind.find("sandbox", bundled=None)
+    assert fix in caught.value.fix
 
 
 def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path: Path) -> None:
     extra = tmp_path / "bundle"
     extra.mkdir()
     program = install(extra, "echo v0.33.0")
-    assert Kind.find("sandbox", extra=extra).program == program
+    assert Kind.find("sandbox", bundled=program).program == program
 
 
 def test_stack_of_a_failing_kind_is_left_out(folder: Path, tmp_path: Path) -> None:

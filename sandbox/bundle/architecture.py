@@ -1,0 +1,59 @@
+"""The architectures that a bundle can be of, named as images name them, and what differs between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandbox.errors import SandboxError, UsageError
+from sandbox.fast_dataclass import dataclass
+
+_ELF = b"\x7fELF"
+_MACHINE = slice(18, 20)  # e_machine (elf(5)), little-endian as both are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One of them: `name` as in an image's platform (OCI image specification), `machine` as the kernel says it.
+
+    `elf` is the number of its programs (elf(5), e_machine), `loader` what loads their libraries, and `triplet` the name
+    of Debian's folder of those (Debian's Multiarch specification).
+    """
+
+    name: str
+    machine: str
+    elf: int
+    loader: str
+    triplet: str
+
+
+AMD64 = Architecture(
+    name="amd64", machine="x86_64", elf=62, loader="/lib64/ld-linux-x86-64.so.2", triplet="x86_64-linux-gnu"
+)
+ARM64 = Architecture(
+    name="arm64", machine="aarch64", elf=183, loader="/lib/ld-linux-aarch64.so.1", triplet="aarch64-linux-gnu"
+)
+KNOWN = {one.name: one for one in (AMD64, ARM64)}
+
+
+def native() -> Architecture:
+    """Return this machine's, which its engine's machine has too; amd64 on one that no bundle is for."""
+    machine = os.uname().machine
+    return next((one for one in KNOWN.values() if machine in (one.name, one.machine)), AMD64)
+
+
+def named(name: str) -> Architecture:
+    """Return the architecture of that name. Raises UsageError."""
+    if name not in KNOWN:
+        raise UsageError(f"there is no bundle for {name}", fix="it can be for " + " or ".join(KNOWN))
+    return KNOWN[name]
+
+
+def require(programs: Iterable[Path], wanted: Architecture) -> None:
+    """Raise SandboxError unless all of the programs are of that architecture."""
+    for program in programs:
+        with program.open("rb") as file:
+            head = file.read(_MACHINE.stop)
+        if head[:4] != _ELF or int.from_bytes(head[_MACHINE], "little") != wanted.elf:
+            raise SandboxError(f"{program.name} is no program for {wanted.name}", details=str(program))
