@@ -1,0 +1,67 @@
+"""Workflows of GitHub's, also those that no one runs yet: what they name exists, and what they use is pinned."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted((*ROOT.glob(".ci/*.yml"), *ROOT.glob(".github/workflows/*.yml")))
+KEYS = {"name", "runs-on", "timeout-minutes", "strategy", "steps", "env", "if", "needs", "permissions"}
+STEP_KEYS = {"name", "id", "if", "uses", "with", "run", "env", "shell", "working-directory"}
+PATHS = re.compile(r"(?<![\w/.$~-])(?:\.ci|scripts|fixtures|tests)/[\w./-]+")
+EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
+
+
+def steps(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every step, after its job."""
+    for job in yaml.safe_load(file.read_text())["jobs"].values():
+        for step in job["steps"]:
+            yield job, step
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
+def test_workflow_has_only_what_github_knows(file: Path) -> None:
+    workflow = yaml.safe_load(file.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert True in workflow, "YAML 1.1 reads the key `on` as true"
+    for job, step in steps(file):
+        assert job.keys() <= KEYS and job["timeout-minutes"] <= 120
+        assert step.keys() <= STEP_KEYS and ("run" in step) != ("uses" in step)
+
+
+@pytest.mark.security(7)
+@pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
+def test_actions_are_pinned_by_commit(file: Path) -> None:
+    """An action by a tag, which can be moved → none."""
+    for line in file.read_text().splitlines():
+        if "uses:" in line:
+            assert re.search(r"uses: [\w/-]+@[0-9a-f]{40}  # v\d", line), line
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
+def test_files_that_a_workflow_names_exist(file: Path) -> None:
+    for job, step in steps(file):
+        for path in PATHS.findall(step.get("run", "").replace("$TESTS", "")):
+            assert (ROOT / path).exists(), path
+        for name in job.get("strategy", {}).get("matrix", {}).get("tests", ()):
+            assert (ROOT / "tests" / "real" / name).exists(), name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
+def test_scripts_of_a_workflow_pass_shellcheck(file: Path) -> None:
+    """What GitHub puts in before a shell runs must be in `env`: there it is data."""
+    program = shutil.which("shellcheck")
+    for _, step in steps(file):
+        script = step.get("run", "")
+        assert not EXPRESSION.search(script), script
+        checker = [program, "--shell=bash", "-"] if program else ["bash", "-n"]
+        done = subprocess.run(checker, input=f"#!/bin/bash\n{script}\n", text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
