@@ -11,6 +11,7 @@ from sandbox.components.edge.lan_access import Access, access, reachable, warnin
 from sandbox.components.edge.routes import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
+from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
@@ -99,6 +100,14 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
             fix="in sandbox.yaml, set `edge: {listen: 0.0.0.0}`, then run `sandbox up`",
         )
     return found
+
+
+def resolved(name: str) -> tuple[tuple[str, ...], str]:
+    """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
+    home = context.home()
+    route = _route(home, name)
+    address, port = route.listen[0]
+    return _hosts(home, route), Bind(address, port).asked_at
 
 
 def _route(home: Home, name: str) -> Route:

@@ -35,6 +35,7 @@ COMMANDS = {
     "push-images": "push_images:push_images",
     "registry": "registry:registry",
     "certs": "certs:certs",
+    "names": "host_names:names",
     "addons": "addons:addons",
     "edge": "edge:edge",
     "credentials": "credentials:credentials",

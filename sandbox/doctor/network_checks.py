@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
@@ -63,12 +64,15 @@ def cluster_ranges(context: DoctorContext) -> Finding:
 def dns(context: DoctorContext) -> Finding:
     """Check that this machine resolves the sandbox's hosts to itself."""
     host = f"doctor.{context.spec.domain}"
-    fix = f"sudo sh -c 'echo 127.0.0.1 {context.spec.domain} >> /etc/hosts', one line for each host"
+    fix = f"sandbox names install {context.names.name}"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
-            return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves", "")
+            return warn(
+                f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves",
+                "" if sys.platform == "linux" else fix,
+            )
         return error(f"{host}: {reason.strerror}", fix)
     elsewhere = [address for address in found if not is_here(address)]
     evidence = f"*.{context.spec.domain} is {', '.join(found)}"

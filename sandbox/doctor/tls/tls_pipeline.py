@@ -13,7 +13,14 @@ PATIENCE = 90.0  # seconds for one group
 
 # The checks of a group run in parallel.
 STEPS: tuple[tuple[Check[RequestTrace], ...], ...] = (
-    (Check("tls.name", "the host's name resolves to this machine", "add it to /etc/hosts", edge_checks.name),),
+    (
+        Check(
+            "tls.name",
+            "the host's name resolves to this machine",
+            "add it to /etc/hosts: sandbox names install NAME",
+            edge_checks.name,
+        ),
+    ),
     (Check("tls.port", "the edge listens at the request's address", "sandbox up{which}", edge_checks.port),),
     (Check("tls.route", "the edge has a route for the host", "sandbox up{which}", edge_checks.route),),
     (

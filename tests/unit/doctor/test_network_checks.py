@@ -70,7 +70,22 @@ def test_nameserver_in_the_service_range_is_reported(context: DoctorContext, tab
 def test_name_resolving_elsewhere_is_an_error(context: DoctorContext) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
     found = network_checks.dns(replace(context, spec=spec))
-    assert found.status is Status.ERROR and "/etc/hosts" in found.fix
+    assert found.status is Status.ERROR and found.fix == "sandbox names install demo"
+
+
+@pytest.mark.parametrize(("system", "fix"), [("linux", ""), ("darwin", "sandbox names install demo")])
+def test_localhost_is_left_to_browsers_where_they_know_it(
+    context: DoctorContext, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
+) -> None:
+    """Safari and the resolver of macOS know no name below localhost (RFC 6761 lets them)."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr("sys.platform", system)
+    found = network_checks.dns(context)
+    assert (found.status, found.fix) == (Status.WARN, fix)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Lets this machine resolve the hosts of a sandbox by lines of its hosts file, on demand only, and takes them back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+from sandbox.app import context, overview
+from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
+from sandbox.system import hosts_file, process
+from sandbox.truststore import stores
+
+TIMEOUT = 60.0  # seconds where no user can be asked
+WINDOWS = r"C:\Windows\System32\drivers\etc\hosts"
+
+
+@dataclass(frozen=True)
+class Change:
+    """The hosts file before and after; `notes` are for the user."""
+
+    before: str
+    after: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Return the lines that go and come."""
+        old, new = self.before.splitlines(), self.after.splitlines()
+        gone = [f"- {line}" for line in old if line not in new]
+        return (*gone, *(f"+ {line}" for line in new if line not in old))
+
+
+def install(name: str) -> Change:
+    """Plan the lines for every host that the sandbox `name`, which is up, answers now. Raises SandboxError."""
+    hosts, address = overview.resolved(name)
+    before = hosts_file.read()
+    after = hosts_file.placed(before, name, hosts, address)
+    notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]
+    if stores.this_machine(context.home().trust).wsl:
+        said = "\n".join(hosts_file.lines(name, hosts, address))
+        notes.append(f"for browsers on Windows, add to {WINDOWS}, as its administrator:\n{said}")
+    return Change(before, after, tuple(notes))
+
+
+def uninstall(name: str | None) -> Change:
+    """Plan to take away the lines of a sandbox, or of all, also of those that are gone. Raises SandboxError."""
+    before = hosts_file.read()
+    wsl = stores.this_machine(context.home().trust).wsl
+    return Change(before, hosts_file.removed(before, name), (f"and from {WINDOWS}, if they are there",) if wsl else ())
+
+
+def command(file: Path | str, *, at_terminal: bool) -> tuple[str, ...]:
+    """Return what puts the text in `file` in place of the hosts file, whose owner and mode stay."""
+    copy = ("cp", str(file), str(hosts_file.HOSTS))
+    if os.geteuid() == 0:
+        return copy
+    return ("sudo", *copy) if at_terminal else ("sudo", "-n", *copy)
+
+
+def perform(change: Change, *, at_terminal: bool) -> None:
+    """Write the hosts file, unless it has changed since. Raises SandboxError."""
+    if hosts_file.read() != change.before:
+        raise SandboxError(f"{hosts_file.HOSTS} was changed meanwhile", fix="run this again")
+    with tempfile.TemporaryDirectory(prefix="sandbox-hosts-") as folder:
+        file = Path(folder) / "hosts"
+        file.write_text(change.after, encoding="utf-8", errors="surrogateescape")
+        argv = command(file, at_terminal=at_terminal)
+        try:
+            if at_terminal:
+                process.run_at_terminal(argv)
+            else:
+                process.run(argv, timeout=TIMEOUT)
+        except process.ToolFailed as error:
+            fix = "run this at a terminal, where sudo can ask for a password, or as root"
+            raise SandboxError(
+                f"{hosts_file.HOSTS} could not be changed", details=f"{shlex.join(argv)}\n{error}", fix=fix
+            ) from error

@@ -1,0 +1,95 @@
+"""`sandbox names`: lines of the hosts file for the hosts of a sandbox, for programs that do not resolve them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox.cli.completion import sandboxes
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin
+from sandbox.cli.output import has_terminal
+
+if TYPE_CHECKING:
+    from sandbox.app.resolvable_names import Change
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+
+
+@click.group("names", cls=Group)
+def names() -> None:
+    """Let this machine resolve the hosts of a sandbox, by lines of its hosts file.
+
+    Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari, other programs on
+    macOS and on Windows do not, and neither does any for another domain.
+    """
+
+
+@names.command("install")
+@click.argument("name", shell_complete=sandboxes)
+@yes_option
+@dry_run_option
+@click.pass_context
+def install(ctx: click.Context, name: str, *, yes: bool, dry_run: bool) -> int:
+    """Add a line for each host of NAME to the hosts file, after asking; `uninstall` removes them.
+
+    The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
+
+    \b
+    sandbox names install demo
+    sandbox names install demo --dry-run
+    """
+    begin(ctx)
+    from sandbox.app import resolvable_names
+
+    _change(resolvable_names.install(name), yes=yes, dry_run=dry_run)
+    return 0
+
+
+@names.command("uninstall")
+@click.argument("name", required=False, shell_complete=sandboxes)
+@yes_option
+@dry_run_option
+@click.pass_context
+def uninstall(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
+    """Remove the lines of NAME, or of all sandboxes, from the hosts file.
+
+    No other line changes. You can still run it when the sandbox is gone.
+
+    \b
+    sandbox names uninstall
+    sandbox names uninstall demo --yes
+    """
+    begin(ctx)
+    from sandbox.app import resolvable_names
+
+    _change(resolvable_names.uninstall(name), yes=yes, dry_run=dry_run)
+    return 0
+
+
+def _change(change: Change, *, yes: bool, dry_run: bool) -> None:
+    """Show, ask, do. Raises UsageError where there is no terminal."""
+    import shlex
+
+    from sandbox.app.resolvable_names import command, perform
+    from sandbox.errors import UsageError
+
+    at_terminal = has_terminal()
+    for line in (*change.shown, *(f"note: {note}" for note in change.notes)):
+        click.echo(line, err=not dry_run)
+    if not change.shown:
+        click.echo("nothing to change", err=not dry_run)
+        return
+    click.echo(f"  $ {shlex.join(command('FILE', at_terminal=at_terminal))}", err=not dry_run)
+    if dry_run:
+        return
+    if not yes and not at_terminal:
+        raise UsageError(
+            "this asks before it changes the hosts file, and stdin is not a terminal", fix="add --yes", id="consent"
+        )
+    if not yes and not click.confirm("change it?", err=True):
+        click.echo("nothing was changed", err=True)
+        return
+    perform(change, at_terminal=at_terminal)

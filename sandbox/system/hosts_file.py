@@ -1,0 +1,54 @@
+"""The system's hosts file: lines for names of sandboxes, each marked as ours; no other line is changed.
+
+Browsers, curl and systemd resolve every name below `localhost` by themselves (RFC 6761, section 6.3), Safari and macOS'
+getaddrinfo do not, and other domains need lines anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+
+HOSTS = Path("/etc/hosts")
+_OURS = re.compile(r"^(?P<address>\S+)\s+(?P<host>\S+)\s+# sandbox: (?P<sandbox>\S+)$")
+
+
+def read() -> str:
+    """Return the file's text. Raises SandboxError."""
+    try:
+        return HOSTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise SandboxError(f"{HOSTS} cannot be read", details=str(error)) from error
+
+
+def lines(sandbox: str, hosts: Iterable[str], address: str) -> tuple[str, ...]:
+    """Return the lines for hosts of a sandbox."""
+    return tuple(f"{address} {host}  # sandbox: {sandbox}" for host in sorted(set(hosts)))
+
+
+def placed(text: str, sandbox: str, hosts: Iterable[str], address: str) -> str:
+    """Return the text with those lines in place of what there was for the sandbox."""
+    rest = removed(text, sandbox)
+    whole = rest if not rest or rest.endswith("\n") else rest + "\n"
+    return whole + "".join(f"{line}\n" for line in lines(sandbox, hosts, address))
+
+
+def removed(text: str, sandbox: str | None) -> str:
+    """Return the text without the lines of the sandbox, or of all."""
+    return "".join(line for line in text.splitlines(keepends=True) if not _is_of(line, sandbox))
+
+
+def known(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the hosts that have lines, by their sandboxes."""
+    found: dict[str, list[str]] = {}
+    for match in filter(None, map(_OURS.match, text.splitlines())):
+        found.setdefault(match["sandbox"], []).append(match["host"])
+    return {name: tuple(hosts) for name, hosts in found.items()}
+
+
+def _is_of(line: str, sandbox: str | None) -> bool:
+    match = _OURS.match(line.rstrip("\r\n"))
+    return match is not None and sandbox in (None, match["sandbox"])

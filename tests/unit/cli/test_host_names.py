@@ -1,0 +1,69 @@
+"""`sandbox names` against a hosts file of the test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import overview, resolvable_names
+from sandbox.errors import SandboxError
+from sandbox.system import hosts_file
+from sandbox.truststore import stores
+from tests.unit.cli.test_main import run
+
+BEFORE = "127.0.0.1 localhost\n"
+LINE = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo"
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hosts file of a machine whose user may write it, with the sandbox `demo` up."""
+    file = tmp_path / "hosts"
+    file.write_text(BEFORE)
+    monkeypatch.setattr(hosts_file, "HOSTS", file)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(overview, "resolved", lambda name: ((f"app.{name}.sandbox.localhost",), "127.0.0.1"))
+    return file
+
+
+def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
+    ran = run("names", "install", "demo", "--yes", cwd=tmp_path)
+    assert (ran.code, hosts.read_text()) == (0, f"{BEFORE}{LINE}\n")
+    assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
+    assert "nothing to change" in run("names", "install", "demo", "--yes", cwd=tmp_path).stderr
+    ran = run("names", "uninstall", "--yes", cwd=tmp_path)
+    assert (ran.code, hosts.read_text()) == (0, BEFORE)
+    assert f"- {LINE}" in ran.stderr
+
+
+def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
+    """Without a terminal and without --yes → refused; with --dry-run → shown."""
+    ran = run("names", "install", "demo", cwd=tmp_path)
+    assert ran.code == 2 and "error[consent]" in ran.stderr
+    ran = run("names", "install", "demo", "--dry-run", cwd=tmp_path)
+    assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
+    assert hosts.read_text() == BEFORE
+
+
+def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSL2 has two hosts files, and browsers read the one of Windows, which needs its administrator."""
+    machine = stores.Machine(home=tmp_path, folder=tmp_path, kin=("debian",), wsl=True)
+    monkeypatch.setattr(stores, "this_machine", lambda folder: machine)
+    ran = run("names", "install", "demo", "--yes", cwd=tmp_path)
+    assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2
+
+
+def test_user_without_rights_goes_by_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert resolvable_names.command("f", at_terminal=True)[:2] == ("sudo", "cp")
+    assert resolvable_names.command("f", at_terminal=False)[:3] == ("sudo", "-n", "cp")
+
+
+def test_file_that_changed_meanwhile_is_left_alone(hosts: Path) -> None:
+    planned = resolvable_names.install("demo")
+    hosts.write_text("127.0.0.1 other\n")
+    with pytest.raises(SandboxError, match="changed meanwhile"):
+        resolvable_names.perform(planned, at_terminal=False)
+    assert hosts.read_text() == "127.0.0.1 other\n"
