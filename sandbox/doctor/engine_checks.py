@@ -9,11 +9,15 @@ from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, war
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
+from sandbox.system import process
 
 CPUS = 2
 MEMORY = 2 << 30
 COMFORT = 4 << 30
 SKEW = 30.0
+# The first Podman whose service starts containers of the policy unless-stopped too (containers/podman#28328).
+RESTARTING = (5, 8)
+RESTART_UNIT = "podman-restart.service"
 
 
 def reachable(context: DoctorContext) -> Finding:
@@ -98,6 +102,27 @@ def proxy(context: DoctorContext) -> Finding:
     return warn(f"{hosts}, also for localhost: pulls from the sandbox's registry would go to the proxy")
 
 
+def restarts(context: DoctorContext) -> Finding:
+    """Check that containers come back after a restart of the machine: Podman has no daemon that would do it."""
+    facts = with_engine(context).facts
+    if not facts.podman:
+        return ok("the engine starts its containers with the machine")
+    if facts.release >= RESTARTING and _is_enabled(RESTART_UNIT):
+        return ok(f"{RESTART_UNIT} starts them with the machine")
+    after = f"after a restart of the machine: sandbox start {context.names.name}"
+    if facts.release < RESTARTING:
+        newest = ".".join(map(str, RESTARTING))
+        return warn(f"Podman {facts.version} starts no container of this policy with the machine; {newest} does", after)
+    return warn(f"{RESTART_UNIT} is not enabled", f"sudo systemctl enable {RESTART_UNIT}; without it, {after}")
+
+
+def _is_enabled(unit: str) -> bool:
+    try:
+        return process.run(["systemctl", "is-enabled", unit], timeout=5).strip() == "enabled"
+    except SandboxError:  # it is not, or there is no systemd
+        return False
+
+
 CHECKS = (
     Check("engine.reachable", "a Docker Engine answers and is new enough", "sudo systemctl start docker", reachable),
     Check("engine.local", "the engine runs on this machine", "unset DOCKER_HOST, or docker context use default", local),
@@ -125,5 +150,11 @@ CHECKS = (
         "the engine's proxy is not used for localhost",
         'add localhost,127.0.0.1 to "no-proxy" under "proxies" in /etc/docker/daemon.json and restart the engine',
         proxy,
+    ),
+    Check(
+        "engine.restart",
+        "containers come back when the machine restarts",
+        f"sudo systemctl enable {RESTART_UNIT}",
+        restarts,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,30 @@ def test_engine_facts_are_shown(context: DoctorContext, look: Any, changes: Any,
     """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
     found = look(told(context, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("version", "enabled", "status", "words"),
+    [
+        ("4.3.1", "enabled", Status.WARN, "Podman 4.3.1 starts no container"),
+        ("5.8.0", "enabled", Status.OK, "podman-restart.service"),
+        ("5.8.0", "disabled", Status.WARN, "is not enabled"),
+    ],
+)
+def test_podmans_restart_service_is_named(
+    context: DoctorContext, programs: Path, version: str, enabled: str, status: Status, words: str
+) -> None:
+    (programs / "systemctl").write_text(f'#!/bin/sh\n[ "$2" = podman-restart.service ] && echo {enabled}\n')
+    (programs / "systemctl").chmod(0o755)
+    found = engine_checks.restarts(told(context, podman=True, version=version))
+    assert found.status is status and words in found.evidence
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is first on the PATH."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return tmp_path
 
 
 @pytest.mark.fault(29)
