@@ -35,6 +35,15 @@ UNWANTED = (
     "usr/lib/systemd/system/basic.target.wants/*",
     "usr/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup*",
 )
+# Units that others want, and that find nothing to do in a container: its kernel has all modules, and it has no logins.
+MASKED = (
+    "modprobe@.service",
+    "systemd-binfmt.service",
+    "systemd-modules-load.service",
+    "systemd-sysusers.service",
+    "systemd-update-utmp.service",
+    "systemd-update-utmp-runlevel.service",
+)
 EMPTY = ("proc", "sys", "run", "tmp")
 
 
@@ -89,7 +98,8 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
     wants.mkdir(parents=True, exist_ok=True)
     for unit_name in ("containerd.service", "kubelet.service", "pod-network.path"):
         wants.joinpath(unit_name).symlink_to(f"../{unit_name}")
-    root.joinpath(UNITS, "systemd-binfmt.service").symlink_to("/dev/null")
+    for masked in MASKED:
+        root.joinpath(UNITS, masked).symlink_to("/dev/null")
 
 
 def _move_snapshots(root: Path) -> None:
