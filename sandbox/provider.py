@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from sandbox.engine.questions import Question
 
 
 class Standing(enum.Enum):
@@ -40,6 +42,12 @@ class Nodes(Protocol):
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root: its exit status and its output."""
 
+    def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Run a command that changes nothing, in one glance at the engine not more than once."""
+
+    def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
+        """Let one command answer all that is asked, for the rest of a glance at the engine."""
+
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file on a node; None when there is none."""
 
@@ -50,12 +58,23 @@ class Nodes(Protocol):
         """Write files on a node at once, with their parent folders."""
 
 
+@runtime_checkable
+class Asking(Protocol):
+    """A step whose check asks nodes what is known before, so that all steps can ask a node at once."""
+
+    def asks(self, node: str) -> Iterable[Question]:
+        """Yield what the check will ask a node that runs; what is asked for that is asked of others than nodes."""
+
+
 class Provider(Protocol):
     """One sandbox's cluster, there or yet to be made; every call raises SandboxError when its tool fails."""
 
     @property
     def nodes(self) -> Nodes:
         """Return the way to its nodes."""
+
+    def asks(self, node: str) -> Iterable[Question]:
+        """Yield what `standing`, `stale` and `drift` will ask a node that runs."""
 
     def require(self) -> str:
         """Return the version of the tool that makes it. Raises MissingTool when there is none or it is too old."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -156,15 +156,17 @@ class Sandbox:
                 requirements.require_engine(engine)
             neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
             spec = neighbour.adopted_by(spec) if neighbour else spec
-            with ports.reserve(spec, home, engine) as resolved:
+            with ExitStack() as looking, ExitStack() as held:
+                looking.enter_context(engine.glance())
+                resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
                 if resolved.cluster.supports.containers:
                     requirements.require_architecture(engine, own)
                 requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
                 with _explaining(resolved):
-                    with engine.glance():
-                        found = lifecycle.survey(steps, self.session.report)
+                    found = _survey(steps, engine, self.session.report)
+                    looking.close()  # from here on things change
                     yield _Surveyed(resolved, steps, found)
 
     def down(self, *, purge: bool = False) -> bool:
@@ -225,8 +227,7 @@ class Sandbox:
         """Check every part; changes nothing, but wakes it."""
         rouse(self.names)
         steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
-        with engine.glance():
-            return lifecycle.survey(steps)
+        return _survey(steps, engine)
 
     def parts(self) -> tuple[Part, ...]:
         """Check every part, for programs; changes nothing."""
@@ -365,6 +366,15 @@ def _explaining(spec: Spec) -> Iterator[None]:
 
         diagnosis.explain(error, spec)
         raise
+
+
+def _survey(steps: Sequence[Step], engine: Engine, report: Reporter | None = None) -> Found:
+    """Check every step, in one glance. Raises SandboxError."""
+    from sandbox.plan import look_ahead
+
+    with engine.glance():
+        runs = look_ahead.ask_nodes(steps)
+        return lifecycle.survey(steps, report, at_once=runs)
 
 
 def _require_pausable(spec: Spec) -> None:

@@ -41,14 +41,17 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
 
     from sandbox.app import context, service_places
     from sandbox.app.overview import exposure
+    from sandbox.app.session import rouse
     from sandbox.engine import Engine
 
     sandbox = sandbox_of(file, name)
-    parts = sandbox.parts()
-    runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
+    rouse(sandbox.names)
     engine = Engine.connect()
-    services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
-    exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
+    with engine.glance():
+        parts = sandbox.parts()
+        runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
+        services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
+        exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
     if output == "json":
         rows = [{"step": one.name, "title": one.title, "state": one.state, "detail": one.detail} for one in parts]
         network = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from sandbox.components import content_hash
+from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
@@ -95,6 +96,17 @@ class NodeUnit:
     def files(self) -> dict[PurePosixPath, bytes]:
         """Return its files, but for the kubeconfig."""
         return {**self.data, self.program: self.script.encode(), UNITS / self.service: self._text().encode()}
+
+    def asks(self, nodes: Nodes, node: str) -> Iterator[Question]:
+        """Yield what `problem` asks of a node."""
+        if node in self.nodes(nodes):
+            yield from self.files()
+            yield from (self.kubeconfig, self.is_active)
+
+    @property
+    def is_active(self) -> tuple[str, ...]:
+        """Return the command that succeeds where it runs."""
+        return ("systemctl", "is-active", self.service)
 
     def objects(self) -> list[dict[str, Any]]:
         """Return the account and its rights."""
@@ -180,7 +192,7 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
     for node in places:
         if not _has_token(nodes, node, account, unit):
             return f"{unit.kubeconfig} on {node} has no valid token"
-        if nodes.execute(node, ["systemctl", "is-active", unit.service])[0] != 0:
+        if nodes.query(node, unit.is_active)[0] != 0:
             return f"{unit.service} does not run on {node}"
     return None
 

@@ -133,6 +133,7 @@ class _Seen:
     """The answers so far. Who asks what another thread is asking waits for its answer."""
 
     def __init__(self) -> None:
+        self.gathered: dict[str, Any] = {}  # see questions.py
         self._lock = threading.Lock()
         self._asking: dict[Hashable, threading.Lock] = {}
         self._answers: dict[Hashable, Any] = {}

@@ -6,7 +6,9 @@ import functools
 import json
 import re
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +16,18 @@ from typing import Any
 
 from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, translated, unreachable
-from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
 from sandbox.engine.engine_values import Bind
 from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
+from sandbox.engine.questions import Questions
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
+
+_glancing = threading.local()  # the `engine` that a thread glances at
 
 # The first release that drops packets from outside for ports that are published on the loopback.
 HARDENED = 28
@@ -102,14 +106,20 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-class Engine(Images, Containers, Networks, Volumes):
+class Engine(Images, Questions, Networks, Volumes):
     """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
 
     @classmethod
     def connect(cls) -> Engine:
-        """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
+        """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old.
+
+        Within a glance of this thread at that engine it is the same connection, which knows what was seen.
+        """
         place = endpoint.of_this_user()
         endpoint.pass_on(place)
+        known: Engine | None = getattr(_glancing, "engine", None)
+        if known is not None and known.place == place:
+            return known
         engine = cls(place)
         try:
             # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
@@ -129,6 +139,16 @@ class Engine(Images, Containers, Networks, Volumes):
             )
         engine._version, engine._podman = version, "libpod-api-version" in ping.headers
         return engine
+
+    @contextmanager
+    def glance(self) -> Iterator[None]:
+        """For a block that changes nothing; see `Glancing`."""
+        before, _glancing.engine = getattr(_glancing, "engine", None), self
+        try:
+            with super().glance():
+                yield
+        finally:
+            _glancing.engine = before
 
     @property
     def version(self) -> str:

@@ -291,9 +291,7 @@ class Containers(Door):
         with translated(f"copying {source.name} into {name}"):
             self._client.api.put_archive(name, str(folder), _packed(source))
 
-    @once
-    def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
-        """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
+    def _read(self, name: str, path: PurePosixPath) -> bytes | None:
         with translated(f"reading {path} in {name}"):
             return self._file(name, path)
 

@@ -96,10 +96,12 @@ def located(engine: Engine, names: Names) -> Names:
 
 def require(engine: Engine, names: Names) -> None:
     """Raise NameTaken when another user of this engine has a sandbox of this name, or data kept of one."""
-    node = engine.container(names.node)
+    node, network = engine.container(names.node), engine.network(names.network)
+    # What it is made on says whose a node is before anything in it does, and an engine takes long to read that.
+    own = node and network and is_ours(network, names.home) and node.attached.get(names.network) == network.id
     claims: list[tuple[str, Mapping[str, str] | None]] = [
-        (f"the network {names.network}", _labels(engine.network(names.network))),
-        (f"the container {names.node}", _recorded(engine, names) if node else None),
+        (f"the network {names.network}", _labels(network)),
+        (f"the container {names.node}", _recorded(engine, names) if node and not own else None),
         (f"the container {names.registry}", _labels(engine.container(names.registry))),
         (f"the volume {names.volume}", engine.volume_labels(names.volume)),
     ]

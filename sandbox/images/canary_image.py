@@ -29,12 +29,22 @@ def place(client: Client) -> str:
 
     It has no tag, so that no one's list shows it; a garbage collection may take it, and the next call brings it back.
     """
-    manifest = document()
-    if client.manifest_digest(REPOSITORY, manifest.digest) is None:
+    if find(client) is None:
+        manifest = document()
         for media_type, data in _blobs():
             client.upload(REPOSITORY, _descriptor(media_type, data), partial(_open, data))
         client.put_manifest(REPOSITORY, manifest.digest, manifest)
-    return f"{REPOSITORY}@{manifest.digest}"
+    return _name()
+
+
+def find(client: Client) -> str | None:
+    """Return the canary's name without the registry, by digest, if the registry has it. Raises RegistryError."""
+    there = client.manifest_digest(REPOSITORY, document().digest)
+    return None if there is None else _name()
+
+
+def _name() -> str:
+    return f"{REPOSITORY}@{document().digest}"
 
 
 @cache

@@ -15,6 +15,7 @@ from typing import Any
 
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
+from sandbox.engine.questions import Question
 from sandbox.step import State, Status, Work
 
 # The network of the sandbox "demo".
@@ -242,6 +243,9 @@ class FakeEngine(Engine):
         if program is None:
             return 126, f'exec: "{argv[0]}": executable file not found in $PATH'
         return program(box, argv)
+
+    def gather(self, name: str, asked: Callable[[], Sequence[Question]]) -> None:
+        """Each question is answered when it is asked."""
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         self.write_files(name, {path: data}, mode)

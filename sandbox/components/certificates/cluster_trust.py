@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from sandbox.components import node_unit
@@ -10,6 +11,7 @@ from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.node_unit import NodeUnit
+from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -69,6 +71,10 @@ class TrustStep(NothingToUndo):
         pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
         detail = f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true"
         return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
+
+    def asks(self, node: str) -> Iterable[Question]:
+        yield from (ROOT, company_ca.PLACE)
+        yield from UNIT.asks(self.nodes, node)
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():  # each trusts the root when it pulls

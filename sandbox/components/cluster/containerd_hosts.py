@@ -26,13 +26,12 @@ def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes
     return dict(host_file(name, endpoint) for name in names)
 
 
-def listing() -> list[str]:
-    """Return what a node is to execute to show all such files, as `read_listing` reads them."""
-    return ["grep", "-r", "-Z", "", str(FOLDER)]
+# What a node is to execute to show all such files, as `read_listing` reads them.
+LISTING = ("grep", "-r", "-Z", "", str(FOLDER))
 
 
 def read_listing(output: str) -> dict[PurePosixPath, bytes]:
-    """Return the files in the output of `listing`: lines that begin with the file's path and a NUL."""
+    """Return the files in the output of LISTING: lines that begin with the file's path and a NUL."""
     found: dict[PurePosixPath, bytes] = {}
     for line in output.splitlines():
         path, nul, rest = line.partition("\0")

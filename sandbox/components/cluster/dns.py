@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
+from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
@@ -136,13 +137,13 @@ def nameservers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
 
 
-def probe_command(address: str, text: str) -> list[str]:
+def probe_command(address: str, text: str) -> tuple[str, ...]:
     """Return what a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server.
 
     The exit code is BEHIND when it is not, and OTHERWISE when it goes by another configuration than `text`.
     """
     script = files.packaged(__package__, "scripts/ask-dns.sh")
-    return ["timeout", "10", "bash", "-c", script, "ask", address, _VERSION_BIND, _mark(text)]
+    return ("timeout", "10", "bash", "-c", script, "ask", address, _VERSION_BIND, _mark(text))
 
 
 def _mark(text: str) -> str:
@@ -226,6 +227,12 @@ class DnsStep(NothingToUndo):
         asks = f"asks {', '.join(self.upstream.servers)}"
         return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
 
+    def asks(self, node: str) -> Iterable[Question]:
+        for pod in Cluster(self.names.kubeconfig).list("v1", "Pod", NAMESPACE, selector=PODS):
+            address = (pod.get("status") or {}).get("podIP")
+            if address and pod["spec"].get("nodeName") == node:
+                yield probe_command(address, self._corefile)
+
     def apply(self, work: Work) -> None:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
         wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
@@ -254,7 +261,7 @@ class DnsStep(NothingToUndo):
             lacks = progress({**pod, "kind": "Pod"})
             if lacks or not status.get("podIP"):
                 return f"{name} is not ready: {lacks or 'no address'}"
-            found, _ = self.nodes.execute(pod["spec"]["nodeName"], probe_command(status["podIP"], text))
+            found, _ = self.nodes.query(pod["spec"]["nodeName"], probe_command(status["podIP"], text))
             if found == OTHERWISE:
                 return f"{name} has not read its configuration yet"
             if found != 0:

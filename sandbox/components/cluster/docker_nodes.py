@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
+from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -101,6 +102,14 @@ class Containers:
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node."""
         return self.engine.execute(node, argv)
+
+    def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Run a command that changes nothing on a node."""
+        return self.engine.query(node, argv)
+
+    def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
+        """Ask a node all that at once."""
+        self.engine.gather(node, asked)
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Read a file on a node."""

@@ -23,6 +23,7 @@ POLICY = "sandbox-proxy"
 API = "admissionregistration.k8s.io/v1"  # since Kubernetes 1.36 (KEP-3962)
 # What shows the proxy that the containerd that runs was started with, and what makes it another.
 SHOWN = "grep -zi _proxy= /proc/$(systemctl show --property=MainPID --value containerd)/environ | tr '\\0' '\\n'"
+QUERY = ("sh", "-c", SHOWN)
 RESTART = "systemctl daemon-reload && systemctl restart containerd"
 
 
@@ -111,21 +112,16 @@ class Proxied:
 
     def is_in_force(self, node: str) -> bool:
         """Tell whether the containerd that runs on the node was told of it."""
-        return read_shown(self._on_node(node, SHOWN)) == self.variables()
+        status, output = self.nodes.query(node, QUERY)
+        return read_shown(_succeeded(node, status, output)) == self.variables()
 
     def enforce(self, node: str) -> None:
         """Restart the node's containerd with the proxy that is now written there; pods run on."""
-        self._on_node(node, RESTART)
+        _succeeded(node, *self.nodes.execute(node, ["sh", "-c", RESTART]))
 
     def drop_in(self) -> str:
         """Return what tells containerd of it, for proxy.DROP_IN."""
         return drop_in(self.variables())
-
-    def _on_node(self, node: str, script: str) -> str:
-        status, output = self.nodes.execute(node, ["sh", "-c", script])
-        if status != 0:
-            raise SandboxError(f"the proxy of {node} cannot be read or set", details=output)
-        return output
 
     def __str__(self) -> str:
         return str(self.proxies)
@@ -163,6 +159,12 @@ class PodProxyStep(NothingToUndo):
             return
         for one in policy({}):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
+
+
+def _succeeded(node: str, status: int, output: str) -> str:
+    if status != 0:
+        raise SandboxError(f"the proxy of {node} cannot be read or set", details=output)
+    return output
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:

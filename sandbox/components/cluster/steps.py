@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sandbox.components.cluster import kubeconfig
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
+from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
@@ -50,6 +51,9 @@ class ClusterStep:
         if not self._answers():
             return Status(State.DRIFTED, "its API server does not answer")
         return Status(State.READY, ", ".join(self.provider.nodes.running()))
+
+    def asks(self, node: str) -> Iterable[Question]:
+        return self.provider.asks(node)
 
     def apply(self, work: Work) -> None:
         files.make_private_dir(self.names.folder)
@@ -136,6 +140,9 @@ class NodeImagesStep(NothingToUndo):
             return Status(State.ABSENT if every else State.DRIFTED, ", ".join(missing))
         return Status(State.READY, ", ".join(self.images))
 
+    def asks(self, node: str) -> Iterable[Question]:
+        return map(_inspect, self.images.values())
+
     def apply(self, work: Work) -> None:
         for name in self._missing():
             work.say(name)
@@ -154,8 +161,13 @@ class NodeImagesStep(NothingToUndo):
         return [
             name
             for name, reference in self.images.items()
-            if any(nodes.execute(node, ["crictl", "inspecti", "--quiet", reference])[0] for node in nodes.running())
+            if any(nodes.query(node, _inspect(reference))[0] for node in nodes.running())
         ]
+
+
+def _inspect(image: str) -> tuple[str, ...]:
+    """Return the command that succeeds on a node that has the image."""
+    return ("crictl", "inspecti", "--quiet", image)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ machine reaches them directly, a node answers for each, and kube-proxy does the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
@@ -13,6 +14,7 @@ from sandbox.components import node_unit
 from sandbox.components.node_unit import NodeUnit
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
+from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -83,6 +85,9 @@ class ServicesStep(NothingToUndo):
         return Status(
             State.READY, f"{given[1]} to {given[-2]}" if given else "none, on the network of earlier releases"
         )
+
+    def asks(self, node: str) -> Iterable[Question]:
+        return self._unit.asks(self.nodes, node)
 
     def apply(self, work: Work) -> None:
         node_unit.place(self.nodes, Cluster(self.names.kubeconfig), self._unit)

@@ -29,6 +29,8 @@ KNOWS_NONE = "\r\n\r\n404 page not found\n"
 # ingress-nginx takes a second or two to learn of an Ingress, and answers like for an unknown host until then.
 NEWS = timedelta(seconds=10)
 
+Answers = dict[str, list[https_probe.Answer]]  # by host, one for each time that it was asked
+
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsStep(NothingToUndo):
@@ -58,7 +60,10 @@ class HttpsStep(NothingToUndo):
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        trouble = self._stale() or self._unanswered(hosts, ingresses) or self._outdated(hosts, ingresses)
+        answers = Answers()
+        trouble = (
+            self._stale() or self._unanswered(hosts, ingresses, answers) or self._outdated(hosts, ingresses, answers)
+        )
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
@@ -141,26 +146,40 @@ class HttpsStep(NothingToUndo):
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
 
-    def _outdated(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        return next(map(str, self._served(ingresses).outdated(hosts)), None)
+    def _outdated(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]], answers: Answers) -> str | None:
+        return next(map(str, self._served(ingresses, answers).outdated(hosts)), None)
 
-    def _served(self, ingresses: Sequence[Mapping[str, Any]]) -> ServedCertificates:
-        bind = self.binds[0]
+    def _served(self, ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None) -> ServedCertificates:
+        """Judge by certificates; what hosts answered a moment ago counts as asked once."""
+        bind, known = self.binds[0], answers or {}
+
+        def ask(host: str, root: Path | None) -> https_probe.Answer:
+            if root is None and (before := known.get(host)):
+                return before.pop()
+            return https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root)
+
         return ServedCertificates(
             cluster=Cluster(self.names.kubeconfig),
             keystore=Keystore(self.names.keys),
             secrets=self.secrets,
             ingresses=ingresses,
-            ask=lambda host, root: https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root),
+            ask=ask,
             ways=self.ways,
         )
 
-    def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return what one of them answers wrongly, or None; all are asked at once, for there may be many."""
+    def _unanswered(
+        self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None
+    ) -> str | None:
+        """Return what one of them answers wrongly, or None; all are asked at once, for there may be many.
+
+        What they answer is added to `answers`.
+        """
         nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [
-                pool.submit(self._ask, host, nobodys, paths.get(host, "/")) for host in hosts for _ in range(self.ways)
+                pool.submit(self._ask, host, nobodys, paths.get(host, "/"), answers)
+                for host in hosts
+                for _ in range(self.ways)
             ]
             if self.namespace is None and self.domain not in hosts:
                 asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
@@ -182,10 +201,12 @@ class HttpsStep(NothingToUndo):
         answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
         return _body(answer) if answer.status == 404 else None
 
-    def _ask(self, host: str, nobodys: str | None, path: str) -> str | None:
+    def _ask(self, host: str, nobodys: str | None, path: str, answers: Answers | None) -> str | None:
         """Return what the host answers wrongly at the path; without one the page for unknown hosts is no fault."""
         bind = self.binds[0]
         answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
+        if answers is not None:
+            answers.setdefault(host, []).append(answer)
         unknown = bool(path) and default_backend.is_default(answer.page)
         if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
             return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from sandbox.components.registry import endpoints, mirror_settings
 from sandbox.components.registry.endpoints import Reach
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
+from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
@@ -55,22 +57,14 @@ class Broken:
     reason: str
 
 
-def canary_command(registry: str, image: str, endpoint: str) -> list[str]:
+def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
     """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, the name of `endpoint`."""
     where = urlsplit(endpoint)
     repository, _, digest = image.partition("@")
     port = str(where.port or (443 if where.scheme == "https" else 80))
     path = f"/v2/{repository}/manifests/{digest}"
-    return [
-        "bash",
-        "-c",
-        files.packaged(__package__, "scripts/canary.sh"),
-        "canary",
-        f"{registry}/{image}",
-        where.hostname or "",
-        port,
-        path,
-    ]
+    script = files.packaged(__package__, "scripts/canary.sh")
+    return ("bash", "-c", script, "canary", f"{registry}/{image}", where.hostname or "", port, path)
 
 
 def canary_result(output: str, endpoint: str) -> Pulled | Broken:
@@ -113,6 +107,14 @@ class NodeWiring:
         missing = self._missing(there)
         return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
+    def asks(self) -> Iterator[Question]:
+        """Yield what `status` will ask of each node."""
+        yield containerd_hosts.LISTING
+        there = self._reach()
+        with suppress(RegistryError), Client(self.registry.push_url) as client:
+            if image := canary_image.find(client):
+                yield canary_command(there.names[0], image, there.endpoint)
+
     def configure(self, work: Work) -> None:
         """Write what is missing, and wait until the pull works. Raises WaitTimeout."""
         there = self._reach()
@@ -140,7 +142,7 @@ class NodeWiring:
         return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
     def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
-        _, output = self.nodes.execute(node, containerd_hosts.listing())
+        _, output = self.nodes.query(node, containerd_hosts.LISTING)
         return containerd_hosts.read_listing(output)
 
     def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
@@ -188,8 +190,8 @@ class NodeWiring:
         slowest = max(result.milliseconds for result in said if isinstance(result, Pulled))
         return Status(State.READY, f"wired, canary {slowest} ms")
 
-    def _pull(self, node: str, *, command: Sequence[str], there: Reach) -> Pulled | Broken:
-        _, output = self.nodes.execute(node, command)
+    def _pull(self, node: str, *, command: tuple[str, ...], there: Reach) -> Pulled | Broken:
+        _, output = self.nodes.query(node, command)
         return canary_result(output, there.endpoint)
 
     def _fix(self, node: str, broken: Broken, there: Reach) -> str:
@@ -224,6 +226,9 @@ class WiringStep(NothingToUndo):
 
     def check(self) -> Status:
         return self._wiring.status()
+
+    def asks(self, node: str) -> Iterable[Question]:
+        return self._wiring.asks()
 
     def apply(self, work: Work) -> None:
         self._wiring.configure(work)

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
+from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 
 ADDRESS = "127.0.0.1"
+SHOWN = ("cat", "/etc/hosts")
 
 
 @dataclass(frozen=True)
@@ -42,23 +44,27 @@ class TlsRegistryStep(NothingToUndo):
                 return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {node}")
         return Status(State.READY)
 
+    def asks(self, node: str) -> Iterable[Question]:
+        return (*host_files(self.hosts), SHOWN)
+
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
             self.nodes.write_files(node, host_files(self.hosts))
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
-                self._run(node, ["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])
+                line = shlex.quote(f"{ADDRESS} {name}")
+                _said(node, *self.nodes.execute(node, ["sh", "-c", f"echo {line} >> /etc/hosts"]))
 
     def _unknown(self, node: str) -> list[str]:
         """Return the registries' names that the node's /etc/hosts has not."""
-        known = {tuple(line.split()) for line in self._run(node, ["cat", "/etc/hosts"]).splitlines()}
+        known = {tuple(line.split()) for line in _said(node, *self.nodes.query(node, SHOWN)).splitlines()}
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
 
-    def _run(self, node: str, argv: list[str]) -> str:
-        status, output = self.nodes.execute(node, argv)
-        if status != 0:
-            raise SandboxError(f"/etc/hosts on {node} cannot be read or written", details=output)
-        return output
+
+def _said(node: str, status: int, output: str) -> str:
+    if status != 0:
+        raise SandboxError(f"/etc/hosts on {node} cannot be read or written", details=output)
+    return output
 
 
 def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:

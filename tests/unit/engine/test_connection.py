@@ -60,3 +60,16 @@ def test_address_without_an_engine_is_reported(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(MissingTool) as caught:
         Engine.connect()
     assert caught.value.id == "engine-unreachable"
+
+
+def test_connection_in_a_glance_is_the_one_that_glances(engine: Engine) -> None:
+    """Within a glance, in its thread → the same connection; in another thread, or after it → another."""
+    others: list[Engine] = []
+    with engine.glance():
+        with Engine.connect().glance():
+            assert Engine.connect() is engine
+        assert Engine.connect() is engine
+        thread = threading.Thread(target=lambda: others.append(Engine.connect()))
+        thread.start()
+        thread.join(30)
+    assert engine not in (*others, Engine.connect()) and others

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -117,6 +118,22 @@ def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine
     with pytest.raises(SandboxError) as caught:
         labelled.require(engine, names)
     assert str(bob.state) in caught.value.details
+
+
+@pytest.mark.security(22)
+def test_node_on_a_network_of_ours_is_ours_unread(
+    engine: FakeEngine, ann: Home, bob: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ann.sandbox("demo")
+    engine.create_network(names.network, names.labels)
+    spec = ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=names.network)
+    engine.add(FakeContainer(spec, IMAGE, read_only=False))
+    read = Mock(return_value=None)
+    monkeypatch.setattr(engine, "read_file", read)
+    labelled.require(engine, names)
+    read.assert_not_called()
+    with pytest.raises(SandboxError, match="of user"):
+        labelled.require(engine, bob.sandbox("demo"))
 
 
 def test_a_sandbox_of_an_earlier_release_stays_on_its_network(engine: FakeEngine, ann: Home) -> None:

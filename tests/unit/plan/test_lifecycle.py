@@ -457,7 +457,8 @@ def test_step_that_cannot_stop_does_not_keep_others_running() -> None:
     assert (reporter.of("stopped"), reporter.of("failed")) == (["C", "A"], ["B"])
 
 
-def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_plan_changes_nothing_and_skips_checks_behind_missing(at_once: bool) -> None:
     world = {"a", "c", "d"}
     plan = [
         FakeStep("a", world),
@@ -466,7 +467,7 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
         FakeStep("d", world, requires=("a",), drifted={"d"}),
         FakeStep("e", world, requires=("d",)),
     ]
-    found = {step.name: status for step, status in survey(plan)}
+    found = {step.name: status for step, status in survey(plan, at_once=at_once)}
     assert {name: status.state for name, status in found.items()} == {
         "a": State.READY,
         "b": State.ABSENT,
@@ -476,6 +477,38 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     }
     assert found["c"].detail == "waits for b"
     assert world == {"a", "c", "d"}
+
+
+class Failing(FakeStep):
+    """A step that cannot be checked."""
+
+    def check(self) -> Status:
+        raise SandboxError("no answer")
+
+
+def test_survey_at_once_counts_errors_only_where_needs_are_ready() -> None:
+    """A check fails behind something that is absent → no error; its needs are ready → it is raised, and told."""
+    world, report = {"b"}, RecordingReporter()
+    plan = [FakeStep("a", world), Failing("b", world, requires=("a",))]
+    assert [status.state for _, status in survey(plan, report, at_once=True)] == [State.ABSENT, State.ABSENT]
+    assert report.of("failed") == []
+    world.add("a")
+    with pytest.raises(SandboxError, match="no answer"):
+        survey(plan, report, at_once=True)
+    assert report.of("failed") == ["B"]
+
+
+def test_survey_at_once_lets_no_check_wait_for_another() -> None:
+    begun = threading.Barrier(12)
+
+    class Together(FakeStep):
+        def check(self) -> Status:
+            begun.wait(30)
+            return super().check()
+
+    names = [f"s{number}" for number in range(12)]
+    plan = [Together(name, set(names), requires=tuple(names[:at])) for at, name in enumerate(names)]
+    assert {status.state for _, status in survey(plan, at_once=True)} == {State.READY}
 
 
 def test_requirement_outside_the_plan_blocks_nothing() -> None:

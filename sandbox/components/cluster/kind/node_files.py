@@ -28,20 +28,23 @@ class NodeFiles:
 
     def missing(self, node: str) -> tuple[str, ...]:
         """Return the places where the node has not the present content; most nodes have the files mounted."""
+        return tuple(
+            str(place)
+            for place, path in self.read_of(node).items()
+            if self.engine.read_file(node, place) != path.read_bytes()
+        )
+
+    def read_of(self, node: str) -> Mapping[PurePosixPath, Path]:
+        """Return the files that only reading them in the node tells of: those that it does not have mounted."""
         found = self.engine.container(node)
         if found is None:
-            return ()
+            return {}
         # Docker Desktop tells of a file by its path in the virtual machine, which ends in the one here.
-        own = {
-            place: path
+        return {
+            PurePosixPath(place): path
             for place, path in self.files.items()
             if path.exists() and not any(one.endswith(str(path)) for one in found.mounts)
         }
-        return tuple(
-            place
-            for place, path in own.items()
-            if self.engine.read_file(node, PurePosixPath(place)) != path.read_bytes()
-        )
 
     def copy(self, nodes: Sequence[str]) -> None:
         """Write them into nodes that do not have them mounted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -32,6 +32,7 @@ from sandbox.config import schema
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
+from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -87,6 +88,11 @@ class KindProvider:
     def nodes(self) -> Nodes:
         """Return the way to its nodes."""
         return self._containers
+
+    def asks(self, node: str) -> Iterable[Question]:
+        """Return the files that say how it was made, and the proxy that its containerd was told of."""
+        made = (COMPLETE, VERSION) if node == self.names.node else ()
+        return (*made, *self._files.read_of(node), pod_proxy.QUERY)
 
     def require(self) -> str:
         """Return the version of kind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
@@ -12,6 +12,7 @@ from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
+from sandbox.engine.questions import Question
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
@@ -94,6 +95,11 @@ class MinikubeProvider:
     def nodes(self) -> Containers:
         """Return the way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
+
+    def asks(self, node: str) -> Iterable[Question]:
+        """Return the file that says that it was made, and the proxy that its containerd was told of."""
+        made = (COMPLETE,) if node == self.minikube.profile and not self.adopted else ()
+        return (*made, pod_proxy.QUERY)
 
     def require(self) -> str:
         """Return the version of minikube. Raises UsageError for a profile that is not there or cannot be used."""

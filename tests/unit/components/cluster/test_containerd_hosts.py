@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from sandbox.components.cluster.containerd_hosts import (
+    LISTING,
     MARK,
     host_file,
     host_files,
     hosting,
-    listing,
     read_listing,
     service,
     stale,
@@ -45,7 +45,7 @@ def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
     for path, data in written.items():
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-    *argv, folder = listing()
+    *argv, folder = LISTING
     shown = subprocess.run([*argv, str(tmp_path / folder.lstrip("/"))], capture_output=True, text=True, check=True)
     assert read_listing(shown.stdout) == {PurePosixPath(path): data for path, data in written.items()}
 

@@ -380,6 +380,6 @@ def test_a_node_without_the_programs_is_broken_too() -> None:
 
 def test_a_registry_behind_tls_is_judged_by_its_route_only() -> None:
     argv = node_config_step.canary_command("reg.test", "a@sha256:0", "https://reg.test")
-    assert argv[-2:] == ["443", "/v2/a/manifests/sha256:0"]
+    assert argv[-2:] == ("443", "/v2/a/manifests/sha256:0")
     said = "name 192.0.2.1\nroute open\nhttp 400\nmanifest 400\npull x509: unknown authority\n"
     assert node_config_step.canary_result(said, "https://reg.test") == Broken("pull", "x509: unknown authority")
