@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from sandbox.engine import Container, Engine, Network
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import EDGE, LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
 
 # A file in a node that says that it was made to the end and, as JSON, with what and by whom.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
@@ -152,13 +152,16 @@ def remove_volume(engine: Engine, name: str, home: Home) -> bool:
 
 
 def edge(engine: Engine, home: Home) -> str:
-    """Return the name of this owner's edge: the plain one, or one with the owner's mark where another user has that."""
+    """Return the name of this owner's edge: the plain one, or one with the owner's mark where another user has that.
+
+    They have it as long as what holds their ports is there, too.
+    """
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
     if engine.container(marked):
         return marked
-    found = engine.container(EDGE)
-    return EDGE if found is None or LABEL not in found.labels or is_ours(found, home) else marked
+    found = filter(None, map(engine.container, (EDGE, f"{EDGE}{HOLDER}")))
+    return marked if any(LABEL in one.labels and not is_ours(one, home) for one in found) else EDGE
 
 
 def _labels(found: Container | Network | None) -> Mapping[str, str] | None:

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.engine import ContainerSpec, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
 from tests.support.fakes import FakeContainer, FakeEngine
 
 IMAGE = "example.com/busybox:1"
@@ -74,6 +74,11 @@ def test_the_second_user_s_edge_keeps_its_name(engine: FakeEngine, ann: Home, bo
     run(engine, name, dict(bob.labels))
     engine.remove_container(EDGE)
     assert labelled.edge(engine, bob) == name and labelled.edge(engine, ann) == EDGE
+
+
+def test_an_edge_whose_holder_is_left_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
+    run(engine, f"{EDGE}{HOLDER}", dict(ann.labels))
+    assert labelled.edge(engine, ann) == EDGE and labelled.edge(engine, bob).startswith(f"{EDGE}-")
 
 
 @pytest.mark.security(22)
