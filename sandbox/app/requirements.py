@@ -35,7 +35,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     providers.require_tool(spec, names)
     if spec.cluster.supports.node_image:
         own.require(spec.cluster.kubernetes)
-        _require_shape(spec.cluster, own)
+        _require_shape(spec.cluster)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
@@ -120,15 +120,8 @@ def _require_kubectl(home: Home) -> None:
         )
 
 
-def _require_shape(cluster: Cluster, own: OwnImages) -> None:
-    """Raise UsageError where a cluster of the wanted shape cannot be made from the images and files there are."""
-    if cluster.nodes.control_plane > 1 and own.source == "bundle":
-        raise UsageError(
-            "the bundle has no cluster with several control planes",
-            details="kind needs a load balancer for them, whose image is not in the bundle",
-            fix="write `nodes: {workers: …}` in the spec's `cluster`, or, where an image registry can be reached, "
-            "`images: {source: upstream}`",
-        )
+def _require_shape(cluster: Cluster) -> None:
+    """Raise UsageError where a cluster of the wanted shape cannot be made."""
     if cluster.ip_family == "ipv6":
         raise UsageError(
             "a cluster cannot have IPv6 alone",

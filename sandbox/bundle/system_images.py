@@ -18,7 +18,7 @@ from sandbox.names import Home
 from sandbox.system import files, process
 
 if TYPE_CHECKING:
-    from sandbox.config.schema import Spec
+    from sandbox.config.schema import Cluster, Spec
 
 # Published images by digest.
 NODES: Mapping[str, str] = {
@@ -27,6 +27,7 @@ NODES: Mapping[str, str] = {
 UPSTREAM: Mapping[str, str] = {"node": next(iter(NODES.values())), **versions().images}
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
+BALANCER = "balancer"  # what several control planes are behind
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api", "layer-reader")
 PREFIX = published.PREFIX
@@ -126,6 +127,13 @@ def choose(
             fix=f"sandbox bundle build --kubernetes {minor(bundled['node'].version)}",
             id="no-bundle",
         )
+    if missing == [BALANCER]:
+        raise SandboxError(
+            "the bundle lacks the load balancer of several control planes",
+            fix=f"sandbox bundle build {BALANCER}, or, where an image registry can be reached, "
+            "`images: {source: upstream}`",
+            id="no-bundle",
+        )
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
@@ -138,7 +146,7 @@ def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
         lambda name: engine.image_id(name) is not None,
         Store(home.bundle),
         spec.cluster.kubernetes,
-        in_engine(nodes=spec.cluster.supports.node_image),
+        in_engine(spec.cluster),
         spec.images.mirrors,
     )
     return prepared(own) if own.source == "upstream" and spec.cluster.supports.node_image else own
@@ -155,9 +163,11 @@ def prepared(own: OwnImages) -> OwnImages:
     return OwnImages("upstream", {**own.references, **names}, published=own.references)
 
 
-def in_engine(*, nodes: bool) -> tuple[str, ...]:
-    """Return the components that must be in the engine; `nodes` tells whether the provider uses the node image."""
-    return tuple(name for name in IN_ENGINE if nodes or name != "node")
+def in_engine(cluster: Cluster) -> tuple[str, ...]:
+    """Return the components that must be in the engine for such a cluster."""
+    if not cluster.supports.node_image:
+        return tuple(name for name in IN_ENGINE if name != "node")
+    return (*IN_ENGINE, BALANCER) if cluster.nodes.control_plane > 1 else IN_ENGINE
 
 
 def further(names: Iterable[str]) -> tuple[Recipe, ...]:

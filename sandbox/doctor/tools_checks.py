@@ -64,7 +64,7 @@ def minikube(context: DoctorContext) -> Finding:
 def images(context: DoctorContext) -> Finding:
     """Tell where `up` takes its images from."""
     engine = with_engine(context).engine
-    components = system_images.in_engine(nodes=context.spec.cluster.supports.node_image)
+    components = system_images.in_engine(context.spec.cluster)
     own = system_images.for_spec(context.spec, context.home, engine)
     missing = [name for name in components if engine.image_id(own.references[name]) is None]
     if not missing:

@@ -81,7 +81,11 @@ def _kind_tool(names: Names) -> Kind:
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
     from sandbox.components.cluster.kind import provider as kind_provider
 
-    program = replace(_kind_tool(names), podman=engine.address if engine.is_podman else "")
+    program = replace(
+        _kind_tool(names),
+        podman=engine.address if engine.is_podman else "",
+        balancer=own.references["balancer"] if spec.cluster.nodes.control_plane > 1 else "",
+    )
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
     return kind_provider.KindProvider(

@@ -107,8 +107,8 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
                 id="no-bundle",
             )
     # A cluster that exists has no containers of the sandbox at all.
-    can = spec.cluster.supports
-    components = system_images.in_engine(nodes=can.node_image) if can.containers else tuple(system_images.ALIASES)
+    containers = spec.cluster.supports.containers
+    components = system_images.in_engine(spec.cluster) if containers else tuple(system_images.ALIASES)
     pulled: Mapping[str, str] = {}
     if spec.certs.issuer == "cert-manager":
         from sandbox.components.certificates import cert_manager

@@ -50,6 +50,11 @@ def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
     return Path(found) if found else None
 
 
+def path_after(folder: str) -> str:
+    """Return the PATH with `folder` before all else."""
+    return f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
 class Stop:
     """Lets another thread end the program that `run` waits for, as it would end by SIGTERM."""
 

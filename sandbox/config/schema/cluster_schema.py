@@ -20,8 +20,8 @@ class Nodes(Model):
         default=1,
         ge=1,
         le=7,
-        description="Nodes that run Kubernetes itself; more than one need kind's load balancer, which is an image of "
-        "its upstream.",
+        description="Nodes that run Kubernetes itself; more than one are behind a load balancer, an image that the "
+        "bundle has after `sandbox bundle build balancer`.",
     )
     workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
 
@@ -107,8 +107,8 @@ class Cluster(Model):
     )
     kubernetes: Release | None = Field(
         default=None,
-        description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for, "
-        "or minikube's own.",
+        description="The Kubernetes version, such as v1.36.3; by default the newest published node image, the one that "
+        "the bundle is built with, or minikube's own.",
     )
     nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
         default=Nodes(),

@@ -191,14 +191,6 @@ def test_upstream_has_a_node_image_by_digest_for_each_version(place: Home, engin
     assert caught.value.fix == "did you mean `kubernetes: v1.36.4`?"
 
 
-def test_several_control_planes_need_an_image_outside_the_bundle(place: Home, engine: FakeEngine) -> None:
-    wanted = spec(cluster={"nodes": {"control_plane": 3}})
-    with pytest.raises(UsageError, match="several control planes") as caught:
-        check(wanted, place, engine)
-    assert "load balancer" in caught.value.details and "source: upstream" in caught.value.fix
-    check(wanted, place, engine, OwnImages("upstream", UPSTREAM))
-
-
 def test_ipv6_alone_is_refused_with_what_is_to_be_had(place: Home, engine: FakeEngine) -> None:
     with pytest.raises(UsageError, match="IPv6 alone") as caught:
         check(spec(cluster={"ip_family": "ipv6"}), place, engine)

@@ -10,7 +10,8 @@ import pytest
 from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.recipe import minor, recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose, with_kubernetes
+from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose, in_engine, with_kubernetes
+from sandbox.config.schema import Cluster
 from sandbox.errors import SandboxError, UsageError
 
 BUSYBOX = recipes()["busybox"]
@@ -121,6 +122,17 @@ def test_requested_bundle_not_built_is_an_error_with_a_fix(tmp_path: Path) -> No
     with pytest.raises(SandboxError) as caught:
         choose("bundle", NONE, fill(Store(tmp_path), *IN_ENGINE[1:]))
     assert caught.value.fix == "sandbox bundle build"
+
+
+@pytest.mark.parametrize("wanted", ["auto", "bundle"])
+def test_balancer_of_control_planes_is_built_when_wanted(tmp_path: Path, wanted: str) -> None:
+    cluster = Cluster.model_validate({"nodes": {"control_plane": 3}})
+    components, store = in_engine(cluster), fill(Store(tmp_path), *IN_ENGINE)
+    assert in_engine(Cluster()) == IN_ENGINE and components == (*IN_ENGINE, "balancer")
+    with pytest.raises(SandboxError, match="load balancer") as caught:
+        choose(wanted, NONE, store, components=components)  # type: ignore[arg-type]
+    assert caught.value.fix.startswith("sandbox bundle build balancer")
+    assert choose(wanted, NONE, fill(store, "balancer"), components=components).source == "bundle"  # type: ignore[arg-type]
 
 
 def test_other_versions_stay_when_the_default_is_built(tmp_path: Path) -> None:

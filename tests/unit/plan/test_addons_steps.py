@@ -78,7 +78,7 @@ def test_passthrough_is_refused_if_minikube_would_terminate_it(place: Home, tmp_
 
 
 @pytest.mark.parametrize(("source", "pulled"), [("auto", True), ("bundle", False)])
-def test_image_that_the_bundle_lacks_is_pulled_unless_it_alone_may(place: Home, source: str, pulled: bool) -> None:
+def test_image_the_bundle_lacks_is_pulled_where_that_is_allowed(place: Home, source: str, pulled: bool) -> None:
     images = {"source": source, "mirror": {"registry.k8s.io": "mirror.example/k8s"}}
     step = build(place, OwnImages("bundle", UPSTREAM), images=images)["addons"]
     assert isinstance(step, AddonStep)

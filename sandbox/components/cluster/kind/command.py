@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -13,7 +15,7 @@ from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.config import schema
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
-from sandbox.system import process
+from sandbox.system import files, process
 from sandbox.system.process import ToolFailed
 
 # The first that knows kubeadm's v1beta4.
@@ -25,6 +27,7 @@ VERIFYING = (1, 35)
 CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
+STAND_IN = files.packaged("sandbox.components.cluster", "scripts/engine-command.sh")
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 # Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error.
 PATCHES = PurePosixPath("/kind")
@@ -39,6 +42,8 @@ KUBEADM_PATCHES = {
     **{PATCHES / name: text for name, text in REQUEST_PATCHES.items()},
 }
 TIMEOUTS = {"kubernetesAPICall": "4m0s", "tlsBootstrap": "5m0s"}
+# kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).
+SLOW = "could not find a log line that matches"
 TRACE, LINE, CHATTER = "Stack Trace", "\n", r"[IW]\d{4} "
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
@@ -104,8 +109,11 @@ def config(
     cluster |= {"dns": {"imageTag": tags.coredns}} if tags else {}
     init: dict[str, object] = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
     # kubeadm gives a call a minute, which is short where several clusters start at once.
-    join = [] if old else [{"kind": "JoinConfiguration", "timeouts": TIMEOUTS}]
-    init |= {} if old else {"timeouts": TIMEOUTS}
+    node: dict[str, object] = {} if old else {"timeouts": TIMEOUTS}
+    if shape.nodes.control_plane > 1 and not shape.nodes.workers:
+        node |= {"nodeRegistration": {"taints": []}}  # as kind does with a lone one: else no pod had a node
+    join = [{"kind": "JoinConfiguration", **node}] if node else []
+    init |= node
     init |= {"skipPhases": SKIPPED} if shape.nodes.control_plane == 1 else {}
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
     extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
@@ -184,11 +192,15 @@ def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One installed kind, working on one network of the engine, or of the Podman at that address."""
+    """One installed kind, working on one network of the engine, or of the Podman at that address.
+
+    `balancer` is the image that several control planes are behind, in place of the one that kind has by a tag.
+    """
 
     program: Path
     network: str
     podman: str = ""
+    balancer: str = ""
 
     @classmethod
     def find(cls, network: str, *, bundled: Path | None) -> Kind:
@@ -218,11 +230,21 @@ class Kind:
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster and write its kubeconfig; returns before the node is Ready.
 
-        What there is of a cluster that cannot be created stays, to be asked why.
+        What there is of a cluster that cannot be created stays, to be asked why; but where a node's system took longer
+        to start than kind waits, all is tried a second time.
         """
-        words: tuple[str | Path, ...] = ("create", "cluster", "--retain", "--name", name, "--image", image)
+        words = ["create", "cluster", "--retain", "--name", name, "--image", image]
+        words += ["--config", str(config), "--kubeconfig", str(kubeconfig)]
         try:
-            self._run([*words, "--config", config, "--kubeconfig", kubeconfig], timeout=CREATE_TIMEOUT, on_line=on_line)
+            with self._engine_command(kubeconfig.parent) as env:
+                try:
+                    self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
+                except ToolFailed as error:
+                    if SLOW not in error.output:
+                        raise
+                    on_line("• The node's system takes long to start, so once more")
+                    self.delete(name, kubeconfig=kubeconfig)
+                    self._run(words, timeout=CREATE_TIMEOUT, on_line=on_line, env=env)
         except ToolFailed as error:
             # Neither where in kind it was, nor what kubeadm was about to do.
             lines = error.output.partition(TRACE)[0].splitlines()
@@ -242,11 +264,35 @@ class Kind:
         """Delete the cluster's nodes and its entry in `kubeconfig`; gone already is fine."""
         self._run(["delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], timeout=DELETE_TIMEOUT)
 
-    def _run(self, arguments: process.Argv, *, timeout: float, on_line: Callable[[str], None] | None = None) -> None:
-        env = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+    @contextlib.contextmanager
+    def _engine_command(self, folder: Path) -> Iterator[Mapping[str, str]]:
+        """Yield the variables by which kind finds an engine's command that takes our balancer for kind's."""
+        if not self.balancer:
+            yield {}
+            return
+        name = "podman" if self.podman else "docker"
+        with tempfile.TemporaryDirectory(prefix=".kind-", dir=folder) as place:
+            script = Path(place) / name
+            script.write_text(STAND_IN, encoding="utf-8")
+            script.chmod(0o700)
+            yield {
+                "PATH": process.path_after(place),
+                "SANDBOX_ENGINE": str(process.which(name) or name),
+                "SANDBOX_BALANCER": self.balancer,
+            }
+
+    def _run(
+        self,
+        arguments: process.Argv,
+        *,
+        timeout: float,
+        on_line: Callable[[str], None] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        told = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
         if self.podman:
-            env = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
-            env["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
+            told = {"KIND_EXPERIMENTAL_PODMAN_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "podman"}
+            told["CONTAINER_HOST"] = self.podman  # else the podman command is an engine of its own
         # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
-        env |= dict.fromkeys(BOTH_CASES, "")
-        process.run([self.program, *arguments], timeout=timeout, env=env, on_line=on_line)
+        told |= dict.fromkeys(BOTH_CASES, "")
+        process.run([self.program, *arguments], timeout=timeout, env={**told, **(env or {})}, on_line=on_line)

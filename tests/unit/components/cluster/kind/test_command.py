@@ -13,6 +13,7 @@ from sandbox.components.cluster.kind.command import (
     PATCHES,
     REQUESTS,
     RESOLV_CONF,
+    SLOW,
     Kind,
     Tags,
     config,
@@ -85,6 +86,13 @@ def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elect
     manager = [one["value"] for one in yaml.safe_load(content["kubeadmConfigPatchesJSON6902"][0]["patch"])]
     for arguments in (scheduler, manager):
         assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
+
+
+@pytest.mark.parametrize(("nodes", "free"), [("{control_plane: 3}", True), ("{control_plane: 3, workers: 1}", False)])
+def test_control_planes_run_pods_where_there_are_no_workers(nodes: str, free: bool) -> None:
+    patches = parsed(f"{{nodes: {nodes}}}")[1]
+    for kind in ("InitConfiguration", "JoinConfiguration"):
+        assert patches[kind].get("nodeRegistration") == ({"taints": []} if free else None)
 
 
 def test_kubeadm_patches_are_named_by_what_they_change() -> None:
@@ -228,6 +236,32 @@ def test_stack_of_a_failing_kind_is_left_out(folder: Path, tmp_path: Path) -> No
         kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=print)
     command, *said = caught.value.details.splitlines()
     assert command.startswith("$ ") and said == ["line 1", "line 2", "line 3"]
+
+
+@pytest.mark.fault(19)
+def test_a_node_that_takes_long_to_start_is_given_another_try(folder: Path, tmp_path: Path) -> None:
+    """A busy machine: systemd takes longer than kind's half minute → kind is asked a second time, and it is said"""
+    slow = f"[ -e {tmp_path}/tried ] || {{ : >{tmp_path}/tried; echo ERROR: {SLOW} systemd; exit 1; }}"
+    kind = Kind(install(folder, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
+    lines: list[str] = []
+    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    assert lines == [
+        "create",
+        f"ERROR: {SLOW} systemd",
+        "• The node's system takes long to start, so once more",
+        "create",
+    ]
+
+
+def test_kind_s_balancer_is_the_image_that_the_sandbox_has(folder: Path, tmp_path: Path) -> None:
+    (folder / "docker").write_text('#!/bin/sh\necho "$#: $*"\n')
+    (folder / "docker").chmod(0o755)
+    image = "docker.io/envoyproxy/envoy:v1.36.2"
+    kind = Kind(install(folder, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
+    lines: list[str] = []
+    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
+    assert not list(tmp_path.glob(".kind-*"))
 
 
 def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -> None:

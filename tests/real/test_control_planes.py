@@ -1,0 +1,73 @@
+"""Several control planes behind one address: any may be lost, and all of them stopped and started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.app import context
+from sandbox.bundle import system_images
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.config.schema import Spec
+from sandbox.system.wait import wait_until
+from tests.real import machine
+from tests.real.application import Application
+from tests.real.machine import tool
+from tests.real.registry.stand import lacking
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+NAME = "test-planes"
+CLUSTER = {"nodes": {"control_plane": 3}}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    machine.engine()
+    if Spec().images.source != "upstream" and not Store(context.home().bundle).has(recipes()["balancer"]):
+        lacking("the load balancer: sandbox bundle build balancer")
+    made = Application.free(NAME, tmp_path_factory.mktemp("planes"))
+    made.write(cluster=CLUSTER)
+    try:
+        made.command("up")
+        yield made
+    finally:
+        made.command("down", "--purge", status=None)
+
+
+def ready(app: Application, count: int) -> None:
+    words = ("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}")
+
+    def other() -> str | None:
+        found = app.kubectl(*words).split().count("True")
+        return None if found == count else f"{found} are ready"
+
+    wait_until(other, what="the nodes", timeout=120)
+
+
+def test_balancer_is_the_image_that_the_sandbox_has(app: Application) -> None:
+    ready(app, 3)
+    balancer = tool("docker", "inspect", f"{app.names.cluster}-external-load-balancer", "-f", "{{.Image}}").strip()
+    spec = Spec.model_validate({"name": NAME, "cluster": CLUSTER})
+    own = system_images.for_spec(spec, context.home(), machine.engine())
+    assert balancer == machine.engine().image_id(own.references["balancer"])
+    assert app.page() == "first"
+
+
+def test_api_answers_while_a_control_plane_is_lost(app: Application) -> None:
+    tool("docker", "kill", f"{app.names.cluster}-control-plane2")
+    for _ in range(5):
+        assert "app" in app.kubectl("get", "deployments")
+    ready(app, 2)
+    app.command("up")
+    ready(app, 3)
+
+
+def test_all_are_stopped_and_started_together(app: Application) -> None:
+    app.command("stop")
+    app.command("start")
+    ready(app, 3)
+    wait_until(lambda: None if app.page() == "first" else "another page", what="the page", timeout=60)
+    assert app.command("up", "--plan").out == ""
