@@ -57,6 +57,11 @@ class Home:
         return self.cache / "manifests"
 
     @property
+    def certificates(self) -> Path:
+        """Return the folder of files with what this machine trusts and the CA of a company."""
+        return self.cache / "certificates"
+
+    @property
     def charts(self) -> Path:
         """Return the archives of charts that were pulled, by their digests."""
         return self.cache / "charts"

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox.app import chosen_spec, machine_plan
+from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_manager import AddonManager, lost
@@ -144,6 +144,7 @@ def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
 def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
     """Find the manager of the sandbox's own addons and, on a cluster of minikube's, that one's."""
     chosen_spec.require_own_cluster(spec, "an addon")
+    context.trust(spec)
     steps, _, _ = machine_plan.steps(spec)
     own = next(step.manager for step in steps if isinstance(step, AddonStep))
     return own, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)

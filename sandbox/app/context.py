@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ from platformdirs import user_cache_path, user_state_path
 
 from sandbox.errors import UsageError
 from sandbox.names import Home
+from sandbox.system import files
 
 if TYPE_CHECKING:
+    from sandbox.config.schema import Spec
     from sandbox.config.schema.credentials_schema import Credentials
     from sandbox.oci.credential import Keychain
 
 DEFAULT_FILE = Path("sandbox.yaml")
+CERTIFICATES = "SSL_CERT_FILE"
 
 
 def environ() -> Mapping[str, str]:
@@ -52,3 +56,35 @@ def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
     from sandbox.components.credentials.registry_accounts import keychain
 
     return keychain(entries, environ())
+
+
+def trust(spec: Spec) -> None:
+    """Have this process, and those it starts, trust the CA that the spec names, besides what this machine trusts.
+
+    OpenSSL and Go's programs, helm among them, read the file that SSL_CERT_FILE names, and folders besides. It stays,
+    for processes that go on. Raises UsageError for a file that is no CA.
+    """
+    usual = _certificates()
+    if not isinstance(spec.network.ca, Path):  # what the administrator added is trusted already
+        os.environ.pop(CERTIFICATES, None)
+        os.environ |= {CERTIFICATES: usual} if usual else {}
+        return
+    import hashlib
+    import ssl
+
+    from sandbox.components.cluster.company_ca import CompanyCa
+
+    named = Path(usual or ssl.get_default_verify_paths().openssl_cafile)
+    data = named.read_bytes().rstrip() + b"\n" if named.is_file() else b""
+    data += CompanyCa(spec.network.ca).pem
+    path = home().certificates / f"{hashlib.sha256(data).hexdigest()[:16]}.pem"
+    if not path.exists():
+        files.make_private_dir(path.parent)
+        files.write_atomic(path, data, mode=0o600)
+    os.environ[CERTIFICATES] = str(path)
+
+
+@functools.cache
+def _certificates() -> str:
+    """Return the user's own file of certificates, as it was before `trust`."""
+    return os.environ.get(CERTIFICATES, "")

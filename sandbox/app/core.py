@@ -156,6 +156,7 @@ class Sandbox:
                 requirements.require_engine(engine)
             neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
             spec = neighbour.adopted_by(spec) if neighbour else spec
+            context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(engine.glance())
                 resolved = held.enter_context(ports.reserve(spec, home, engine))
@@ -265,6 +266,7 @@ class Sandbox:
             spool=home.spool,
             buildx=system_images.buildx(Store(home.bundle)),
         )
+        context.trust(self.spec)
         accounts, file = context.keychain(self.spec.credentials), LockFile.of(Path(manifest))
         return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)
 

@@ -42,9 +42,9 @@ class Network(BaseModel, extra="forbid", frozen=True, strict=True):
     )
     ca: Literal["auto", "none"] | LocalPath = Field(
         default="auto",
-        description="A file with the certificates of a company's CA, in PEM, for nodes, mirrors and namespaces "
-        "labelled sandbox.dev/trust=true; auto takes those that this machine's administrator added to the system's "
-        "own.",
+        description="A file with the certificates of a company's CA, in PEM, for nodes, mirrors, pushes, charts and "
+        "namespaces labelled sandbox.dev/trust=true; auto takes those that this machine's administrator added to the "
+        "system's own.",
     )
 
     def __hash__(self) -> int:  # a dict has none

@@ -1,0 +1,118 @@
+"""A company's CA, named once: for pushes, charts, mirrors, the first pulls of new nodes, pods that ask, and doctor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.app import context, machine_plan
+from sandbox.bundle.store import Store
+from sandbox.components.workloads.helm import Helm
+from sandbox.config.schema import Spec
+from sandbox.engine import Engine
+from sandbox.system.wait import wait_until
+from tests.real import machine
+from tests.real.behind import gateway
+from tests.real.machine import CommandLine, tool
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+NAME, CONTAINER = "test-company", "sandbox-test-company"
+UNTRUSTED = "certificate"
+CHART = Path(__file__).parent / "charts" / "page"
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: probe}
+spec: {containers: [{name: probe, image: "HOST/probe:1", command: [busybox, sleep, "100000"]}]}
+"""
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Path:
+    """The CA's certificate; next to it are certificate and key of a server at the gateway's address."""
+    folder, curve = tmp_path / "ca", ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    folder.mkdir()
+    root, key = folder / "company.pem", folder / "company.key"
+    tool("openssl", "req", "-x509", *curve, "-subj", "/O=Acme/CN=Acme Proxy CA", "-keyout", key, "-out", root)
+    (folder / "names").write_text(f"subjectAltName=IP:{gateway()}\n")
+    asked = folder / "served.csr"
+    tool("openssl", "req", "-new", *curve, "-subj", "/CN=registry", "-keyout", folder / "served.key", "-out", asked)
+    signed = ("-CA", root, "-CAkey", key, "-CAcreateserial", "-days", "30", "-extfile", folder / "names")
+    tool("openssl", "x509", "-req", "-in", asked, *signed, "-out", folder / "served.crt")
+    return root
+
+
+@pytest.fixture
+def registry(engine: Engine, ca: Path) -> Iterator[str]:
+    """A registry whose certificate is of that CA."""
+    (port,) = machine.free_ports(5444)
+    host, image = f"{gateway()}:{port}", machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
+    tls = {"CERTIFICATE": "served.crt", "KEY": "served.key"}
+    words = [word for key, file in tls.items() for word in ("--env", f"REGISTRY_HTTP_TLS_{key}=/tls/{file}")]
+    words += ["--volume", f"{ca.parent}:/tls:ro", "--env", "OTEL_TRACES_EXPORTER=none", "--publish", f"{host}:5000"]
+    tool("docker", "run", "--detach", "--name", CONTAINER, *words, image)
+    try:
+        yield host
+    finally:
+        tool("docker", "rm", "--force", "--volumes", CONTAINER)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return machine.engine()
+
+
+def refusal(*words: str) -> str | None:
+    said = tool(*words, status=None)
+    return None if "Image is up to date" in said else said
+
+
+def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, registry: str) -> None:
+    command = CommandLine({"KUBECONFIG": str(tmp_path / "kubeconfig")}, tmp_path)
+    own, https = machine.free_ports(5045, 9475)
+    kubeconfig = context.home().sandbox(NAME).kubeconfig
+
+    def write(**more: object) -> None:
+        spec = {"name": NAME, "registry": {"port": own, "mirrors": [registry]}, "edge": {"ports": [https]}, **more}
+        (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+
+    def images(**entry: object) -> str:
+        (tmp_path / "images.yaml").write_text(yaml.safe_dump({"images": [entry]}))
+        return "images.yaml"
+
+    (tmp_path / "pod.yaml").write_text(POD.replace("HOST", registry))
+    listed = images(**{"from": "daemon", "image": "sandbox.dev/busybox", "as": "probe:1"})
+    push = ("push-images", listed, "--registry", f"https://{registry}")
+    write()
+    assert UNTRUSTED in command(*push, status=1).err
+    write(network={"ca": str(ca)})
+    command(*push)
+    helm = str(Helm.find(Store(context.home().bundle)).program)
+    tool(helm, "package", CHART, "--destination", tmp_path)
+    (archive,) = tmp_path.glob("*.tgz")
+    tool(helm, "push", archive, f"oci://{registry}/charts", "--ca-file", ca)
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    about = {"chart": f"oci://{registry}/charts/{chart['name']}", "version": str(chart["version"])}
+    charts = [{**about, "set": {"image": f"localhost:{own}/copy:1"}}]
+    images(image=f"{registry}/probe:1", **{"as": "copy:1"})
+    write(network={"ca": str(ca)}, push="images.yaml", apply=["pod.yaml", *charts])
+    try:
+        command("up")
+        phase = ("--kubeconfig", kubeconfig, "get", "pod", "probe", "-o", "jsonpath={.status.phase}")
+        running = lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running"  # noqa: E731
+        wait_until(running, what="the pod", timeout=60)
+        found = json.loads(command("doctor", "network", "--to", registry, "-o", "json", status=None).out)
+        (tls,) = [row for row in found if row["id"] == "outbound.tls"]
+        assert tls["status"] == "ok" and "by Acme, the company's CA: TLS is opened on the way" in tls["evidence"]
+        tool("docker", "stop", CONTAINER)  # so that what the node gets now is the mirror's
+        inside = ("docker", "exec", context.home().sandbox(NAME).node, "crictl")
+        tool(*inside, "rmi", f"{registry}/probe:1", status=None)
+        wait_until(partial(refusal, *inside, "pull", f"{registry}/probe:1"), what="the mirror", timeout=60)
+    finally:
+        command("down", NAME, "--purge", status=None)

@@ -1,0 +1,52 @@
+"""What this machine's programs trust while they act for a sandbox."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import context
+from sandbox.components.certificates.authority import make_root
+from sandbox.config.schema import Spec
+from sandbox.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The user's own file of certificates."""
+    file = tmp_path / "usual.pem"
+    file.write_bytes(make_root(("usual.example",), now=datetime.now(UTC)).cert_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    context._certificates.cache_clear()
+    yield file
+    context._certificates.cache_clear()
+
+
+def trusted() -> int:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_default_certs()
+    return len(made.get_ca_certs())
+
+
+def test_ca_of_the_spec_is_trusted_besides_the_user_s_own(tmp_path: Path, usual: Path) -> None:
+    company = tmp_path / "company.pem"
+    company.write_bytes(make_root(("company.example",), now=datetime.now(UTC)).cert_pem)
+    spec = Spec.model_validate({"network": {"ca": company}})
+    for _ in range(2):
+        context.trust(spec)
+        assert trusted() == 2 and os.environ["SSL_CERT_FILE"] != str(usual)
+    assert len(list(context.home().certificates.iterdir())) == 1
+    context.trust(Spec())
+    assert trusted() == 1 and os.environ["SSL_CERT_FILE"] == str(usual)
+
+
+def test_file_without_certificates_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "company.pem").write_text("none")
+    with pytest.raises(UsageError, match="holds no PEM certificate"):
+        context.trust(Spec.model_validate({"network": {"ca": tmp_path / "company.pem"}}))
