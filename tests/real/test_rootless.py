@@ -1,0 +1,56 @@
+"""An engine without root, which a lane starts next to the one that is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import context
+from sandbox.engine import Engine, reach
+from tests.real import machine
+from tests.real.application import Application
+from tests.support.bundled import engine_with
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+ROOT = Path(__file__).parents[2]
+LANE = ROOT / "scripts" / "lanes" / "rootless"
+WITHIN = "SANDBOX_TEST_WITHIN_ROOTLESS"
+# What is asked of every engine, and pushes out of this one.
+TESTS = ("tests/contract/test_engine.py", "tests/real/registry/test_read_back.py")
+
+
+@pytest.mark.fault(61)
+def test_engine_without_root_is_an_engine() -> None:
+    """A rootless engine → calls and pushes as on any other, and its verdicts are what `up` and the doctor say."""
+    if WITHIN in os.environ:
+        pytest.skip("this is within the lane")
+    if os.getuid() != 0 or not shutil.which("rootlesskit") or not shutil.which("newuidmap"):
+        machine.leave_out("an engine without root of the test's own needs root, rootlesskit, slirp4netns and uidmap")
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "real", "-p", "no:cacheprovider", __file__, *TESTS]
+    settings = {**os.environ, WITHIN: "1"}
+    done = subprocess.run([LANE, "run", *command], cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(WITHIN not in os.environ, reason="the test above runs this within the lane")
+def test_verdicts_on_the_engine_without_root(tmp_path: Path) -> None:
+    app = Application.free("rootless", tmp_path)
+    app.write()
+    engine, home = engine_with("busybox"), context.home()
+    facts = Engine.connect().facts()
+    found = reach.again(engine, home)
+    assert facts.rootless and found.shares_kernel and not found.shares_network
+    assert found.published == ("127.0.0.1",) and found.machine
+    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    assert "rootless" in rows["engine.reachable"]["evidence"] and rows["engine.ports"]["status"] == "ok"
+    if facts.cgroup_version == 1:
+        ran = app.command("up", status=4)
+        assert "error[engine-rootless]" in ran.err and rows["engine.cgroups"]["status"] == "error"
+    reach.forget(home)
