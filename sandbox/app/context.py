@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path, user_state_path
+from platformdirs.unix import Unix
 
 from sandbox.errors import UsageError
 from sandbox.names import Home
@@ -29,8 +29,9 @@ def environ() -> Mapping[str, str]:
 
 
 def home() -> Home:
-    """Find the user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
+    """Find the user's folders, XDG's on every system, and kubectl's KUBECONFIG.
 
+    macOS' own have a space in their names, which some tools of virtual machines do not mount.
     Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
     tools/clientcmd/loader.go: GetDefaultFilename). Raises UsageError when there is no home folder.
     """
@@ -43,9 +44,10 @@ def home() -> Home:
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
     chosen = next((one for one in listed if os.path.exists(one)), listed[-1])  # noqa: PTH110
+    own = Unix("sandbox")
     return Home(
-        state=user_state_path("sandbox"),
-        cache=user_cache_path("sandbox"),
+        state=own.user_state_path,
+        cache=own.user_cache_path,
         kubeconfig=chosen,
         other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
     )

@@ -50,3 +50,13 @@ def test_file_without_certificates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "company.pem").write_text("none")
     with pytest.raises(UsageError, match="holds no PEM certificate"):
         context.trust(Spec.model_validate({"network": {"ca": tmp_path / "company.pem"}}))
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_folders_are_the_same_on_every_system(home: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    """Those of macOS have a space, which breaks mounts of virtual machines' tools, and commands that are copied."""
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("sys.platform", system)
+    found = context.home()
+    assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
