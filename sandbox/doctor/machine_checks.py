@@ -32,7 +32,9 @@ LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 def engine_disk(context: DoctorContext) -> Finding:
     """Check the engine's disk: images, layers and the registry's data."""
     docker = with_engine(context)
-    if reach_checks.found(context).shares_network and docker.facts.local:
+    found = reach_checks.found(context)
+    # One without root has a network of its own, and files here.
+    if docker.facts.local and (found.shares_network or (found.shares_kernel and docker.facts.rootless)):
         return _room(docker.facts.root, needed=3 * GIB, comfort=10 * GIB)
     said = _in_node(context, "df", "-Pk", "/var").splitlines()[1:]
     if not said:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.doctor import machine_checks
+from sandbox.doctor import machine_checks, reach_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
+from sandbox.engine.reach import Reach
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.test_engine_checks import told
@@ -73,6 +74,15 @@ def test_engine_of_another_kernel_is_not_judged_by_this_one(
     engine.shares = False
     found = check(context)
     assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
+
+
+def test_disk_of_an_engine_without_root_is_this_machines(
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach_checks, "found", lambda _: Reach(shares_kernel=True))
+    found = machine_checks.engine_disk(told(context, rootless=True, root=tmp_path))
+    assert found.evidence.endswith(f"at {tmp_path}")
+    assert machine_checks.engine_disk(told(context, root=tmp_path)).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
