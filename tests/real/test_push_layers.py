@@ -30,15 +30,15 @@ from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import CommandLine, free_ports, tool
-from tests.real.registry.stand import Watched, lacking, reader, registry
+from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry
 from tests.support import harm_to_files
 from tests.support.images import TestImage, digest_of, old_save, tar
+from tests.support.odd_layers import SEEDS, odd, odd_image
 from tests.support.registries import silence
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 NAME = f"sandbox-test-layers-{os.getpid()}"
 ROOT = Path("/var/lib/docker")
-SEEDS = 6
 PROGRAMS = ("/bin/sh", "/bin/rm", "/bin/mv", "/bin/ln", "/bin/mkdir", "/bin/mknod", "/usr/bin/mkfifo", "/bin/cp")
 WORK = """
 FROM {name}:0
@@ -68,69 +68,6 @@ def engine() -> Iterator[Engine]:
         tool("docker", "image", "rm", "-f", f"{NAME}:{tag}", status=None)
 
 
-def odd(number: int) -> bytes:
-    """A layer of everything that a tar can hold, from a seed: a tar in one of the three formats."""
-    luck, output = random.Random(number), io.BytesIO()  # noqa: S311
-    form = (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT)[number % 3]
-    names: list[str] = []
-    with tarfile.open(fileobj=output, mode="w", format=form, errors="surrogateescape") as tar:
-
-        def put(name: str, data: bytes = b"", **more: object) -> None:
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.mode = len(data), luck.randrange(1 << 31), luck.choice((0o644, 0o4755, 0))
-            info.uid, info.gid = luck.randrange(70_000), luck.randrange(70_000)
-            for key, value in more.items():
-                setattr(info, key, value)
-            tar.addfile(info, io.BytesIO(data))
-
-        for folder in range(luck.randrange(1, 6)):
-            put(f"d{folder}", type=tarfile.DIRTYPE, mode=0o755)
-            for file in range(luck.randrange(40)):
-                size = luck.choice((0, 1, 511, 512, 513, luck.randrange(200_000)))
-                names.append(f"d{folder}/f{file}")
-                put(names[-1], luck.randbytes(size))
-        put("sparse", bytes(3_000_000) + b"end")
-        put("long/" + "n" * 90 if form == tarfile.USTAR_FORMAT else "long/" + "n" * 200 + "/" + "m" * 200, b"long")
-        if form != tarfile.USTAR_FORMAT:
-            put("gr\udcfc\udcdfe", b"not utf-8")
-        put("umläut\nline", b"utf-8")
-        put("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
-        put("disk", type=tarfile.BLKTYPE, devmajor=7, devminor=0)
-        put("fifo", type=tarfile.FIFOTYPE)
-        put("absolute", type=tarfile.SYMTYPE, linkname="/etc/passwd")
-        if names:
-            put("hard", type=tarfile.LNKTYPE, linkname=luck.choice(names))
-        if form == tarfile.PAX_FORMAT:
-            put("attributed", b"x", pax_headers={"SCHILY.xattr.user.sandbox": "yes", "comment": "c"})
-            put("capable", b"x", pax_headers={"SCHILY.xattr.security.capability": "\x01\0\0\x02\0\x20" + 14 * "\0"})
-    return output.getvalue()
-
-
-def upper(number: int) -> bytes:
-    """A layer over an odd one: what is below is hidden, one by one and as folders."""
-    luck, output = random.Random(-number), io.BytesIO()  # noqa: S311
-    with tarfile.open(fileobj=output, mode="w") as tar:
-        for name in ("d0", "d1"):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(info)
-        for name in ("d0/.wh..wh..opq", "d1/.wh.f0", ".wh.sparse", f"d1/new{luck.random()}"):
-            tar.addfile(tarfile.TarInfo(name))
-    return output.getvalue()
-
-
-def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
-    """The layers of an image, as the engine's folders give them."""
-    content = engine.inspect_image(name) or {}
-    image = engine_store.of(content, engine.root).image(content, lambda _: None)
-    found = {}
-    for blob in image.blobs[1:]:
-        with image.origin.open(blob) as chunks:
-            found[blob.digest] = b"".join(chunks)
-        assert len(found[blob.digest]) == blob.size
-    return found
-
-
 def saved(engine: Engine, name: str) -> dict[str, bytes]:
     """The layers of an image, as the engine saves them."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(engine.save([name])))) as tar:
@@ -142,7 +79,7 @@ def saved(engine: Engine, name: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_path: Path, seed: int) -> None:
-    image = TestImage((odd(seed), upper(seed), odd(seed + 100)), f"{NAME} {seed}")
+    image = odd_image(seed, NAME)
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:{seed}": image}))
     engine.load(path)
@@ -231,7 +168,7 @@ def test_a_helper_sends_what_only_root_may_read(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = bundled()
-    image = TestImage((odd(1), upper(1), odd(101)), f"{NAME} helper")
+    image = odd_image(1, f"{NAME} helper")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:0": image}))
     engine.load(path)
@@ -252,7 +189,7 @@ def test_a_helper_reads_layers_that_are_compressed(
 ) -> None:
     store = bundled()
     path = tmp_path / "load.tar"
-    path.write_bytes(old_save({f"{NAME}:3": TestImage((odd(1), upper(1), odd(101)), f"{NAME} {kind.value}")}))
+    path.write_bytes(old_save({f"{NAME}:3": odd_image(1, f"{NAME} {kind.value}")}))
     engine.load(path)
     helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
     digests = []

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from sandbox.engine import Engine
+from sandbox.images.sources import engine_store
 from sandbox.system.wait import wait_until
 from tests.real.machine import tool
 
@@ -159,3 +160,15 @@ class Watched:
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
         self.engine.build(context, tag, **options)
+
+
+def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
+    """The layers of an image, as the engine's folders give them."""
+    content = engine.inspect_image(name) or {}
+    image = engine_store.of(content, engine.root).image(content, lambda _: None)
+    found = {}
+    for blob in image.blobs[1:]:
+        with image.origin.open(blob) as chunks:
+            found[blob.digest] = b"".join(chunks)
+        assert len(found[blob.digest]) == blob.size
+    return found

@@ -1,4 +1,4 @@
-"""Docker Engine 29 with its containerd image store: images keep their bytes, read from its folders or saved."""
+"""Docker Engine 29 with either image store: images keep their bytes, read from its folders or saved."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.oci.reference import parse_target
 from tests.real.machine import tool
-from tests.real.registry.stand import Watched, lacking, reader, registry
-from tests.support.images import TestImage, digest_of, index, layer, place, tar
+from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry
+from tests.support.images import TestImage, digest_of, index, layer, old_save, place, tar
+from tests.support.odd_layers import SEEDS, odd_image
 
 ADDRESS = os.environ.get("SANDBOX_TEST_ENGINE29", "")
 pytestmark = [
@@ -97,6 +98,22 @@ def load(engine: Watched, folder: Path, images: dict[str, TestImage]) -> list[Fr
     return [FromDaemon(parse_target(name), f"{NAME}/{name}") for name in images]
 
 
+@pytest.fixture
+def containerd(engine: Watched) -> None:
+    """Only for containerd's store: the classic one keeps no manifests."""
+    if "overlay2" in tool("docker", "info", "--format", "{{.Driver}}"):
+        pytest.skip("for containerd's image store: scripts/engine29 start")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_odd_layers_are_rebuilt_as_they_came(engine: Watched, tmp_path: Path, seed: int) -> None:
+    image, path = odd_image(seed, NAME), tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:{seed}": image}))
+    engine.engine.load(path)
+    assert rebuilt(engine.engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
+
+
+@pytest.mark.usefixtures("containerd")
 @pytest.mark.parametrize("reading", [False, True])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_images_arrive_unchanged_and_present_ones_are_not_saved(
@@ -125,6 +142,7 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     assert read(f"{host}/tool:1", tmp_path).digest == digest_of(changed["tool:1"].manifest)
 
 
+@pytest.mark.usefixtures("containerd")
 def test_a_helper_sends_blobs_as_they_are(engine: Watched, tmp_path: Path) -> None:
     recipe, store = recipes()["registry"], Store(context.home().bundle)
     if not DAEMON.exists() or not store.has(recipe) or not store.has(recipes()["layer-reader"]):
