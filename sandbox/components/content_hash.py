@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandbox.kube import bulk
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
@@ -37,9 +38,7 @@ def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
     They are looked at from the last to the first: without the workload, which comes last, nothing is there, and without
     another part something is wrong.
     """
-    for one in reversed(wanted):
-        metadata = one["metadata"]
-        found = cluster.get(one["apiVersion"], one["kind"], metadata["name"], metadata.get("namespace"))
+    for one, found in bulk.live(cluster, tuple(reversed(wanted))):
         if found is None:
             absent = one["kind"] in WORKLOADS
             return Status(State.ABSENT if absent else State.DRIFTED, f"{title(one)} is not there")

@@ -18,7 +18,7 @@ from sandbox.components import content_hash
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, title
+from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.provider import Nodes
@@ -184,11 +184,13 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
         for path, content in unit.files().items():
             if nodes.read_file(node, path) != content:
                 return f"{path} on {node}"
+    account = None
     for one in map(content_hash.marked, unit.objects()):
         found = cluster.get(one["apiVersion"], one["kind"], unit.name, one["metadata"].get("namespace"))
+        if one["kind"] == "ServiceAccount":
+            account = _uid(found)
         if found is None or content_hash.mark(found) != content_hash.mark(one):
             return f"{title(one)} is {'absent' if found is None else 'another'}"
-    account = _account(cluster, unit)
     for node in places:
         if not _has_token(nodes, node, account, unit):
             return f"{unit.kubeconfig} on {node} has no valid token"
@@ -234,7 +236,10 @@ def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
 
 
 def _account(cluster: Cluster, unit: NodeUnit) -> str | None:
-    found = cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE)
+    return _uid(cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE))
+
+
+def _uid(found: Manifest | None) -> str | None:
     return None if found is None else str(found["metadata"].get("uid", ""))
 
 

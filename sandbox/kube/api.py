@@ -28,6 +28,10 @@ MANAGER = "sandbox"
 REFUSED = {403, 405, 409, 422}
 
 Say = Callable[[str], None]
+Page = dict[str, dict[str, Any]]
+
+# An object without what it says (API concepts, "Metadata-only fetches").
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 # The official client writes certificates to files that all threads share, and names a file before it has written it.
 _loading = threading.Lock()
@@ -144,6 +148,17 @@ class Cluster:
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
         found = self._call("GET", self._collection(api_version, kind, namespace) + query)
         return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
+
+    def page(self, api_version: str, kind: str, namespace: str | None, *, most: int, whole: bool) -> Page | None:
+        """Return all objects of one kind and namespace by their names, None where there are more than `most`.
+
+        Unless `whole`, only what they say of themselves (`metadata`).
+        """
+        accept = "application/json" if whole else _METADATA
+        found = self._call("GET", f"{self._collection(api_version, kind, namespace)}?limit={most}", accept=accept)
+        if (found.get("metadata") or {}).get("continue"):
+            return None
+        return {one["metadata"]["name"]: {**one, "apiVersion": api_version, "kind": kind} for one in found["items"]}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555).
@@ -325,9 +340,16 @@ class Cluster:
         }
 
     def _call(
-        self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        kind: str = "application/json",
+        text: bool = False,
+        accept: str = "application/json",
     ) -> Any:
-        headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
+        headers = {"Accept": "*/*" if text else accept, "Content-Type": kind}
         try:
             status, data = self._connection.transport.request(method, path, headers, body)
         except transport.Unanswered as error:

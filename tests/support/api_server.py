@@ -125,7 +125,10 @@ class Handler(BaseHTTPRequestHandler):
             for key, _, value in (one.partition("=") for one in selector):
                 if key in SELECTED:
                     found = [one for one in found if (one["metadata"].get("labels") or {}).get(key) == value]
-            self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
+            items = [{k: v for k, v in one.items() if k != "kind"} for one in found]
+            most = int(parse_qs(urlsplit(self.path).query).get("limit", ["0"])[0]) or len(items)
+            more = {"continue": "more"} if len(items) > most else {}
+            self.answer(200, {"metadata": more, "items": items[:most]})
         else:
             self.missing()
 

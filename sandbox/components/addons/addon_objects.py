@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.components.addons.catalogue import Chosen, Condition
 from sandbox.components.content_hash import mark
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube import deletion, manifests
+from sandbox.kube import bulk, deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress
@@ -148,8 +148,7 @@ def is_marked(cluster: Cluster, place: Place) -> bool:
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield what the objects still lack to be there and ready. Raises ClusterError when a workload cannot become so."""
-    for one in objects:
-        live = _live(cluster, Place.of(one))
+    for one, live in bulk.live(cluster, objects):
         if live is None:
             yield f"{title(one)} is gone"
         elif is_leaving(live):

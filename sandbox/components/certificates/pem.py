@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from datetime import datetime
 
 from cryptography import x509
@@ -123,6 +125,11 @@ class Facts:
     def __str__(self) -> str:
         """Return the beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
         return f"{self.sha256[:11]}… ({self.days_left} days left)"
+
+
+def fingerprint(cert_pem: str) -> str:
+    """Return what `Facts.sha256` is for one certificate, without a look into it."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:

@@ -10,9 +10,11 @@ import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sandbox.components.certificates import pem
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.subject_names import parse_address
@@ -91,8 +93,11 @@ class ServedCertificates:
         named |= set(edge.hosts if edge else ())
         asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
         known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
+        spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
+        workloads = {space: [one for kind in KINDS for one in self._of_kind(kind, space)] for space in spaces}
+        judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
         with ThreadPoolExecutor(WIDTH) as pool:
-            return [one for one in pool.map(lambda host: self._judge(host, current, known), asked) if one]
+            return [one for one in pool.map(judge, asked) if one]
 
     def renew(self, hosts: Sequence[str], say: Say) -> None:
         """Return once all of them serve what they should. What does not in time by itself is restarted, and only that.
@@ -121,13 +126,17 @@ class ServedCertificates:
                 ) from None
             wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=TIMEOUT)
 
-    def _judge(self, host: str, current: Sequence[Current], known: set[str]) -> Outdated | None:
+    def _judge(
+        self, host: str, *, current: Sequence[Current], known: set[str], of_namespace: Mapping[str, Sequence[Manifest]]
+    ) -> Outdated | None:
         wanted = next((one for one in current if _is_of_application(one.secret) and one.covers(host)), None)
-        workloads = tuple(self._workloads(host, wanted)) if wanted else ()
+        workloads = tuple(self._workloads(host, wanted, of_namespace)) if wanted else ()
         for _ in range(self.ways * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
             served = self.ask(host, None).certificate
-            facts = describe(served.encode(), now=datetime.now(UTC)) if served else None
-            if facts is None or facts.sha256 in known or not facts.is_of_sandbox:
+            if not served or pem.fingerprint(served) in known:
+                continue
+            facts = describe(served.encode(), now=datetime.now(UTC))
+            if not facts.is_of_sandbox:
                 continue
             if workloads or self.ask(host, self.keystore.root.cert).certificate == "":
                 return Outdated(host=host, served=facts, wanted=wanted, workloads=workloads)
@@ -144,14 +153,15 @@ class ServedCertificates:
         files = self.keystore.leaf_files(EDGE_LEAF)
         return describe(files.read().cert_pem, now=datetime.now(UTC)) if files.has_cert else None
 
-    def _workloads(self, host: str, wanted: Current) -> Iterator[Manifest]:
+    def _workloads(
+        self, host: str, wanted: Current, of_namespace: Mapping[str, Sequence[Manifest]]
+    ) -> Iterator[Manifest]:
         """Yield those whose pods have the Secret.
 
         Where an Ingress says which Service the host has, only the Service's.
         """
         namespace, name = wanted.secret.namespace, wanted.secret.secret
-        found = (one for kind in KINDS for one in self._of_kind(kind, namespace))
-        users = [one for one in found if not is_leaving(one) and name in set(_secrets_of(one))]
+        users = [one for one in of_namespace[namespace] if not is_leaving(one) and name in set(_secrets_of(one))]
         selectors = list(self._selectors(host, namespace)) if len(users) > 1 else []
         behind = [one for one in users if any(selector.items() <= _labels(one).items() for selector in selectors)]
         return iter(behind or users)

@@ -16,6 +16,7 @@ from sandbox.components.workloads.applying import apply_all, attempt_changed, un
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube import bulk
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import identity
@@ -74,9 +75,7 @@ class ApplyStep(NothingToUndo):
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
         if record.digest != _digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
-        for manifest in placed:
-            metadata = manifest["metadata"]
-            live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata["namespace"])
+        for manifest, live in bulk.live(cluster, placed):
             if live is None and not _ends_by_itself(manifest):
                 return Status(State.DRIFTED, f"{title(manifest)} is gone")
             if live is None:
