@@ -122,11 +122,10 @@ class Cluster:
         except (transport.Unusable, OSError) as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
-    def is_up(self, *, without: Iterable[str] = ()) -> bool:
-        """Tell whether the API server answers and says it is ready, apart from the checks `without`."""
-        query = "?" + urlencode([("exclude", check) for check in without]) if without else ""
+    def is_up(self) -> bool:
+        """Tell whether the API server answers and says it is ready."""
         try:
-            self._call("GET", f"/readyz{query}")
+            self._call("GET", "/readyz")
         except ClusterError:
             return False
         return True

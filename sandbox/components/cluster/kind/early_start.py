@@ -23,35 +23,16 @@ log = logging.getLogger(__name__)
 
 # Its user is a member of system:masters, whom RBAC lets do everything before it has any rules.
 SUPER_ADMIN = "/etc/kubernetes/super-admin.conf"
+# kubeadm makes it with the same file, later, and is content if it is there (cmd/kubeadm/app/phases/kubeconfig,
+# EnsureAdminClusterRoleBinding): without it admin.conf allows nothing.
 RBAC = "rbac.authorization.k8s.io"
-# What lets admin.conf do everything. The API server makes the role (plugin/pkg/auth/authorizer/rbac/bootstrappolicy),
-# and kubeadm the binding (cmd/kubeadm/app/phases/kubeconfig, EnsureAdminClusterRoleBinding); both are content if it is
-# there, and both come to it a second later.
-ADMINS = (
-    {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRole",
-        "metadata": {
-            "name": "cluster-admin",
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-            "annotations": {f"{RBAC}/autoupdate": "true"},
-        },
-        "rules": [
-            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-            {"nonResourceURLs": ["*"], "verbs": ["*"]},
-        ],
-    },
-    {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "kubeadm:cluster-admins"},
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "kubeadm:cluster-admins"}],
-    },
-)
-# They sleep for a second before they begin (wait.Poll), and nothing that is applied needs what they make.
-SLEEPERS = ("poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes")
-NAMESPACES = ("kube-system", "kube-public")  # made by the API server itself
+ADMINS = {
+    "apiVersion": f"{RBAC}/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "kubeadm:cluster-admins"},
+    "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "kubeadm:cluster-admins"}],
+}
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
 AWAIT = files.packaged("sandbox.components.cluster", "scripts/await-api-server.sh")
 
@@ -125,14 +106,10 @@ class EarlyStart:
 
         wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)
         with self._powerful(conf[0]) as cluster:
-
-            def missing() -> str | None:
-                if not cluster.is_up(without=SLEEPERS):
-                    return "not ready"
-                return next((one for one in NAMESPACES if not cluster.get("v1", "Namespace", one)), None)
-
-            wait_until(missing, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
-            cluster.apply_all(ADMINS)
+            # Not sooner: controllers and scheduler need the roles that it makes last, and wait longer each time.
+            up = lambda: None if cluster.is_up() else "not ready"  # noqa: E731
+            wait_until(up, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
+            cluster.apply(ADMINS)
 
     @contextlib.contextmanager
     def _powerful(self, conf: str) -> Iterator[Cluster]:

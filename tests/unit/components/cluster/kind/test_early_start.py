@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import pytest
 import yaml
 
-from sandbox.components.cluster.kind import early_start
 from sandbox.components.cluster.kind.early_start import EarlyStart
 from sandbox.names import Names
 from tests.support import api_server
@@ -16,8 +15,6 @@ from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
 
-NAMESPACES = [f"/api/v1/namespaces/{name}" for name in early_start.NAMESPACES]
-ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin"
 BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/kubeadm:cluster-admins"
 
 
@@ -34,8 +31,6 @@ class Init:
         self.names, self.server, self.left = names, server, serves_after
         self.told, self.asked = threading.Event(), threading.Event()
         self.times = 0
-        for path in NAMESPACES:
-            server.objects[path] = {"metadata": {"name": path.rpartition("/")[2]}}
         Nodes(engine).add(names, names.node, "control-plane")
         engine.programs["bash"] = self.node
         names.folder.mkdir(parents=True)
@@ -61,7 +56,7 @@ def test_cluster_is_usable_once_its_api_server_is_ready(engine: FakeEngine, name
     with init.early:
         init.early.begin()
         assert init.told.wait(10)
-        assert server.objects[BINDING]["roleRef"]["name"] == "cluster-admin" and ROLE in server.objects
+        assert server.objects[BINDING]["roleRef"]["name"] == "cluster-admin"
         init.early.finish()
     assert init.times == 1
     assert [path.name for path in names.folder.iterdir()] == [names.kubeconfig.name]  # no key of a super-admin
@@ -97,22 +92,3 @@ def test_unknown_kubeconfig_of_the_node_is_no_error(
         assert init.times == 0
         init.early.finish()
     assert init.times == 1
-
-
-def test_roles_and_priorities_are_not_waited_for(engine: FakeEngine, names: Names, server: ApiServer) -> None:
-    init = Init(engine, names, server)
-    with init.early:
-        init.early.begin()
-        assert init.told.wait(10)
-    (query,) = [query for _, path, _, query in server.asked if path == "/readyz"]
-    assert query == {"exclude": list(early_start.SLEEPERS)}
-
-
-def test_namespaces_of_the_api_server_are_waited_for(engine: FakeEngine, names: Names, server: ApiServer) -> None:
-    init = Init(engine, names, server)
-    system = server.objects.pop(NAMESPACES[0])
-    with init.early:
-        init.early.begin()
-        assert not init.told.wait(0.3)
-        server.objects[NAMESPACES[0]] = system
-        assert init.told.wait(10)
