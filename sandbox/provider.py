@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
-from sandbox.engine.questions import Question
+from sandbox.engine.questions import Answers, Question
 
 
 class Standing(enum.Enum):
@@ -48,14 +48,19 @@ class Nodes(Protocol):
     def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
         """Let one command answer all that is asked, for the rest of a glance at the engine."""
 
+    def ask(self, node: str, questions: Iterable[Question]) -> Answers:
+        """Ask a node all these by one command; in a glance at the engine there may be answers already."""
+
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file on a node; None when there is none."""
 
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node, with its parent folders."""
 
-    def write_files(self, node: str, files: Mapping[PurePosixPath, bytes]) -> None:
-        """Write files on a node at once, with their parent folders."""
+    def write_files(
+        self, node: str, files: Mapping[PurePosixPath, bytes], private: Collection[PurePosixPath] = ()
+    ) -> None:
+        """Write files on a node at once, with their parent folders; only root may read those that are `private`."""
 
 
 @runtime_checkable

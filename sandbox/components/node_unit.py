@@ -29,6 +29,9 @@ UNITS = PurePosixPath("/etc/systemd/system")
 LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
+START = 'systemctl enable "$1" && systemctl restart "$1"'
+"""To enable a unit reloads systemd, too."""
+
 LABELS = {"app.kubernetes.io/managed-by": "sandbox", "app.kubernetes.io/component": "node-unit"}
 
 Rules = Sequence[Mapping[str, Any]]
@@ -179,10 +182,10 @@ def holds(found: bytes | None, account: str, now: datetime) -> bool:
 
 def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
     """Return what of a unit is not there, is another or does not run."""
-    places = unit.nodes(nodes)
-    for node in places:
+    told = {node: nodes.ask(node, unit.asks(nodes, node)) for node in unit.nodes(nodes)}
+    for node, answers in told.items():
         for path, content in unit.files().items():
-            if nodes.read_file(node, path) != content:
+            if answers[path] != (0, content):
                 return f"{path} on {node}"
     account = None
     for one in map(content_hash.marked, unit.objects()):
@@ -191,10 +194,10 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
             account = _uid(found)
         if found is None or content_hash.mark(found) != content_hash.mark(one):
             return f"{title(one)} is {'absent' if found is None else 'another'}"
-    for node in places:
-        if not _has_token(nodes, node, account, unit):
+    for node, answers in told.items():
+        if account is None or not holds(answers[unit.kubeconfig][1], account, datetime.now(UTC)):
             return f"{unit.kubeconfig} on {node} has no valid token"
-        if nodes.query(node, unit.is_active)[0] != 0:
+        if answers[unit.is_active][0] != 0:
             return f"{unit.service} does not run on {node}"
     return None
 
@@ -202,21 +205,20 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
 def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     """Have the unit run as it is now. Raises SandboxError."""
     cluster.apply(namespace(SYSTEM_NAMESPACE))
+    before = _account(cluster, unit)  # without one no node has a token of it
     cluster.apply_all(map(content_hash.marked, unit.objects()))
-    account = _account(cluster, unit)
     places = unit.nodes(nodes)
-    without = [node for node in places if not _has_token(nodes, node, account, unit)]
+    without = [node for node in places if before is None or not _has_token(nodes, node, before, unit)]
+    own: dict[PurePosixPath, bytes] = {}
     if without:
         admin = nodes.read_file(nodes.control_plane, ADMIN)
         if admin is None:
             raise SandboxError(f"{nodes.control_plane} has no {ADMIN}", fix="sandbox up --recreate cluster")
         token = cluster.token(unit.name, SYSTEM_NAMESPACE, seconds=LIFE)
-        for node in without:
-            nodes.write_file(node, unit.kubeconfig, kubeconfig(admin, token), 0o600)
+        own = {unit.kubeconfig: kubeconfig(admin, token)}
     for node in places:
-        nodes.write_files(node, unit.files())
-        for verb in ("enable", "restart"):  # to enable it reloads systemd too
-            _systemctl(nodes, node, verb, unit.service)
+        nodes.write_files(node, {**unit.files(), **(own if node in without else {})}, private=own)
+        _start(nodes, node, unit.service)
 
 
 def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
@@ -243,8 +245,14 @@ def _uid(found: Manifest | None) -> str | None:
     return None if found is None else str(found["metadata"].get("uid", ""))
 
 
-def _has_token(nodes: Nodes, node: str, account: str | None, unit: NodeUnit) -> bool:
-    return account is not None and holds(nodes.read_file(node, unit.kubeconfig), account, datetime.now(UTC))
+def _has_token(nodes: Nodes, node: str, account: str, unit: NodeUnit) -> bool:
+    return holds(nodes.read_file(node, unit.kubeconfig), account, datetime.now(UTC))
+
+
+def _start(nodes: Nodes, node: str, service: str) -> None:
+    status, output = nodes.execute(node, ["sh", "-c", START, "start", service])
+    if status != 0:
+        raise SandboxError(f"{service} cannot be started on {node}", details=output)
 
 
 def _systemctl(nodes: Nodes, node: str, *words: str) -> None:

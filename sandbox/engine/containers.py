@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -255,8 +255,15 @@ class Containers(Door):
         """Write a file in a container, with its parent folders."""
         self.write_files(name, {path: data}, mode)
 
-    def write_files(self, name: str, files: Mapping[PurePosixPath, bytes], mode: int = 0o644) -> None:
-        """Write files in a container at once, with their parent folders."""
+    def write_files(
+        self,
+        name: str,
+        files: Mapping[PurePosixPath, bytes],
+        mode: int = 0o644,
+        *,
+        private: Collection[PurePosixPath] = (),
+    ) -> None:
+        """Write files in a container at once, with their parent folders; only root may read `private` ones."""
         if not files:
             return
         content = io.BytesIO()
@@ -268,7 +275,7 @@ class Containers(Door):
                 tar.addfile(info)
             for path, data in inside.items():
                 info = tarfile.TarInfo(str(path))
-                info.size, info.mode = len(data), mode
+                info.size, info.mode = len(data), 0o600 if PurePosixPath("/", path) in private else mode
                 tar.addfile(info, io.BytesIO(data))
         with translated(f"writing {', '.join(map(str, files))} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())

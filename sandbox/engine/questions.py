@@ -9,7 +9,7 @@ import base64
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -59,6 +59,19 @@ class Questions(Containers):
                 answers.set_result(found)
 
         threading.Thread(target=work, name=f"ask {name}", daemon=True).start()
+
+    def ask(self, name: str, questions: Iterable[Question]) -> Answers:
+        """Ask a container all these by one command, or each by itself in a glance, which may have the answers."""
+        wanted = tuple(dict.fromkeys(questions))
+        found = self._answers(name, wanted) if self._seen is None else {}
+        return {one: found[one] if one in found else self._answer(name, one) for one in wanted}
+
+    def _answer(self, name: str, question: Question) -> tuple[int, bytes]:
+        if isinstance(question, PurePosixPath):
+            content = self.read_file(name, question)
+            return (1, b"") if content is None else (0, content)
+        status, said = self.query(name, question)
+        return status, said.encode()
 
     @once
     def query(self, name: str, argv: tuple[str, ...]) -> tuple[int, str]:

@@ -7,15 +7,16 @@ import json
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
-from sandbox.engine.questions import Question
+from sandbox.engine.questions import Answers, Question
 from sandbox.step import State, Status, Work
 
 # The network of the sandbox "demo".
@@ -239,6 +240,13 @@ class FakeEngine(Engine):
 
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         box = self._running(name, f"running {argv[0]} in {name}")
+        if argv[0] == "sh" and argv[2] == START and "systemctl" in self.programs:
+            said = (0, "")
+            for verb in ("enable", "restart"):
+                said = self.programs["systemctl"](box, ["systemctl", verb, argv[-1]])
+                if said[0] != 0:
+                    break
+            return said
         program = self.programs.get(argv[0])
         if program is None:
             return 126, f'exec: "{argv[0]}": executable file not found in $PATH'
@@ -247,16 +255,33 @@ class FakeEngine(Engine):
     def gather(self, name: str, asked: Callable[[], Sequence[Question]]) -> None:
         """Each question is answered when it is asked."""
 
+    def ask(self, name: str, questions: Iterable[Question]) -> Answers:
+        def answer(one: Question) -> tuple[int, bytes]:
+            if isinstance(one, PurePosixPath):
+                content = self.read_file(name, one)
+                return (1, b"") if content is None else (0, content)
+            status, said = self.query(name, one)
+            return status, said.encode()
+
+        return {one: answer(one) for one in questions}
+
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         self.write_files(name, {path: data}, mode)
 
-    def write_files(self, name: str, files: Mapping[PurePosixPath, bytes], mode: int = 0o644) -> None:
+    def write_files(
+        self,
+        name: str,
+        files: Mapping[PurePosixPath, bytes],
+        mode: int = 0o644,
+        *,
+        private: Collection[PurePosixPath] = (),
+    ) -> None:
         what = f"writing {', '.join(map(str, files))} in {name}"
         box = self._box(name, what)
         if box.read_only:
             raise EngineError(f"{what} failed", details="container rootfs is marked read-only")
         box.files |= files
-        box.modes |= dict.fromkeys(files, mode)
+        box.modes |= dict.fromkeys(files, mode) | dict.fromkeys(private, 0o600)
 
     @contextmanager
     def patient(self) -> Iterator[None]:

@@ -62,10 +62,10 @@ class TrustStep(NothingToUndo):
 
     def check(self) -> Status:
         for node in self.nodes.running():
-            found = self.nodes.read_file(node, ROOT)
-            if found != self._root:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{ROOT} on {node}")
-            if not self.company.is_on(self.nodes, node):
+            found = self.nodes.ask(node, (ROOT, company_ca.PLACE))
+            if found[ROOT] != (0, self._root):
+                return Status(State.ABSENT if found[ROOT][0] else State.DRIFTED, f"{ROOT} on {node}")
+            if found[company_ca.PLACE][1] != self.company.pem:
                 return Status(State.DRIFTED, f"{company_ca.PLACE} on {node}")
         cluster = Cluster(self.names.kubeconfig)
         pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)

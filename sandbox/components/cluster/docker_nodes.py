@@ -12,11 +12,11 @@ that is ended in that moment takes runc with it, and nothing is left to let the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
-from sandbox.engine.questions import Question
+from sandbox.engine.questions import Answers, Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -111,6 +111,10 @@ class Containers:
         """Ask a node all that at once."""
         self.engine.gather(node, asked)
 
+    def ask(self, node: str, questions: Iterable[Question]) -> Answers:
+        """Ask a node all these at once."""
+        return self.engine.ask(node, questions)
+
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Read a file on a node."""
         return self.engine.read_file(node, path)
@@ -119,6 +123,8 @@ class Containers:
         """Write a file on a node."""
         self.engine.write_file(node, path, data, mode)
 
-    def write_files(self, node: str, files: Mapping[PurePosixPath, bytes]) -> None:
-        """Write files on a node at once."""
-        self.engine.write_files(node, files)
+    def write_files(
+        self, node: str, files: Mapping[PurePosixPath, bytes], private: Collection[PurePosixPath] = ()
+    ) -> None:
+        """Write files on a node at once; only root may read those that are `private`."""
+        self.engine.write_files(node, files, private=private)

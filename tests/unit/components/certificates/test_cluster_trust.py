@@ -223,7 +223,7 @@ def test_company_is_trusted_by_nodes_and_pods(
 
 def test_systemd_message_is_shown(step: TrustStep, systemd: Systemd) -> None:
     systemd.broken = True
-    with pytest.raises(SandboxError, match="restart") as caught:
+    with pytest.raises(SandboxError, match="cannot be started") as caught:
         step.apply(NoWork())
     assert caught.value.details == "Job failed"
 
