@@ -12,9 +12,11 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster.kind.command import PODS, SERVICES
 from sandbox.components.edge.lan_access import access, warning
 from sandbox.components.edge.relay import Relay
+from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
+from sandbox.errors import SandboxError
 from sandbox.names import EDGE, PASSTHROUGH, Home
 from sandbox.system import host_network
 from sandbox.system.resolvers import upstream
@@ -22,6 +24,7 @@ from sandbox.system.resolvers import upstream
 ROUTES = Path("/proc/net/route")
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 UP = 1
+SHORT = 0.3  # seconds for an address of this machine
 # Opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
 
@@ -146,12 +149,35 @@ def privileged(context: DoctorContext) -> Finding:
 
 
 def visitors(context: DoctorContext) -> Finding:
-    """Check that the edge listens for this machine only."""
+    """Check that the edge listens for this machine only, also where another program has its ports for it."""
     found = access(context.spec, Keystore(context.names.keys))
+    if not found.open and (heard := _heard_outside(context)):
+        said = f"{', '.join(heard)} answers too, though the spec asks for {context.spec.proxy.listen} alone"
+        fix = "sandbox up --https-port 8443, for tools that do so for ports below 1024 only (OrbStack), or a firewall"
+        return warn(f"{said}: the tool of the engine's machine listens on every address", fix)
     if not found.open:
         return ok(f"only this machine: {context.spec.proxy.listen}")
     where = found.urls(context.spec, (f"*.{context.spec.domain}",))
     return warn("; ".join((warning(found, context.spec), *where)))
+
+
+def _heard_outside(context: DoctorContext) -> list[str]:
+    """Return where the edge's ports are heard that were published on the loopback address of a virtual machine."""
+    if isinstance(context.docker, SandboxError) or reach_checks.found(context).shares_network:
+        return []
+    box = context.docker.engine.container(labelled.edge(context.docker.engine, context.home))
+    if box is None or not box.running:
+        return []
+    binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.proxy.ports]
+    return [f"{one.address}:{one.port}" for one in binds if _answers(one)]
+
+
+def _answers(bind: Bind) -> bool:
+    try:
+        with socket.create_connection((bind.address, bind.port), timeout=SHORT):
+            return True
+    except OSError:
+        return False
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
