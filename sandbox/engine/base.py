@@ -195,8 +195,9 @@ class Door(Glancing):
                 fix="remove what is wrong under `auths` there, then docker login",
                 id="docker-config",
             ) from error
-        if place.is_local:
-            # What the environment and netrc say is for servers elsewhere; each call would look it all up.
+        if place.is_here:
+            # What the environment and netrc say is for servers elsewhere, and each call would look it all up:
+            # REQUESTS_CA_BUNDLE would even take the place of DOCKER_CERT_PATH.
             client.api.trust_env = False
         # The library's own hook takes the time that a request may take from one attribute for all threads.
         client.api._set_request_timeout = self._timed

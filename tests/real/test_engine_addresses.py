@@ -19,8 +19,8 @@ from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
-from tests.real.engine_port import LOCAL, behind_a_port, certificate
 from tests.support.bundled import engine_with
+from tests.support.engine_port import LOCAL, behind_a_port, certificate
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 

@@ -6,11 +6,13 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from sandbox.engine import Engine, EngineError
 from sandbox.errors import MissingTool
+from tests.support.engine_port import certificate
 
 ANSWERS: dict[str, tuple[int, object]] = {
     "/_ping": (200, "OK"),
@@ -52,6 +54,26 @@ def test_engine_over_tcp_answers_as_on_a_socket(engine: Engine) -> None:
     with pytest.raises(EngineError) as caught:
         engine.volume_labels("broken")
     assert caught.value.details == "the disk is full"
+
+
+def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CERT_PATH, whatever the company's variables for other servers say."""
+    context = certificate(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    certificate(other)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other / "ca.pem"))
+        assert Engine.connect().facts().version == "29.0.0"
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(other))
+        with pytest.raises(MissingTool, match="no Docker Engine answers"):
+            Engine.connect()
+        server.shutdown()
 
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "foo://x", "unix:///nowhere.sock"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from tests.real.machine import tool
 
 LOCAL = "127.0.0.1"
 DAYS = 2
@@ -23,7 +22,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     key, cert = folder / "key.pem", folder / "cert.pem"
     names = ("-addext", f"subjectAltName=IP:{LOCAL},DNS:localhost", "-subj", "/CN=engine")
     made = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(DAYS))
-    tool("openssl", "req", *made, *names, "-keyout", key, "-out", cert)
+    subprocess.run(["openssl", "req", *made, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
     (folder / "ca.pem").write_bytes(cert.read_bytes())
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
