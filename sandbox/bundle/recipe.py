@@ -22,6 +22,9 @@ VERSIONS = "versions.yaml"
 # What there are other versions of: the program and the node image made with it.
 VERSIONED = ("kubernetes", "node")
 
+# Seconds that another version of Kubernetes takes, which shares no packages with the other components.
+ALONE = 540
+
 # Change it when the builders make something else of the same recipe: every component is built again.
 FORMAT = "1"
 
@@ -39,7 +42,8 @@ class GoBuild(_Part):
     tags: tuple[str, ...] = ()
     variables: Mapping[str, str] = Field(default={}, description="string variables set by the linker (-X)")
     replace: Mapping[str, str] = Field(
-        default={}, description="vendored source file -> file of the recipe that replaces it"
+        default={},
+        description="vendored source file -> file of the recipe that replaces it, or nothing to leave it out",
     )
 
 
@@ -163,7 +167,7 @@ def _read(path: Path, version: str | None = None) -> Recipe:
     changed["needs"] = tuple(f"{needed}-{number}" if needed in VERSIONED else needed for needed in recipe.needs)
     if recipe.go:  # the recipe writes the default's minor out
         told = {key: number[2:] if key.endswith(".gitMinor") else one for key, one in recipe.go.variables.items()}
-        changed["go"] = recipe.go.model_copy(update={"variables": told})
+        changed |= {"go": recipe.go.model_copy(update={"variables": told}), "seconds": ALONE}
     return recipe.model_copy(update=changed)
 
 

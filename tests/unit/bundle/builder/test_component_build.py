@@ -12,9 +12,9 @@ import pytest
 
 from sandbox.bundle.architecture import KNOWN, native
 from sandbox.bundle.builder import component_build as module
-from sandbox.bundle.builder import image_archive
+from sandbox.bundle.builder import golang, image_archive, materials
 from sandbox.bundle.builder.component_build import RETRY, BuildFailed, build
-from sandbox.bundle.recipe import DebianTree, Image, Recipe
+from sandbox.bundle.recipe import DebianTree, GoBuild, Image, Recipe
 from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool, UsageError
 from sandbox.system import interruption, process
@@ -104,6 +104,34 @@ def test_only_what_is_asked_for_is_built_with_what_it_needs(kitchen: Kitchen, tm
     assert kitchen.cooked == ["tool", "image"]
     with pytest.raises(UsageError, match="no component 'none'"):
         build(Store(tmp_path), RecordingReporter(), only=["none"])
+
+
+def test_what_more_waits_for_is_built_first(kitchen: Kitchen, tmp_path: Path) -> None:
+    build(Store(tmp_path), RecordingReporter(), jobs=1)
+    assert kitchen.cooked == ["tool", "image", "top", "other"]
+
+
+def test_go_programs_are_built_one_at_a_time(kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = {name: Recipe(name=name, version="1", seconds=9, go=GoBuild(programs=(name,))) for name in ("a", "b", "c")}
+    at_work: list[str] = []
+    seen: list[int] = []
+
+    def compile_(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, *_: object, **__: object) -> None:
+        at_work.append(recipe.name)
+        time.sleep(0.05)
+        seen.append(len(at_work))
+        at_work.remove(recipe.name)
+        out.mkdir()
+
+    for one in go.values():
+        one.__dict__["digest"] = "0" * 12
+    monkeypatch.setattr(module, "recipes", lambda: {**go, **kitchen.recipes})
+    monkeypatch.setattr(golang, "build", compile_)
+    monkeypatch.setattr(golang, "toolchain", lambda _: Path("go"))
+    monkeypatch.setattr(materials, "note", lambda *_: ())
+    build(Store(tmp_path), RecordingReporter(), jobs=4)
+    assert seen == [1, 1, 1]
+    assert sorted(kitchen.cooked) == sorted(kitchen.recipes)
 
 
 def fails(recipe: Recipe, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def test_files_are_copied_without_folders_and_are_removable(tmp_path: Path) -> N
         "two.yaml": "2\n",
     }
     assert all(path.stat().st_mode & 0o200 for path in (tmp_path / "out").iterdir())
+
+
+def test_vendored_files_are_replaced_or_left_out(tmp_path: Path) -> None:
+    recipe, go, work = recipes()["traefik"], tmp_path / "go", tmp_path / "work"
+    work.mkdir()
+    go.write_text("#!/bin/sh\nexit 0\n")
+    go.chmod(0o755)
+    assert recipe.go
+    flags = golang.lay_out(recipe, recipe.go, go, work, lambda _: None)
+    replaced = json.loads((work / "overlay.json").read_text())["Replace"]
+    assert "-overlay=overlay.json" in flags
+    assert replaced[str(work / "vendor/github.com/traefik/traefik/v3/pkg/plugins/wasip.go")] == ""
+    assert all(Path(new).is_file() for new in replaced.values() if new)
+    assert not {path.name for path in work.glob("*.go")} & set(recipe.go.replace.values())
 
 
 @pytest.fixture
