@@ -104,3 +104,24 @@ def test_broken_archive_is_no_answer() -> None:
     path = PurePosixPath("/a")
     assert read_answers("YQ== 0\nYQ== 0\n", [ECHO], [path]) == {}
     assert read_answers("YQ== 0\n 2\n", [ECHO], [path]) == {ECHO: (0, b"a")}
+
+
+def test_several_questions_outside_a_glance_are_one_command(files: list[PurePosixPath]) -> None:
+    engine = Local()
+    answers = engine.ask("node", (FAIL, files[0], files[3], FAIL))
+    assert answers == {FAIL: (3, b"no\n"), files[0]: (0, b"\0\xff\n"), files[3]: (1, b"")}
+    assert engine.asked == ["bash"]
+
+
+def test_several_questions_in_a_glance_have_its_answers(files: list[PurePosixPath]) -> None:
+    engine = Local()
+    with engine.glance():
+        engine.gather("node", lambda: (ECHO, files[0]))
+        assert engine.ask("node", (ECHO, files[0])) == {ECHO: (0, b"a b\n"), files[0]: (0, b"\0\xff\n")}
+    assert engine.asked == ["bash"]
+
+
+def test_several_questions_without_bash_are_asked_one_by_one(files: list[PurePosixPath]) -> None:
+    engine = Local("false")
+    assert engine.ask("node", (ECHO, files[0])) == {ECHO: (1, b""), files[0]: (1, b"")}
+    assert engine.asked == ["bash", "printf", str(files[0])]
