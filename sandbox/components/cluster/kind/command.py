@@ -50,10 +50,9 @@ PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
 
 # A kubelet that starts before containerd listens gives up, and is started again a second later.
-KUBELET_LAST = (
-    PurePosixPath("/etc/systemd/system/kubelet.service.d/20-sandbox.conf"),
-    b"[Unit]\nAfter=containerd.service\n",
-)
+KUBELET_LAST = {
+    PurePosixPath("/etc/systemd/system/kubelet.service.d/20-sandbox.conf"): b"[Unit]\nAfter=containerd.service\n"
+}
 # A lone control plane has no rival, and one that starts again would wait 15 seconds for its own lease to end.
 ALONE = {"leader-elect": "false"}
 # After a refusal while RBAC is not set up yet, ask again soon.

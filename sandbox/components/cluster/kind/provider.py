@@ -163,9 +163,9 @@ class KindProvider:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                self.engine.write_files(self.names.node, KUBEADM_PATCHES)
-                for node in self._containers.all() if trusted else ():  # before anything is pulled
-                    self.engine.write_file(node.name, company_ca.PLACE, trusted)
+                everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
+                for name in (one.name for one in self._containers.all()):
+                    self.engine.write_files(name, everywhere | (KUBEADM_PATCHES if name == self.names.node else {}))
                 if self._has_others():
                     self._write_mounted()  # there is a node now that knows the engine's nameserver
                 self._files.copy(self.nodes.running())
@@ -192,7 +192,6 @@ class KindProvider:
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
-            self.engine.write_file(node.name, *KUBELET_LAST)
         self._note_complete()
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -205,7 +204,7 @@ class KindProvider:
         refused = [] if resting or self._api_deafness() is None else self.nodes.running()
         for one in resting:
             if not one.held:
-                self.engine.write_file(one.name, *KUBELET_LAST)
+                self.engine.write_files(one.name, KUBELET_LAST)
         stopped = [one.name for one in resting]
         for name in sorted(stopped, key=lambda name: name != self.names.node):
             say(f"starting {name}")
