@@ -126,9 +126,10 @@ def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine
 
 
 @pytest.mark.security(22)
-def test_node_on_a_network_of_ours_is_ours_unread(
+def test_node_on_an_owners_network_is_known_unread(
     engine: FakeEngine, ann: Home, bob: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A node on a network with the labels of its owner → it is theirs, without a look at its own file."""
     names = ann.sandbox("demo")
     engine.create_network(names.network, names.labels)
     spec = ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=names.network)
