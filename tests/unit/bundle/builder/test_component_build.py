@@ -106,7 +106,7 @@ def test_only_what_is_asked_for_is_built_with_what_it_needs(kitchen: Kitchen, tm
         build(Store(tmp_path), RecordingReporter(), only=["none"])
 
 
-def test_what_more_waits_for_is_built_first(kitchen: Kitchen, tmp_path: Path) -> None:
+def test_build_begins_with_what_others_wait_for(kitchen: Kitchen, tmp_path: Path) -> None:
     build(Store(tmp_path), RecordingReporter(), jobs=1)
     assert kitchen.cooked == ["tool", "image", "top", "other"]
 
