@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from sandbox.components import content_hash
+from sandbox.config import yaml_text
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -171,7 +172,7 @@ def kubeconfig(admin: bytes, token: str) -> bytes:
 def holds(found: bytes | None, account: str, now: datetime) -> bool:
     """Tell whether a kubeconfig on a node has a token of the service account with that uid that does not end soon."""
     try:
-        token = yaml.safe_load(found or b"")["users"][0]["user"]["token"]
+        token = yaml_text.document(found or b"")["users"][0]["user"]["token"]
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         uid, ends = claims["kubernetes.io"]["serviceaccount"]["uid"], float(claims["exp"])

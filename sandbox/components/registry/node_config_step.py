@@ -97,6 +97,7 @@ class NodeWiring:
         """Check files and objects, then pull a tiny image inside every node."""
         there = self._reach()
         wanted = self._host_files(there)
+        missing = self._missing(there)  # first: what nodes are asked takes longer
         for node in self.nodes.running():
             found = self._listed(node)
             for path, content in wanted.items():
@@ -104,7 +105,6 @@ class NodeWiring:
                     return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
             for path in containerd_hosts.stale(found, wanted):
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
-        missing = self._missing(there)
         return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
     def asks(self) -> Iterator[Question]:

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Pulls the image $1 and, when that fails, tries the hops to the registry at $2:$3 one by one as containerd goes them; a
-# hop that does not answer ends the search. $4 is the path of the image's manifest. The image is removed first, so that it
-# is really pulled, and last, so that it is in no list of images.
+# hop that does not answer ends the search. $4 is the path of the image's manifest. The image is removed afterwards, so
+# that it is in no list of images; who asks need not wait for that. One that was left is asked for at the registry too,
+# as every digest is.
 image=$1 host=$2 port=$3 manifest=$4
-crictl rmi "$image" >/dev/null 2>&1
 begun=$(date +%s%N)
 if said=$(timeout 20 crictl pull "$image" 2>&1); then
   echo "pulled $(( ($(date +%s%N) - begun) / 1000000 ))"
-  crictl rmi "$image" >/dev/null 2>&1
+  crictl rmi "$image" >/dev/null 2>&1 &
   exit 0
 fi
 address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
