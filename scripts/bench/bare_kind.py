@@ -16,6 +16,8 @@ from sandbox.components.cluster.kind.command import Kind
 from sandbox.engine import Engine
 
 NAME = "sandbox-bench-bare"
+# containerd's own default, which kind's images leave and the bundle's changes.
+COLLECTING = '[plugins."io.containerd.cri.v1.runtime"]\nstats_collect_period = "1s"\n'
 
 
 def program() -> Path:
@@ -23,12 +25,20 @@ def program() -> Path:
     return Kind.find("kind", extra=Store(context.home().bundle).program(recipes()["kind"], "kind").parent).program
 
 
-def create(folder: Path, engine: Engine, own: OwnImages) -> Sequence[str | Path]:
-    """The command that makes it, with its files in a folder."""
+def create(folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = False) -> Sequence[str | Path]:
+    """The command that makes it, with its files in a folder; `collecting` statistics as often as kind's images do.
+
+    For that kind restarts containerd, which takes time.
+    """
     return (
         *(program(), "create", "cluster", "--name", NAME, "--wait", "60s"),
         *("--image", str(engine.image_id(own.references["node"]))),
-        *("--config", config(folder, engine, bundle=own.source == "bundle"), "--kubeconfig", folder / "kubeconfig"),
+        *(
+            "--config",
+            config(folder, engine, bundle=own.source == "bundle", collecting=collecting),
+            "--kubeconfig",
+            folder / "kubeconfig",
+        ),
     )
 
 
@@ -37,7 +47,7 @@ def delete(folder: Path) -> Sequence[str | Path]:
     return (program(), "delete", "cluster", "--name", NAME, "--kubeconfig", folder / "kubeconfig")
 
 
-def config(folder: Path, engine: Engine, *, bundle: bool) -> Path:
+def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = False) -> Path:
     """A configuration with only what the image cannot start without."""
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration"}
     if engine.cgroup_version() == 1:
@@ -48,7 +58,7 @@ def config(folder: Path, engine: Engine, *, bundle: bool) -> Path:
         cluster["dns"] = {"imageTag": recipes()["coredns"].version}
     patches = [json.dumps(patch) for patch in (kubelet, cluster)]
     path = folder / "kind.yaml"
-    path.write_text(
-        yaml.safe_dump({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "kubeadmConfigPatches": patches})
-    )
+    content: dict[str, object] = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4"}
+    content |= {"kubeadmConfigPatches": patches, "containerdConfigPatches": [COLLECTING] if collecting else []}
+    path.write_text(yaml.safe_dump(content))
     return path

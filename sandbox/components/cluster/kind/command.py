@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import tempfile
@@ -34,12 +35,22 @@ PATCHES = PurePosixPath("/kind")
 # Of a machine with two cores Kubernetes' own parts would request a third, and user manifests that fit a cloud's node
 # would not be scheduled.
 REQUESTS = {"kube-apiserver": "100m", "etcd": "50m", "kube-controller-manager": "50m", "kube-scheduler": "20m"}
-_REQUEST = "{spec: {containers: [{name: %s, resources: {requests: {cpu: %s}}}]}}\n"
+# kubeadm has them asked every second whether they are ready; the API server asks etcd in turn.
+ASKED_SELDOM = ("kube-apiserver", "etcd", "kube-scheduler")
+SELDOM = {"readinessProbe": {"periodSeconds": 5}}
+
+
+def _static_pod(name: str, cpu: str) -> bytes:
+    """Return a patch (kubeadm.k8s.io/v1beta4, Patches) for one of the control plane's pods."""
+    container = {"name": name, "resources": {"requests": {"cpu": cpu}}, **(SELDOM if name in ASKED_SELDOM else {})}
+    return json.dumps({"spec": {"containers": [container]}}).encode()
+
+
 # CoreDNS, which as it comes asks the nameservers of its own accord, is not started: it would be restarted soon anyway.
-REQUEST_PATCHES = {f"{name}.yaml": (_REQUEST % (name, cpu)).encode() for name, cpu in REQUESTS.items()}
+STATIC_POD_PATCHES = {f"{name}.yaml": _static_pod(name, cpu) for name, cpu in REQUESTS.items()}
 KUBEADM_PATCHES = {
     PATCHES / "corednsdeployment.yaml": b"{spec: {replicas: 0}}\n",
-    **{PATCHES / name: text for name, text in REQUEST_PATCHES.items()},
+    **{PATCHES / name: text for name, text in STATIC_POD_PATCHES.items()},
 }
 TIMEOUTS = {"kubernetesAPICall": "4m0s", "tlsBootstrap": "5m0s"}
 # kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
 
-from sandbox.components.cluster.kind.command import REQUEST_PATCHES
+from sandbox.components.cluster.kind.command import STATIC_POD_PATCHES
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine, container_copy, labelled
@@ -97,7 +97,7 @@ class NodeUpgrade:
 
     def _patches(self) -> dict[str, bytes]:
         """Return what kubeadm is to change in what it writes, as when the cluster was made."""
-        return {**REQUEST_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
+        return {**STATIC_POD_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
 
     @contextmanager
     def _unpacked(self, say: Callable[[str], None]) -> Iterator[str]:
