@@ -15,11 +15,17 @@ from sandbox.system.wait import wait_until
 
 PROGRAMS = {
     "kubernetes": ("usr/bin", {"kubernetes"}),
-    "containerd": ("usr/local/bin", {"containerd", "containerd-shim-runc-v2", "ctr"}),
+    "containerd": ("usr/local/bin", {"containerd", "containerd-shim-runc-v2"}),
     "cri-tools": ("usr/local/bin", {"crictl"}),
     "cni-plugins": ("opt/cni/bin", {"ptp", "loopback", "host-local", "portmap"}),
 }
-KUBERNETES_NAMES = ("kubelet", "kubeadm", "kubectl")
+# Further names of these programs, which say what they do.
+NAMES = {
+    "usr/bin/kubelet": "kubernetes",
+    "usr/bin/kubeadm": "kubernetes",
+    "usr/bin/kubectl": "kubernetes",
+    "usr/local/bin/ctr": "containerd",
+}
 CONTAINERD = "var/lib/containerd"
 SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
 # Every node has a volume at /var, for which the engine copies all that the image has there.
@@ -82,8 +88,8 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
         root.joinpath(place).mkdir(parents=True, exist_ok=True)
         for program in programs:
             shutil.copy(store.program(needed[component], program), root / place)
-    for name in KUBERNETES_NAMES:
-        root.joinpath("usr/bin", name).symlink_to("kubernetes")
+    for path, program in NAMES.items():
+        root.joinpath(path).symlink_to(program)
     for pattern in UNWANTED:
         for unit in root.glob(pattern):
             unit.unlink()
@@ -134,7 +140,8 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
             encoding="utf-8",
         )
         daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / CONTAINERD]
-        ctr: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]
+        run.joinpath("ctr").symlink_to(programs / "containerd")
+        ctr: list[str | Path] = [run / "ctr", "--address", socket, "--namespace", "k8s.io"]
         with process.serving([*daemon, "--state", run / "state", "--address", socket], log_to=run / "log"):
             wait_until(lambda: None if socket.exists() else "no socket yet", what="containerd", timeout=30)
             for component in components:
