@@ -82,8 +82,9 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
                 began[recipe.name] = time.monotonic()
             done, _ = wait(running, timeout=TELL, return_when=FIRST_COMPLETED)
             for recipe in running.values():  # Go says nothing while it compiles
-                left = max(0, round(recipe.seconds - (time.monotonic() - began[recipe.name])))
-                report.progress(recipe.name, f"about {_minutes(left)} left; after it {_left(waiting)}")
+                left = round(recipe.seconds - (time.monotonic() - began[recipe.name]))
+                expected = f"about {_minutes(left)} left" if left > 0 else "longer than on two idle cores"
+                report.progress(recipe.name, f"{expected}; after it {_left(waiting)}")
             for future in done:
                 recipe = running.pop(future)
                 _check(future, recipe, report)
