@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +17,7 @@ from sandbox.fast_dataclass import dataclass
 VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108
 RESOLV_CONF = PurePosixPath("/etc/resolv.conf")
 _DELETED = 2
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,16 @@ class Description:
     name: str
     config: Mapping[str, Any]
     host: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """Files in a `folder` of this machine that a script finds at a `place` (`given`), or leaves there (`taken`)."""
+
+    place: str
+    folder: Path
+    given: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
 
 def describe(engine: Engine, name: str) -> Description:
@@ -88,15 +101,21 @@ def run_script(
     name: str,
     volumes: Mapping[str, str],
     labels: Mapping[str, str] | None = None,
+    exchange: Exchange | None = None,
 ) -> tuple[int, str]:
     """Run a shell script as root in a container of its own, called `name`: its exit status and its output.
 
-    `volumes` are volumes or folders of this machine by their places inside. It has every right, for files in the
+    `volumes` are volumes by their places inside. The folder of an `exchange` is mounted where the engine has this
+    machine's folders for sure; elsewhere its files are copied. The container has every right, for files in the
     volumes of nodes belong to anybody and have attributes that only such a process can read, and it has no network.
     """
     binds = [f"{source}:{place}" for place, source in volumes.items()]
+    copied = exchange if exchange and not engine.shares_network() else None
+    if exchange and copied is None:
+        binds.append(f"{exchange.folder}:{exchange.place}")
     body = {
         "Image": image,
+        "Volumes": {copied.place: {}} if copied else {},
         "Entrypoint": ["/bin/sh", "-c"],
         "Cmd": [script],
         "Labels": dict(labels or {}),
@@ -105,12 +124,53 @@ def run_script(
     with engine.api("copying volumes") as api:
         made = api.create_container_from_config(body, name)["Id"]
         try:
+            if copied:
+                for file in copied.given:
+                    engine.copy_file(made, copied.folder / file, PurePosixPath(copied.place))
             api.start(made)
             status = int(api.wait(made)["StatusCode"])
             output = api.logs(made).decode(errors="replace")
+            if copied and copied.taken and status == 0:
+                _take(api.get_archive(made, copied.place)[0], copied)
         finally:
             api.remove_container(made, force=True, v=True)
     return status, output
+
+
+def _take(pieces: Iterable[bytes], wanted: Exchange) -> None:
+    """Write the files that were left, readable for this user only, from a tar of their folder. Raises EngineError."""
+    left = set(wanted.taken)
+    with tarfile.open(fileobj=io.BufferedReader(_Pieces(pieces), _PIECE), mode="r|") as tar:
+        for member in tar:
+            name, data = PurePosixPath(member.name).name, tar.extractfile(member) if member.isreg() else None
+            if data is not None and name in left:
+                left.remove(name)
+                new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with os.fdopen(os.open(wanted.folder / name, new, 0o600), "wb") as out:
+                    shutil.copyfileobj(data, out, _PIECE)
+    if left:
+        raise EngineError(f"{', '.join(sorted(left))} did not come out of the container")
+
+
+class _Pieces(io.RawIOBase):
+    """A file of what comes in pieces."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
 
 
 def _mounts(api: Any, name: str) -> Sequence[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engine import Engine, container_copy
+from sandbox.engine.container_copy import Exchange
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -57,7 +58,8 @@ def pack(engine: Engine, names: Names, image: str, wanted: Sequence[Packed], fol
     places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
     scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
     own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
-    _run(engine, names, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="saved")
+    exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
+    _run(engine, names, image, _HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
 
 
 def unpack(
@@ -73,7 +75,8 @@ def unpack(
         if one.base:
             scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
         scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
-    _run(engine, names, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="restored")
+    exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
+    _run(engine, names, image, _HEAD + "".join(scripts), places, what="restored", exchange=exchange)
 
 
 def swap(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
@@ -98,6 +101,10 @@ def drop(engine: Engine, names: Names, image: str, volume: str, below: str) -> N
     _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="restored")
 
 
+def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
+    return tuple(name for one in wanted for name in one.files)
+
+
 def _packing(one: Packed, place: str) -> str:
     tar = shlex.quote(f"/out/{one.file}.tar")
     if one.base is None:
@@ -113,9 +120,18 @@ cut -z -f2- /tmp/changed | {_TAR} --create --directory={place} --file={tar} --nu
 """
 
 
-def _run(engine: Engine, names: Names, image: str, script: str, places: Mapping[str, str], *, what: str) -> None:
+def _run(
+    engine: Engine,
+    names: Names,
+    image: str,
+    script: str,
+    places: Mapping[str, str],
+    *,
+    what: str,
+    exchange: Exchange | None = None,
+) -> None:
     status, output = container_copy.run_script(
-        engine, image, script, name=names.copier, volumes=places, labels=names.labels
+        engine, image, script, name=names.copier, volumes=places, labels=names.labels, exchange=exchange
     )
     if status == NO_SPACE:
         raise SandboxError(

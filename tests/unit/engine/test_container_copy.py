@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,3 +93,67 @@ def test_removed_image_files_are_not_distinguished() -> None:
     with pytest.raises(EngineError, match="were removed") as caught:
         taken(Api({"/usr": CHANGED, "/usr/bin/kubectl": DELETED}, {}))
     assert caught.value.details == "/usr/bin/kubectl"
+
+
+class Runner(Api):
+    """An engine that runs scripts: they find what was put into the container, and leave `files`."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        super().__init__({}, files)
+        self.body: dict[str, Any] = {}
+        self.given: dict[str, bytes] = {}
+
+    def create_container_from_config(self, body: dict[str, Any], name: str) -> dict[str, str]:
+        self.body = body
+        return {"Id": name}
+
+    def put_archive(self, name: str, folder: str, data: Iterable[bytes]) -> None:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(data))) as tar:
+            self.given |= {f"{folder}/{one.name}": file.read() for one in tar if (file := tar.extractfile(one))}
+
+    def start(self, name: str) -> None:
+        self.asked.append("start")
+
+    def wait(self, name: str) -> dict[str, int]:
+        return {"StatusCode": 0}
+
+    def logs(self, name: str) -> bytes:
+        return b"said"
+
+    def remove_container(self, name: str, **_: object) -> None:
+        self.asked.append("remove")
+
+
+def run(api: Runner, exchange: container_copy.Exchange, monkeypatch: pytest.MonkeyPatch, *, shares: bool) -> None:
+    engine = Engine(None)
+    engine._client = SimpleNamespace(api=api)
+    monkeypatch.setattr(engine, "shares_network", lambda: shares)
+    ran = container_copy.run_script(engine, "image", "x", name="copier", volumes={"/v": "data"}, exchange=exchange)
+    assert ran == (0, "said") and api.asked[-1] == "remove"
+
+
+def test_files_of_a_script_are_copied_where_folders_are_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine has a folder of the same name, and a mount of it would lose what is written there."""
+    (tmp_path / "in.tar").write_bytes(b"given" * 500)
+    api = Runner({"/x/out.tar": b"left" * 1000, "/x/other": b"not asked for"})
+    exchange = container_copy.Exchange(place="/x", folder=tmp_path, given=("in.tar",), taken=("out.tar",))
+    run(api, exchange, monkeypatch, shares=False)
+    assert api.body["HostConfig"]["Binds"] == ["data:/v"] and api.body["Volumes"] == {"/x": {}}
+    assert api.given == {"/x/in.tar": b"given" * 500}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in.tar", "out.tar"]
+    assert (tmp_path / "out.tar").read_bytes() == b"left" * 1000
+    assert (tmp_path / "out.tar").stat().st_mode & 0o777 == 0o600
+
+
+def test_folder_of_a_script_is_mounted_where_it_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Runner({})
+    run(api, container_copy.Exchange(place="/x", folder=tmp_path, taken=("a",)), monkeypatch, shares=True)
+    assert api.body["HostConfig"]["Binds"] == ["data:/v", f"{tmp_path}:/x"] and not api.body["Volumes"]
+
+
+def test_file_that_a_script_did_not_leave_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Runner({"/x/a": b"a"})
+    with pytest.raises(EngineError, match=r"^b did not come out"):
+        run(api, container_copy.Exchange(place="/x", folder=tmp_path, taken=("a", "b")), monkeypatch, shares=False)
