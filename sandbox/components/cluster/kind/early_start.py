@@ -14,7 +14,7 @@ import yaml
 from sandbox.components.cluster.kind.worker_join import PORT
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Names
 from sandbox.system import files, interruption
 from sandbox.system.wait import wait_until
@@ -33,6 +33,41 @@ ADMINS = {
     "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
     "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "kubeadm:cluster-admins"}],
 }
+# The scheduler looks at these as soon as it can. The API server makes the role for it a second or two later, and one
+# that was refused until then waits for up to five, and all pods with it.
+SCHEDULER = {
+    "": (
+        "namespaces",
+        "nodes",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "replicationcontrollers",
+        "services",
+    ),
+    "apps": ("replicasets", "statefulsets"),
+    "policy": ("poddisruptionbudgets",),
+    "resource.k8s.io": ("*",),
+    "scheduling.k8s.io": ("*",),
+    "storage.k8s.io": ("*",),
+}
+STARTER: Manifest = {"apiVersion": f"{RBAC}/v1", "metadata": {"name": "sandbox-scheduler-start"}}
+STARTERS: tuple[Manifest, ...] = (
+    {
+        **STARTER,
+        "kind": "ClusterRole",
+        "rules": [
+            {"apiGroups": [group], "resources": list(resources), "verbs": ["list", "watch"]}
+            for group, resources in SCHEDULER.items()
+        ],
+    },
+    {
+        **STARTER,
+        "kind": "ClusterRoleBinding",
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "sandbox-scheduler-start"},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "system:kube-scheduler"}],
+    },
+)
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
 AWAIT = files.packaged("sandbox.components.cluster", "scripts/await-api-server.sh")
 
@@ -76,23 +111,19 @@ class EarlyStart:
 
     def _watch(self) -> None:
         try:
-            self._await_api()
-        except (_Over, interruption.Interrupted):
-            return
+            with contextlib.suppress(_Over, interruption.Interrupted):
+                self._use_api()
         except (SandboxError, OSError, LookupError, yaml.YAMLError) as error:
             # The caller, who waits for kubeadm itself, loses nothing but time.
             log.debug("the API server is not used early: %s", error)
-            return
-        self._told = True
-        self._usable()
 
     def _sleep(self, seconds: float) -> None:
         if self._over.is_set():
             raise _Over
         interruption.pause(seconds)
 
-    def _await_api(self) -> None:
-        """Return once the cluster can be used by its own kubeconfig."""
+    def _use_api(self) -> None:
+        """Tell once the cluster can be used by its own kubeconfig."""
         conf: list[str] = []
 
         def serving() -> str | None:
@@ -106,10 +137,15 @@ class EarlyStart:
 
         wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)
         with self._powerful(conf[0]) as cluster:
-            # Not sooner: controllers and scheduler need the roles that it makes last, and wait longer each time.
+            cluster.apply_all(STARTERS)
+            # Not sooner, for the API server makes the roles of the others last, and what is applied would delay it.
             up = lambda: None if cluster.is_up() else "not ready"  # noqa: E731
             wait_until(up, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
             cluster.apply(ADMINS)
+            self._told = True
+            self._usable()
+            for one in reversed(STARTERS):
+                cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
 
     @contextlib.contextmanager
     def _powerful(self, conf: str) -> Iterator[Cluster]:

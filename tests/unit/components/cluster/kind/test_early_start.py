@@ -57,6 +57,8 @@ def test_cluster_is_usable_once_its_api_server_is_ready(engine: FakeEngine, name
         init.early.begin()
         assert init.told.wait(10)
         assert server.objects[BINDING]["roleRef"]["name"] == "cluster-admin"
+        init.early._thread.join(10)
+        assert server.objects.keys() == {BINDING}  # what let the scheduler start is gone
         init.early.finish()
     assert init.times == 1
     assert [path.name for path in names.folder.iterdir()] == [names.kubeconfig.name]  # no key of a super-admin
