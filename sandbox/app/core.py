@@ -255,19 +255,10 @@ class Sandbox:
         With `locked` nothing may differ from the lock, with `update` it is renewed; `packing` is how layers are
         compressed.
         """
-        from sandbox.bundle import system_images
-        from sandbox.bundle.store import Store
-        from sandbox.images.image_push import ImagePush, Local  # and the sources of images
+        from sandbox.images.image_push import ImagePush  # and the sources of images
         from sandbox.images.lockfile import LockFile
-        from sandbox.images.sources.layer_helper import LayerHelper
 
-        home, url = context.home(), registry or machine_plan.registry_url(self.spec)
-        local = Local(
-            connect=Engine.connect,
-            helper=lambda engine: LayerHelper(engine, partial(system_images.layer_reader, engine, Store(home.bundle))),
-            spool=home.spool,
-            buildx=system_images.buildx(Store(home.bundle)),
-        )
+        url, local = registry or machine_plan.registry_url(self.spec), machine_plan.local()
         context.trust(self.spec)
         accounts, file = context.keychain(self.spec.credentials), LockFile.of(Path(manifest))
         return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.app import chosen_spec
@@ -15,6 +17,7 @@ from sandbox.step import Step
 
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
+    from sandbox.images.image_push import Local
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
@@ -49,6 +52,31 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
     named = tuple(one for one in spec.addons if "/" not in one.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     return plan_build.without_files(wanted, home().sandbox(spec.name))
+
+
+def local() -> Local:
+    """Return what a push uses of this machine; the bundle's recipes take long to read, and few pushes need one."""
+    from sandbox.images.image_push import Local
+    from sandbox.images.sources.layer_helper import LayerHelper
+
+    def reader(engine: Engine) -> str | None:
+        from sandbox.bundle import system_images
+        from sandbox.bundle.store import Store
+
+        return system_images.layer_reader(engine, Store(home().bundle))
+
+    def buildx() -> Path | None:
+        from sandbox.bundle import system_images
+        from sandbox.bundle.store import Store
+
+        return system_images.buildx(Store(home().bundle))
+
+    return Local(
+        connect=Engine.connect,
+        helper=lambda engine: LayerHelper(engine, partial(reader, engine)),
+        spool=home().spool,
+        buildx=buildx,
+    )
 
 
 def registry_url(spec: Spec) -> str:

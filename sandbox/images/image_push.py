@@ -36,14 +36,14 @@ class Local:
     """What a push uses of this machine.
 
     `connect` gives the Docker Engine, asked for only when an image comes from it, `helper` what reads the engine's
-    folders for a user who may not. `spool` is the folder where layers are compressed, `buildx` the program for images
-    that are built, where the docker CLI has none.
+    folders for a user who may not. `spool` is the folder where layers are compressed, `buildx` finds the program for
+    images that are built, where the docker CLI has none.
     """
 
     connect: Callable[[], Engine]
     helper: Callable[[Engine], Helper | None] = lambda _: None
     spool: Path | None = None
-    buildx: Path | None = None
+    buildx: Callable[[], Path | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class ImagePush:
             spool=self.local.spool,
             reading=self.file.reading,
             helper=self.local.helper(engine) if engine else None,
-            buildx=self.local.buildx,
+            buildx=self.local.buildx() if any(isinstance(one, FromBuild) for one in self.entries) else None,
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
+
+WIDTH = 8  # images that are looked at side by side
 
 if TYPE_CHECKING:
     from sandbox.images.image_push import ImagePush
@@ -56,8 +60,9 @@ class PushStep(NothingToUndo):
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())
         try:
-            with Client(self.url, keychain=self.keychain) as client:
-                found = [(entry, self._found(client, entry)) for entry in self.images.entries]
+            with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(WIDTH) as pool:
+                entries = self.images.entries
+                found = list(zip(entries, pool.map(partial(self._found, client), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
         missing = [str(entry.target) for entry, document in found if document is None]
@@ -86,7 +91,8 @@ class PushStep(NothingToUndo):
     def _all(self) -> ImagePush:
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
-        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=self.buildx)
+        found = self.buildx
+        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=lambda: found)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:

@@ -64,8 +64,15 @@ BEFORE_WORK = {
         {"sandbox.app.git_repository"},
     ),
     "push-images": (
-        "cli.push_images, cli.log, app.core, images.image_push, images.sources.layer_helper, bundle.system_images",
-        {"cryptography", "requests", "urllib3", "sandbox.plan.build", "sandbox.components.ingress"}
+        "cli.push_images, cli.log, app.core, images.image_push, images.sources.layer_helper",
+        {
+            "cryptography",
+            "sandbox.bundle.recipe",
+            "requests",
+            "urllib3",
+            "sandbox.plan.build",
+            "sandbox.components.ingress",
+        }
         | {"sandbox.components.certificates"},
     ),
 }

@@ -49,7 +49,7 @@ def test_several_of_a_kind_and_namespace_are_one_request(cluster: Cluster, serve
 
 
 @pytest.mark.parametrize("status", sorted(bulk.ALONE))
-def test_what_cannot_be_listed_is_asked_for_one_by_one(
+def test_objects_that_cannot_be_listed_are_asked_for_singly(
     cluster: Cluster, server: ApiServer, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.apply_all(THERE)
@@ -57,7 +57,7 @@ def test_what_cannot_be_listed_is_asked_for_one_by_one(
     assert found(cluster, server) == (["a", "b", "c", None, "d"], len(WANTED))
 
 
-def test_among_too_many_others_each_is_asked_for(
+def test_object_among_too_many_others_is_asked_for_singly(
     cluster: Cluster, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "SPARE", 2)
