@@ -173,6 +173,8 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     def look_ahead(step: Step, _: Callable[[], None]) -> None:
         try:
             ahead[step.name] = step.check()
+        except interruption.Interrupted:
+            raise
         except Exception as error:  # whether it counts is not known yet
             ahead[step.name] = error
 
