@@ -55,6 +55,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
         made = Application.free(NAME, tmp_path)
         made.write()
+        reach.forget(made.names.home)  # engines of this machine have one id, whatever their folders are
         made.command("down", "--purge", status=None)  # what an earlier run left
         engine_with("busybox").tag(recipes()["busybox"].reference, "sandbox.dev/busybox:latest")
         yield made
