@@ -132,9 +132,7 @@ def run(api: Runner, exchange: container_copy.Exchange, monkeypatch: pytest.Monk
     assert ran == (0, "said") and api.asked[-1] == "remove"
 
 
-def test_files_of_a_script_are_copied_where_folders_are_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_a_script_are_copied_to_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A virtual machine has a folder of the same name, and a mount of it would lose what is written there."""
     (tmp_path / "in.tar").write_bytes(b"given" * 500)
     api = Runner({"/x/out.tar": b"left" * 1000, "/x/other": b"not asked for"})
