@@ -228,7 +228,13 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
         with far:
             try:
                 child = subprocess.Popen(
-                    words, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, text=True, start_new_session=True
+                    words,
+                    stdin=far.fileno(),
+                    stdout=far.fileno(),
+                    stderr=errors,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
