@@ -22,7 +22,7 @@ COLLECTING = '[plugins."io.containerd.cri.v1.runtime"]\nstats_collect_period = "
 
 def program() -> Path:
     """The kind on the PATH, else the bundle's."""
-    return Kind.find("kind", extra=Store(context.home().bundle).program(recipes()["kind"], "kind").parent).program
+    return Kind.find("kind", bundled=Store(context.home().bundle).tool(recipes()["kind"], "kind")).program
 
 
 def create(folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = False) -> Sequence[str | Path]:
