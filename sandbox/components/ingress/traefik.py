@@ -189,7 +189,9 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
 def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return the object, with its containers told of the API server next to them if it is Traefik."""
     if manifest["kind"] == "DaemonSet":
-        for container in manifest["spec"]["template"]["spec"]["containers"]:
+        containers = manifest["spec"]["template"]["spec"]["containers"]
+        containers.reverse()  # that one answers already, and Traefik takes longest to be ready
+        for container in containers:
             container["env"] = list(NEXT_API_SERVER)
     return manifest
 

@@ -35,6 +35,8 @@ PATCHES = PurePosixPath("/kind")
 # Of a machine with two cores Kubernetes' own parts would request a third, and user manifests that fit a cloud's node
 # would not be scheduled.
 REQUESTS = {"kube-apiserver": "100m", "etcd": "50m", "kube-controller-manager": "50m", "kube-scheduler": "20m"}
+# By default one image after the other, although the registry is next door.
+PULLS: dict[str, object] = {"serializeImagePulls": False, "maxParallelImagePulls": 4}
 # kubeadm has them asked every second whether they are ready; the API server asks etcd in turn.
 ASKED_SELDOM = ("kube-apiserver", "etcd", "kube-scheduler")
 SELDOM = {"readinessProbe": {"periodSeconds": 5}}
@@ -95,7 +97,7 @@ def config(
     """
     more = shape.kind or schema.KindOptions()
     election = ALONE if shape.nodes.control_plane == 1 else SEVERAL
-    kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
+    kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF, **PULLS}
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
