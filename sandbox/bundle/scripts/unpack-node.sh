@@ -56,16 +56,22 @@ for one in "$work/$layers"/*; do
   ln -s "$kept/${one##*/}" "$one"
 done
 cp -a "$work" "$store"
-# Without CAP_SYS_RESOURCE no process may lower its oom_score_adj, and runc gives up; clamping costs nothing elsewhere.
-# containerd 2.2 and newer collect statistics every second, which the kubelet reads every ten.
 config=/etc/containerd/config.toml
-grep -q restrict_oom_score_adj "$config" || for table in io.containerd.cri.v1.runtime io.containerd.grpc.v1.cri; do
-  grep -q "plugins.[\"']${table}[\"']" "$config" || continue
-  line=$(grep -n "^ *\[plugins.[\"']${table}[\"']\]" "$config" | cut -d : -f 1)
+
+# setting TABLE KEY VALUE: set it in the table of a plugin, if the configuration has that; fails if not.
+setting() {
+  local table="plugins.[\"']$1[\"']" line
+  grep -q "$table" "$config" || return
+  ! grep -q "^ *$2 = " "$config" || sed -i "/^ *$2 = /d" "$config"
+  line=$(grep -n "^ *\[$table\]" "$config" | cut -d : -f 1)
   if [ -n "$line" ]; then
-    sed -i "${line}a restrict_oom_score_adj = true\nstats_collect_period = \"10s\"" "$config"
-  else
-    printf '\n[plugins."%s"]\nrestrict_oom_score_adj = true\nstats_collect_period = "10s"\n' "$table" >>"$config"
+    sed -i "${line}a $2 = $3" "$config"
+  else # it has tables below it only
+    printf '\n[plugins."%s"]\n%s = %s\n' "$1" "$2" "$3" >>"$config"
   fi
-  break
-done
+}
+# Without CAP_SYS_RESOURCE no process may lower its oom_score_adj, and runc gives up; clamping costs nothing elsewhere.
+setting io.containerd.cri.v1.runtime restrict_oom_score_adj true ||
+  setting io.containerd.grpc.v1.cri restrict_oom_score_adj true || true
+# containerd 2.2 and newer collect statistics every second, which the kubelet reads every ten.
+setting io.containerd.cri.v1.runtime stats_collect_period '"10s"' || true
