@@ -19,7 +19,7 @@ from sandbox.engine import Engine
 from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import namespace
 from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci.client import Client
@@ -97,7 +97,11 @@ class NodeWiring:
         """Check files and objects, then pull a tiny image inside every node."""
         there = self._reach()
         wanted = self._host_files(there)
-        missing = self._missing(there)  # first: what nodes are asked takes longer
+        missing, silence = None, None
+        try:
+            missing = self._missing(there)  # first: what nodes are asked takes longer
+        except ClusterError as error:
+            silence = error  # what is on the nodes may say why
         for node in self.nodes.running():
             found = self._listed(node)
             for path, content in wanted.items():
@@ -105,6 +109,8 @@ class NodeWiring:
                     return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
             for path in containerd_hosts.stale(found, wanted):
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
+        if silence:
+            raise silence
         return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
     def asks(self) -> Iterator[Question]:
