@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -69,7 +70,9 @@ STARTERS: tuple[Manifest, ...] = (
     },
 )
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
-AWAIT = files.packaged("sandbox.components.cluster", "scripts/await-api-server.sh")
+ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
+# One that was refused waits twice as long each time, and starts no pod before it has read all Services.
+REFRESH = f"systemctl try-restart kubelet && cat {SUPER_ADMIN}"
 
 
 class _Over(Exception):
@@ -128,7 +131,7 @@ class EarlyStart:
 
         def serving() -> str | None:
             status, said = self._engine.execute(
-                self._names.node, ["bash", "-c", AWAIT, "await", str(PORT), SUPER_ADMIN]
+                self._names.node, ["bash", "-c", ASK, "ask", str(PORT), "sh", "-c", REFRESH]
             )
             conf[:] = [said]
             if not self._names.kubeconfig.exists():  # kubeadm has written its own by now
@@ -139,8 +142,7 @@ class EarlyStart:
         with self._powerful(conf[0]) as cluster:
             cluster.apply_all(STARTERS)
             # Not sooner, for the API server makes the roles of the others last, and what is applied would delay it.
-            up = lambda: None if cluster.is_up() else "not ready"  # noqa: E731
-            wait_until(up, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
+            wait_until(partial(_silence, cluster), what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
             cluster.apply(ADMINS)
             self._told = True
             self._usable()
@@ -158,3 +160,8 @@ class EarlyStart:
             yield Cluster(path)
         finally:
             path.unlink()
+
+
+def _silence(cluster: Cluster) -> str | None:
+    """Return why the cluster cannot be used yet, or None."""
+    return None if cluster.is_up() else "not ready"

@@ -24,7 +24,7 @@ from sandbox.components.cluster.kind.command import (
     in_reach,
     node_names,
 )
-from sandbox.components.cluster.kind.early_start import EarlyStart
+from sandbox.components.cluster.kind.early_start import ASK, EarlyStart
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
@@ -49,7 +49,6 @@ ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
-ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
 COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
