@@ -109,8 +109,9 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     try:
         command("up")
         phase = ("--kubeconfig", kubeconfig, "get", "pod", "probe", "-o", "jsonpath={.status.phase}")
-        running = lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running"  # noqa: E731
-        wait_until(running, what="the pod", timeout=60)
+        wait_until(
+            lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running", what="the pod", timeout=60
+        )
         found = json.loads(command("doctor", "network", "--to", registry, "-o", "json", status=None).out)
         (tls,) = [row for row in found if row["id"] == "outbound.tls"]
         assert tls["status"] == "ok" and "by Acme, the company's CA: TLS is opened on the way" in tls["evidence"]

@@ -10,7 +10,8 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import STOP_COMMAND
 from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.cluster.kind.provider import ASK, KindProvider
+from sandbox.components.cluster.kind.early_start import ASK
+from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
 from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.cluster.pod_proxy import Proxied

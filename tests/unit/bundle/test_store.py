@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -125,14 +126,14 @@ def test_requested_bundle_not_built_is_an_error_with_a_fix(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("wanted", ["auto", "bundle"])
-def test_balancer_of_control_planes_is_built_when_wanted(tmp_path: Path, wanted: str) -> None:
+def test_balancer_of_control_planes_is_built_when_wanted(tmp_path: Path, wanted: Literal["auto", "bundle"]) -> None:
     cluster = Cluster.model_validate({"nodes": {"control_plane": 3}})
     components, store = in_engine(cluster), fill(Store(tmp_path), *IN_ENGINE)
     assert in_engine(Cluster()) == IN_ENGINE and components == (*IN_ENGINE, "balancer")
     with pytest.raises(SandboxError, match="load balancer") as caught:
-        choose(wanted, NONE, store, components=components)  # type: ignore[arg-type]
+        choose(wanted, NONE, store, components=components)
     assert caught.value.fix.startswith("sandbox bundle build balancer")
-    assert choose(wanted, NONE, fill(store, "balancer"), components=components).source == "bundle"  # type: ignore[arg-type]
+    assert choose(wanted, NONE, fill(store, "balancer"), components=components).source == "bundle"
 
 
 def test_other_versions_stay_when_the_default_is_built(tmp_path: Path) -> None:
