@@ -208,7 +208,7 @@ def test_a_helper_reads_layers_that_are_compressed(
             )
         digests.append(result.digest)
         # A helper in a virtual machine does not reach this registry, which is no container but a process here.
-        assert bool(watched.saves) == (not readable and not engine.shares_network())
+        assert bool(watched.saves) == (not readable and not reach.of(engine, context.home()).shares_network)
     assert len(set(digests)) == 1
     assert not list((tmp_path / "spool").iterdir())
     assert not helpers(engine, os.getpid())
