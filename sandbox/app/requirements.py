@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sandbox.bundle import host_programs
 from sandbox.bundle.architecture import native
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -116,7 +117,10 @@ def _require_kubectl(home: Home) -> None:
         raise MissingTool(
             "kubectl is not installed",
             details="the edge and registry of an existing cluster are reached by port-forwards",
-            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
+            fix=host_programs.advice(
+                "kubectl",
+                linux="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
+            ),
         )
 
 

@@ -53,7 +53,7 @@ def build(
     root, Debian packages and Go modules.
 
     For another architecture what is made of Go modules is built, and the rest is named: it needs such a machine, which
-    takes what was built from the folder that is printed.
+    takes what was built from the folder that is printed. On macOS kind, helm, buildx and kubectl are built for it.
 
     \b
     sandbox bundle build
@@ -224,7 +224,7 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
 
     home = context.home()
     target = named(architecture) if architecture else native()
-    store = Store(home.bundle).across(target)
+    store = Store(home.bundle).across(target) if target != native() else Store(home.bundle).here
     files.make_private_dir(home.bundle)
     if progress in ("auto", "plain") and (said := component_build.outlook(store, components)):
         click.echo(said, err=True)

@@ -25,6 +25,7 @@ from sandbox.system import files
 PRIVILEGED = 1024
 WRITABLE, READ_ONLY, UNSEEN = "writable", "read-only", "not seen"
 _BOOT, _NETWORK = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/net")
+_FIRST = "bridge"
 _measuring = threading.Lock()
 
 
@@ -130,8 +131,13 @@ def _file(home: Home) -> Path:
 
 
 def _key(engine: Engine) -> str:
-    """Return what the measured values are true for: this engine, by this address, from this network until a restart."""
-    place = (engine.id(), engine.address, _read(_BOOT), _link(_NETWORK))
+    """Return what the measured values are true for: this engine, by this address, from this network until a restart.
+
+    Engines before 23 that share a machine's /etc/docker/key.json have one id, and folders and ports are settings of a
+    virtual machine that count from its start: so its first network is asked too, which Docker makes at each start.
+    """
+    first = engine.network(_FIRST)
+    place = (engine.id(), first.id if first else "", engine.address, _read(_BOOT), _link(_NETWORK))
     return hashlib.sha256(repr(place).encode()).hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Argv = Sequence[str | os.PathLike[str]]
 
+# Of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
+_MACS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.docker/bin", "~/.orbstack/bin", "~/.rd/bin")
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -45,8 +48,12 @@ class ToolFailed(SandboxError):
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
-    """Return where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere."""
-    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
+    """Return where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere.
+
+    On macOS what Homebrew and the engines' tools bring is found too: only terminals have these folders on the PATH.
+    """
+    further = [*map(str, extra), *(map(os.path.expanduser, _MACS) if sys.platform == "darwin" else ())]
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(further))
     return Path(found) if found else None
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sandbox.bundle.architecture import native
+from sandbox.bundle import host_programs
+from sandbox.bundle.architecture import LINUX, native
 from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
@@ -33,7 +34,8 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
     `only` limits this to the named components and those they need; other versions are built only when they are named.
     Raises UsageError for an unknown name, MissingTool before the first build if a tool is missing, and BuildFailed for
     the first failure, after running builds have ended. For another architecture than this machine's only what is made
-    of Go modules is built, and UsageError is raised where `only` names more.
+    of Go modules is built, for another system than Linux only what that runs, and UsageError is raised where `only`
+    names more.
     """
     waiting = _here(store, only)
     for recipe in list(waiting.values()):
@@ -98,6 +100,8 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
 
 def _here(store: Store, only: Sequence[str]) -> dict[str, Recipe]:
     """Return what is to be built on this machine."""
+    if store.system != LINUX:
+        return host_programs.wanted(only)
     wanted = _wanted(only or default())
     if store.architecture == native():
         return wanted
@@ -167,7 +171,8 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             work = folder / "work"
             work.mkdir()
             go = golang.toolchain(store.toolchains)
-            golang.build(recipe, recipe.go, go, work, folder / "bin", on_line, target=store.architecture)
+            out, target, system = folder / "bin", store.architecture, store.system
+            golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system)
             shutil.rmtree(work)
         if recipe.files:
             work = folder / "work"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox.bundle import architecture
-from sandbox.bundle.architecture import Architecture
+from sandbox.bundle.architecture import LINUX, Architecture
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
 from sandbox.errors import MissingTool
 from sandbox.system import process
@@ -34,8 +34,9 @@ def build(
     on_line: Callable[[str], None],
     *,
     target: Architecture,
+    system: str = LINUX,
 ) -> None:
-    """Build the programs of `recipe` for Linux on `target` into the folder `out`; `work` is an empty folder.
+    """Build the programs of `recipe` for a system on `target` into the folder `out`; `work` is an empty folder.
 
     Raises SandboxError, also if they came out for another machine.
     """
@@ -45,10 +46,10 @@ def build(
     # The linker drops what debuggers need (-s -w): the compiler does not have to make it (-dwarf).
     linker = "-ldflags=" + " ".join(["-s", "-w", *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
-    _run(go, work, on_line, *words, env={"GOOS": "linux", "GOARCH": target.name})
+    _run(go, work, on_line, *words, env={"GOOS": system, "GOARCH": target.name})
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
-    architecture.require(out.iterdir(), target)
+    architecture.require(out.iterdir(), target, system)
 
 
 def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callable[[str], None]) -> list[str]:

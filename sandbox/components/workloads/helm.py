@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
@@ -65,7 +66,8 @@ class Helm:
         """Return the helm on the PATH, else the bundle's. Raises MissingTool."""
         found = process.which("helm") or store.tool(recipes()["helm"], "helm")
         if found is None:
-            raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
+            linux = "install helm 3.14 or newer, or sandbox bundle build helm"
+            raise MissingTool("helm is not installed", fix=host_programs.advice("helm", linux=linux))
         return cls(found)
 
     def render(self, chart: Chart, *, whole: bool = False) -> tuple[dict[str, Any], ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
@@ -93,7 +94,8 @@ def reads(folder: Path) -> Reads:
 
 def _bundled(store: Store) -> Path:
     if (found := store.tool(recipes()["kubernetes"], "kubernetes")) is None:
-        raise MissingTool("kubectl is not installed", fix="install kubectl, or sandbox bundle build kubernetes")
+        fix = host_programs.advice("kubectl", linux="install kubectl, or sandbox bundle build kubernetes")
+        raise MissingTool("kubectl is not installed", fix=fix)
     return found
 
 

@@ -74,6 +74,18 @@ def test_a_kept_reach_counts_for_one_place(folders: Home, monkeypatch: pytest.Mo
     assert reach.known(FakeEngine(), folders) is None
 
 
+def test_a_kept_reach_counts_until_the_engine_starts_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker makes its first network again at each start, and a virtual machine's folders are settings of its start."""
+    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL))
+    engine = FakeEngine()
+    for _ in range(3):
+        engine.networks.pop("bridge", None)
+        engine.create_network("bridge", {})
+        assert reach.known(engine, folders) is None
+        reach.of(engine, folders)
+        assert reach.known(engine, folders) == Reach(published=LOCAL)
+
+
 def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     (folders.state / "reach.json").write_text("[", encoding="utf-8")
     monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL, containers=True))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import yaml
 
+from sandbox.bundle import host_programs
 from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.config import schema
 from sandbox.errors import MissingTool
@@ -221,9 +221,11 @@ class Kind:
         if program is None:
             raise MissingTool(
                 "kind is not installed",
-                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io"
-                if sys.platform == "linux"
-                else "install kind 0.32 or newer, of this system: brew install kind, or https://kind.sigs.k8s.io",
+                fix=host_programs.advice(
+                    "kind",
+                    linux="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: "
+                    "https://kind.sigs.k8s.io",
+                ),
             )
         return cls(program, network)
 

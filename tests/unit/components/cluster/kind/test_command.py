@@ -214,7 +214,10 @@ def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: s
     assert "0.32.0" in caught.value.fix
 
 
-@pytest.mark.parametrize(("system", "fix"), [("linux", "sandbox bundle build"), ("darwin", "brew install kind")])
+@pytest.mark.parametrize(
+    ("system", "fix"),
+    [("linux", "sandbox bundle build"), ("darwin", "brew install kind, or sandbox bundle build kind")],
+)
 def test_a_missing_kind_is_named_with_what_brings_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
 ) -> None:

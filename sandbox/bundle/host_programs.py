@@ -1,0 +1,48 @@
+"""The programs of the bundle that this machine itself runs: built for its system, where that is not the engine's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sandbox.bundle.recipe import GoBuild, Recipe, recipes
+from sandbox.errors import UsageError
+
+# Of Kubernetes' one program for everything only kubectl builds for other systems; it keeps the name.
+KUBECTL = ("k8s.io/kubernetes/cmd/kubectl", "kubernetes")
+COMPONENTS = ("kind", "helm", "buildx", KUBECTL[1])
+_BREW = {"kubectl": "kubernetes-cli"}
+_COMPONENT = {"kubectl": KUBECTL[1]}
+
+
+def wanted(only: Sequence[str] = ()) -> dict[str, Recipe]:
+    """Return how the components are built for another system than Linux: their programs alone.
+
+    Raises UsageError for what nodes and containers are made of.
+    """
+    names = only or COMPONENTS
+    others = [name for name in names if name not in COMPONENTS]
+    if others:
+        raise UsageError(
+            f"these are built on Linux alone: {', '.join(others)}",
+            details=f"on this system the bundle has the programs that run on it: {', '.join(COMPONENTS)}",
+            fix="leave them out: the first `up` pulls the system images; or `sandbox bundle load` a file that "
+            "`sandbox bundle save` made on a Linux machine",
+        )
+    return {name: _programs(recipes()[name]) for name in names}
+
+
+def _programs(recipe: Recipe) -> Recipe:
+    """Return the recipe of its programs, in the folder of the whole."""
+    package, name = KUBECTL
+    go = recipe.go
+    if go and recipe.name == name:
+        go = GoBuild(programs=(name,), packages=(package,), rename={"kubectl": name}, variables=go.variables)
+    return recipe.model_copy(update={"go": go, "image": None, "needs": (), "digest": recipe.digest})
+
+
+def advice(program: str, *, linux: str) -> str:
+    """Return what to type where a program is missing: on Linux as given, on macOS Homebrew's command or ours."""
+    if sys.platform == "linux":
+        return linux
+    return f"brew install {_BREW.get(program, program)}, or sandbox bundle build {_COMPONENT.get(program, program)}"
