@@ -13,8 +13,10 @@ import struct
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
+from sandbox.system import http_wire
+from sandbox.system.http_wire import LARGEST_HEAD
+
 CHUNK = 1 << 20
-LARGEST_HEAD = 64 << 10
 
 
 class Refused(OSError):
@@ -62,19 +64,9 @@ def exchange(connection: socket.socket, method: str, target: str, *, body: bytes
     if body or method != "GET":
         head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     connection.sendall(f"{head}\r\n".encode() + body)
-    said, found = _head(connection)
-    status, headers = _parsed(said)
-    length = _length(status, headers)
-    pieces, size = [found], len(found)
-    while (length is None or size < length) and (piece := connection.recv(LARGEST_HEAD)):
-        pieces.append(piece)
-        size += len(piece)
-    whole = b"".join(pieces)
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        whole = _joined(whole)
-    elif length is not None and size < length:
-        raise _broken_off()
-    return Reply(status, headers, whole)
+    with connection.makefile("rb") as answer:
+        found = http_wire.read_head(answer)
+        return Reply(found.status, found.headers, b"".join(http_wire.read_body(answer, method, found, CHUNK)))
 
 
 def require(answer: Reply) -> Reply:
@@ -116,39 +108,10 @@ def _head(connection: socket.socket) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in head:
         more = connection.recv(LARGEST_HEAD)
         if not more or len(head) > LARGEST_HEAD:
-            raise _broken_off()
+            raise http_wire.broken_off()
         head += more
     head, _, rest = head.partition(b"\r\n\r\n")
     return head, rest
-
-
-def _parsed(head: bytes) -> tuple[int, Mapping[str, str]]:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    fields = (line.partition(":") for line in lines)
-    try:
-        return int(first.split(" ", 2)[1]), {name.strip().lower(): value.strip() for name, _, value in fields}
-    except (IndexError, ValueError) as error:
-        raise ConnectionResetError(f"the answer is not HTTP: {first[:80]!r}") from error
-
-
-def _length(status: int, headers: Mapping[str, str]) -> int | None:
-    """Return how long the body is, None where its end is the connection's."""
-    if status in (204, 304):
-        return 0
-    said = headers.get("content-length", "")
-    return int(said) if said.isdecimal() else None
-
-
-def _joined(chunks: bytes) -> bytes:
-    """Return a body that came in chunks (RFC 9112, section 7.1)."""
-    at, pieces = 0, list[bytes]()
-    while (end := chunks.find(b"\r\n", at)) >= 0:
-        size = int(chunks[at:end].partition(b";")[0], 16)
-        if size == 0:
-            return b"".join(pieces)
-        pieces.append(chunks[end + 2 : end + 2 + size])
-        at = end + 2 + size + 2
-    raise _broken_off()
 
 
 def _message(otherwise: str, body: bytes) -> str:
@@ -157,7 +120,3 @@ def _message(otherwise: str, body: bytes) -> str:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return otherwise
-
-
-def _broken_off() -> ConnectionResetError:
-    return ConnectionResetError("the answer broke off")

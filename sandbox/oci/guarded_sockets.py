@@ -7,7 +7,6 @@ and it can lead elsewhere at the next question (DNS rebinding). So what counts i
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
 import ipaddress
 import socket
@@ -107,14 +106,7 @@ class Watched(_Base):
         return connection
 
 
-class PacedAnswer(http.client.HTTPResponse):
-    """An answer whose status, headers and body all come in time."""
-
-    def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(_Paced(connection), *args, **options)  # type: ignore[arg-type]  # only makefile() is used
-
-
-class _Paced(io.RawIOBase):
+class Paced(io.RawIOBase):
     """What is read from a connection; only the time is counted that it makes us wait."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -123,7 +115,7 @@ class _Paced(io.RawIOBase):
         self._left = PATIENCE
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """Stand in for the socket's own method."""
+        """Stand in for the method of a socket that http.client calls."""
         return io.BufferedReader(self)
 
     def readable(self) -> bool:

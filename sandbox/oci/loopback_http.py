@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import http.client
+import io
 import select
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import guarded_sockets
 from sandbox.oci.address import Address
-from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, PacedAnswer
+from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, Paced
 from sandbox.oci.http_response import Body, Broken, Response
+from sandbox.system import http_wire
+from sandbox.system.http_wire import Head
 
 SHORTCUT_TIMEOUT = 1.0
 # A server that refuses a body closes before it has read it; what it said can still be read.
@@ -71,38 +74,40 @@ class LoopbackHttp:
 
     def send(self, method: str, place: Address, url: str, headers: Mapping[str, str], data: Body) -> Response:
         """Return the answer to one request for `url`, which is at `place`; its body is unread. Raises Broken."""
-        connection = self._taken(place)
         try:
             with _translated():
-                answer = connection.ask(method, url, headers, data)
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, Broken):
-                self._shortcuts.pop(place, None)  # whatever is wrong, the next try goes the usual way
+                connection, head = self._asked(method, place, url, headers, data)
+        except Broken:
+            self._shortcuts.pop(place, None)  # whatever is wrong, the next try goes the usual way
             raise
-        named: dict[str, str] = {}
-        for name, text in answer.getheaders():
-            known = named.get(name.lower())
-            named[name.lower()] = f"{known}, {text}" if known else text
 
         held = [connection]  # until it is given back, or closed: then another request may have it
 
         def close() -> None:
             if held:
-                answer.close()
                 held.pop().close()
 
         def read(size: int) -> Iterator[bytes]:
             try:
                 with _translated():
-                    yield from _pieces(answer, size)
+                    yield from connection.body(method, head, size)
             except BaseException:
                 close()
                 raise
             if held:
                 self._given_back(place, held.pop())
 
-        return Response(answer.status, url, named, read, close)
+        return Response(head.status, url, head.headers, read, close)
+
+    def _asked(
+        self, method: str, place: Address, url: str, headers: Mapping[str, str], data: Body
+    ) -> tuple[_Connection, Head]:
+        connection = self._taken(place)
+        try:
+            return connection, connection.ask(method, url, headers, data)
+        except BaseException:
+            connection.close()
+            raise
 
     def _taken(self, place: Address) -> _Connection:
         while True:
@@ -118,45 +123,48 @@ class LoopbackHttp:
     def _given_back(self, place: Address, connection: _Connection) -> None:
         with self._lock:
             wanted = not self._over and connection.shortcut == self._shortcuts.get(place)
-            if wanted and connection.sock and not connection.is_spent:
+            if wanted and not connection.is_spent:
                 self._idle[place].append(connection)
                 return
         connection.close()
 
 
-class _Connection(http.client.HTTPConnection):
-    """A connection that asks its guard, and whose answers are paced."""
-
-    response_class = PacedAnswer
+class _Connection:
+    """A connection that asks its guard, and whose answers are paced. Raises OSError, RegistryError."""
 
     def __init__(self, place: Address, guard: Guard, shortcut: Shortcut | None) -> None:
-        super().__init__(place.host, place.port)
-        self._guard = guard
         self.shortcut = shortcut
         self.is_spent = False
-
-    def connect(self) -> None:
-        """See HTTPConnection. Raises OSError, RegistryError."""
-        if self.shortcut:
-            self.sock = self.shortcut.connect()
+        self._place = place
+        if shortcut:
+            self._socket = shortcut.connect()
         else:
-            self.sock = socket.create_connection((self.host, self.port), CONNECT_TIMEOUT)
-            self._guard.admit(self.host, self.sock)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.settimeout(guarded_sockets.PATIENCE)
+            self._socket = socket.create_connection((place.host, place.port), CONNECT_TIMEOUT)
+        try:
+            if not shortcut:
+                guard.admit(place.host, self._socket)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.settimeout(guarded_sockets.PATIENCE)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._answer: BinaryIO = io.BytesIO()
+
+    def close(self) -> None:
+        """End it, whatever was still to be read."""
+        self._answer.close()
+        self._socket.close()
 
     @property
     def is_usable(self) -> bool:
         """Tell whether the server has not closed an idle connection, nor said anything on it."""
-        if self.sock is None:
-            return False
         waiting = select.poll()
-        waiting.register(self.sock, select.POLLIN)
+        waiting.register(self._socket, select.POLLIN)
         return not waiting.poll(0)
 
-    def ask(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> http.client.HTTPResponse:
-        """Send a request and read the head of its answer. Raises OSError, HTTPException."""
-        named = dict(headers)
+    def ask(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Head:
+        """Send a request and read the head of its answer. Raises OSError, ValueError."""
+        named = {"Host": self._place.netloc, **headers}
         if isinstance(data, Mapping):
             named["Content-Type"] = "application/x-www-form-urlencoded"
             data = urlencode(data).encode()
@@ -164,29 +172,45 @@ class _Connection(http.client.HTTPConnection):
             named["Content-Length"] = str(len(data))
         elif data is not None:
             named["Transfer-Encoding"] = "chunked"
+        elif method in ("POST", "PUT", "PATCH"):
+            named["Content-Length"] = "0"
         parts = urlsplit(url)
         target = quote(parts.path or "/", _SAFE) + (f"?{quote(parts.query, _SAFE)}" if parts.query else "")
         try:
-            self.request(method, target, data, named, encode_chunked="Transfer-Encoding" in named)
+            self._send(http_wire.request(method, target, named), data)
         except OSError as error:
-            if error.errno not in _REFUSED_ON_THE_WAY or self.sock is None:
+            if error.errno not in _REFUSED_ON_THE_WAY:
                 raise
             self.is_spent = True  # the rest of the body would be taken for a request
-        return self.getresponse()
+        self._answer = io.BufferedReader(Paced(self._socket))
+        head = http_wire.read_head(self._answer)
+        self.is_spent |= not head.persistent or not http_wire.has_end(method, head)
+        return head
 
+    def _send(self, head: bytes, data: bytes | Iterable[bytes] | None) -> None:
+        if data is None or isinstance(data, bytes):
+            self._socket.sendall(head + (data or b""))
+            return
+        self._socket.sendall(head)
+        if isinstance(data, Sized):
+            for piece in data:
+                self._socket.sendall(piece)
+            return
+        for piece in filter(None, data):  # an empty chunk would be the last
+            self._socket.sendall(b"%X\r\n%b\r\n" % (len(piece), piece))
+        self._socket.sendall(b"0\r\n\r\n")
 
-def _pieces(answer: http.client.HTTPResponse, size: int) -> Iterator[bytes]:
-    while piece := answer.read(size):
-        yield piece
-    if answer.length:
-        raise http.client.IncompleteRead(b"", answer.length)
+    def body(self, method: str, head: Head, size: int) -> Iterator[bytes]:
+        """Yield the rest of the answer to the last request. Raises OSError."""
+        yield from http_wire.read_body(self._answer, method, head, size)
+        self._answer.close()
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except http.client.InvalidURL as error:
-        raise Broken(str(error)) from error
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise Broken(str(error), passing=True) from error
+    except ValueError as error:
+        raise Broken(str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.oci import guarded_sockets
-from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, PacedAnswer, Watched
+from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, Paced, Watched
 from sandbox.oci.http_response import Body, Broken, Response
 
 _PASSING: tuple[type[Exception], ...] = (
@@ -108,6 +109,13 @@ class Adapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+class PacedAnswer(http.client.HTTPResponse):
+    """An answer whose status, headers and body all come in time."""
+
+    def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(Paced(connection), *args, **options)  # type: ignore[arg-type]  # only makefile() is used
 
 
 def _trusting() -> ssl.SSLContext:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from sandbox.config.schema.values import LocalPath, PodAddress, ProxyUrl, Subdomain, Unique
+from sandbox.config.schema.values import LocalPath, Model, PodAddress, ProxyUrl, Subdomain, Unique
 
 
-class OutboundProxy(BaseModel, extra="forbid", frozen=True, strict=True):
+class OutboundProxy(Model):
     """The proxy that the outside is reached through."""
 
     http: ProxyUrl | None = Field(default=None, description="The URL of the proxy for http://.")
@@ -20,7 +20,7 @@ class OutboundProxy(BaseModel, extra="forbid", frozen=True, strict=True):
     )
 
 
-class Network(BaseModel, extra="forbid", frozen=True, strict=True):
+class Network(Model):
     """How pods reach the outside; what is changed here takes effect with the next up, in a running sandbox too."""
 
     nameservers: Literal["auto"] | Annotated[tuple[PodAddress, ...], Field(min_length=1, max_length=3), Unique] = Field(

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel
+from sandbox.config.schema.values import Model
 
 
-class Origin(BaseModel, extra="forbid", frozen=True, strict=True):
+class Origin(Model):
     """A source, and the revision that was taken from it.
 
     `source` is the absolute path of a file, or the URL of a repository with #BRANCH:FOLDER and without an account;

@@ -185,7 +185,7 @@ def test_a_reader_that_takes_its_time_is_not_blamed(monkeypatch: pytest.MonkeyPa
     now = [0.0]
     monkeypatch.setattr(guarded_sockets, "time", SimpleNamespace(monotonic=lambda: now[0]))
     near, far = socket.socketpair()
-    with near, far, guarded_sockets._Paced(near) as paced:
+    with near, far, guarded_sockets.Paced(near) as paced:
         far.sendall(b"abc")
         assert paced.read(1) == b"a"
         now[0] += 10 * guarded_sockets.PATIENCE
