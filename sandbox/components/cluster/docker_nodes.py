@@ -96,6 +96,10 @@ class Containers:
         others = {*self.expected, *(one.name for one in self._nodes())} - {self.control_plane}
         return (self.control_plane, *sorted(others))
 
+    def are_several(self) -> bool:
+        """Tell whether the control plane is not the only node."""
+        return len(self.every()) > 1
+
     def _nodes(self) -> list[Container]:
         return [one for one in self.all() if not self.role or one.labels.get(self.role) in self.roles]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,7 @@ CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
 STAND_IN = files.packaged("sandbox.components.cluster", "scripts/engine-command.sh")
+STAND_INS = ".kind-"
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 # Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error.
 PATCHES = PurePosixPath("/kind")
@@ -202,6 +204,12 @@ def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a `Kind.create` that was killed left in the kubeconfig's folder."""
+    for left in folder.glob(f"{STAND_INS}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Kind:
     """One installed kind, working on one network of the engine, or of the Podman at that address.
@@ -281,17 +289,18 @@ class Kind:
     @contextlib.contextmanager
     def _engine_command(self, folder: Path) -> Iterator[Mapping[str, str]]:
         """Yield the variables by which kind finds an engine's command that takes our balancer for kind's."""
-        if not self.balancer:
+        name = "podman" if self.podman else "docker"
+        engine = process.which(name)
+        if not self.balancer or engine is None:  # without it kind says so
             yield {}
             return
-        name = "podman" if self.podman else "docker"
-        with tempfile.TemporaryDirectory(prefix=".kind-", dir=folder) as place:
+        with tempfile.TemporaryDirectory(prefix=STAND_INS, dir=folder) as place:
             script = Path(place) / name
             script.write_text(STAND_IN, encoding="utf-8")
             script.chmod(0o700)
             yield {
                 "PATH": process.path_after(place),
-                "SANDBOX_ENGINE": str(process.which(name) or name),
+                "SANDBOX_ENGINE": str(engine),
                 "SANDBOX_BALANCER": self.balancer,
             }
 

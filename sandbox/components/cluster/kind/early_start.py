@@ -72,7 +72,12 @@ STARTERS: tuple[Manifest, ...] = (
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
 ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
 # One that was refused waits twice as long each time, and starts no pod before it has read all Services.
-REFRESH = f"systemctl try-restart kubelet && cat {SUPER_ADMIN}"
+REFRESH = f"systemctl try-restart kubelet >/dev/null 2>&1 && cat {SUPER_ADMIN}"
+
+
+def key_file(names: Names) -> Path:
+    """Return the kubeconfig of kubeadm's super-admin, there for a few seconds unless its command was killed in them."""
+    return names.kubeconfig.with_name(f"{names.kubeconfig.name}.super-admin")
 
 
 class _Over(Exception):
@@ -116,7 +121,7 @@ class EarlyStart:
         try:
             with contextlib.suppress(_Over, interruption.Interrupted):
                 self._use_api()
-        except (SandboxError, OSError, LookupError, yaml.YAMLError) as error:
+        except (SandboxError, OSError, LookupError, TypeError, yaml.YAMLError) as error:
             # The caller, who waits for kubeadm itself, loses nothing but time.
             log.debug("the API server is not used early: %s", error)
 
@@ -139,27 +144,35 @@ class EarlyStart:
             return None if status == 0 else "it does not serve yet"
 
         wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)
-        with self._powerful(conf[0]) as cluster:
-            cluster.apply_all(STARTERS)
+        with self._powerful(conf[0]) as cluster, _scheduling(cluster):
             # Not sooner, for the API server makes the roles of the others last, and what is applied would delay it.
             wait_until(partial(_silence, cluster), what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
             cluster.apply(ADMINS)
             self._told = True
             self._usable()
-            for one in reversed(STARTERS):
-                cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
 
     @contextlib.contextmanager
     def _powerful(self, conf: str) -> Iterator[Cluster]:
         """Yield the cluster as kubeadm's super-admin, whose key is in a file for the length of the block."""
         own = yaml.safe_load(self._names.kubeconfig.read_text(encoding="utf-8"))
         own["users"][0]["user"] = (yaml.safe_load(conf) or {})["users"][0]["user"]
-        path = Path(f"{self._names.kubeconfig}.super-admin")
+        path = key_file(self._names)
         files.write_atomic(path, yaml.safe_dump(own).encode(), mode=0o600)
         try:
             yield Cluster(path)
         finally:
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _scheduling(cluster: Cluster) -> Iterator[None]:
+    """Let the scheduler look at what there is for the length of the block; afterwards its own role lets it."""
+    try:
+        cluster.apply_all(STARTERS)
+        yield
+    finally:
+        for one in reversed(STARTERS):
+            cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
 
 
 def _silence(cluster: Cluster) -> str | None:

@@ -17,14 +17,14 @@ from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.kind.command import (
     KUBEADM_PATCHES,
     KUBELET_LAST,
-    RESOLV_CONF,
     Kind,
     Tags,
     config,
     in_reach,
     node_names,
+    sweep,
 )
-from sandbox.components.cluster.kind.early_start import ASK, EarlyStart
+from sandbox.components.cluster.kind.early_start import ASK, EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
@@ -40,7 +40,6 @@ from sandbox.provider import Nodes, Standing
 from sandbox.sanitize import fit
 from sandbox.system import files
 from sandbox.system.process import ToolFailed
-from sandbox.system.resolvers import resolv_conf
 from sandbox.system.wait import WaitTimeout, wait_until
 
 ROLES = ("control-plane", "worker")  # the others balance load and run no pods
@@ -50,7 +49,6 @@ VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
 COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
-MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
@@ -130,9 +128,7 @@ class KindProvider:
         missing = self._missing()
         if missing:
             return f"{', '.join(missing)} is not there"
-        if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text(
-            encoding="utf-8"
-        ):
+        if self._files.has_other_nameservers():
             return "other nameservers"
         for node in self.nodes.running():
             for place in self._files.missing(node):
@@ -146,7 +142,7 @@ class KindProvider:
         trusted = self.company.pem
         self.delete()
         files.make_private_dir(self.names.folder)
-        self._write_mounted()
+        self._files.write()
         text = config(
             self.names.cluster,
             self.shape,
@@ -165,8 +161,8 @@ class KindProvider:
                 everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
                 for name in (one.name for one in self._containers.all()):
                     self.engine.write_files(name, everywhere | (KUBEADM_PATCHES if name == self.names.node else {}))
-                if self._has_others():
-                    self._write_mounted()  # there is a node now that knows the engine's nameserver
+                if self._containers.are_several():
+                    self._files.write()  # there is a node now that knows the engine's nameserver
                 self._files.copy(self.nodes.running())
                 self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
             if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
@@ -208,7 +204,7 @@ class KindProvider:
         for name in sorted(stopped, key=lambda name: name != self.names.node):
             say(f"starting {name}")
             self.engine.start(name)
-        self._write_mounted()
+        self._files.write()
         for node in self.nodes.running():
             if node in stopped:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
@@ -262,9 +258,11 @@ class KindProvider:
         if there:
             end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
-        for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
+        made = (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config)
+        for path in (*made, key_file(self.names)):
             path.unlink(missing_ok=True)
             files.sweep(path)
+        sweep(self.names.folder)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
         return bool(there)
@@ -358,34 +356,10 @@ class KindProvider:
 
     @property
     def _files(self) -> NodeFiles:
-        files = {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
-        return NodeFiles(self.engine, files, self.proxied)
-
-    def _has_others(self) -> bool:
-        """Tell whether the control plane is not the only node."""
-        return len(self._containers.every()) > 1
-
-    def _resolv_conf(self) -> str:
-        # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
-        first = self._engine_nameserver() if self._has_others() else ()
-        return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
-
-    def _engine_nameserver(self) -> tuple[str, ...]:
-        """Return the nameserver of the nodes themselves; none while there is no node."""
-        if self.engine.container(self.names.node) is None:
-            return ()
-        lines = self._in_node(self.names.node, "cat /etc/resolv.conf").splitlines()
-        return tuple(line.split()[1] for line in lines if line.startswith("nameserver "))[:1]
-
-    def _write_mounted(self) -> None:
-        # Written in place: the files are mounted into the nodes, and replaced ones would no longer be.
-        self.names.resolv_conf.write_text(self._resolv_conf(), encoding="utf-8")
-        self.names.resolv_conf.chmod(0o644)
-        self.names.proxy_conf.touch(0o600)
-        self.names.proxy_conf.write_text(self.proxied.drop_in(), encoding="utf-8")
-
-    def _in_node(self, node: str, script: str) -> str:
-        status, output = self.engine.execute(node, ["sh", "-c", script])
-        if status != 0:
-            raise SandboxError(f"{node} cannot be inspected or changed", details=output)
-        return output
+        return NodeFiles(
+            nodes=self._containers,
+            names=self.names,
+            nameservers=self.nameservers,
+            search=self.search,
+            proxied=self.proxied,
+        )

@@ -22,6 +22,7 @@ from sandbox.components.cluster.kind.command import (
 from sandbox.config import loader
 from sandbox.config.schema import Nodes, Spec
 from sandbox.errors import MissingTool
+from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
@@ -267,6 +268,16 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(folder: Path, tmp_pat
     kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
     assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
     assert not list(tmp_path.glob(".kind-*"))
+
+
+def test_kind_itself_misses_the_engine_s_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(
+        install(folder, "command -v docker || echo there is none"), "sandbox", balancer="sandbox.dev/balancer:1"
+    )
+    monkeypatch.setattr(process, "which", lambda name: None)
+    lines: list[str] = []
+    kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    assert not any(".kind-" in line for line in lines)
 
 
 def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 import yaml
 
-from sandbox.components.cluster.kind.early_start import EarlyStart
+from sandbox.components.cluster.kind import early_start
+from sandbox.components.cluster.kind.early_start import STARTERS, EarlyStart
 from sandbox.names import Names
+from sandbox.system.wait import wait_until
 from tests.support import api_server
 from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeContainer, FakeEngine
@@ -74,6 +76,18 @@ def test_cluster_that_never_serves_is_usable_at_the_end(engine: FakeEngine, name
     assert init.times == 1 and names.kubeconfig.exists() and BINDING not in server.objects
 
 
+def test_scheduler_rights_go_though_the_cluster_is_not_ready(
+    engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(early_start, "_silence", lambda cluster: "not ready")
+    init = Init(engine, names, server)
+    with init.early:
+        init.early.begin()
+        wait_until(lambda: None if len(server.objects) == len(STARTERS) else "not yet", what="its rights", timeout=10)
+        init.early.finish()
+    assert init.times == 1 and not server.objects and not early_start.key_file(names).exists()
+
+
 def test_nothing_is_told_of_a_failed_init(engine: FakeEngine, names: Names, server: ApiServer) -> None:
     init = Init(engine, names, server, serves_after=10**9)
     with pytest.raises(ZeroDivisionError), init.early:
@@ -82,7 +96,7 @@ def test_nothing_is_told_of_a_failed_init(engine: FakeEngine, names: Names, serv
     assert init.times == 0
 
 
-@pytest.mark.parametrize("said", ["", "{}", "{users: []}", "\t{"])
+@pytest.mark.parametrize("said", ["", "{}", "{users: []}", "\t{", "no kubeconfig"])
 def test_unknown_kubeconfig_of_the_node_is_no_error(
     engine: FakeEngine, names: Names, server: ApiServer, said: str
 ) -> None:

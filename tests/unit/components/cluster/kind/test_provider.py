@@ -11,7 +11,8 @@ import yaml
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.command import KUBEADM_PATCHES, RESOLV_CONF, Kind
+from sandbox.components.cluster.kind.command import KUBEADM_PATCHES, RESOLV_CONF, STAND_INS, Kind
+from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
 from sandbox.components.network.proxy_settings import Proxies
@@ -130,6 +131,15 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert provider.standing() is Standing.RUNNING
     assert provider.delete() and not provider.delete()
     assert provider.standing() is Standing.ABSENT
+    assert not names.folder.exists()
+
+
+def test_what_a_killed_start_left_goes_with_the_cluster(provider: KindProvider, names: Names) -> None:
+    made(provider)
+    key_file(names).write_text("the super-admin's")
+    (names.folder / f"{STAND_INS}x").mkdir()
+    (names.folder / f"{STAND_INS}x" / "docker").touch()
+    provider.delete()
     assert not names.folder.exists()
 
 
