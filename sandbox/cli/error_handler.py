@@ -9,6 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -35,6 +36,10 @@ def report(error: BaseException) -> int:
             return error.code if isinstance(error.code, int) else 1
         case BrokenPipeError():
             return 0
+        case FileNotFoundError() if _is_nowhere():
+            return report(
+                SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
+            )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return report(SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full"))
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
@@ -74,6 +79,15 @@ def _show(error: SandboxError) -> None:
         click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
     for note in getattr(error, "__notes__", ()):  # what the doctor found
         click.echo(_red_mark(note), err=True)
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the folder that the command was started in was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _red(text: str) -> str:

@@ -36,10 +36,10 @@ _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 def prepare() -> None:
     """Let what the locale cannot encode be shown in plain letters, and give closed streams a place to go."""
     codecs.register_error("plain", _plain)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # closed by the parent process
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # for as long as we live
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # for as long as we live
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="plain")
 

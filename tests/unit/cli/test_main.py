@@ -78,6 +78,23 @@ def throw(error: BaseException) -> None:
     raise error
 
 
+def close_stdin() -> None:
+    """Leaves no standard input, as a service's command may have none."""
+    sys.stdin = None
+
+
+def test_closed_stdin_is_no_terminal(tmp_path: Path) -> None:
+    ran = run("certs", "untrust", cwd=tmp_path, before=close_stdin)
+    assert "bug" not in ran.stderr and ran.code != 3
+
+
+def test_removed_folder_is_told(tmp_path: Path) -> None:
+    """The folder that a shell is in is removed by another → said, and not as a bug."""
+    (tmp_path / "gone").mkdir()
+    ran = run("init", cwd=tmp_path / "gone", before=(tmp_path / "gone").rmdir)
+    assert ran.code == 1 and "the current folder does not exist any more" in ran.stderr
+
+
 def kill(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
     signal.pause()
