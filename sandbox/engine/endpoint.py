@@ -99,15 +99,18 @@ class Endpoint:
 
 
 def find(environment: Mapping[str, str], home: Path) -> Endpoint:
-    """Return the engine that `environment` and the files below `home` name. Raises MissingTool for a wrong name."""
+    """Return the engine that `environment` and the files below `home` name.
+
+    Raises MissingTool for a wrong name, or what is no address.
+    """
     if url := environment.get("DOCKER_HOST"):
-        return Endpoint(url, "DOCKER_HOST")
+        return _checked(Endpoint(url, "DOCKER_HOST"))
     folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
     name, origin = environment.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
     if not name:
         name, origin = _current(folder / "config.json"), str(folder / "config.json")
     if name not in ("", "default"):
-        return Endpoint(_address(folder, name, origin), f"the docker context {name}")
+        return _checked(Endpoint(_address(folder, name, origin), f"the docker context {name}"))
     if DEFAULT.exists():
         return Endpoint(f"unix://{DEFAULT}", "the default socket")
     runtime = environment.get("XDG_RUNTIME_DIR")
@@ -127,6 +130,24 @@ def pass_on(endpoint: Endpoint) -> None:
     """Let programs that this process starts use the same engine, where they would not find it by themselves."""
     if endpoint.origin.startswith("the socket of"):
         os.environ["DOCKER_HOST"] = endpoint.url
+
+
+def _checked(place: Endpoint) -> Endpoint:
+    """Return it if its address can be one; the engine or a client that is asked judges the rest."""
+    try:
+        parts = urlsplit(place.url)
+        wrong = "it has no host" if place.is_ssh and not parts.hostname else ""
+        _ = parts.port  # raises for what is no number
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise MissingTool(
+            f"{place.origin} is not the address of an engine",
+            details=f"{place.url}: {wrong}",
+            fix=f"write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST there, or {place.how_to_leave}",
+            id="engine-unreachable",
+        )
+    return place
 
 
 def _current(config: Path) -> str:

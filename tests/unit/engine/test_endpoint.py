@@ -47,6 +47,17 @@ def test_docker_host_comes_first(user: Path) -> None:
     assert endpoint.find(variables, user) == Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
 
 
+@pytest.mark.parametrize("url", ["ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1", "ssh://"])
+def test_what_is_no_address_is_told(user: Path, url: str) -> None:
+    with pytest.raises(MissingTool) as caught:
+        endpoint.find({"DOCKER_HOST": url}, user)
+    assert caught.value.details.startswith(url) and "unset DOCKER_HOST" in caught.value.fix
+    context(user, "work", url)
+    with pytest.raises(MissingTool) as caught:
+        endpoint.find({"DOCKER_CONTEXT": "work"}, user)
+    assert "the docker context work" in caught.value.brief
+
+
 def test_context_variable_precedes_the_current_context(user: Path) -> None:
     context(user, "colima", "unix:///home/u/.colima/default/docker.sock")
     context(user, "work", "ssh://me@build")
