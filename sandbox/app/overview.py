@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, reachable, warning
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.routes import Host, Route
 from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError, UsageError
@@ -49,6 +51,18 @@ class Addresses:
     def urls(self, host: str) -> tuple[str, ...]:
         """Return the addresses of a host, the first port's first."""
         return tuple(f"https://{host}{'' if port == 443 else f':{port}'}/" for port in self.ports)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The hosts that a sandbox answers, and this machine's address for them.
+
+    `others` are those of the hosts that an Ingress alone names, and that are not of the sandbox's domain.
+    """
+
+    hosts: tuple[str, ...]
+    address: str
+    others: tuple[str, ...] = ()
 
 
 def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Exposure:
@@ -102,12 +116,15 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     return found
 
 
-def resolved(name: str) -> tuple[tuple[str, ...], str]:
-    """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
+def resolved(name: str) -> Resolved:
+    """Find every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
     address, port = route.listen[0]
-    return _hosts(home, route), Bind(address, port).asked_at
+    found = tuple(one for one in _hosts(home, route) if re.fullmatch(SUBDOMAIN, one))
+    own = (route.domain, *(one.host for one in _edge_hosts(home, route)))
+    others = tuple(one for one in found if one not in own and not one.endswith(f".{route.domain}"))
+    return Resolved(found, Bind(address, port).asked_at, others)
 
 
 def _route(home: Home, name: str) -> Route:
@@ -124,8 +141,13 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     from sandbox.kube.api import Cluster
 
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
-    found |= {one.host for one in (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))}
+    found |= {one.host for one in _edge_hosts(home, route)}
     return tuple(sorted(found)) or (route.domain,)
+
+
+def _edge_hosts(home: Home, route: Route) -> tuple[Host, ...]:
+    """Return the hosts that the spec or a command gave the edge."""
+    return (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))
 
 
 def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:

@@ -35,12 +35,14 @@ class Change:
 
 def install(name: str) -> Change:
     """Plan the lines for every host that the sandbox `name`, which is up, answers now. Raises SandboxError."""
-    hosts, address = overview.resolved(name)
+    found = overview.resolved(name)
     before = hosts_file.read()
-    after = hosts_file.placed(before, name, hosts, address)
+    after = hosts_file.placed(before, name, found.hosts, found.address)
     notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]
+    if found.others:  # an Ingress names them, which anything in the cluster may have made
+        notes.append(f"not of the sandbox's domain, and no longer what others know by it: {', '.join(found.others)}")
     if stores.this_machine(context.home().trust).wsl:
-        said = "\n".join(hosts_file.lines(name, hosts, address))
+        said = "\n".join(hosts_file.lines(name, found.hosts, found.address))
         notes.append(f"for browsers on Windows, add to {WINDOWS}, as its administrator:\n{said}")
     return Change(before, after, tuple(notes))
 

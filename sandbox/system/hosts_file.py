@@ -7,13 +7,13 @@ getaddrinfo do not, and other domains need lines anyway.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from sandbox.errors import SandboxError
 
 HOSTS = Path("/etc/hosts")
-_OURS = re.compile(r"^(?P<address>\S+)\s+(?P<host>\S+)\s+# sandbox: (?P<sandbox>\S+)$")
+_OURS = re.compile(r"^\S+\s+\S+\s+# sandbox: (?P<sandbox>\S+)$")
 
 
 def read() -> str:
@@ -39,14 +39,6 @@ def placed(text: str, sandbox: str, hosts: Iterable[str], address: str) -> str:
 def removed(text: str, sandbox: str | None) -> str:
     """Return the text without the lines of the sandbox, or of all."""
     return "".join(line for line in text.splitlines(keepends=True) if not _is_of(line, sandbox))
-
-
-def known(text: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the hosts that have lines, by their sandboxes."""
-    found: dict[str, list[str]] = {}
-    for match in filter(None, map(_OURS.match, text.splitlines())):
-        found.setdefault(match["sandbox"], []).append(match["host"])
-    return {name: tuple(hosts) for name, hosts in found.items()}
 
 
 def _is_of(line: str, sandbox: str | None) -> bool:
