@@ -209,22 +209,40 @@ reconcile() {
   wait
 }
 
-changes() { # a line for each change of $1; the API server ends a watch after a while
+changes() { # a line for each change of the objects $1, as $2 says it; the API server ends a watch after a while
   while :; do
-    kubectl get "$1" --all-namespaces --watch --output=name
+    kubectl get "$1" --all-namespaces --watch --output=jsonpath="$2{\"\n\"}"
     sleep 1
   done
 }
 
+# All that makes a Service one of those; what follows is empty for any other.
+concern='{.metadata.labels.sandbox\.dev/host-port}{.metadata.annotations.sandbox\.dev/address}'
+concern+='{.status.loadBalancer.ingress[*].ip}'
+
+held() { # whether this node answers for any address
+  local line
+  while read -r _ _ _ line _; do
+    [[ $line != */32 ]] || ! in_range "${line%/32}" || return 0
+  done < <(ip -4 -oneline address show)
+  return 1
+}
+
 {
-  changes services &
-  [ "$HOSTNAME" != "$assigner" ] || ((nodes == 1)) || changes endpointslices &
+  changes services "{.spec.type} $concern" &
+  [ "$HOSTNAME" != "$assigner" ] || ((nodes == 1)) || changes endpointslices "" &
   wait
 } | {
   declare -A told=()
+  concerned=
+  held && concerned=yes
   # What did not succeed is tried again at the next change, or after five minutes.
-  while read -r -t 300 _ || (($? > 128)); do
-    for ((more = 0; more < 1000; more++)); do read -r -t 0.1 _ || break; done
-    reconcile
+  while read -r -t 300 type some || (($? > 128)); do
+    for ((more = 0; more < 1000; more++)); do
+      [[ $type != LoadBalancer && -z $some ]] || concerned=yes
+      read -r -t 0.1 type some || break
+    done
+    # Most sandboxes have no such Service, and to look at all of them takes a tenth of a second of processor time.
+    [ -z "$concerned" ] || reconcile
   done
 }
