@@ -158,7 +158,8 @@ def _read(path: Path, version: str | None = None) -> Recipe:
     """Return the recipe in the file `path` or, with `version`, another version of it."""
     text, name = path.read_text(encoding="utf-8"), path.parent.name
     text = text.replace(AMD64.triplet, native().triplet)  # recipes name folders of Debian as amd64 has them
-    text = text.replace("{version}", version or yaml_text.document(text)["version"])
+    if "{version}" in text:
+        text = text.replace("{version}", version or yaml_text.document(text)["version"])
     recipe = Recipe.model_validate({"name": name, **yaml_text.document(text)})
     if version is None:
         return recipe

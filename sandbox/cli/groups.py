@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import re
 from collections.abc import Mapping
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-# How many new objects are looked through for garbage at a time; most commands end before there are so many.
-OBJECTS = 50_000
 # Where a context's `meta` has the forms that the command line asked for: {"output": …, "progress": …}.
 FORMS = "sandbox.forms"
 
@@ -72,11 +69,7 @@ class Lazy(Group):
         if place is None:
             return None
         module, _, function = place.partition(":")
-        gc.disable()  # what imports make is there to stay; to look through it again and again takes its time
         command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
-        gc.freeze()
-        gc.enable()
-        gc.set_threshold(OBJECTS)
         return command
 
     def summary(self, ctx: click.Context, name: str) -> str:
