@@ -66,6 +66,7 @@ def proof(site: ClusterSite) -> list[Step]:
         root=root,
         ways=ways,
         secrets=issued,
+        elsewhere=_elsewhere(site),
     )
     return [*page, https]
 
@@ -94,10 +95,15 @@ def _traefik(site: ClusterSite) -> Controller:
         port=spec.proxy.ports[0],
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
-        elsewhere=routes.leaving(edge_steps.hosts(spec), routes.load_added(site.home.edge), spec.name),
+        elsewhere=_elsewhere(site),
         classes=spec.ingress.classes,
         alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
     )
+
+
+def _elsewhere(site: ClusterSite) -> tuple[str, ...]:
+    """Return the hosts that the edge leads out of the cluster."""
+    return routes.leaving(edge_steps.hosts(site.spec), routes.load_added(site.home.edge), site.spec.name)
 
 
 def _gateway_files(site: ClusterSite) -> Path:

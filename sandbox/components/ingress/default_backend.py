@@ -37,6 +37,20 @@ def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
     return {host: min(filter(_PLAIN.fullmatch, paths), key=len, default="") for host, paths in found.items()}
 
 
+def hosts_set_apart(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the hosts that may have a certificate of their own, or for which the controller has instructions."""
+    found = set[str]()
+    for one in ingresses:
+        annotations = (one.get("metadata") or {}).get("annotations") or {}
+        secrets = [each for each in (one.get("spec") or {}).get("tls") or () if each.get("secretName")]
+        found |= {host for each in secrets for host in each.get("hosts") or ()}
+        if any("ingress.kubernetes.io/" in name for name in annotations) or not all(
+            each.get("hosts") for each in secrets
+        ):
+            found |= set(hosts_of([one]))
+    return frozenset(found)
+
+
 def parts(name: str) -> Mapping[str, str]:
     """Return the sandbox's page in pieces: head.html, then list.html with its items or none.html, then foot.html.
 

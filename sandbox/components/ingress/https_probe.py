@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import http_wire
 
 TIMEOUT = 5.0
 UNSERVED = {502, 503}
+MISDIRECTED = 421
+SHOWN = 4096  # bytes of an answer that are kept
+# So many bytes of a page are read for the next request on its connection; after a larger one it takes another.
+LARGEST_PAGE = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -34,13 +43,10 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     """
     certificate = ""
     try:
-        with (
-            socket.create_connection((address, port), timeout=TIMEOUT) as plain,
-            _context(root).wrap_socket(plain, server_hostname=host) as connection,
-        ):
-            certificate = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+        with _connected(host, address, port, root) as connection:
+            certificate = _certificate(connection)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            answer = connection.makefile("rb").read(4096).decode(errors="replace")
+            answer = connection.makefile("rb").read(SHOWN).decode(errors="replace")
     except ssl.SSLError as error:
         alert = root is None and "ALERT" in (error.reason or "")
         return Answer(0 if alert else None, trouble="" if alert else str(error), certificate=certificate)
@@ -52,13 +58,68 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     return Answer(int(words[1]), page=answer, certificate=certificate)
 
 
-def _context(root: Path | None) -> ssl.SSLContext:
-    if root is not None:
-        trusting = ssl.create_default_context(cafile=str(root))
-        # The file may hold a chain of which clients have the end: then what it holds is as good as a root.
-        trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        trusting.set_alpn_protocols(["http/1.1"])
-        return trusting
+def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[str, Answer]:
+    """Request the path of each host on as few connections as will do, accepting any certificate.
+
+    Browsers too ask all hosts of a certificate on one (RFC 9113, section 9.1.1). Left out is what has to be asked by
+    itself: hosts that the server refuses to mix with others (421), and those that did not answer.
+    """
+    found: dict[str, Answer] = {}
+    left = list(paths)
+    while left:
+        first = host = left.pop()
+        with (
+            suppress(OSError),
+            _connected(first, address, port, None) as connection,
+            connection.makefile("rb") as stream,
+        ):
+            certificate = _certificate(connection)
+            while host:
+                connection.sendall(http_wire.request("GET", paths[host], {"Host": host}))
+                answer, kept = _read(stream, certificate)
+                if answer.status != MISDIRECTED:
+                    found[host] = answer
+                host = left.pop() if left and kept else ""
+        if host and host != first:  # the server need not wait for another request
+            left.append(host)
+    return found
+
+
+def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
+    """Read an answer; tell too whether another can come on its connection. Raises OSError."""
+    head = http_wire.read_head(stream)
+    page, kept = b"", head.persistent and http_wire.has_end("GET", head)
+    for piece in http_wire.read_body(stream, "GET", head, LARGEST_PAGE):
+        page += piece
+        if len(page) >= LARGEST_PAGE:
+            kept = False
+            break
+    return Answer(head.status, page=page[:SHOWN].decode(errors="replace"), certificate=certificate), kept
+
+
+@contextmanager
+def _connected(host: str, address: str, port: int, root: Path | None) -> Iterator[ssl.SSLSocket]:
+    with (
+        socket.create_connection((address, port), timeout=TIMEOUT) as plain,
+        (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        yield connection
+
+
+def _certificate(connection: ssl.SSLSocket) -> str:
+    return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+
+
+def _trusting(root: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(root))
+    # The file may hold a chain of which clients have the end: then what it holds is as good as a root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@functools.cache
+def _trusting_any() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -39,7 +39,8 @@ class HttpsStep(NothingToUndo):
     That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
     `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
     The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it. Whatever has
-    one of the `secrets`, and serves an earlier certificate than that holds now, is restarted.
+    one of the `secrets`, and serves an earlier certificate than that holds now, is restarted. The edge leads the hosts
+    `elsewhere` out of the cluster.
     """
 
     names: Names
@@ -52,6 +53,7 @@ class HttpsStep(NothingToUndo):
     namespace: str | None = None
     ways: int = 1
     secrets: tuple[TlsSecret, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -175,11 +177,10 @@ class HttpsStep(NothingToUndo):
         What they answer is added to `answers`.
         """
         nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
+        groups = self._groups(hosts, ingresses) if nobodys is None else [(host,) for host in hosts]
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [
-                pool.submit(self._ask, host, nobodys, paths.get(host, "/"), answers)
-                for host in hosts
-                for _ in range(self.ways)
+                pool.submit(self._ask, group, nobodys, paths, answers) for group in groups for _ in range(self.ways)
             ]
             if self.namespace is None and self.domain not in hosts:
                 asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
@@ -201,18 +202,47 @@ class HttpsStep(NothingToUndo):
         answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
         return _body(answer) if answer.status == 404 else None
 
-    def _ask(self, host: str, nobodys: str | None, path: str, answers: Answers | None) -> str | None:
-        """Return what the host answers wrongly at the path; without one the page for unknown hosts is no fault."""
-        bind = self.binds[0]
-        answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
-        if answers is not None:
-            answers.setdefault(host, []).append(answer)
-        unknown = bool(path) and default_backend.is_default(answer.page)
-        if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
-            return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
-        if path and answer.status == 404 and _body(answer) == nobodys:
-            return f"{host}: the ingress controller does not know it yet"
+    def _groups(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+        """Part the hosts into those that are asked on one connection.
+
+        Alone are those whose certificate, or what answers, could be another than the domain's.
+        """
+        alone = {*self.elsewhere, *default_backend.hosts_set_apart(ingresses)}
+        if self.namespace is not None:
+            alone |= set(hosts)
+        alone |= {host for host in hosts if host.partition(".")[2] != self.domain}
+        shared = [host for host in hosts if host not in alone]
+        groups = [tuple(shared[first::WIDTH]) for first in range(min(WIDTH, len(shared)))]
+        return [*((host,) for host in hosts if host in alone), *groups]
+
+    def _ask(
+        self, hosts: Sequence[str], nobodys: str | None, paths: Mapping[str, str], answers: Answers | None
+    ) -> str | None:
+        """Return what one of the hosts answers wrongly; what is wrong on a connection of several is asked again."""
+        bind, known = self.binds[0], dict[str, https_probe.Answer]()
+        asked = {host: paths.get(host, "/") for host in hosts}
+        if len(hosts) > 1:
+            places = {host: path or "/" for host, path in asked.items()}
+            known = https_probe.ask_together(places, address=bind.asked_at, port=bind.port)
+        for host, path in asked.items():
+            answer = known.get(host)
+            if answer is None or _trouble(host, path, answer, nobodys):
+                answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
+            if answers is not None:
+                answers.setdefault(host, []).append(answer)
+            if trouble := _trouble(host, path, answer, nobodys):
+                return trouble
         return None
+
+
+def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | None) -> str | None:
+    """Return what is wrong with an answer to the path; without one the page for unknown hosts is no fault."""
+    unknown = bool(path) and default_backend.is_default(answer.page)
+    if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
+        return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
+    if path and answer.status == 404 and _body(answer) == nobodys:
+        return f"{host}: the ingress controller does not know it yet"
+    return None
 
 
 def _changed(metadata: Mapping[str, Any]) -> str:

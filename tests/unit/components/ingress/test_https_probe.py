@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.pem import describe
-from sandbox.components.ingress.https_probe import ask
+from sandbox.components.ingress.https_probe import LARGEST_PAGE, ask, ask_together
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki
 
@@ -98,3 +98,72 @@ def test_missing_server_and_missing_root_are_reported(pki: Pki, tmp_path: Path) 
     missing = ask(DOMAIN, address="127.0.0.1", port=free_port(), root=tmp_path / "none")
     assert missing.status is None
     assert missing.trouble
+
+
+@contextmanager
+def kept_alive(pki: Pki, folder: Path, answers: Mapping[str, bytes], most: int = 99) -> Iterator[tuple[int, list[int]]]:
+    """A server that answers up to `most` requests on a connection, by host; yields its port and how many each had."""
+    leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
+    served = folder / "served.pem"
+    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served)
+    counts: list[int] = []
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # the end of the block
+                return
+            counts.append(0)
+            with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                while counts[-1] < most and (asked := secured.recv(4096)):
+                    counts[-1] += 1
+                    secured.sendall(answers[asked.partition(b"Host: ")[2].partition(b"\r\n")[0].decode()])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield listener.getsockname()[1], counts
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def page(text: str, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def test_hosts_are_asked_together_on_one_connection(pki: Pki, tmp_path: Path) -> None:
+    answers = {f"h{number}.{DOMAIN}": page(f"page {number}") for number in range(5)}
+    with kept_alive(pki, tmp_path, answers) as (port, counts):
+        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
+    assert {host: (one.status, one.page) for host, one in found.items()} == {
+        f"h{number}.{DOMAIN}": (200, f"page {number}") for number in range(5)
+    }
+    assert {describe(one.certificate.encode(), now=NOW).hosts for one in found.values()} == {(DOMAIN,)}
+    assert counts == [5]
+
+
+def test_what_must_be_asked_by_itself_is_left_out(pki: Pki, tmp_path: Path) -> None:
+    answers = {
+        "a": page("a"),
+        "b": page("", "421 Misdirected Request"),
+        "c": page("c", "503 Away"),
+        "d": b"no HTTP\r\n\r\n",
+    }
+    with kept_alive(pki, tmp_path, answers) as (port, _):
+        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
+    assert {host: one.status for host, one in found.items()} == {"a": 200, "c": 503}
+
+
+def test_large_page_and_end_of_a_connection_cost_no_answer(pki: Pki, tmp_path: Path) -> None:
+    answers = {"a": page("a"), "b": page("b" * 2 * LARGEST_PAGE), "c": page("c"), "d": b"HTTP/1.0 200 OK\r\n\r\nd"}
+    with kept_alive(pki, tmp_path, answers, most=1) as (port, counts):
+        found = ask_together(dict.fromkeys(answers, "/"), address="127.0.0.1", port=port)
+    assert {host: one.page[:1] for host, one in found.items()} == {host: host for host in answers}
+    assert counts == [1] * 4
+
+
+def test_no_server_gives_no_answers() -> None:
+    assert ask_together({"a": "/", "b": "/"}, address="127.0.0.1", port=free_port()) == {}

@@ -214,3 +214,48 @@ def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pyte
     monkeypatch.setattr(https_probe, "ask", noted)
     replace(step, ways=3).check()
     assert asked == [DOMAIN] * 6  # the certificate, and what no one's host gets
+
+
+def test_hosts_of_the_domain_share_connections(
+    step: HttpsStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many Ingresses are asked on a few connections; those that could be served otherwise on their own."""
+    own = {"tls": [{"secretName": "own", "hosts": [f"own.{DOMAIN}"]}]}
+    told = {"annotations": {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}}
+    odd: dict[str, dict[str, Any]] = {"own": {"spec": own}, "told": {"metadata": told}, "away": {}}
+    for name in (*(f"h{number}" for number in range(30)), *odd):
+        rules = [{"host": f"{name}.{DOMAIN}"}]
+        given = odd.get(name, {})
+        live = {"metadata": given.get("metadata", {}), "spec": {**given.get("spec", {}), "rules": rules}}
+        server.objects[f"/apis/networking.k8s.io/v1/ingresses/{name}"] = live
+    together, alone = list[str](), list[str]()
+    ask, ask_together = https_probe.ask, https_probe.ask_together
+
+    def noted(host: str, **given: Any) -> https_probe.Answer:
+        alone.append(host.removesuffix(f".{DOMAIN}"))
+        return ask(host, **given)
+
+    def noted_together(paths: Any, **given: Any) -> dict[str, https_probe.Answer]:
+        together.extend(paths)
+        return ask_together(paths, **given)
+
+    monkeypatch.setattr(https_probe, "ask", noted)
+    monkeypatch.setattr(https_probe, "ask_together", noted_together)
+    default = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
+    found = replace(step, elsewhere=(f"away.{DOMAIN}",), secrets=(default,)).check()
+    assert (found.state, len(together)) == (State.READY, 30)
+    assert found.detail.startswith("33 hosts answer")
+    assert sorted(set(alone) - {DOMAIN}) == sorted(odd)
+
+
+def test_a_wrong_answer_on_a_shared_connection_is_asked_again(
+    step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        live = {"spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
+        server.objects[f"/apis/networking.k8s.io/v1/ingresses/h{number}"] = live
+    wrong = https_probe.Answer(503)
+    monkeypatch.setattr(https_probe, "ask_together", lambda paths, **_: dict.fromkeys(paths, wrong))
+    assert step.check().state is State.READY
+    edge.status = "503 Away"
+    assert step.check().detail.endswith(f".{DOMAIN}: 503")
