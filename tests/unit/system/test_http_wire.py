@@ -59,7 +59,7 @@ def test_an_answer_that_breaks_off_is_an_error(rest: bytes) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/2 200\r\n\r\n", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 ok\r\n\r\n"])
-def test_what_is_not_http_is_told(answer: bytes) -> None:
+def test_an_answer_that_is_not_http_is_told(answer: bytes) -> None:
     with pytest.raises(ConnectionResetError, match="not HTTP"):
         read(answer)
 

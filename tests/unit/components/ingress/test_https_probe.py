@@ -145,7 +145,7 @@ def test_hosts_are_asked_together_on_one_connection(pki: Pki, tmp_path: Path) ->
     assert counts == [5]
 
 
-def test_what_must_be_asked_by_itself_is_left_out(pki: Pki, tmp_path: Path) -> None:
+def test_hosts_to_be_asked_alone_are_left_out(pki: Pki, tmp_path: Path) -> None:
     answers = {
         "a": page("a"),
         "b": page("", "421 Misdirected Request"),
