@@ -105,6 +105,11 @@ class _Upgrading:
             self._back(snapshot, error)
             raise
         saved_spec.save(names, self.spec)
+        try:
+            self.sandbox.start_locked()  # kube-proxy and whatever else kubeadm replaced takes its time
+        except SandboxError as error:
+            error.add_note(f"Kubernetes is {own.kubernetes} now; as before: sandbox snapshot restore {snapshot}")
+            raise
         return Upgraded(before, own.kubernetes, snapshot)
 
     def _image(self, own: OwnImages) -> str:

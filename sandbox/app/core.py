@@ -207,7 +207,6 @@ class Sandbox:
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
-            _require_stoppable(spec)
             self._watch(None)
             steps = machine_plan.without_files(spec)
             return lifecycle.stop(steps, self.session.report)
@@ -378,16 +377,6 @@ def _require_pausable(spec: Spec) -> None:
     if not spec.cluster.supports.sleeps:
         raise UsageError(
             f"sandbox pause holds clusters of kind still, not of {spec.cluster.provider}", fix="sandbox stop"
-        )
-
-
-def _require_stoppable(spec: Spec) -> None:
-    """Raise UsageError for a cluster that would not start again."""
-    if spec.cluster.supports.node_image and spec.cluster.nodes.control_plane > 1:
-        raise UsageError(
-            "a sandbox with several control planes cannot be stopped",
-            details="their etcds know each other by addresses, which are others after a start",
-            fix=f"sandbox pause {spec.name}",
         )
 
 

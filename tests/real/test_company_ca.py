@@ -82,7 +82,7 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     kubeconfig = context.home().sandbox(NAME).kubeconfig
 
     def write(**more: object) -> None:
-        spec = {"name": NAME, "registry": {"port": own}, "edge": {"ports": [https]}, **more}
+        spec = {"name": NAME, "registry": {"port": own, "mirrors": [registry]}, "edge": {"ports": [https]}, **more}
         (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
     def images(**entry: object) -> str:
@@ -108,12 +108,20 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     write(network=network, push="images.yaml", apply=["pod.yaml", *charts])
     try:
         command("up")
-        phase = ("--kubeconfig", kubeconfig, "get", "pod", "probe", "-o", "jsonpath={.status.phase}")
-        wait_until(
-            lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running", what="the pod", timeout=60
-        )
+
+        def runs(pod: str) -> None:
+            phase = ("--kubeconfig", kubeconfig, "get", "pod", pod, "-o", "jsonpath={.status.phase}")
+            wait_until(
+                lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running", what=pod, timeout=60
+            )
+
+        runs("probe")
         found = json.loads(command("doctor", "network", "--to", registry, "-o", "json", status=None).out)
         (tls,) = [row for row in found if row["id"] == "outbound.tls"]
         assert tls["status"] == "ok" and "by Acme, the company's CA: TLS is opened on the way" in tls["evidence"]
+        tool("docker", "stop", CONTAINER)  # only the mirror has the image now
+        again = ("--image", f"{registry}/probe:1", "--image-pull-policy", "Always")
+        tool(machine.kubectl(), "--kubeconfig", kubeconfig, "run", "again", *again, "--", "busybox", "sleep", "1000")
+        runs("again")
     finally:
         command("down", NAME, "--purge", status=None)

@@ -65,10 +65,40 @@ def test_api_answers_while_a_control_plane_is_lost(app: Application) -> None:
     ready(app, 3)
 
 
-def test_all_are_held_still_and_not_stopped(app: Application) -> None:
-    assert "several control planes" in app.command("stop", status=2).err
-    app.command("pause")
-    app.command("start")
+def addresses(app: Application) -> dict[str, str]:
+    found = machine.engine().containers(f"io.x-k8s.kind.cluster={app.names.cluster}")
+    return {one.name: one.addresses[app.names.network] for one in found}
+
+
+def up_again(app: Application) -> None:
     ready(app, 3)
     wait_until(lambda: None if app.page() == "first" else "another page", what="the page", timeout=60)
     assert app.command("up", "--plan").out == ""
+
+
+def test_all_start_again_at_other_addresses(app: Application) -> None:
+    app.command("stop")
+    names = [f"{NAME}-taker-{one}" for one in range(3)]
+    try:
+        for one in names:
+            tool("docker", "run", "-d", "--name", one, "--network", app.names.network, "sandbox.dev/busybox", "sleep", "600")
+        app.command("start")
+    finally:
+        tool("docker", "rm", "-f", *names)
+    up_again(app)
+
+
+def test_all_end_and_start_with_the_engine(app: Application) -> None:
+    before = addresses(app)
+    nodes = sorted(before, reverse=True)
+    tool("docker", "kill", *nodes)
+    tool("docker", "start", *nodes)  # as the engine does, in an order of its own
+    wait_until(lambda: None if addresses(app) != before else "same", what="other addresses", timeout=10)
+    app.command("up")
+    up_again(app)
+
+
+def test_all_are_held_still_and_go_on(app: Application) -> None:
+    app.command("pause")
+    app.command("start")
+    up_again(app)

@@ -169,13 +169,6 @@ def test_the_spec_may_be_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.
         Sandbox(tmp_path / "none.yaml")
 
 
-def test_several_control_planes_are_not_stopped_for_good(there: set[str]) -> None:
-    spec = Spec.model_validate({"name": "demo", "cluster": {"nodes": {"control_plane": 3}}})
-    with pytest.raises(SandboxError, match="several control planes") as caught:
-        Sandbox(spec).stop()
-    assert caught.value.fix == "sandbox pause demo"
-
-
 def test_a_name_that_is_not_there_is_an_error_like_any_other() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         sandbox.Nothing  # noqa: B018

@@ -28,7 +28,7 @@ RENEW = files.packaged("sandbox.components.cluster", "scripts/renew-etcd.sh")
 SWAP = files.packaged("sandbox.components.cluster", "scripts/swap-kubelet.sh")
 # kubeadm's own checks ask for a Job with an image that no node has; CoreDNS is the sandbox's.
 SKIPPED = "--skip-phases=preflight,addon/coredns"
-SKIPPED_BY_NODE = "--skip-phases=preflight"
+SKIPPED_BY_WORKER = "--skip-phases=preflight"
 KUBELET, NEVER_VERIFY = "kubeletconfiguration.yaml", b"{imagePullCredentialsVerificationPolicy: NeverVerify}\n"
 READY_TIMEOUT = 180.0  # seconds
 _STATE = "{.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=='Ready')].status}"
@@ -75,11 +75,11 @@ class NodeUpgrade:
                     self._run(node, "rm", "-rf", str(PLACE))
                     container_copy.carry(self.engine, parts, PLACE, node, PLACE.parent)
                     self._import(node)
+        for node in filter(self._runs_etcd, self.nodes if left else ()):  # kubeadm asks all of them
+            self._run(node, "bash", "-c", RENEW)
         for node in left:
             say(f"{node}: upgrading by kubeadm")
             self.engine.write_files(node, {PATCHES / name: text for name, text in self._patches().items()})
-            if self._runs_etcd(node):
-                self._run(node, "bash", "-c", RENEW)
             self._run(node, str(PLACE / "programs" / "kubeadm"), "upgrade", *self._words(node))
             say(f"{node}: starting the kubelet")
             self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
@@ -90,10 +90,11 @@ class NodeUpgrade:
 
     def _words(self, node: str) -> tuple[str, ...]:
         patches, certificates = f"--patches={PATCHES}", "--certificate-renewal=false"
-        if node != self.names.node:
-            return ("node", SKIPPED_BY_NODE, patches, certificates)
+        if node != self.names.node and not self._runs_etcd(node):
+            return ("node", SKIPPED_BY_WORKER, patches, certificates)
         etcd = f"--etcd-upgrade={str(not self.keeps_etcd).lower()}"
-        return ("apply", self.version, "--yes", SKIPPED, patches, certificates, etcd)
+        what = ("apply", self.version, "--yes") if node == self.names.node else ("node",)
+        return (*what, SKIPPED, patches, certificates, etcd)
 
     def _patches(self) -> dict[str, bytes]:
         """Return what kubeadm is to change in what it writes, as when the cluster was made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.kind import api_answers, etcd_peers
 from sandbox.components.cluster.kind.command import (
     KUBEADM_PATCHES,
     KUBELET_LAST,
@@ -25,9 +26,9 @@ from sandbox.components.cluster.kind.command import (
     sweep,
 )
 from sandbox.components.cluster.kind.default_storage import DefaultStorage
-from sandbox.components.cluster.kind.early_start import ASK, EarlyStart, key_file
+from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
-from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
+from sandbox.components.cluster.kind.worker_join import ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine
@@ -48,7 +49,6 @@ ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
-API_TIMEOUT = 120.0  # seconds
 COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF][0-9]{4} ' | tail -n 3"
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -191,6 +191,8 @@ class KindProvider:
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
+        if self._has_rivals():
+            etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -200,10 +202,10 @@ class KindProvider:
         self._attach(say)
         resting = [one for one in self._containers.all() if not one.running]
         # Whom the engine itself started with the API server was refused as well.
-        refused = [] if resting or self._api_deafness() is None else self.nodes.running()
-        for one in resting:
-            if not one.held:
-                self.engine.write_files(one.name, KUBELET_LAST)
+        refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
+        cold = [one.name for one in resting if not one.held and one.labels.get(ROLE) in ROLES]
+        for name in cold:
+            self.engine.write_files(name, KUBELET_LAST)
         stopped = [one.name for one in resting]
         for name in sorted(stopped, key=lambda name: name != self.names.node):
             say(f"starting {name}")
@@ -212,10 +214,11 @@ class KindProvider:
         for node in self.nodes.running():
             if node in stopped:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
-        self._refresh(refused or [one.name for one in resting if not one.held])
+        api_answers.refresh(self.engine, self.names.node, refused or cold)
         missing = self._missing()
         if missing:
-            wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)
+            silent = partial(api_answers.silence, self.engine, self.names.node)
+            wait_until(silent, what="the API server", timeout=START_TIMEOUT)
             # A cluster that was upgraded still has the image that it was made of.
             version = (self.engine.read_file(self.names.node, VERSION) or b"").decode().strip()
             image = self.image if version == self.kubernetes else None
@@ -248,6 +251,11 @@ class KindProvider:
     def stop(self) -> None:
         """Stop the nodes that run, and what balances their load."""
         running = [one for one in self._containers.all() if one.running]
+        if running and self._has_rivals():
+            with contextlib.suppress(
+                SandboxError
+            ):  # those of earlier releases; it may not answer, and end nevertheless
+                etcd_peers.name_peers(self.engine, self.names.node)
 
         def end() -> None:
             with ThreadPoolExecutor(WIDTH) as pool:
@@ -322,27 +330,6 @@ class KindProvider:
         workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
         return [name for name in workers if name not in there]
 
-    def _refresh(self, started: Sequence[str]) -> None:
-        """Have the kubelets of nodes that were started ask the API server as soon as it listens.
-
-        One that was refused while the API server came waits twice as long after each time (client-go, tools/cache:
-        Reflector), and starts no container before it has read all Services; one that is restarted asks at once.
-        """
-        if not started:
-            return
-        wait_until(self._api_deafness, what="the API server", timeout=API_TIMEOUT)
-        for node in started:
-            self.engine.execute(node, ["systemctl", "try-restart", "kubelet"])
-
-    def _api_deafness(self) -> str | None:
-        """Return why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
-        status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK, "ask", str(PORT)])
-        return None if status == 0 else said.strip()
-
-    def _api_silence(self) -> str | None:
-        status, said = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
-        return None if status == 0 else said.strip()
-
     @property
     def _joining(self) -> Joining:
         return Joining(
@@ -367,3 +354,7 @@ class KindProvider:
             search=self.search,
             proxied=self.proxied,
         )
+
+    def _has_rivals(self) -> bool:
+        """Tell whether there are several control planes."""
+        return self.shape.nodes.control_plane > 1

@@ -88,6 +88,20 @@ def test_etcd_gets_certificates_for_its_present_address(world: World, names: Nam
     assert renewed < next(number for number, one in enumerate(world.said) if "upgrade apply" in one)
 
 
+def test_every_etcd_has_certificates_before_kubeadm_asks(world: World, names: Names) -> None:
+    second = "sandbox-demo-control-plane2"
+    world.add(FakeContainer(container(second, names.labels), "sha256:old", read_only=False))
+    for node in (NODES[0], second):
+        world.write_file(node, VERSION, BEFORE.encode())
+        world.write_file(node, ETCD, b"")
+    nodes = (NODES[0], second, NODES[1])
+    NodeUpgrade(engine=world, names=names, nodes=nodes, image="node:new", version=AFTER, keeps_etcd=True).run(print)
+    first = next(number for number, one in enumerate(world.said) if "upgrade apply" in one)
+    assert {one for one in world.said[:first] if one.endswith("bash -c")} >= {f"{NODES[0]} bash -c", f"{second} bash -c"}
+    assert f"{second} kubeadm upgrade node --skip-phases=preflight,addon/coredns" in kubeadm(world)[1]
+    assert "--etcd-upgrade=false" in kubeadm(world)[1] and "etcd" not in kubeadm(world)[2]
+
+
 def test_nodes_that_are_done_are_left_alone(world: World, names: Names) -> None:
     world.write_file(NODES[0], VERSION, AFTER.encode())
     world.write_file(NODES[0], BEGUN, b"{}")

@@ -1,0 +1,40 @@
+"""Has the etcds of several control planes know each other by the names of their nodes.
+
+kubeadm makes each a member by its address, which may be another after a start. What a member is known by is a part of
+etcd's data, and what its command line says counts at its very first start only (etcd, server/etcdserver/bootstrap.go).
+A peer's certificate names its node, too, and a client's is as good if that name leads to where it calls from
+(client/pkg/transport/listener_tls.go).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+
+PORT = 2380
+# etcd's API as JSON (server/embed: enable-grpc-gateway); kubectl is the client for it that every node has.
+POST = """
+pki=/etc/kubernetes/pki/etcd
+echo "$2" | kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:2379 --certificate-authority=$pki/ca.crt \
+  --client-certificate=$pki/healthcheck-client.crt --client-key=$pki/healthcheck-client.key \
+  --request-timeout=10s create --raw "/v3/cluster/member/$1" -f -
+"""
+
+
+def name_peers(engine: Engine, control_plane: str) -> None:
+    """Have every etcd of the control plane's cluster known by its node's name. Raises SandboxError."""
+    members = json.loads(_post(engine, control_plane, "list", {}))["members"]
+    for one in members:
+        wanted = [f"https://{one['name']}:{PORT}"]
+        if one["peerURLs"] != wanted:
+            _post(engine, control_plane, "update", {"ID": one["ID"], "peerURLs": wanted})
+
+
+def _post(engine: Engine, control_plane: str, what: str, body: dict[str, Any]) -> str:
+    status, said = engine.execute(control_plane, ["sh", "-c", POST, "post", what, json.dumps(body)])
+    if status != 0:
+        raise SandboxError(f"etcd does not {what} its members on {control_plane}", details=said[-2000:])
+    return said
