@@ -29,9 +29,11 @@ ip() {
 """
 
 
-def follow(folder: Path, *events: str, host: str = "one") -> tuple[list[str], dict[str, Any]]:
+def follow(folder: Path, *events: str, host: str = "one", how: str = "keep") -> tuple[list[str], dict[str, Any]]:
     """The routes after these events, and the plugin's configuration; a pause is an event of its own."""
-    program = f"source {SCRIPT}\ntables={folder} plugin_file={folder}/cni/plugin HOSTNAME={host} quiet=0.05\n{IP}\nkeep"
+    program = (
+        f"source {SCRIPT}\ntables={folder} plugin_file={folder}/cni/plugin HOSTNAME={host} quiet=0.05\n{IP}\n{how}"
+    )
     said = "\n".join("sleep 0.2" if event == "pause" else f"echo '{event}'" for event in events)
     done = subprocess.run(["bash", "-c", f"({said}) | ({program})"], capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -81,6 +83,12 @@ def test_changes_missed_while_not_watching_are_applied(tmp_path: Path) -> None:
     follow(tmp_path, "ADDED|two|172.18.0.3|10.244.1.0/24", "ADDED|three|172.18.0.4|10.244.2.0/24")
     routes, _ = follow(tmp_path, "ADDED|three|172.18.0.5|10.244.2.0/24", "ADDED|four|172.18.0.6|10.244.1.0/24")
     assert routes == ["10.244.1.0/24 via 172.18.0.6 dev eth0", "10.244.2.0/24 via 172.18.0.5 dev eth0"]
+
+
+def test_routes_stay_while_only_the_own_node_may_be_seen(tmp_path: Path) -> None:
+    own = "ADDED|one|172.18.0.2|10.244.0.0/24"
+    before, _ = follow(tmp_path, own, "ADDED|two|172.18.0.3|10.244.1.0/24")
+    assert follow(tmp_path, own, "pause", how="keep_own")[0] == before
 
 
 def test_both_families_have_their_own_way(tmp_path: Path) -> None:
