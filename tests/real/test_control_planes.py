@@ -81,7 +81,8 @@ def test_all_start_again_at_other_addresses(app: Application) -> None:
     names = [f"{NAME}-taker-{one}" for one in range(3)]
     try:
         for one in names:
-            tool("docker", "run", "-d", "--name", one, "--network", app.names.network, "sandbox.dev/busybox", "sleep", "600")
+            words = ("--name", one, "--network", app.names.network, "sandbox.dev/busybox", "sleep", "600")
+            tool("docker", "run", "--detach", *words)
         app.command("start")
     finally:
         tool("docker", "rm", "-f", *names)

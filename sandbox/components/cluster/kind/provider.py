@@ -252,9 +252,8 @@ class KindProvider:
         """Stop the nodes that run, and what balances their load."""
         running = [one for one in self._containers.all() if one.running]
         if running and self._has_rivals():
-            with contextlib.suppress(
-                SandboxError
-            ):  # those of earlier releases; it may not answer, and end nevertheless
+            # Those of an earlier release are not named yet. One that does not answer ends as well.
+            with contextlib.suppress(SandboxError):
                 etcd_peers.name_peers(self.engine, self.names.node)
 
         def end() -> None:

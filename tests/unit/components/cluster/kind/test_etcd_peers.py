@@ -24,9 +24,9 @@ class Etcd(FakeEngine):
         self.add(FakeContainer(spec, "sha256:node", read_only=False))
         self.members = {f"{NODE}{one}": [f"https://172.18.0.{one}:2380"] for one in (2, 3)}
         self.updates: list[str] = []
-        self.programs["sh"] = self._answer
+        self.programs["sh"] = self._said
 
-    def _answer(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    def _said(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         what, body = argv[-2], json.loads(argv[-1])
         if what == "list":
             members = [{"ID": name, "name": name, "peerURLs": urls} for name, urls in self.members.items()]
@@ -44,7 +44,7 @@ def test_peers_are_named_once() -> None:
     assert etcd.updates == list(etcd.members)
 
 
-def test_etcd_that_does_not_answer_is_an_error() -> None:
+def test_etcd_that_does_not_said_is_an_error() -> None:
     etcd = Etcd()
     etcd.programs["sh"] = lambda box, argv: (1, "connection refused")
     with pytest.raises(SandboxError, match="does not list its members") as caught:
