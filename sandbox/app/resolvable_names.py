@@ -68,7 +68,7 @@ def perform(change: Change, *, at_terminal: bool) -> None:
         raise SandboxError(f"{hosts_file.HOSTS} was changed meanwhile", fix="run this again")
     with tempfile.TemporaryDirectory(prefix="sandbox-hosts-") as folder:
         file = Path(folder) / "hosts"
-        file.write_text(change.after, encoding="utf-8", errors="surrogateescape")
+        file.write_bytes(change.after.encode(errors="surrogateescape"))
         argv = command(file, at_terminal=at_terminal)
         try:
             if at_terminal:

@@ -107,10 +107,6 @@ class Ending:
         self.finished = observer.finished
         self.failed = observer.failed
 
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
-
     def end(self) -> None:
         """Let every upload end."""
         self._over.set()

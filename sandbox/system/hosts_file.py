@@ -17,9 +17,9 @@ _OURS = re.compile(r"^\S+\s+\S+\s+# sandbox: (?P<sandbox>\S+)$")
 
 
 def read() -> str:
-    """Return the file's text. Raises SandboxError."""
+    """Return the file's text, with the ends of lines that it has. Raises SandboxError."""
     try:
-        return HOSTS.read_text(encoding="utf-8", errors="surrogateescape")
+        return HOSTS.read_bytes().decode(errors="surrogateescape")
     except OSError as error:
         raise SandboxError(f"{HOSTS} cannot be read", details=str(error)) from error
 

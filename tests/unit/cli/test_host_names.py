@@ -14,7 +14,7 @@ from sandbox.system import hosts_file
 from sandbox.truststore import stores
 from tests.unit.cli.test_main import run
 
-BEFORE = "127.0.0.1 localhost\n"
+BEFORE = b"127.0.0.1 localhost\n# gr\xfc\xdf\r\n"  # not UTF-8, and an end of line as on Windows
 LINE = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo"
 
 
@@ -22,7 +22,7 @@ LINE = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo"
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The hosts file of a machine whose user may write it, with the sandbox `demo` up."""
     file = tmp_path / "hosts"
-    file.write_text(BEFORE)
+    file.write_bytes(BEFORE)
     monkeypatch.setattr(hosts_file, "HOSTS", file)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(overview, "resolved", lambda name: Resolved((f"app.{name}.sandbox.localhost",), "127.0.0.1"))
@@ -31,11 +31,11 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
     ran = run("names", "install", "demo", "--yes", cwd=tmp_path)
-    assert (ran.code, hosts.read_text()) == (0, f"{BEFORE}{LINE}\n")
+    assert (ran.code, hosts.read_bytes()) == (0, BEFORE + f"{LINE}\n".encode())
     assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
     assert "nothing to change" in run("names", "install", "demo", "--yes", cwd=tmp_path).stderr
     ran = run("names", "uninstall", "--yes", cwd=tmp_path)
-    assert (ran.code, hosts.read_text()) == (0, BEFORE)
+    assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
     assert f"- {LINE}" in ran.stderr
 
 
@@ -53,7 +53,7 @@ def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
     assert ran.code == 2 and "error[consent]" in ran.stderr
     ran = run("names", "install", "demo", "--dry-run", cwd=tmp_path)
     assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
-    assert hosts.read_text() == BEFORE
+    assert hosts.read_bytes() == BEFORE
 
 
 def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
