@@ -25,7 +25,7 @@ def reachable(context: DoctorContext) -> Finding:
     if isinstance(context.docker, SandboxError):
         return failed(context.docker)
     facts = context.docker.facts
-    if facts.podman and (refusal := engine_limits.refusal(facts)):
+    if facts.podman and context.spec.cluster.supports.whole_cluster and (refusal := engine_limits.refusal(facts)):
         return failed(refusal)
     kind = "rootless" if facts.rootless else "rootful"
     name = "Podman" if facts.podman else "Docker Engine"
@@ -54,7 +54,9 @@ def hardened(context: DoctorContext) -> Finding:
 
 
 def cgroups(context: DoctorContext) -> Finding:
-    """Check the version of control groups."""
+    """Check the version of control groups, which nodes need."""
+    if not context.spec.cluster.supports.whole_cluster:
+        return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
     facts = with_engine(context).facts
     if not facts.podman and (refusal := engine_limits.refusal(facts)):
         return failed(refusal)

@@ -44,8 +44,9 @@ class Facts:
 
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
     volumes, may be a folder of this machine. `isolating` is whether it keeps containers from users or from each other
-    in a way of its own. `runtime` is what starts its containers by default, `architecture` that of its machine as
-    images have it. `proxies` maps http, https and no to what the engine itself uses. `podman`: it is no Docker Engine.
+    in a way of its own, `limits` whether it may limit their processes, memory and processor time. `runtime` is what
+    starts its containers by default, `architecture` that of its machine as images have it. `proxies` maps http, https
+    and no to what the engine itself uses. `podman`: it is no Docker Engine.
     """
 
     version: str
@@ -63,6 +64,7 @@ class Facts:
     time: datetime | None
     proxies: Mapping[str, str]
     podman: bool = False
+    limits: bool = True
 
     @property
     def is_hardened(self) -> bool:
@@ -95,6 +97,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
         root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
         time=_moment(str(info.get("SystemTime") or "")),
         proxies={name: str(value) for name, value in proxies.items() if value},
+        limits=all(info.get(one, True) for one in ("PidsLimit", "MemoryLimit", "CPUShares")),
     )
 
 

@@ -28,4 +28,12 @@ def refusal(facts: Facts) -> MissingTool | None:
             fix="boot with systemd.unified_cgroup_hierarchy=1, or use an engine of root's",
             id="engine-rootless",
         )
+    if facts.rootless and not facts.limits:  # kind asks the same (pkg/cluster/internal/create/create.go)
+        return MissingTool(
+            "the engine without root may not limit processes, memory and processor time",
+            details="systemd has not delegated these control groups to its user, and a node needs them",
+            fix="write [Service] and Delegate=yes to /etc/systemd/system/user@.service.d/delegate.conf, run "
+            "sudo systemctl daemon-reload, and log in again",
+            id="engine-rootless",
+        )
     return None

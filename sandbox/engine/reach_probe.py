@@ -161,7 +161,8 @@ def _running(engine: Engine, home: Home, image: str, command: Sequence[str], hos
 
 def _executed(engine: Engine, name: str, script: str) -> str:
     with suppress(SandboxError):
-        return engine.execute(name, ["sh", "-c", script])[1]
+        status, said = engine.execute(name, ["sh", "-c", script])
+        return "" if status else said  # an engine's own words are no answer
     return ""
 
 

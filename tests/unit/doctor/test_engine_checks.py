@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.config.schema import Cluster
 from sandbox.doctor import engine_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
@@ -55,6 +56,17 @@ def test_engine_facts_are_shown(context: DoctorContext, look: Any, changes: Any,
     """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
     found = look(told(context, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
+
+
+@pytest.mark.fault(61)
+def test_an_engine_without_nodes_need_not_be_able_to_run_one(context: DoctorContext) -> None:
+    """A rootless engine, and a namespace of a cluster that exists → no row says that the engine runs no cluster."""
+    refused = told(context, rootless=True, cgroup_version=1)
+    assert engine_checks.cgroups(refused).status is Status.ERROR
+    cluster = Cluster(provider="existing", context="team", namespace="mine")
+    existing = replace(refused, spec=refused.spec.model_copy(update={"cluster": cluster}))
+    assert engine_checks.cgroups(existing).status is Status.SKIPPED
+    assert engine_checks.reachable(told(existing, podman=True)).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -112,6 +124,7 @@ def test_facts_are_read_from_the_engines_answer() -> None:
             "ServerVersion": "28.1.0",
             "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
             "CgroupVersion": "1",
+            "CPUShares": False,
             "NCPU": 2,
             "MemTotal": 5,
             "DockerRootDir": "/data",
@@ -123,6 +136,7 @@ def test_facts_are_read_from_the_engines_answer() -> None:
         local=True,
     )
     assert (found.rootless, found.cgroup_version, found.cpus, found.memory) == (True, 1, 2, 5)
+    assert not found.limits
     assert found.time is not None and found.time.utcoffset() == timedelta(0)
     assert (str(found.root), found.proxies) == ("/data", {"http": "http://proxy"})
 
