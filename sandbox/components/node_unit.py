@@ -30,8 +30,12 @@ UNITS = PurePosixPath("/etc/systemd/system")
 LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
-START = 'systemctl enable "$1" && systemctl restart "$1"'
-"""To enable a unit reloads systemd, too."""
+START = f"""systemctl is-enabled --quiet "$1" && systemctl daemon-reload
+touch {UNITS} && systemctl enable --quiet --no-reload "$1" && systemctl restart "$1" """
+"""A unit that systemd has not read yet needs no reload, which takes a tenth of a second of processor time.
+
+It looks for one in a folder whose time has changed, which that of files that the engine wrote does not.
+"""
 
 LABELS = {"app.kubernetes.io/managed-by": "sandbox", "app.kubernetes.io/component": "node-unit"}
 

@@ -31,7 +31,7 @@ SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
 # Every node has a volume at /var, for which the engine copies all that the image has there.
 UNPACKED = "kind/snapshots"
 UNITS = "etc/systemd/system"
-# Units that are useless or harmful in a container.
+# Units that are useless or harmful in a container, and programs that make such units each time systemd reads its own.
 UNWANTED = (
     f"{UNITS}/*.wants/*",
     "usr/lib/systemd/system/multi-user.target.wants/*",
@@ -40,6 +40,7 @@ UNWANTED = (
     "usr/lib/systemd/system/sockets.target.wants/*initctl*",
     "usr/lib/systemd/system/basic.target.wants/*",
     "usr/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup*",
+    "usr/lib/systemd/system-generators/*",
 )
 # Units that others want, and that find nothing to do in a container: its kernel has all modules, and it has no logins.
 MASKED = (
