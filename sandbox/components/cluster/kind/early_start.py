@@ -72,7 +72,7 @@ STARTERS: tuple[Manifest, ...] = (
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
 ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
 # One that was refused waits twice as long each time, and starts no pod before it has read all Services.
-REFRESH = f"systemctl try-restart kubelet >/dev/null 2>&1 && cat {SUPER_ADMIN}"
+REFRESH = f"cat {SUPER_ADMIN} && systemctl try-restart kubelet >/dev/null 2>&1"
 
 
 def key_file(names: Names) -> Path:
