@@ -17,6 +17,7 @@ from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import Leaf
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,8 @@ def _shook(end: ssl.SSLObject) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return files.read_regular(path)
+    except (OSError, files.NotAFile) as error:
         raise _refused(path, "cannot be read", str(error), "name a file that is there and that you may read") from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
+from sandbox.system import files
 from sandbox.truststore.system_stores import find_anchors
 from sandbox.truststore.trusted_root import in_pem
 
@@ -51,8 +52,8 @@ class CompanyCa:
 
 def _of_file(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = files.read_regular(path)
+    except (OSError, files.NotAFile) as error:
         fix = "name a file that is there and that you may read"
         raise _refused(path, "cannot be read", str(error), fix) from error
     if b"PRIVATE KEY-----" in data:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.system import files
 
 SKEW = timedelta(minutes=5)
 
@@ -19,7 +20,9 @@ SKEW = timedelta(minutes=5)
 def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
     """Return the object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(files.read_regular(path))
+    except files.NotAFile as error:
+        raise unusable_file(path, f"it is {error.kind}", made_by=made_by) from None
     except OSError as error:
         raise unusable_file(path, error.strerror or "", made_by=made_by) from None
     except json.JSONDecodeError as error:

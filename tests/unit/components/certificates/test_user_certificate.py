@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -180,6 +181,8 @@ def test_a_file_that_is_not_there_is_named(leaf: Leaf, tmp_path: Path) -> None:
     provided = files(tmp_path, leaf.chain_pem, leaf.key_pem)
     provided.key.unlink()
     assert "own.key cannot be read" in refused(provided).brief
+    os.mkfifo(provided.key)  # nothing writes into it
+    assert "a FIFO" in refused(provided).details
 
 
 def test_no_error_tells_the_key(leaf: Leaf, tmp_path: Path) -> None:

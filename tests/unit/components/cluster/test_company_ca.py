@@ -44,6 +44,11 @@ def test_a_file_that_is_no_ca_is_refused(tmp_path: Path, content: bytes | None, 
         _ = CompanyCa(file).pem
 
 
+def test_device_without_end_is_no_ca() -> None:
+    with pytest.raises(UsageError, match="/dev/zero cannot be read"):
+        _ = CompanyCa(Path("/dev/zero")).pem
+
+
 def test_certificates_of_the_administrator_are_taken(tmp_path: Path, company: bytes, names: Names) -> None:
     folder = tmp_path / ADDED
     folder.mkdir(parents=True)
