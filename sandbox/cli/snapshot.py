@@ -100,6 +100,8 @@ def list_(ctx: click.Context, *, output: str) -> int:
         rows = [{**one.model_dump(mode="json", include=keys), "bytes": one.bytes} for one in found]
         show_json(rows)
         return 0
+    if not found:
+        click.echo("no snapshots; save one with: sandbox snapshot save SNAPSHOT", err=True)
     for one in found:
         made = one.made.astimezone().strftime("%Y-%m-%d %H:%M")
         click.echo(f"{one.sandbox:<20} {one.snapshot:<24} {made}  {megabytes(one.bytes):>10}  {one.kubernetes}")
