@@ -13,7 +13,9 @@ def fit(text: str) -> str:
 
     Escape sequences in what others said have been used to rewrite terminals (CVE-2021-25743).
     """
-    return _ACCOUNT.sub("//", "".join(c for c in text if c.isprintable() or c in "\n\t"))
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isprintable() or c in "\n\t")
+    return _ACCOUNT.sub("//", text)
 
 
 def cause(error: BaseException) -> str:

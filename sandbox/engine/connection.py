@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from sandbox.engine.engine_values import Bind
 from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
 from sandbox.engine.questions import Questions
-from sandbox.errors import MissingTool
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -147,6 +147,9 @@ class Engine(Images, Questions, Networks, Volumes):
     def glance(self) -> Iterator[None]:
         """For a block that changes nothing; see `Glancing`."""
         before, _glancing.engine = getattr(_glancing, "engine", None), self
+        if before is None and self._place is not None:
+            # Every such block asks sooner or later what the engine takes longest to tell.
+            threading.Thread(target=self._foresee, name="ask the engine of itself", daemon=True).start()
         try:
             with super().glance():
                 yield
@@ -214,6 +217,10 @@ class Engine(Images, Questions, Networks, Volumes):
         """Tell whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):
             return read_facts(self._info, api="", local=True).rootless
+
+    def _foresee(self) -> None:
+        with suppress(OSError, ValueError, SandboxError):  # told to who needs it
+            _ = self._info
 
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:

@@ -41,12 +41,15 @@ class Questions(Containers):
     def gather(self, name: str, asked: Callable[[], Sequence[Question]]) -> None:
         """Ask a container all that `asked` returns at once, in a thread, for the rest of the glance.
 
-        `query` and `read_file` of this container wait for the answers, so `asked` may use neither. What has none, as
-        `asked` did not name it or the container does not run, is asked when it is wanted.
+        `query` and `read_file` of this container wait for the answers. What has none, as `asked` did not name it or the
+        container does not run, is asked when it is wanted.
         """
         seen = self._seen
         if seen is None or name in seen.gathered:
             return
+        questions: Sequence[Question] = ()
+        with suppress(SandboxError):
+            questions = asked()  # here, for in the thread it would compete with all that begins meanwhile
         answers: Future[Answers] = Future()
         seen.gathered[name] = answers
 
@@ -54,7 +57,7 @@ class Questions(Containers):
             found: Answers = {}
             try:
                 with suppress(SandboxError):
-                    found = self._answers(name, tuple(dict.fromkeys(asked())))
+                    found = self._answers(name, tuple(dict.fromkeys(questions)))
             finally:
                 answers.set_result(found)
 

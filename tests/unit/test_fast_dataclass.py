@@ -129,11 +129,31 @@ def test_values_survive_a_pickle() -> None:
     assert pickle.loads(pickle.dumps(Kept(1, (2, 3)))) == Kept(1, (2, 3))  # noqa: S301  # its own
 
 
-def test_a_class_that_is_not_frozen_is_the_librarys() -> None:
+def test_wrong_arguments_are_refused(decorator: Callable[..., Any]) -> None:
+    made = point(decorator)
+    for values, named in (((), {}), ((1, 2, (), "", "", 6), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((), {"y": 1})):
+        with pytest.raises(TypeError, match="Point"):
+            made(*values, **named)
+
+
+def test_instances_share_no_default_that_is_made(decorator: Callable[..., Any]) -> None:
+    class Many:
+        found: list[int] = field(default_factory=list)
+
+    Many.__annotations__ = {"found": list[int]}
+    made = decorator(Many)
+    one = made()
+    one.found.append(1)
+    assert (one.found, made().found, made([2]).found) == ([1], [], [2])
+
+
+def test_a_class_that_is_not_frozen_can_be_changed(decorator: Callable[..., Any]) -> None:
     class Open:
         x: int = 0
 
     Open.__annotations__ = {"x": int}
-    one = fast_dataclass.dataclass(Open)()
+    one = decorator(Open)()
     one.x = 3
-    assert one.x == 3
+    assert (one.x, one == decorator(Open)(3), one == 3) == (3, True, False)
+    with pytest.raises(TypeError):
+        hash(one)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -87,15 +86,12 @@ def test_without_answers_each_question_is_asked(program: str, files: list[PurePo
 
 
 def test_error_before_the_command_leaves_questions_to_be_asked() -> None:
-    engine, asked = Local(), threading.Event()
-
     def fail() -> Sequence[Question]:
-        asked.wait(30)
         raise SandboxError("nothing answers")
 
+    engine = Local()
     with engine.glance():
         engine.gather("node", fail)
-        asked.set()
         assert engine.query("node", ECHO) == (0, "a b\n")
     assert engine.asked == ["printf"]
 
