@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shlex
 import shutil
@@ -79,10 +80,8 @@ def load(names: Names) -> ResolvedSpec | None:
     """
     from pydantic import ValidationError
 
-    from sandbox.config.schema import ResolvedSpec
-
     try:
-        return ResolvedSpec.model_validate_json(names.spec.read_bytes()).recorded()
+        return _recorded(names.spec.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -92,6 +91,13 @@ def load(names: Names) -> ResolvedSpec | None:
             fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
             id="remembered-spec",
         ) from error
+
+
+@functools.lru_cache(maxsize=4)  # one command reads the same three times
+def _recorded(content: bytes) -> ResolvedSpec:
+    from sandbox.config.schema import ResolvedSpec
+
+    return ResolvedSpec.model_validate_json(content).recorded()
 
 
 def provider(names: Names) -> tuple[str, str | None]:
