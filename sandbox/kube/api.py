@@ -146,7 +146,7 @@ class Cluster:
         """Return the objects of one kind, in one namespace or in all."""
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
         found = self._call("GET", self._collection(api_version, kind, namespace) + query)
-        return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
+        return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"] or ()]
 
     def page(self, api_version: str, kind: str, namespace: str | None, *, most: int, whole: bool) -> Page | None:
         """Return all objects of one kind and namespace by their names, None where there are more than `most`.
@@ -157,7 +157,8 @@ class Cluster:
         found = self._call("GET", f"{self._collection(api_version, kind, namespace)}?limit={most}", accept=accept)
         if (found.get("metadata") or {}).get("continue"):
             return None
-        return {one["metadata"]["name"]: {**one, "apiVersion": api_version, "kind": kind} for one in found["items"]}
+        items = found["items"] or ()  # an API server says null for none, where only metadata is asked for
+        return {one["metadata"]["name"]: {**one, "apiVersion": api_version, "kind": kind} for one in items}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555).

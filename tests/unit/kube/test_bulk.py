@@ -48,6 +48,10 @@ def test_several_of_a_kind_and_namespace_are_one_request(cluster: Cluster, serve
     assert found(cluster, server) == (["a", "b", "c", None, "d"], 2)
 
 
+def test_nothing_is_found_in_an_empty_namespace(cluster: Cluster, server: ApiServer) -> None:
+    assert found(cluster, server) == ([None] * len(WANTED), 2)
+
+
 @pytest.mark.parametrize("status", sorted(bulk.ALONE))
 def test_objects_that_cannot_be_listed_are_asked_for_singly(
     cluster: Cluster, server: ApiServer, status: int, monkeypatch: pytest.MonkeyPatch
