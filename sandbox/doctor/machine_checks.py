@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -140,7 +141,7 @@ def kubeconfig(context: DoctorContext) -> Finding:
     if not path.exists():
         return skipped("it does not exist")
     mode = stat.S_IMODE(path.stat().st_mode)
-    fix = f"chmod 600 {path}"
+    fix = f"chmod 600 {shlex.quote(str(path))}"
     return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is readable for its user only")
 
 

@@ -85,6 +85,15 @@ def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
     assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
 
 
+def test_printed_commands_quote_their_paths() -> None:
+    """A folder with a space, as macOS' own for programs' data → what is printed can be copied into a shell."""
+    command = re.compile(
+        r"\b(?:chmod [0-7]+|(?<!e )(?<![kt] )rm(?: -r)?|openssl x509[^{]* -in|export [A-Z_]+=) ?\{(?!shlex)"
+    )
+    lines = ((file, line) for file in ROOT.rglob("*.py") for line in file.read_text(encoding="utf-8").splitlines())
+    assert [f"{file.relative_to(ROOT)}: {line.strip()}" for file, line in lines if command.search(line)] == []
+
+
 def test_names_of_tests_begin_with_a_subject_and_are_short() -> None:
     trees = ((file, ast.parse(file.read_text(encoding="utf-8"))) for file in TESTS.rglob("*.py"))
     names = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -168,4 +169,6 @@ class ProvidedStep(NothingToUndo):
     def _exposure(self) -> str:
         """Return a hint when others may read the key; only a hint, since some file systems know no modes."""
         key = self.provided.key
-        return f"; others can read its key: chmod 600 {key}" if key.stat().st_mode & stat.S_IROTH else ""
+        return (
+            f"; others can read its key: chmod 600 {shlex.quote(str(key))}" if key.stat().st_mode & stat.S_IROTH else ""
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import ssl
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,7 +63,7 @@ class Provided:
     def _chain(self) -> list[x509.Certificate]:
         data = _read(self.cert)
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            fix = f"if it is DER: openssl x509 -inform der -in {self.cert} -out NEW.pem"
+            fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem"
             raise _refused(self.cert, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
         try:
             return pem.load_certificates(data)

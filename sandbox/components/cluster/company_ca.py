@@ -7,6 +7,7 @@ laptop that its company set up gives its sandboxes the same.
 from __future__ import annotations
 
 import re
+import shlex
 import ssl
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ def _of_file(path: Path) -> bytes:
         raise _refused(path, "holds a private key", "nodes and pods would get it", "name a file of certificates only")
     found = _blocks(data)
     if not found:
-        fix = f"if it is DER: openssl x509 -inform der -in {path} -out NEW.pem"
+        fix = f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(path))} -out NEW.pem"
         raise _refused(path, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
     for number, block in enumerate(found, 1):
         if trouble := _trouble(block):

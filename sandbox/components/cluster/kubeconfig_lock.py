@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ def _is_locked(path: Path, lock: Path) -> KubeconfigError:
     return KubeconfigError(
         f"{path} is locked",
         details=f"{lock} exists{since}; kubectl or kind is at work, or one was killed",
-        fix=f"if no kubectl or kind is running: rm {lock}",
+        fix=f"if no kubectl or kind is running: rm {shlex.quote(str(lock))}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -102,7 +103,7 @@ class ContextStep:
         path, own = self.names.home.kubeconfig, self.names.kubeconfig
         reason = kubeconfig.hindrance(path)
         if reason:
-            return Status(State.READY, f"left alone, for {reason}; export KUBECONFIG={own}")
+            return Status(State.READY, f"left alone, for {reason}; export KUBECONFIG={shlex.quote(str(own))}")
         return (
             Status(State.READY, str(path)) if kubeconfig.holds(path, self.names.cluster, own) else Status(State.ABSENT)
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field, replace
@@ -309,7 +310,7 @@ def _require_harmless(file: Path, profiles: tuple[str, ...]) -> None:
                 raise CredentialsUnusable(
                     f"the profile '{name}' in {file} has {key}, which only your own AWS files may have",
                     details="a sandbox.yaml names this file, and may come from elsewhere",
-                    fix=f"write it into ~/.aws/config, or: export AWS_SHARED_CREDENTIALS_FILE={file}",
+                    fix=f"write it into ~/.aws/config, or: export AWS_SHARED_CREDENTIALS_FILE={shlex.quote(str(file))}",
                 )
 
 

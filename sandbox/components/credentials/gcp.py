@@ -5,6 +5,7 @@ google-auth asks; the token holds for an hour.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,7 +107,7 @@ def _own_file_only(path: Path, reason: str) -> CredentialsUnusable:
     return CredentialsUnusable(
         f"{path} cannot be used",
         details=f"{reason}; only a file that your environment names may do that",
-        fix=f"if you trust it: export GOOGLE_APPLICATION_CREDENTIALS={path}",
+        fix=f"if you trust it: export GOOGLE_APPLICATION_CREDENTIALS={shlex.quote(str(path))}",
     )
 
 

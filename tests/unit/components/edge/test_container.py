@@ -138,6 +138,18 @@ def test_where_its_socket_is_out_of_reach_it_gets_a_signal(tmp_path: Path) -> No
     assert not box.is_idle()
 
 
+@pytest.mark.parametrize("shares", [True, False, None])
+def test_folders_are_bound_on_engines_of_this_machine_alone(tmp_path: Path, shares: bool | None) -> None:
+    """A share by FUSE has no sockets: an edge that was bound there waited twenty seconds for its own."""
+    engine = FakeEngine(IMAGE)
+    engine.shares = shares
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    spec = box._spec(IMAGE, {}, held=False)
+    assert (set(spec.binds) == {box.folder / "run"}) is bool(shares)
+    assert bool(spec.binds or spec.read_only_binds) is bool(shares)
+
+
 def test_an_edge_that_is_not_heard_here_is_an_error(tmp_path: Path) -> None:
     engine = FakeEngine(IMAGE)
     engine.deaf = True
