@@ -128,8 +128,8 @@ class Handler(BaseHTTPRequestHandler):
             items = [{k: v for k, v in one.items() if k != "kind"} for one in found]
             most = int(parse_qs(urlsplit(self.path).query).get("limit", ["0"])[0]) or len(items)
             more = {"continue": "more"} if len(items) > most else {}
-            # Of metadata alone a server has no empty list (apimachinery's PartialObjectMetadataList, a nil slice of Go's).
-            none = None if "PartialObjectMetadataList" in self.headers.get("Accept", "") else []
+            # Of metadata alone a server has no empty list: PartialObjectMetadataList has a nil slice of Go's.
+            none: list[Any] | None = None if "PartialObjectMetadataList" in self.headers.get("Accept", "") else []
             self.answer(200, {"metadata": more, "items": items[:most] or none})
         else:
             self.missing()
