@@ -47,6 +47,7 @@ def parse(text: str) -> Address:
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as it is asked for
     except ValueError as error:
         raise _refused(text, str(error)) from error
     if not host or parts.path.strip("/") or parts.query or parts.username or parts.scheme not in ("", "http", "https"):
@@ -77,6 +78,7 @@ def of_url(url: str) -> Address | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as it is asked for
     except ValueError:
         return None
     if not host or parts.scheme not in _PORTS:

@@ -15,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import LocationValueError
 from urllib3.response import HTTPResponse
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -129,6 +130,8 @@ def _trusting() -> ssl.SSLContext:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except LocationValueError as error:  # of urllib3, which requests does not translate everywhere
+        raise Broken(str(error)) from error
     except requests.RequestException as error:
         untrusted = isinstance(error, requests.exceptions.SSLError)
         raise Broken(str(error), passing=isinstance(error, _PASSING) and not untrusted, untrusted=untrusted) from error

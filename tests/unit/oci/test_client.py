@@ -259,7 +259,20 @@ def test_addresses_get_the_scheme_they_need(text: str, full: str, loopback: bool
     assert (str(found), found.is_loopback) == (full, loopback)
 
 
-@pytest.mark.parametrize("text", ["", "ftp://x", "http://", "localhost:99999", "http://u:p@host", "host/path", "h?q"])
+INVALID = (
+    "",
+    "ftp://x",
+    "http://",
+    "localhost:99999",
+    "http://u:p@host",
+    "host/path",
+    "h?q",
+    "a..b",
+    "a" * 64 + ".example",
+)
+
+
+@pytest.mark.parametrize("text", INVALID)
 def test_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         address.parse(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -132,6 +133,21 @@ def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(RegistryError, match="is not allowed"):
         Connections(home).request("GET", "https://registry.example/v2/", {})
     assert asked == ["https://registry.example/v2/"]
+
+
+def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label has more characters than DNS lets it have."""
+    sent = Connections._send
+
+    def send(self: Connections, method: str, url: str, *args: Any) -> Response:
+        if url.startswith("https://registry"):
+            return Response(307, url, {"location": f"https://{'a' * 64}.example/blob"})
+        return sent(self, method, url, *args)
+
+    monkeypatch.setattr(Connections, "_send", send)
+    found = Connections(address.parse("https://registry.example"))
+    with contextlib.closing(found), pytest.raises(RegistryError):
+        found.request("GET", "https://registry.example/v2/", {})
 
 
 @pytest.fixture
