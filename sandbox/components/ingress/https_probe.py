@@ -50,7 +50,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     except ssl.SSLError as error:
         alert = root is None and "ALERT" in (error.reason or "")
         return Answer(0 if alert else None, trouble="" if alert else str(error), certificate=certificate)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second for a label of more characters than DNS has
         return Answer(None, trouble=str(error), certificate=certificate)
     words = answer.partition("\r\n")[0].split()
     if len(words) < 2 or not words[1].isdigit():
@@ -69,7 +69,7 @@ def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[s
     while left:
         first = host = left.pop()
         with (
-            suppress(OSError),
+            suppress(OSError, UnicodeError),
             _connected(first, address, port, None) as connection,
             connection.makefile("rb") as stream,
         ):
@@ -99,6 +99,7 @@ def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
 
 @contextmanager
 def _connected(host: str, address: str, port: int, root: Path | None) -> Iterator[ssl.SSLSocket]:
+    host.encode("idna")  # as the next does, which leaves a socket open where it cannot
     with (
         socket.create_connection((address, port), timeout=TIMEOUT) as plain,
         (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection,

@@ -167,3 +167,11 @@ def test_large_page_and_end_of_a_connection_cost_no_answer(pki: Pki, tmp_path: P
 
 def test_no_server_gives_no_answers() -> None:
     assert ask_together({"a": "/", "b": "/"}, address="127.0.0.1", port=free_port()) == {}
+
+
+def test_label_that_no_name_may_have_is_an_answer(pki: Pki, tmp_path: Path) -> None:
+    """Kubernetes takes such a host in an Ingress, TLS has no name for it → told, as for any that does not answer."""
+    host = f"{'a' * 64}.{DOMAIN}"
+    with kept_alive(pki, tmp_path, {}) as (port, _):
+        assert "label" in ask(host, address="127.0.0.1", port=port, root=None).trouble
+        assert ask_together({host: "/"}, address="127.0.0.1", port=port) == {}
