@@ -137,7 +137,8 @@ def _checked(place: Endpoint) -> Endpoint:
     try:
         parts = urlsplit(place.url)
         wrong = "it has no host" if place.is_ssh and not parts.hostname else ""
-        _ = parts.port  # raises for what is no number
+        _ = parts.port  # raises for what is no number, as the next for labels that are too long
+        (parts.hostname or "" if place.socket is None else "").encode("idna")
     except ValueError as error:
         wrong = str(error)
     if wrong:

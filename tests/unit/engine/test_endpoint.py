@@ -47,7 +47,10 @@ def test_docker_host_comes_first(user: Path) -> None:
     assert endpoint.find(variables, user) == Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
 
 
-@pytest.mark.parametrize("url", ["ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1", "ssh://"])
+WRONG = ("ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1", "ssh://")
+
+
+@pytest.mark.parametrize("url", [*WRONG, f"tcp://{'a' * 64}.example:2375", "tcp://a..b:2375"])
 def test_what_is_no_address_is_told(user: Path, url: str) -> None:
     with pytest.raises(MissingTool) as caught:
         endpoint.find({"DOCKER_HOST": url}, user)
