@@ -26,11 +26,15 @@ echo "$2" | kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:2379 --cer
 
 def name_peers(engine: Engine, control_plane: str) -> None:
     """Have every etcd of the control plane's cluster known by its node's name. Raises SandboxError."""
-    members = json.loads(_post(engine, control_plane, "list", {}))["members"]
-    for one in members:
-        wanted = [f"https://{one['name']}:{PORT}"]
-        if one["peerURLs"] != wanted:
-            _post(engine, control_plane, "update", {"ID": one["ID"], "peerURLs": wanted})
+    said = _post(engine, control_plane, "list", {})
+    try:
+        named = {one["ID"]: (one["name"], one["peerURLs"]) for one in json.loads(said)["members"]}
+    except (ValueError, LookupError, TypeError) as error:  # kubectl may have said more, and one that joins has no name
+        raise SandboxError(f"the members of etcd on {control_plane} are not known", details=said[-2000:]) from error
+    for member, (name, urls) in named.items():
+        wanted = [f"https://{name}:{PORT}"]
+        if urls != wanted:
+            _post(engine, control_plane, "update", {"ID": member, "peerURLs": wanted})
 
 
 def _post(engine: Engine, control_plane: str, what: str, body: dict[str, Any]) -> str:

@@ -44,6 +44,15 @@ def test_peers_are_named_once() -> None:
     assert etcd.updates == list(etcd.members)
 
 
+@pytest.mark.parametrize("said", ["", "W1127 slow\n{}", "{}", '{"members": [{"ID": "1", "peerURLs": []}]}', "[]"])
+def test_members_that_are_not_told_are_an_error(said: str) -> None:
+    etcd = Etcd()
+    etcd.programs["sh"] = lambda box, argv: (0, said)
+    with pytest.raises(SandboxError, match="are not known"):
+        etcd_peers.name_peers(etcd, NODE)
+    assert not etcd.updates
+
+
 def test_etcd_that_does_not_said_is_an_error() -> None:
     etcd = Etcd()
     etcd.programs["sh"] = lambda box, argv: (1, "connection refused")
