@@ -1,0 +1,58 @@
+"""An engine on a kernel of its own, which is told from this machine's by more than its network."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import context
+from sandbox.engine import reach
+from tests.real import machine
+from tests.real.application import Application
+from tests.support.bundled import engine_with
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(600)]
+
+LANE = Path(__file__).parents[2] / "scripts" / "lanes" / "other-kernel"
+# Where the packages user-mode-linux and kmod are unpacked, if they are not installed.
+ROOT = os.environ.get("SANDBOX_TEST_KERNEL", "")
+
+
+@pytest.fixture
+def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if os.getuid() != 0 or not shutil.which(f"{ROOT}/usr/bin/linux.uml"):
+        machine.leave_out("a kernel of the test's own needs root and the packages user-mode-linux and kmod")
+    started = subprocess.run([LANE, "start", f"--root={ROOT}"], capture_output=True, text=True)
+    try:
+        assert started.returncode == 0, started.stderr
+        monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
+        yield
+    finally:
+        subprocess.run([LANE, "stop"], check=True)
+
+
+@pytest.mark.fault(60)
+def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Path) -> None:
+    """An engine with another kernel and cgroup v2 → measured as such, and the doctor judges this machine by neither."""
+    engine, home = engine_with("busybox"), context.home()
+    info = engine._client.info()
+    assert info["KernelVersion"] != platform.release()
+    found = reach.again(engine, home)
+    assert (found.shares_network, found.shares_kernel, found.containers) == (False, False, False)
+    assert (found.published, found.folders) == (("127.0.0.1",), reach.UNSEEN) and found.machine
+    app = Application.free("kernel", tmp_path)
+    app.write()
+    said = app.command("doctor", "--seconds", "60", "-o", "json", status=None)
+    rows = {one["id"]: one for one in json.loads(said.out)}
+    assert rows["engine.cgroups"]["evidence"] == "cgroup v2" or info["CgroupVersion"] != "2"
+    assert [rows[one]["status"] for one in ("engine.ports", "engine.folders", "engine.clock")] == ["ok"] * 3
+    for one in ("machine.disk.engine", "machine.inotify", "machine.capabilities"):
+        assert rows[one]["status"] == "skipped" and "a kernel of its own" in rows[one]["evidence"]
+    reach.forget(home)
