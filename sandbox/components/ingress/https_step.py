@@ -177,10 +177,11 @@ class HttpsStep(NothingToUndo):
         What they answer is added to `answers`.
         """
         nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
-        groups = self._groups(hosts, ingresses) if nobodys is None else [(host,) for host in hosts]
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [
-                pool.submit(self._ask, group, nobodys, paths, answers) for group in groups for _ in range(self.ways)
+                pool.submit(self._ask, group, nobodys, paths, answers)
+                for group in self._groups(hosts, ingresses)
+                for _ in range(self.ways)
             ]
             if self.namespace is None and self.domain not in hosts:
                 asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
@@ -218,7 +219,7 @@ class HttpsStep(NothingToUndo):
     def _ask(
         self, hosts: Sequence[str], nobodys: str | None, paths: Mapping[str, str], answers: Answers | None
     ) -> str | None:
-        """Return what one of the hosts answers wrongly; what is wrong on a connection of several is asked again."""
+        """Return what one of the hosts answers wrongly; what is, or may be, wrong among several is asked by itself."""
         bind, known = self.binds[0], dict[str, https_probe.Answer]()
         asked = {host: paths.get(host, "/") for host in hosts}
         if len(hosts) > 1:
@@ -226,7 +227,8 @@ class HttpsStep(NothingToUndo):
             known = https_probe.ask_together(places, address=bind.asked_at, port=bind.port)
         for host, path in asked.items():
             answer = known.get(host)
-            if answer is None or _trouble(host, path, answer, nobodys):
+            news = nobodys is not None and answer is not None and answer.status == 404
+            if answer is None or news or _trouble(host, path, answer, nobodys):
                 answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
             if answers is not None:
                 answers.setdefault(host, []).append(answer)

@@ -259,3 +259,14 @@ def test_a_wrong_answer_on_a_shared_connection_is_asked_again(
     assert step.check().state is State.READY
     edge.status = "503 Away"
     assert step.check().detail.endswith(f".{DOMAIN}: 503")
+
+
+def test_new_hosts_on_a_shared_connection_are_judged_alone(step: HttpsStep, server: ApiServer, edge: TlsServer) -> None:
+    edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"
+    changed = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    for number in range(20):
+        live = {"metadata": {"managedFields": [changed]}, "spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
+        server.objects[f"/apis/networking.k8s.io/v1/ingresses/h{number}"] = live
+    assert step.check().detail.endswith(f".{DOMAIN}: the ingress controller does not know it yet")
+    edge.status = "200 OK"
+    assert step.check().state is State.READY
