@@ -26,10 +26,12 @@ ROOT = os.environ.get("SANDBOX_TEST_KERNEL", "")
 
 
 @pytest.fixture
-def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if os.getuid() != 0 or not shutil.which(f"{ROOT}/usr/bin/linux.uml"):
         machine.leave_out("a kernel of the test's own needs root and the packages user-mode-linux and kmod")
-    started = subprocess.run([LANE, "start", f"--root={ROOT}"], capture_output=True, text=True)
+    if "--rootless" in request.param and not (shutil.which("rootlesskit") and shutil.which("newuidmap")):
+        machine.leave_out("an engine without root needs rootlesskit, slirp4netns and uidmap")
+    started = subprocess.run([LANE, "start", f"--root={ROOT}", *request.param], capture_output=True, text=True)
     try:
         assert started.returncode == 0, started.stderr
         monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
@@ -38,9 +40,10 @@ def lane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         subprocess.run([LANE, "stop"], check=True)
 
 
-@pytest.mark.fault(60)
+@pytest.mark.fault(60, 61)
+@pytest.mark.parametrize("lane", [(), ("--rootless",)], ids=["root", "rootless"], indirect=True)
 def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Path) -> None:
-    """An engine with another kernel and cgroup v2 → measured as such, and the doctor judges this machine by neither."""
+    """An engine with another kernel and cgroup v2 → measured as such, and refused where it cannot limit."""
     engine, home = engine_with("busybox"), context.home()
     info = engine._client.info()
     assert info["KernelVersion"] != platform.release()
@@ -51,7 +54,13 @@ def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Pa
     app.write()
     said = app.command("doctor", "--seconds", "60", "-o", "json", status=None)
     rows = {one["id"]: one for one in json.loads(said.out)}
-    assert rows["engine.cgroups"]["evidence"] == "cgroup v2" or info["CgroupVersion"] != "2"
+    facts = engine.facts()
+    if facts.rootless:
+        assert facts.cgroup_version == 2 and not found.low_ports
+        ran = app.command("up", status=4)
+        assert "error[engine-rootless]" in ran.err and "Delegate=yes" in rows["engine.cgroups"]["fix"]
+    else:
+        assert rows["engine.cgroups"]["evidence"] == "cgroup v2"
     assert [rows[one]["status"] for one in ("engine.ports", "engine.folders", "engine.clock")] == ["ok"] * 3
     for one in ("machine.disk.engine", "machine.inotify", "machine.capabilities"):
         assert rows[one]["status"] == "skipped" and "a kernel of its own" in rows[one]["evidence"]
