@@ -25,13 +25,13 @@ Question = PurePosixPath | tuple[str, ...]
 Answers = Mapping[Question, tuple[int, bytes]]
 """Exit status and output of commands; 0 and the content of a file, 1 for one that is not there."""
 
-# Only plain files, for a folder or a link in their place is none.
+# Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, but not of no names.
 _PACK = """
 for path do
   shift
   if [ -f "$path" ] && [ ! -L "$path" ]; then set -- "$@" "$path"; fi
 done
-exec tar -cPf - -- "$@" 2>/dev/null
+exec tar -cPf - --files-from=/dev/null -- "$@" 2>/dev/null
 """
 
 

@@ -121,3 +121,9 @@ def test_several_questions_without_bash_are_asked_one_by_one(files: list[PurePos
     engine = Local("false")
     assert engine.ask("node", (ECHO, files[0])) == {ECHO: (1, b""), files[0]: (1, b"")}
     assert engine.asked == ["bash", "printf", str(files[0])]
+
+
+def test_files_that_are_all_absent_are_one_command_too(tmp_path: Path) -> None:
+    engine, absent = Local(), PurePosixPath(tmp_path, "absent")
+    assert engine.ask("node", (absent,)) == {absent: (1, b"")}
+    assert engine.asked == ["bash"]
