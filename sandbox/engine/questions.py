@@ -25,7 +25,7 @@ Question = PurePosixPath | tuple[str, ...]
 Answers = Mapping[Question, tuple[int, bytes]]
 """Exit status and output of commands; 0 and the content of a file, 1 for one that is not there."""
 
-# Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, but not of no names.
+# Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, not of no names.
 _PACK = """
 for path do
   shift

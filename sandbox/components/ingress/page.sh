@@ -121,6 +121,7 @@ replace() {
 }
 
 page '' '' '' | replace "$site/404.html"
+routed=
 known=
 passed=
 late=
@@ -136,13 +137,17 @@ busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 while kill -0 "$server"; do
     if http=$(routers http) && tcp=$(routers tcp); then
         apart=$(busybox cat "$elsewhere/hosts")
-        found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
-        [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
-        passed=$found
-        found=$(printf '%s\n' "$(hosts "$http$tcp")" "$apart" | names)
-        # Why a host is not served is looked up when the hosts change, and every ten seconds.
-        [ "$found" = "$known" ] || round=0
-        known=$found
+        # To take the answers apart takes a dozen processes, and mostly they are those of two seconds ago.
+        if [ "$http|$tcp|$apart" != "$routed" ]; then
+            routed="$http|$tcp|$apart"
+            found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
+            [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
+            passed=$found
+            found=$(printf '%s\n' "$(hosts "$http$tcp")" "$apart" | names)
+            # Why a host is not served is looked up when the hosts change, and every ten seconds.
+            [ "$found" = "$known" ] || round=0
+            known=$found
+        fi
         if [ $((round % 5)) = 0 ]; then
             if services=$(busybox wget -q -O - "$api/http/services?per_page=100000"); then
                 late=$(waiting "$http" "$(idle "$services")")
