@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from sandbox.components.network import proxy_settings
 from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import endpoint, engine_limits
@@ -97,7 +97,7 @@ def proxy(context: DoctorContext) -> Finding:
     used = {name: value for name, value in proxies.items() if name != "no"}
     if not used:
         return ok("the engine uses no proxy")
-    hosts = ", ".join(f"{name} via {urlsplit(value).hostname}" for name, value in sorted(used.items()))
+    hosts = ", ".join(f"{name} via {proxy_settings.shown(value)}" for name, value in sorted(used.items()))
     exempt = {word.strip() for word in proxies.get("no", "").split(",")}
     if {"localhost", "127.0.0.1"} & exempt:
         return ok(f"{hosts}, not for localhost")

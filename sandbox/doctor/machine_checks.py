@@ -8,9 +8,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
+from sandbox.components.network import proxy_settings
 from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
@@ -117,7 +117,7 @@ def proxy(context: DoctorContext) -> Finding:
     used = [name for name in ("http", "https", "all") if name in proxies]
     if not used:
         return ok("the environment has no proxy")
-    where = ", ".join(f"{name} via {urlsplit(proxies[name]).hostname or 'an unreadable address'}" for name in used)
+    where = ", ".join(f"{name} via {proxy_settings.shown(proxies[name])}" for name in used)
     hosts = ("localhost", "127.0.0.1", context.spec.domain, f"app.{context.spec.domain}")
     lost = [host for host in hosts if not proxy_bypass_environment(host, proxies)]
     if not lost:

@@ -45,6 +45,14 @@ def of_environment(environment: Mapping[str, str]) -> Proxies:
     return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)
 
 
+def shown(url: str) -> str:
+    """Return the host of a proxy's URL, whatever its kind, as it can be shown."""
+    try:
+        return urlsplit(url).hostname or "an unreadable address"
+    except ValueError:
+        return "an unreadable address"
+
+
 def _usable(url: str) -> bool:
     host = proxy_host(url)
     return bool(host) and not is_loopback(host)

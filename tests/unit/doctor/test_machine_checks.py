@@ -146,6 +146,7 @@ def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> Non
             "not for",
         ),
         ({"ALL_PROXY": "socks5://proxy", "NO_PROXY": "*"}, Status.OK, "all via proxy"),
+        ({"HTTPS_PROXY": "http://[oops"}, Status.WARN, "https via an unreadable address"),
     ],
 )
 def test_proxies(context: DoctorContext, environment: dict[str, str], status: Status, words: str) -> None:
