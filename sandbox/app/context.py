@@ -55,7 +55,7 @@ def home() -> Home:
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
     """Read the accounts that the spec's `credentials` name, then those of `docker login`."""
-    from sandbox.components.credentials.registry_accounts import keychain
+    from sandbox.components.credentials.keychains import keychain
 
     return keychain(entries, environ())
 

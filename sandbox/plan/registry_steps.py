@@ -49,7 +49,7 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
         return []
-    from sandbox.components.credentials.registry_accounts import shared_keychain
+    from sandbox.components.credentials.keychains import shared_keychain
     from sandbox.components.registry.mirrors_step import MirrorsStep
 
     accounts = shared_keychain(site.spec.credentials, site.environ)

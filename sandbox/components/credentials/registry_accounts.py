@@ -1,26 +1,20 @@
-"""From an entry of the spec to accounts, whichever service or helper has to be asked, and the keychains for pulls."""
+"""From an entry of the spec to accounts, whichever service or helper has to be asked."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
 from sandbox.components.credentials import aws, azure, gcp, registry_login
+from sandbox.components.credentials.keychains import docker_config_file
 from sandbox.components.credentials.registry_login import Login, matches
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
-from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
+from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import DockerConfig, canonical
 
 _MADE_BY = "docker login"
-
-
-def docker_config_file(environ: Mapping[str, str]) -> Path:
-    """Return where Docker keeps them."""
-    folder = environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:
@@ -102,51 +96,3 @@ def may_know(entry: Credentials, host: str) -> bool:
             return host == entry.registry
         case _:
             assert_never(entry)
-
-
-def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
-    return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
-
-
-def shared_keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
-
-    An account of `docker login` alone was given to this machine and not to pods.
-    """
-    return _Chain(tuple(one for one in entries if one.namespaces == "all"), environ, None)
-
-
-class _Chain:
-    def __init__(
-        self, entries: tuple[Credentials, ...], environ: Mapping[str, str], login: DockerConfig | None
-    ) -> None:
-        self._entries = entries
-        self._environ = environ
-        self._login = login
-        self._lock = threading.Lock()
-        self._minted: dict[Credentials, Login] = {}
-        self._files: dict[Docker, DockerConfig] = {}
-
-    def find(self, host: str) -> Credential | None:
-        """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
-        name = canonical(host)
-        if not self._entries:
-            return self._login.find(host) if self._login else None
-
-        for entry in self._entries:
-            if may_know(entry, name) and (found := self._ask(entry, name)):
-                return found
-        return self._login.find(host) if self._login else None
-
-    def _ask(self, entry: Credentials, name: str) -> Credential | None:
-        with self._lock:
-            if isinstance(entry, Docker):
-                file = entry.file or docker_config_file(self._environ)
-                return self._files.setdefault(entry, DockerConfig(file)).find(name)
-
-            now = datetime.now(UTC)
-            login = self._minted.get(entry)
-            if login is None or (login.expires is not None and login.expires <= now):
-                login = self._minted[entry] = mint(entry, self._environ, now=now)
-            return login.find(name)

@@ -1,0 +1,73 @@
+"""The accounts that pushes and pulls have at registries: those of the spec's entries, then those of `docker login`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.config.schema.credentials_schema import Credentials, Docker
+from sandbox.oci.credential import Credential, Keychain
+from sandbox.oci.docker_config import DockerConfig, canonical
+
+if TYPE_CHECKING:
+    from sandbox.components.credentials.registry_login import Login
+
+
+def docker_config_file(environ: Mapping[str, str]) -> Path:
+    """Return where Docker keeps them."""
+    folder = environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+
+
+def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
+    """Return the Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
+    return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
+
+
+def shared_keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
+    """Return the accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
+
+    An account of `docker login` alone was given to this machine and not to pods.
+    """
+    return _Chain(tuple(one for one in entries if one.namespaces == "all"), environ, None)
+
+
+class _Chain:
+    def __init__(
+        self, entries: tuple[Credentials, ...], environ: Mapping[str, str], login: DockerConfig | None
+    ) -> None:
+        self._entries = entries
+        self._environ = environ
+        self._login = login
+        self._lock = threading.Lock()
+        self._minted: dict[Credentials, Login] = {}
+        self._files: dict[Docker, DockerConfig] = {}
+
+    def find(self, host: str) -> Credential | None:
+        """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
+        if not self._entries:
+            return self._login.find(host) if self._login else None
+        from sandbox.components.credentials.registry_accounts import may_know  # and all services
+
+        name = canonical(host)
+        for entry in self._entries:
+            if may_know(entry, name) and (found := self._ask(entry, name)):
+                return found
+        return self._login.find(host) if self._login else None
+
+    def _ask(self, entry: Credentials, name: str) -> Credential | None:
+        from sandbox.components.credentials.registry_accounts import mint
+
+        with self._lock:
+            if isinstance(entry, Docker):
+                file = entry.file or docker_config_file(self._environ)
+                return self._files.setdefault(entry, DockerConfig(file)).find(name)
+
+            now = datetime.now(UTC)
+            login = self._minted.get(entry)
+            if login is None or (login.expires is not None and login.expires <= now):
+                login = self._minted[entry] = mint(entry, self._environ, now=now)
+            return login.find(name)
