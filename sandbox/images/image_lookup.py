@@ -14,7 +14,6 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon
 from sandbox.images.progress import Observer
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_source import Daemon, Helper, Source
-from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
@@ -113,6 +112,8 @@ class Elsewhere:
     def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Source:
         match entry:
             case FromArchive():
+                from sandbox.images.sources.image_tar import Archive  # few lists have one
+
                 return Archive(entry.path, entry.image)
             case FromLayout():
                 return Layout(entry.path, entry.image)
