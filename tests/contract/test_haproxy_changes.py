@@ -27,6 +27,7 @@ from sandbox.engine import Engine
 from sandbox.names import Home
 from sandbox.system.wait import wait_until
 from tests.contract.edges import IMAGE, _engine
+from tests.real import behind
 from tests.support.ports import free_port
 
 LOCAL = "127.0.0.1"
@@ -73,11 +74,6 @@ class Ingress(socketserver.ThreadingTCPServer):
         self.asked: list[bytes] = []
         super().__init__((address, 0), Echo)
 
-    @property
-    def place(self) -> str:
-        address, port = self.server_address[:2]
-        return f"{address!s}:{port}"
-
     def clients(self) -> int:
         """How many asked for a host of the sandbox."""
         return sum(f"Host: {DOMAIN}".encode() in one for one in self.asked)
@@ -121,14 +117,17 @@ class Stand:
     port: int
     open_port: int | None
     gateway: str
+    forwarder: str
     ingress: Ingress
     outside: str
     known: list[Route] = field(default_factory=list)
 
     def route(self, *hosts: Host, name: str = "demo", domain: str = DOMAIN, aliases: tuple[str, ...] = ()) -> Route:
         listen = ((LOCAL, self.port), *(((self.gateway, self.open_port),) if self.open_port else ()))
-        place, network = self.ingress.place, self.box.network
-        return Route(name, domain, place, listen, 1.0, hosts=hosts, aliases=aliases, network=network)
+        place, network = self.ingress.server_address[1], self.box.network
+        return Route(
+            name, domain, f"{self.gateway}:{place}", listen, 1.0, hosts=hosts, aliases=aliases, network=network
+        )
 
     def certify(self, *hosts: str) -> None:
         pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
@@ -178,14 +177,16 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     Or one of an engine "elsewhere", with which it shares no folder.
     """
     engine, kind = _engine(), getattr(request, "param", "handed")
-    is_open = kind == "forwarded"
+    is_open, is_here = kind == "forwarded", engine.shares_network()
     if kind == "elsewhere":
         request.getfixturevalue("monkeypatch").setattr(Engine, "shares_network", lambda _: False)
     client = engine._client
     name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name, driver="bridge")
     network.reload()
-    gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
+    gateway = forwarder = network.attrs["IPAM"]["Config"][0]["Gateway"]
+    if not is_here:
+        gateway = behind.gateway()
     keystore = Keystore(tmp_path / "keys")
     keystore.authority([DOMAIN], now=datetime.now(UTC))
     leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))
@@ -196,7 +197,11 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     # A long folder, as users' homes may be: longer than a socket's address.
     box = EdgeContainer(engine, Home(tmp_path / ("edge" * 20), tmp_path, tmp_path), name)
     try:
-        with Ingress(gateway, context) as ingress, ThreadingHTTPServer(("0.0.0.0", 0), Outside) as outside:  # noqa: S104
+        every = "0.0.0.0"  # noqa: S104
+        with (
+            Ingress(gateway if is_here else every, context) as ingress,
+            ThreadingHTTPServer((every, 0), Outside) as outside,
+        ):
             for server in (ingress, outside):
                 threading.Thread(target=server.serve_forever, daemon=True).start()
             box.folder.mkdir(parents=True)
@@ -208,6 +213,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
                 free_port(),
                 free_port() if is_open else None,
                 gateway,
+                forwarder,
                 ingress,
                 f"localhost:{outside.server_address[1]}",
             )
@@ -262,12 +268,14 @@ def test_edge_has_only_the_rights_it_needs(stand: Stand) -> None:
     assert not host["Privileged"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert host["Memory"] == 256 << 20
-    assert host["PidsLimit"] == 256
-    assert found["Config"]["User"].split(":")[0] not in {"", "0"}
+    held = socket_handover.held(stand.box.folder)
+    assert host["Memory"] == (256 if held else 768) << 20
+    assert host["PidsLimit"] == (256 if held else 1024)
+    user = found["Config"]["User"].split(":")[0]
+    assert user and (user == "0") == stand.engine.facts().rootless  # there root is the engine's user
     folder = str(stand.box.folder)
-    mounts = {f"{folder}/run": True}
-    if socket_handover.held(stand.box.folder):
+    mounts = {f"{folder}/run": True} if stand.box.control.place is None else {}
+    if held:
         mounts |= {f"{folder}/live": True, f"{folder}/sockets": False}  # its own sockets, for the holder, and back
     of_machine = [mount for mount in found["Mounts"] if mount["Type"] == "bind"]
     assert {mount["Source"]: mount["RW"] for mount in of_machine} == mounts
@@ -290,7 +298,7 @@ def test_host_may_end_at_the_edge_and_route_outside(stand: Stand) -> None:
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == APP
     assert headers["x-forwarded-port"] == "443"
-    assert headers["x-forwarded-for"] == (LOCAL if socket_handover.held(stand.box.folder) else stand.gateway)
+    assert headers["x-forwarded-for"] == (LOCAL if socket_handover.held(stand.box.folder) else stand.forwarder)
     assert f"host: {shop}" in stand.get(shop).lower()
     assert "x-forwarded-proto: https" in stand.get(shop).lower()
     # The same connection is not for a host that is passed through, whatever a browser believes.
@@ -303,10 +311,12 @@ def test_host_may_end_at_the_edge_and_route_outside(stand: Stand) -> None:
 
 @pytest.mark.real
 def test_listening_node_gets_clients_once_it_answers_the_probe(stand: Stand) -> None:
-    with Ingress(stand.gateway, stand.ingress.context) as late:
+    with Ingress(str(stand.ingress.server_address[0]), stand.ingress.context) as late:
         threading.Thread(target=late.serve_forever, daemon=True).start()
         late.knows_hosts = False
-        stand.follow(replace(stand.route(), replicas=(late.place,), proof="ready.test"))
+        stand.follow(
+            replace(stand.route(), replicas=(f"{stand.gateway}:{late.server_address[1]}",), proof="ready.test")
+        )
         wait_until(lambda: unlike(stand, node="UP", node1="DOWN"), what="the check", timeout=20)
         late.asked.clear()
         for _ in range(10):

@@ -16,39 +16,12 @@ import yaml
 from sandbox.names import LABEL
 from sandbox.system.wait import wait_until
 from tests.real import machine, team
-from tests.real.machine import CommandLine, tool
-from tests.real.team import Listing, Team
+from tests.real.machine import tool
+from tests.real.team import Listing, Person, Team, person
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
-DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 PEOPLE = ("ann", "bob", "eve")
-
-
-@dataclass(frozen=True)
-class Person:
-    """A user with a machine, as far as one machine can be several: folders, kubeconfig and ports of his own."""
-
-    name: str
-    folder: Path
-    kubeconfig: Path
-    ports: tuple[int, ...]
-
-    @property
-    def command(self) -> CommandLine:
-        env = {"KUBECONFIG": str(self.kubeconfig), "XDG_STATE_HOME": str(self.folder / "state")}
-        return CommandLine(env, self.folder)
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "state" / "sandbox" / "certificates" / self.name / "root.crt"
-
-    def curl(self, host: str) -> str:
-        """What a page is, asked for with this person's root as the only one that is trusted."""
-        name = f"{host}.{self.name}.sandbox.localhost"
-        port = self.ports[0]
-        where = ("--resolve", f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/")
-        return tool("curl", "--silent", "--show-error", "--fail", "--cacert", self.root, *where)
 
 
 @dataclass(frozen=True)
@@ -56,22 +29,6 @@ class Scene:
     team: Team
     people: Mapping[str, Person]
     before: Listing
-
-
-def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple[int, ...]) -> Person:
-    """The demo, with nothing changed in its files but what belongs to this person and this machine."""
-    shutil.copytree(DEMO, folder)
-    spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
-    spec |= {"name": name, "domain": f"{name}.sandbox.localhost"}
-    spec["cluster"] = {"provider": "existing", "context": context, "namespace": f"{name}-dev"}
-    spec["registry"] = {"port": ports[1]}
-    spec["edge"] = {"ports": [ports[0]], "tcp": [{"port": ports[2], "to": "demo/hello:http"}]}
-    spec["certs"] = {"secrets": [{"secret": "secure-tls", "namespace": "demo", "hosts": [f"secure.{spec['domain']}"]}]}
-    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
-    for file in (folder / "k8s").iterdir():
-        text = file.read_text().replace("demo.sandbox.localhost", spec["domain"])
-        file.write_text(text.replace("localhost:5001", f"localhost:{ports[1]}"))
-    return Person(name, folder, kubeconfig, ports)
 
 
 @pytest.fixture(scope="module")
