@@ -232,6 +232,8 @@ def _official(kubeconfig: Path) -> Official:
             _take_in(api.rest_client.pool_manager.connection_pool_kw)
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes all YAML for a kubeconfig
+        raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
     return Official(api)
 
 

@@ -264,19 +264,26 @@ def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tup
 
 
 def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, context: str) -> dict[str, Any]:
-    """Return the cluster or user of that name, with what it has in files."""
+    """Return the cluster or user of that name, whole. Raises KubeconfigError."""
     path, found = _find(files, kind, name)
     if found is None:
         raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")
-    content = dict(found.get(kind[:-1]) or {})
+    try:
+        return _whole(dict(found.get(kind[:-1]) or {}), path.parent)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise KubeconfigError(f"{name!r} of the {kind} in {path} is not valid", details=str(error)) from error
+
+
+def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a cluster or user with what it has in files of the kubeconfig's folder."""
     for key in EMBEDDED:
         if key in content and f"{key}-data" not in content:
-            content[f"{key}-data"] = base64.b64encode(_read(path.parent / content.pop(key))).decode()
+            content[f"{key}-data"] = base64.b64encode(_read(folder / content.pop(key))).decode()
     if "tokenFile" in content:
-        content["tokenFile"] = str((path.parent / content["tokenFile"]).absolute())
+        content["tokenFile"] = str((folder / content["tokenFile"]).absolute())
     command = (content.get("exec") or {}).get("command", "")
     if "/" in command:
-        content["exec"] = {**content["exec"], "command": str((path.parent / command).absolute())}
+        content["exec"] = {**content["exec"], "command": str((folder / command).absolute())}
     return content
 
 

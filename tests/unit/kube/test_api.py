@@ -105,10 +105,13 @@ def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> N
         cluster.get("v1", "ConfigMap", "a", "ns")
 
 
-@pytest.mark.parametrize("text", [None, "", "clusters: [", "current-context: none\n"])
-def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "config").write_text(text)
+UNUSABLE = (b"", b"clusters: [", b"current-context: none\n", b"[]", b"text", b"null", b"{clusters: 5}", b"\xff\xfe")
+
+
+@pytest.mark.parametrize("content", [None, *UNUSABLE])
+def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "config").write_bytes(content)
     with pytest.raises(ClusterError, match="no usable kubeconfig"):
         Cluster(tmp_path / "config")
 

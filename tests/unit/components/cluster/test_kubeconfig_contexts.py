@@ -72,3 +72,9 @@ def test_entries_of_the_context_must_exist(tmp_path: Path) -> None:
         alone(tmp_path / "k")
     with pytest.raises(KubeconfigError, match="cannot be read"):
         alone(write(tmp_path / "k", {"certificate-authority": "absent"}, {}))
+
+
+@pytest.mark.parametrize("user", [{"exec": 5}, {"exec": {"command": 5}}, {"tokenFile": 5}, {"client-key": []}, "text"])
+def test_entry_of_another_form_is_an_error(tmp_path: Path, user: Any) -> None:
+    with pytest.raises(KubeconfigError, match=r"'u' of the users in .* is not valid"):
+        alone(write(tmp_path / "k", {"server": "https://x"}, user))
