@@ -23,10 +23,12 @@ from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.provider import Nodes
+from sandbox.system import files
 
 RBAC = "rbac.authorization.k8s.io/v1"
 ADMIN = PurePosixPath("/etc/kubernetes/admin.conf")
 UNITS = PurePosixPath("/etc/systemd/system")
+LAUNCHER = PurePosixPath("/etc/sandbox/when-served.sh")
 LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
@@ -103,7 +105,9 @@ class NodeUnit:
 
     def files(self) -> dict[PurePosixPath, bytes]:
         """Return its files, but for the kubeconfig."""
-        return {**self.data, self.program: self.script.encode(), UNITS / self.service: self._text().encode()}
+        launcher = files.packaged(__package__, "scripts/when-served.sh")
+        texts = {LAUNCHER: launcher, self.program: self.script, UNITS / self.service: self._text()}
+        return {**self.data, **{path: text.encode() for path, text in texts.items()}}
 
     def asks(self, nodes: Nodes, node: str) -> Iterator[Question]:
         """Yield what `problem` asks of a node."""
@@ -135,10 +139,8 @@ class NodeUnit:
     def _text(self) -> str:
         """Return the unit's text. A script that ends is started again a second later.
 
-        minikube keeps kubectl in a folder that has its version for a name. One that watches for ever has little garbage
-        and no hurry: it gets by with less memory.
+        One that watches for ever has little garbage and no hurry: it gets by with less memory.
         """
-        path = "$$PATH:$$(echo /var/lib/minikube/binaries/v* | tr ' ' :)"
         return f"""[Unit]
 Description={self.description}
 After=kubelet.service
@@ -146,7 +148,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Environment=KUBECONFIG={self.kubeconfig} HOME=/tmp GOGC=20 GOMAXPROCS=1
-ExecStart=/bin/sh -c "PATH={path} exec {self.interpreter} $$0" {self.program}
+ExecStart=/bin/bash {LAUNCHER} {self.interpreter} {self.program}
 Restart=always
 RestartSec=1
 CapabilityBoundingSet={" ".join(self.capabilities)}
@@ -232,7 +234,7 @@ def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
         if nodes.read_file(node, UNITS / unit.service) is None:
             continue
         _systemctl(nodes, node, "disable", "--now", unit.service)
-        paths = [str(path) for path in (*unit.files(), unit.kubeconfig)]
+        paths = [str(path) for path in (*unit.files(), unit.kubeconfig) if path != LAUNCHER]  # others have it, too
         status, output = nodes.execute(node, ["rm", "-f", *paths])
         if status != 0:
             raise SandboxError(f"{unit.service} cannot be removed from {node}", details=output)
