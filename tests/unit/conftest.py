@@ -18,7 +18,7 @@ from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.registry_simulator import Simulator
 
 # Examples may take as long as the machine needs.
-hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
 

@@ -30,7 +30,7 @@ def test_programs_of_a_mac_have_no_image_and_wait_for_none() -> None:
     assert kubectl and kubectl.packages == ("k8s.io/kubernetes/cmd/kubectl",) and kubectl.variables
 
 
-def test_what_nodes_are_made_of_is_refused_on_a_mac(mac: Store) -> None:
+def test_components_of_nodes_are_refused_on_a_mac(mac: Store) -> None:
     with pytest.raises(UsageError, match="built on Linux alone: etcd, node") as caught:
         component_build.build(mac, RecordingReporter(), only=["kind", "etcd", "node"])
     assert "bundle load" in caught.value.fix

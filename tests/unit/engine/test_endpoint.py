@@ -51,7 +51,7 @@ WRONG = ("ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1",
 
 
 @pytest.mark.parametrize("url", [*WRONG, f"tcp://{'a' * 64}.example:2375", "tcp://a..b:2375"])
-def test_what_is_no_address_is_told(user: Path, url: str) -> None:
+def test_address_that_is_none_is_told(user: Path, url: str) -> None:
     with pytest.raises(MissingTool) as caught:
         endpoint.find({"DOCKER_HOST": url}, user)
     assert caught.value.details.startswith(url) and "unset DOCKER_HOST" in caught.value.fix

@@ -134,7 +134,7 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert not names.folder.exists()
 
 
-def test_what_a_killed_start_left_goes_with_the_cluster(provider: KindProvider, names: Names) -> None:
+def test_cluster_takes_along_what_a_killed_start_left(provider: KindProvider, names: Names) -> None:
     made(provider)
     key_file(names).write_text("the super-admin's")
     (names.folder / f"{STAND_INS}x").mkdir()
