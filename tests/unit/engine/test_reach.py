@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -97,3 +98,10 @@ def test_a_machine_that_forwards_nothing_is_asked_again(folders: Home, monkeypat
     monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(boot="b"))
     assert reach.of(FakeEngine(), folders).measured
     assert reach.known(FakeEngine(), folders) is None
+
+
+@pytest.mark.parametrize(("status", "found"), [(0, "answered"), (126, "")])
+def test_words_of_an_engine_are_no_container_s_answer(status: int, found: str) -> None:
+    """An engine that cannot run a command in a container says so where its output would be."""
+    engine = Mock(execute=Mock(return_value=(status, "answered")))
+    assert reach_probe._executed(engine, "name", "script") == found
