@@ -257,9 +257,10 @@ class Sandbox:
         from sandbox.images.image_push import ImagePush  # and the sources of images
         from sandbox.images.lockfile import LockFile
 
+        file = LockFile.of(Path(manifest))  # first: what is wrong there needs no engine to be told
         url, local = registry or machine_plan.registry_url(self.spec), machine_plan.local()
         context.trust(self.spec)
-        accounts, file = context.keychain(self.spec.credentials), LockFile.of(Path(manifest))
+        accounts = context.keychain(self.spec.credentials)
         return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)
 
     @property

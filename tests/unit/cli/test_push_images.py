@@ -85,6 +85,12 @@ def tags(registry: Simulator) -> set[str]:
     return {f"{repository}:{tag}" for repository, tag in registry.manifests if ":" not in tag}
 
 
+def test_manifest_is_read_before_the_engine_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "connect", no_engine)
+    result = CliRunner().invoke(command, [str(folder / "none.yaml")], obj=False, standalone_mode=False)
+    assert isinstance(result.exception, UsageError) and "none.yaml: no such file" in result.exception.brief
+
+
 def test_images_are_pushed_locked_and_reported(folder: Path, registry: Simulator) -> None:
     result = run(folder, registry, "-o", "json", "--verify")
     report = json.loads(result.stdout)
