@@ -50,7 +50,9 @@ class Saving:
             )
         with self.store.begun(self.names.name, snapshot) as folder:
             registry = self.engine.volume_labels(self.names.volume) is not None
-            described = [self._describe(one) for one in self.nodes]
+            # The first is asked for its image's programs, which a balancer of control planes has not.
+            ordered = sorted(self.nodes, key=lambda one: one.name != self.names.node)
+            described = [self._describe(one) for one in ordered]
             packed = packing(described)
             if registry:
                 packed.append(Packed(self.names.volume, REGISTRY))
