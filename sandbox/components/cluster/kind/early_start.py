@@ -139,8 +139,10 @@ class EarlyStart:
                 self._names.node, ["bash", "-c", ASK, "ask", str(PORT), "sh", "-c", REFRESH]
             )
             conf[:] = [said]
-            if not self._names.kubeconfig.exists():  # kubeadm has written its own by now
-                self._write_kubeconfig()
+            if not self._names.kubeconfig.exists():
+                # kubeadm has written its own by now, if the machine is not so busy that it still makes keys.
+                with contextlib.suppress(SandboxError) if status else contextlib.nullcontext():
+                    self._write_kubeconfig()
             return None if status == 0 else "it does not serve yet"
 
         wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)

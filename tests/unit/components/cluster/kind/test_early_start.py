@@ -10,6 +10,7 @@ import yaml
 
 from sandbox.components.cluster.kind import early_start
 from sandbox.components.cluster.kind.early_start import STARTERS, EarlyStart
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.support import api_server
@@ -32,7 +33,7 @@ class Init:
     def __init__(self, engine: FakeEngine, names: Names, server: ApiServer, *, serves_after: int = 0) -> None:
         self.names, self.server, self.left = names, server, serves_after
         self.told, self.asked = threading.Event(), threading.Event()
-        self.times = 0
+        self.times, self.keyless = 0, 0
         Nodes(engine).add(names, names.node, "control-plane")
         engine.programs["bash"] = self.node
         names.folder.mkdir(parents=True)
@@ -46,6 +47,9 @@ class Init:
         return 0, yaml.safe_dump({"users": [{"name": "kubernetes-super-admin", "user": {"token": "almighty"}}]})
 
     def write(self) -> None:
+        if self.keyless:
+            self.keyless -= 1
+            raise SandboxError("there is no admin.conf")
         api_server.kubeconfig(self.names.kubeconfig, self.server.server_address[1])
 
     def usable(self) -> None:
@@ -64,6 +68,18 @@ def test_cluster_is_usable_once_its_api_server_is_ready(engine: FakeEngine, name
         init.early.finish()
     assert init.times == 1
     assert [path.name for path in names.folder.iterdir()] == [names.kubeconfig.name]  # no key of a super-admin
+
+
+def test_kubeconfig_that_is_not_there_yet_is_asked_for_again(
+    engine: FakeEngine, names: Names, server: ApiServer
+) -> None:
+    """On a busy machine kubeadm still makes its keys when the API server is asked the first time."""
+    init = Init(engine, names, server, serves_after=2)
+    init.keyless = 2
+    with init.early:
+        init.early.begin()
+        assert init.told.wait(10)
+    assert init.times == 1 and BINDING in server.objects
 
 
 def test_cluster_that_never_serves_is_usable_at_the_end(engine: FakeEngine, names: Names, server: ApiServer) -> None:
