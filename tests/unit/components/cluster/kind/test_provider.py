@@ -183,6 +183,20 @@ def test_changed_proxy_restarts_containerd(engine: FakeEngine, provider: KindPro
     assert said == ["restarting containerd for another proxy"]
 
 
+def test_nodes_of_an_engine_elsewhere_get_the_proxy_written(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    """Such an engine sees no file of this machine: what it would mount is written, and containerd started with it."""
+    other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
+    made(other)
+    for place, path in ((pod_proxy.DROP_IN, names.proxy_conf), (RESOLV_CONF, names.resolv_conf)):
+        assert engine.read_file(names.node, PurePosixPath(place)) == path.read_bytes() != b""
+    assert "HTTPS_PROXY" in engine.boxes[names.node].log
+    assert other._files.mounts == {}
+    engine.shares = True
+    assert set(other._files.mounts) == {names.proxy_conf, names.resolv_conf}
+
+
 @pytest.fixture
 def three(provider: KindProvider, playing: Playing) -> KindProvider:
     """A cluster of three nodes."""
