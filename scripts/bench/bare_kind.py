@@ -25,7 +25,9 @@ def program() -> Path:
     return Kind.find("kind", bundled=Store(context.home().bundle).tool(recipes()["kind"], "kind")).program
 
 
-def create(folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = False) -> Sequence[str | Path]:
+def create(
+    folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = False, nodes: int = 1
+) -> Sequence[str | Path]:
     """The command that makes it, with its files in a folder; `collecting` statistics as often as kind's images do.
 
     For that kind restarts containerd, which takes time.
@@ -35,7 +37,7 @@ def create(folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = F
         *("--image", str(engine.image_id(own.references["node"]))),
         *(
             "--config",
-            config(folder, engine, bundle=own.source == "bundle", collecting=collecting),
+            config(folder, engine, bundle=own.source == "bundle", collecting=collecting, nodes=nodes),
             "--kubeconfig",
             folder / "kubeconfig",
         ),
@@ -47,7 +49,7 @@ def delete(folder: Path) -> Sequence[str | Path]:
     return (program(), "delete", "cluster", "--name", NAME, "--kubeconfig", folder / "kubeconfig")
 
 
-def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = False) -> Path:
+def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = False, nodes: int = 1) -> Path:
     """A configuration with only what the image cannot start without."""
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration"}
     if engine.cgroup_version() == 1:
@@ -59,6 +61,8 @@ def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = Fal
     patches = [json.dumps(patch) for patch in (kubelet, cluster)]
     path = folder / "kind.yaml"
     content: dict[str, object] = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4"}
+    if nodes > 1:
+        content["nodes"] = [{"role": "control-plane"}, *({"role": "worker"} for _ in range(1, nodes))]
     content |= {"kubeadmConfigPatches": patches, "containerdConfigPatches": [COLLECTING] if collecting else []}
     path.write_text(yaml.safe_dump(content))
     return path
