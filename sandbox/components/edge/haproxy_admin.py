@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from sandbox.fast_dataclass import dataclass
 TIMEOUT = 30.0
 PASSED, ENDS = "passthrough", "terminate"  # whether the TLS of a host ends at the edge
 PAYLOAD = 8 << 10  # bytes a command; HAProxy's own limit is a buffer of 16 KiB
+
+
+# Words for a check that was passed, with an asterisk while the next is made (HAProxy, Management Guide, section 9.1).
+_CHECKED = re.compile(r"(\* )?L[4-7]OKC?\b")
 
 
 class Unreachable(OSError):
@@ -42,6 +47,11 @@ class Server:
     total: int
     bytes_in: int
     bytes_out: int
+
+    @property
+    def answers(self) -> bool:
+        """Tell whether it passed the last check: one that failed the first of several in a row is still up."""
+        return self.health == "UP" and _CHECKED.match(self.last_check) is not None
 
 
 @dataclass(frozen=True)

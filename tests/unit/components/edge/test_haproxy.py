@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import Host, Route
@@ -107,6 +109,21 @@ def test_every_route_is_listed_with_its_servers() -> None:
         ("app.test", "terminate", ("localhost:3000",), ["to:app.test"]),
         ("x.test", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("health", "check", "answers"),
+    [
+        ("UP", "L4OK", True),
+        ("UP", "* L7OK 200", True),
+        ("UP", "", False),
+        ("UP", "L4CON", False),
+        ("DOWN", "L4OK", False),
+    ],
+)
+def test_server_answers_that_passed_its_last_check(health: str, check: str, answers: bool) -> None:
+    """HAProxy has seen one failed check of two → the server is up, and does not answer."""
+    assert Server("to:app.test", "node", "", health, check, 0, 0, 0, 0).answers is answers
 
 
 def test_alias_of_an_outside_host_routes_there_too() -> None:
