@@ -33,10 +33,12 @@ LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
 START = f"""systemctl is-enabled --quiet "$1" && systemctl daemon-reload
-touch {UNITS} && systemctl enable --quiet --no-reload "$1" && systemctl restart "$1" """
+touch {UNITS} && systemctl enable --quiet --no-reload "$1" || exit
+systemctl restart "$1" 2>/dev/null || {{ systemctl daemon-reload && systemctl restart "$1"; }}"""
 """A unit that systemd has not read yet needs no reload, which takes a tenth of a second of processor time.
 
-It looks for one in a folder whose time has changed, which that of files that the engine wrote does not.
+It looks for one in a folder whose time has changed, which that of files that the engine wrote does not; the files of
+another unit, written at the same moment, may set that time back, and then a reload finds this one.
 """
 
 LABELS = {"app.kubernetes.io/managed-by": "sandbox", "app.kubernetes.io/component": "node-unit"}

@@ -58,3 +58,21 @@ def test_command_waits_for_an_api_server_that_starts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("server", ["", "unix:///run/api"])
 def test_command_runs_where_no_server_is_known(tmp_path: Path, server: str) -> None:
     assert launched(tmp_path, server).communicate(timeout=30)[0] == "runs\n"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_unit_that_is_not_found_is_started_after_a_reload(tmp_path: Path, seen: bool) -> None:
+    """Files of another unit may set the time of their folder back, by which systemd knows that it has read it."""
+    said, program = tmp_path / "said", tmp_path / "systemctl"
+    if seen:
+        (tmp_path / "read").touch()
+    program.write_text(
+        f'#!/bin/sh\necho "$1" >> {said}\ncd {tmp_path}\n'
+        "case $1 in is-enabled) exit 1 ;; daemon-reload) touch read ;; restart) [ -e read ] ;; esac\n"
+    )
+    program.chmod(0o755)
+    script = node_unit.START.replace(str(node_unit.UNITS), str(tmp_path / "units"))
+    path = f"{tmp_path}:/usr/bin:/bin"
+    subprocess.run(["sh", "-c", script, "start", "a.service"], env={"PATH": path}, check=True)
+    again = [] if seen else ["daemon-reload", "restart"]
+    assert said.read_text().split() == ["is-enabled", "enable", "restart", *again]
