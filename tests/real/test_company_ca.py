@@ -104,7 +104,8 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     about = {"chart": f"oci://{registry}/charts/{chart['name']}", "version": str(chart["version"])}
     charts = [{**about, "set": {"image": f"localhost:{own}/copy:1"}}]
-    images(image=f"{registry}/probe:1", **{"as": "copy:1"})
+    # The pod's image keeps its name, and nodes have it from the registry, by its mirror.
+    images(image=f"{registry}/probe:1", **{"as": "copy:1", "for": []})
     write(network=network, push="images.yaml", apply=["pod.yaml", *charts])
     try:
         command("up")
