@@ -85,12 +85,13 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
         spec = {"name": NAME, "registry": {"port": own, "mirrors": [registry]}, "edge": {"ports": [https]}, **more}
         (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
-    def images(**entry: object) -> str:
-        (tmp_path / "images.yaml").write_text(yaml.safe_dump({"images": [entry]}))
+    def images(*entries: dict[str, str]) -> str:
+        (tmp_path / "images.yaml").write_text(yaml.safe_dump({"images": list(entries)}))
         return "images.yaml"
 
     (tmp_path / "pod.yaml").write_text(POD.replace("HOST", registry))
-    listed = images(**{"from": "daemon", "image": "sandbox.dev/busybox", "as": "probe:1"})
+    made = {"from": "daemon", "image": "sandbox.dev/busybox"}
+    listed = images({**made, "as": "probe:1"}, {**made, "as": "copied:1"})
     push = ("push-images", listed, "--registry", f"https://{registry}")
     write()
     assert UNTRUSTED in command(*push, status=1).err
@@ -104,8 +105,7 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     about = {"chart": f"oci://{registry}/charts/{chart['name']}", "version": str(chart["version"])}
     charts = [{**about, "set": {"image": f"localhost:{own}/copy:1"}}]
-    # The pod's image keeps its name, and nodes have it from the registry, by its mirror.
-    images(image=f"{registry}/probe:1", **{"as": "copy:1", "for": []})
+    images({"image": f"{registry}/copied:1", "as": "copy:1"})  # the pod's own image nodes have by the mirror
     write(network=network, push="images.yaml", apply=["pod.yaml", *charts])
     try:
         command("up")
