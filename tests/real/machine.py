@@ -44,6 +44,12 @@ def leave_out(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+def require_engine_here() -> None:
+    """Skip the test where the engine has another network, for it asks nodes at their addresses."""
+    if not engine().shares_network():
+        pytest.skip("the engine's machine has another network: its addresses are not reached, nor are ours bound there")
+
+
 def free_ports(*wanted: int) -> tuple[int, ...]:
     """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others."""
     chosen: list[int] = []

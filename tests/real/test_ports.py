@@ -128,14 +128,8 @@ def test_port_leads_to_the_service_on_both_loopbacks(ports: Ports) -> None:
     assert {(one["port"], one["ready"]) for one in found} == {(ports.db, 2), (ports.echo, 1)}
 
 
-def require_own_sockets() -> None:
-    """What a virtual machine forwards has its address, and another container when a port comes: `up` says so."""
-    if not machine.engine().shares_network():
-        pytest.skip("the engine's machine forwards this machine's ports")
-
-
 def test_server_is_told_who_its_client_is(ports: Ports) -> None:
-    require_own_sockets()
+    machine.require_engine_here()  # what a virtual machine forwards has its address, and ends when a port comes
     with ports.connect(ports.echo) as connection:
         source, destination = connection.getsockname(), connection.getpeername()
         connection.sendall(b"hello")
@@ -186,7 +180,7 @@ def test_every_new_connection_is_served_during_a_roll_out(ports: Ports) -> None:
 
 
 def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
-    require_own_sockets()
+    machine.require_engine_here()  # what a virtual machine forwards has its address, and ends when a port comes
     (more,) = machine.free_ports(16380)
     with ports.connect() as connection:
         for _ in range(TURNS):
