@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-upgrade"
 OLDER, PRESENT = recipes()["node-1.35"], recipes()["node"]
+THREE = {"control_plane": 3}
 # `scripts/lanes/upstream --also 1.35` has the same versions as published images.
 IMAGES = {"source": "upstream" if Spec().images.source == "upstream" else "bundle"}
 
@@ -31,11 +32,12 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """One with the older Kubernetes, of two nodes or those that the test names."""
     if not Store(context.home().bundle).has(OLDER):
         lacking(f"the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
     made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))
-    made.write(cluster={"kubernetes": OLDER.version, "nodes": 2}, images=IMAGES)
+    made.write(cluster={"kubernetes": OLDER.version, "nodes": getattr(request, "param", 2)}, images=IMAGES)
     try:
         made.command("up")
         yield made
@@ -88,6 +90,16 @@ def test_failed_upgrade_leaves_the_cluster_as_before(app: Application, engine: E
     app.command("upgrade")
     assert (versions(app), app.page()) == ({PRESENT.version}, "kept")
     assert not any(one.name.endswith("-upgrade") for one in engine.containers("dev.sandbox.name"))
+
+
+@pytest.mark.parametrize("app", [THREE], indirect=True)
+def test_several_control_planes_are_upgraded_in_place(app: Application) -> None:
+    app.store("kept")
+    before = pods(app)
+    app.write(cluster={"kubernetes": PRESENT.version, "nodes": THREE}, images=IMAGES)
+    app.command("upgrade")
+    assert (versions(app), pods(app), app.page()) == ({PRESENT.version}, before, "kept")
+    assert app.command("up", "--plan").out == ""
 
 
 def test_recreated_cluster_keeps_all_that_is_outside(app: Application) -> None:
