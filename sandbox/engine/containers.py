@@ -19,6 +19,9 @@ from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 
 log = logging.getLogger(__name__)
 
+# runc gives up when processes of a cgroup v1 begin others faster than it holds them (cgroups, fs/freezer.go).
+UNFROZEN, FREEZES = "unable to freeze", 3
+
 
 class Containers(Door):
     """What can be done with the engine's containers."""
@@ -185,7 +188,14 @@ class Containers(Door):
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
         with translated(f"pausing container {name}"):
-            self._ask("POST", f"/containers/{name}/pause")
+            for left in reversed(range(FREEZES)):
+                try:
+                    self._ask("POST", f"/containers/{name}/pause")
+                except Refused as error:
+                    if UNFROZEN not in str(error) or not left:
+                        raise
+                else:
+                    return
 
     def keep_stopped(self, name: str) -> None:
         """Let a container that was stopped stay so when the engine restarts, and one that was not start again."""
