@@ -103,9 +103,9 @@ def config(
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
-    if tags and not is_before(VERIFYING, shape.kubernetes):
-        # The bundle's images are on the node without ever having been pulled. Once the same bytes are pulled by another
-        # name, the kubelet would want a pull of these names too, and there is nothing to pull from (KEP-2535).
+    if not is_before(VERIFYING, shape.kubernetes):
+        # Our images are on the node without ever having been pulled. Once the same bytes are pulled by another name, as
+        # busybox may be, the kubelet would want a pull of our names too, and nobody serves these (KEP-2535).
         kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
     # kind configures older ones by kubeadm's v1beta3 (kind 0.33, kubeadm/config.go, Config).
     old = is_before(NEW_KUBEADM, shape.kubernetes)
