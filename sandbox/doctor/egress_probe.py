@@ -171,7 +171,7 @@ class Hello:
             client.do_handshake()
         except ssl.SSLCertVerificationError as error:
             raise Refused(error.verify_message) from error
-        except ssl.SSLEOFError as error:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # which of them depends on OpenSSL
             if self._outgoing.read()[:1] in (b"", _ALERT):  # otherwise the client would continue
                 raise Refused("the server closes the connection during the handshake") from error
             if answer[_RANDOM] == _RETRY:

@@ -11,7 +11,7 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.names import Home
 from tests.support.fakes import FakeEngine
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 
 IMAGE = "example.com/busybox:1"
 
@@ -25,8 +25,9 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
+    registry, *edge = free_ports(3)
     spec = ResolvedSpec.model_validate(
-        {"name": "demo", "registry": {"port": free_port()}, "proxy": {"ports": (free_port(), free_port())}}
+        {"name": "demo", "registry": {"port": registry}, "proxy": {"ports": tuple(edge)}}
     )
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
