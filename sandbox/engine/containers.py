@@ -8,6 +8,7 @@ import logging
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,11 @@ class Containers(Door):
                 return _container(self._inspect(name))
             except NotThere:
                 return None
+
+    def since(self, name: str) -> datetime:
+        """Return when a container was started the last time, by the engine's clock."""
+        with translated(f"looking at container {name}"):
+            return datetime.fromisoformat(self._inspect(name)["State"]["StartedAt"])
 
     @once
     def containers(self, label: str) -> tuple[Container, ...]:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -214,6 +215,10 @@ class FakeEngine(Engine):
 
     def stop(self, name: str) -> None:
         self._box(name, f"stopping container {name}").running = False
+
+    def since(self, name: str) -> datetime:
+        self._box(name, f"looking at container {name}")
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
     def keep_stopped(self, name: str) -> None:
         self._box(name, f"changing container {name}")

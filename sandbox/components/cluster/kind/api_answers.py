@@ -1,16 +1,24 @@
-"""Whether the API server of a control plane serves, and kubelets that ask it as soon as it does."""
+"""Whether the API server of a control plane serves, and kubelets that ask and tell it as soon as it does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
+from itertools import chain
+from pathlib import Path
 
 from sandbox.components.cluster.kind.early_start import ASK
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT
 from sandbox.engine import Engine
-from sandbox.system.wait import wait_until
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 120.0  # seconds
+NEWS = 30.0  # seconds, after which others find out what is wrong with the pods
+WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
 
 
 def refresh(engine: Engine, control_plane: str, started: Sequence[str]) -> None:
@@ -36,3 +44,53 @@ def silence(engine: Engine, control_plane: str) -> str | None:
     """Return why the API server is not ready, or None."""
     status, said = engine.execute(control_plane, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
     return None if status == 0 else said.strip()
+
+
+def await_news(engine: Engine, kubeconfig: Path, nodes: Sequence[str]) -> None:
+    """Wait until the API server has been told how all pods of `nodes` are since these were started.
+
+    Until then it tells how they were before, and all of them would seem to be ready.
+    """
+    since = {node: engine.since(node).replace(microsecond=0) for node in nodes}  # pods have whole seconds
+    with suppress(ClusterError, WaitTimeout):
+        wait_until(partial(old_news, Cluster(kubeconfig), since), what="the pods", timeout=NEWS)
+
+
+def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
+    """Return an object that is not told of yet, or None.
+
+    That is a pod with a container that is said to run since before its node was started: the kubelet tells of it. Or it
+    is a workload with more ready pods than are ready: the controller manager tells of it, which starts later.
+    """
+    if not since:
+        return None
+    try:
+        pods = cluster.list("v1", "Pod")
+        workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}
+    except ClusterError as error:  # the API server has not read its roles yet
+        return str(error)
+    for pod in pods:
+        begun = since.get(pod["spec"].get("nodeName", ""))
+        for one in pod.get("status", {}).get("containerStatuses") or ():
+            running = one["state"].get("running")
+            if begun and running and datetime.fromisoformat(running["startedAt"]) < begun:
+                return title(pod)
+    ready = Counter(_controller(pod) for pod in pods if _is_ready(pod))
+    for each in workloads["ReplicaSet"]:
+        ready[_controller(each)] += ready[each["metadata"]["uid"]]
+    for each in chain.from_iterable(workloads.values()):
+        status = each.get("status", {})
+        if (status.get("numberReady") or status.get("readyReplicas") or 0) > ready[each["metadata"]["uid"]]:
+            return title(each)
+    return None
+
+
+def _controller(found: Manifest) -> str:
+    """Return the uid of the object that made this one; empty when there is none."""
+    owners = found["metadata"].get("ownerReferences") or ()
+    return next((str(one["uid"]) for one in owners if one.get("controller")), "")
+
+
+def _is_ready(pod: Manifest) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

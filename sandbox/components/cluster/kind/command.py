@@ -105,7 +105,7 @@ def config(
         kubelet |= {"failCgroupV1": False}
     if not is_before(VERIFYING, shape.kubernetes):
         # Our images are on the node without ever having been pulled. Once the same bytes are pulled by another name, as
-        # busybox may be, the kubelet would want a pull of our names too, and nobody serves these (KEP-2535).
+        # busybox may be, the kubelet would want a pull of our names too, and no registry serves these (KEP-2535).
         kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
     # kind configures older ones by kubeadm's v1beta3 (kind 0.33, kubeadm/config.go, Config).
     old = is_before(NEW_KUBEADM, shape.kubernetes)

@@ -123,7 +123,7 @@ def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched
 
 @pytest.mark.parametrize("tags", [TAGS, None])
 def test_images_on_nodes_are_used_without_a_pull(tags: Tags | None) -> None:
-    """A pod has the same bytes pulled by another name → our images, which nobody serves, are started all the same."""
+    """A pod has the same bytes pulled by another name → ours, which no registry serves, start all the same."""
     assert parsed(tags=tags)[1]["KubeletConfiguration"]["imagePullCredentialsVerificationPolicy"] == "NeverVerify"
 
 

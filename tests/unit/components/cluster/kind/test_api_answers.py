@@ -1,0 +1,74 @@
+"""What the API server tells of pods after a start is of before until it has been told how they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sandbox.components.cluster.kind.api_answers import old_news
+from sandbox.kube.api import ClusterError
+
+BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
+WAITING = {"waiting": {"reason": "ContainerCreating"}}
+
+
+def owned(name: str, owner: str) -> dict[str, Any]:
+    references = [{"uid": owner, "controller": True}] if owner else []
+    return {"name": name, "namespace": "shop", "uid": name, "ownerReferences": references}
+
+
+def pod(*states: dict[str, Any], node: str = "node", owner: str = "", ready: bool = False) -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    status = {"containerStatuses": [{"state": one} for one in states], "conditions": conditions}
+    return {"kind": "Pod", "metadata": owned("web", owner), "spec": {"nodeName": node}, "status": status}
+
+
+def workload(kind: str, name: str, ready: int, owner: str = "") -> dict[str, Any]:
+    key = "numberReady" if kind == "DaemonSet" else "readyReplicas"
+    return {"kind": kind, "metadata": owned(name, owner), "status": {key: ready}}
+
+
+def running(second: int) -> dict[str, Any]:
+    return {"running": {"startedAt": f"2026-11-27T14:00:{second:02}Z"}}
+
+
+class Objects:
+    """A cluster with these objects; without any it refuses to tell."""
+
+    def __init__(self, objects: Sequence[dict[str, Any]]) -> None:
+        self.objects = objects
+
+    def list(self, api_version: str, kind: str) -> list[dict[str, Any]]:
+        if not self.objects:
+            raise ClusterError("forbidden")
+        return [one for one in self.objects if one["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        ([pod(running(10), WAITING)], None),
+        ([pod(WAITING), pod(WAITING, running(9))], "Pod shop/web"),
+        ([pod(running(9), node="other"), pod({"terminated": {}})], None),
+        ([], "forbidden"),
+        ([pod(running(10), owner="traefik"), workload("DaemonSet", "traefik", 1)], "DaemonSet shop/traefik"),
+        ([pod(running(10), owner="traefik", ready=True), workload("DaemonSet", "traefik", 1)], None),
+        (
+            [
+                pod(running(10), owner="set", ready=True),
+                workload("ReplicaSet", "set", 1, owner="web"),
+                workload("Deployment", "web", 2),
+            ],
+            "Deployment shop/web",
+        ),
+    ],
+)
+def test_pods_and_workloads_of_before_are_old_news(objects: list[dict[str, Any]], said: str | None) -> None:
+    assert old_news(Objects(objects), {"node": BEGUN}) == said  # type: ignore[arg-type]  # as much as is asked of one
+
+
+def test_nothing_is_asked_where_no_node_was_started() -> None:
+    assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
