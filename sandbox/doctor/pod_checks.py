@@ -11,7 +11,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import Fault, faults
-from sandbox.kube.readiness import unschedulable
+from sandbox.kube.readiness import is_ready, unschedulable
 
 LINES = 5
 EVENTS = 5
@@ -60,9 +60,8 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
     if is_leaving(pod):
         yield "leaving", warn(f"{place} is being deleted", f"{kubectl} get pods")
         return
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
     done = status.get("phase") == "Succeeded"
-    if ready or done:
+    if done or is_ready(pod):
         yield "ready", ok(f"{place} {'has ended well' if done else 'is ready'}")
         return
     warnings = _warnings(cluster, name, namespace)

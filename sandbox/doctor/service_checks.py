@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
+from sandbox.kube.readiness import is_ready
 from sandbox.plan import providers
 from sandbox.provider import Nodes
 
@@ -172,7 +173,7 @@ def proxy(trace: ServiceTrace) -> Finding:
     """See whether kube-proxy is ready on all nodes."""
     if not trace.proxies:
         return skipped("the cluster has no kube-proxy of its own")
-    lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not _is_ready(one)]
+    lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not is_ready(one)]
     if lost:
         return error(f"kube-proxy is not ready on {', '.join(lost)}")
     return ok(f"kube-proxy is ready, the Service is {trace.service['spec'].get('clusterIP', '')} in the cluster")
@@ -245,11 +246,6 @@ def _accepts(place: tuple[str, int]) -> bool:
             return True
     except OSError:
         return False
-
-
-def _is_ready(pod: Manifest) -> bool:
-    found = pod.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
 
 
 def _standing(pod: Manifest) -> str:

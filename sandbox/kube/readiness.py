@@ -255,6 +255,12 @@ def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str
     return textwrap.indent(text.rstrip(), "    ")
 
 
+def is_ready(pod: Manifest) -> bool:
+    """Tell whether a pod's kubelet has said that it is ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
 def progress(live: Mapping[str, Any]) -> str | None:
     """Return what the status of a workload lacks to be ready, or None."""
     if is_leaving(live):
@@ -262,10 +268,9 @@ def progress(live: Mapping[str, Any]) -> str | None:
     status = live.get("status") or {}
     spec = live.get("spec") or {}
     if live["kind"] == "Pod":
-        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
         if status.get("phase") == "Failed":
             raise ClusterError(f"{title(live)} failed", details=str(status.get("message", "")))
-        done = status.get("phase") == "Succeeded" or conditions.get("Ready") == "True"
+        done = status.get("phase") == "Succeeded" or is_ready(live)
         return None if done else str(status.get("phase", "not scheduled"))
     if live["kind"] == "Job":
         for one in _conditions(live, "Failed"):

@@ -14,6 +14,7 @@ from sandbox.components.cluster.kind.early_start import ASK
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.readiness import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 120.0  # seconds
@@ -75,7 +76,7 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
             running = one["state"].get("running")
             if begun and running and datetime.fromisoformat(running["startedAt"]) < begun:
                 return title(pod)
-    ready = Counter(_controller(pod) for pod in pods if _is_ready(pod))
+    ready = Counter(_controller(pod) for pod in pods if is_ready(pod))
     for each in workloads["ReplicaSet"]:
         ready[_controller(each)] += ready[each["metadata"]["uid"]]
     for each in chain.from_iterable(workloads.values()):
@@ -89,8 +90,3 @@ def _controller(found: Manifest) -> str:
     """Return the uid of the object that made this one; empty when there is none."""
     owners = found["metadata"].get("ownerReferences") or ()
     return next((str(one["uid"]) for one in owners if one.get("controller")), "")
-
-
-def _is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
