@@ -24,14 +24,20 @@ def pki() -> Pki:
     return make_pki(DOMAIN)
 
 
-@contextmanager
-def serving(pki: Pki, answer: bytes, folder: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """A server for one request; yields its port and what it was asked."""
+def vouched_for(pki: Pki, folder: Path) -> ssl.SSLContext:
+    """What a server of the domain needs."""
     leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
     served = folder / "served.pem"
     served.write_bytes(leaf.key_pem + leaf.chain_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
+    return context
+
+
+@contextmanager
+def serving(pki: Pki, answer: bytes, folder: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """A server for one request; yields its port and what it was asked."""
+    context = vouched_for(pki, folder)
     asked: list[bytes] = []
 
     def serve(listener: socket.socket) -> None:
@@ -103,11 +109,7 @@ def test_missing_server_and_missing_root_are_reported(pki: Pki, tmp_path: Path) 
 @contextmanager
 def kept_alive(pki: Pki, folder: Path, answers: Mapping[str, bytes], most: int = 99) -> Iterator[tuple[int, list[int]]]:
     """A server that answers up to `most` requests on a connection, by host; yields its port and how many each had."""
-    leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
-    served = folder / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.chain_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(served)
+    context = vouched_for(pki, folder)
     counts: list[int] = []
 
     def serve(listener: socket.socket) -> None:
