@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError
+from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,19 +74,25 @@ def _init(self: Any, /, *values: Any, **named: Any) -> None:
         raise TypeError(f"{type(self).__name__} lacks {', '.join(sorted(names - state.keys()))}")
 
 
-def _compared(value: Any) -> tuple[Any, ...]:
-    """Return what two values are compared by."""
-    return tuple(getattr(value, field.name) for field in dataclasses.fields(value) if field.compare)
+@functools.cache
+def _compared(cls: Any) -> Callable[[Any], Any]:
+    """Return what gives of an instance of the class what it is compared by."""
+    names = [field.name for field in dataclasses.fields(cls) if field.compare]
+    return attrgetter(*names) if names else lambda _: ()
+
+
+def _values(value: Any) -> Any:
+    return _compared(value.__class__)(value)
 
 
 def _equal(self: Any, other: object) -> Any:
     if other.__class__ is not self.__class__:
         return NotImplemented
-    return self is other or _compared(self) == _compared(other)
+    return self is other or _values(self) == _values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_compared(self))
+    return hash(_values(self))
 
 
 @recursive_repr()

@@ -6,11 +6,12 @@ An empty document means every default, and so does a key for which nothing is wr
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,7 +37,7 @@ def load(
     model: type[M],
     *,
     create: str = "create it, or name another file",
-    amend: Amend = lambda source: source,
+    amend: Amend | None = None,
 ) -> M:
     """Return the document in the file `path` as a `model`. Raises BadFile, with `create` as fix for a missing file.
 
@@ -67,8 +68,18 @@ def load(
     return parse(text, model, origin=origin, amend=amend)
 
 
-def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda source: source) -> M:
+def parse(text: str, model: type[M], *, origin: str, amend: Amend | None = None) -> M:
     """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
+    return _parsed(text, model, origin, amend) if amend else cast("M", _remembered(text, model, origin))
+
+
+@functools.lru_cache(maxsize=8)
+def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
+    """Return what the same text was read to before: one command asks for images.yaml and its lock several times."""
+    return _parsed(text, model, origin, lambda source: source)
+
+
+def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
     try:
         source = read(text)
         if _FORMAT_KEY in allowed_keys(model):

@@ -169,5 +169,7 @@ def kind_of(node: yaml.Node) -> str:
 
 def quoted(raw: str) -> str:
     """`raw` in quotes, short and printable."""
-    shown = "".join(character if character.isprintable() else "?" for character in raw[:61])
+    shown = raw[:61]
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else "?" for character in shown)
     return f"'{shown[:60]}…'" if len(raw) > 60 else f"'{shown}'"

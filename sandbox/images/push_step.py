@@ -62,7 +62,9 @@ class PushStep(NothingToUndo):
         try:
             with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(WIDTH) as pool:
                 entries = self.images.entries
-                found = list(zip(entries, pool.map(partial(self._found, client), entries), strict=True))
+                names = tuple(filter(None, map(_engine_name, entries)))
+                ids = self.engine.image_ids(names) if names else {}
+                found = list(zip(entries, pool.map(partial(self._found, client, ids), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
         missing = [str(entry.target) for entry, document in found if document is None]
@@ -95,15 +97,18 @@ class PushStep(NothingToUndo):
         local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=lambda: found)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
-    def _found(self, client: Client, entry: Entry) -> Document | None:
-        """Return what the registry has of an entry, None when that is not what the engine has."""
+    def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> Document | None:
+        """Return what the registry has of an entry, None when that is not what the engine has.
+
+        The engine lists some of the entries by these `ids`; it is asked about the others.
+        """
         reference = entry.target.tag or entry.target.digest or ""
         document = client.manifest(entry.target.repository, reference)
-        image = self._local(entry)
-        if document is None or image is None or document.media_type in INDEXES:
+        name = _engine_name(entry)
+        if document is None or not name or document.media_type in INDEXES or _is_of(document, ids.get(name)):
             return document
-        # A classic engine names an image by its config, a containerd one by its manifest or index.
-        known = str(image["Id"]) in document.data.decode() or str(image["Id"]) == document.digest or _moved(image)
+        image = self.engine.inspect_image(name)
+        known = image is None or _is_of(document, str(image["Id"])) or _moved(image)
         return document if known else None
 
     def _changed(self) -> Iterator[tuple[Target, str]]:
@@ -118,14 +123,21 @@ class PushStep(NothingToUndo):
                 if newer is not None:
                     yield entry.target, newer
 
-    def _local(self, entry: Entry) -> Mapping[str, Any] | None:
-        match entry:
-            case FromDaemon():
-                return self.engine.inspect_image(entry.image)
-            case FromBuild():
-                return self.engine.inspect_image(str(entry.target))
-            case _:
-                return None
+
+def _engine_name(entry: Entry) -> str:
+    """Return what the engine calls the image of an entry; empty where it has none."""
+    match entry:
+        case FromDaemon():
+            return entry.image
+        case FromBuild():
+            return str(entry.target)
+        case _:
+            return ""
+
+
+def _is_of(document: Document, image: str | None) -> bool:
+    """Tell whether a manifest is of an image: a classic engine names it by its config, a containerd one by that."""
+    return image is not None and (image in document.data.decode() or image == document.digest)
 
 
 def _is_newer(path: Path, when: float) -> bool:

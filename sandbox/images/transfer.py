@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from enum import Enum
+from functools import cached_property
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -147,11 +148,20 @@ class Plan:
 
     def needs(self, target: Target) -> frozenset[str]:
         """Return the digests of the blobs that must be in place before the documents of `target`."""
-        return frozenset(transfer.blob.digest for transfer in self.transfers if target in transfer.targets)
+        return frozenset(transfer.blob.digest for transfer in self._of.get(target, ()))
 
     def charges(self, target: Target) -> tuple[Descriptor, ...]:
         """Return the blobs whose cost counts for `target`: those it is the first to need."""
-        return tuple(transfer.blob for transfer in self.transfers if target == transfer.targets[0])
+        return tuple(transfer.blob for transfer in self._of.get(target, ()) if target == transfer.targets[0])
+
+    @cached_property
+    def _of(self) -> Mapping[Target, Sequence[Transfer]]:
+        """The transfers that each target needs."""
+        found: dict[Target, list[Transfer]] = {}
+        for transfer in self.transfers:
+            for target in transfer.targets:
+                found.setdefault(target, []).append(transfer)
+        return found
 
 
 def plan_transfers(images: Mapping[Target, Image]) -> Plan:

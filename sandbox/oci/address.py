@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -77,6 +78,16 @@ def of_url(url: str) -> Address | None:
     """Return where a full URL leads; None when it is no http URL with a host."""
     try:
         parts = urlsplit(url)
+    except ValueError:
+        return None
+    return _place(parts.scheme, parts.netloc)
+
+
+@functools.lru_cache(maxsize=64)
+def _place(scheme: str, netloc: str) -> Address | None:
+    """Return where URLs lead that begin so: most requests of a command are to one place."""
+    try:
+        parts = urlsplit(f"{scheme}://{netloc}")
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # as it is asked for
     except ValueError:

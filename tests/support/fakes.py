@@ -110,6 +110,9 @@ class FakeEngine(Engine):
         found = self.images.get(_tagged(name))
         return None if found is None else {"Id": found}
 
+    def image_ids(self, names: tuple[str, ...]) -> Mapping[str, str]:
+        return {name: self.images[name] for name in names if name in self.images}
+
     def load(self, archive: Path) -> None:
         try:
             with tarfile.open(archive) as tar:

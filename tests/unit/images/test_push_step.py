@@ -75,6 +75,20 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     assert config(registry, "app", "dev") == NEWER.config
 
 
+def test_images_that_the_engine_lists_are_not_asked_for_one_by_one(registry: Simulator) -> None:
+    class Listing(FakeEngine):
+        def image_ids(self, names: tuple[str, ...]) -> Mapping[str, str]:
+            return {name: digest_of(self.images[name].config) for name in names}
+
+        def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+            raise AssertionError(name)
+
+    entries = [FromDaemon(parse_target(name), name) for name in ("app:dev", "web:dev")]
+    images = {"app:dev": APP, "web:dev": NEWER}
+    step_of(registry, FakeEngine(images), *entries).apply(NoWork())
+    assert step_of(registry, Listing(images), *entries).check().state is State.READY
+
+
 def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
     step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
