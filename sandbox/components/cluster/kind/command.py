@@ -59,7 +59,9 @@ KUBEADM_PATCHES = {
 TIMEOUTS = {"kubernetesAPICall": "4m0s", "tlsBootstrap": "5m0s"}
 # kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).
 SLOW = "could not find a log line that matches"
-TRACE, LINE, CHATTER = "Stack Trace", "\n", r"[IW]\d{4} "
+TRACE, LINE = "Stack Trace", "\n"
+# What kubeadm logs, and where in its work kind is.
+CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNING: |cgroup v1 is deprecated "
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 

@@ -236,9 +236,12 @@ def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path
     assert Kind.find("sandbox", bundled=program).program == program
 
 
-def test_stack_of_a_failing_kind_is_left_out(folder: Path, tmp_path: Path) -> None:
+def test_stack_and_progress_of_a_failing_kind_are_left_out(folder: Path, tmp_path: Path) -> None:
+    progress = (
+        "echo 'Creating cluster \"demo\" ...'; echo ' ✗ Starting'; echo 'Command Output: I1127 07:16:14.8 loading'"
+    )
     words = "for n in 1 2 3; do echo line $n; echo I1127 07:16:14.9 GET; done; echo; echo Stack Trace:; echo main.go"
-    kind = Kind(install(folder, f"{words}; exit 1"), "sandbox")
+    kind = Kind(install(folder, f"{progress}; {words}; exit 1"), "sandbox")
     with pytest.raises(ToolFailed) as caught:
         kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=print)
     command, *said = caught.value.details.splitlines()
