@@ -5,7 +5,7 @@ As `kubectl apply --prune` does with an ApplySet (KEP-3659), though by the objec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from sandbox.components.addons.addon_objects import Place, read_places, written
 from sandbox.fast_dataclass import dataclass
@@ -22,9 +22,10 @@ class Applied:
     places: tuple[Place, ...] = ()
     digest: str = ""
 
-    def dropped(self, wanted: Collection[Place]) -> tuple[Place, ...]:
+    def dropped(self, wanted: Iterable[Place]) -> tuple[Place, ...]:
         """Return those that are not wanted any more and hold no data."""
-        return tuple(place for place in self.places if place not in wanted and place.kind not in KEPT)
+        known = frozenset(wanted)
+        return tuple(place for place in self.places if place not in known and place.kind not in KEPT)
 
 
 def read(records: Records, name: str) -> Applied | None:

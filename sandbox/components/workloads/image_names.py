@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from sandbox.oci.reference import DOCKER_HUB, Reference, Target
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 LOCAL = ("localhost", "127.0.0.1")
+WIDTH = 8  # images that are asked for side by side
 # Programs of other people that a project's folder may well be called after: a tag of theirs is theirs.
 OFFICIAL = ("busybox", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq", "redis")
 
@@ -91,9 +94,10 @@ class ImageNames:
             return None
         if reference.digest:  # just these bytes are wanted, and no others may stand for them
             return next((one for one in self.brought if reference in (one.names or ())), None)
-        named = [one for one in self.brought if any(_means(reference, each) for each in one.names or ())]
-        own = [one for one in self.brought if self._is_own(reference, one)]
-        alike = [one for one in self.brought if one.built and one.names is None and _is_alike(reference, one)]
+        candidates = self._by_last.get(_last(reference.path), ())
+        named = [one for one in candidates if any(_means(reference, each) for each in one.names or ())]
+        own = [one for one in candidates if self._is_own(reference, one)]
+        alike = [one for one in candidates if one.built and one.names is None and _is_alike(reference, one)]
         found = named or own or ([] if self.is_ours(name) else alike)
         if len(found) > 1:
             raise UsageError(
@@ -102,6 +106,16 @@ class ImageNames:
                 fix=f"write `for: [{name}]` at the one that is meant",
             )
         return found[0] if found else None
+
+    @cached_property
+    def _by_last(self) -> Mapping[str, Sequence[Brought]]:
+        """The images by the last parts of all their names, one of which every name that means them ends in."""
+        found: dict[str, list[Brought]] = {}
+        for one in self.brought:
+            paths = [each.path for each in (one.source, *(one.names or ())) if each]
+            for last in {_last(path) for path in (one.target.repository, *paths)}:
+                found.setdefault(last, []).append(one)
+        return found
 
     def is_ours(self, name: str) -> bool:
         """Tell whether the name leads to the sandbox's registry, and nowhere else."""
@@ -129,8 +143,10 @@ class ImageNames:
         if not known:
             return {}
         with Client(self.url, keychain=self.keychain) as client:
-            wanted = {one.target for one in known.values()}
-            digests = {one: client.manifest_digest(one.repository, one.tag or one.digest or "") for one in wanted}
+            wanted = tuple({one.target for one in known.values()})
+            names = ((one.repository, one.tag or one.digest or "") for one in wanted)
+            with ThreadPoolExecutor(WIDTH) as pool:
+                digests = dict(zip(wanted, pool.map(lambda name: client.manifest_digest(*name), names), strict=True))
         return {
             name: f"{self.prefix}/{one.target.repository}{f':{one.target.tag}' if one.target.tag else ''}@{digest}"
             for name, one in known.items()
@@ -257,11 +273,15 @@ def _means(reference: Reference, name: Reference) -> bool:
     return same and not name.digest and name.tag in (None, reference.tag)
 
 
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _is_alike(reference: Reference, one: Brought) -> bool:
     """Tell whether the last part of the name is the image's."""
-    last = one.target.repository.rpartition("/")[2]
+    last = _last(one.target.repository)
     theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
-    return reference.path.rpartition("/")[2] == last and not (theirs and reference.tag not in (None, one.target.tag))
+    return _last(reference.path) == last and not (theirs and reference.tag not in (None, one.target.tag))
 
 
 def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:

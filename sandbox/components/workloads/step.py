@@ -69,7 +69,7 @@ class ApplyStep(NothingToUndo):
             placed = self.placed()
         except RegistryError as error:
             return Status(State.UNSEEN, error.brief)
-        wanted = tuple(map(Place.of, placed))
+        wanted = frozenset(map(Place.of, placed))
         dropped = record.dropped(wanted)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
