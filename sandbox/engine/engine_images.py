@@ -68,12 +68,11 @@ class Images(Door):
                 return None
 
     @once
-    def image_ids(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        """Return the ids of the images that the engine lists by just these names, each with its tag, in one answer."""
+    def image_ids(self) -> Mapping[str, str]:
+        """Return the ids of all images that have names, by these, each with its tag, as the engine lists them."""
         with translated("listing images"):
-            found = self._get("/images/json", filters={"reference": names})
-        wanted = frozenset(names)
-        return {name: str(one["Id"]) for one in found for name in wanted.intersection(one.get("RepoTags") or ())}
+            found = self._get("/images/json")
+        return {name: str(one["Id"]) for one in found for name in one.get("RepoTags") or ()}
 
     def load(self, archive: Path) -> None:
         """Take in every image of an archive."""

@@ -26,6 +26,7 @@ from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
 
 WIDTH = 8  # images that are looked at side by side
+MANY = 50  # images from which on a list of all that the engine has takes less time than asking for each
 
 if TYPE_CHECKING:
     from sandbox.images.image_push import ImagePush
@@ -62,8 +63,7 @@ class PushStep(NothingToUndo):
         try:
             with Client(self.url, keychain=self.keychain) as client, ThreadPoolExecutor(WIDTH) as pool:
                 entries = self.images.entries
-                names = tuple(filter(None, map(_engine_name, entries)))
-                ids = self.engine.image_ids(names) if names else {}
+                ids = self.engine.image_ids() if sum(map(bool, map(_engine_name, entries))) > MANY else {}
                 found = list(zip(entries, pool.map(partial(self._found, client, ids), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images import lockfile
+from sandbox.images import lockfile, push_step
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
@@ -75,16 +75,19 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     assert config(registry, "app", "dev") == NEWER.config
 
 
-def test_images_that_the_engine_lists_are_not_asked_for_one_by_one(registry: Simulator) -> None:
+def test_many_images_are_listed_rather_than_asked_for_one_by_one(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Listing(FakeEngine):
-        def image_ids(self, names: tuple[str, ...]) -> Mapping[str, str]:
-            return {name: digest_of(self.images[name].config) for name in names}
+        def image_ids(self) -> Mapping[str, str]:
+            return {name: digest_of(image.config) for name, image in self.images.items()}
 
         def inspect_image(self, name: str) -> Mapping[str, Any] | None:
             raise AssertionError(name)
 
     entries = [FromDaemon(parse_target(name), name) for name in ("app:dev", "web:dev")]
     images = {"app:dev": APP, "web:dev": NEWER}
+    monkeypatch.setattr(push_step, "MANY", 1)
     step_of(registry, FakeEngine(images), *entries).apply(NoWork())
     assert step_of(registry, Listing(images), *entries).check().state is State.READY
 
