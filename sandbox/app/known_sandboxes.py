@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.app import context
 from sandbox.components.edge import routes
-from sandbox.engine import Container, Engine, labelled
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL
@@ -24,21 +24,22 @@ def sandboxes() -> tuple[Known, ...]:
     """List the sandboxes of this machine, by name: those with a container or a route. Raises SandboxError."""
     home, engine = context.home(), Engine.connect()
     known = {route.name: route.domain for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
-    ours = labelled.containers(engine, home)
-    names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys())
+    containers = engine.listed()
+    ours = {one.labels.get(LABEL) for one in containers if labelled.is_ours(one.labels, home)}
+    states = {one.name: one.state for one in containers}
     found = []
-    for name in names:
+    for name in sorted({name for name in ours if name} | known.keys()):
         node = providers.control_plane(home.sandbox(name))
-        state = _state(engine.container(node)) if node else "existing"
+        state = _state(states.get(node)) if node else "existing"
         found.append(Known(name, state, known.get(name, "")))
     return tuple(found)
 
 
-def _state(node: Container | None) -> str:
-    """Return how a cluster stands by its control plane, as `Standing` says it."""
+def _state(node: str | None) -> str:
+    """Return how a cluster stands by the state of its control plane, as `Standing` says it."""
     if node is None:
         return "absent"
-    return "running" if node.running else "paused" if node.held else "stopped"
+    return node if node in ("running", "paused") else "stopped"
 
 
 def require_known(name: str) -> None:

@@ -6,16 +6,16 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from sandbox.engine import shared_folders
+from sandbox.engine import shared_folders, stream_frames
 from sandbox.engine.base import LONG_TIMEOUT, Door, once, translated
-from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Placed
+from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed, Placed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,12 @@ class Containers(Door):
                 with suppress(NotThere):  # it went between the two questions
                     inspected.append(_container(self._inspect(one["Id"])))
             return tuple(inspected)
+
+    def listed(self) -> tuple[Listed, ...]:
+        """Return every container, running or not, as far as one list tells."""
+        with translated("listing containers"):
+            found = self._get("/containers/json", all=1)
+        return tuple(Listed(str(one["Names"][0]).lstrip("/"), one["State"], one.get("Labels") or {}) for one in found)
 
     def _inspect(self, name: str) -> Mapping[str, Any]:
         """Return all that the engine tells of a container, by name or id. Raises NotThere."""
@@ -252,7 +258,7 @@ class Containers(Door):
         if socket:
             target = f"/v{self._version}/containers/{quote(name)}/logs?follow=1&stdout=1&stderr=1"
             with suppress(Chunked):
-                yield from _unframed(get_unchunked(socket, target, timeout=LONG_TIMEOUT, at_once=True))
+                yield from stream_frames.unframed(get_unchunked(socket, target, timeout=LONG_TIMEOUT, at_once=True))
                 return
         yield from self._client.api.logs(name, stream=True, follow=True)
 
@@ -265,7 +271,7 @@ class Containers(Door):
             output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
             status = self._get(f"/exec/{run}/json")["ExitCode"]
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
-        return int(status), _said(output).decode(errors="replace")
+        return int(status), stream_frames.said(output).decode(errors="replace")
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file in a container, with its parent folders."""
@@ -327,26 +333,6 @@ class Containers(Door):
             member = tar.next()
             data = tar.extractfile(member) if member is not None and member.isreg() else None
             return None if data is None else data.read()
-
-
-def _said(frames: bytes) -> bytes:
-    """Return what is in the frames of a stream (Engine API, "Attach to a container": stream format)."""
-    said, at = bytearray(), 0
-    while at < len(frames):
-        size = int.from_bytes(frames[at + 4 : at + 8], "big")
-        said += frames[at + 8 : at + 8 + size]
-        at += 8 + size
-    return bytes(said)
-
-
-def _unframed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what is in the frames of a stream, as it comes."""
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        while len(rest) >= 8 and len(rest) >= (end := 8 + int.from_bytes(rest[4:8], "big")):
-            yield rest[8:end]
-            rest = rest[end:]
 
 
 def _packed(source: Path) -> Iterator[bytes]:

@@ -91,6 +91,15 @@ class Container:
     mounts: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A container as the engine lists it among others; `state` is in its words: running, paused, exited, created."""
+
+    name: str
+    state: str
+    labels: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.

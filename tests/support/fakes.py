@@ -17,6 +17,7 @@ from typing import Any
 from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
+from sandbox.engine.engine_values import Listed
 from sandbox.engine.questions import Answers, Question
 from sandbox.step import State, Status, Work
 
@@ -110,8 +111,8 @@ class FakeEngine(Engine):
         found = self.images.get(_tagged(name))
         return None if found is None else {"Id": found}
 
-    def image_ids(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        return {name: self.images[name] for name in names if name in self.images}
+    def image_ids(self) -> Mapping[str, str]:
+        return dict(self.images)
 
     def load(self, archive: Path) -> None:
         try:
@@ -168,6 +169,10 @@ class FakeEngine(Engine):
         boxes = [box for box in self.boxes.values() if key in box.spec.labels]
         named = [box.spec.name for box in boxes if not equals or box.spec.labels[key] == value]
         return tuple(found for name in named if (found := self.container(name)))
+
+    def listed(self) -> tuple[Listed, ...]:
+        boxes = self.boxes.values()
+        return tuple(Listed(box.spec.name, "running" if box.running else "exited", box.spec.labels) for box in boxes)
 
     def publisher(self, port: int) -> str | None:
         for box in sorted(self.boxes.values(), key=lambda box: (box.spec.forwarded, box.spec.name)):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from sandbox.app import chosen_spec, context, known_sandboxes
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Route
+from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError
+from sandbox.names import LABEL, OWNER
 from sandbox.plan import providers
+from tests.support.fakes import FakeEngine
 
 
 def test_unknown_name_is_refused_unless_the_engine_is_silent(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +30,30 @@ def test_unknown_name_is_refused_unless_the_engine_is_silent(home: object, monke
 
     monkeypatch.setattr(known_sandboxes, "sandboxes", silent)
     known_sandboxes.require_known("other")
+
+
+def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, mine = FakeEngine("i:1"), context.home().labels
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    engine.create_network("net", {})
+
+    def add(name: str, labels: Mapping[str, str]) -> None:
+        engine.run(ContainerSpec(name=name, image="i:1", command=("i",), network="net", labels=labels))
+
+    for name in ("up", "stopped", "gone"):
+        add(f"{name}-registry", {**mine, LABEL: name})
+    for name in ("up", "stopped"):  # kind gives its nodes no label of the sandbox
+        add(context.home().sandbox(name).node, {})
+    engine.stop(context.home().sandbox("stopped").node)
+    add("another", {LABEL: "theirs", OWNER: "who:0:/elsewhere"})
+    routes.save(context.home().edge, Route("routed", "routed.test", "node", (("127.0.0.1", 443),)))
+    found = [(one.name, one.cluster, one.domain) for one in known_sandboxes.sandboxes()]
+    assert found == [
+        ("gone", "absent", ""),
+        ("routed", "absent", "routed.test"),
+        ("stopped", "stopped", ""),
+        ("up", "running", ""),
+    ]
 
 
 def test_empty_name_is_not_the_default_sandbox(home: object) -> None:
