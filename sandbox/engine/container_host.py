@@ -39,6 +39,16 @@ def free_address(engine: Engine, name: str) -> str:
     return next(address for address in free if address not in taken)
 
 
+def kept_address(network: Network, place: int) -> str:
+    """Return the address at that place before the network's end; empty where the engine may give it to another.
+
+    Nodes then have the first addresses, and find them free when they start again: another container that asked the
+    engine for one might be given theirs meanwhile.
+    """
+    last = IPv4Network(network.subnet).broadcast_address
+    return str(last - place) if network.lower and place < RESERVED else ""
+
+
 def spare_address(engine: Engine, name: str) -> str:
     """Return where a container joins a network: at its end, or anywhere on one that the engine made.
 

@@ -92,6 +92,7 @@ class Containers(Door):
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
+        place = {"IPAMConfig": {"IPv4Address": spec.address}} if spec.address else None
         with translated(f"starting container {spec.name}"):
             made = self._client.containers.create(
                 spec.image,
@@ -100,6 +101,7 @@ class Containers(Door):
                 name=spec.name,
                 labels=labels,
                 network=spec.network,
+                networking_config={spec.network: place} if place else None,
                 ports=ports,
                 environment=dict(spec.environment),
                 volumes=mounts,

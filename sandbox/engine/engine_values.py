@@ -38,8 +38,9 @@ class Placed:
 class ContainerSpec:
     """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
-    It is on the networks `joined` too before it starts, at the address given for each, or at any. `folders` are of its
-    own and writable for their owners; they have these files, by paths in them, before it starts.
+    It is on `network` at that IPv4 `address`, or at any, and on the networks `joined` too before it starts, at the
+    address given for each, or at any. `folders` are of its own and writable for their owners; they have these files, by
+    paths in them, before it starts.
     What it publishes, of TCP, is only noted unless `forwarded`: it then has sockets of the machine's own, or another
     container before it that publishes the port.
     """
@@ -49,6 +50,7 @@ class ContainerSpec:
     command: tuple[str, ...]
     labels: Mapping[str, str]
     network: str
+    address: str = ""
     joined: Mapping[str, str] = field(default_factory=dict)
     publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
     udp: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)

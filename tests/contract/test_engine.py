@@ -17,6 +17,7 @@ from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, reach
+from sandbox.engine.container_host import kept_address
 from sandbox.engine.reach import PLAIN
 from sandbox.names import OWNER, Home
 from sandbox.system import host_network
@@ -337,6 +338,11 @@ def test_containers_get_the_lower_half_of_a_halved_network(world: World) -> None
     world.engine.run(world.spec())
     box = world.engine.container(world.name)
     assert box and IPv4Address(box.addresses[world.name]) in IPv4Network(found.lower)
+    world.engine.remove_container(world.name)
+    kept = kept_address(found, 4)
+    world.engine.run(replace(world.spec(), address=kept))
+    box = world.engine.container(world.name)
+    assert box and box.addresses[world.name] == kept
     world.engine.remove_container(world.name)
 
 

@@ -418,7 +418,7 @@ class FakeEngine(Engine):
                 raise EngineError(
                     f"{doing} failed", details=f"listen tcp4 {bind.address}:{bind.port}: address already in use"
                 )
-        box.address = self._free(spec.network)
+        box.address = spec.address or self._free(spec.network)
         box.ids[spec.network] = network.id
 
     def _free(self, network: str) -> str:

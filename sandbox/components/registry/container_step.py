@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.components.registry import frontend
 from sandbox.components.registry.frontend import Frontend
-from sandbox.engine import Container, ContainerSpec, Engine, container_copy, container_host, labelled
+from sandbox.engine import Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
@@ -151,6 +151,7 @@ class Registry:
                 command=COMMAND,
                 labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
                 network=self.names.network,
+                address=container_host.kept_address(self._network, 4),
                 publish={REGISTRY_PORT: (self._frontend.bind,)},
                 forwarded=False,
                 environment={**CONFIG, **more},
@@ -161,6 +162,10 @@ class Registry:
         if self._frontend.drift():
             self._frontend.start()
         wait_until(self._silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
+
+    @property
+    def _network(self) -> Network:
+        return container_host.joined(self.engine, self.names.network)
 
     def _setup(self, more: Mapping[str, str]) -> str:
         return f"{self.storage or self.names.volume}{', read-only' if more else ''}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.engine import Network, reach
-from sandbox.engine.container_host import gateway, host_address
+from sandbox.engine.container_host import gateway, host_address, kept_address
 from sandbox.engine.reach import Reach
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -18,6 +18,12 @@ def test_the_gateway_is_taken_or_the_first_address() -> None:
         == "172.30.0.254"
     )
     assert gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset())) == "172.30.0.1"
+
+
+@pytest.mark.parametrize(("lower", "place", "kept"), [("172.30.0.0/17", 4, "172.30.255.251"), ("", 4, "")])
+def test_an_address_is_kept_where_the_engine_gives_it_to_nobody(lower: str, place: int, kept: str) -> None:
+    network = Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset(), lower=lower)
+    assert kept_address(network, place) == kept
 
 
 def test_without_the_network_there_is_none(names: Names) -> None:
