@@ -264,6 +264,11 @@ class Names:
         return self.folder / "origin.json"
 
     @property
+    def asked(self) -> Path:
+        """Return what its nodes were asked by the last check of them."""
+        return self.folder / "asked.json"
+
+    @property
     def asleep(self) -> Path:
         """Return the file that is there while its nodes are held still."""
         return self.folder / "asleep"

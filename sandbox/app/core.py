@@ -18,7 +18,7 @@ from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-from sandbox.plan import lifecycle, saved_spec
+from sandbox.plan import asked_before, lifecycle, saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
 from sandbox.step import Rebuildable, State, Step
@@ -159,6 +159,7 @@ class Sandbox:
             context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(engine.glance())
+                asked_before.ask(engine, self.names)
                 resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
                 if resolved.cluster.supports.containers:
@@ -166,7 +167,7 @@ class Sandbox:
                 requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
                 with _explaining(resolved):
-                    found = _survey(steps, engine, self.session.report)
+                    found = _survey(steps, engine, self.names, self.session.report)
                     looking.close()  # from here on things change
                     yield _Surveyed(resolved, steps, found)
 
@@ -228,8 +229,11 @@ class Sandbox:
     def status(self) -> Found:
         """Check every part; changes nothing, but wakes it."""
         rouse(self.names)
-        steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
-        return _survey(steps, engine)
+        engine = Engine.connect()
+        with engine.glance():
+            asked_before.ask(engine, self.names)
+            steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
+            return _survey(steps, engine, self.names)
 
     def parts(self) -> tuple[Part, ...]:
         """Check every part, for programs; changes nothing."""
@@ -363,13 +367,15 @@ def _explaining(spec: Spec) -> Iterator[None]:
         raise
 
 
-def _survey(steps: Sequence[Step], engine: Engine, report: Reporter | None = None) -> Found:
+def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
     """Check every step, in one glance. Raises SandboxError."""
     from sandbox.plan import look_ahead
 
     with engine.glance():
         runs = look_ahead.ask_nodes(steps)
-        return lifecycle.survey(steps, report, at_once=runs)
+        found = lifecycle.survey(steps, report, at_once=runs)
+        asked_before.remember(engine, names)
+        return found
 
 
 def _require_pausable(spec: Spec) -> None:

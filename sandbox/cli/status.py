@@ -39,8 +39,6 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     begin(ctx)
     from dataclasses import asdict
 
-    from sandbox.app import context, service_places
-    from sandbox.app.overview import exposure
     from sandbox.app.session import rouse
     from sandbox.engine import Engine
 
@@ -49,6 +47,9 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     engine = Engine.connect()
     with engine.glance():
         parts = sandbox.parts()
+        from sandbox.app import context, service_places  # takes long to import: by now much of it is there
+        from sandbox.app.overview import exposure
+
         runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
         services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)

@@ -91,7 +91,7 @@ class Glancing:
     """What answers questions that are `once`; outside a `glance` every question is asked again."""
 
     def __init__(self) -> None:
-        self._seen: _Seen | None = None
+        self._seen: Seen | None = None
         self._looking = 0
         self._entering = threading.Lock()
 
@@ -100,7 +100,7 @@ class Glancing:
         """For a block that changes nothing: what was seen once in it is not asked again, nor in blocks within it."""
         with self._entering:
             self._looking += 1
-            self._seen = self._seen or _Seen()
+            self._seen = self._seen or Seen()
         try:
             yield
         finally:
@@ -129,11 +129,12 @@ def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concat
     return asked
 
 
-class _Seen:
+class Seen:
     """The answers so far. Who asks what another thread is asking waits for its answer."""
 
     def __init__(self) -> None:
         self.gathered: dict[str, Any] = {}  # see questions.py
+        self.questions: dict[str, dict[Any, None]] = {}
         self._lock = threading.Lock()
         self._asking: dict[Hashable, threading.Lock] = {}
         self._answers: dict[Hashable, Any] = {}

@@ -9,12 +9,12 @@ import base64
 import io
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from sandbox.engine.base import once
+from sandbox.engine.base import Seen, once
 from sandbox.engine.containers import Containers
 from sandbox.errors import SandboxError
 from sandbox.system import files
@@ -45,11 +45,20 @@ class Questions(Containers):
         container does not run, is asked when it is wanted.
         """
         seen = self._seen
-        if seen is None or name in seen.gathered:
+        known = seen.gathered.get(name) if seen else None
+        if seen is None or (known and not (known.done() and not known.result())):
             return
         questions: Sequence[Question] = ()
         with suppress(SandboxError):
             questions = asked()  # here, for in the thread it would compete with all that begins meanwhile
+        self._begin(seen, name, name, questions)
+
+    def gather_known(self, name: str, container: str, questions: Sequence[Question]) -> None:
+        """Do the same for questions that are known, if what is called `name` still has the id `container`."""
+        if self._seen:
+            self._begin(self._seen, name, container, questions)
+
+    def _begin(self, seen: Seen, name: str, container: str, questions: Sequence[Question]) -> None:
         answers: Future[Answers] = Future()
         seen.gathered[name] = answers
 
@@ -57,11 +66,15 @@ class Questions(Containers):
             found: Answers = {}
             try:
                 with suppress(SandboxError):
-                    found = self._answers(name, tuple(dict.fromkeys(questions)))
+                    found = self._answers(container, tuple(dict.fromkeys(questions)))
             finally:
                 answers.set_result(found)
 
         threading.Thread(target=work, name=f"ask {name}", daemon=True).start()
+
+    def questions_asked(self) -> Mapping[str, Collection[Question]]:
+        """Return what containers were asked in this glance, by their names."""
+        return self._seen.questions if self._seen else {}
 
     def ask(self, name: str, questions: Iterable[Question]) -> Answers:
         """Ask a container all these by one command, or each by itself in a glance, which may have the answers."""
@@ -91,7 +104,10 @@ class Questions(Containers):
         return self._read(name, path)
 
     def _gathered(self, name: str, question: Question) -> tuple[int, bytes] | None:
-        answers = self._seen.gathered.get(name) if self._seen else None
+        if self._seen is None:
+            return None
+        self._seen.questions.setdefault(name, {})[question] = None
+        answers = self._seen.gathered.get(name)
         return answers.result().get(question) if answers else None
 
     def _answers(self, name: str, questions: Sequence[Question]) -> Answers:
