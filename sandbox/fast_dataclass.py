@@ -26,6 +26,7 @@ else:
             if order:
                 return dataclasses.dataclass(cls, frozen=frozen, order=order, kw_only=kw_only)
             own = set(cls.__dict__)
+            cls.__doc__ = cls.__doc__ or cls.__name__  # the library writes one of what it parses of a signature
             dataclasses.dataclass(cls, init=False, eq=False, repr=False, kw_only=kw_only)
             methods = {"__init__": _init, "__repr__": _repr, "__eq__": _equal}
             for name, method in methods.items():

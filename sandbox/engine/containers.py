@@ -45,11 +45,19 @@ class Containers(Door):
     def containers(self, label: str) -> tuple[Container, ...]:
         """Return every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
-            inspected = []
-            for one in self._get("/containers/json", all=1, filters={"label": [label]}):
-                with suppress(NotThere):  # it went between the two questions
-                    inspected.append(_container(self._inspect(one["Id"])))
-            return tuple(inspected)
+            listed = self._get("/containers/json", all=1, filters={"label": [label]})
+            return tuple(found for one in listed if (found := self._listed(one)))
+
+    def _listed(self, one: Mapping[str, Any]) -> Container | None:
+        """Return a container that was in a list, if it is still there: by its name, as a glance may know it already."""
+        name = str(one["Names"][0]).lstrip("/") if one["Names"] else ""
+        found = self.container(name) if name and "/" not in name else None  # else it is what another one calls it
+        if found and found.id == one["Id"]:
+            return found
+        try:
+            return _container(self._inspect(one["Id"]))
+        except NotThere:  # it went between the two questions
+            return None
 
     def listed(self) -> tuple[Listed, ...]:
         """Return every container, running or not, as far as one list tells."""

@@ -194,7 +194,8 @@ def _walk(
 ) -> SandboxError | None:
     """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
 
-    Where they are not `ordered`, each is visited as soon as there is a thread for it.
+    Where they are not `ordered`, each is visited as soon as there is a thread for it, the last first: those that build
+    on most have most to ask.
 
     After one of the steps `spared` all go on that do not need it; its error is returned in the end. A visit may call
     the function it is given to let the steps that need this one begin before it ends.
@@ -226,7 +227,7 @@ def _walk(
         while running or (first is None and order.is_active()):
             ready += order.get_ready()
             while ready and running < (WIDTH if ordered else len(plan)) and first is None:
-                step = steps[ready.pop(0)]
+                step = steps[ready.pop(0 if ordered else -1)]
                 thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
                 walking[thread] = step  # first, for an interrupt may come at any moment
                 thread.start()

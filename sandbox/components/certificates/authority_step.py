@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from sandbox.components.certificates.condition import Condition
 from sandbox.components.certificates.condition import State as Standing
-from sandbox.components.certificates.keystore import ISSUING, Keystore, inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.pem import days_left
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
@@ -76,9 +77,8 @@ class AuthorityStep:
 
     def _lives(self, root: Condition, now: datetime) -> str:
         """Return how long all is well, and whether the root, which no `up` renews by itself, nears its end."""
-        mine = {ISSUING, *self.leaves}
-        entries = (entry for entry in inventory(self.keystore, now=now) if entry.name in mine)
-        days = min(entry.facts.days_left for entry in entries if entry.facts)
+        mine = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
+        days = min(days_left(one.read().cert_pem, now=now) for one in mine)
         due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
         few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
         return f"{days} days left{due}{few}"

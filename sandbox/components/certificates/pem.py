@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ssl
 from datetime import datetime
@@ -32,13 +33,18 @@ def load_key(pem: bytes) -> EllipticCurvePrivateKey:
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates in `pem`, in order, at least one, with readable extensions. Raises SandboxError."""
+    return list(_loaded(pem))
+
+
+@functools.lru_cache(maxsize=64)  # one check reads an authority for each of its leaves
+def _loaded(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
         found = x509.load_pem_x509_certificates(pem)
         for certificate in found:
             _ = certificate.extensions, certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _damaged("a certificate", error) from error
-    return found
+    return tuple(found)
 
 
 def dump_key(key: EllipticCurvePrivateKey) -> bytes:
@@ -132,6 +138,11 @@ def fingerprint(cert_pem: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 
+def days_left(cert_pem: bytes, *, now: datetime) -> int:
+    """Return what `Facts.days_left` is for the first certificate in `cert_pem`. Raises SandboxError."""
+    return (load_certificates(cert_pem)[0].not_valid_after_utc - now).days
+
+
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:
     """Return the facts at `now` (aware) of the first certificate in `cert_pem`.
 
@@ -146,6 +157,6 @@ def describe(cert_pem: bytes, *, now: datetime) -> Facts:
         authority=is_authority(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        days_left=(certificate.not_valid_after_utc - now).days,
+        days_left=days_left(cert_pem, now=now),
         sha256=certificate.fingerprint(SHA256()).hex(":").upper(),
     )

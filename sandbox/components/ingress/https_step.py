@@ -63,9 +63,10 @@ class HttpsStep(NothingToUndo):
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
         answers = Answers()
-        trouble = (
-            self._stale() or self._unanswered(hosts, ingresses, answers) or self._outdated(hosts, ingresses, answers)
-        )
+        with ThreadPoolExecutor(1) as pool:
+            stale = pool.submit(self._stale)
+            unanswered = self._unanswered(hosts, ingresses, answers)
+            trouble = stale.result() or unanswered or self._outdated(hosts, ingresses, answers)
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")

@@ -1,4 +1,4 @@
-"""Containers of Podman 4.3, whose answers these are, where they differ from those of the Docker Engine."""
+"""Containers: of a list, and of Podman 4.3, whose answers these are, where they differ from the Docker Engine's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sandbox.engine import Engine, EngineError
+from sandbox.engine.socket_http import NotThere
 
 BOX: dict[str, object] = {
     "Name": "/box",
@@ -77,6 +78,32 @@ def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         yield Engine.connect()
         server.shutdown()
+
+
+class Listing(Engine):
+    """An engine with two containers of a label, one of which has the name of another by the time it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked: list[str] = []
+
+    def _get(self, path: str, **query: object) -> object:
+        self.asked.append(path)
+        if path == "/containers/json":
+            return [{"Id": "9fb2", "Names": ["/box"]}, {"Id": "7c", "Names": ["/renamed"]}, {"Id": "5", "Names": []}]
+        name = path.split("/")[2]
+        if name == "5":
+            raise NotThere("no such container")
+        return {**BOX, "Id": "7c" if name == "7c" else "9fb2", "Name": f"/{name}"}
+
+
+def test_containers_of_a_glance_are_asked_for_once() -> None:
+    engine = Listing()
+    with engine.glance():
+        assert [one.id for one in engine.containers("label")] == ["9fb2", "7c"]
+        assert engine.container("box") in engine.containers("label")
+    boxes = [path for path in engine.asked if path != "/containers/json"]
+    assert boxes == [f"/containers/{name}/json" for name in ("box", "renamed", "7c", "5")]
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:
