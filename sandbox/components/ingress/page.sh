@@ -15,11 +15,8 @@ server=
 trap '[ -z "$server" ] || kill "$server"; exit 0' TERM
 parts=$1 site=$2 dynamic=$3 elsewhere=$4 suffix=$5 account=${6:-}
 api=http://127.0.0.1:9000/api
-
-# The routers of one kind, as JSON; fails when Traefik does not answer. No -T: it crashes some busyboxes.
-routers() {
-    busybox wget -q -O - "$api/$1/routers?per_page=100000"
-}
+newline='
+'
 
 # The objects of one kind in the cluster, as YAML.
 objects() {
@@ -127,6 +124,8 @@ passed=
 late=
 unserved=
 shown=
+services=
+listed=
 round=0
 # The folder it serves is empty: every path is answered by the page of httpd.conf's E404.
 busybox httpd -f -p 8080 -h /empty -c "$parts/httpd.conf" &
@@ -135,11 +134,15 @@ busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 [ -z "$account" ] || busybox sed "s/\${server}/$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/" "$parts/cluster.yaml" |
     replace "$dynamic/cluster.yaml"
 while kill -0 "$server"; do
-    if http=$(routers http) && tcp=$(routers tcp); then
-        apart=$(busybox cat "$elsewhere/hosts")
+    # Two lines of JSON. While nothing changes, most of what this takes is the start of processes: one asks for both. No -T: it
+    # crashes some busyboxes.
+    if both=$(busybox wget -q -O - "$api/http/routers?per_page=100000" "$api/tcp/routers?per_page=100000"); then
+        apart=
+        [ ! -r "$elsewhere/hosts" ] || while read -r host; do apart="$apart$host$newline"; done < "$elsewhere/hosts"
         # To take the answers apart takes a dozen processes, and mostly they are those of two seconds ago.
-        if [ "$http|$tcp|$apart" != "$routed" ]; then
-            routed="$http|$tcp|$apart"
+        if [ "$both|$apart" != "$routed" ]; then
+            routed="$both|$apart"
+            http=${both%%"$newline"*} tcp=${both#*"$newline"}
             found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
             [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
             passed=$found
@@ -149,10 +152,13 @@ while kill -0 "$server"; do
             known=$found
         fi
         if [ $((round % 5)) = 0 ]; then
-            if services=$(busybox wget -q -O - "$api/http/services?per_page=100000"); then
-                late=$(waiting "$http" "$(idle "$services")")
+            if found=$(busybox wget -q -O - "$api/http/services?per_page=100000") && [ "$found|$http" != "$services" ]; then
+                services="$found|$http"
+                late=$(waiting "$http" "$(idle "$found")")
             fi
-            if [ -r "$account/token" ] && classes=$(objects ingressclasses) && ingresses=$(objects ingresses); then
+            if [ -r "$account/token" ] && classes=$(objects ingressclasses) && ingresses=$(objects ingresses) &&
+                [ "$classes|$ingresses" != "$listed" ]; then
+                listed="$classes|$ingresses"
                 unserved=$(foreign "$classes" "$ingresses")
             fi
         fi

@@ -24,13 +24,16 @@ command=$1
 shift
 case $command in
 wget)
-    for url; do :; done
-    case $url in
-    */services*) exec cat "$ANSWERS/services" ;;
-    */cluster/*) exec cat "$ANSWERS/${url##*/}" ;;
-    esac
-    kind=${url#*/api/}
-    exec cat "$ANSWERS/${kind%%/*}"
+    for url; do
+        case $url in
+        */services*) cat "$ANSWERS/services" || exit ;;
+        */cluster/*) cat "$ANSWERS/${url##*/}" || exit ;;
+        */api/*)
+            kind=${url#*/api/}
+            cat "$ANSWERS/${kind%%/*}" && echo || exit
+            ;;
+        esac
+    done
     ;;
 httpd) exec sleep 60 ;;
 sleep) exec sleep 0.05 ;;
