@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
@@ -18,9 +17,7 @@ from sandbox.config import yaml_text
 from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-
-TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-ESTABLISHED = "01"  # linux, include/net/tcp_states.h
+from sandbox.system import tcp_connections
 
 
 @dataclass(frozen=True)
@@ -87,16 +84,8 @@ class Use:
         return ()
 
     def _api(self) -> frozenset[str]:
-        """Return the open connections to the API server's port, each by its ends; none where no table tells."""
-        port = f":{self._api_port:04X}"
-        found = set[str]()
-        for table in TABLES:
-            try:
-                rows = [row.split() for row in table.read_text(encoding="utf-8").splitlines() if port in row]
-            except OSError:
-                continue
-            found |= {near + far for _, near, far, state, *_ in rows if state == ESTABLISHED and far.endswith(port)}
-        return frozenset(found)
+        """Return the open connections to the API server's port, each by its ends; none where nothing tells."""
+        return tcp_connections.to_port(self._api_port) if self._api_port else frozenset()
 
     @cached_property
     def _api_port(self) -> int:

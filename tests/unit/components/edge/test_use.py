@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge import use
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.use import Seen, Use
 from sandbox.names import Names
+from sandbox.system import tcp_connections
 
 HEAD = "# pxname,svname,addr,status,check_status,last_chk,scur,stot,bin,bout"
 STAT = f"""{HEAD}
@@ -62,11 +62,16 @@ class Replaced(Silent):
     error = ConnectionResetError()
 
 
+def by_tables(family: int, port: int) -> None:
+    raise OSError("the tables are to tell")
+
+
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
     table = tmp_path / "tcp"
     table.write_text(TABLE, encoding="utf-8")
-    monkeypatch.setattr(use, "TABLES", (table, tmp_path / "absent"))
+    monkeypatch.setattr(tcp_connections, "TABLES", (table, tmp_path / "absent"))
+    monkeypatch.setattr(tcp_connections, "_asked", by_tables)
     monkeypatch.setattr(Edge, "told", [])
     return Edge(tmp_path / "master.sock")
 
