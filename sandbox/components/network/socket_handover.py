@@ -25,7 +25,8 @@ FOLDER = "/etc/edge/sockets"
 LIVE = "/run/live"
 HANDED = "handed.sock"
 SERVED = "edge.sock"
-COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
+# Without a master, which is for reloads: another holder takes over from the server.
+COMMAND = ("haproxy", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
 # Where the server cannot take sockets over it must not listen in its own network, but end and be started again. More
 # than this would overlap the ports of outgoing connections, which the kernel refuses.
 LAST = 32767
