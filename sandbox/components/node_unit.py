@@ -29,6 +29,8 @@ RBAC = "rbac.authorization.k8s.io/v1"
 ADMIN = PurePosixPath("/etc/kubernetes/admin.conf")
 UNITS = PurePosixPath("/etc/systemd/system")
 LAUNCHER = PurePosixPath("/etc/sandbox/when-served.sh")
+WATCHER = PurePosixPath("/etc/sandbox/watch.sh")
+SHARED = (LAUNCHER, WATCHER)
 LIFE = 10 * 365 * 24 * 3600
 """Seconds that its token holds; it ends with the service account."""
 
@@ -107,8 +109,8 @@ class NodeUnit:
 
     def files(self) -> dict[PurePosixPath, bytes]:
         """Return its files, but for the kubeconfig."""
-        launcher = files.packaged(__package__, "scripts/when-served.sh")
-        texts = {LAUNCHER: launcher, self.program: self.script, UNITS / self.service: self._text()}
+        shared = {path: files.packaged(__package__, f"scripts/{path.name}") for path in SHARED}
+        texts = {**shared, self.program: self.script, UNITS / self.service: self._text()}
         return {**self.data, **{path: text.encode() for path, text in texts.items()}}
 
     def asks(self, nodes: Nodes, node: str) -> Iterator[Question]:
@@ -141,7 +143,7 @@ class NodeUnit:
     def _text(self) -> str:
         """Return the unit's text. A script that ends is started again a second later.
 
-        One that watches for ever has little garbage and no hurry: it gets by with less memory.
+        A kubectl that watches for ever has little garbage and no hurry: it gets by with less memory.
         """
         return f"""[Unit]
 Description={self.description}
@@ -236,7 +238,7 @@ def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
         if nodes.read_file(node, UNITS / unit.service) is None:
             continue
         _systemctl(nodes, node, "disable", "--now", unit.service)
-        paths = [str(path) for path in (*unit.files(), unit.kubeconfig) if path != LAUNCHER]  # others have it, too
+        paths = [str(path) for path in (*unit.files(), unit.kubeconfig) if path not in SHARED]  # others have those, too
         status, output = nodes.execute(node, ["rm", "-f", *paths])
         if status != 0:
             raise SandboxError(f"{unit.service} cannot be removed from {node}", details=output)

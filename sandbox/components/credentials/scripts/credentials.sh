@@ -3,10 +3,13 @@
 # The API server ends a watch after a while; the next one begins with all service accounts again.
 # What is secret is in variables and pipes only: neither arguments nor the journal show it. Which Secrets there are and
 # for whom is in a file of the node; of the cluster come names and data, whose form is checked.
-kubectl get serviceaccounts --all-namespaces --watch \
-  --field-selector=metadata.namespace!=kube-node-lease,metadata.namespace!=kube-public,metadata.namespace!=kube-system,metadata.namespace!=local-path-storage,metadata.namespace!=sandbox-system \
-  --output='jsonpath={.metadata.namespace} {.metadata.name}{"\n"}' |
-while read -r namespace account; do
+others='metadata.namespace!=kube-node-lease,metadata.namespace!=kube-public,metadata.namespace!=kube-system,metadata.namespace!=local-path-storage,metadata.namespace!=sandbox-system'
+bash /etc/sandbox/watch.sh "/api/v1/serviceaccounts?watch=true&fieldSelector=$others" |
+while read -r event; do
+  account=${event#*'"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"'}
+  [ "$account" != "$event" ] || continue # an error, such as that there is nothing to watch any more
+  namespace=${account#*'"namespace":"'}
+  account=${account%%\"*} namespace=${namespace%%\"*}
   case "$namespace" in '' | -* | *[!a-z0-9-]*) continue ;; esac
   case "$account" in '' | -* | *[!a-z0-9.-]*) continue ;; esac
   while read -r secret wanted append begin; do

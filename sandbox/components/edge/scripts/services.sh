@@ -209,16 +209,18 @@ reconcile() {
   wait
 }
 
-changes() { # a line for each change of the objects $1, as $2 says it; the API server ends a watch after a while
+# All that makes a Service one of those, in the JSON of an event, where no text of a user's has quotes.
+concern='"type":"LoadBalancer"|"sandbox\.dev/(host-port|address)":|"loadBalancer":\{"ingress"'
+
+changes() { # a line for each change of what the path $1 lists, with "yes" for such; the API server ends a watch after a while
+  local event
   while :; do
-    kubectl get "$1" --all-namespaces --watch --output=jsonpath="$2{\"\n\"}"
+    bash /etc/sandbox/watch.sh "$1?watch=true" | while read -r event; do
+      if [[ $event =~ $concern ]]; then echo yes; else echo; fi
+    done
     sleep 1
   done
 }
-
-# All that makes a Service one of those; what follows is empty for any other.
-concern='{.metadata.labels.sandbox\.dev/host-port}{.metadata.annotations.sandbox\.dev/address}'
-concern+='{.status.loadBalancer.ingress[*].ip}'
 
 held() { # whether this node answers for any address
   local line
@@ -229,18 +231,18 @@ held() { # whether this node answers for any address
 }
 
 {
-  changes services "{.spec.type} $concern" &
-  [ "$HOSTNAME" != "$assigner" ] || ((nodes == 1)) || changes endpointslices "" &
+  changes /api/v1/services &
+  [ "$HOSTNAME" != "$assigner" ] || ((nodes == 1)) || changes /apis/discovery.k8s.io/v1/endpointslices &
   wait
 } | {
   declare -A told=()
   concerned=
   held && concerned=yes
   # What did not succeed is tried again at the next change, or after five minutes.
-  while read -r -t 300 type some || (($? > 128)); do
+  while read -r -t 300 some || (($? > 128)); do
     for ((more = 0; more < 1000; more++)); do
-      [[ $type != LoadBalancer && -z $some ]] || concerned=yes
-      read -r -t 0.1 type some || break
+      concerned=$concerned$some
+      read -r -t 0.1 some || break
     done
     # Most sandboxes have no such Service, and to look at all of them takes a tenth of a second of processor time.
     [ -z "$concerned" ] || reconcile

@@ -19,7 +19,7 @@ from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.node_unit import ADMIN
+from sandbox.components.node_unit import ADMIN, WATCHER
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -32,7 +32,9 @@ from tests.support.trust_roots import stranger
 
 KUBECTL = """#!/bin/sh
 case "$1 $2" in
-  "get namespaces") printf 'namespace/one\\nnamespace/gone\\nnamespace/two\\n' ;;
+  "get --raw")
+    printf '{"type":"ADDED","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"%s"}}}\\n' one gone two
+    echo '{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{}}}' ;;
   "create configmap") printf '%s\\n' "$*" >> "$ASKED"; echo "of $4" ;;
   apply*) read -r made; [ "$made" != "of --namespace=gone" ] || exit 1; printf 'applied %s\\n' "$made" >> "$ASKED" ;;
 esac
@@ -49,8 +51,10 @@ def script(tmp_path: Path) -> list[str]:
     program = tmp_path / "kubectl"
     program.write_text(KUBECTL)
     program.chmod(0o755)
-    text = cluster_trust.UNIT.files()[cluster_trust.UNIT.program].decode()
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ASKED": str(asked)}
+    (tmp_path / "watch.sh").write_bytes(cluster_trust.UNIT.files()[WATCHER])
+    (tmp_path / "kubeconfig").write_text("")
+    text = cluster_trust.UNIT.script.replace(str(WATCHER), f"{tmp_path}/watch.sh")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KUBECONFIG": f"{tmp_path}/kubeconfig", "ASKED": str(asked)}
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment)
     return asked.read_text().splitlines()
 

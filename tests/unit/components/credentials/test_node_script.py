@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials import kept_secret, pod_credentials
+from sandbox.components.node_unit import WATCHER
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.names import SYSTEM_NAMESPACE
 
-# What `get serviceaccounts` and `get secret` answer is in files; objects are told by what they are made with.
+# What a watch of service accounts and `get secret` answer is in files; objects are told by what they are made with.
 KUBECTL = """#!/bin/sh
 case "$1 $2" in
-  "get serviceaccounts") cat "$PLACE/accounts" ;;
+  "get --raw") while read -r namespace name; do
+    printf '{"type":"ADDED","object":{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"%s",' "$name"
+    printf '"generateName":"x-","namespace":"%s","uid":"u"}}}\\n' "$namespace"
+    done < "$PLACE/accounts" ;;
   "get secret") cat "$PLACE/$3" ;;
   "get serviceaccount") cat "$PLACE/named-$3" 2>/dev/null; true ;;
   "create secret") echo "made $4 $5 $(cat)" ;;
@@ -40,8 +44,10 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
     unit = pod_credentials.secrets_unit(entries)
     listed = tmp_path / "list"
     listed.write_bytes(unit.data[pod_credentials.LIST])
-    text = unit.script.replace(str(pod_credentials.LIST), str(listed))
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PLACE": str(tmp_path)}
+    (tmp_path / "watch.sh").write_bytes(unit.files()[WATCHER])
+    (tmp_path / "kubeconfig").write_text("")
+    text = unit.script.replace(str(pod_credentials.LIST), str(listed)).replace(str(WATCHER), f"{tmp_path}/watch.sh")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KUBECONFIG": f"{tmp_path}/kubeconfig", "PLACE": str(tmp_path)}
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment, timeout=60)
     asked = tmp_path / "asked"
     return asked.read_text().splitlines() if asked.exists() else []
@@ -50,7 +56,7 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
 def test_script_has_the_names_of_the_code() -> None:
     script = pod_credentials.secrets_unit(()).script
     others = ",".join(f"metadata.namespace!={name}" for name in kept_secret.OURS)
-    words = (f"--field-selector={others} ", f"namespace={SYSTEM_NAMESPACE} ", f'.data "{kept_secret.KEY}"')
+    words = (f"others='{others}'", f"namespace={SYSTEM_NAMESPACE} ", f'.data "{kept_secret.KEY}"')
     assert all(
         word in script
         for word in (*words, f"{kept_secret.LABEL}={kept_secret.COPY} ", f"done < {pod_credentials.LIST}")

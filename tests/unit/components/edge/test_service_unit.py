@@ -107,7 +107,7 @@ def once(tmp_path: Path) -> Any:
         for name, text in (("kubectl", KUBECTL), ("ip", IP), ("busybox", "#!/bin/sh\n")):
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o755)
-        body, watching, _ = made.script.partition("\n{\n  changes services")
+        body, watching, _ = made.script.partition("\n{\n  changes /api/v1/services")
         assert watching
         text = body.replace(str(service_unit.SETTINGS), str(settings)) + "\ndeclare -A told=()\nreconcile\n"
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "STATE": str(state)}
