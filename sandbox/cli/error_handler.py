@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import logging
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import click
 
 from sandbox.app.context import home
 from sandbox.cli import log
-from sandbox.cli.output import show_json
+from sandbox.cli.output import has_color, show_json
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError
 
@@ -91,8 +92,9 @@ def _is_nowhere() -> bool:
 
 
 def _red(text: str) -> str:
-    return click.style(text, fg="red", bold=True)
+    return click.style(text, fg="red", bold=True) if has_color(sys.stderr) else text
 
 
 def _red_mark(note: str) -> str:
-    return note.replace("✗", click.style("✗", fg="red"), 1) if note.startswith("✗") else note
+    shown = note.startswith("✗") and has_color(sys.stderr)
+    return note.replace("✗", click.style("✗", fg="red"), 1) if shown else note

@@ -115,12 +115,12 @@ def ask_helper(helper: str, server: str) -> Credential | None:
         raise _unusable("Docker's config.json", server, "it names a credential helper that is no program's name")
     try:
         output = process.run([program, "get"], timeout=SECONDS, stdin=server)
-    except MissingTool:
-        raise _unusable(program, server, "there is no such program on the PATH") from None
+    except MissingTool as error:
+        raise _unusable(program, server, error.brief) from None
     except process.ToolFailed as error:
         if any(words in error.details.lower() for words in _ABSENT):
             return None
-        raise _unusable(program, server, f"it failed with status {error.status}") from None
+        raise _unusable(program, server, error.brief) from None  # without its output
     account = _read(output)
     if account is None:
         raise _unusable(program, server, "its answer is not an account")

@@ -238,17 +238,29 @@ def test_misspelt_docker_context_is_an_error(tmp_path: Path, monkeypatch: pytest
     assert found.stderr.startswith("error[engine-context]: there is no docker context 'colmia'\n")
 
 
-def test_slow_command_prints_a_message_at_once(tmp_path: Path) -> None:
+def on_terminal(folder: Path, **environment: str) -> bytes:
+    """What a terminal gets of an `up` that fails."""
     terminal, its_end = pty.openpty()
     argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]
-    env = {**os.environ, "TERM": "xterm"}
-    with subprocess.Popen(argv, cwd=tmp_path, env=env, stdin=its_end, stdout=its_end, stderr=its_end):
+    env = {**os.environ, "TERM": "xterm", **environment}
+    with subprocess.Popen(argv, cwd=folder, env=env, stdin=its_end, stdout=its_end, stderr=its_end):
         os.close(its_end)
         said = b""
         with contextlib.suppress(OSError):  # the terminal's end on Linux
             while chunk := os.read(terminal, 4096):
                 said += chunk
     os.close(terminal)
+    return said
+
+
+@pytest.mark.parametrize(("wish", "plain"), [({}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)])
+def test_errors_have_color_only_where_it_is_wanted(tmp_path: Path, wish: dict[str, str], plain: bool) -> None:
+    said = on_terminal(tmp_path, **wish)
+    assert b"none.yaml: no such file" in said and (b"\x1b[" not in said) == plain
+
+
+def test_slow_command_prints_a_message_at_once(tmp_path: Path) -> None:
+    said = on_terminal(tmp_path)
     first, _, rest = said.partition(b"\r")
     assert first.decode() == SIGN.rstrip("\r")
     assert b"none.yaml: no such file" in rest

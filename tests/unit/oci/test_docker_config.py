@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.oci import docker_config
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import HUB_KEY, DockerConfig, canonical
 
@@ -161,6 +162,20 @@ def test_helper_without_usable_answer_is_named_and_not_quoted(
     assert "docker-credential-bad" in caught.value.brief
     assert "ghcr.io" in caught.value.brief
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+def test_helper_that_hangs_or_cannot_be_run_is_told_so(
+    path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_config, "SECONDS", 1.0)
+    helper(programs, "bad", "sleep 60")
+    with pytest.raises(CredentialsUnusable) as caught:
+        config(path, credsStore="bad").find("ghcr.io")
+    assert "took longer than 1 s" in caught.value.details
+    (programs / "docker-credential-bad").write_text("no program")
+    with pytest.raises(CredentialsUnusable) as caught:
+        config(path, credsStore="bad").find("ghcr.io")
+    assert "cannot be run" in caught.value.details
 
 
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b", "-x;y"])
