@@ -38,7 +38,7 @@ def test_many_connections_take_several_answers() -> None:
             one.close()
 
 
-def test_what_the_kernel_refuses_to_tell_is_an_error() -> None:
+def test_kernel_refusal_is_an_error() -> None:
     with pytest.raises(OSError, match=r"\[Errno"):
         list(tcp_connections._asked(250, free_port()))
 
