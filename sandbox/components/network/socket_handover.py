@@ -25,8 +25,8 @@ FOLDER = "/etc/edge/sockets"
 LIVE = "/run/live"
 HANDED = "handed.sock"
 SERVED = "edge.sock"
-# Without a master, which is for reloads: another holder takes over from the server.
-COMMAND = ("haproxy", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
+# With a master, which alone goes on where there is no server yet to take sockets over from.
+COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
 # Where the server cannot take sockets over it must not listen in its own network, but end and be started again. More
 # than this would overlap the ports of outgoing connections, which the kernel refuses.
 LAST = 32767
