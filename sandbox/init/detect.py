@@ -110,7 +110,7 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
     charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
     apart = [folder / one for one in charts]
     apart += [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
-    written = list(_manifests(folder, apart))
+    written = list(_manifests(folder, apart, notes))
     if overlay is not None:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
@@ -241,7 +241,7 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
     return tuple(found)
 
 
-def _manifests(folder: Path, apart: Iterable[Path]) -> Iterator[str]:
+def _manifests(folder: Path, apart: Iterable[Path], notes: list[str]) -> Iterator[str]:
     """Files and folders that hold Kubernetes objects; of a folder that holds more, its files."""
     taken: list[Path] = list(apart)
     for place in _folders(folder):
@@ -252,6 +252,11 @@ def _manifests(folder: Path, apart: Iterable[Path]) -> Iterator[str]:
             yield _path(folder, place)
         elif any(file.name in MIXED for file in _listed(place)):
             yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
+        elif len(list(place.glob("*.y*ml"))) < MOST and any(_object_files(folder, place)):
+            try:
+                manifests.load([place])
+            except UsageError as error:
+                notes.append(f"{_path(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
     if folder not in taken:
         yield from (file.name for file in _object_files(folder, folder) if file.name not in OURS)
 

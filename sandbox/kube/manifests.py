@@ -21,6 +21,9 @@ SUFFIXES = {".yaml", ".yml", ".json"}
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 HELM_FILES = ("Chart.yaml", "values.yaml")
 
+# What Kubernetes' own types for metadata require (apimachinery, ObjectMeta).
+_METADATA = {"name": str, "generateName": str, "namespace": str, "labels": dict, "annotations": dict}
+
 # What has apiVersion and kind and is read by a program on the developer's machine, never by a cluster.
 LOCAL_GROUPS: Mapping[str, str] = {
     "skaffold": "Skaffold",
@@ -111,6 +114,9 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
         return
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
         raise BadFile(f"{place}: this {kind} has no metadata.name", fix=_advice(place))
+    for key, form in _METADATA.items():
+        if not isinstance(metadata.get(key) or form(), form):
+            raise BadFile(f"{place}: metadata.{key} of this {kind} is not {'text' if form is str else 'a mapping'}")
     yield content if metadata.get("name") else _named(content)
 
 

@@ -53,6 +53,13 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text)
 
 
+def test_manifests_next_to_a_template_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "k8s").mkdir()
+    (tmp_path / "k8s" / "api.yaml").write_text(DEPLOYMENT)
+    (tmp_path / "k8s" / "late.yaml").write_text("{{ if .Values.late }}\nkind: Pod\n{{ end }}\n")
+    assert look(tmp_path).notes == ("k8s/ is left out: k8s/late.yaml is not valid YAML",)
+
+
 def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
     assert look(tmp_path) == Found()
 

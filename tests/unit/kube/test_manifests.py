@@ -101,6 +101,11 @@ def test_dates_stay_text_as_they_do_for_kubectl() -> None:
         ("apiVersion: v1\nkind: Config\ncurrent-context: x\n", "app.yaml:1: this Config is for kubectl"),
         ("apiVersion: v1\nkind: Pod\n", "this Pod has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: text\n", "this Pod has no metadata.name"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: [x]}\n", "metadata.name of this Pod is not text"),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: x, labels: [y]}\n",
+            "metadata.labels of this Pod is not a mapping",
+        ),
         ("apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n", "app.yaml:1, item 1: not a Kubernetes object"),
     ],
 )
