@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sandbox.app.context import DEFAULT_FILE, home
+from sandbox.app.context import DEFAULT_FILE, default_file, home
 from sandbox.config.resolve import Override, changed, load, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
@@ -40,7 +40,7 @@ def written(
     """
     if file is not None:
         spec = read(file, overrides, called=called)
-    elif name is None and DEFAULT_FILE.exists():
+    elif name is None and default_file():
         spec = read(DEFAULT_FILE, overrides)
     else:
         known = Spec() if name is None else _known(Spec.default(name))
@@ -54,7 +54,7 @@ def written(
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:
     """Say where that spec comes from; None where it is the one that is remembered, whose origin is too."""
-    if file is not None or (name is None and DEFAULT_FILE.exists()):
+    if file is not None or (name is None and default_file()):
         return Origin.of(file or DEFAULT_FILE)
     return None if name and home().sandbox(name).spec.exists() else Origin()
 
@@ -178,7 +178,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
         case Spec():  # a spec that a program made is the program's to answer for
             return Chosen(spec=spec)
         case None:
-            file = DEFAULT_FILE if DEFAULT_FILE.exists() else None
+            file = default_file()
         case _:
             path = Path(spec)
             file = path / DEFAULT_FILE if path.is_dir() else path

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("sandbox.yaml")
 CERTIFICATES = "SSL_CERT_FILE"
+_MISNAMED = Path("sandbox.yml")
 
 
 def environ() -> Mapping[str, str]:
@@ -51,6 +52,22 @@ def home() -> Home:
         kubeconfig=chosen,
         other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
     )
+
+
+def default_file() -> Path | None:
+    """Return ./sandbox.yaml, if there is one; the reader tells of a link into nowhere.
+
+    Raises UsageError for a spec that is called sandbox.yml: without it, the sandbox would be another one.
+    """
+    if os.path.lexists(DEFAULT_FILE):
+        return DEFAULT_FILE
+    try:
+        misnamed = b"apiVersion: sandbox.dev/" in files.read_regular(_MISNAMED)
+    except (OSError, files.NotAFile):
+        return None
+    if misnamed:
+        raise UsageError(f"{_MISNAMED} is not read", fix=f"mv {_MISNAMED} {DEFAULT_FILE}   (or -f {_MISNAMED})")
+    return None
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:

@@ -83,12 +83,12 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox config show demo -o json
     """
     from sandbox.app import chosen_spec
-    from sandbox.app.context import DEFAULT_FILE
+    from sandbox.app.context import default_file
     from sandbox.config import problems
     from sandbox.config.yaml_source import read
 
     spec = chosen_spec.written(file, name).model_dump(mode="json")
-    source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)
+    source = file or (default_file() if name is None else None)
     lines = (
         {path: place.line for path, place in read(source.read_text("utf-8-sig")).with_edge().places.items()}
         if source

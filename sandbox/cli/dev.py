@@ -64,7 +64,7 @@ def dev(
     caller = session(progress, patience)
     loop = DevLoop(
         choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
-        file=file or (context.DEFAULT_FILE if name is None and context.DEFAULT_FILE.exists() else None),
+        file=file or (context.default_file() if name is None else None),
         report=report_for(progress),
         agreement=prompts.Asking(caller.say, yes=yes, trusted=False),
         logs=logs,

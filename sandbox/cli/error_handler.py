@@ -43,6 +43,10 @@ def report(error: BaseException) -> int:
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return report(SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full"))
+        case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
+            return report(_limited(error))
+        case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
+            return report(_limited(error))
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         with contextlib.suppress(SandboxError):
             log.start(verbose=False)
@@ -80,6 +84,15 @@ def _show(error: SandboxError) -> None:
         click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
     for note in getattr(error, "__notes__", ()):  # what the doctor found
         click.echo(_red_mark(note), err=True)
+
+
+def _limited(error: BaseException) -> SandboxError:
+    return SandboxError(
+        "the command got no more memory, threads or open files",
+        details=str(error),
+        fix="raise the limits: ulimit -a shows this shell's, a container or a service has its own",
+        id="limits",
+    )
 
 
 def _is_nowhere() -> bool:

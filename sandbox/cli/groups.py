@@ -33,8 +33,13 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is typed; one that is not there fails with the nearest name."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        """Find the command that is typed; one that is not there fails with the nearest name, but for completion."""
+        if (
+            not ctx.resilient_parsing
+            and args
+            and not args[0].startswith("-")
+            and self.get_command(ctx, args[0]) is None
+        ):
             import difflib
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)

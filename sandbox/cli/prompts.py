@@ -186,9 +186,9 @@ def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
 
         text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(found)}\n"
         files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
-        say(f"wrote {DEFAULT_FILE}to keep this choice")
+        say(f"wrote {DEFAULT_FILE} to keep this choice")
         return
-    say(f"write in {file or DEFAULT_FILE}to keep this choice:")
+    say(f"write in {file or DEFAULT_FILE} to keep this choice:")
     _show(found, say)
 
 

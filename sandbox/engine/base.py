@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from sandbox.engine import socket_http
-from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.endpoint import Endpoint, no_address
 from sandbox.engine.socket_http import Refused, Reply
 from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
@@ -178,7 +178,7 @@ class Door(Glancing):
     def _client(self) -> Any:
         """Return the library's client. Raises Refused, MissingTool."""
         import docker
-        from docker.errors import DockerException
+        from docker.errors import DockerException, TLSParameterError
         from docker.utils.config import find_config_file
 
         place = self._place
@@ -187,8 +187,15 @@ class Door(Glancing):
             client = docker.from_env(
                 version=self._version, timeout=CALL_TIMEOUT, max_pool_size=16, use_ssh_client=place.is_ssh
             )
-        except DockerException as error:
-            raise Refused(str(error)) from error
+        except TLSParameterError as error:
+            raise MissingTool(
+                f"no certificates for the Docker Engine on {place.host}",
+                details="by DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; needed are ca.pem, cert.pem and key.pem",
+                fix="set DOCKER_CERT_PATH to the folder that has them, or unset DOCKER_TLS_VERIFY",
+                id="engine-unreachable",
+            ) from error
+        except DockerException as error:  # it only reads the address
+            raise no_address(place, str(error)) from error
         except ValueError as error:  # the library reads the accounts of `docker login`
             raise MissingTool(
                 "Docker's config.json has an account that cannot be read",

@@ -128,13 +128,16 @@ class Engine(Images, Questions, Networks, Volumes):
             # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
             ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
             version = ping.headers.get("api-version") or json.loads(engine._send("GET", "/version").body)["ApiVersion"]
+            spoken = tuple(int(part) for part in version.split("."))
         except OSError as error:
             if place.is_ssh:
                 from sandbox.engine import ssh_channel
 
                 raise ssh_channel.unreachable(cause(error), place) from error
             raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
-        if tuple(int(part) for part in version.split(".")) < tuple(int(part) for part in OLDEST_API.split(".")):
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # it speaks HTTP, but not as an engine
+            raise unreachable(f"{place.socket or place.url}: another server answers", place) from error
+        if spoken < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(
                 f"the Docker Engine is too old: {ping.headers.get('server', 'its version is unknown')}",
                 details=f"it speaks API {version}, needed is {OLDEST_API}",

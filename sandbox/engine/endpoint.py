@@ -142,13 +142,18 @@ def _checked(place: Endpoint) -> Endpoint:
     except ValueError as error:
         wrong = str(error)
     if wrong:
-        raise MissingTool(
-            f"{place.origin} is not the address of an engine",
-            details=f"{place.url}: {wrong}",
-            fix=f"write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST there, or {place.how_to_leave}",
-            id="engine-unreachable",
-        )
+        raise no_address(place, wrong)
     return place
+
+
+def no_address(place: Endpoint, wrong: str) -> MissingTool:
+    """Return the error for an address that can be none, with what is wrong with it."""
+    return MissingTool(
+        f"{place.origin} is not the address of an engine",
+        details=f"{place.url}: {wrong}",
+        fix=f"write unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST there, or {place.how_to_leave}",
+        id="engine-unreachable",
+    )
 
 
 def _current(config: Path) -> str:

@@ -126,7 +126,7 @@ def test_declined_adoption_changes_nothing_and_makes_a_cluster(place: Neighbourh
 def test_adopted_cluster_serves_images_of_its_own_registry(place: Neighbourhood) -> None:
     before, app = place.theirs(), place.app
     said = place.up(b"y")
-    assert "write in sandbox.yamlto keep this choice" in said and said.count("[y/N]") == 1
+    assert "write in sandbox.yaml to keep this choice" in said and said.count("[y/N]") == 1
     assert app.page() == "first"
     (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")
     assert pod["spec"]["containers"][0]["image"].startswith(f"localhost:{place.port}/app:1@sha256:")

@@ -50,6 +50,13 @@ def _flaw(content: Any) -> str:
         entries = content.get(kind) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             return f"`{kind}` is not a list of mappings"
+        for entry in entries:
+            body = entry.get(kind[:-1]) or {}
+            if not isinstance(body, dict):
+                return f"a `{kind[:-1]}` of the `{kind}` is not a mapping"
+            more = body.get("extensions") or []
+            if not isinstance(more, list) or not all(isinstance(one, dict) for one in more):
+                return f"`extensions` in the `{kind}` are not a list of mappings"
     return ""
 
 
@@ -201,7 +208,8 @@ def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
 def _previous(context: Any) -> str | None:
     for extension in ((context or {}).get("context") or {}).get("extensions") or []:
         if extension.get("name") == EXTENSION:
-            return str(extension["extension"].get("previous-context", "")) or None
+            ours = extension.get("extension")
+            return str(ours.get("previous-context") or "") or None if isinstance(ours, dict) else None
     return None
 
 

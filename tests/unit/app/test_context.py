@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context
+from sandbox.app import chosen_spec, context
 from sandbox.components.certificates.authority import make_root
 from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
@@ -60,3 +60,24 @@ def test_folders_are_the_same_on_every_system(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.platform", system)
     found = context.home()
     assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
+
+
+def test_spec_with_the_other_ending_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = Path("sandbox.yml")
+    other.write_text("a: [program's, own]\n")
+    assert context.default_file() is None, "it may be of another program"
+    other.write_text("apiVersion: sandbox.dev/v1\nname: demo\n")
+    with pytest.raises(UsageError, match=r"sandbox\.yml is not read") as caught:
+        chosen_spec.written(None, None)
+    assert "mv sandbox.yml sandbox.yaml" in caught.value.fix
+    assert chosen_spec.written(None, "demo").name == chosen_spec.written(other, None).name == "demo"
+    other.rename("sandbox.yaml")
+    assert context.default_file() == Path("sandbox.yaml")
+
+
+def test_spec_that_is_a_link_into_nowhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sandbox.yaml").symlink_to("gone.yaml")
+    with pytest.raises(UsageError, match=r"sandbox\.yaml: no such file"):
+        chosen_spec.written(None, None)

@@ -61,7 +61,7 @@ def test_agreed_to_it_is_written_down_for_the_next_time(machine: Machine) -> Non
     assert machine.offer(Spec(name="demo"), "y\n")
     assert machine.said == [
         "the kind cluster kind-mine and its registry localhost:5001 are on this machine, not created by sandbox",
-        "wrote sandbox.yamlto keep this choice",
+        "wrote sandbox.yaml to keep this choice",
     ]
     written = yaml.safe_load(Path("sandbox.yaml").read_text())
     assert written["cluster"] == {"provider": "existing", "context": "kind-mine"}
@@ -76,7 +76,7 @@ def test_a_file_of_the_user_s_is_not_changed(machine: Machine) -> None:
     assert machine.offer(load(file), "y\n", file=file)
     assert file.read_text() == "name: demo\n"
     assert machine.said[1:] == [
-        "write in sandbox.yamlto keep this choice:",
+        "write in sandbox.yaml to keep this choice:",
         "    cluster: {provider: existing, context: kind-mine}",
         "    registry: {external: 'localhost:5001'}",
     ]

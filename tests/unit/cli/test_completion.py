@@ -34,6 +34,10 @@ def test_commands_and_their_commands(home: Path) -> None:
     assert "--plan" in offered("sandbox up --pl", home)
 
 
+def test_mistyped_command_is_no_error_while_typing(home: Path) -> None:
+    assert offered("sandbox nosuch ", home) == list(COMMANDS)
+
+
 def test_names_of_what_there_is(home: Path) -> None:
     (home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
     (home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)

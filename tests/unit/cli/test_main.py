@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -93,6 +94,18 @@ def test_removed_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     ran = run("init", cwd=tmp_path / "gone", before=(tmp_path / "gone").rmdir)
     assert ran.code == 1 and "the current folder does not exist any more" in ran.stderr
+
+
+@pytest.mark.fault(97)
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("no more"), OSError(errno.EMFILE, "no more"), RuntimeError("can't start new thread")],
+    ids=["memory", "files", "threads"],
+)
+def test_limits_of_the_shell_are_no_bug(tmp_path: Path, error: Exception) -> None:
+    """The interpreter gets nothing more of the kind → the limits are named, with how to see them."""
+    found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
+    assert found.code == 1 and found.stderr.startswith("error[limits]: ") and "ulimit -a" in found.stderr
 
 
 def kill(number: signal.Signals) -> None:

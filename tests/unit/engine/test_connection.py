@@ -23,11 +23,13 @@ ANSWERS: dict[str, tuple[int, object]] = {
 
 
 class Server(BaseHTTPRequestHandler):
+    version = "1.44"
+
     def do_GET(self) -> None:
         status, answer = ANSWERS.get(self.path, (404, {"message": "there is none"}))
         body = json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("Api-Version", "1.44")
+        self.send_header("Api-Version", self.version)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -82,6 +84,34 @@ def test_address_without_an_engine_is_reported(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(MissingTool) as caught:
         Engine.connect()
     assert caught.value.id == "engine-unreachable"
+
+
+@pytest.mark.parametrize("url", ["garbage", "http://", "fd://", "npipe:////./pipe/docker"])
+def test_address_that_no_client_can_use_says_what_one_is(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(MissingTool) as caught:
+        Engine.connect()
+    assert "DOCKER_HOST is not the address" in caught.value.brief and "tcp://HOST:PORT" in caught.value.fix
+
+
+def test_missing_certificates_for_tls_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(MissingTool) as caught:
+        Engine.connect()
+    assert "DOCKER_CERT_PATH" in caught.value.fix and caught.value.id == "engine-unreachable"
+
+
+@pytest.mark.parametrize(("version", "body"), [("v1.x", "OK"), ("", "a page"), ("", [1]), ("", {})])
+def test_server_that_is_no_engine_is_told(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, version: str, body: object
+) -> None:
+    monkeypatch.setattr(Server, "version", version)
+    monkeypatch.setitem(ANSWERS, "/version", (200, body))
+    with pytest.raises(MissingTool, match="no Docker Engine answers") as caught:
+        Engine.connect()
+    assert "another server answers" in caught.value.details
 
 
 def test_connection_in_a_glance_is_the_one_that_glances(engine: Engine) -> None:

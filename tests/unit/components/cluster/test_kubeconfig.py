@@ -186,6 +186,13 @@ def test_context_is_present_only_if_complete(theirs: Path, own: Path, kind: str)
     assert holds(theirs, NAME, own)
 
 
+@pytest.mark.parametrize("extension", ["{name: sandbox.dev}", "{name: sandbox.dev, extension: text}"])
+def test_extension_with_other_content_is_replaced(theirs: Path, own: Path, extension: str) -> None:
+    theirs.write_text(f"contexts: [{{name: {NAME}, context: {{extensions: [{extension}]}}}}]\n")
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own) and remove(theirs, NAME)
+
+
 def test_namespace_chosen_by_the_user_is_no_drift(theirs: Path, own: Path) -> None:
     merge(theirs, NAME, own)
     content = yaml.safe_load(theirs.read_text())
@@ -222,7 +229,10 @@ def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
 @pytest.mark.fault(48)
 @pytest.mark.parametrize(
     "text",
-    ["clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"],
+    [
+        *("clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"),
+        *("contexts: [{name: a, context: b}]\n", "contexts: [{name: a, context: {extensions: [null]}}]\n"),
+    ],
 )
 def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: str) -> None:
     """A kubeconfig of other YAML, or none → an error that names it; not a byte changes."""
