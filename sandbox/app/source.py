@@ -76,6 +76,8 @@ def fetched(
                 f"{source} is neither a folder, nor a bundle file, nor a git repository",
                 fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
             )
+    if is_file and path.suffix in (".yaml", ".yml"):
+        raise UsageError(f"{source} is a file of YAML, not a bundle", fix=f"-f {shlex.quote(source)}")
     if identity is not None and not is_file:
         raise UsageError("--identity is for bundle files", fix="leave it out")
     if is_folder:

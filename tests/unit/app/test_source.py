@@ -66,6 +66,13 @@ def test_unknown_kind_of_source_is_refused(source: str) -> None:
         fetch(source)
 
 
+def test_spec_as_a_source_is_refused_with_the_option_for_it(tmp_path: Path) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    with pytest.raises(UsageError, match="not a bundle") as caught:
+        fetch(str(tmp_path / "sandbox.yaml"))
+    assert caught.value.fix == f"-f {tmp_path / 'sandbox.yaml'}"
+
+
 @pytest.mark.fault(43)
 def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
     """--from names a pipe or a device → refused, not waited for."""
