@@ -12,8 +12,9 @@ from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
 from sandbox.engine import Engine
+from sandbox.system import resolvers
 
 NAME = "sandbox-bench-bare"
 # containerd's own default, which kind's images leave and the bundle's changes.
@@ -50,7 +51,10 @@ def delete(folder: Path) -> Sequence[str | Path]:
 
 
 def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = False, nodes: int = 1) -> Path:
-    """A configuration with only what the image cannot start without."""
+    """A configuration with only what the image cannot start without, and nameservers that pods can reach.
+
+    kind's own images see to that; with the engine's, which is on a loopback address, CoreDNS would ask itself and end.
+    """
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration"}
     if engine.cgroup_version() == 1:
         kubelet["failCgroupV1"] = False
@@ -58,11 +62,15 @@ def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = Fal
     if bundle:
         cluster["etcd"] = {"local": {"imageTag": f"{recipes()['etcd'].version}-0"}}
         cluster["dns"] = {"imageTag": recipes()["coredns"].version}
+        kubelet["resolvConf"] = RESOLV_CONF
     patches = [json.dumps(patch) for patch in (kubelet, cluster)]
     path = folder / "kind.yaml"
     content: dict[str, object] = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4"}
-    if nodes > 1:
-        content["nodes"] = [{"role": "control-plane"}, *({"role": "worker"} for _ in range(1, nodes))]
+    servers = folder / "resolv.conf"
+    servers.write_text(resolvers.resolv_conf(resolvers.upstream().servers))
+    mounts = [{"hostPath": str(servers), "containerPath": RESOLV_CONF}] if bundle else []
+    roles = ("control-plane", *("worker" for _ in range(1, nodes)))
+    content["nodes"] = [{"role": role, "extraMounts": mounts} for role in roles]
     content |= {"kubeadmConfigPatches": patches, "containerdConfigPatches": [COLLECTING] if collecting else []}
     path.write_text(yaml.safe_dump(content))
     return path
