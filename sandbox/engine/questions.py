@@ -25,6 +25,8 @@ Question = PurePosixPath | tuple[str, ...]
 Answers = Mapping[Question, tuple[int, bytes]]
 """Exit status and output of commands; 0 and the content of a file, 1 for one that is not there."""
 
+PATIENCE = 5.0  # seconds that a question waits for the answers to all
+
 # Only plain files: a folder or a link in their place is none. tar makes an archive of an empty list, not of no names.
 _PACK = """
 for path do
@@ -104,11 +106,16 @@ class Questions(Containers):
         return self._read(name, path)
 
     def _gathered(self, name: str, question: Question) -> tuple[int, bytes] | None:
-        if self._seen is None:
+        seen = self._seen
+        if seen is None:
             return None
-        self._seen.questions.setdefault(name, {})[question] = None
-        answers = self._seen.gathered.get(name)
-        return answers.result().get(question) if answers else None
+        seen.questions.setdefault(name, {})[question] = None
+        answers = seen.gathered.get(name)
+        try:
+            return answers.result(PATIENCE).get(question) if answers else None
+        except TimeoutError:  # one of the others takes long, and is not waited for again
+            seen.gathered.pop(name, None)
+            return None
 
     def _answers(self, name: str, questions: Sequence[Question]) -> Answers:
         paths = [one for one in questions if isinstance(one, PurePosixPath)]

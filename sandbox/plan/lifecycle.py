@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
@@ -154,34 +155,39 @@ def stop(plan: Plan, report: Reporter) -> bool:
 def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False) -> Found:
     """Check every step; `report` is told of a check that failed. A step whose needs are not ready is not looked at.
 
-    It is absent where one of them is, and unseen otherwise. With `at_once` no check waits for another: what one says is
-    left out when it turns out that its step's needs are not ready. Raises the first error.
+    It is absent where one of them is, and unseen otherwise. With `at_once` no check waits for another; one whose step's
+    needs turn out not to be ready is left to itself. Raises the first error.
     """
     found: dict[str, Status] = {}
-    ahead: dict[str, Status | Exception] = {}
+    begun = {step.name: _begun(step) for step in reversed(plan)} if at_once else {}
 
     def look(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in needed(step, found) if found[need].state is not State.READY]
         if missing:
             absent = any(found[need].state is State.ABSENT for need in missing)
             found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
-        elif isinstance(early := ahead.get(step.name), Exception):
-            raise early
         else:
-            found[step.name] = early or step.check()
+            found[step.name] = begun[step.name].result() if at_once else step.check()
 
-    def look_ahead(step: Step, _: Callable[[], None]) -> None:
-        try:
-            ahead[step.name] = step.check()
-        except interruption.Interrupted:
-            raise
-        except Exception as error:  # whether it counts is not known yet
-            ahead[step.name] = error
-
-    if at_once:
-        _walk(plan, look_ahead, report, ordered=False)
     _walk(plan, look, report)
     return [(step, found[step.name]) for step in plan]
+
+
+def _begun(step: Step) -> Future[Status]:
+    """Begin to check a step, in a thread that may be left behind: what it waits for may never come.
+
+    Those are begun first that build on most, for they have most to ask.
+    """
+    status: Future[Status] = Future()
+
+    def check() -> None:
+        try:
+            status.set_result(step.check())
+        except BaseException as error:
+            status.set_exception(error)
+
+    threading.Thread(target=check, name=step.name, daemon=True).start()
+    return status
 
 
 def _walk(
@@ -189,19 +195,14 @@ def _walk(
     visit: Callable[[Step, Callable[[], None]], None],
     report: Reporter | None,
     spared: Collection[str] = (),
-    *,
-    ordered: bool = True,
 ) -> SandboxError | None:
     """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
-
-    Where they are not `ordered`, each is visited as soon as there is a thread for it, the last first: those that build
-    on most have most to ask.
 
     After one of the steps `spared` all go on that do not need it; its error is returned in the end. A visit may call
     the function it is given to let the steps that need this one begin before it ends.
     """
     steps = {step.name: step for step in plan}
-    order = TopologicalSorter({step.name: needed(step, steps) if ordered else () for step in plan})
+    order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
     order.prepare()
     news: SimpleQueue[_News] = SimpleQueue()
     over = threading.Event()
@@ -226,8 +227,8 @@ def _walk(
     try:
         while running or (first is None and order.is_active()):
             ready += order.get_ready()
-            while ready and running < (WIDTH if ordered else len(plan)) and first is None:
-                step = steps[ready.pop(0 if ordered else -1)]
+            while ready and running < WIDTH and first is None:
+                step = steps[ready.pop(0)]
                 thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
                 walking[thread] = step  # first, for an interrupt may come at any moment
                 thread.start()

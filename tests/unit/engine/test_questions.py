@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox.engine import Engine
+from sandbox.engine import Engine, questions
 from sandbox.engine.questions import Question, read_answers
 from sandbox.errors import SandboxError
 
@@ -46,9 +46,9 @@ def files(tmp_path: Path) -> list[PurePosixPath]:
 def test_all_questions_of_a_glance_are_one_command(files: list[PurePosixPath]) -> None:
     """Commands and files, told before → one command answers all, as each would be answered by itself."""
     engine = Local()
-    questions: list[Question] = [ECHO, FAIL, *files]
+    wanted: list[Question] = [ECHO, FAIL, *files]
     with engine.glance():
-        engine.gather("node", lambda: questions)
+        engine.gather("node", lambda: wanted)
         said = [engine.query("node", ECHO), engine.query("node", FAIL), engine.query("node", ECHO)]
         read = [engine.read_file("node", path) for path in files]
     assert said == [(0, "a b\n"), (3, "no\n"), (0, "a b\n")]
@@ -64,6 +64,17 @@ def test_questions_not_told_before_are_asked_by_themselves(files: list[PurePosix
         assert engine.query("other", ECHO) == (0, "a b\n")
         engine.read_file("node", files[0])
     assert engine.asked == ["bash", "sh", "printf", str(files[0])]
+
+
+def test_question_that_takes_long_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "PATIENCE", 0.05)
+    engine = Local()
+    with engine.glance():
+        engine.gather("node", lambda: [ECHO, FAIL, ("sleep", "2")])
+        assert engine.query("node", ECHO) == (0, "a b\n")
+        monkeypatch.setattr(questions, "PATIENCE", 60.0)
+        assert engine.query("node", FAIL) == (3, "no\n")
+    assert engine.asked == ["bash", "printf", "sh"]
 
 
 def test_answers_end_with_the_glance() -> None:

@@ -511,6 +511,22 @@ def test_survey_at_once_lets_no_check_wait_for_another() -> None:
     assert {status.state for _, status in survey(plan, at_once=True)} == {State.READY}
 
 
+def test_survey_at_once_leaves_checks_that_do_not_count() -> None:
+    """A server that does not answer is asked behind something absent → the survey does not wait for it."""
+    answered = threading.Event()
+
+    class Hanging(FakeStep):
+        def check(self) -> Status:
+            answered.wait()
+            return super().check()
+
+    plan = [FakeStep("a", set()), Hanging("b", set(), requires=("a",))]
+    try:
+        assert [status.state for _, status in survey(plan, at_once=True)] == [State.ABSENT, State.ABSENT]
+    finally:
+        answered.set()
+
+
 def test_requirement_outside_the_plan_blocks_nothing() -> None:
     world: set[str] = set()
     plan = [FakeStep("a", world, requires=("elsewhere",))]
