@@ -53,10 +53,10 @@ def _flaw(content: Any) -> str:
         for entry in entries:
             body = entry.get(kind[:-1]) or {}
             if not isinstance(body, dict):
-                return f"a `{kind[:-1]}` of the `{kind}` is not a mapping"
+                return f"{entry.get('name')!r} of the {kind} in it is not valid: its `{kind[:-1]}` is not a mapping"
             more = body.get("extensions") or []
             if not isinstance(more, list) or not all(isinstance(one, dict) for one in more):
-                return f"`extensions` in the `{kind}` are not a list of mappings"
+                return f"{entry.get('name')!r} of the {kind} in it is not valid: `extensions` is not a list of mappings"
     return ""
 
 
