@@ -65,8 +65,8 @@ class HttpsStep(NothingToUndo):
         answers = Answers()
         with ThreadPoolExecutor(1) as pool:
             stale = pool.submit(self._stale)
-            unanswered = self._unanswered(hosts, ingresses, answers)
-            trouble = stale.result() or unanswered or self._outdated(hosts, ingresses, answers)
+            wrong = self._passed_over(ingresses) or self._unanswered(hosts, ingresses, answers)
+            trouble = stale.result() or wrong or self._outdated(hosts, ingresses, answers)
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
@@ -195,10 +195,15 @@ class HttpsStep(NothingToUndo):
         knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
+    def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return the Ingress that the controller may serve still, though no longer its class, or None."""
+        if self.namespace is not None or not _are_news(ingresses):
+            return None
+        return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
+
     def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return the page that unknown hosts get, a bare 404, as long as an Ingress may be news to the controller."""
-        newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
-        if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
+        if not _are_news(ingresses):
             return None
         bind = self.binds[0]
         answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
@@ -246,6 +251,12 @@ def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | No
     if path and answer.status == 404 and _body(answer) == nobodys:
         return f"{host}: the ingress controller does not know it yet"
     return None
+
+
+def _are_news(ingresses: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the controller may not know one of them as it is yet."""
+    newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
+    return bool(newest) and datetime.now(UTC) - datetime.fromisoformat(newest) <= NEWS
 
 
 def _changed(metadata: Mapping[str, Any]) -> str:

@@ -32,6 +32,16 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
         )
 
 
+def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> str | None:
+    """Return an Ingress of the domain with hosts that only classes without a controller have, or None."""
+    classes = [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    served = set(hosts_of([one for one in ingresses if not foreign_class(one, classes)]))
+    for one in ingresses:
+        if _is_inside(one, domain) and not served.intersection(hosts_of([one])):
+            return f"{title({'kind': 'Ingress', **one})} has the class '{foreign_class(one, classes)}'"
+    return None
+
+
 def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]) -> None:
     """Raise UsageError for an Ingress with a host whose TLS the edge routes to a Service; `tls` is host to Service."""
     for one in manifests:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.unserved import missing_secrets, notes, require_classes, require_hosts
+from sandbox.components.ingress.unserved import missing_secrets, notes, passed_over, require_classes, require_hosts
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -48,6 +48,14 @@ def test_class_of_another_controller_is_named_with_a_fix(
     require_classes(cluster, [foreign], "other.localhost")  # what is not of the domain is not waited for
     (note,) = notes([*served, foreign], domain=DOMAIN, classes=["nginx"])
     assert caught.value.brief in note and fix in note
+
+
+def test_host_that_only_a_foreign_class_has_is_passed_over(cluster: Cluster) -> None:
+    foreign = ingress(ingressClassName="alb")
+    assert passed_over(cluster, [foreign], DOMAIN) == "Ingress shop/web has the class 'alb'"
+    assert passed_over(cluster, [foreign], "other.localhost") is None
+    assert passed_over(cluster, [foreign, ingress(ingressClassName="nginx")], DOMAIN) is None
+    assert passed_over(cluster, [ingress()], DOMAIN) is None
 
 
 def test_class_that_exists_is_served(cluster: Cluster, server: ApiServer) -> None:
