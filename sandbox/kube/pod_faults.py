@@ -21,6 +21,9 @@ WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
 UNSTARTABLE = {"StartError", "ContainerCannotRun"}
 KILLED = "OOMKilled"
+# The end of a container that went with its node, whose next start counts as a restart (containerd,
+# internal/cri/server/helpers.go: unknownExitReason).
+LOST = "Unknown"
 # What is said of an image that no second try will bring: by registries (OCI distribution-spec, error codes), containerd
 # and the resolver. A registry that does not answer may do so later.
 NO_IMAGE = re.compile(
@@ -80,7 +83,7 @@ class Fault:
             return Outlook.NONE if gone else Outlook.OPEN
         if self.reason == MISSING and waited > MISSING_PATIENCE:
             return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
-        if self.running:  # it may have what it needs by now
+        if self.running or self.ended == LOST:  # it may have what it needs by now
             return Outlook.OPEN
         if self.ended in UNSTARTABLE and self.restarts >= 1:
             return Outlook.NONE

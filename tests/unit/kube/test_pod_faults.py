@@ -71,6 +71,7 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
         (pod(waiting("CreateContainerConfigError", "x")), 29, "ConfigError: x", Outlook.OPEN, ""),
         (pod(waiting("InvalidImageName", "no")), 0, "InvalidImageName: no", Outlook.NONE, "correct `image`"),
         (pod(ended(1, "Error")), 0, "Error, exit code 1", Outlook.OPEN, ""),
+        (pod(ended(255, "Unknown"), restartCount=9), 0, "Unknown, exit code 255", Outlook.OPEN, ""),
         (pod(waiting("RunContainerError", "too many open files")), 0, "too many", Outlook.NONE, "max_user_instances"),
     ],
 )
