@@ -11,20 +11,17 @@ const (
 	youth = 20 * time.Second
 	// young is how much a program's memory may grow meanwhile before garbage is collected, in percent of what is in use.
 	young = 400
-	// settled is the same from then on: half of Go's default, for what an idle node throws away is little, and what it
-	// keeps for that is memory.
-	settled = 50
 )
 
-// spareCollection collects less garbage while a node starts, gives back all of it afterwards, and then keeps little. What was
-// chosen by the environment stays (https://pkg.go.dev/runtime#hdr-Environment_Variables).
+// spareCollection collects less garbage while a node starts, and gives back all of it afterwards. What was chosen by the
+// environment stays (https://pkg.go.dev/runtime#hdr-Environment_Variables).
 func spareCollection() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	debug.SetGCPercent(young)
+	usual := debug.SetGCPercent(young)
 	time.AfterFunc(youth, func() {
-		debug.SetGCPercent(settled)
+		debug.SetGCPercent(usual)
 		debug.FreeOSMemory()
 	})
 }
