@@ -11,6 +11,8 @@ from sandbox.names import LABEL, Home
 
 # The last address of a minikube network is for the balancer of several control planes.
 RESERVED = 5
+# Places among those, on the sandbox's own network.
+REGISTRY, FRONTEND = 4, 3
 
 
 def host_address(engine: Engine, network: str, home: Home) -> str:

@@ -20,7 +20,7 @@ Ingress = Mapping[str, Any]
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
     """Raise SandboxError for an Ingress of the domain whose class no controller in the cluster has."""
     inside = [{"kind": "Ingress", **one} for one in ingresses if _is_inside(one, domain)]
-    classes = [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    classes = _classes(cluster)
     foreign = {title(one): found for one in inside if (found := foreign_class(one, classes))}
     if foreign:
         name, found = next(iter(foreign.items()))
@@ -34,7 +34,7 @@ def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str)
 
 def passed_over(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> str | None:
     """Return an Ingress of the domain with hosts that only classes without a controller have, or None."""
-    classes = [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
+    classes = _classes(cluster)
     served = set(hosts_of([one for one in ingresses if not foreign_class(one, classes)]))
     for one in ingresses:
         if _is_inside(one, domain) and not served.intersection(hosts_of([one])):
@@ -133,6 +133,10 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
+
+
+def _classes(cluster: Cluster) -> list[str]:
+    return [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:

@@ -151,7 +151,7 @@ class Registry:
                 command=COMMAND,
                 labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
                 network=self.names.network,
-                address=container_host.kept_address(self._network, 4),
+                address=container_host.kept_address(self._network, container_host.REGISTRY),
                 publish={REGISTRY_PORT: (self._frontend.bind,)},
                 forwarded=False,
                 environment={**CONFIG, **more},

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, labelled, reach
-from sandbox.engine.container_host import gateway, joined, kept_address
+from sandbox.engine.container_host import FRONTEND, gateway, joined, kept_address
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
@@ -151,7 +151,7 @@ class Frontend:
                 command=(*COMMAND, *(socket_handover.taken_over(FOLDER) if held else ())),
                 labels={**self.names.labels, CONFIGURED: _digest(text)},
                 network=self.names.network,
-                address=kept_address(joined(self.engine, self.names.network), 3),
+                address=kept_address(joined(self.engine, self.names.network), FRONTEND),
                 publish={} if held else publish,
                 folders={FOLDER: {"haproxy.cfg": Placed(text.encode())}},
                 read_only_binds={folder / "sockets": f"{FOLDER}/sockets"} if held else {},
