@@ -53,11 +53,11 @@ RARE = {
 BEFORE_WORK = {
     "list": (
         "cli.status, cli.log, app.known_sandboxes",
-        {*HEAVY, "yaml", "urllib3", "ssl", "http.client", "filelock"},
+        {*HEAVY, "yaml", "urllib3", "ssl", "http.client"},
     ),
     "status": (
         "cli.status, cli.log, app.core, app.overview, plan.build, components.cluster.kind.provider",
-        {"filelock"},
+        set(),
     ),
     "up": (
         "cli.up, cli.log, cli.prompts, cli.summary, app.core, app.agreement, app.requirements, plan.build",
