@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,77 @@ def test_both_families_have_their_own_way(tmp_path: Path) -> None:
     ipam = plugin["plugins"][0]["ipam"]
     assert ipam["ranges"] == [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00:10:244::/64"}]]
     assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+
+
+# Says what it was called with and sent, keeps the certificates, and answers what it finds.
+SOCAT = """#!/bin/bash
+cd "${0%/*}"
+[[ $* =~ cafile=([^,]*),cert=([^,]*), ]] && cat "${BASH_REMATCH[@]:1}" >certificates 2>/dev/null
+{ echo "$*"; cat; } >asked
+cat answer
+"""
+
+
+def node_event(kind: str, name: str, addresses: list[str], ranges: list[str]) -> str:
+    """An event as the API server writes it, with texts of others that look like its fields."""
+    told = [{"type": "InternalIP", "address": one} for one in addresses] + [{"type": "Hostname", "address": name}]
+    lookalike = json.dumps({"podCIDRs": ["10.9.9.0/24"]}, separators=(",", ":"))
+    metadata = {"name": name, "annotations": {"last-applied": lookalike, "podCIDRs": "10.9.9.0/24"}}
+    spec = {"podCIDR": ranges[0], "podCIDRs": ranges} if ranges else {}
+    node = {"kind": "Node", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {"addresses": told}}
+    return json.dumps({"type": kind, "object": node}, separators=(",", ":"))
+
+
+def watched(folder: Path, *lines: str, status: str = "200 OK", user: str = "") -> tuple[list[str], str]:
+    """The lines that the script makes of an answer, and what it says besides."""
+    (folder / "socat").write_text(SOCAT)
+    (folder / "socat").chmod(0o755)
+    (folder / "answer").write_text(
+        "\r\n".join((f"HTTP/1.0 {status}", "Content-Type: application/json", "", "\n".join(lines)))
+    )
+    authority = base64.b64encode(b"the CA\n").decode()
+    (folder / "account").write_text(
+        f"clusters:\n- cluster:\n    certificate-authority-data: {authority}\n    server: https://demo:6443\n{user}"
+    )
+    program = f"source {SCRIPT}\naccount={folder}/account pem={folder}/pem\nevents '&fieldSelector=x'"
+    environment = {"PATH": f"{folder}:{os.defpath}:/usr/bin"}
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.splitlines(), done.stderr
+
+
+def test_events_of_the_api_server_are_read_of_both_families(tmp_path: Path) -> None:
+    lines, said = watched(
+        tmp_path,
+        node_event("ADDED", "one", ["172.18.0.2", "fd00::2"], ["10.244.0.0/24", "fd00:10:244::/64"]),
+        node_event("MODIFIED", "two", ["172.18.0.3"], []),
+        node_event("DELETED", "three", [], ["10.244.2.0/24"]),
+        node_event("ERROR", "four", [], []),
+    )
+    one, *others = lines
+    assert one in (
+        "ADDED|one|172.18.0.2 fd00::2 |10.244.0.0/24 fd00:10:244::/64",
+        "ADDED|one|fd00::2 172.18.0.2 |10.244.0.0/24 fd00:10:244::/64",
+    )
+    assert others == ["MODIFIED|two|172.18.0.3 |", "DELETED|three||10.244.2.0/24"]
+    assert said == ""
+    called, request, *headers = (tmp_path / "asked").read_text().splitlines()
+    assert "OPENSSL:demo:6443," in called
+    assert request == "GET /api/v1/nodes?watch=true&fieldSelector=x HTTP/1.0"
+    assert headers[:3] == ["Host: kubernetes", "Accept: application/json", ""]
+
+
+def test_account_has_its_certificate_within_or_in_a_file(tmp_path: Path) -> None:
+    within = "".join(
+        f"    client-{part}-data: {base64.b64encode(part.encode()).decode()}\n" for part in ("certificate", "key")
+    )
+    watched(tmp_path, user=within)
+    assert (tmp_path / "certificates").read_text() == "the CA\ncertificatekey"
+    assert (tmp_path / "pem").stat().st_mode & 0o077 == 0
+    file = tmp_path / "current.pem"
+    file.write_text("another")
+    watched(tmp_path, user=f"    client-certificate: {file}\n    client-key: {file}\n")
+    assert (tmp_path / "certificates").read_text() == "the CA\nanother"
+
+
+def test_refused_watch_has_no_events_and_is_told(tmp_path: Path) -> None:
+    assert watched(tmp_path, '{"kind":"Status"}', status="403 Forbidden") == ([], "HTTP/1.0 403 Forbidden\n")
