@@ -15,7 +15,7 @@ EVERY = 0.05  # seconds
 TRIES = 100
 # A link is not followed: another user may have put it there. NFS makes of an exclusive lock one by fcntl(2), for which
 # the file must be open for writing.
-FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Held(Exception):
@@ -68,11 +68,13 @@ def _attempt(path: Path) -> int | None:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file; the last holder may remove its folder at the same moment."""
+    """Open the lock file, or make it; its last holder may remove it, or its folder, at the same moment."""
     for _ in range(TRIES):
-        try:
-            return os.open(path, FLAGS, 0o600)
-        except FileNotFoundError:
-            with suppress(FileNotFoundError, FileExistsError):  # the second of a folder that is gone a moment later
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, FLAGS, 0o600)
+        with suppress(FileNotFoundError):
+            return os.open(path, FLAGS)
+        with suppress(FileNotFoundError, FileExistsError):  # the second of what is gone, or there, a moment later
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            os.fchmod(descriptor, 0o600)  # whatever the umask
+            return descriptor
+    return os.open(path, FLAGS)
