@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport as transport
-from sandbox.kube import deletion
+from sandbox.kube import built_in, deletion
 from sandbox.kube.api_transport import Transport
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
@@ -199,7 +199,7 @@ class Cluster:
 
     def _in_the_way(self, manifest: Manifest) -> Manifest | None:
         group, _, _ = manifest["apiVersion"].rpartition("/")
-        plural = self._resource(_base(manifest["apiVersion"]), manifest["kind"]).plural
+        plural, _ = self._place(_base(manifest["apiVersion"]), manifest["kind"])
         return deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
 
     def _patch(self, manifest: Manifest, **more: str) -> Any:
@@ -306,12 +306,15 @@ class Cluster:
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         base = _base(api_version)
-        resource = self._resource(base, kind)
-        if resource.namespaced and namespace:
-            return f"{base}/namespaces/{segment(namespace)}/{resource.plural}"
-        return f"{base}/{resource.plural}"
+        plural, namespaced = self._place(base, kind)
+        if namespaced and namespace:
+            return f"{base}/namespaces/{segment(namespace)}/{plural}"
+        return f"{base}/{plural}"
 
-    def _resource(self, base: str, kind: str) -> Resource:
+    def _place(self, base: str, kind: str) -> tuple[str, bool]:
+        """Return what a kind is called in paths, and whether it is in namespaces."""
+        if found := built_in.place(base, kind):
+            return found
         known = self._connection.resources
         # A CustomResourceDefinition may just have been applied.
         if kind not in known.get(base, {}):
@@ -319,7 +322,7 @@ class Cluster:
         if kind not in known[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
-        return known[base][kind]
+        return known[base][kind].plural, known[base][kind].namespaced
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:

@@ -6,11 +6,10 @@ The official client knows every way to log in; to load it takes longer than all 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -112,14 +111,14 @@ class Plain:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         try:
             return self.server.request(method, path, {**self.headers, **headers}, text and text.encode())
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise Unanswered(cause(error)) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
         try:
-            with self.server.stream(path, self.headers) as answer:
-                yield from _lines_of(answer)
-        except (OSError, http.client.HTTPException) as error:
+            with self.server.stream(path, self.headers) as (status, pieces):
+                yield from _lines_of(status, pieces)
+        except OSError as error:
             raise Unanswered(cause(error)) from error
 
     def socket(self, path: str, protocol: str) -> Socket:
@@ -150,9 +149,11 @@ class Official:
         url, told = self.client.configuration.host + path, dict[str, str]()
         try:
             self.client.update_params_for_auth(told, [], ["BearerToken"], path, "GET", None)
-            yield from _lines_of(
-                self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
-            )
+            answer = self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
+            try:
+                yield from _lines_of(answer.status, answer)
+            finally:
+                answer.close()
         except Exception as error:  # as above
             raise Unanswered(str(error)) from error
 
@@ -166,15 +167,16 @@ class Official:
         return Socket(self.client.configuration.host + path, protocol, told, tls)
 
 
-def _lines_of(answer: Any) -> Iterator[bytes]:
-    """Yield the lines of an answer that is not read yet, and leave it. Raises Unanswered for a refusal."""
-    try:
-        if answer.status >= 400:
-            raise Unanswered(answer.read(1000).decode(errors="replace"))
-        for line in answer:
-            yield line.rstrip(b"\r\n")
-    finally:
-        answer.close()
+def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of an answer as its pieces come. Raises Unanswered for a refusal."""
+    if status >= 400:
+        raise Unanswered(next(iter(pieces), b"")[:1000].decode(errors="replace"))
+    line = b""
+    for piece in pieces:
+        *whole, line = (line + piece).split(b"\n")
+        yield from (one.rstrip(b"\r") for one in whole)
+    if line:
+        yield line
 
 
 def _plain(content: Any, folder: Path) -> Plain | None:

@@ -1,22 +1,26 @@
-"""Connections to a server of this machine by http.client, kept alive for the next request of any thread.
+"""Connections to a server of this machine, kept alive for the next request of any thread.
 
-urllib3 does the same and more; to import it takes as long as thirty requests.
+urllib3 does the same and more; to import it takes as long as thirty requests, and http.client as long as ten.
 """
 
 from __future__ import annotations
 
-import http.client
 import select
+import socket
 import ssl
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from sandbox.system import http_wire
+from sandbox.system.http_wire import Head
 
 # A server that is held still meanwhile says nothing on a connection that it has; for a new one it is woken.
 IDLE = 4.0  # seconds
+PIECE = 1 << 20
 
 
 class LocalServer:
@@ -26,66 +30,94 @@ class LocalServer:
         self.tls = tls
         self._place = urlsplit(url)
         self._timeout = timeout
-        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
+        self._idle: list[tuple[float, _Connection]] = []
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._idle)
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
     ) -> tuple[int, bytes]:
-        """Return status and content of the answer. Raises OSError, HTTPException."""
+        """Return status and content of the answer. Raises OSError."""
         connection = self._taken()
         try:
-            connection.request(method, self._place.path + path, body or None, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            head = connection.ask(method, path, headers, body.encode() if isinstance(body, str) else body or None)
+            content = b"".join(connection.body(method, head))
         except BaseException:
             connection.close()
             raise
-        with self._lock:
-            self._idle.append((time.monotonic(), connection))
-        return answer.status, content
+        if head.persistent and http_wire.has_end(method, head):
+            with self._lock:
+                self._idle.append((time.monotonic(), connection))
+        else:
+            connection.close()
+        return head.status, content
 
     @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
-        """Yield an answer that may go on for ever, on a connection of its own. Raises OSError, HTTPException."""
-        connection = self._new()
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Yield the status of an answer that may go on for ever, and its pieces as they come. Raises OSError.
+
+        It has a connection of its own.
+        """
+        connection = _Connection(self._place, self.tls, self._timeout)
         try:
-            connection.connect()
-            connection.sock.settimeout(None)
-            connection.request("GET", self._place.path + path, headers=headers)
-            with connection.getresponse() as answer:
-                yield answer
+            connection.socket.settimeout(None)
+            head = connection.ask("GET", path, headers, None)
+            yield head.status, connection.body("GET", head)
         finally:
             connection.close()
 
-    def _taken(self) -> http.client.HTTPConnection:
+    def _taken(self) -> _Connection:
         while True:
             with self._lock:
                 last = self._idle.pop() if self._idle else None
             if last is None:
-                return self._new()
+                return _Connection(self._place, self.tls, self._timeout)
             since, connection = last
-            if time.monotonic() - since < IDLE and _is_usable(connection):
+            if time.monotonic() - since < IDLE and connection.is_usable:
                 return connection
             connection.close()
 
-    def _new(self) -> http.client.HTTPConnection:
-        host, port = self._place.hostname or "", self._place.port
-        if self.tls is None:
-            return http.client.HTTPConnection(host, port, timeout=self._timeout)
-        return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self.tls)
+
+class _Connection:
+    """A connection, for one request at a time; whatever it raises is an OSError."""
+
+    def __init__(self, place: SplitResult, tls: ssl.SSLContext | None, timeout: float) -> None:
+        host = place.hostname or ""
+        self._place = place
+        self.socket = socket.create_connection((host, place.port or (443 if tls else 80)), timeout)
+        try:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=host)
+        except BaseException:
+            self.socket.close()
+            raise
+        self._answers = self.socket.makefile("rb")
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether the server has not closed an idle connection, nor said anything on it."""
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        return not waiting.poll(0)
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Head:
+        """Send a request and read the head of its answer."""
+        named = {"Host": self._place.netloc.rpartition("@")[2], **headers}
+        if body is not None or method != "GET":
+            named["Content-Length"] = str(len(body or b""))
+        self.socket.sendall(http_wire.request(method, self._place.path + path, named) + (body or b""))
+        return http_wire.read_head(self._answers)
+
+    def body(self, method: str, head: Head) -> Iterator[bytes]:
+        """Yield the rest of the answer to the last request."""
+        return http_wire.read_body(self._answers, method, head, PIECE)
+
+    def close(self) -> None:
+        self._answers.close()
+        self.socket.close()
 
 
-def _is_usable(connection: http.client.HTTPConnection) -> bool:
-    """Tell whether the server has not closed an idle connection, nor said anything on it."""
-    if connection.sock is None:
-        return False
-    waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
-
-
-def _close(idle: list[tuple[float, http.client.HTTPConnection]]) -> None:
+def _close(idle: list[tuple[float, _Connection]]) -> None:
     for _, connection in idle:
         connection.close()

@@ -214,3 +214,12 @@ def test_a_name_with_a_query_in_it_stays_a_name(cluster: Cluster, server: ApiSer
     assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
     cluster.get("v1", "ConfigMap", "system:node", "ns")
     assert server.asked[-1][1].endswith("/system:node")
+
+
+def test_kinds_that_every_cluster_has_are_asked_for_at_once(cluster: Cluster, server: ApiServer) -> None:
+    assert cluster.get("v1", "ConfigMap", "none", "s") is None
+    assert cluster.list("rbac.authorization.k8s.io/v1", "ClusterRole") == []
+    assert [path for _, path, *_ in server.asked] == [
+        "/api/v1/namespaces/s/configmaps/none",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    ]

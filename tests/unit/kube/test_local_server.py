@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sandbox.kube import local_server
+from sandbox.kube.api_transport import Plain
 from sandbox.kube.local_server import LocalServer
 
 
@@ -26,6 +28,18 @@ class Echo(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer)
+
+    def do_GET(self) -> None:
+        if "early" in self.path:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
+            self.close_connection = True
+            return
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for chunk in (b"one\r\nt", b"wo\n", b"three"):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -64,3 +78,21 @@ def test_a_connection_that_idled_is_replaced(server: LocalServer, monkeypatch: p
     first = ask(server)[1]
     monkeypatch.setattr(local_server, "IDLE", 0.0)
     assert ask(server)[1] != first
+
+
+def test_an_answer_that_goes_on_comes_in_pieces(server: LocalServer) -> None:
+    with server.stream("/x", {}) as (status, pieces):
+        assert (status, list(pieces)) == (200, [b"one\r\nt", b"wo\n", b"three"])
+    assert list(Plain("", server, {}).lines("/x")) == [b"one", b"two", b"three"]
+
+
+def test_an_answer_that_ends_early_is_an_error(server: LocalServer) -> None:
+    with pytest.raises(ConnectionResetError):
+        server.request("GET", "/early", {}, None)
+    assert ask(server)[0] == "/below/x body"
+
+
+def test_a_server_that_speaks_no_tls_leaves_no_socket_open(server: LocalServer) -> None:
+    url = server._place.geturl().replace("http", "https")
+    with pytest.raises(ssl.SSLError):
+        LocalServer(url, ssl.create_default_context(), 5.0).request("GET", "/x", {}, None)

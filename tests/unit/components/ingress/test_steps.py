@@ -42,6 +42,7 @@ class Small:
     status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
     trouble: SandboxError | None = None
     workload: str = "p"
+    more: Sequence[Manifest] = ()
 
     def groundwork(self) -> Sequence[Manifest]:
         if self.trouble:
@@ -50,7 +51,7 @@ class Small:
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         config = manifest("ConfigMap", "c", data={"content": self.content, "trusted": trusted})
-        return [config, manifest("Pod", self.workload, status=self.status)]
+        return [config, *self.more, manifest("Pod", self.workload, status=self.status)]
 
 
 @pytest.fixture
@@ -95,12 +96,14 @@ def test_unavailable_groundwork_stops_before_any_change(server: ApiServer, step:
 
 
 def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: IngressStep) -> None:
-    pods = server.kinds["/api/v1"].pop("Pod")
-    timer = threading.Timer(0.3, server.kinds["/api/v1"].update, [{"Pod": pods}])
+    base = "/apis/traefik.io/v1alpha1"
+    route = manifest("IngressRoute", "r") | {"apiVersion": "traefik.io/v1alpha1"}
+    server.kinds.pop(base, None)
+    timer = threading.Timer(0.3, server.kinds.update, [{base: {"IngressRoute": ("ingressroutes", True)}}])
     timer.start()
-    step.apply(NoWork())
+    replace(step, controller=Small(more=(route,))).apply(NoWork())
     timer.join()
-    assert step.check().state is State.READY
+    assert f"{base}/namespaces/s/ingressroutes/r" in server.objects
 
 
 def test_refusal_by_the_cluster_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:

@@ -1,0 +1,42 @@
+"""How the API calls the kinds that every cluster has: to ask it first would be another request for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_IN_NAMESPACES: Mapping[str, Mapping[str, str]] = {
+    "/api/v1": {
+        "ConfigMap": "configmaps",
+        "PersistentVolumeClaim": "persistentvolumeclaims",
+        "Pod": "pods",
+        "Secret": "secrets",
+        "Service": "services",
+        "ServiceAccount": "serviceaccounts",
+    },
+    "/apis/apps/v1": {
+        "DaemonSet": "daemonsets",
+        "Deployment": "deployments",
+        "ReplicaSet": "replicasets",
+        "StatefulSet": "statefulsets",
+    },
+    "/apis/batch/v1": {"CronJob": "cronjobs", "Job": "jobs"},
+    "/apis/discovery.k8s.io/v1": {"EndpointSlice": "endpointslices"},
+    "/apis/networking.k8s.io/v1": {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"},
+    "/apis/rbac.authorization.k8s.io/v1": {"Role": "roles", "RoleBinding": "rolebindings"},
+}
+_IN_NONE: Mapping[str, Mapping[str, str]] = {
+    "/api/v1": {"Namespace": "namespaces", "Node": "nodes", "PersistentVolume": "persistentvolumes"},
+    "/apis/networking.k8s.io/v1": {"IngressClass": "ingressclasses"},
+    "/apis/rbac.authorization.k8s.io/v1": {
+        "ClusterRole": "clusterroles",
+        "ClusterRoleBinding": "clusterrolebindings",
+    },
+}
+
+
+def place(base: str, kind: str) -> tuple[str, bool] | None:
+    """Return what a kind below the path `base` is called in paths, and whether it is in namespaces."""
+    for names, namespaced in ((_IN_NAMESPACES, True), (_IN_NONE, False)):
+        if plural := names.get(base, {}).get(kind):
+            return plural, namespaced
+    return None
