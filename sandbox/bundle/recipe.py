@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -138,30 +138,53 @@ class Recipe(_Part):
 @functools.cache
 def recipes() -> Mapping[str, Recipe]:
     """Return every recipe by name, each after those it needs; other versions are named NAME-MINOR."""
-    found = {path.parent.name: _read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))}
-    for version in versions().bundle:
-        found |= {one.name: one for one in (_read(RECIPES / name / "recipe.yaml", version) for name in VERSIONED)}
-    ordered: dict[str, Recipe] = {}
-
-    def place(name: str) -> None:
-        if name not in ordered:
-            for needed in found[name].needs:
-                place(needed)
-            ordered[name] = found[name]
-
-    for name in found:
-        place(name)
-    return ordered
+    return _Recipes()
 
 
-def _read(path: Path, version: str | None = None) -> Recipe:
-    """Return the recipe in the file `path` or, with `version`, another version of it."""
+class _Recipes(Mapping[str, Recipe]):
+    """The recipes, each read when it is asked for: most commands need a few."""
+
+    def __init__(self) -> None:
+        self._files = {path.parent.name: (path, "") for path in sorted(RECIPES.glob("*/recipe.yaml"))}
+        for version in versions().bundle:
+            others = {f"{name}-{minor(version)}": (RECIPES / name / "recipe.yaml", version) for name in VERSIONED}
+            self._files |= others
+        self._known: dict[str, Recipe] = {}
+
+    def __getitem__(self, name: str) -> Recipe:
+        if name not in self._known:
+            self._known[name] = _read(*self._files[name])
+        return self._known[name]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ordered)
+
+    @functools.cached_property
+    def _ordered(self) -> Mapping[str, None]:
+        ordered: dict[str, None] = {}
+
+        def place(name: str) -> None:
+            if name not in ordered:
+                for needed in self[name].needs:
+                    place(needed)
+                ordered[name] = None
+
+        for name in self._files:
+            place(name)
+        return ordered
+
+
+def _read(path: Path, version: str = "") -> Recipe:
+    """Return the recipe in the file `path` or, unless `version` is empty, another version of it."""
     text, name = path.read_text(encoding="utf-8"), path.parent.name
     text = text.replace(AMD64.triplet, native().triplet)  # recipes name folders of Debian as amd64 has them
     if "{version}" in text:
         text = text.replace("{version}", version or yaml_text.document(text)["version"])
     recipe = Recipe.model_validate({"name": name, **yaml_text.document(text)})
-    if version is None:
+    if not version:
         return recipe
     number = minor(version)
     changed: dict[str, object] = {"name": f"{name}-{number}", "base": name, "version": version}

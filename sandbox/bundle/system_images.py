@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -57,6 +56,8 @@ class OwnImages:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
         if kubernetes in (None, self.kubernetes):
             return
+        import difflib  # of no use to commands that go well
+
         known, built = ", ".join(NODES), ", ".join(bundled_nodes())
         near = difflib.get_close_matches(str(kubernetes), NODES, 1)
         if self.source == "upstream":
@@ -74,9 +75,10 @@ class OwnImages:
 
     def recipe(self, component: str) -> Recipe:
         """Return how the bundle's component is built, in the version that was chosen."""
-        others = (one for one in recipes().values() if one.base == component)
-        chosen = (one for one in others if one.reference == self.references.get(component))
-        return next(chosen, recipes()[component])
+        usual, reference = recipes()[component], self.references.get(component)
+        if usual.reference == reference:
+            return usual
+        return next((one for one in recipes().values() if one.base == component and one.reference == reference), usual)
 
 
 def bundled_nodes() -> Mapping[str, Recipe]:
@@ -115,7 +117,8 @@ def choose(
     pulled = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
     upstream = OwnImages("upstream", {name: published.mirrored(one, mirrors or {}) for name, one in pulled.items()})
     bundled = {name: recipes()[name] for name in UPSTREAM}
-    bundled["node"] = bundled_nodes().get(kubernetes or "", bundled["node"])
+    if kubernetes:
+        bundled["node"] = bundled_nodes().get(kubernetes, bundled["node"])
     if wanted == "upstream":
         return upstream
     missing = [name for name in components if not has(bundled[name].reference) and not store.has(bundled[name])]

@@ -5,7 +5,6 @@ An empty document means every default, and so does a key for which nothing is wr
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
@@ -124,6 +123,8 @@ def _require_format(source: Source) -> None:
     given = source.data.get(_FORMAT_KEY)
     if not isinstance(given, str) or given == CURRENT:
         return  # what is no text is for the model to refuse
+    import difflib  # of no use to a spec that is right
+
     line, shown = source.places[(_FORMAT_KEY,)].line, quoted(given)
     if ours := _OWN_FORMAT.fullmatch(given):
         if int(ours[1]) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -184,6 +183,8 @@ def _joined(path: KeyPath, same: list[Fault]) -> Fault:
 
 
 def _suggest(given: str, known: list[str], otherwise: str) -> str:
+    import difflib  # of no use to a spec that is right
+
     near = difflib.get_close_matches(given.lower(), [name.lower() for name in known], 1)
     if near:
         return f"did you mean '{next(name for name in known if name.lower() == near[0])}'?"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import shlex
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -26,6 +23,10 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise _other(f"{path} is not the file from {url}", data, sha256, f"rm {shlex.quote(str(path))}")
         return data
+    import http.client  # most commands find the file, and these take long to import
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant
             data = bytes(response.read(LARGEST))  # of more, the digest is another
