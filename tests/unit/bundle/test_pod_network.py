@@ -178,3 +178,14 @@ def test_account_has_its_certificate_within_or_in_a_file(tmp_path: Path) -> None
 
 def test_refused_watch_has_no_events_and_is_told(tmp_path: Path) -> None:
     assert watched(tmp_path, '{"kind":"Status"}', status="403 Forbidden") == ([], "HTTP/1.0 403 Forbidden\n")
+
+
+def test_services_address_is_refused_in_each_family() -> None:
+    program = f"source {SCRIPT}\nnft() {{ cat; }}\nrefuse ip 10.96.0.0/16; refuse ip6 fd00:10:96::/112"
+    said = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout
+    assert [line.strip() for line in said.splitlines() if "reject" in line] == [
+        "ip daddr 10.96.0.0/16 meta l4proto tcp reject with tcp reset",
+        "ip daddr 10.96.0.0/16 reject",
+        "ip6 daddr fd00:10:96::/112 meta l4proto tcp reject with tcp reset",
+        "ip6 daddr fd00:10:96::/112 reject",
+    ]
