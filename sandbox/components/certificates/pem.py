@@ -133,6 +133,7 @@ class Facts:
         return f"{self.sha256[:11]}… ({self.days_left} days left)"
 
 
+@functools.cache
 def fingerprint(cert_pem: str) -> str:
     """Return what `Facts.sha256` is for one certificate, without a look into it."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class ServedCertificates:
         workloads = {space: [one for kind in KINDS for one in self._of_kind(kind, space)] for space in spaces}
         judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
         with ThreadPoolExecutor(WIDTH) as pool:
-            return [one for one in pool.map(judge, asked) if one]
+            parts = pool.map(lambda part: [judge(host) for host in part], (asked[nth::WIDTH] for nth in range(WIDTH)))
+            return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
 
     def renew(self, hosts: Sequence[str], say: Say) -> None:
         """Return once all of them serve what they should. What does not in time by itself is restarted, and only that.
