@@ -1,0 +1,58 @@
+"""YAML as kubectl understands it: what documents say, and which are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.config import yaml_text
+from sandbox.config.yaml_text import Unusable, document, documents, placed_documents
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("a: b", {"a": "b"}),
+        ("a: [1, 1.5, ~, true, '1', 2020-01-01, !!str 1]", {"a": [1, 1.5, None, True, "1", "2020-01-01", "1"]}),
+        ("a: {b: {}, c: []}\na: d", {"a": "d"}),
+        ("2: a\ntrue: b", {2: "a", True: "b"}),
+        ("a: &x {b: c}\nd: *x\ne: {<<: *x, f: g}", {"a": {"b": "c"}, "d": {"b": "c"}, "e": {"b": "c", "f": "g"}}),
+        ("a: &x b\nc: *x", {"a": "b", "c": "b"}),
+        ("", None),
+    ],
+)
+def test_document_says_what_kubectl_reads(text: str, content: object) -> None:
+    assert document(text) == content
+
+
+def test_each_document_comes_with_its_line() -> None:
+    assert placed_documents("---\na: b\n---\n\n- c\n") == [(2, {"a": "b"}), (5, ["c"])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x [*x]",
+        "a: !!set {b}",
+        "a: !!binary Yg==",
+        "{[a]: b}",
+        "[" * 150 + "]" * 150,
+        "a: &x [1, 1]\nb: &y [*x, *x]\nc: [*y, *y]",
+        "[1, 2, 3, 4, 5, 6]\n---\n[1, 2, 3, 4]",
+    ],
+)
+def test_what_json_cannot_hold_or_is_too_much_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_text, "MAX_VALUES", 10)
+    with pytest.raises(yaml.YAMLError):
+        documents(text)
+
+
+def test_depth_that_is_allowed_is_read_and_one_more_is_not() -> None:
+    def nested(levels: int) -> Any:
+        return document("[" * levels + "]" * levels)
+
+    assert nested(yaml_text.MAX_DEPTH) is not None
+    with pytest.raises(Unusable, match="levels deep"):
+        nested(yaml_text.MAX_DEPTH + 1)
