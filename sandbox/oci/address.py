@@ -35,12 +35,18 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Tell whether it is on this machine; such a registry is spoken to in plain http and never through a proxy."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    """Tell it of a host: each request of a command asks, and most are to one place."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse(text: str) -> Address:

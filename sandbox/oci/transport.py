@@ -189,7 +189,7 @@ class Transport:
         again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
         its slot until it is closed.
         """
-        full = urljoin(f"{self._root()}/", url)
+        full = f"{self._root()}{url}" if url.startswith("/v2/") else urljoin(f"{self._root()}/", url)
         action = f"{method} {full.partition('?')[0]}"
         for attempt in itertools.count():
             slot, told, kept = self._throttle.acquire(lane), False, False
