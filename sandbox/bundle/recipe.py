@@ -45,6 +45,9 @@ class GoBuild(_Part):
         default={},
         description="vendored source file -> file of the recipe that replaces it, or nothing to leave it out",
     )
+    edit: Mapping[str, Mapping[str, str]] = Field(
+        default={}, description="vendored source file -> text that it has once -> text in its place"
+    )
 
 
 class ModuleFiles(_Part):

@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.bundle import architecture
 from sandbox.bundle.architecture import LINUX, Architecture
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
-from sandbox.errors import MissingTool
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
@@ -62,14 +62,32 @@ def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callab
     shutil.copy(recipe.go_mod, work / "go.mod")
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     flags = ["-tags=" + ",".join(spec.tags)] if spec.tags else []
-    if spec.replace:
+    if spec.replace or spec.edit:
         # What only the replaced files import may be missing (-e): the compiler misses anything else.
         _run(go, work, on_line, "mod", "vendor", "-e")
+        flags.append("-mod=vendor")
+    for path, changes in spec.edit.items():
+        _edit(work / "vendor" / path, changes)
+    if spec.replace:
         files = {old: str(recipe.folder / new) if new else "" for old, new in spec.replace.items()}
         overlay = {str(work / "vendor" / old): new for old, new in files.items()}
         work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}), encoding="utf-8")
-        flags += ["-mod=vendor", "-overlay=overlay.json"]
+        flags.append("-overlay=overlay.json")
     return flags
+
+
+def _edit(file: Path, changes: Mapping[str, str]) -> None:
+    """Change texts in a source file, each of which it must have once. Raises SandboxError."""
+    source = file.read_text(encoding="utf-8")
+    for old, new in changes.items():
+        if source.count(old) != 1:
+            raise SandboxError(
+                f"{old!r} is not there once in {file.name}",
+                details="another version of the module needs another edit",
+                fix="correct `edit` in the recipe",
+            )
+        source = source.replace(old, new)
+    file.write_text(source, encoding="utf-8")
 
 
 def _run(
