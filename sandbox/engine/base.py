@@ -175,6 +175,11 @@ class Door(Glancing):
         return self._podman
 
     @functools.cached_property
+    def _info(self) -> Mapping[str, Any]:
+        """What `docker info` shows, asked once a connection: the engine runs other programs for it."""
+        return dict(self._get("/info"))
+
+    @functools.cached_property
     def _client(self) -> Any:
         """Return the library's client. Raises Refused, MissingTool."""
         import docker

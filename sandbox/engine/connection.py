@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import socket
@@ -224,11 +223,6 @@ class Engine(Images, Questions, Networks, Volumes):
     def _foresee(self) -> None:
         with suppress(OSError, ValueError, SandboxError):  # told to who needs it
             _ = self._info
-
-    @functools.cached_property
-    def _info(self) -> Mapping[str, Any]:
-        """What `docker info` shows, asked once a connection: the engine runs other programs for it."""
-        return dict(self._get("/info"))
 
 
 def _hangs_up(connection: socket.socket) -> bool:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
 from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import Network
 from sandbox.engine.socket_http import NotThere, Refused
+from sandbox.system import host_network
 
 _CHANCES = 3
 # Podman's own API, in the first version that all releases since 4.0 speak.
 _LIBPOD = "/v4.0.0/libpod"
 # The option that names a bridge; without it libnetwork calls it by the network's id (drivers/bridge/bridge_linux.go).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
+# What an engine takes ranges from by itself, but for the smaller ones at the end (libnetwork, ipamutils).
+_RANGES = tuple(IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32))
 
 
 class Networks(Door):
@@ -76,20 +80,37 @@ class Networks(Door):
         Of one that is `halved` the engine gives containers addresses of the lower half only.
         """
         with translated(f"making network {name}"):
+            if halved and (free := self._free_range()):
+                with suppress(Refused):  # another network got it meanwhile, or it is another's in some way unseen here
+                    self._create(name, labels, subnet6, **_halved(free))
+                    return
             made = self._create(name, labels, subnet6)
             for chance in range(_CHANCES if halved else 0):
                 # Only the engine knows which range is free, and it takes a part of one only along with the whole.
                 ranges = self._get(f"/networks/{made}")["IPAM"]["Config"]
-                (whole,) = (one["Subnet"] for one in ranges if ":" not in one["Subnet"])
+                (whole,) = (IPv4Network(one["Subnet"]) for one in ranges if ":" not in one["Subnet"])
                 self._ask("DELETE", f"/networks/{made}")
                 try:
-                    self._create(name, labels, subnet6, Subnet=whole, IPRange=str(next(IPv4Network(whole).subnets())))
+                    self._create(name, labels, subnet6, **_halved(whole))
                 except Refused:  # another network has got the range meanwhile
                     if chance == _CHANCES - 1:
                         raise
                     made = self._create(name, labels, subnet6)
                 else:
                     return
+
+    def _free_range(self) -> IPv4Network | None:
+        """Return the range that the engine would take; None where that cannot be told from here.
+
+        That is so where it was told from which to take them, and on another machine, whose routes nobody sees.
+        """
+        is_local = self._place is not None and self._place.is_local
+        if self._info.get("DefaultAddressPools") or self.is_podman or not is_local:
+            return None
+        configured = (one for network in self._get("/networks") for one in network["IPAM"]["Config"] or ())
+        taken = [IPv4Network(one["Subnet"]) for one in configured if ":" not in one["Subnet"]]
+        taken += host_network.routes()
+        return next((one for one in _RANGES if not any(map(one.overlaps, taken))), None)
 
     def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
@@ -121,6 +142,10 @@ class Networks(Door):
                 self._ask("DELETE", f"/networks/{name}")
             except NotThere:
                 return
+
+
+def _halved(whole: IPv4Network) -> Mapping[str, str]:
+    return {"Subnet": str(whole), "IPRange": str(next(whole.subnets()))}
 
 
 def _network(found: Mapping[str, Any]) -> Network:

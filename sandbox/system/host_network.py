@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali
 # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
 _ELSEWHERE = ("198.51.100.1", 9)
 SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
+ROUTES = Path("/proc/net/route")
 ESTABLISHED = "01"
 
 
@@ -157,6 +158,20 @@ def lan_addresses() -> tuple[str, ...]:
     found = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
     ordered = sorted(found, key=lambda each: (not each.is_private, str(each) != main, each))
     return tuple(str(each) for each in ordered if not each.is_loopback and not each.is_link_local)
+
+
+def routes() -> list[IPv4Network]:
+    """Return the IPv4 networks that this machine has routes to, the default route apart (proc(5), /proc/net/route)."""
+    with contextlib.suppress(OSError, ValueError):
+        fields = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
+        found = [(_number(one[1]), _number(one[7])) for one in fields]
+        return [IPv4Network((network, mask.bit_count())) for network, mask in found if mask]
+    return []
+
+
+def _number(word: str) -> int:
+    """Return an address that the kernel prints as a word in the machine's order."""
+    return int.from_bytes(struct.pack("=I", int(word, 16)), "big")
 
 
 def _of_default_route() -> str | None:
