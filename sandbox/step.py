@@ -60,8 +60,11 @@ class Step(Protocol):
     def check(self) -> Status:
         """Look, never touch."""
 
-    def apply(self, work: Work) -> None:
-        """Make it as the spec says, and wait until it is; safe to repeat."""
+    def apply(self, work: Work) -> Status | None:
+        """Make it as the spec says, and wait until it is; safe to repeat.
+
+        What it has just seen for itself is how it stands, and is not checked again.
+        """
 
     def undo(self) -> bool:
         """Take away what carries our name; returns whether there was anything to take away."""
@@ -96,7 +99,7 @@ class Stoppable(Step, Protocol):
 class Rebuildable(Step, Protocol):
     """A step that can be STALE."""
 
-    def rebuild(self, work: Work) -> None:
+    def rebuild(self, work: Work) -> Status | None:
         """Make it again in place of the one that is there, which goes with all it holds."""
 
 

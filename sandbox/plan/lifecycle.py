@@ -95,7 +95,7 @@ def up(
     return changed
 
 
-def _made(step: Step, work: Work, make: Callable[[Work], None]) -> Status:
+def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
     """Make it, and again when the engine went away meanwhile and is back in time; how it stands then.
 
     Once more, too, when it has drifted by the time it is made: a node that joins meanwhile asks for more pods.
@@ -105,8 +105,8 @@ def _made(step: Step, work: Work, make: Callable[[Work], None]) -> Status:
     while True:
         try:
             with failpoint.around(step.name):
-                make(work)
-            after = step.check()
+                made = make(work)
+            after = made or step.check()
             if after.state is not State.DRIFTED or not again:
                 return after
             again, make = False, step.apply

@@ -547,11 +547,12 @@ class FakeStep:
             return Status(State.STALE, "of another kind", "its data")
         return Status(State.DRIFTED, "half") if self.name in self.drifted else Status(State.READY, "whole")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Work) -> Status | None:
         self.world.add(self.name)
         self.drifted.add(self.name)
         self.making(work)
         self.drifted.discard(self.name)
+        return None
 
     def stop(self) -> bool:
         self.unmaking()

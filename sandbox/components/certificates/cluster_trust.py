@@ -27,6 +27,7 @@ LABEL = "sandbox.dev/trust"
 ROOT = PurePosixPath("/etc/sandbox/root.crt")
 
 # Creating by a patch is authorized as both.
+READY = Status(State.READY, f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true")
 UNIT = NodeUnit(
     name="sandbox-trust",
     description=f"The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true",
@@ -69,14 +70,13 @@ class TrustStep(NothingToUndo):
                 return Status(State.DRIFTED, f"{company_ca.PLACE} on {node}")
         cluster = Cluster(self.names.kubeconfig)
         pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
-        detail = f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true"
-        return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
+        return Status(State.DRIFTED, pending) if pending else READY
 
     def asks(self, node: str) -> Iterable[Question]:
         yield from (ROOT, company_ca.PLACE)
         yield from UNIT.asks(self.nodes, node)
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Work) -> Status:
         for node in self.nodes.running():  # each trusts the root when it pulls
             self.nodes.write_file(node, ROOT, self._root)
             if not self.company.is_on(self.nodes, node):
@@ -84,6 +84,7 @@ class TrustStep(NothingToUndo):
         cluster = Cluster(self.names.kubeconfig)
         node_unit.place(self.nodes, cluster, UNIT)
         wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
+        return READY
 
     @property
     def _root(self) -> bytes:

@@ -224,8 +224,7 @@ class DnsStep(NothingToUndo):
         behind = self._behind(cluster, text)
         if behind:
             return Status(State.DRIFTED, behind)
-        asks = f"asks {', '.join(self.upstream.servers)}"
-        return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
+        return self._ready
 
     def asks(self, node: str) -> Iterable[Question]:
         for pod in Cluster(self.names.kubeconfig).list("v1", "Pod", NAMESPACE, selector=PODS):
@@ -233,7 +232,7 @@ class DnsStep(NothingToUndo):
             if address and pod["spec"].get("nodeName") == node:
                 yield probe_command(address, self._corefile)
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Work) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
         wait_until(partial(self._absence, cluster), what="kubeadm's CoreDNS", timeout=120, pause=0.1)
         cluster.apply(config_map(text))
@@ -243,6 +242,12 @@ class DnsStep(NothingToUndo):
         if self._behind(cluster, text):
             readiness.refresh_pods(cluster, NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][MARK])
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
+        return self._ready
+
+    @property
+    def _ready(self) -> Status:
+        asks = f"asks {', '.join(self.upstream.servers)}"
+        return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
 
     def _absence(self, cluster: Cluster) -> str | None:
         """Return why the Deployment cannot be changed yet; kubeadm makes it last."""

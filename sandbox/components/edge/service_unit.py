@@ -81,16 +81,21 @@ class ServicesStep(NothingToUndo):
         pending = node_unit.problem(self.nodes, Cluster(self.names.kubeconfig), self._unit)
         if pending:
             return Status(State.DRIFTED, pending)
-        given = self._addresses
-        return Status(
-            State.READY, f"{given[1]} to {given[-2]}" if given else "none, on the network of earlier releases"
-        )
+        return self._ready
 
     def asks(self, node: str) -> Iterable[Question]:
         return self._unit.asks(self.nodes, node)
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Work) -> Status:
         node_unit.place(self.nodes, Cluster(self.names.kubeconfig), self._unit)
+        return self._ready
+
+    @property
+    def _ready(self) -> Status:
+        given = self._addresses
+        return Status(
+            State.READY, f"{given[1]} to {given[-2]}" if given else "none, on the network of earlier releases"
+        )
 
     @property
     def _addresses(self) -> IPv4Network | None:

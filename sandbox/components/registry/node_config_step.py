@@ -99,9 +99,11 @@ class NodeWiring:
         wanted = self._host_files(there)
         missing, silence = None, None
         try:
-            missing = self._missing(there)  # first: what nodes are asked takes longer
+            missing = self._missing(there)
         except ClusterError as error:
             silence = error  # what is on the nodes may say why
+        if missing:  # and what nodes are asked takes longer
+            return Status(State.DRIFTED, missing)
         for node in self.nodes.running():
             found = self._listed(node)
             for path, content in wanted.items():
@@ -111,7 +113,7 @@ class NodeWiring:
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
         if silence:
             raise silence
-        return Status(State.DRIFTED, missing) if missing else self._canary(there)
+        return self._canary(there)
 
     def asks(self) -> Iterator[Question]:
         """Yield what `status` will ask of each node."""
@@ -121,8 +123,8 @@ class NodeWiring:
             if image := canary_image.find(client):
                 yield canary_command(there.names[0], image, there.endpoint)
 
-    def configure(self, work: Work) -> None:
-        """Write what is missing, and wait until the pull works. Raises WaitTimeout."""
+    def configure(self, work: Work) -> Status:
+        """Write what is missing, wait until the pull works, and return how. Raises WaitTimeout."""
         there = self._reach()
         wanted = self._host_files(there)
         for node in self.nodes.running():
@@ -140,7 +142,14 @@ class NodeWiring:
             cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
             cluster.delete(*SLICE)
         work.usable()  # what is still to come is the proof
-        wait_until(lambda: self._unproved(there), what="the canary", timeout=PATIENCE)
+        proved: list[Status] = []
+
+        def unproved() -> str | None:
+            proved[:] = [self._canary(there)]
+            return None if proved[0].state is State.READY else proved[0].detail
+
+        wait_until(unproved, what="the canary", timeout=PATIENCE)
+        return proved[0]
 
     def _reach(self) -> Reach:
         if self.registry.external:
@@ -206,10 +215,6 @@ class NodeWiring:
             return "sandbox up"  # it brings the node back, at whatever address
         return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
 
-    def _unproved(self, there: Reach) -> str | None:
-        found = self._canary(there)
-        return None if found.state is State.READY else found.detail
-
 
 @dataclass(frozen=True)
 class WiringStep(NothingToUndo):
@@ -236,8 +241,8 @@ class WiringStep(NothingToUndo):
     def asks(self, node: str) -> Iterable[Question]:
         return self._wiring.asks()
 
-    def apply(self, work: Work) -> None:
-        self._wiring.configure(work)
+    def apply(self, work: Work) -> Status:
+        return self._wiring.configure(work)
 
     @property
     def _wiring(self) -> NodeWiring:

@@ -67,7 +67,7 @@ def hosts(engine: FakeEngine, node: str) -> set[str]:
 def test_nodes_tools_and_pods_learn_of_it(
     engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
 ) -> None:
-    assert step.check().state is State.ABSENT
+    assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert hosts(engine, names.node) == {
@@ -299,7 +299,7 @@ def test_external_registry_by_its_own_name_needs_no_service(
     # An address that is not loopback and is this machine all the same.
     where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
     step = WiringStep(engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=where))
-    assert step.check().state is State.ABSENT
+    assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert SERVICE not in server.objects and SLICE not in server.objects
