@@ -102,7 +102,7 @@ class Networks(Door):
     def _free_range(self) -> IPv4Network | None:
         """Return the range that the engine would take; None where that cannot be told from here.
 
-        That is so where it was told from which to take them, and on another machine, whose routes nobody sees.
+        That is so where it was told from which to take them, and on another machine, whose routes are not seen.
         """
         is_local = self._place is not None and self._place.is_local
         if self._info.get("DefaultAddressPools") or self.is_podman or not is_local:

@@ -22,6 +22,8 @@ LEAVING = "is being deleted"
 SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
+# The pods of a workload that is not ready are asked for this seldom, while the workload says nothing new itself.
+LOOK = 1.0  # seconds
 LINES = 15
 APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
@@ -58,12 +60,19 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
     steady_since: float | None = None
     failed_since: float | None = None
     crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+    looked: dict[str, tuple[str, float, _Trouble | None]] = {}  # by title: at which version, when, what was found
+
+    def trouble(live: Manifest, now: float) -> _Trouble | None:
+        version, last = live["metadata"].get("resourceVersion", ""), looked.get(title(live))
+        if last is None or last[0] != version or now >= last[1] + LOOK:
+            last = looked[title(live)] = (version, now, _trouble(cluster, live, now - begun))
+        return last[2]
 
     def state() -> str | None:
         nonlocal waiting, unready, steady_since, failed_since, crashes
         now = time.monotonic()
         found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
-        seen = {title(one): _trouble(cluster, live, now - begun) for one, live in found}
+        seen = {title(one): trouble(live, now) for one, live in found}
         waiting = [one for one, _ in found]  # what is ready may crash while others come up
         troubles = {name: one for name, one in seen.items() if one}
         unready = [one for one in waiting if title(one) in troubles]
