@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pwd
@@ -115,7 +116,7 @@ class Home:
         """Return the lock for making and removing networks."""
         return self.state / "network"
 
-    @property
+    @functools.cached_property
     def owner(self) -> str:
         """Return the user and the state folder that own an object: `USER:UID:FOLDER`."""
         uid = os.getuid()

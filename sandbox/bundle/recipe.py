@@ -115,18 +115,18 @@ class Recipe(_Part):
     @functools.cached_property
     def digest(self) -> str:
         """Return twelve hexadecimal digits over every file of this recipe and of those it needs."""
-        summed = hashlib.sha256(FORMAT.encode())
-        files = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        summed, folder = hashlib.sha256(FORMAT.encode()), self.folder
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         if self.go_sum:
-            files[self.folder / "go.sum"] = self.go_sum
+            files[folder / "go.sum"] = self.go_sum
         if self.base:  # what the default's version is does not matter
-            files[self.folder / "recipe.yaml"] = self.model_dump_json(exclude_defaults=True).encode()
+            files[folder / "recipe.yaml"] = self.model_dump_json(exclude_defaults=True).encode()
             if self.go_mod.exists():
-                files[self.folder / "go.mod"] = self.go_mod.read_bytes()
+                files[folder / "go.mod"] = self.go_mod.read_bytes()
         for path, content in sorted(files.items()):
             # The other bits depend on the umask of the checkout or the installation.
             executable = path.exists() and path.stat().st_mode & 0o100
-            summed.update(f"\0{path.relative_to(self.folder)}\0{'111' if executable else '0'}\0".encode())
+            summed.update(f"\0{path.relative_to(folder)}\0{'111' if executable else '0'}\0".encode())
             summed.update(content)
         for needed in self.needs:
             summed.update(recipes()[needed].digest.encode())
