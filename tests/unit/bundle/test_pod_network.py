@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sandbox.bundle.recipe import recipes
 
 SCRIPT = recipes()["node"].folder / "files/usr/local/bin/pod-network"
@@ -180,12 +182,13 @@ def test_refused_watch_has_no_events_and_is_told(tmp_path: Path) -> None:
     assert watched(tmp_path, '{"kind":"Status"}', status="403 Forbidden") == ([], "HTTP/1.0 403 Forbidden\n")
 
 
-def test_services_address_is_refused_in_each_family() -> None:
-    program = f"source {SCRIPT}\nnft() {{ cat; }}\nrefuse ip 10.96.0.0/16; refuse ip6 fd00:10:96::/112"
+@pytest.mark.parametrize(
+    ("version", "pods", "services"),
+    [("ip", "10.244.0.0/16", "10.96.0.0/16"), ("ip6", "fd00:10:244::/56", "fd00:10:96::/112")],
+)
+def test_services_no_rule_has_routed_stay_on_the_node(version: str, pods: str, services: str) -> None:
+    program = f"source {SCRIPT}\nnft() {{ cat; }}\nrules {version} {pods} {services}"
     said = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout
-    assert [line.strip() for line in said.splitlines() if "reject" in line] == [
-        "ip daddr 10.96.0.0/16 meta l4proto tcp reject with tcp reset",
-        "ip daddr 10.96.0.0/16 reject",
-        "ip6 daddr fd00:10:96::/112 meta l4proto tcp reject with tcp reset",
-        "ip6 daddr fd00:10:96::/112 reject",
-    ]
+    lines = [line.strip() for line in said.splitlines()]
+    assert f"{version} daddr {services} drop" in lines
+    assert f"{version} saddr {pods} {version} daddr != {pods} masquerade" in lines
