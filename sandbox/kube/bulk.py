@@ -1,9 +1,10 @@
-"""Many objects looked at together: where several of a kind and namespace are wanted, they are listed by one request."""
+"""Many objects looked at together: several of a kind and namespace by one request, and the others side by side."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Page
@@ -11,6 +12,7 @@ from sandbox.kube.readiness import WORKLOADS
 
 FEW = 3  # from so many of one kind and namespace on, a list is less work than each by itself
 SPARE = 500  # as many others in it are no matter
+WIDTH = 4
 ALONE = {403, 404, 405, 406}  # what may not, or cannot, be listed may yet be asked for one by one
 
 Kind = tuple[str, str, str | None]
@@ -19,18 +21,28 @@ Kind = tuple[str, str, str | None]
 def live(cluster: Cluster, manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, dict[str, Any] | None]]:
     """Yield each with what there is of it in the cluster, in their order, and of what is no workload maybe less.
 
-    That is then its metadata only. The first of a kind and namespace has all of them listed. Raises ClusterError.
+    That is then its metadata only: of several of a kind and namespace all are listed. Raises ClusterError.
     """
-    wanted: dict[Kind, int] = defaultdict(int)
-    for one in manifests:
-        wanted[_kind(one)] += 1
-    listed: dict[Kind, Page | None] = {}
-    for one in manifests:
-        kind = _kind(one)
-        if wanted[kind] >= FEW and kind not in listed:
-            listed[kind] = _page(cluster, kind, wanted[kind] + SPARE)
-        page, name = listed.get(kind), one["metadata"]["name"]
-        yield one, page.get(name) if page is not None else cluster.get(kind[0], kind[1], name, kind[2])
+    wanted = Counter(map(_kind, manifests))
+    pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="live")
+    try:
+        pages = {
+            kind: pool.submit(_page, cluster, kind, number + SPARE) for kind, number in wanted.items() if number >= FEW
+        }
+        alone = {_place(one): pool.submit(cluster.get, *_place(one)) for one in manifests if _kind(one) not in pages}
+        for one in manifests:
+            page = pages[_kind(one)].result() if _kind(one) in pages else None
+            if page is not None:
+                yield one, page.get(one["metadata"]["name"])
+            else:
+                yield one, alone[_place(one)].result() if _place(one) in alone else cluster.get(*_place(one))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _place(manifest: Manifest) -> tuple[str, str, str, str | None]:
+    api_version, kind, namespace = _kind(manifest)
+    return api_version, kind, manifest["metadata"]["name"], namespace
 
 
 def _kind(manifest: Manifest) -> Kind:

@@ -64,12 +64,13 @@ class HttpsStep(NothingToUndo):
         hosts = self._hosts(ingresses)
         answers = Answers()
         with ThreadPoolExecutor(1) as pool:
-            stale = pool.submit(self._stale)
+            wanted = pool.submit(self._wanted)
+            stale = pool.submit(lambda: self._stale(wanted.result()))
             wrong = self._passed_over(ingresses) or self._unanswered(hosts, ingresses, answers)
             trouble = stale.result() or wrong or self._outdated(hosts, ingresses, answers)
         if trouble:
             return Status(State.DRIFTED, trouble)
-        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
+        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted.result()}")
 
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
@@ -91,7 +92,9 @@ class HttpsStep(NothingToUndo):
 
     def wait_served(self) -> None:
         """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
-        wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2)
+        wait_until(
+            lambda: self._stale(self._wanted()), what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2
+        )
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets more than the page for unknown hosts. Raises WaitTimeout."""
@@ -116,9 +119,8 @@ class HttpsStep(NothingToUndo):
             return None
         return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
 
-    def _stale(self) -> str | None:
-        """Return where the domain is not served with the present certificate, or None."""
-        wanted = self._wanted()
+    def _stale(self, wanted: Facts | None) -> str | None:
+        """Return where the domain is not served with the certificate that is `wanted`, or None."""
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,18 @@ class ServedCertificates:
 
     def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
         """List those of `hosts`, and of the certificates' hosts, that serve an earlier certificate of the sandbox."""
-        current = list(self._current())
+        with ThreadPoolExecutor(WIDTH) as pool:
+            current = [one for one in pool.map(self._current, self.secrets) if one]
         edge = self._of_edge()
         named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}
         named |= set(edge.hosts if edge else ())
         asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
         known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
         spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
-        workloads = {space: [one for kind in KINDS for one in self._of_kind(kind, space)] for space in spaces}
-        judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
         with ThreadPoolExecutor(WIDTH) as pool:
+            listed = {space: pool.map(partial(self._of_kind, space), KINDS) for space in spaces}
+            workloads = {space: list(chain.from_iterable(found)) for space, found in listed.items()}
+            judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
             parts = pool.map(lambda part: [judge(host) for host in part], (asked[nth::WIDTH] for nth in range(WIDTH)))
             return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
 
@@ -144,12 +147,10 @@ class ServedCertificates:
                 return Outdated(host=host, served=facts, wanted=wanted, workloads=workloads)
         return None
 
-    def _current(self) -> Iterator[Current]:
-        for one in self.secrets:
-            found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
-            chain = base64.b64decode(((found or {}).get("data") or {}).get("tls.crt", ""))
-            if chain:
-                yield Current(one, describe(chain, now=datetime.now(UTC)))
+    def _current(self, one: TlsSecret) -> Current | None:
+        found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
+        pem_text = base64.b64decode(((found or {}).get("data") or {}).get("tls.crt", ""))
+        return Current(one, describe(pem_text, now=datetime.now(UTC))) if pem_text else None
 
     def _of_edge(self) -> Facts | None:
         files = self.keystore.leaf_files(EDGE_LEAF)
@@ -168,7 +169,7 @@ class ServedCertificates:
         behind = [one for one in users if any(selector.items() <= _labels(one).items() for selector in selectors)]
         return iter(behind or users)
 
-    def _of_kind(self, kind: str, namespace: str) -> Sequence[Manifest]:
+    def _of_kind(self, namespace: str, kind: str) -> Sequence[Manifest]:
         """List the workloads of a kind; in a shared cluster the user may have no right to that, and so has none."""
         try:
             return self.cluster.list("apps/v1", kind, namespace)

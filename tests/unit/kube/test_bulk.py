@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,22 @@ def test_error_of_the_cluster_is_raised(cluster: Cluster, monkeypatch: pytest.Mo
     monkeypatch.setattr(Cluster, "page", Mock(side_effect=ClusterError("no answer")))
     with pytest.raises(ClusterError, match="no answer"):
         list(bulk.live(cluster, WANTED))
+
+
+def test_others_are_asked_for_side_by_side_and_come_in_order(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def get(self: Cluster, api_version: str, kind: str, name: str, namespace: str | None) -> dict[str, Any]:
+        both.wait(10)
+        return {"kind": kind, "metadata": {"name": name}}
+
+    monkeypatch.setattr(Cluster, "get", get)
+    live = list(bulk.live(cluster, [config("b"), config("a", "other")]))
+    assert [there["metadata"]["name"] for _, there in live if there] == ["b", "a"]
+
+
+def test_what_no_one_waits_for_is_not_asked(cluster: Cluster, server: ApiServer) -> None:
+    many = [config(f"a{number}", f"space-{number}") for number in range(200)]
+    one, there = next(bulk.live(cluster, many))
+    assert (one, there) == (many[0], None)
+    assert len(server.asked) < 100

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import describe
+from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import default_backend, https_probe, https_step
 from sandbox.components.ingress.https_step import HttpsStep
@@ -130,8 +130,8 @@ def test_apply_waits_until_the_new_certificate_is_served(
     asked = threading.Event()
     find = HttpsStep._stale
 
-    def stale(self: HttpsStep) -> str | None:
-        found = find(self)
+    def stale(self: HttpsStep, wanted: Facts | None) -> str | None:
+        found = find(self, wanted)
         asked.set()
         return found
 
