@@ -43,7 +43,7 @@ class GoBuild(_Part):
     variables: Mapping[str, str] = Field(default={}, description="string variables set by the linker (-X)")
     replace: Mapping[str, str] = Field(
         default={},
-        description="vendored source file -> file of the recipe that replaces it, or nothing to leave it out",
+        description="vendored source file -> file of the recipe in its place, or nothing to leave it out",
     )
     edit: Mapping[str, Mapping[str, str]] = Field(
         default={}, description="vendored source file -> text that it has once -> text in its place"
