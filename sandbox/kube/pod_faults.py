@@ -20,6 +20,8 @@ UNSTARTED = {"CreateContainerError", "RunContainerError"}
 WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
 UNSTARTABLE = {"StartError", "ContainerCannotRun"}
+# What containerd says where the kubelet, and not the program, ended the attempt: it was started again itself.
+ABANDONED = "context canceled"
 KILLED = "OOMKilled"
 # The end of a container that went with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
@@ -85,11 +87,16 @@ class Fault:
             return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
         if self.running or self.ended == LOST:  # it may have what it needs by now
             return Outlook.OPEN
-        if self.ended in UNSTARTABLE and self.restarts >= 1:
+        if self.unstartable and self.restarts >= 1:
             return Outlook.NONE
         if self.restarts >= CRASHES:
             return Outlook.NONE if self.restarts >= MOST_CRASHES else Outlook.POOR
         return Outlook.OPEN
+
+    @property
+    def unstartable(self) -> bool:
+        """Tell whether the program cannot be started as it is."""
+        return self.ended in UNSTARTABLE and ABANDONED not in self.message
 
     @property
     def has_log(self) -> bool:
@@ -104,7 +111,7 @@ class Fault:
         if self.ended == KILLED:
             limit = f" (now {self.memory})" if self.memory else ""
             return f"raise resources.limits.memory of the container {self.container}{limit}"
-        if self.ended in UNSTARTABLE:
+        if self.unstartable:
             return (
                 f"correct `command` of the container {self.container}, or the image's ENTRYPOINT: "
                 "the program must be in the image, executable, and made for this machine"

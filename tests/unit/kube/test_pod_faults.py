@@ -41,6 +41,13 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
             "correct `command`",
         ),
         (
+            pod(ended(128, "StartError", "failed to create shim task: context canceled"), restartCount=2),
+            0,
+            "StartError, exit code 128, restarted 2 times: failed to create shim task: context canceled",
+            Outlook.OPEN,
+            "",
+        ),
+        (
             pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(137, "OOMKilled"), restartCount=3),
             40,
             "CrashLoopBackOff, OOMKilled, exit code 137, restarted 3 times",
