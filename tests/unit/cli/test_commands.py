@@ -57,7 +57,7 @@ BEFORE_WORK = {
     ),
     "status": (
         "cli.status, cli.log, app.core, app.overview, plan.build, components.cluster.kind.provider",
-        set(),
+        {"http.client", "urllib.request", "difflib"},
     ),
     "up": (
         "cli.up, cli.log, cli.prompts, cli.summary, app.core, app.agreement, app.requirements, plan.build",
