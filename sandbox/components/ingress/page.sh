@@ -142,7 +142,8 @@ while kill -0 "$server"; do
         # To take the answers apart takes a dozen processes, and mostly they are those of two seconds ago.
         if [ "$both|$apart" != "$routed" ]; then
             routed="$both|$apart"
-            http=${both%%"$newline"*} tcp=${both#*"$newline"}
+            # Not by ${both#*"$newline"}, which tries each length of what may be megabytes: 12 s for 500 hosts.
+            http=$(printf '%s\n' "$both" | busybox head -n 1) tcp=$(printf '%s\n' "$both" | busybox tail -n 1)
             found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
             [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
             passed=$found

@@ -124,6 +124,14 @@ def test_page_exists_before_traefik_answers(pod: Pod) -> None:
     becomes(lambda: "none yet" in (pod.site / "404.html").read_text(), True)
 
 
+def test_hundreds_of_hosts_are_listed_and_followed(pod: Pod) -> None:
+    many = [f"Host(`h{number}.demo.test`) && PathPrefix(`/`)" for number in range(2000)]
+    pod.say(many, [])
+    becomes(lambda: len(pod.hosts), 2000)
+    pod.say(many[1:], ["HostSNI(`tls.demo.test`)"])
+    becomes(lambda: ("h0.demo.test:8443" in pod.hosts, "tls.demo.test:8443" in pod.hosts), (False, True))
+
+
 def test_traefik_is_given_what_depends_on_the_ingresses(pod: Pod) -> None:
     becomes(lambda: (pod.dynamic / "known.yaml").read_text(), controller.template_text("known.yaml"))
 
