@@ -17,6 +17,8 @@ from sandbox.engine import Engine
 from sandbox.system import resolvers
 
 NAME = "sandbox-bench-bare"
+# The image that scripts/bench/untuned-node makes.
+UNTUNED = "sandbox-bench-node:untuned"
 # containerd's own default, which kind's images leave and the bundle's changes.
 COLLECTING = '[plugins."io.containerd.cri.v1.runtime"]\nstats_collect_period = "1s"\n'
 
@@ -27,15 +29,15 @@ def program() -> Path:
 
 
 def create(
-    folder: Path, engine: Engine, own: OwnImages, *, collecting: bool = False, nodes: int = 1
+    folder: Path, engine: Engine, own: OwnImages, *, image: str = "", collecting: bool = False, nodes: int = 1
 ) -> Sequence[str | Path]:
     """The command that makes it, with its files in a folder; `collecting` statistics as often as kind's images do.
 
-    For that kind restarts containerd, which takes time.
+    For that kind restarts containerd, which takes time. The `image` is the sandbox's own unless another is named.
     """
     return (
         *(program(), "create", "cluster", "--name", NAME, "--wait", "60s"),
-        *("--image", str(engine.image_id(own.references["node"]))),
+        *("--image", str(engine.image_id(image or own.references["node"]))),
         *(
             "--config",
             config(folder, engine, bundle=own.source == "bundle", collecting=collecting, nodes=nodes),
