@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from sandbox.system import file_lock, files
+from sandbox.system import files
 
 PATIENCE = 5.0  # seconds; others hold it for the moment of a look
 
@@ -17,20 +17,24 @@ PATIENCE = 5.0  # seconds; others hold it for the moment of a look
 @contextmanager
 def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
     """Claim ports, each for an owner, on behalf of the sandbox `name` for the length of the block."""
+    from filelock import FileLock
+
     files.make_private_dir(folder)
     sweep(folder)
     with ExitStack() as stack:
         for owner, port in wanted:
             path = folder / _file(port, owner, name)
             stack.callback(path.unlink, missing_ok=True)
-            stack.enter_context(file_lock.hold(path, seconds=PATIENCE))
+            stack.enter_context(FileLock(path, timeout=PATIENCE, mode=0o600))
         yield
 
 
 def sweep(folder: Path) -> None:
     """Remove the claims of commands that were killed."""
+    from filelock import FileLock, Timeout
+
     for path in folder.glob("*.*.*"):
-        with suppress(file_lock.Held), file_lock.hold(path, seconds=0):
+        with suppress(Timeout), FileLock(path, timeout=0, mode=0o600):
             path.unlink(missing_ok=True)
 
 
@@ -51,8 +55,11 @@ def _file(port: int, owner: str, name: str) -> str:
 
 
 def _is_held(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0, mode=0o600)
     try:
-        with file_lock.hold(path, seconds=0):
+        with lock:
             return False
-    except file_lock.Held:
+    except Timeout:
         return True

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.system import file_lock
 
 PRIVATE_DIR = 0o700
 MKDIR_TRIES = 100
@@ -138,12 +137,15 @@ def sweep_below(folder: Path) -> None:
 def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     """Keep other processes and threads that use `exclusive` out of `folder`, after waiting up to `seconds` for them.
 
-    Not re-entrant. Raises SandboxError when the others do not finish in time.
+    The folder must exist. Not re-entrant. Raises SandboxError when the others do not finish in time.
     """
+    from filelock import FileLock, Timeout
+
     require_regular(folder / ".lock")
+    lock = FileLock(folder / ".lock", timeout=seconds, mode=0o600)
     try:
-        descriptor = file_lock.acquire(folder / ".lock", seconds=seconds)
-    except file_lock.Held as error:
+        lock.acquire()
+    except Timeout as error:
         raise SandboxError(
             f"another command has been working in {folder} for more than {seconds:g} seconds",
             fix="wait for it to end, or stop it, and run this again",
@@ -154,7 +156,7 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     try:
         yield
     finally:
-        file_lock.release(descriptor)
+        lock.release()
 
 
 def sync_folder(folder: Path) -> None:

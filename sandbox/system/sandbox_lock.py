@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system import daemon, file_lock, files
+from sandbox.system import daemon, files
 
 RECORD = "holder.json"
 
@@ -70,10 +72,11 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     """
     files.make_private_dir(folder)
     files.require_regular(folder / ".lock")
+    lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        lock = file_lock.acquire(folder / ".lock", seconds=0)
-    except file_lock.Held:
-        lock = _wait(folder, seconds, waits, what or f"the sandbox '{folder.name}'")
+        _acquire(lock, folder, 0)
+    except Timeout:
+        _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
     files.make_private_dir(folder)  # who held it before may have removed it
     record = folder / RECORD
     files.sweep(record)
@@ -83,13 +86,13 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     finally:
         with suppress(OSError):
             record.unlink(missing_ok=True)
-        file_lock.release(lock)
+        lock.release()
 
 
 def forget(folder: Path) -> None:
     """Remove the lock's own files, as the last act of its holder: one who waits for them makes them again.
 
-    A lock on a file that has no name any more counts for nothing (`file_lock`).
+    A lock on a file that has no name any more counts for nothing (filelock, UnixFileLock: st_nlink).
     """
     for name in (RECORD, ".lock"):
         (folder / name).unlink(missing_ok=True)
@@ -98,14 +101,26 @@ def forget(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def _wait(folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> int:
-    """Return the lock's descriptor once its holder let it go, within `seconds`. Raises Busy."""
+def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
+    """Acquire the lock within `seconds`, also when its holder removes the folder meanwhile. Raises Timeout."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        except (FileNotFoundError, FileExistsError):  # the second from mkdir(2) of a folder that is gone a moment later
+            files.make_private_dir(folder)
+        else:
+            return
+
+
+def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:
     holder = Holder.read(folder)
     who = str(holder or "another command")
     if seconds:
         waits(f"waiting for {who}; at most {seconds:.0f} s")
-        with suppress(file_lock.Held):
-            return file_lock.acquire(folder / ".lock", seconds=seconds)
+        with suppress(Timeout):
+            _acquire(lock, folder, seconds)
+            return
         holder = Holder.read(folder) or holder
     stop = f", or end it: kill {holder.pid}" if holder else ""
     raise Busy(

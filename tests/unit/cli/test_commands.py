@@ -53,11 +53,11 @@ RARE = {
 BEFORE_WORK = {
     "list": (
         "cli.status, cli.log, app.known_sandboxes",
-        {*HEAVY, "yaml", "urllib3", "ssl", "http.client"},
+        {*HEAVY, "yaml", "urllib3", "ssl", "http.client", "filelock"},
     ),
     "status": (
         "cli.status, cli.log, app.core, app.overview, plan.build, components.cluster.kind.provider",
-        {"http.client", "urllib.request", "difflib"},
+        {"http.client", "urllib.request", "difflib", "filelock"},
     ),
     "up": (
         "cli.up, cli.log, cli.prompts, cli.summary, app.core, app.agreement, app.requirements, plan.build",

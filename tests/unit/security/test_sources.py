@@ -25,8 +25,8 @@ LOOK_ONLY = {
     "sandbox/components/ingress/https_probe.py",
 }
 # The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,
-# requests CVE-2026-25645).
-SOUND = {"urllib3": (2, 7), "requests": (2, 33)}
+# requests CVE-2026-25645), locks that followed links (filelock CVE-2026-22701).
+SOUND = {"urllib3": (2, 7), "requests": (2, 33), "filelock": (4, 2)}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
