@@ -51,22 +51,20 @@ class ClusterStep:
             return Status(State.DRIFTED, drift)
         if not self._answers():
             return Status(State.DRIFTED, "its API server does not answer")
-        return self._ready
+        return Status(State.READY, ", ".join(self.provider.nodes.running()))
 
     def asks(self, node: str) -> Iterable[Question]:
         return self.provider.asks(node)
 
-    def apply(self, work: Work) -> Status | None:
+    def apply(self, work: Work) -> None:
         files.make_private_dir(self.names.folder)
-        is_new = self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL)
-        if is_new:
+        if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
             self.provider.create(work.say, work.usable)
         else:
             self.provider.start(work.say)
         if not self.names.kubeconfig.exists():
             self.provider.write_kubeconfig()
         wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
-        return self._ready if is_new else None
 
     def stop(self) -> bool:
         if self.provider.standing() in (Standing.ABSENT, Standing.STOPPED):
@@ -74,17 +72,13 @@ class ClusterStep:
         self.provider.stop()
         return True
 
-    def rebuild(self, work: Work) -> Status | None:
+    def rebuild(self, work: Work) -> None:
         """Make another cluster in place of this one."""
         self.provider.delete()
-        return self.apply(work)
+        self.apply(work)
 
     def undo(self) -> bool:
         return self.provider.delete()
-
-    @property
-    def _ready(self) -> Status:
-        return Status(State.READY, ", ".join(self.provider.nodes.running()))
 
     def _answers(self) -> bool:
         try:

@@ -43,7 +43,7 @@ def test_each_document_comes_with_its_line() -> None:
         "[1, 2, 3, 4, 5, 6]\n---\n[1, 2, 3, 4]",
     ],
 )
-def test_what_json_cannot_hold_or_is_too_much_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_json_cannot_hold_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml_text, "MAX_VALUES", 10)
     with pytest.raises(yaml.YAMLError):
         documents(text)

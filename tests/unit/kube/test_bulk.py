@@ -88,7 +88,7 @@ def test_others_are_asked_for_side_by_side_and_come_in_order(cluster: Cluster, m
     assert [there["metadata"]["name"] for _, there in live if there] == ["b", "a"]
 
 
-def test_what_no_one_waits_for_is_not_asked(cluster: Cluster, server: ApiServer) -> None:
+def test_object_no_one_waits_for_is_not_asked(cluster: Cluster, server: ApiServer) -> None:
     many = [config(f"a{number}", f"space-{number}") for number in range(200)]
     one, there = next(bulk.live(cluster, many))
     assert (one, there) == (many[0], None)

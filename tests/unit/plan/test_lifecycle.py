@@ -313,7 +313,6 @@ def test_after_an_error_no_step_begins_that_waited_for_a_thread() -> None:
     assert world == set()
 
 
-@pytest.mark.fault(5)
 class Sure(FakeStep):
     """A step that knows how it stands once it is made."""
 
@@ -327,6 +326,7 @@ def test_step_that_knows_how_it_stands_is_not_checked_again() -> None:
     assert up([Sure("a", set())], Silent())
 
 
+@pytest.mark.fault(5)
 def test_an_interrupt_stops_what_waits_and_takes_it_away() -> None:
     """An interrupt while steps wait → they end, and what this run made is taken away."""
     world: set[str] = set()
