@@ -14,7 +14,7 @@ from sandbox.engine.container_host import host_address
 from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
-from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import pending, progress, wait_ready
 from sandbox.names import HOST, Names
@@ -35,9 +35,6 @@ MARK = "sandbox.dev/corefile"
 # `version.bind`, class CH, type TXT (RFC 4892, RFC 1035), as printf takes it.
 _VERSION_BIND = r"\123\102\0\0\0\1\0\0\0\0\0\0\7version\4bind\0\0\20\0\3"
 BEHIND, OTHERWISE = 3, 4  # exit codes of scripts/ask-dns.sh
-
-# What makes the addresses that names of Services have lead anywhere; a cluster may do without it.
-PROXY = ("apps/v1", "DaemonSet", "kube-proxy", NAMESPACE)
 
 # Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
 # CoreDNS waits longer and longer after each refusal.
@@ -215,10 +212,9 @@ class DnsStep(NothingToUndo):
     def check(self) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
         deployment = self._deployment(cluster, text)
-        for workload in (deployment, *_proxy(cluster)):
-            waits_for = pending(cluster, workload)
-            if waits_for:
-                return Status(State.DRIFTED, f"{workload['metadata']['name']}: {waits_for}")
+        waits_for = pending(cluster, deployment)
+        if waits_for:
+            return Status(State.DRIFTED, waits_for)
         found = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
         live = cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {}
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
@@ -242,7 +238,7 @@ class DnsStep(NothingToUndo):
         cluster.apply(config_map(text))
         deployment = self._deployment(cluster, text)
         cluster.apply(deployment)
-        wait_ready(cluster, [deployment, *_proxy(cluster)], timeout=120)
+        wait_ready(cluster, [deployment], timeout=120)
         if self._behind(cluster, text):
             readiness.refresh_pods(cluster, NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][MARK])
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
@@ -291,8 +287,3 @@ class DnsStep(NothingToUndo):
             hosts={**dict.fromkeys(self.machine, address), **self.hosts},
             services=self.services,
         )
-
-
-def _proxy(cluster: Cluster) -> list[Manifest]:
-    found = cluster.get(*PROXY)
-    return [found] if found else []

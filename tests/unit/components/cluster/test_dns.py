@@ -179,16 +179,6 @@ def test_a_pod_that_has_read_another_is_restarted(server: ApiServer, step: DnsSt
     assert server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"] == mark
 
 
-def test_kube_proxy_that_does_not_run_is_drift(server: ApiServer, step: DnsStep) -> None:
-    step.apply(NoWork())
-    path = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
-    metadata = {"name": "kube-proxy", "namespace": "kube-system"}
-    server.objects[path] = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": {}}
-    assert step.check().state is State.READY
-    server.objects[path]["status"]["numberReady"] = 0
-    assert (found := step.check()).state is State.DRIFTED and found.detail == "kube-proxy: 0 of 1 pods ready"
-
-
 def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsStep) -> None:
     bare = replace(step, ingress=None)
     bare.apply(NoWork())
