@@ -26,8 +26,9 @@ LABEL = "sandbox.dev/trust"
 
 ROOT = PurePosixPath("/etc/sandbox/root.crt")
 
-# Creating by a patch is authorized as both.
 READY = Status(State.READY, f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true")
+
+# Creating by a patch is authorized as both.
 UNIT = NodeUnit(
     name="sandbox-trust",
     description=f"The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true",
