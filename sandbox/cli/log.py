@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import stat
 import sys
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -17,8 +16,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.sanitize import fit
 from sandbox.system import files
-
-FULL = 1_900_000  # bytes, and the last line
 
 
 def require_own_home() -> None:
@@ -78,13 +75,6 @@ class _Log(RotatingFileHandler):
         )
         return cast("TextIOWrapper", opened)
 
-    def shouldRollover(self, record: logging.LogRecord) -> bool:
-        """Tell whether the file is full, before `record`: the library formats each one a second time to know it."""
-        if not self.stream:  # it could not be opened the last time
-            return False
-        found = os.fstat(self.stream.fileno())
-        return stat.S_ISREG(found.st_mode) and found.st_size >= self.maxBytes
-
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
@@ -93,6 +83,6 @@ def _private(path: str, flags: int) -> int:
 def _log_file(place: Home) -> logging.Handler:
     """Return the user's log file. Raises OSError, SandboxError."""
     files.make_private_dir(place.state)
-    handler = _Log(place.log, maxBytes=FULL, backupCount=2, encoding="utf-8", errors="replace")
+    handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
     handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))
     return handler
