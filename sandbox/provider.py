@@ -1,4 +1,4 @@
-"""What the rest of the sandbox knows of a cluster's kind: its nodes, and that it can be made, stopped and removed."""
+"""What the rest of the sandbox knows of a kind of cluster: its nodes, and how to create, stop and delete it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sandbox.engine.questions import Answers, Question
 
 
 class Standing(enum.Enum):
-    """What there is of a cluster, whatever it answers."""
+    """What exists of a cluster, whether or not it answers."""
 
     ABSENT = "absent"
-    PARTIAL = "partial"  # it was begun, and its maker never came to its end
+    PARTIAL = "partial"  # its creation was begun and did not finish
     STOPPED = "stopped"
     RUNNING = "running"
 
 
 class Nodes(Protocol):
-    """A cluster's nodes, each known by its name; every call raises SandboxError when the node cannot be reached."""
+    """The nodes of a cluster, by name; every call raises SandboxError when a node cannot be reached."""
 
     @property
     def network(self) -> str:
@@ -31,25 +31,25 @@ class Nodes(Protocol):
         """Return the first control-plane node, known before there is one."""
 
     def standing(self) -> Standing:
-        """Return how the control-plane node stands; never PARTIAL, which only a cluster's maker can tell."""
+        """Return the state of the control-plane node; never PARTIAL, which only the cluster's provider can tell."""
 
     def running(self) -> tuple[str, ...]:
-        """Return the nodes that run and can run pods."""
+        """Return the nodes that run and accept pods."""
 
     def every(self) -> tuple[str, ...]:
-        """Return the nodes that there are or will be: the ingress answers at ports 80 and 443 of each that runs."""
+        """Return all nodes, existing or planned: the ingress answers at ports 80 and 443 of each that runs."""
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root: its exit status and its output."""
 
     def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
-        """Run a command that changes nothing, in one glance at the engine not more than once."""
+        """Run a command that changes nothing; while answers of the engine are kept, at most once."""
 
     def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
-        """Let one command answer all that is asked, for the rest of a glance at the engine."""
+        """Ask a node everything that `asked` returns by one command, for as long as answers of the engine are kept."""
 
     def ask(self, node: str, questions: Iterable[Question]) -> Answers:
-        """Ask a node all these by one command; in a glance at the engine there may be answers already."""
+        """Ask a node all these questions by one command, or use the answers that are kept already."""
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """Return the content of a file on a node; None when there is none."""
@@ -65,14 +65,14 @@ class Nodes(Protocol):
 
 @runtime_checkable
 class Asking(Protocol):
-    """A step whose check asks nodes what is known before, so that all steps can ask a node at once."""
+    """A step that knows beforehand what its check will ask nodes, so that one command can ask for all steps."""
 
     def asks(self, node: str) -> Iterable[Question]:
-        """Yield what the check will ask a node that runs; what is asked for that is asked of others than nodes."""
+        """Yield what the check will ask a running node; what that depends on is looked up elsewhere than on nodes."""
 
 
 class Provider(Protocol):
-    """One sandbox's cluster, there or yet to be made; every call raises SandboxError when its tool fails."""
+    """The cluster of one sandbox, existing or planned; every call raises SandboxError when its tool fails."""
 
     @property
     def nodes(self) -> Nodes:
@@ -85,25 +85,25 @@ class Provider(Protocol):
         """Return the version of the tool that makes it. Raises MissingTool when there is none or it is too old."""
 
     def standing(self) -> Standing:
-        """Return what there is of the cluster."""
+        """Return what exists of the cluster."""
 
     def stale(self) -> str | None:
-        """In what a running cluster is not as the spec says and cannot become, or None."""
+        """Return how a running cluster differs from the spec in a way that cannot be repaired, or None."""
 
     def drift(self) -> str | None:
-        """In what a running cluster is not as the spec says, or None; `start` repairs it."""
+        """Return how a running cluster differs from the spec in a way that `start` repairs, or None."""
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Make the cluster and its kubeconfig, in place of a partial one.
+        """Create the cluster and its kubeconfig, in place of a partial one.
 
-        `say` takes lines of progress; `usable` is called once its API server answers, if that is before the end.
+        `say` gets lines of progress; `usable` is called once the API server answers, if that is before the end.
         """
 
     def start(self, say: Callable[[str], None]) -> None:
         """Start a cluster that is stopped, and repair one that has drifted."""
 
     def stop(self) -> None:
-        """Stop a running cluster's nodes and keep what they hold."""
+        """Stop a running cluster's nodes; they keep their data."""
 
     def delete(self) -> bool:
         """Remove the cluster and the files made for it; returns whether there was a cluster."""
@@ -112,4 +112,4 @@ class Provider(Protocol):
         """Write the kubeconfig of a running cluster again, where `Names.kubeconfig` says."""
 
     def load(self, archive: Path) -> None:
-        """Put the images of an archive into every node."""
+        """Load the images of an archive into every node."""

@@ -1,4 +1,4 @@
-"""How the walk over a plan tells people what it does, so that steps never print."""
+"""How the walk over a plan reports what it does, so that steps never print."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class Reporter(Protocol):
         """`step` is still being worked on; `detail` is its newest line."""
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
-        """`step` was made or repaired."""
+        """`step` was created or repaired."""
 
     def unchanged(self, step: str, detail: str) -> None:
-        """`step` was found as the spec wants it."""
+        """`step` was already as the spec wants it."""
 
     def failed(self, step: str, brief: str) -> None:
-        """`step` could not be made or taken away."""
+        """`step` could not be created or removed."""
 
     def interrupted(self, step: str) -> None:
-        """Work on `step` has ended before its time, since the command was told to end."""
+        """`step` was interrupted, because the command was told to end."""
 
     def stopped(self, step: str, seconds: float) -> None:
-        """`step` rests."""
+        """`step` was stopped."""
 
     def removed(self, step: str, seconds: float) -> None:
-        """`step` was taken away."""
+        """`step` was removed."""
 
 
 class Silent:

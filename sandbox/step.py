@@ -1,4 +1,4 @@
-"""What every part of a sandbox can do: be looked at, be made so, be taken away."""
+"""What every step of a plan can do: check, apply and undo its part of a sandbox."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sandbox.fast_dataclass import dataclass
 
 
 class State(enum.Enum):
-    """How a part of a sandbox stands against its spec.
+    """The state of a part of a sandbox, compared with its spec.
 
-    DRIFTED can be repaired in place. STALE cannot: only another in its place would be as the spec says. UNSEEN was not
-    looked at, as it can only be seen through what is not ready itself.
+    DRIFTED can be repaired in place. STALE cannot: only a new one in its place would match the spec. UNSEEN was not
+    checked, because it can only be seen through another part that is not ready.
     """
 
     ABSENT = "absent"
@@ -25,7 +25,10 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """What a look at a step found; `detail` is for people, as is `loses`: what goes when a STALE step is rebuilt."""
+    """The result of a check; `detail` and `loses` are for people.
+
+    `loses` is what is deleted when a STALE step is recreated.
+    """
 
     state: State
     detail: str = ""
@@ -33,17 +36,17 @@ class Status:
 
 
 class Work(Protocol):
-    """What a step is given while it is made, to tell how far it is."""
+    """What `apply` is given to report progress."""
 
     def say(self, line: str) -> None:
         """Show a line of progress."""
 
     def usable(self) -> None:
-        """Let steps that need this one begin before it has finished; call it once at most."""
+        """Let the steps that need this one begin before it has finished; call it once at most."""
 
 
 class Step(Protocol):
-    """One part of a sandbox. Its fields are all it needs; nothing flows from step to step but the world itself."""
+    """One part of a sandbox. Its fields are all it needs; nothing is passed from step to step."""
 
     @property
     def name(self) -> str:
@@ -51,30 +54,30 @@ class Step(Protocol):
 
     @property
     def title(self) -> str:
-        """Return what people read while it is made."""
+        """Return the words for people that progress and errors name it by."""
 
     @property
     def requires(self) -> tuple[str, ...]:
         """Return the steps that must be ready before this one is checked or made; each has to be in the plan."""
 
     def check(self) -> Status:
-        """Look, never touch."""
+        """Compare it with the spec; change nothing."""
 
     def apply(self, work: Work) -> Status | None:
         """Make it as the spec says, and wait until it is; safe to repeat.
 
-        What it has just seen for itself is how it stands, and is not checked again.
+        Returns the state where it has just been seen, which then is not checked again.
         """
 
     def undo(self) -> bool:
-        """Take away what carries our name; returns whether there was anything to take away."""
+        """Remove what carries the sandbox's labels; returns whether there was anything to remove."""
 
 
 class NothingToUndo:
-    """A step that has nothing to take away itself: what it made goes with the cluster, or it made nothing."""
+    """A step with nothing to remove: what it made goes with the cluster, or it made nothing."""
 
     def undo(self) -> bool:
-        """Take nothing away; returns False."""
+        """Remove nothing; returns False."""
         return False
 
 
@@ -89,10 +92,10 @@ class Ordered(Step, Protocol):
 
 @runtime_checkable
 class Stoppable(Step, Protocol):
-    """A step that uses memory and processor time, and need not; `apply` starts it again."""
+    """A step that uses memory and processor time, and can be stopped; `apply` starts it again."""
 
     def stop(self) -> bool:
-        """Let it rest and keep what it holds; returns whether it ran."""
+        """Stop it and keep its data; returns whether it ran."""
 
 
 @runtime_checkable
@@ -100,7 +103,7 @@ class Rebuildable(Step, Protocol):
     """A step that can be STALE."""
 
     def rebuild(self, work: Work) -> Status | None:
-        """Make it again in place of the one that is there, which goes with all it holds."""
+        """Replace what is there by a new one; its data is lost."""
 
 
 def needed(step: Step, names: Container[str]) -> tuple[str, ...]:
@@ -110,9 +113,9 @@ def needed(step: Step, names: Container[str]) -> tuple[str, ...]:
 
 
 def checked(plan: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the plan, in which every step has a name of its own and comes after those that it is to come after.
+    """Return the plan, once it is certain that names are unique and that each step comes after those it needs.
 
-    The walk takes steps away in the reverse order. Raises ValueError for a plan that a change of the code broke.
+    The walk removes steps in the reverse order. Raises ValueError for a plan that a change of the code broke.
     """
     names = [step.name for step in plan]
     for index, step in enumerate(plan):

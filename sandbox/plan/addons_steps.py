@@ -1,6 +1,6 @@
 """What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's.
 
-What only a cluster of minikube's needs is imported for one, for it takes longer than all else here.
+Modules that only a minikube cluster needs are imported where it is one: they take longer than all others here.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
 
 
 def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
-    """Return what the spec adds to the cluster, or a command did.
-
-    Their images are the bundle's or in a known registry.
-    """
+    """Return the addons that the spec or a command asked for; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
     here, others = (registry, names.registry_endpoint), (*spec.registry.tls, *spec.registry.upstreams)
@@ -51,7 +48,7 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
         pulled=_pulled(spec, site.own),
     )
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
-    for use in uses:  # so that what cannot be found is said at once
+    for use in uses:  # so that an addon that does not exist is reported at once
         catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
     served = spec.ingress.controller != "none"
@@ -62,18 +59,18 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
 
 
 def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
-    """Return the published images of components, by digest; none where the user wants the bundle's alone."""
+    """Return the published images of components, by digest; none where the user wants only the bundle's."""
     if spec.images.source == "bundle":
         return {}
     addons = {name: published.mirrored(one, spec.images.mirrors) for name, one in versions().addons.items()}
-    if own.source == "bundle":  # whose nodes have those in pods already
+    if own.source == "bundle":  # whose nodes have the images that run in pods already
         return addons
     references = own.published or own.references
     return {**addons, **{name: references[name] for name in IN_PODS}}
 
 
 def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
-    """Return what brings the charts of addons."""
+    """Return what installs the charts of addons."""
     from sandbox.components.workloads.addon_charts import AddonCharts
     from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.charts_step import ChartsStep
@@ -100,7 +97,7 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
 
 
 def disused(site: ClusterSite) -> list[Step]:
-    """Return the end of minikube's own addons that the spec names no more."""
+    """Return the step that disables minikube's own addons that the spec no longer names."""
     if not site.spec.cluster.supports.own_addons:
         return []
     from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
@@ -113,7 +110,7 @@ def disused(site: ClusterSite) -> list[Step]:
 
 
 def of_minikube(site: ClusterSite) -> list[Step]:
-    """minikube's own addons that the spec names, on a cluster of minikube's. Raises UsageError."""
+    """Return the step for minikube's own addons that the spec names, on a minikube cluster. Raises UsageError."""
     spec, provider = site.spec, site.provider
     if not spec.cluster.supports.own_addons:
         return []
@@ -124,12 +121,12 @@ def of_minikube(site: ClusterSite) -> list[Step]:
     if not isinstance(provider, MinikubeProvider):
         return []
     tool, names = provider.minikube, site.names
-    # minikube keeps a profile's addons in one file, and of two commands at once one undoes what the other wrote.
+    # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote.
     alone = "minikube-disused"
     before: list[Step] = []
     if has_minikubes_ingress(spec):
         _require_no_passthrough(site)
-        # Not before our own ingress has gone: both want the node's ports, and have a class of the same name.
+        # Only after our own ingress is gone: both want the node's ports, and have a class of the same name.
         before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
     requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
     wanted = _of_minikube(spec)
@@ -148,7 +145,7 @@ def of_minikube(site: ClusterSite) -> list[Step]:
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:
-    """Tell whether minikube's own ingress addon is what answers in the cluster."""
+    """Tell whether minikube's own ingress addon is the cluster's ingress controller."""
     return any(use.source == "ingress" for use in _of_minikube(spec))
 
 

@@ -1,7 +1,7 @@
-"""What the last checks of a sandbox asked its nodes, asked again while the plan for the next is still being made.
+"""Repeats what the last checks of a sandbox asked its nodes, while the plan for the next check is being made.
 
-To make a plan takes as long as a node takes to answer. A question that no step asks any more is one too many; one that
-is new is asked by itself, and known the next time.
+To make a plan takes as long as a node takes to answer. A question that no step asks any more is asked in vain; one that
+is new is asked by itself, and recorded for the next time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.system import files
 
 
 def ask(engine: Engine, names: Names) -> None:
-    """Begin to ask each node what it was asked last, for the rest of a glance, if it still is the same container."""
+    """Begin to ask each node what it was asked last, while answers are kept, if it still is the same container."""
     with contextlib.suppress(LookupError, TypeError, AttributeError):  # another release may have written it
         for node, known in _recorded(names).items():
             paths, commands = map(PurePosixPath, known["files"]), map(tuple, known["commands"])
@@ -29,7 +29,7 @@ def ask(engine: Engine, names: Names) -> None:
 
 
 def remember(engine: Engine, names: Names) -> None:
-    """Keep what was asked in this glance, where that is not known yet and can be kept."""
+    """Record what nodes were asked in this check, if that is new and can be recorded."""
     with contextlib.suppress(SandboxError):
         found = sorted(engine.questions_asked().items())
         asked = {node: _described(engine, node, questions) for node, questions in found}
@@ -45,7 +45,7 @@ def _recorded(names: Names) -> Mapping[str, Any]:
 
 
 def _described(engine: Engine, node: str, questions: Collection[Question]) -> Mapping[str, object]:
-    """Return a node by its id, which no other container has, with its questions."""
+    """Return the id of a node's container, which no other has, with the questions it was asked."""
     found = engine.container(node)
     paths = sorted(str(one) for one in questions if isinstance(one, PurePosixPath))
     commands = sorted(list(one) for one in questions if not isinstance(one, PurePosixPath))

@@ -1,4 +1,4 @@
-"""A spec as a list of steps: the table of contents of a sandbox, and the only place that wires things together."""
+"""Turns a spec into a list of steps: the table of contents of a sandbox, and the only place that wires them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step, checked
 
-# What `up` brings in from the user's files.
+# The steps that bring in the user's files.
 _FROM_FILES = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "chart-archives", "charts", "apply")
 
 
 def without_files(plan: Sequence[Step], names: Names) -> tuple[Step, ...]:
-    """Leave out of a plan what `up` brings in from the user's files; what that runs is waited for by name."""
-    run = WorkloadsStep(names)
-    held = (step for step in plan if step.name not in _FROM_FILES)
-    return (
-        run,
-        *(replace(one, requires=(*one.requires, run.name)) if isinstance(one, HttpsStep) else one for one in held),
-    )
+    """Return the plan without the steps that bring in the user's files.
+
+    A step that waits for the workloads that are there takes their place, and the HTTPS check comes after it.
+    """
+    workloads = WorkloadsStep(names)
+    steps: list[Step] = [workloads]
+    for step in plan:
+        if step.name in _FROM_FILES:
+            continue
+        if isinstance(step, HttpsStep):
+            step = replace(step, requires=(*step.requires, workloads.name))
+        steps.append(step)
+    return tuple(steps)
 
 
 def build(
@@ -45,10 +51,10 @@ def build(
     purge: bool = False,
     keychain: Keychain | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps of the sandbox that `spec` describes, each after those that it requires.
+    """Return the steps of the sandbox that `spec` describes, each after those it requires.
 
     `environ` are the user's variables, which name proxies and accounts; `keychain` has the accounts at upstream
-    registries. Reads the spec's manifests, so that whatever is wrong with them is said before anything is made. Raises
+    registries. Reads the spec's manifests, so that mistakes in them are reported before anything is made. Raises
     UsageError.
     """
     if not spec.cluster.supports.whole_cluster:

@@ -22,7 +22,7 @@ from sandbox.step import Step
 
 
 def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
-    """Return the root that clients trust, and the certificates on this machine: the Secrets', and those of `extra`."""
+    """Return the step for the sandbox's root and certificates on this machine: those of Secrets, and `extra`."""
     leaves = {**_leaves(site.spec), **extra}
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
@@ -38,7 +38,7 @@ def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...
 
 
 def trust(site: ClusterSite) -> Step:
-    """Return the roots that the node and the pods are told to trust."""
+    """Return the step that makes nodes and pods trust the roots."""
     return TrustStep(
         nodes=site.nodes,
         names=site.names,
@@ -49,7 +49,7 @@ def trust(site: ClusterSite) -> Step:
 
 
 def secrets(site: ClusterSite) -> list[Step]:
-    """Return the TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
+    """Return the TLS Secrets: the user's own, and those that the sandbox or cert-manager issues."""
     names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
@@ -78,12 +78,12 @@ def default(spec: Spec) -> str:
 
 
 def provided(spec: Spec) -> Provided | None:
-    """Return the default certificate that the user brings, if any."""
+    """Return the user's own default certificate, if any."""
     return Provided(spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else None
 
 
 def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
-    """Return the certificates that we issue ourselves: file name to hosts."""
+    """Return the certificates that the sandbox issues itself: file name to hosts."""
     return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in issued(spec)}
 
 

@@ -1,4 +1,4 @@
-"""The cluster of a sandbox: how it is made, whom it asks for the outside, and what the user's manifests put into it."""
+"""The cluster of a sandbox: how it is made, its nameservers and proxy, and the user manifests applied to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.step import Step
 
 
 def cluster(site: ClusterSite) -> list[Step]:
-    """Return the cluster, the user's way to it, and its own to names and hosts outside."""
+    """Return the cluster, its context for kubectl, and its DNS and proxy."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
     can = spec.cluster.supports
@@ -48,16 +48,16 @@ def cluster(site: ClusterSite) -> list[Step]:
 
 
 def join(site: ClusterSite) -> list[Step]:
-    """Return the way to a cluster on a network of its own, for the containers of registry, mirrors and edge."""
+    """Return the step that joins registry, mirrors and edge to the cluster's network, where it has its own."""
     if site.nodes.network == site.names.network:
         return []
     return [JoinStep(site.engine, site.names, site.nodes.network)]
 
 
 def node_images(site: ClusterSite) -> list[Step]:
-    """Load the system images into nodes that came without them: minikube's, or of another release's node image.
+    """Load the system images into nodes that were made without them: minikube's, or those of another release's image.
 
-    Where they are pulled, minikube's nodes do so themselves.
+    Where images are pulled, minikube's nodes do so themselves.
     """
     own = site.own
     if (own.source == "upstream" and not own.published) or _come_with_images(site):
@@ -72,7 +72,7 @@ def node_images(site: ClusterSite) -> list[Step]:
 
 
 def _come_with_images(site: ClusterSite) -> bool:
-    """Tell whether the cluster's nodes are, or will be, of the present node image, which has all of them."""
+    """Tell whether the nodes are made, or will be, from the present node image, which contains all of them."""
     if not site.spec.cluster.supports.node_image:
         return False
     node = site.engine.container(site.names.node)
@@ -80,7 +80,7 @@ def _come_with_images(site: ClusterSite) -> bool:
 
 
 def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
-    """Return the user's charts and objects, after all that they may rely on.
+    """Return the user's charts and manifests, after all that they may need.
 
     Raises UsageError, and MissingTool for helm.
     """
@@ -94,7 +94,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
         keychain=keychain,
     )
     manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
-    images.connected(manifests)  # so that a name that may be two images is told before anything is made
+    images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))
     requires = ("wiring", "addons")
     after = ("push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
@@ -109,7 +109,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
         for one in charts:
             require_files(one)
         if charts:
-            Helm.find(site.store)  # so that a missing one is told before anything is made
+            Helm.find(site.store)  # so that a missing helm is reported before anything is made
         if pulled := remote(charts):
             steps.append(ChartPullStep(pulled, archives, site.store))
         ready = (*requires, *(one.name for one in steps))
@@ -118,5 +118,5 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
 
 
 def has_charts(site: ClusterSite) -> bool:
-    """Tell whether the spec names charts, or an earlier one did, whose releases are to be uninstalled."""
+    """Tell whether the spec names charts, or an earlier one did whose releases are to be uninstalled."""
     return bool(user_manifests.charts(site.spec.apply)) or site.names.charts.exists()

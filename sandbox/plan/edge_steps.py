@@ -1,4 +1,4 @@
-"""What brings this machine's ports to the ingress of a sandbox: a container, or a process where none can reach it."""
+"""What connects this machine's ports with a sandbox's ingress: the edge's container, or the relay's process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sandbox.system.process import which
 
 
 def edge(site: ClusterSite, lan: Access) -> list[Step]:
-    """Return the kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
+    """Return the kind of edge that the spec needs, after a step that removes the other kind."""
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
     network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
@@ -42,7 +42,7 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
-    """Return the hosts of the spec that have a way of their own through the edge."""
+    """Return the hosts of the spec that have a route of their own at the edge."""
     return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
 
 
@@ -56,7 +56,7 @@ def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
 
 
 def tunnels(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Tunnel, ...]:
-    """Return the ways of the relay to Services, all in the one `namespace` if there is one."""
+    """Return the relay's tunnels to Services, all in the one `namespace` if there is one."""
     return tuple(
         _tunnel(names, spec.proxy.listen, one.port, Target.parse(one.target), namespace) for one in spec.proxy.tcp
     )
@@ -73,7 +73,7 @@ def services(site: ClusterSite) -> Step:
 
 
 def served_ports(site: ClusterSite) -> list[Step]:
-    """Return the step for ports of Services, also while there are some of an earlier spec."""
+    """Return the step for ports of Services; also needed to remove those of an earlier spec."""
     if site.spec.runs_process:
         return []
     route = routes.find(routes.load(site.home.edge), site.spec.name)
@@ -83,16 +83,13 @@ def served_ports(site: ClusterSite) -> list[Step]:
 
 
 def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
-    """Return the certificate for exactly the hosts that end at the edge, file name to hosts.
-
-    Empty if there are none.
-    """
+    """Return the certificate for the hosts whose TLS ends at the edge, file name to hosts; empty without such hosts."""
     ending = routes.ending(hosts(site.spec), routes.load_added(site.home.edge), site.spec.name, lan.domains)
     return {EDGE_LEAF: ending} if ending else {}
 
 
 def _port_forward(names: Names) -> str:
-    """Return the way to the ingress controller through the cluster's API server, which any kind of cluster has."""
+    """Return a port-forward to the ingress controller through the API server, which every kind of cluster has."""
     return Relay(names.home).forward(names, SYSTEM_NAMESPACE, "service/ingress", 443)
 
 
@@ -103,7 +100,7 @@ def kubectl(store: Store) -> Path:
 
 @dataclass(frozen=True)
 class DisplacedStep:
-    """Made by taking `step` away, as the spec now wants another in its place."""
+    """Removes `step`, in whose place the spec now wants another."""
 
     step: Step
     name: str = "displaced"

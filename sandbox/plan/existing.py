@@ -1,4 +1,4 @@
-"""The plan for a cluster that exists already: all of it in one namespace, by nothing but its API server."""
+"""The plan for a cluster that exists already: everything in one namespace, through its API server alone."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
 
-# What the bundle has for pods, besides the registry, which nothing can bring into itself.
+# What pods need of the bundle, except for the registry, which cannot be pushed to itself.
 BROUGHT = ("traefik", "busybox")
 
 
 def build(
     spec: ResolvedSpec, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
 ) -> tuple[Step, ...]:
-    """Return the steps of a sandbox in another user's cluster.
+    """Return the steps of a sandbox in an existing cluster.
 
-    As `plan.build`, and needs the engine for its images only.
+    As `plan.build`; the engine is needed for images only.
     """
     site = TenantSite(spec, home.sandbox(spec.name), engine, own)
     steps: list[Step] = [
@@ -96,7 +96,7 @@ class TenantSite(Site):
 
     @property
     def secrets(self) -> tuple[TlsSecret, ...]:
-        """Return the TLS Secrets, all in the one namespace whatever the spec says of theirs."""
+        """Return the TLS Secrets, all in the sandbox's namespace, whatever namespace the spec names for theirs."""
         namespace, domain = self.place.namespace, self.spec.domain
         return (
             TlsSecret(namespace=namespace, secret=DEFAULT, leaf="default", hosts=subject_names(domain)),
@@ -108,7 +108,7 @@ class TenantSite(Site):
         )
 
     def tls_secrets(self) -> list[Manifest]:
-        """Return the Secrets with the certificates of now, which the step `certificates` keeps."""
+        """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
         pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
         return [
             tls_secrets.tls_secret(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
@@ -117,12 +117,12 @@ class TenantSite(Site):
 
     @property
     def brings(self) -> bool:
-        """Tell whether nodes can get the ingress controller's images from no one but us."""
+        """Tell whether nodes can get the ingress controller's images only from the sandbox."""
         return self.own.source == "bundle" and self.has_controller
 
     @property
     def has_controller(self) -> bool:
-        """Tell whether the ingress controller is ours."""
+        """Tell whether the ingress controller is the sandbox's own."""
         return self.spec.ingress.controller != "none"
 
     @property
@@ -131,29 +131,29 @@ class TenantSite(Site):
         return ("registry",) if self.spec.registry.external else ("registry", "edge")
 
     def image(self, component: str) -> str:
-        """Return the image of a component as a manifest of the user's would have it."""
+        """Return the name of a component's image, as a user manifest would have it."""
         if not self.brings:
             return self.own.references[component]
         return f"{self.spec.registry.local_names[0]}/{self.target(component)}"
 
     @staticmethod
     def target(component: str) -> Target:
-        """Return where in the registry a component of the bundle is brought."""
+        """Return the place in the registry that a component of the bundle is pushed to."""
         _, _, tag = recipes()[component].reference.rpartition(":")
         return Target(f"sandbox/{component}", tag)
 
     def forward(self, target: str, port: int, speaks: str) -> str:
-        """Return a way to a port of a pod through the API server."""
+        """Return a port-forward to a port of a pod through the API server."""
         return Relay(self.names.home).forward(self.names, self.place.namespace, target, port, speaks)
 
     def images(self) -> Mapping[str, str]:
-        """Return what an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
+        """Return the prefix of the sandbox registry's images in user manifests, and their prefix in this cluster."""
         registry = self.spec.registry
         there = registry.image_prefix if registry.external else name_on_nodes(self.place)
         return dict.fromkeys((*registry.local_names, self.names.registry_endpoint), there)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
-        """Return the user's objects as they are to be in this cluster."""
+        """Return the user's objects as they are applied to this cluster."""
         versions = {one["apiVersion"] for one in wanted}
         known = {version: self.place.cluster.resources(version) for version in versions}
         return placed(
@@ -173,7 +173,7 @@ def _registry(site: TenantSite, keychain: Keychain | None) -> list[Step]:
 
 
 def _edge(site: TenantSite) -> list[Step]:
-    """Return the process that connects this machine's ports with the ingress, and pushes with the registry."""
+    """Return the process that connects this machine's ports with ingress and registry."""
     spec, address, external = site.spec, site.spec.ingress.address, site.spec.registry.external
     binds = site.binds if site.has_controller or address else ()
     ports = edge_steps.ports(spec)
@@ -262,7 +262,7 @@ def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
         hosts=() if registry.external else registry.local_names,
         keychain=keychain,
     )
-    images.connected(wanted)  # so that a name that may be two images is told before anything is made
+    images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
     title = f"{len(wanted)} user manifests"
 
     def make() -> Sequence[Manifest]:

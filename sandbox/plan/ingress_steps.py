@@ -1,4 +1,4 @@
-"""What answers in a sandbox's cluster: the ingress controller, and what shows and proves at the end that it does."""
+"""The ingress of a sandbox: the controller, the page for unknown hosts, and the final check that hosts answer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from sandbox.step import Step
 
 
 def controller(site: ClusterSite) -> list[Step]:
-    """Return the ingress controller, or none where the user brings one.
-
-    Raises SandboxError for one that cannot be had.
-    """
+    """Return the ingress controller, or none where the user brings one. Raises SandboxError if it is not available."""
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
     requires = (certificates_steps.default(site.spec),)
-    # An ingress of minikube's that is no longer wanted takes its class of the same name along.
+    # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
     after = ("node-images", "minikube-disused")
     return [
         IngressStep(
@@ -40,7 +37,7 @@ def controller(site: ClusterSite) -> list[Step]:
 
 
 def proof(site: ClusterSite) -> list[Step]:
-    """Return the last steps, once a controller has our certificate: the page of the users' hosts, and the proof."""
+    """Return the last steps, after the controller: the page of the sandbox's hosts, and the HTTPS check."""
     spec, names = site.spec, site.names
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:
@@ -102,12 +99,12 @@ def _traefik(site: ClusterSite) -> Controller:
 
 
 def _elsewhere(site: ClusterSite) -> tuple[str, ...]:
-    """Return the hosts that the edge leads out of the cluster."""
+    """Return the hosts that the edge routes out of the cluster."""
     return routes.leaving(edge_steps.hosts(site.spec), routes.load_added(site.home.edge), site.spec.name)
 
 
 def _gateway_files(site: ClusterSite) -> Path:
-    """Return where the Gateway API's kinds are, or will be once they were downloaded."""
+    """Return the folder with the CustomResourceDefinitions of the Gateway API, perhaps still to be downloaded."""
     if site.own.source == "upstream":
         return site.home.manifests
     store, recipe = site.store, recipes()["gateway-api"]

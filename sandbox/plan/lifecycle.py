@@ -1,4 +1,4 @@
-"""Bring a plan up, let it rest, take it down, or survey it: the only walks over a plan, parallel where they can be."""
+"""The walks over a plan, parallel where possible: bring it up, stop it, take it down, or check it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work, need
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
-RETURN = 60.0  # seconds for an engine that went away to come back
-GRACE = 4.0  # seconds for what is at work to stop, after an interrupt; an engine that does not answer never would
+RETURN = 60.0  # seconds that a step waits for an engine that went away
+GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
 Plan = Sequence[Step]
 Found = Sequence[tuple[Step, Status]]
 
 
 class NotReady(SandboxError):
-    """A step was made without an error and yet is not as it should be."""
+    """A step was applied without an error and still is not as the spec says."""
 
     id = "not-ready"
 
 
 class MustRebuild(SandboxError):
-    """The spec asks of a part what it cannot become, only be replaced by; nothing was changed."""
+    """A part can only become what the spec says by being recreated; nothing was changed."""
 
     id = "must-rebuild"
 
@@ -47,18 +47,18 @@ def up(
     found: Found | None = None,
     spared: Collection[str] = (),
 ) -> bool:
-    """Make every step that is absent, repair those that drifted; returns whether anything was changed.
+    """Create every step that is absent, and repair those that drifted; returns whether anything was changed.
 
-    Stale steps are rebuilt when `recreate` names them; else MustRebuild is raised before anything is changed. `found`
-    is the survey, where there was one a moment ago. When a step fails or the command is interrupted, what this run
-    began to make from nothing is taken away again, unless `keep`; what was there before is left as it is. When one of
-    the steps `spared` fails, all that do not need it are made to their end, and stay. Raises the first error.
+    Stale steps are recreated if `recreate` names them; otherwise MustRebuild is raised before anything is changed.
+    `found` is the result of a survey made just before, if any. When a step fails or the command is interrupted, what
+    this run created is removed again, unless `keep`; what existed before is left as it is. When one of the steps
+    `spared` fails, all steps that do not need it are finished, and stay. Raises the first error.
     """
     seen = {step.name: status for step, status in (found or survey(plan, report))}
     for step in plan:
         _refuse(step, seen[step.name], recreate)
     begun: list[Step] = []
-    touched: set[str] = set()  # made in this walk, or looked at again since something they need was
+    touched: set[str] = set()  # made in this walk, or checked again because a step they need was
     changed = False
 
     def make(step: Step, usable: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ def up(
         report.began(step.title)
         started = time.monotonic()
         if before.state in (State.ABSENT, State.STALE):
-            begun.append(step)  # before it is made, so that a half-made one is taken away too
+            begun.append(step)  # before it is made, so that a partial one is removed too
         touched.add(step.name)
         changed = True
         work = _Work(step, report, usable)
@@ -96,9 +96,9 @@ def up(
 
 
 def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
-    """Make it, and again when the engine went away meanwhile and is back in time; how it stands then.
+    """Apply a step and return its state; try again if the engine went away and is back in time.
 
-    Once more, too, when it has drifted by the time it is made: a node that joins meanwhile asks for more pods.
+    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
     """
     gone: float | None = None
     again = True
@@ -119,7 +119,7 @@ def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Stat
 
 
 def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
-    """Raise MustRebuild for what is stale and not to be rebuilt."""
+    """Raise MustRebuild for a stale step that may not be recreated."""
     if status.state is not State.STALE or step.name in recreate:
         return
     raise MustRebuild(
@@ -130,9 +130,9 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
 
 
 def down(plan: Plan, report: Reporter) -> bool:
-    """Take every step away, the last made first; one that fails does not keep the others.
+    """Undo every step, in reverse order; one that fails does not keep the others.
 
-    Returns whether there was anything that people would miss. Raises the first error.
+    Returns whether anything worth mentioning was removed. Raises the first error.
     """
     removed, errors = _backward([(step, step.undo) for step in plan], report.removed, report)
     if errors:
@@ -141,7 +141,7 @@ def down(plan: Plan, report: Reporter) -> bool:
 
 
 def stop(plan: Plan, report: Reporter) -> bool:
-    """Let every step rest that can, the last made first; one that fails does not keep the others.
+    """Stop every step that can be stopped, in reverse order; one that fails does not keep the others.
 
     Returns whether any ran. Raises the first error.
     """
@@ -153,10 +153,11 @@ def stop(plan: Plan, report: Reporter) -> bool:
 
 
 def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False) -> Found:
-    """Check every step; `report` is told of a check that failed. A step whose needs are not ready is not looked at.
+    """Check every step; `report` is told of a check that failed.
 
-    It is absent where one of them is, and unseen otherwise. With `at_once` no check waits for another; one whose step's
-    needs turn out not to be ready is left to itself. Raises the first error.
+    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. With
+    `at_once` all checks begin at once; the result of one whose needs turn out not to be ready is ignored. Raises the
+    first error.
     """
     found: dict[str, Status] = {}
     begun = {step.name: _begun(step) for step in reversed(plan)} if at_once else {}
@@ -176,7 +177,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
 def _begun(step: Step) -> Future[Status]:
     """Begin to check a step, in a thread that may be left behind: what it waits for may never come.
 
-    Those are begun first that build on most, for they have most to ask.
+    The steps that come last in the plan begin first, for they have most to ask.
     """
     status: Future[Status] = Future()
 
@@ -196,10 +197,10 @@ def _walk(
     report: Reporter | None,
     spared: Collection[str] = (),
 ) -> SandboxError | None:
-    """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
+    """Visit every step after those it needs, in threads; after an error no further visit begins.
 
-    After one of the steps `spared` all go on that do not need it; its error is returned in the end. A visit may call
-    the function it is given to let the steps that need this one begin before it ends.
+    After one of the steps `spared` has failed, all steps go on that do not need it; its error is returned at the end. A
+    visit may call the function it is given to let the steps that need this one begin early. Raises the first error.
     """
     steps = {step.name: step for step in plan}
     order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
@@ -233,7 +234,7 @@ def _walk(
                 walking[thread] = step  # first, for an interrupt may come at any moment
                 thread.start()
                 running += 1
-            if not running:  # what is left needs a step that was spared
+            if not running:  # all that is left needs a step that was spared
                 break
             told = news.get()
             running -= told.ended
@@ -257,7 +258,7 @@ def _walk(
         _stop()
     try:
         _join(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
-    except BaseException:  # interrupted here: what still runs must end all the same before anything is undone
+    except BaseException:  # interrupted here: running steps must end before anything is undone
         _join(walking, GRACE, report)
         raise
     if first is not None:
@@ -267,7 +268,7 @@ def _walk(
 
 @dataclass(frozen=True)
 class _News:
-    """What the walk hears of a step: that it is usable, or has ended, in an error or not."""
+    """What the walk hears of a step: that it is usable, or that it has ended, perhaps with an error."""
 
     step: Step
     ended: bool = False
@@ -275,7 +276,7 @@ class _News:
 
 
 def _join(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
-    """Wait for what is at work; what does not end in time is told, and stays told to stop."""
+    """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
     deadline = None if patience is None else time.monotonic() + patience
     for thread in walking:
         with contextlib.suppress(RuntimeError):  # interrupted before it was started
@@ -293,7 +294,7 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
 
 @dataclass(frozen=True)
 class _Work:
-    """The Work of one step: its progress goes to the report, its being usable to the walk."""
+    """The Work of one step: it passes progress to the report, and `usable` to the walk."""
 
     step: Step
     report: Reporter
@@ -315,9 +316,9 @@ def _undo(plan: Plan, report: Reporter) -> list[Exception]:
 def _backward(
     acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
 ) -> tuple[bool, list[Exception]]:
-    """Tell whether any of the acts, done last to first, found something to do, which `tell` is told of.
+    """Do the acts, last to first; return whether any found something to do, and what failed.
 
-    And what failed.
+    `tell` is told of each that did something.
     """
     errors: list[Exception] = []
     any_done = False
@@ -337,7 +338,7 @@ def _backward(
 
 
 def _brief(error: BaseException) -> str:
-    """Say in a line what a step failed of; only a bug is shown as it is."""
+    """Return in one line why a step failed; only a bug is shown as it is."""
     match error:
         case SandboxError():
             return error.brief

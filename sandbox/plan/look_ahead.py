@@ -1,4 +1,4 @@
-"""What a plan's checks will ask of the cluster's nodes, asked of each node by one command while they begin."""
+"""Asks each node by one command for all that a plan's checks will need, as soon as the checks begin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.step import Step
 
 
 def ask_nodes(plan: Sequence[Step]) -> bool:
-    """Begin to ask every node that runs, for the rest of a glance at the engine; returns whether any does.
+    """Begin to ask every running node, for as long as answers of the engine are kept; returns whether any runs.
 
     Raises SandboxError.
     """
@@ -27,7 +27,7 @@ def ask_nodes(plan: Sequence[Step]) -> bool:
 
 
 def _questions(plan: Sequence[Step], node: str) -> list[Question]:
-    """Return what the checks will ask of a node; one that cannot tell yet asks by itself."""
+    """Return what the checks will ask of a node; a step that cannot tell yet asks by itself."""
 
     def of(step: Step) -> Iterator[Question]:
         if isinstance(step, Asking):

@@ -1,6 +1,6 @@
-"""The providers by their names: what makes the cluster of a spec, and the nodes of a sandbox that is known by name.
+"""Makes the provider that the spec names, and finds the nodes of a sandbox of which only the name is known.
 
-A sandbox has one provider, and `list` asks for none of what they do, so each is imported where it is chosen.
+Each provider is imported where it is chosen: `list` needs no more than nodes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    """Return what makes the cluster of the sandbox. Raises MissingTool."""
+    """Return the provider of the sandbox's cluster. Raises MissingTool."""
     return _MAKERS[spec.cluster.provider](spec, names, engine, own, environ)
 
 
 def control_plane(names: Names) -> str | None:
-    """Return the container that is the control plane by the spec of the last `up`; None for an existing cluster."""
+    """Return the control plane's container by the spec of the last `up`; None for an existing cluster."""
     provider, profile = saved_spec.provider(names)
     if not all(can.containers for name, can in CAPABILITIES.items() if name == provider):
         return None
@@ -43,7 +43,7 @@ def control_plane(names: Names) -> str | None:
 
 
 def nodes(engine: Engine, names: Names) -> Containers:
-    """Return the nodes of the cluster by the spec of the last `up`, there or not."""
+    """Return the nodes of the cluster by the spec of the last `up`, whether or not they exist."""
     from sandbox.config.schema.cluster_schema import Cluster
 
     made = cluster(names) or Cluster()
@@ -51,7 +51,7 @@ def nodes(engine: Engine, names: Names) -> Containers:
 
 
 def cluster(names: Names) -> Cluster | None:
-    """Return what the spec of the last `up` says of the cluster; None when nothing is known of one."""
+    """Return the cluster in the spec of the last `up`; None when there was none."""
     with contextlib.suppress(SandboxError):
         spec = saved_spec.load(names)
         return spec.cluster if spec else None
@@ -59,7 +59,7 @@ def cluster(names: Names) -> Cluster | None:
 
 
 def require_tool(spec: Spec, names: Names) -> None:
-    """Raise MissingTool or UsageError where the tool that makes the cluster is absent, too old or cannot be used."""
+    """Raise MissingTool or UsageError where the provider's tool is absent, too old or not usable."""
     if spec.cluster.supports.node_image:
         _kind_tool(names).require()
     else:
@@ -142,7 +142,7 @@ _NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 
 def upstream(spec: Spec) -> Upstream:
-    """Return whom pods ask for names of the outside."""
+    """Return the nameservers that pods ask for names outside the cluster."""
     from sandbox.system import resolvers
 
     chosen = spec.network.nameservers
@@ -150,14 +150,14 @@ def upstream(spec: Spec) -> Upstream:
 
 
 def company(spec: Spec) -> CompanyCa:
-    """Return what nodes and pods trust besides the usual; minikube's nodes get it from minikube."""
+    """Return the company's CA for nodes and pods; minikube gives it to its nodes itself."""
     from sandbox.components.cluster.company_ca import CompanyCa
 
     return CompanyCa(spec.network.ca if spec.cluster.supports.node_image else "none")
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
-    """Return what nodes and pods are told of the proxy to the outside, if there is one."""
+    """Return the outbound proxy settings of nodes and pods, if there is a proxy."""
     from sandbox.components.cluster.pod_proxy import Proxied
 
     return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))
@@ -173,7 +173,7 @@ def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
 
 
 def _tags(own: OwnImages) -> Tags | None:
-    """Return the bundle's etcd and CoreDNS are newer than those that kubeadm would ask for."""
+    """Return the tags of the bundle's etcd and CoreDNS, which are newer than kubeadm's defaults."""
     if own.source != "bundle":
         return None
     from sandbox.bundle.recipe import recipes

@@ -1,4 +1,4 @@
-"""Where the images of a sandbox come from: its registry, the caches and registries next to it, what is pushed there."""
+"""The registries of a sandbox: its own, mirrors and further ones, and the images that are pushed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sandbox.step import Step
 
 
 def registry(site: ClusterSite, purge: bool) -> Step:
-    """Return the sandbox's own registry, or the one that the user has."""
+    """Return the sandbox's own registry, or the external one of the spec."""
     spec = site.spec.registry
     if spec.external:
         from sandbox.components.registry.external_step import ExternalRegistryStep
@@ -45,7 +45,7 @@ def registry(site: ClusterSite, purge: bool) -> Step:
 
 
 def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[Step]:
-    """Return the caches of upstream registries, also while there are some of an earlier spec to be taken away."""
+    """Return the mirrors of upstream registries; also needed to remove those of an earlier spec."""
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
         return []
@@ -59,7 +59,7 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
 
 
 def behind_ingress(site: ClusterSite) -> list[Step]:
-    """Return the registries in the cluster that the node reaches through the ingress, if there are any."""
+    """Return the registries in the cluster that nodes reach through the ingress, if there are any."""
     hosts = site.spec.registry.tls
     if not hosts:
         return []
@@ -69,10 +69,7 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
 
 
 def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
-    """Return the images that the user wants in the registry, if any.
-
-    Raises UsageError for a list that cannot be read.
-    """
+    """Return the push of the spec's images, if any. Raises UsageError for a list that cannot be read."""
     if not site.spec.push:
         return []
     return [push_of(site, site.spec.push, keychain)]
@@ -96,7 +93,10 @@ def push_of(site: ClusterSite, manifest: Path, keychain: Keychain | None) -> Pus
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:
-    """Return the sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
+    """Return the step for system images, and for those of the bundle that the user's images.yaml names.
+
+    Raises SandboxError.
+    """
     entries = readable(spec.push).entries if spec.push else ()
     wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
     for one in wanted:
@@ -106,7 +106,7 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
                 fix=f"sandbox bundle build {one.name}",
                 id="no-bundle",
             )
-    # A cluster that exists has no containers of the sandbox at all.
+    # In an existing cluster the sandbox has no containers at all.
     containers = spec.cluster.supports.containers
     components = system_images.in_engine(spec.cluster) if containers else tuple(system_images.ALIASES)
     pulled: Mapping[str, str] = {}
@@ -119,12 +119,12 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
 
 
 def wiring(site: ClusterSite) -> Step:
-    """Return the way of the node to the registry and the caches, once they are on its network."""
+    """Return the step that tells nodes of the registry and the mirrors, once these are on their network."""
     return WiringStep(site.engine, site.nodes, site.names, site.spec.registry)
 
 
 def accounts(site: ClusterSite) -> list[Step]:
-    """Return the credentials of other registries for pods, also to remove those of an earlier spec."""
+    """Return the credentials for other registries that pods get; also needed to remove those of an earlier spec."""
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
@@ -143,7 +143,7 @@ def accounts(site: ClusterSite) -> list[Step]:
 
 
 def readable(manifest: Path) -> LockFile:
-    """Return the images of the manifest with its lock, which can both be read."""
+    """Return the images of the manifest with its lock. Raises if either cannot be read."""
     images = LockFile.of(manifest)
     images.read()
     return images

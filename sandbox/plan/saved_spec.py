@@ -1,4 +1,4 @@
-"""The spec that a sandbox was last brought up with and where it came from, kept so that its name alone starts it."""
+"""Keeps the spec of the last `up` and where it came from, so that a sandbox can be started by its name alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RememberedStep:
-    """A file that only the user can read, for a proxy's URL may hold a password; goes with the sandbox."""
+    """The spec in a file that only the user can read (a proxy's URL may hold a password); removed with the sandbox."""
 
     names: Names
     spec: ResolvedSpec
@@ -53,12 +53,12 @@ class RememberedStep:
         self.names.asked.unlink(missing_ok=True)
         _forget_origin(self.names)
         if not (self.purge and self.names.data.exists()):
-            return False  # nothing that people would miss
+            return False  # nothing that users would miss
         try:
             shutil.rmtree(self.names.data)
-            with contextlib.suppress(OSError):  # others may have some too
+            with contextlib.suppress(OSError):  # other sandboxes may have some too
                 self.names.data.parent.rmdir()
-        except OSError as error:  # what nodes wrote there is root's
+        except OSError as error:  # what nodes wrote there belongs to root
             raise SandboxError(
                 f"the data of '{self.names.name}' cannot be removed",
                 details=str(error),
@@ -69,16 +69,13 @@ class RememberedStep:
 
 
 def save(names: Names, spec: ResolvedSpec) -> None:
-    """Keep the spec of a sandbox."""
+    """Save the spec of a sandbox."""
     files.make_private_dir(names.folder)
     files.write_atomic(names.spec, spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
 
 
 def load(names: Names) -> ResolvedSpec | None:
-    """Return the spec that is kept of a sandbox, or None when there is none.
-
-    Raises SandboxError for what is not a spec.
-    """
+    """Load the saved spec of a sandbox; None when there is none. Raises SandboxError if it is damaged."""
     from pydantic import ValidationError
 
     try:
@@ -94,7 +91,7 @@ def load(names: Names) -> ResolvedSpec | None:
         ) from error
 
 
-@functools.lru_cache(maxsize=4)  # one command reads the same three times
+@functools.lru_cache(maxsize=4)  # one command reads the same spec three times
 def _recorded(content: bytes) -> ResolvedSpec:
     from sandbox.config.schema import ResolvedSpec
 
@@ -102,9 +99,9 @@ def _recorded(content: bytes) -> ResolvedSpec:
 
 
 def provider(names: Names) -> tuple[str, str | None]:
-    """Return what made the cluster of a sandbox, and its profile, if anything is known of them; else it is kind.
+    """Return the provider and profile of a sandbox's cluster if they were saved, else kind.
 
-    Reads no more of the spec, since the models take longer to import than `list` takes without them.
+    Reads no more of the spec: importing its models takes longer than all of `list` without them.
     """
     try:
         said = json.loads(names.spec.read_bytes())["cluster"]
@@ -114,7 +111,7 @@ def provider(names: Names) -> tuple[str, str | None]:
 
 
 def origin(names: Names) -> Origin | None:
-    """Return where that spec came from; None where nothing is known of it, as before releases kept it."""
+    """Return where that spec came from; None if unknown, as for specs saved by earlier releases."""
     from pydantic import ValidationError
 
     from sandbox.config.schema.origin_schema import Origin
@@ -127,7 +124,7 @@ def origin(names: Names) -> Origin | None:
 
 @contextlib.contextmanager
 def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
-    """Keep, for the block that brings the sandbox up, where its spec comes from; if nothing came of it, not longer."""
+    """Record where the spec comes from while the block brings the sandbox up; if no sandbox results, forget it."""
     if where is not None and where != origin(names):
         files.make_private_dir(names.folder)
         files.write_atomic(names.origin, where.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
@@ -141,5 +138,5 @@ def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
 def _forget_origin(names: Names) -> None:
     names.origin.unlink(missing_ok=True)
     files.sweep_below(names.folder)
-    with contextlib.suppress(OSError):  # there may be more in it
+    with contextlib.suppress(OSError):  # other specs may be kept there
         names.folder.rmdir()

@@ -1,4 +1,4 @@
-"""What every part of a plan is made from: the spec, and where and with what its sandbox is built."""
+"""What every part of a plan is built from: the spec, its names, the engine and the system images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.provider import Nodes, Provider
 
 @dataclass(frozen=True)
 class Site:
-    """One sandbox to be: its spec, its names, the engine that has its images, and the system images."""
+    """A sandbox to be built: its spec, its names, the engine that has its images, and the system images."""
 
     spec: ResolvedSpec
     names: Names
@@ -40,7 +40,7 @@ class Site:
 
     @property
     def binds(self) -> tuple[Bind, ...]:
-        """Return where this machine listens for the sandbox."""
+        """Return the addresses and ports of this machine that the sandbox listens on."""
         return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)
 
 
@@ -53,5 +53,5 @@ class ClusterSite(Site):
 
     @property
     def nodes(self) -> Nodes:
-        """Return the way to the cluster's nodes."""
+        """Return the cluster's nodes."""
         return self.provider.nodes
