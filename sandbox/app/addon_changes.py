@@ -1,6 +1,6 @@
-"""What else a cluster has and can have: its addons listed, and enabled or disabled while it is up.
+"""Lists the addons of a running cluster, and enables or disables them.
 
-On a cluster of minikube's, a name is one of minikube's own addons; a folder is an addon of the sandbox's.
+On a minikube cluster a name is one of minikube's own addons; a folder is an addon of the sandbox's.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ANSWERING = 60.0  # seconds; its pods are ready by then, and an ingress controll
 
 @dataclass(frozen=True)
 class Row:
-    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster is not responding.
+    """A row of the list; `state` is `off`, a step's state, or `unknown` when the cluster is not responding.
 
-    `size` are the bytes of a chart's images, None where they are not known before the first `enable`.
+    `size` is the size of a chart's images in bytes, None where it is not known before the first `enable`.
     """
 
     name: str
@@ -55,54 +55,54 @@ class Row:
 
 @dataclass(frozen=True)
 class Enabled:
-    """Where the page of an addon is, and how to use it."""
+    """An enabled addon: the address of its page, and how to use it."""
 
     url: str | None = None
     told: tuple[str, ...] = ()
 
 
 def listed(sandbox: Sandbox) -> list[Row]:
-    """List the addons there are, who enabled them and their state. Raises SandboxError."""
-    own, theirs = _managers(sandbox.spec)
-    up = _is_up(own)
-    records = own.records() if up else {}
-    chosen = {one.addon.name: one for one in own.chosen(records)}
-    rows = [_row(own, one, records.get(one.addon.name), up=up) for one in chosen.values()]
+    """List all addons with their state and who enabled them. Raises SandboxError."""
+    manager, minikube = _managers(sandbox.spec)
+    up = _is_up(manager)
+    records = manager.records() if up else {}
+    chosen = {one.addon.name: one for one in manager.chosen(records)}
+    rows = [_row(manager, one, records.get(one.addon.name), up=up) for one in chosen.values()]
     for gone in lost(records):
         rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone"))
-    if theirs:
-        return [*rows, *_minikube_rows(theirs, up=up)]
+    if minikube:
+        return [*rows, *_minikube_rows(minikube, up=up)]
     for addon in catalogue.included():
         if addon.name not in chosen:
             instead = addon.about.instead
             detail = f"in sandbox.yaml, write {instead}" if instead else ""
             row = Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail)
-            rows.append(replace(row, topic=addon.about.topic, **_chart_facts(own, addon)))
+            rows.append(replace(row, topic=addon.about.topic, **_chart_facts(manager, addon)))
     return rows
 
 
-def _chart_facts(own: AddonManager, addon: Addon) -> dict[str, Any]:
-    """Return what is known of an addon's chart before it is there."""
+def _chart_facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
+    """Return what is known of an addon's chart before it was fetched."""
     chart = addon.about.chart
-    return {"version": chart.version, "size": own.size(addon.name)} if chart else {}
+    return {"version": chart.version, "size": manager.size(addon.name)} if chart else {}
 
 
 def enable(sandbox: Sandbox, addon: str) -> Enabled:
-    """Install an addon, by its name or folder, and keep it for this cluster's life. Raises SandboxError."""
+    """Install an addon, by its name or folder, and keep it for the life of this cluster. Raises SandboxError."""
     spec, source = sandbox.spec, _source(addon)
     capabilities.require_commandable(spec, source)
-    # What is no addon is refused before anything is asked; minikube's own only minikube knows.
+    # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
     found = None if spec.cluster.supports.own_addons and "/" not in source else catalogue.find_addon(source)
     with sandbox.session.alone(spec.name, "enable"):
-        own, theirs = _managers(spec)
-        _require_up(own)
-        if theirs and found is None:
-            _enable_in_minikube(theirs, source, sandbox.session.report)
+        manager, minikube = _managers(spec)
+        _require_up(manager)
+        if minikube and found is None:
+            _enable_in_minikube(minikube, source, sandbox.session.report)
             return Enabled()
         found = found or catalogue.find_addon(source)
-        if found.name in {Path(use.source).name for use in own.uses}:
+        if found.name in {Path(use.source).name for use in manager.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
-        before = own.records()
+        before = manager.records()
         known = before.get(found.name)
         if known and known.by == "command" and known.source != source:
             raise UsageError(
@@ -110,48 +110,48 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
                 fix=f"sandbox addons disable {found.name}",
             )
         try:
-            lifecycle.up([AddonStep(replace(own, asked=(source,)))], sandbox.session.report)
+            lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
         except BaseException:
-            _roll_back(own, before)
+            _roll_back(manager, before)
             raise
-        chosen = next(one for one in own.chosen(own.records()) if one.addon.name == found.name)
-        return Enabled(own.url(chosen), (*own.told(chosen), *_unanswered(spec, own, chosen)))
+        chosen = next(one for one in manager.chosen(manager.records()) if one.addon.name == found.name)
+        return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
 
 
 def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
-    """Take away everything that an addon brought, and what is there for it alone. Raises SandboxError."""
+    """Remove everything that an addon created, and addons that only it needed. Raises SandboxError."""
     called = Path(addon).name
     with sandbox.session.alone(sandbox.name, "disable"):
-        own, theirs = _managers(sandbox.spec)
-        if theirs:
-            _require_up(own)
-            if called not in own.records():
-                _disable_in_minikube(theirs, called)
+        manager, minikube = _managers(sandbox.spec)
+        if minikube:
+            _require_up(manager)
+            if called not in manager.records():
+                _disable_in_minikube(minikube, called)
                 say(f"{called} is disabled")
                 return
-        if called in {Path(use.source).name for use in own.uses}:
+        if called in {Path(use.source).name for use in manager.uses}:
             raise UsageError(f"sandbox.yaml has '{called}'", fix="remove it from `addons` there, then `sandbox up`")
-        _require_up(own)
-        records = own.records()
+        _require_up(manager)
+        records = manager.records()
         if called not in records:
             enabled = ", ".join(records) or "none"
             raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
-        for gone in (called, *_unneeded(own, records, called)):
-            own.remove(records[gone], say)
+        for gone in (called, *_unneeded(manager, records, called)):
+            manager.remove(records[gone], say)
             say(f"{gone} removed")
 
 
 def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
-    """Find the manager of the sandbox's own addons and, on a cluster of minikube's, that one's."""
+    """Return the manager of the sandbox's own addons and, on a minikube cluster, the step for minikube's."""
     chosen_spec.require_own_cluster(spec, "an addon")
     context.trust(spec)
     steps, _, _ = machine_plan.steps(spec)
-    own = next(step.manager for step in steps if isinstance(step, AddonStep))
-    return own, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
+    manager = next(step.manager for step in steps if isinstance(step, AddonStep))
+    return manager, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
 
 
 def _source(addon: str) -> str:
-    """Take the name, or the folder's absolute path."""
+    """Return the name, or the folder's absolute path."""
     try:
         TypeAdapter(AddonSource).validate_python(addon)
     except ValidationError as error:
@@ -159,38 +159,41 @@ def _source(addon: str) -> str:
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 
-def _is_up(own: AddonManager) -> bool:
+def _is_up(manager: AddonManager) -> bool:
     try:
-        return own.cluster.is_up()
+        return manager.cluster.is_up()
     except ClusterError:
         return False
 
 
-def _require_up(own: AddonManager) -> None:
+def _require_up(manager: AddonManager) -> None:
     """Raise SandboxError unless the cluster answers."""
-    if not _is_up(own):
-        raise SandboxError(f"the sandbox '{own.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
+    if not _is_up(manager):
+        raise SandboxError(f"the sandbox '{manager.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
 
 
-def _roll_back(own: AddonManager, before: Mapping[str, Record]) -> None:
-    """Remove what a failed `enable` began."""
-    for name, record in own.records().items():
+def _roll_back(manager: AddonManager, before: Mapping[str, Record]) -> None:
+    """Remove what a failed `enable` created."""
+    for name, record in manager.records().items():
         if name not in before:
-            own.remove(record)
+            manager.remove(record)
 
 
-def _unneeded(own: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:
-    """List the others that are there for the addon `name` alone. Raises UsageError when another needs that one."""
-    others = {one: record for one, record in records.items() if one != name}
-    left = {one.addon.name: one for one in own.chosen(others)}
+def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:
+    """List the further addons that only the addon `name` needs.
+
+    Raises UsageError when another addon needs `name`.
+    """
+    others = {other: record for other, record in records.items() if other != name}
+    left = {other.addon.name: other for other in manager.chosen(others)}
     if name in left:
         raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
-    return [one for one, record in others.items() if one not in left and record.by == name]
+    return [other for other, record in others.items() if other not in left and record.by == name]
 
 
-def _unanswered(spec: Spec, own: AddonManager, chosen: Chosen) -> Iterator[str]:
-    """Wait until the addon's page is served; yield what it answers instead when it is not."""
-    host = own.host(chosen)
+def _unanswered(spec: Spec, manager: AddonManager, chosen: Chosen) -> Iterator[str]:
+    """Wait until the addon's page is served; yield what it answers instead if it is not."""
+    host = manager.host(chosen)
     proof = next((step for step in machine_plan.steps(spec)[0] if isinstance(step, HttpsStep)), None) if host else None
     if host and proof:
         try:
@@ -199,13 +202,13 @@ def _unanswered(spec: Spec, own: AddonManager, chosen: Chosen) -> Iterator[str]:
             yield f"it is not served yet: {error.details or error.brief}; look again with: sandbox doctor tls {host}"
 
 
-def _row(own: AddonManager, one: Chosen, record: Record | None, *, up: bool) -> Row:
+def _row(manager: AddonManager, chosen: Chosen, record: Record | None, *, up: bool) -> Row:
     state, detail = "unknown", "the cluster is not responding"
     if up:
-        status = own.status_of(one, record)
+        status = manager.status_of(chosen, record)
         state, detail = status.state.value, status.detail
-    row = Row(one.addon.name, state, one.by, one.source, one.addon.about.title, detail)
-    return replace(row, topic=one.addon.about.topic, url=own.url(one), **_chart_facts(own, one.addon))
+    row = Row(chosen.addon.name, state, chosen.by, chosen.source, chosen.addon.about.title, detail)
+    return replace(row, topic=chosen.addon.about.topic, url=manager.url(chosen), **_chart_facts(manager, chosen.addon))
 
 
 def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
@@ -217,14 +220,14 @@ def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
 
 
 def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) -> None:
-    """Enable one that the spec does not name, until it is disabled."""
+    """Enable an addon that the spec does not name, until it is disabled."""
     if addon in {use.source for use in step.uses}:
         raise UsageError(f"sandbox.yaml has '{addon}' already", fix="sandbox up")
     lifecycle.up([replace(step, asked=(Use(addon),))], report)
 
 
 def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
-    """Disable one that `enable` or minikube's own command enabled."""
+    """Disable an addon that `enable` or minikube's own command enabled."""
     if addon in {use.source for use in step.uses}:
         raise UsageError(f"sandbox.yaml has '{addon}'", fix="remove it from `addons` there, then `sandbox up`")
     there = step.listed()

@@ -1,4 +1,4 @@
-"""What `up` needs its user to agree to before the first change, and what a program may not agree to in their place."""
+"""The questions that `up` asks before the first change, and how a program without a user answers them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tenancy:
-    """A sandbox in a namespace of a cluster that exists, and why its user is to be asked: `why` is for people."""
+    """A sandbox in a namespace of an existing cluster, and why the user has to be asked: `why` is for people."""
 
     name: str
     context: str
@@ -35,26 +35,26 @@ class Tenancy:
 
 
 class Agreement(Protocol):
-    """Asks the user, or answers for them; what is declined raises SandboxError, before anything is changed."""
+    """Answers the questions of `up`, by the user or in their place; a no raises SandboxError before any change."""
 
     def replace(self, names: Names, origin: Origin | None) -> None:
-        """Let a spec from `origin` take the place of one from elsewhere with its name."""
+        """Allow that a spec from `origin` replaces one from another source with the same name."""
 
     def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        """Let a spec that others wrote have what it asks for; False where that is only told."""
+        """Allow what a spec that others wrote asks for; returns False if that was only shown."""
 
     def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
-        """Offer a cluster that the user made by hand in place of a new one; `spec` is as it was written."""
+        """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose the stale steps that may be recreated; `named` are those that the caller names."""
 
     def tenancy(self, wanted: Tenancy) -> None:
-        """Let a sandbox be made in a cluster that exists."""
+        """Allow that a sandbox is made in an existing cluster."""
 
 
 class Refusal:
-    """A program's answer: it does not speak for its user."""
+    """The answer of a program: it declines whatever only a user can allow."""
 
     def replace(self, names: Names, origin: Origin | None) -> None:
         known = saved_spec.origin(names)
@@ -90,9 +90,9 @@ class Refusal:
 
 
 def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
-    """Ask before the first change to a cluster that exists, if the plan is for one.
+    """Ask before the first change to an existing cluster, if the plan is for one.
 
-    What is there with our label and the user's name tells that they have agreed. Raises SandboxError.
+    What carries our label and the user's name shows that they have agreed before. Raises SandboxError.
     """
     from sandbox.components.cluster.existing.steps import TenancyStep
 
@@ -107,17 +107,20 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:
-    """Name the other source that the sandbox was brought up from, if there is one."""
+    """Return the other source that the sandbox was brought up from, if there is one."""
     if origin is None or not names.spec.exists():
         return None
     known = saved_spec.origin(names)
-    if known is None:  # an earlier release kept none; a spec from elsewhere does not profit from that
+    if known is None:  # an earlier release recorded none; a spec from elsewhere must not benefit from that
         return "by an earlier release, which did not record the origin" if origin.is_fetched else None
     return None if origin.may_replace(known) else str(known)
 
 
 def trust_lines(found: Fetched, spec: Spec) -> tuple[str, ...]:
-    """Say where the spec is from, and what it asks for beyond its project. Raises UsageError for unreadable files."""
+    """Return where the spec is from and what it asks for beyond its project, as lines.
+
+    Raises UsageError for files that cannot be read.
+    """
     from sandbox.app import spec_demands
 
     asked = spec_demands.beyond(spec, found.root)

@@ -1,4 +1,4 @@
-"""Ports of this machine for Services of type LoadBalancer, where it does not reach the addresses of containers."""
+"""Routes ports of this machine to Services of type LoadBalancer, where container addresses cannot be reached."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sandbox.system import files
 
 
 def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
-    """Add such ports for the sandbox `name`, and remove those whose Service has gone. Raises SandboxError.
+    """Add such ports for the sandbox `name`, and remove those whose Service is gone. Raises SandboxError.
 
-    Each is the Service's own port or the next free one, and stays the same from then on. The caller has the lock.
+    Each is the Service's own port or the next free one, and stays the same from then on. The caller holds the lock.
     """
     route = routes.find(routes.load(home.edge), name)
     if route is None:
@@ -43,7 +43,7 @@ def _wanted(route: Route, home: Home) -> Iterator[Port]:
 
 
 def _add(home: Home, engine: Engine, name: str, new: Sequence[Port]) -> None:
-    """Keep each at a port of this machine, and choose the next with what this one has taken."""
+    """Add each at a port of this machine; each is kept before the next is chosen, which must not get the same."""
     for one in new:
         route = routes.find(routes.load(home.edge), name)
         if route is None:

@@ -1,4 +1,4 @@
-"""Finds where a sandbox's certificates have been put: Secrets of its cluster, trust stores of this machine."""
+"""Finds where a sandbox's certificates are deployed: Secrets of its cluster, trust stores of this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.truststore import stores
 
-# A cluster that is stopped refuses at once; one that hangs is not worth more of anybody's time.
+# A cluster that is stopped refuses at once; one that hangs is not worth waiting for longer.
 TIMEOUT = 3.0
 
 

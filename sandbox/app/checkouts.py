@@ -1,7 +1,7 @@
-"""The copies of fetched projects in the cache: kept as long as a sandbox or a command uses them, and then swept.
+"""The copies of fetched projects in the cache, kept as long as a sandbox or a command uses them.
 
-A command that uses one has its folder locked (flock(2)), so that its use ends with it, however it ends. What a sandbox
-writes is not in them but in the state folder, where it stays when the next commit has a copy of its own.
+A command that uses a copy locks its folder (flock(2)), so that the use ends with the command, however it ends. What a
+sandbox writes is not in the copy but in the state folder, where it stays when the next commit gets a copy of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from sandbox.system import files
 
 @contextmanager
 def using(home: Home) -> Iterator[Callable[[Path], None]]:
-    """Keep others from sweeping until one copy is chosen by the function, and from sweeping that one for the block."""
+    """Keep other commands from removing copies until the yielded function has chosen one, and then that one.
+
+    The chosen copy is kept for the rest of the block.
+    """
     with ExitStack() as stack:
         choosing = stack.enter_context(ExitStack())
         choosing.enter_context(files.exclusive(home.projects, seconds=TIMEOUT))
@@ -39,7 +42,7 @@ def using(home: Home) -> Iterator[Callable[[Path], None]]:
 
 
 def sweep(home: Home) -> None:
-    """Remove the copies that no sandbox, no snapshot and no command at work uses; another time while one is fetched."""
+    """Remove the copies that no sandbox, snapshot or running command uses; does nothing while one is being fetched."""
     if not home.projects.is_dir():
         return
     with suppress(SandboxError), files.exclusive(home.projects, seconds=0):
@@ -50,10 +53,10 @@ def sweep(home: Home) -> None:
 
 
 def keeping(spec: Spec, root: Path, data: Path) -> Spec:
-    """Return the spec with the registry's data and the mounts that lie in the project `root` below the folder `data`.
+    """Return the spec with the registry's data and mounts that lie in the project `root` moved below the folder `data`.
 
-    What nodes may write is copied when it is new and theirs from then on: a link that they make there would have us
-    write elsewhere. What they only read is the same as in the project each time. Raises SandboxError.
+    What nodes may write is copied once and then left alone: a link that they make there would have us write elsewhere.
+    What they only read is made the same as in the project each time. Raises SandboxError.
     """
 
     def placed(mount: Mount) -> Mount:
@@ -80,7 +83,7 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
 
 
 def _below(root: Path, path: Path) -> str | None:
-    """Return the path from the folder `root`, None where it leads out of it."""
+    """Return the path relative to the folder `root`, None where it leads out of it."""
     found = os.path.relpath(path, root)
     return None if Path(found).parts[:1] == (os.pardir,) or not inside(path, root) else found
 
@@ -91,9 +94,9 @@ def inside(path: Path, root: Path) -> bool:
 
 
 def restore(source: Path, place: Path, *, whole: bool = False) -> None:
-    """Make the file or folder `place` like `source`, file by file, since nodes may have mounted it.
+    """Make the file or folder `place` like `source`, file by file, since nodes may have it mounted.
 
-    What git keeps for itself is left out. With `whole`, what `source` has not goes. Raises SandboxError.
+    Git's own files are left out. With `whole`, what `source` does not have is removed. Raises SandboxError.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +130,7 @@ def _restore(path: Path, place: Path) -> None:
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    """Yield the specs that are kept below `folder`; they name the files of their projects by absolute paths."""
+    """Yield the texts of the specs kept below `folder`; they name the files of their projects by absolute paths."""
     for file in folder.rglob("spec.json"):
         with suppress(OSError):
             yield file.read_text(errors="replace", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which spec is meant: a file, the name of a sandbox that was brought up, or neither; and what is remembered of it."""
+"""Finds the spec that a command means: by a file, by the name of a sandbox that was brought up, or by neither."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNNAMED = "sandbox"
 
 
 def find(file: Path | None, name: str | None) -> Spec:
-    """Find the spec as it is written (`written`), with the cluster that there is where it says nothing of one."""
+    """Return the spec as `written` does; where it says nothing of a cluster, with the present one."""
     return as_made(written(file, name))
 
 
@@ -35,8 +35,8 @@ def written(
 ) -> Spec:
     """Read the spec of FILE, else of ./sandbox.yaml, else take the default one; with the values of `overrides`.
 
-    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
-    fetched FILE without a name has that of the folder `called`. Raises UsageError.
+    With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name. A fetched FILE
+    without a name in it is named after the folder `called`. Raises UsageError.
     """
     if file is not None:
         spec = read(file, overrides, called=called)
@@ -53,23 +53,24 @@ def written(
 
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:
-    """Say where that spec comes from; None where it is the one that is remembered, whose origin is too."""
+    """Return where that spec comes from; None if it is a saved spec, whose origin is saved too."""
     if file is not None or (name is None and default_file()):
         return Origin.of(file or DEFAULT_FILE)
     return None if name and home().sandbox(name).spec.exists() else Origin()
 
 
 def _known(default: Spec) -> Spec:
-    """Take the spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
+    """Return the saved spec of a sandbox; the default one when there is none, or none that can be read."""
     with suppress(SandboxError):
         return remembered(default.name) or default
     return default
 
 
 def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
-    """Read the spec in `file`; one that says no name has that of its folder, or of the folder `called`.
+    """Read the spec in `file`; without a name in it, it is named after its folder, or the folder `called`.
 
-    Such a spec was called `sandbox` by an earlier release: one that is up from this file still is. Raises UsageError.
+    An earlier release named such a spec `sandbox`: a sandbox that is up from this file keeps that name. Raises
+    UsageError.
     """
     if called is None and _is_up_as(UNNAMED, file):
         called = UNNAMED
@@ -79,7 +80,7 @@ def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None =
 def _is_up_as(name: str, file: Path) -> bool:
     """Tell whether the sandbox is up from this file, or from files next to it before origins were recorded."""
     names, place = home().sandbox(name), file.absolute()
-    with suppress(SandboxError):  # what cannot be read tells nothing
+    with suppress(SandboxError):  # a spec that cannot be read tells nothing
         known = saved_spec.load(names)
         origin = saved_spec.origin(names)
         if known and origin:
@@ -90,12 +91,12 @@ def _is_up_as(name: str, file: Path) -> bool:
 
 
 def remembered(name: str) -> ResolvedSpec | None:
-    """Load the spec that a sandbox was last brought up with, if there is one. Raises SandboxError."""
+    """Load the spec of the last `up` of a sandbox, if there is one. Raises SandboxError."""
     return saved_spec.load(home().sandbox(name))
 
 
 def brought_up(name: str | None) -> ResolvedSpec:
-    """Load the spec that the sandbox NAME, else that of ./sandbox.yaml, was last brought up with. Raises UsageError."""
+    """Load the spec of the last `up` of the sandbox NAME, else of that in ./sandbox.yaml. Raises UsageError."""
     wanted = find(None, name)
     spec = remembered(wanted.name)
     if spec is None:
@@ -108,7 +109,7 @@ def brought_up(name: str | None) -> ResolvedSpec:
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:
-    """Raise UsageError for a sandbox in a cluster that exists, where there is no `what`."""
+    """Raise UsageError for a sandbox in an existing cluster, which has no `what`."""
     known = spec if not spec.cluster.supports.whole_cluster else remembered(spec.name) or spec
     if not known.cluster.supports.whole_cluster:
         raise UsageError(
@@ -118,20 +119,20 @@ def require_own_cluster(spec: Spec, what: str) -> None:
 
 
 def as_made(spec: AnySpec) -> AnySpec:
-    """Take the spec with the cluster that there is, where it says nothing of what is to make one."""
+    """Return the spec with the present cluster, where it does not say how to make one."""
     known = None
-    with suppress(SandboxError):  # what cannot be read tells nothing
+    with suppress(SandboxError):  # a spec that cannot be read tells nothing
         known = remembered(spec.name)
     return with_existing_cluster(spec, known)
 
 
 def shell(spec: Spec) -> Spec:
-    """Take the spec of what `down` takes away, in the cluster that it was brought up in, whatever it says by now.
+    """Return the spec of what `down` removes: in the cluster of the last `up`, whatever the file says by now.
 
-    What is inside goes with the cluster: that it could not be made now must not keep it from being taken down.
+    What is inside the cluster goes with it: that it could not be made now must not keep it from being removed.
     """
     cluster = spec.cluster
-    with suppress(SandboxError):  # what cannot be read tells nothing
+    with suppress(SandboxError):  # a spec that cannot be read tells nothing
         known = remembered(spec.name)
         cluster = known.cluster if known else cluster
     emptied = {"push": None, "apply": (), "addons": (), "ingress": Ingress(), "cluster": cluster}
@@ -142,8 +143,8 @@ def shell(spec: Spec) -> Spec:
 class Chosen:
     """A spec as it was written, and how it was named.
 
-    `origin` is where it comes from, None where a program answers for it or it is the one that is remembered. A
-    `project` was fetched for it.
+    `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
+    is the project that was fetched for it, if any.
     """
 
     spec: Spec
@@ -153,14 +154,14 @@ class Chosen:
 
     @property
     def fetched(self) -> Fetched | None:
-        """Return the project, if others wrote it."""
+        """Return the project, if it was fetched from elsewhere."""
         return self.project if self.project and self.project.origin.is_fetched else None
 
 
 def choose(
     file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, project: Fetched | None = None
 ) -> Chosen:
-    """Find the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
+    """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
     file = project.file if project else file
     spec = written(file, name, overrides, called=project.called if project else None)
     fetched = project if project and project.origin.is_fetched else None
@@ -173,9 +174,9 @@ def choose(
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
-    """Find the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
+    """Return the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
     match spec:
-        case Spec():  # a spec that a program made is the program's to answer for
+        case Spec():  # the program answers for a spec that it made itself
             return Chosen(spec=spec)
         case None:
             file = default_file()
@@ -191,7 +192,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
 def from_source(
     source: str | None, file: Path | None, say: Callable[[str], None], *, identity: str | None, trusted: bool
 ) -> Iterator[Fetched | None]:
-    """Fetch `source`, if one is named, for the length of the block; FILE excludes it. Raises SandboxError."""
+    """Fetch `source`, if one is named, for the length of the block; it excludes FILE. Raises SandboxError."""
     if source is not None and file is not None:
         raise UsageError("-f and --from contradict each other", fix="give one of them")
     if source is None and (identity or trusted):

@@ -1,4 +1,4 @@
-"""Moves a running sandbox to another Kubernetes: a snapshot, its nodes in place, and back to it on failure."""
+"""Upgrades a running sandbox to another Kubernetes in place, from a snapshot that is restored on failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sandbox.system import failpoint, interruption
 
 @dataclass(frozen=True)
 class Upgraded:
-    """From and to which Kubernetes a sandbox was moved, and the snapshot of before; none if it was there already."""
+    """The Kubernetes versions before and after, and the snapshot from before; none if nothing had to be done."""
 
     before: str
     after: str
@@ -41,9 +41,9 @@ class UpgradeFailed(SandboxError):
 
 
 def upgrade(sandbox: Sandbox) -> Upgraded:
-    """Upgrade the sandbox's cluster in place to the Kubernetes of its spec, by default the one of this release.
+    """Upgrade the sandbox's cluster in place to the Kubernetes of its spec, by default that of this release.
 
-    Workloads and volumes stay. What fails is undone by the snapshot that is saved first. Raises SandboxError.
+    Workloads and volumes stay. On failure the snapshot that was saved first is restored. Raises SandboxError.
     """
     chosen_spec.require_own_cluster(sandbox.spec, "sandbox upgrade")
     wanted = sandbox.spec.cluster.kubernetes
@@ -93,7 +93,7 @@ class _Upgrading:
             saved_spec.save(names, self.spec)
             return Upgraded(before, before, None)
         lifecycle.up([step for step in steps if step.name == "images"], self.sandbox.session.report)
-        if own.published and self.engine.image_id(change.image) is None:  # what was made of it is not enough
+        if own.published and self.engine.image_id(change.image) is None:  # the image made from it does not suffice
             with self._reported(f"Node image {own.kubernetes}", "pulled") as say:
                 self.engine.pull(change.image, say)
         snapshot = begun.snapshot if begun else self._saved(own.kubernetes)
@@ -106,14 +106,14 @@ class _Upgrading:
             raise
         saved_spec.save(names, self.spec)
         try:
-            self.sandbox.start_locked()  # kube-proxy and whatever else kubeadm replaced takes its time
+            self.sandbox.start_locked()  # kube-proxy and whatever else kubeadm replaced needs its time
         except SandboxError as error:
             error.add_note(f"Kubernetes is {own.kubernetes} now; as before: sandbox snapshot restore {snapshot}")
             raise
         return Upgraded(before, own.kubernetes, snapshot)
 
     def _image(self, own: OwnImages) -> str:
-        """Return the node image with the new Kubernetes as its maker publishes it, its images packed."""
+        """Return the published node image with the new Kubernetes, its images still packed."""
         return own.published.get("node") or own.references["node"]
 
     def _present(self) -> str:
@@ -121,7 +121,7 @@ class _Upgrading:
         return (found or b"").decode().strip()
 
     def _require(self, before: str, after: str, begun: Begun | None) -> None:
-        """Raise UsageError where kubeadm does not upgrade the one version to the other."""
+        """Raise UsageError where kubeadm does not upgrade the version `before` to `after`."""
         if begun and begun.to != after:
             raise UsageError(
                 f"an upgrade of '{self.sandbox.name}' to {begun.to} was interrupted",
@@ -147,7 +147,7 @@ class _Upgrading:
         return snapshot
 
     def _back(self, snapshot: str, error: BaseException) -> None:
-        """Restore the snapshot and start it. Raises UpgradeFailed, except for what ends the command anyway."""
+        """Restore the snapshot and start it. Raises UpgradeFailed, except for errors that end the command anyway."""
         name = self.sandbox.name
         interruption.clear()
         try:

@@ -1,4 +1,4 @@
-"""What the user agreed to of what others wrote, each for one commit or one bundle's identity."""
+"""Records what the user agreed to of projects that others wrote, for one commit or one bundle each."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ def has_spec(home: Home, origin: Origin) -> bool:
 
 
 def note_spec(home: Home, origin: Origin) -> None:
-    """Keep that the user does."""
+    """Record that the user agreed to the spec of this revision."""
     _note(home, origin.key)
 
 
 def sweep(home: Home) -> None:
-    """Keep nothing any longer of specs that no sandbox is up from, whichever revision it was."""
+    """Forget agreements to specs that no sandbox is up from, whichever revision they were for."""
     sandboxes = (home.sandbox(path.name) for path in (home.state / "sandboxes").glob("*"))
     used = tuple(known.source_key for names in sandboxes if (known := saved_spec.origin(names)))
     for file in home.agreed.glob("*"):
         if not file.read_text(encoding="utf-8").startswith((COMPONENTS, *used)):
             file.unlink(missing_ok=True)
-    with suppress(OSError):  # there may be more in it
+    with suppress(OSError):  # other agreements may be kept there
         home.agreed.rmdir()
 
 
 def has_components(home: Home, identity: str) -> bool:
-    """Tell whether the user agreed that programs and images of the bundle of this identity run on this machine."""
+    """Tell whether the user agreed that programs and images of the bundle with this identity run on this machine."""
     return _file(home, _components(identity)).exists()
 
 
 def note_components(home: Home, identity: str) -> None:
-    """Keep that the user does."""
+    """Record that the user agreed to them."""
     _note(home, _components(identity))
 
 

@@ -25,16 +25,16 @@ _MISNAMED = Path("sandbox.yml")
 
 
 def environ() -> Mapping[str, str]:
-    """Return the user's variables, which other modules are handed and do not read themselves."""
+    """Return the user's environment variables, for modules that do not read them themselves."""
     return os.environ
 
 
 def home() -> Home:
-    """Find the user's folders, XDG's on every system, and kubectl's KUBECONFIG.
+    """Find the user's folders, by the XDG specification on every system, and KUBECONFIG.
 
-    macOS' own have a space in their names, which some tools of virtual machines do not mount.
-    Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
-    tools/clientcmd/loader.go: GetDefaultFilename). Raises UsageError when there is no home folder.
+    macOS' own folders have a space in their names, which some tools of virtual machines do not mount. Of a list,
+    kubectl writes what is new to the first file that exists, else to the last (client-go, tools/clientcmd/loader.go:
+    GetDefaultFilename). Raises UsageError when there is no home folder.
     """
     try:
         folder = Path.home()
@@ -55,9 +55,9 @@ def home() -> Home:
 
 
 def default_file() -> Path | None:
-    """Return ./sandbox.yaml, if there is one; the reader tells of a link into nowhere.
+    """Return ./sandbox.yaml, if there is one; a dangling link is reported when it is read.
 
-    Raises UsageError for a spec that is called sandbox.yml: without it, the sandbox would be another one.
+    Raises UsageError for a spec named sandbox.yml: if it were ignored, the command would mean another sandbox.
     """
     if os.path.lexists(DEFAULT_FILE):
         return DEFAULT_FILE
@@ -78,10 +78,10 @@ def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
 
 
 def trust(spec: Spec) -> None:
-    """Have this process, and those it starts, trust the CA that the spec names, besides what this machine trusts.
+    """Have this process, and those it starts, trust the spec's CA besides what this machine trusts.
 
-    OpenSSL and Go's programs, helm among them, read the file that SSL_CERT_FILE names, and folders besides. It stays,
-    for processes that go on. Raises UsageError for a file that is no CA.
+    OpenSSL and Go's programs, helm among them, read the file that SSL_CERT_FILE names, and folders besides. The file
+    stays, for processes that outlive this one. Raises UsageError for a file that is no CA.
     """
     usual = _certificates()
     if not isinstance(spec.network.ca, Path):  # what the administrator added is trusted already

@@ -23,7 +23,7 @@ from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
 from sandbox.step import Rebuildable, State, Step
 
-if TYPE_CHECKING:  # nor at run time what one method needs: a push imports little
+if TYPE_CHECKING:  # imported for types only: a push must import little
     import http.client
     import ssl
 
@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Surveyed:
-    """The plan of an `up`, every step of it checked."""
+    """The plan of an `up`, with the result of every check."""
 
     spec: ResolvedSpec
     steps: Sequence[Step]
@@ -56,9 +56,9 @@ class Sandbox:
     """The sandbox that a spec describes; as a context manager it is up inside the block.
 
     `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default ./sandbox.yaml, if there is one,
-    else a sandbox with nothing special. A sandbox that the block brought up is gone after it, with its data, unless
-    `keep`; one that was there before stays. `report` hears of every step; `patience` is for how many seconds to wait
-    for another command on the same sandbox; a `session` has both. Every method raises SandboxError.
+    else the default spec. A sandbox that the block brought up is removed after it, with its data, unless `keep`; one
+    that was up before stays. `report` is told of every step; `patience` is for how many seconds to wait for another
+    command on the same sandbox; a `session` has both. Every method raises SandboxError.
     """
 
     def __init__(
@@ -93,16 +93,18 @@ class Sandbox:
         spared: Collection[str] = (),
         agreement: Agreement | None = None,
     ) -> bool:
-        """Bring it up, or repair it; returns whether anything was changed. What fails is rolled back, unless `keep`.
+        """Bring it up, or repair it; returns whether anything was changed.
 
-        `recreate` names stale steps that may be recreated; where one of `spared` fails, the rest stays. `agreement` is
-        asked for what needs the user's consent.
+        On failure, changes are rolled back, unless `keep`. `recreate` names stale steps that may be recreated; where
+        one of `spared` fails, all else stays. `agreement` is asked for what needs the user's consent.
         """
         from sandbox.app.agreement import Refusal, agree_on_tenancy
 
         agreement = agreement or Refusal()
         with self._surveyed(agreement, recreate) as ready:
-            self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in ready.found)
+            self._was_there = any(
+                step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
+            )
             agreed = agreement.recreate(ready.found, recreate)
             if not ready.spec.cluster.supports.whole_cluster:
                 agree_on_tenancy(ready.steps, agreement)
@@ -141,7 +143,7 @@ class Sandbox:
 
     @contextmanager
     def _surveyed(self, agreement: Agreement, recreate: Collection[str]) -> Iterator[_Surveyed]:
-        """Lock the sandbox, agree on its spec, hold its ports, and check every step. Raises SandboxError."""
+        """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
         from sandbox.app import ports, requirements
 
         home, chosen, spec = context.home(), self._chosen, self.spec
@@ -189,12 +191,12 @@ class Sandbox:
         return removed
 
     def start(self) -> None:
-        """Start it as it was last brought up, once it was stopped; ready when its hosts are answered."""
+        """Start a stopped sandbox as it was last brought up, and wait until its hosts are answered."""
         with self.session.alone(self.name, "start"):
             self.start_locked()
 
     def start_locked(self) -> None:
-        """Start it as `start` does; the caller has the lock."""
+        """Start it as `start` does; the caller holds the lock."""
         from sandbox.app import ports
 
         spec = chosen_spec.brought_up(self.name)
@@ -204,7 +206,7 @@ class Sandbox:
         self._resolved = spec
 
     def stop(self) -> bool:
-        """Stop its containers and keep all it holds; returns whether any ran."""
+        """Stop its containers and keep all its data; returns whether any ran."""
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
@@ -213,7 +215,7 @@ class Sandbox:
             return lifecycle.stop(steps, self.session.report)
 
     def pause(self) -> bool:
-        """Hold its nodes still, with all they have in memory, until it is wanted; returns whether any ran.
+        """Freeze its nodes, with all they have in memory, until it is used again; returns whether any ran.
 
         A client at the edge, kubectl and every command wake it.
         """
@@ -237,10 +239,10 @@ class Sandbox:
 
     def parts(self) -> tuple[Part, ...]:
         """Check every part, for programs; changes nothing."""
-        return tuple(Part(step.name, step.title, is_.state.value, is_.detail) for step, is_ in self.status())
+        return tuple(Part(step.name, step.title, status.state.value, status.detail) for step, status in self.status())
 
     def push(self, manifest: str | os.PathLike[str]) -> None:
-        """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
+        """Push the images of a manifest (images.yaml) into the registry; only what is missing is sent."""
         with nullcontext() if self.spec.registry.external else self.session.pushing(self.name, "push"):
             self.image_push(manifest).run(partial(self.session.report.progress, "push"))
 
@@ -261,7 +263,7 @@ class Sandbox:
         from sandbox.images.image_push import ImagePush  # and the sources of images
         from sandbox.images.lockfile import LockFile
 
-        file = LockFile.of(Path(manifest))  # first: what is wrong there needs no engine to be told
+        file = LockFile.of(Path(manifest))  # first: what is wrong there can be told without an engine
         url, local = registry or machine_plan.registry_url(self.spec), machine_plan.local()
         context.trust(self.spec)
         accounts = context.keychain(self.spec.credentials)
@@ -274,7 +276,7 @@ class Sandbox:
 
     @property
     def names(self) -> Names:
-        """Return the names of all that belongs to it."""
+        """Return the names of everything that belongs to it."""
         return context.home().sandbox(self.name)
 
     @property
@@ -357,18 +359,18 @@ class Sandbox:
 
 @contextmanager
 def _explaining(spec: Spec) -> Iterator[None]:
-    """Note under an error of the block what is wrong with the machine."""
+    """Add what the doctor finds wrong with the machine to an error of the block."""
     try:
         yield
     except SandboxError as error:
-        from sandbox.app import diagnosis  # and the doctor, whom nothing else needs
+        from sandbox.app import diagnosis  # and the doctor, which nothing else needs
 
         diagnosis.explain(error, spec)
         raise
 
 
 def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
-    """Check every step, in one glance. Raises SandboxError."""
+    """Check every step, with each question to the engine asked once. Raises SandboxError."""
     from sandbox.plan import look_ahead
 
     with engine.glance():
@@ -379,7 +381,7 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
 
 
 def _require_pausable(spec: Spec) -> None:
-    """Raise UsageError for a cluster whose nodes are not containers of this machine's that kind made."""
+    """Raise UsageError unless the cluster's nodes are containers that kind made on this machine."""
     chosen_spec.require_own_cluster(spec, "sandbox pause")
     if not spec.cluster.supports.sleeps:
         raise UsageError(
@@ -388,8 +390,8 @@ def _require_pausable(spec: Spec) -> None:
 
 
 def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:
-    """Raise UsageError for a step that the sandbox has not or that is never recreated."""
+    """Raise UsageError for a step that the sandbox does not have or that is never recreated."""
     names = [step.name for step in steps if isinstance(step, Rebuildable)]
-    for one in recreate:
-        if one not in names:
-            raise UsageError(f"--recreate knows no step '{one}'", fix=f"one of {', '.join(names)}")
+    for wanted in recreate:
+        if wanted not in names:
+            raise UsageError(f"--recreate knows no step '{wanted}'", fix=f"one of {', '.join(names)}")

@@ -18,24 +18,24 @@ from sandbox.errors import SandboxError
 
 MARKS = {"ok": "✓", "warn": "!", "error": "✗", "skipped": "·"}
 WIDTH = 24
-# What the checks may take in all, in seconds; those that follow each other wait for each.
+# How long all checks may take, in seconds; those that follow each other wait for each.
 BRIEF, PATIENT = 3.0, 15.0
 
 
 def rows(
     spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False, seconds: float = BRIEF
 ) -> tuple[Row, ...]:
-    """Run all checks of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
+    """Run all checks of the sandbox, after repairs with `fix`; `file` and `name` are how the user named it."""
     began = time.monotonic()
     found_at = context_of(spec, file=file, name=name, seconds=seconds)
-    # What the engine took for its first answer is taken off, but for a second.
+    # The time that the engine took for its first answer is subtracted, except for a second.
     checks = checks_of(found_at)
     found = run(checks, found_at, seconds=max(seconds + began - time.monotonic(), LEAST))
     return repair(checks, found, found_at) if fix else found
 
 
 def explain(error: SandboxError, spec: Spec) -> None:
-    """Note under an error of `up` what is wrong with the machine."""
+    """Add what is wrong with the machine to an error of `up`."""
     machine = context_of(spec)
     for row in run(FAST, machine, seconds=machine.seconds):
         if row.status is Status.ERROR:
@@ -46,7 +46,7 @@ def explain(error: SandboxError, spec: Spec) -> None:
 def context_of(
     spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF
 ) -> DoctorContext:
-    """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec, awake."""
+    """Gather what is to be checked: this machine, its engine if one answers, and the sandbox, awake."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
     with contextlib.suppress(SandboxError):  # the checks tell what is wrong
         rouse(home.sandbox(spec.name))
@@ -56,14 +56,14 @@ def context_of(
 
 
 def lines(row: Row) -> list[str]:
-    """Say a row for people, its mark first."""
+    """Format a row for people, its mark first."""
     first = f"{MARKS[row.status.value]} {row.id:<{WIDTH}} {row.evidence}"
     rest = row.fix.splitlines()
     return [first, *(f"  {'fix:' if at == 0 else '':<{WIDTH}} {line}" for at, line in enumerate(rest))]
 
 
 def _usual(spec: Spec) -> ResolvedSpec:
-    """Return the spec with the usual ports for those that only an engine could tell."""
+    """Return the spec with the usual ports where only an engine could tell them."""
     usual = ResolvedSpec()
     https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
     return ResolvedSpec.of(

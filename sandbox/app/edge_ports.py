@@ -30,10 +30,10 @@ from sandbox.system import files, host_network
 
 @dataclass(frozen=True)
 class PortStatus:
-    """A port, its sandbox, and how many pods are ready for it; None when the cluster does not answer.
+    """A port, its sandbox, and the number of pods that are ready for it; None when the cluster does not answer.
 
-    With a `host` it is one for HTTPS, at which only TLS for that host is routed so. A `balanced` one stands in for the
-    address of a load balancer.
+    With a `host` it is a port for HTTPS, where only TLS for that host is routed to the Service. A `balanced` port
+    stands in for the address of a load balancer.
     """
 
     address: str
@@ -107,7 +107,7 @@ def add(
 def remove(
     session: Session, port: int, *, protocol: str = routes.TCP, name: str | None, say: Callable[[str], None]
 ) -> None:
-    """Forget a port that was added. Raises SandboxError."""
+    """Remove a port that was added. Raises SandboxError."""
     home = user_home()
     added = routes.added_ports(home.edge)
     asked = (port, protocol)
@@ -125,7 +125,7 @@ def remove(
 
 
 def choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> Port:
-    """Return it with the port to listen on, `port` or the Service's or the next free one.
+    """Return the port with its number: `port`, or the Service's, or the next free one.
 
     Raises PortTaken, PortForbidden and UsageError.
     """
@@ -173,7 +173,7 @@ def _route(home: Home, name: str | None) -> Route:
 
 
 def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
-    """Let the edge have the ports as they are now, if it runs; `up` starts one that does not. Raises SandboxError."""
+    """Have a running edge follow the present ports; `up` starts one that does not run. Raises SandboxError."""
     found, route = EdgeContainer.of(engine, home).find(), routes.find(routes.load(home.edge), name)
     if route is None:
         return
@@ -189,9 +189,9 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
 
 
 def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
-    """Refuse a port that the Service does not have, and UDP where nothing can forward it. Raises UsageError.
+    """Refuse a port that the Service does not have, and UDP where it cannot be forwarded. Raises UsageError.
 
-    A Service that is not there yet may come later.
+    A Service that does not exist yet may be created later.
     """
     if port.protocol == routes.UDP and engine.container(home.sandbox(name).node) is None:
         raise UsageError(

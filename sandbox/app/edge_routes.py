@@ -1,4 +1,4 @@
-"""Hosts that the edge routes out of the cluster, added and removed by commands, and kept until they are removed."""
+"""Hosts that the edge routes to servers outside the cluster: added and removed by commands, and kept until removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def added() -> Sequence[AddedRoute]:
 
 
 def add(session: Session, host: str, upstream: str, *, name: str | None, say: Callable[[str], None]) -> None:
-    """Route https://HOST to `upstream` (HOST:PORT), for the sandbox `name` or the one whose domain the host is in.
+    """Route https://HOST to `upstream` (HOST:PORT), for the sandbox `name` or the one whose domain contains the host.
 
     Raises SandboxError.
     """
@@ -54,7 +54,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
         known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
         routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
         others = (one for one in routes.load_added(home.edge) if one.host != host)
-        # Before it is kept: the authority may not be allowed to vouch for it.
+        # Before the route is kept: the CA may not be allowed to issue for the host.
         _issue(home, route, (*others, wanted))
         with files.exclusive(home.edge):
             routes.save_added(home.edge, wanted)
@@ -62,7 +62,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
 
 
 def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
-    """Forget a host that was added. Raises SandboxError."""
+    """Remove a route that was added. Raises SandboxError."""
     home = user_home()
     found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
     if found is None:
@@ -85,7 +85,7 @@ class Trouble:
 
 
 def trouble(host: str) -> Trouble | None:
-    """Give the edge the time to check the server behind a host; None when it answers."""
+    """Wait for the edge to check the server behind a host; return None if it answers."""
     reason = _unanswered(user_home(), host)
     return Trouble(reason, _gateway(user_home())) if reason else None
 
@@ -98,7 +98,10 @@ def _check(kind: Any, text: str) -> None:
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
-    """Return the sandbox that is named, else the one whose domain holds the host most closely. Raises UsageError."""
+    """Return the sandbox of that name, else the one with the longest domain that contains the host.
+
+    Raises UsageError.
+    """
     known = routes.load(home.edge)
     if fitting := _fitting(known, host, name):
         return max(fitting, key=lambda route: len(route.domain))
@@ -119,14 +122,14 @@ def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]
 
 
 def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:
-    """See that there is a certificate for exactly the hosts that end at the edge."""
+    """See that there is a certificate for exactly the hosts whose TLS ends at the edge."""
     hosts = routes.ending(route.hosts, added, route.name, route.aliases)
     if hosts:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
 
 
 def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
-    """Let the proxy have it, if it runs; `up` starts one that does not."""
+    """Have a running edge follow the route; `up` starts one that does not run."""
     engine = Engine.connect()
     found = EdgeContainer.of(engine, home).find()
     if found is None or not found.running:
@@ -135,12 +138,12 @@ def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
     names = home.sandbox(route.name)
     Edge(engine, names, found.image).publish(route)
     hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
-    with suppress(SandboxError):  # a cluster that does not answer is told by up
+    with suppress(SandboxError):  # `up` reports a cluster that does not answer
         ingress_step.replace(names, elsewhere(hosts))
 
 
 def _unanswered(home: Home, host: str) -> str | None:
-    """Return what the proxy says of the server behind a host, once it had the time to look; None when all is well."""
+    """Return what the edge says of the server behind a host, once it had time to check; None if all is well."""
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unchecked() -> str | None:

@@ -1,4 +1,4 @@
-"""A kind cluster that a user made by hand on this machine, and the registry that its local-registry script made."""
+"""Finds a kind cluster that the user made by hand on this machine, and the registry of its local-registry script."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Neighbour:
         return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
 
     def adopted_by(self, spec: Spec) -> Spec:
-        """Take the spec with this cluster, and its registry if it has one. Raises UsageError for what it has not."""
+        """Return the spec with this cluster, and its registry if it has one.
+
+        Raises UsageError for what it does not have.
+        """
         theirs = [
             Override((part, key), value, "") for part, values in self.spec.items() for key, value in values.items()
         ]
@@ -48,10 +51,7 @@ class Neighbour:
 
 
 def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:
-    """Return the running kind clusters that no sandbox made and that a context of the user's leads to.
-
-    Changes nothing.
-    """
+    """Return the running kind clusters that no sandbox made and that a context of the user's names. Changes nothing."""
     return tuple(_found(engine, home))
 
 
@@ -71,7 +71,7 @@ def _ours(home: Home) -> set[str]:
 
 
 def _announced(home: Home, context: str) -> str | None:
-    """Return the registry that the cluster tells of (KEP-1755).
+    """Return the registry that the cluster announces (KEP-1755).
 
     Raises SandboxError when the cluster cannot be asked.
     """
@@ -90,7 +90,7 @@ def _announced(home: Home, context: str) -> str | None:
 
 
 def _published(engine: Engine) -> str | None:
-    """Return the registry of the script's usual name, at the port that it has on this machine."""
+    """Return the registry with the script's usual name, at its port on this machine."""
     container = engine.container(REGISTRY)
     binds = [bind for found in container.published.values() for bind in found] if container else []
     return f"localhost:{binds[0].port}" if binds else None

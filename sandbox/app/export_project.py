@@ -1,4 +1,4 @@
-"""Writes a sandbox as a folder that brings the same one up elsewhere: spec, manifests, images by digest, versions."""
+"""Writes a sandbox as a folder that recreates it elsewhere: spec, manifests, images by digest, versions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sandbox.oci.reference import Target
 
 HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the same sandbox up.\n"
 MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
-# What belongs to a machine or to a person, with why it is not carried to others.
+# Keys that belong to a machine or a person, with the reason why they are not exported.
 PERSONAL: Mapping[str, str] = {
     "credentials": "accounts stay on this machine",
     "certs.default": "a private key must stay on this machine",
@@ -47,19 +47,17 @@ SECRET = re.compile(rb"^kind: *[\"']?Secret\b", re.MULTILINE)
 
 @dataclass
 class Exported:
-    """What to know before the folder is passed on: what is not in it, and which secrets are."""
+    """What to know before passing the folder on: what is missing in it, and which secrets are in it."""
 
     left_out: list[str] = field(default_factory=list)
     carried: list[str] = field(default_factory=list)
 
 
 def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Exported:
-    """Write the sandbox to `folder`, which must be new or empty; gives what was left out and which secrets go along.
+    """Write the sandbox to `folder`, which must be new or empty; returns what was left out and which secrets are in it.
 
-    Of manifests and addons it is what `up` reads of them: no other file of their folders, and none that a link leads
-    to elsewhere.
-
-    The images are those that its registry has under the names of its manifest. Raises SandboxError.
+    Manifests and addons are exported as `up` reads them: no other file of their folders, and none that a link leads to
+    elsewhere. The images are those that its registry has under the names of its manifest. Raises SandboxError.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty", fix="name a new folder")
@@ -84,7 +82,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
 
 
 def _dropped(data: dict[str, Any], path: list[str]) -> bool:
-    """Tell whether there was something at `path`, which is gone then."""
+    """Remove the key at `path`, if it is there; returns whether it was."""
     *parents, key = path
     for parent in parents:
         data = data.get(parent) or {}
@@ -92,7 +90,7 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
 
 
 def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[str, Any]:
-    """Copy what is applied; of a kustomization, whose bases may be anywhere, what it renders to. Gives its path."""
+    """Copy what is applied and return its new path; a kustomization is rendered, for its bases may be anywhere."""
     if isinstance(item, Chart | RemoteChart):
         chart = ChartArchives(context.home().charts).find(item)
         if chart is None:
@@ -111,10 +109,10 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
 
 
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
-    """Copy a chart, and its files of values next to it. Gives it as the spec is to have it. Raises UsageError.
+    """Copy a chart, and its files of values next to it; return it as the spec is to have it. Raises UsageError.
 
-    Hidden files stay here, such as .env and .git: of those, helm needs .helmignore only. Templates of Secrets and
-    files of values are named, since helm alone knows what they come to.
+    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Templates of Secrets and
+    files of values are reported, because only helm knows what they render to.
     """
     try:
         into.mkdir(parents=True)
@@ -149,7 +147,7 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
 
 
 def _copied(path: Path, place: Path, told: Exported) -> str:
-    """Copy a file of manifests, or those in a folder, to `place`. Gives its path in the spec. Raises UsageError."""
+    """Copy a file of manifests, or those in a folder, to `place`; return its path in the spec. Raises UsageError."""
     root = path if path.is_dir() else path.parent
     try:
         for file in manifests.files(path):
@@ -169,7 +167,7 @@ def _copied(path: Path, place: Path, told: Exported) -> str:
 
 
 def _secrets(file: Path) -> Iterator[str]:
-    """Yield the Secrets in a file of manifests, each with its keys; values are never among what is said."""
+    """Yield the Secrets in a file of manifests, each with its keys but never with its values."""
     if file.name == ADDON:
         return
     for one in manifests.load([file]):
@@ -181,7 +179,7 @@ def _secrets(file: Path) -> Iterator[str]:
 
 
 def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
-    """Return an addon as it is written in the spec, its own folder, if it has one, copied."""
+    """Return an addon as the spec is to have it, its own folder, if it has one, copied."""
     source = Path(one["addon"])
     if "/" not in one["addon"]:
         return one
@@ -189,7 +187,7 @@ def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
 
 
 def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
-    """Take the images out of the registry, and write the manifest and the lock that put them into another."""
+    """Take the images out of the registry, and write the manifest and lock that push them into another one."""
     known = LockFile.of(manifest)
     url = spec.registry.push_url
     with Client(url, keychain=context.keychain(spec.credentials)) as client:
@@ -209,7 +207,7 @@ def _locked(target: Target, digest: str) -> Locked:
 
 
 def _versions(spec: ResolvedSpec) -> dict[str, Any]:
-    """Return what the sandbox was made with, for people who wonder why theirs differs."""
+    """Return the versions that the sandbox was made with, for comparison where another one differs."""
     engine = Engine.connect()
     own = machine_plan.own_images(spec, context.home(), engine)
     images = {name: {"reference": one, "id": engine.image_id(one)} for name, one in sorted(own.references.items())}

@@ -1,4 +1,4 @@
-"""A git repository as a source: its address without the account in it, and a copy of what it has now."""
+"""A git repository as a source: its address without the account in it, and a copy of its present content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.system.process import ToolFailed
 
 TIMEOUT = 600.0
 _URL = re.compile(r"(https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s]+")
-# What these carry can be changed on its way.
+# These protocols are not protected against changes on the way.
 UNPROTECTED = ("http", "git")
 # For git's `credential.helper` (gitcredentials(7)); the account is in the environment, which other users cannot read.
 _HELPER = (
@@ -27,7 +27,7 @@ _HELPER = (
 
 @dataclass(frozen=True)
 class Repository:
-    """What `URL#BRANCH:FOLDER` names; its account is never among what is shown, kept or given as an argument."""
+    """The repository that `URL#BRANCH:FOLDER` names; its account is never shown, stored or passed as an argument."""
 
     url: str
     branch: str = ""
@@ -36,7 +36,7 @@ class Repository:
 
     @classmethod
     def parse(cls, source: str) -> Self | None:
-        """Return the repository that `source` names, None when it is no address of one. Raises UsageError."""
+        """Return the repository that `source` names, None if it is not the address of one. Raises UsageError."""
         if not _URL.fullmatch(source):
             return None
         url, _, fragment = source.partition("#")
@@ -70,7 +70,7 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """Return what it is called: the last part of its path."""
+        """Return the last part of its path."""
         return re.split(r"[/:]", self.url.rstrip("/"))[-1].removesuffix(".git") or "repository"
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Repository:
         return f"{self.url}#{self.branch}{below}" if self.branch or below else self.url
 
     def clone(self, into: Path) -> str:
-        """Make a shallow copy of it; gives the commit that it is at. Raises UsageError."""
+        """Make a shallow copy of it; returns its commit. Raises UsageError."""
         chosen = ["--branch", self.branch] if self.branch else []
         env = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": self._protocols}
         if self.account:
@@ -96,7 +96,7 @@ class Repository:
 
     @property
     def _protocols(self) -> str:
-        """Return those that git may use, also when it is redirected or its settings say another address."""
+        """Return the protocols that git may use, also after redirects and by rewritten URLs of its settings."""
         scheme = self.url.partition("://")[0]
         return ":".join(("https", "ssh", "file", *((*UNPROTECTED,) if scheme in UNPROTECTED else ())))
 
@@ -105,5 +105,5 @@ class Repository:
             return []
         parts = urlsplit(self.url)
         place = f"credential.{parts.scheme}://{parts.netloc}.helper"
-        # The empty one first: the user's own helpers would be asked before, and keep the account.
+        # The empty one first: otherwise the user's own helpers would be asked before, and store the account.
         return ["-c", "credential.helper=", "-c", f"{place}=", "-c", f"{place}={_HELPER}"]

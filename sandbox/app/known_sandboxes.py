@@ -1,4 +1,4 @@
-"""Which sandboxes there are on this machine; imports little, since `list` is asked often and by other programs."""
+"""Lists the sandboxes of this machine; imports little, since `list` runs often and in other programs."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def sandboxes() -> tuple[Known, ...]:
 
 
 def _state(node: str | None) -> str:
-    """Return how a cluster stands by the state of its control plane, as `Standing` says it."""
+    """Return the state of a cluster by that of its control plane, in the words of `Standing`."""
     if node is None:
         return "absent"
     return node if node in ("running", "paused") else "stopped"
 
 
 def require_known(name: str) -> None:
-    """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, knows."""
+    """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, know."""
     names = context.home().sandbox(name)
     if names.folder.exists() or names.keys.exists():
         return

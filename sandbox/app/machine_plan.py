@@ -1,4 +1,4 @@
-"""The plan of a sandbox on this machine: its steps with the engine and the images that they are made for."""
+"""The plan of a sandbox on this machine, with the engine and the images that it is made for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
-    """Build the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
+    """Return the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
     from sandbox.app import ports
     from sandbox.plan import build as plan_build  # and every component
 
@@ -45,17 +45,17 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
 
 
 def without_files(spec: Spec) -> tuple[Step, ...]:
-    """Build the plan without what came from the user's files, which the sandbox holds by itself and may be gone."""
+    """Return the plan without steps for the user's files, which may be gone: the sandbox holds what they made."""
     from sandbox.plan import build as plan_build
 
-    # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
+    # Those with a name stay: on a profile of minikube's, the accounts at other registries are not ours to keep.
     named = tuple(one for one in spec.addons if "/" not in one.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     return plan_build.without_files(wanted, home().sandbox(spec.name))
 
 
 def local() -> Local:
-    """Return what a push uses of this machine; the bundle's recipes take long to read, and few pushes need one."""
+    """Return what a push uses of this machine; reading the bundle's recipes takes long, and few pushes need one."""
     from sandbox.images.image_push import Local
     from sandbox.images.sources.layer_helper import LayerHelper
 
@@ -80,9 +80,9 @@ def local() -> Local:
 
 
 def registry_url(spec: Spec) -> str:
-    """Find the URL of the registry that the spec names, else of the sandbox's own, which must be up and this user's.
+    """Return the URL of the registry that the spec names, else of the sandbox's own, which must be up.
 
-    A port alone says nothing of whose registry is there. Raises UsageError, NameTaken.
+    A port alone does not tell whose registry listens there. Raises UsageError, NameTaken.
     """
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
@@ -106,7 +106,7 @@ def registry_url(spec: Spec) -> str:
 
 
 def _registry_port(spec: Spec) -> int | None:
-    """Return the port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
+    """Return the port of this machine that now leads to the sandbox's own registry, or None. Raises NameTaken."""
     engine, names = Engine.connect(), home().sandbox(spec.name)
     if not spec.cluster.supports.containers:
         from sandbox.app import ports

@@ -1,4 +1,4 @@
-"""The node images that `up` made of published ones: which there are, and the end of those that nothing uses."""
+"""Lists the node images that `up` made from published ones, and removes those that nothing uses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sandbox.engine import Engine
 
 
 def found() -> tuple[Made, ...]:
-    """Return the node images of this machine; those of sandboxes and of this user's snapshots are used."""
+    """Return the node images of this machine; those of sandboxes and of this user's snapshots are in use."""
     saved = {node.image for one in snapshots.store().all() for node in one.nodes}
     return machine_node.made(Engine.connect(), saved)
 
 
 def remove(unused: Sequence[Made]) -> tuple[Made, ...]:
-    """Remove node images, and return those that went."""
+    """Remove node images, and return those that were removed."""
     return machine_node.prune(Engine.connect(), unused)

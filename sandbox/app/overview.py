@@ -1,4 +1,4 @@
-"""Where a sandbox is reached, and by whom."""
+"""The addresses of a sandbox, and who can reach them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sandbox.names import Home
 
 @dataclass(frozen=True)
 class Exposure:
-    """Who else than this machine reaches a sandbox: those that it is open to, and neighbours that it is not meant for.
+    """Who besides this machine reaches a sandbox: those it is open to, and neighbours that it is not meant for.
 
     `urls` are the addresses for others; `warning` and `neighbours` are sentences, empty where there is nothing to say.
     """
@@ -34,7 +34,7 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a sandbox is reached; `context` is None where the user's kubeconfig does not have it.
+    """The addresses of a sandbox; `context` is None where the user's kubeconfig does not have it.
 
     `notes` say what of its Ingresses has no effect.
     """
@@ -49,7 +49,7 @@ class Addresses:
     notes: tuple[str, ...] = ()
 
     def urls(self, host: str) -> tuple[str, ...]:
-        """Return the addresses of a host, the first port's first."""
+        """Return the URLs of a host, that of the first port first."""
         return tuple(f"https://{host}{'' if port == 443 else f':{port}'}/" for port in self.ports)
 
 
@@ -57,7 +57,7 @@ class Addresses:
 class Resolved:
     """The hosts that a sandbox answers, and this machine's address for them.
 
-    `others` are those of the hosts that an Ingress alone names, and that are not of the sandbox's domain.
+    `others` are those that only an Ingress names and that are not in the sandbox's domain.
     """
 
     hosts: tuple[str, ...]
@@ -66,16 +66,16 @@ class Resolved:
 
 
 def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Exposure:
-    """Find who else than this machine reaches `hosts` of the sandbox. Raises SandboxError."""
+    """Find who besides this machine reaches `hosts` of the sandbox. Raises SandboxError."""
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
-    # An existing cluster's ports are those of processes of this machine.
+    # In an existing cluster, the ports are those of processes on this machine.
     neighbours = reachable(spec, engine) if spec.cluster.supports.containers else ""
     outside = tuple(found.urls(spec, hosts)) if found.open else ()
     return Exposure(found, outside, warning(found, spec) if found.open else "", neighbours)
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:
-    """Find where a sandbox that is up is reached. Raises SandboxError."""
+    """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
     from sandbox.components.ingress import unserved
     from sandbox.components.ingress.default_backend import hosts_of
@@ -99,7 +99,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
 
 
 def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ...]:
-    """Find the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
+    """Return the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
     found = _urls(route, (host,) if host else _hosts(home, route))
@@ -117,7 +117,7 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
 
 
 def resolved(name: str) -> Resolved:
-    """Find every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
+    """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
     address, port = route.listen[0]
@@ -146,7 +146,7 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
 
 
 def _edge_hosts(home: Home, route: Route) -> tuple[Host, ...]:
-    """Return the hosts that the spec or a command gave the edge."""
+    """Return the hosts for which the spec or a command made a route of their own at the edge."""
     return (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))
 
 

@@ -1,4 +1,4 @@
-"""A sandbox that sleeps: its nodes are held still with all they have in memory, until something is wanted of it.
+"""Pauses a sandbox: its nodes are frozen with all they have in memory, until it is used again.
 
 A process of the user's (`waker`) sees clients of the edge and of the API server, whose connections wait in the kernel
 meanwhile. What a command asks of the cluster wakes it in the same way; what changes the sandbox wakes it first.
@@ -17,9 +17,9 @@ from sandbox.system import daemon, files
 
 
 def pause(engine: Engine, names: Names) -> bool:
-    """Hold a sandbox's nodes still until it is wanted; returns whether any ran. The caller has the lock.
+    """Freeze a sandbox's nodes until it is used again; returns whether any ran. The caller holds the lock.
 
-    Clients that are connected are cut off, and so connect again when they want more. Raises SandboxError.
+    Connected clients are cut off, so that they connect again when they need something. Raises SandboxError.
     """
     use = Use.of(engine, names)
     use.trust_servers(healthy=True)
@@ -32,7 +32,7 @@ def pause(engine: Engine, names: Names) -> bool:
 
 
 def wake(engine: Engine, names: Names) -> bool:
-    """Let a sandbox's nodes go on if they are held still; returns whether any was. Raises SandboxError."""
+    """Let a sandbox's nodes go on if they are frozen; returns whether any was. Raises SandboxError."""
     if not names.asleep.exists():
         return False
     woken = sleeping_nodes.let_go(providers.nodes(engine, names))
@@ -42,7 +42,7 @@ def wake(engine: Engine, names: Names) -> bool:
 
 
 def watch(names: Names, after: float | None) -> None:
-    """Have a process wake the sandbox when it is wanted, and pause it when it was not used for `after` seconds.
+    """Start a process that wakes the sandbox when it is used, and pauses it after `after` seconds without use.
 
     Raises SandboxError.
     """
@@ -53,7 +53,7 @@ def watch(names: Names, after: float | None) -> None:
 
 
 def forget(names: Names) -> None:
-    """End that process, and leave nothing of it. Raises SandboxError."""
+    """End that process and remove its files. Raises SandboxError."""
     daemon.end(names.waker)
     for path in (names.asleep, names.waker.with_suffix(".log")):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The accounts at other registries that pods of a sandbox have, added, renewed and removed while it is up."""
+"""Adds, renews and removes the accounts at other registries that pods of a running sandbox have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IGNORED = "only credentials of the spec or of `sandbox credentials add` on this 
 
 @dataclass(frozen=True)
 class PodAccounts:
-    """A sandbox that is up, and what brings accounts to its pods."""
+    """A sandbox that is up, with the services that bring accounts to its pods."""
 
     spec: Spec
     delivery: PullSecrets
@@ -34,7 +34,7 @@ class PodAccounts:
 
     @classmethod
     def of(cls, spec: Spec) -> PodAccounts:
-        """Require a sandbox that is up in a cluster of its own; raise SandboxError otherwise."""
+        """Return them for a sandbox that is up in its own cluster; raise SandboxError otherwise."""
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
@@ -51,7 +51,7 @@ class PodAccounts:
         return tuple(kind for kind, values in held.items() if values and registry_creds.is_set(values))
 
     def known(self, secret: str) -> Held:
-        """Return what is kept under that name. Raises UsageError."""
+        """Return the entry of that name. Raises UsageError."""
         held = self.delivery.held()
         if secret not in held:
             if secret in self.delivery.ignored():
@@ -65,11 +65,11 @@ class PodAccounts:
         return held[secret]
 
     def listed(self, secret: str) -> bool:
-        """Tell whether the spec has them."""
+        """Tell whether the spec lists it."""
         return any(entry.secret == secret for entry in self.spec.credentials)
 
     def add(self, entry: Credentials) -> Held:
-        """Give pods the accounts of `entry`, until they are removed. Raises UsageError where the spec has them."""
+        """Give pods the accounts of `entry`, until they are removed. Raises UsageError if the spec lists it."""
         entry = resolved(entry, context.environ())
         if self.listed(entry.secret):
             raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
@@ -78,7 +78,7 @@ class PodAccounts:
         return self.known(entry.secret)
 
     def remove(self, secret: str) -> None:
-        """Take the accounts in `secret` from every namespace. Raises UsageError where the spec has them."""
+        """Remove the accounts in `secret` from every namespace. Raises UsageError if the spec lists it."""
         if secret not in self.delivery.ignored():
             self.known(secret)
         if self.listed(secret):
@@ -87,7 +87,7 @@ class PodAccounts:
         self.credentials.deliver()
 
     def refresh(self, secrets: Sequence[str]) -> Renewed:
-        """Get new tokens for `secrets`, or for all, whether or not the present ones are about to end."""
+        """Get new tokens for `secrets`, or for all, whether or not the present ones are about to expire."""
         wanted = [self.known(secret) for secret in secrets] or list(self.delivery.held().values())
         renewed = renew(self.delivery, wanted, context.environ(), now=datetime.now(UTC))
         self.credentials.deliver()

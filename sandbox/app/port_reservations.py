@@ -1,4 +1,4 @@
-"""Ports that a command at work has chosen and not taken yet, so that two commands started together choose differently.
+"""Reserves ports that a command has chosen but not opened yet: of two commands, each gets its own.
 
 A claim is a locked file: it ends with the process that made it, however that ends.
 """
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sandbox.system import files
 
-PATIENCE = 5.0  # seconds; others hold it for the moment of a look
+PATIENCE = 5.0  # seconds; others hold the lock only for a moment
 
 
 @contextmanager
 def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
-    """Claim ports, each for an owner, on behalf of the sandbox `name` for the length of the block."""
+    """Claim ports, each for an owner, for the sandbox `name` during the block."""
     from filelock import FileLock
 
     files.make_private_dir(folder)
@@ -41,7 +41,7 @@ def sweep(folder: Path) -> None:
 def claimant(folder: Path, port: int, owner: str) -> str | None:
     """Return the sandbox for which another owner has claimed the port, or None.
 
-    Sandboxes may share what an owner has.
+    Sandboxes may share a port of the same owner.
     """
     for path in folder.glob(f"{port}.*"):
         _, theirs, name = path.name.split(".")

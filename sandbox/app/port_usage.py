@@ -1,4 +1,4 @@
-"""Which ports of this machine are taken, by a container, a sandbox that is starting or a program, or forbidden."""
+"""Which ports of this machine are taken, by a container, a starting sandbox or a program, or forbidden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.system import host_network
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
-# What binds the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
+# The program that opens the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
 
 
@@ -31,7 +31,7 @@ class PortTaken(SandboxError):
 
 
 class PortForbidden(SandboxError):
-    """A port that only root may listen on, and no one here is root."""
+    """A port that only root may listen on, where the engine does not run as root."""
 
     id = "port-forbidden"
 
@@ -40,9 +40,9 @@ class PortForbidden(SandboxError):
 class Wanted:
     """A port that one part of a sandbox is to listen on.
 
-    `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` say how another port is asked
-    for in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
-    a port for HTTPS, which has an option, can be that of several sandboxes.
+    `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` tell how another port is
+    chosen in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
+    a port for HTTPS, which has an option, can be shared by several sandboxes.
     """
 
     owner: str
@@ -62,7 +62,7 @@ class Occupant:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as the sandbox `name` finds it, looked at once."""
+    """The ports of the machine as the sandbox `name` finds them, listed once."""
 
     name: str
     home: Home
@@ -72,13 +72,13 @@ class Machine:
 
     @classmethod
     def look(cls, name: str, home: Home, engine: Engine) -> Machine:
-        """Look at the containers there are now."""
+        """List the containers that there are now."""
         # A replaced edge has no port any more, only connections.
         found = tuple(one for one in labelled.containers(engine, home) if RETIRED not in one.name)
         return cls(name, home, engine, found, labelled.edge(engine, home))
 
     def occupant(self, owner: str, bind: Bind, *, shared: bool = True) -> Occupant | None:
-        """Return who keeps `owner` from listening there; None when no one does.
+        """Return who keeps `owner` from listening there; None if no one does.
 
         The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service.
         """
@@ -103,7 +103,7 @@ class Machine:
         return self._stranger(bind.port)
 
     def udp_occupant(self, bind: Bind) -> Occupant | None:
-        """Return who keeps this sandbox from a UDP port; None when no one does."""
+        """Return who keeps this sandbox from a UDP port; None if no one does."""
         for route in routes.load(self.home.edge):
             theirs = (route.place(one) for one in route.udp_ports)
             if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
@@ -113,7 +113,7 @@ class Machine:
         return None if host_network.is_free_udp(bind.address, bind.port) else Occupant(UNKNOWN_PROGRAM)
 
     def claimed_by(self, owner: str, *, shared: bool) -> str:
-        """Return whose claim a port is while this sandbox starts: the edge's for all, or for this one alone."""
+        """Return the owner that a starting sandbox claims the port for: the edge, or the edge for it alone."""
         return owner if shared or owner != EDGE else f"{owner}+{self.name}"
 
     def _neighbour(self, bind: Bind, *, shared: bool) -> str | None:
@@ -126,19 +126,19 @@ class Machine:
         return None
 
     def _others(self, owner: str) -> Iterator[Route]:
-        """Yield the routes of the proxy that `owner` is not: the two cannot share a port."""
+        """Yield the routes of the other kind of edge: both kinds cannot share a port."""
         for proxy, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
             if proxy != owner:
                 yield from (route for route in routes.load(folder) if route.name != self.name)
 
     def _is_own(self, owner: str, bind: Bind) -> bool:
-        """Tell whether the proxy has the port already, or will give it up for this sandbox."""
+        """Tell whether the owner has the port already, or will give it up for this sandbox."""
         if owner == PASSTHROUGH:
             return Relay(self.home).listens_on(bind)
         return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
 
     def _is_left_over(self, bind: Bind) -> bool:
-        """Tell whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
+        """Tell whether the port is held for an edge that is gone or not there yet; the next edge takes it over."""
         box = EdgeContainer(self.engine, self.home, self.edge)
         return any(one.name == box.holder and one.running for one in self.ours) and bind in socket_handover.held(
             box.folder
@@ -161,13 +161,13 @@ class Machine:
 
 
 def _meet(one: str, other: str) -> bool:
-    """Tell whether two programs cannot listen on both addresses at one port: they are one, or one is all of them."""
+    """Tell whether a port can be opened on only one of two addresses: they are equal, or one means all."""
     ours, theirs = ip_address(one), ip_address(other)
     return ours.version == theirs.version and (ours == theirs or ours.is_unspecified or theirs.is_unspecified)
 
 
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
-    """Return the error that names who has the port and offers the next free one."""
+    """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
     udp = wanted.protocol == routes.UDP
     free = (host_network.next_free_udp if udp else host_network.next_free)(bind.address, bind.port)

@@ -1,4 +1,4 @@
-"""Chooses the ports that the spec leaves open (`auto`) and refuses those that cannot be had, before all else."""
+"""Chooses the ports that the spec leaves open (`auto`), and refuses ports that are not available, before all else."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 @contextmanager
 def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
-    """Yield the spec with its ports chosen, which other commands leave alone for the length of the block.
+    """Yield the spec with its ports chosen, which other commands leave alone during the block.
 
-    Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
+    Raises PortTaken and PortForbidden for the first port that is not available, UsageError for an address without IPv6
     and for a name of another sandbox.
     """
     if not host_network.is_supported(spec.proxy.listen):
@@ -41,7 +41,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         )
     files.make_private_dir(home.state)
     with ExitStack() as stack:
-        with edge_folder.alone(home.edge):  # no other user chooses, or starts an edge, meanwhile
+        with edge_folder.alone(home.edge):  # no other command of the user chooses, or starts an edge, meanwhile
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.look(spec.name, home, engine)
@@ -69,7 +69,7 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
 
 
 def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
-    """Return the spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
+    """Return the spec with the ports that `up` would choose now; an existing sandbox keeps its own."""
     if isinstance(spec, ResolvedSpec):
         return spec
     return _resolve(spec, Machine.look(spec.name, home, engine))
@@ -95,7 +95,7 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
 
 
 def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
-    """Choose the ports of `tcp` that are `auto`: the one that leads there now, else the Service's own."""
+    """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
     spoken_for = spoken_for | {one.port for one in spec.proxy.tcp if one.port != "auto"}
@@ -168,7 +168,7 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
 
 
 def _registry_owner(spec: Spec, home: Home) -> str:
-    """Return what listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
+    """Return what listens for the registry: its container, or a tunnel to the one in an existing cluster."""
     return home.sandbox(spec.name).registry if spec.cluster.supports.containers else PASSTHROUGH
 
 
@@ -177,7 +177,7 @@ def _proxy(spec: Spec) -> str:
 
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
-    """Yield the ports that the sandbox's route names, in their order, and then None for ever."""
+    """Yield the ports of the sandbox's route, in their order, and then None for ever."""
     route = _route(spec, machine)
     yield from (port for _, port in (route.listen if route else ()))
     while True:
@@ -190,14 +190,14 @@ def _route(spec: Spec, machine: Machine) -> routes.Route | None:
 
 
 def registry_tunnel(spec: Spec, home: Home) -> int | None:
-    """Return the port of the tunnel to the registry of a sandbox that has no containers, or None."""
+    """Return the port of the tunnel to the registry of a sandbox without containers, or None."""
     route = routes.find(routes.load(home.passthrough), spec.name)
     ports = {one.port for one in route.ports} if route else set()
     return next((tunnel.port for tunnel in route.tunnels if tunnel.port not in ports), None) if route else None
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
-    """Return the port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
+    """Return the port that the sandbox's registry container publishes, running or not, or that of its tunnel."""
     if not spec.cluster.supports.containers:
         return registry_tunnel(spec, machine.home)
     name = machine.home.sandbox(machine.name).registry

@@ -1,4 +1,4 @@
-"""A registry's upkeep: garbage collected, damaged blobs put aside to be pushed again, tags deleted that none names."""
+"""Maintains a registry: collects garbage, puts damaged blobs aside to be pushed again, deletes unlisted tags."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG = "/etc/distribution/config.yml"
 
 @dataclass(frozen=True)
 class Pruning:
-    """The tags of one registry, the sandbox `whose`'s if that is a name, that are not among `targets`."""
+    """The tags of one registry that are not among `targets`; `whose` is the sandbox it belongs to, if any."""
 
     registry: str
     keychain: Keychain | None
@@ -36,7 +36,7 @@ class Pruning:
 
     @property
     def where(self) -> str:
-        """Return the registry, for people."""
+        """Return the registry's name, for people."""
         return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
 
     @cached_property
@@ -46,18 +46,18 @@ class Pruning:
 
     @property
     def names(self) -> list[str]:
-        """Return what would be deleted."""
+        """Return the names of the tags that would be deleted."""
         return [str(one) for one in self._found]
 
     def delete(self) -> None:
-        """Delete them. Raises SandboxError."""
+        """Delete the tags. Raises SandboxError."""
         with Client(self.registry, keychain=self.keychain) as client:
             prune(client, self._found, self.targets)
 
     def collection(self) -> str:
-        """Make the command that gives the space back, while nothing is pushed."""
+        """Return the command that frees the space, while nothing is pushed."""
         name = self._container()
-        # A registry that is not restarted still claims, from its cache, to have what was collected.
+        # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
         return f"docker exec {name} registry garbage-collect {CONFIG} && docker restart {name}"
 
     def _container(self) -> str:
@@ -69,9 +69,9 @@ class Pruning:
 
 
 def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
-    """Delete what no tag names, nor the spec's `push` by its digest; with `dry_run` only measure it.
+    """Delete what neither a tag nor a digest in the spec's `push` names; with `dry_run` only measure it.
 
-    Meanwhile images can be pulled and not pushed. Raises SandboxError.
+    Meanwhile images can be pulled but not pushed. Raises SandboxError.
     """
     session = sandbox.session
     with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
@@ -84,7 +84,7 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
 
 
 def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
-    """Put the damaged blobs aside, so that the registry has them no longer. Raises SandboxError."""
+    """Move damaged blobs aside, so that the registry no longer has them. Raises SandboxError."""
     steps, _, own = machine_plan.steps(sandbox.spec)
     step = next(one for one in steps if isinstance(one, RegistryStep))
     with sandbox.session.alone(sandbox.name, "push"):
@@ -92,7 +92,7 @@ def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
 
 
 def _own_registry(spec: Spec) -> Registry:
-    """Find the sandbox's own registry, which must run."""
+    """Return the sandbox's own registry, which must run."""
     if spec.registry.external:
         raise UsageError(
             f"the registry {spec.registry.external} is not the sandbox's own",
@@ -108,6 +108,6 @@ def _own_registry(spec: Spec) -> Registry:
 
 
 def _targets(spec: Spec) -> Sequence[Target]:
-    """List what is no garbage though it has no tag."""
+    """Return what is no garbage although no tag names it."""
     wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
     return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))

@@ -1,4 +1,4 @@
-"""Removes what belongs to no sandbox any more, once one was taken down for good: locks, claims, the edge's folder."""
+"""Removes files that belong to no sandbox any more, after one was removed: locks, claims, the edge's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.system.sandbox_lock import Busy
 
 
 def sweep(home: Home, name: str) -> None:
-    """Forget the sandbox `name`, whose lock is held; after the last one only the log and snapshots are left."""
+    """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
     port_reservations.sweep(home.claims)
     if not _is_any_left(home):
         for folder in (home.edge, home.networks):
@@ -31,21 +31,21 @@ def sweep(home: Home, name: str) -> None:
 
 
 def forget_addons(names: Names) -> None:
-    """Remove what addons had of a sandbox's own files; those enabled by command were no step of its plan."""
+    """Remove files of a sandbox that addons had; those that a command enabled are no step of the plan."""
     shutil.rmtree(names.addon_values, ignore_errors=True)
     with suppress(OSError):  # it is not there, or not empty
         names.folder.rmdir()
 
 
 def _is_any_left(home: Home) -> bool:
-    """Tell whether there is a sandbox, kept certificates of one, or a command that is about to make one."""
+    """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
     folders = (home.state / "sandboxes", home.state / "certificates", home.claims)
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
     return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())
 
 
 def _remove(home: Home, folder: Path) -> None:
-    """Remove a folder that commands lock, unless one works in it right now."""
+    """Remove a folder that commands lock, unless one is using it right now."""
     if not folder.is_dir():
         return
     with suppress(SandboxError), files.exclusive(folder, seconds=0):

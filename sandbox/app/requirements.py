@@ -1,4 +1,4 @@
-"""What must be true before anything is made: tools new enough, a shape that can be made, a source of images."""
+"""Checks before anything is made: tools that are new enough, a cluster that can be made, a source of images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sandbox.system import process
 
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
-    """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
+    """Raise the first reason, apart from ports, why `up` could not work; changes nothing."""
     _require_same_place(spec, home)
     kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.supports.whole_cluster:
@@ -55,7 +55,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
 
 
 def require_engine(engine: Engine) -> None:
-    """Refuse an engine on which no cluster runs, or that lacks its command. Raises MissingTool."""
+    """Refuse an engine on which no cluster runs, or whose command is missing. Raises MissingTool."""
     if refusal := engine_limits.refusal(engine.facts()):
         raise refusal
     if engine.is_podman and process.which("podman") is None:
@@ -79,7 +79,7 @@ def require_architecture(engine: Engine, own: OwnImages) -> None:
 
 
 def _require_engine_here() -> None:
-    """Refuse an engine whose published ports are on another machine's loopback address."""
+    """Refuse an engine whose published ports are on the loopback address of another machine."""
     place = endpoint.of_this_user()
     if not place.is_here:
         raise MissingTool(
@@ -91,10 +91,10 @@ def _require_engine_here() -> None:
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:
-    """Refuse to move a sandbox between clusters: what is in the one before would be forgotten there."""
+    """Refuse to move a sandbox to another cluster: what it has in the present one would be left behind."""
     try:
         known = saved_spec.load(home.sandbox(spec.name))
-    except SandboxError:  # a step says so
+    except SandboxError:  # the step of the cluster reports it
         return
     before, now = _place(known or spec), _place(spec)
     if before != now:
@@ -112,7 +112,7 @@ def _place(spec: Spec) -> str:
 
 
 def _require_kubectl(home: Home) -> None:
-    """Require the program by which an existing cluster is reached."""
+    """Require kubectl, through which an existing cluster is reached."""
     if process.which("kubectl") is None and Store(home.bundle).tool(recipes()["kubernetes"], "kubernetes") is None:
         raise MissingTool(
             "kubectl is not installed",
@@ -125,7 +125,7 @@ def _require_kubectl(home: Home) -> None:
 
 
 def _require_shape(cluster: Cluster) -> None:
-    """Raise UsageError where a cluster of the wanted shape cannot be made."""
+    """Raise UsageError where a cluster with these nodes cannot be made."""
     if cluster.ip_family == "ipv6":
         raise UsageError(
             "a cluster cannot have IPv6 alone",

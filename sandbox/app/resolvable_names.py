@@ -1,4 +1,4 @@
-"""Lets this machine resolve the hosts of a sandbox by lines of its hosts file, on demand only, and takes them back."""
+"""Plans lines of the hosts file that let this machine resolve a sandbox's hosts, on demand only, and their removal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.system import hosts_file, process
 from sandbox.truststore import stores
 
-TIMEOUT = 60.0  # seconds where no user can be asked
+TIMEOUT = 60.0  # seconds, where the user cannot be asked for a password
 WINDOWS = r"C:\Windows\System32\drivers\etc\hosts"
 
 
 @dataclass(frozen=True)
 class Change:
-    """The hosts file before and after; `notes` are for the user."""
+    """The hosts file before and after the change; `notes` are for the user."""
 
     before: str
     after: str
@@ -27,19 +27,19 @@ class Change:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Return the lines that go and come."""
+        """Return the lines that are removed and added."""
         old, new = self.before.splitlines(), self.after.splitlines()
         gone = [f"- {line}" for line in old if line not in new]
         return (*gone, *(f"+ {line}" for line in new if line not in old))
 
 
 def install(name: str) -> Change:
-    """Plan the lines for every host that the sandbox `name`, which is up, answers now. Raises SandboxError."""
+    """Plan the lines for every host that the sandbox `name` answers now; it must be up. Raises SandboxError."""
     found = overview.resolved(name)
     before = hosts_file.read()
     after = hosts_file.placed(before, name, found.hosts, found.address)
     notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]
-    if found.others:  # an Ingress names them, which anything in the cluster may have made
+    if found.others:  # such a host comes from an Ingress, which anything in the cluster may have made
         notes.append(f"not of the sandbox's domain, and no longer what others know by it: {', '.join(found.others)}")
     if stores.this_machine(context.home().trust).wsl:
         said = "\n".join(hosts_file.lines(name, found.hosts, found.address))
@@ -48,14 +48,14 @@ def install(name: str) -> Change:
 
 
 def uninstall(name: str | None) -> Change:
-    """Plan to take away the lines of a sandbox, or of all, also of those that are gone. Raises SandboxError."""
+    """Plan to remove the lines of a sandbox, or of all, also of those that are gone. Raises SandboxError."""
     before = hosts_file.read()
     wsl = stores.this_machine(context.home().trust).wsl
     return Change(before, hosts_file.removed(before, name), (f"and from {WINDOWS}, if they are there",) if wsl else ())
 
 
 def command(file: Path | str, *, at_terminal: bool) -> tuple[str, ...]:
-    """Return what puts the text in `file` in place of the hosts file, whose owner and mode stay."""
+    """Return the command that replaces the hosts file by `file`, keeping its owner and mode."""
     copy = ("cp", str(file), str(hosts_file.HOSTS))
     if os.geteuid() == 0:
         return copy
@@ -63,7 +63,7 @@ def command(file: Path | str, *, at_terminal: bool) -> tuple[str, ...]:
 
 
 def perform(change: Change, *, at_terminal: bool) -> None:
-    """Write the hosts file, unless it has changed since. Raises SandboxError."""
+    """Write the hosts file, unless it has changed since the plan was made. Raises SandboxError."""
     if hosts_file.read() != change.before:
         raise SandboxError(f"{hosts_file.HOSTS} was changed meanwhile", fix="run this again")
     with tempfile.TemporaryDirectory(prefix="sandbox-hosts-") as folder:

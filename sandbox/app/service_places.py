@@ -1,4 +1,4 @@
-"""Where Services are reached: by ports of this machine, by addresses of load balancers, and by names inside."""
+"""Where Services are reached: ports of this machine, addresses of load balancers, and names inside the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.system import host_network
 
 @dataclass(frozen=True)
 class Balanced:
-    """A Service of type LoadBalancer, its address if it has one by now, and its ports, each as NUMBER/PROTOCOL.
+    """A Service of type LoadBalancer, its address if it has one yet, and its ports, each as NUMBER/PROTOCOL.
 
     `reached` is whether this machine reaches that address.
     """
@@ -32,7 +32,7 @@ class Balanced:
 
 @dataclass(frozen=True)
 class Reached:
-    """A Service, its places as URLs (tcp://, udp://, tls://), none while it waits for one, and its name for pods."""
+    """A Service, its URLs (tcp://, udp://, tls://), none while it waits for an address, and its name for pods."""
 
     service: str
     places: tuple[str, ...]
@@ -42,7 +42,7 @@ class Reached:
 def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
     """Return the Services of type LoadBalancer of all sandboxes whose cluster answers.
 
-    With the `engine`, it is found out whether this machine reaches their addresses.
+    With the `engine`, it is tested whether this machine reaches their addresses.
     """
     found: list[Balanced] = []
     for route in known:
@@ -59,7 +59,7 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
 
 
 def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
-    """Return those of the sandbox `name`, by whichever kind of edge; none where it is not up."""
+    """Return the Services of the sandbox `name`, by either kind of edge; none if it is not up."""
     route = routes.find((*routes.load(home.edge), *routes.load(home.passthrough)), name)
     return _reached(route, home, engine) if route else ()
 

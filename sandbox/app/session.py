@@ -1,4 +1,4 @@
-"""How a caller works on sandboxes: one command at a time, with words for who waits and a report for who watches."""
+"""How a caller works on sandboxes: its locks, its patience, and where its messages and progress go."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ PATIENCE = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The locks of a caller and where its words go.
+    """The locks of a caller, and where its messages go.
 
-    `command` is how other commands that wait are told of this one, by default the method that works; `patience` is for
-    how many seconds to wait for another. `say` takes what belongs to no step, and `report` hears of every step.
+    `command` is what other commands that wait are told of this one, by default the method that runs; `patience` is for
+    how many seconds to wait for another. `say` takes messages that belong to no step, and `report` is told of every
+    step.
     """
 
     command: str = ""
@@ -36,7 +37,7 @@ class Session:
 
     @contextmanager
     def alone(self, name: str, doing: str) -> Iterator[None]:
-        """Keep other commands from changing the sandbox, once a `snapshot restore` that was killed has been finished.
+        """Keep other commands from changing the sandbox, after finishing a `snapshot restore` that was killed.
 
         Raises Busy and SandboxError.
         """
@@ -53,10 +54,10 @@ class Session:
 
     @contextmanager
     def pushing(self, name: str, doing: str) -> Iterator[None]:
-        """Keep other commands from changing what the sandbox's registry holds.
+        """Keep other commands from changing the content of the sandbox's registry.
 
-        A collection of garbage takes blobs without a manifest. A caller that needs the sandbox too takes this first,
-        since `up` has only that one. Raises Busy.
+        A garbage collection takes blobs without a manifest. A caller that needs the sandbox too takes this lock first,
+        since `up` has only the other one. Raises Busy.
         """
         from sandbox.system import sandbox_lock
 
@@ -74,7 +75,7 @@ class Session:
 
 
 def rouse(names: Names) -> None:
-    """Wake a sandbox that sleeps. Raises SandboxError."""
+    """Wake a sandbox that is paused. Raises SandboxError."""
     if names.asleep.exists():
         from sandbox.app import pausing
 
@@ -82,7 +83,7 @@ def rouse(names: Names) -> None:
 
 
 def restoring(names: Names, engine: Engine) -> Restoring:
-    """Make what brings the snapshots of a sandbox back."""
+    """Return the service that restores snapshots of a sandbox."""
     from sandbox.components.cluster.kind import provider as kind_provider
     from sandbox.snapshot.snapshot_restore import Restoring
     from sandbox.snapshot.snapshot_store import Store
@@ -92,7 +93,7 @@ def restoring(names: Names, engine: Engine) -> Restoring:
 
 
 def arm_failpoint() -> None:
-    """Under the switch of tests, let the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
+    """In tests, have the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
     wanted = environ().get("SANDBOX_FAILPOINT")
     if wanted and environ().get("SANDBOX_TEST") == "1":
         arm(Failpoint.parse(wanted))

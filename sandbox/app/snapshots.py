@@ -1,4 +1,4 @@
-"""Keeps a sandbox with all it holds as a snapshot, and brings one back."""
+"""Saves a sandbox with all its data as a snapshot, and restores one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sandbox.snapshot.snapshot_store import Manifest, Store
 
 
 def store() -> Store:
-    """Open the place where the user's snapshots are kept."""
+    """Return the store of the user's snapshots."""
     return Store(context.home().snapshots)
 
 
 def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
-    """Keep the sandbox, running or stopped, as `snapshot`, by default the time of day; `size` says bytes.
+    """Save the sandbox, running or stopped, as `snapshot` (default: the present time).
 
-    Raises SandboxError.
+    `size` formats bytes. Raises SandboxError.
     """
     chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -41,9 +41,9 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:
-    """Bring `snapshot` back, by default the newest one, and start it.
+    """Restore `snapshot`, by default the newest one, and start it.
 
-    `agree` is called before a sandbox that is there goes, and raises where that may not be. Raises SandboxError.
+    `agree` is called before an existing sandbox is replaced, and raises if it must not be. Raises SandboxError.
     """
     chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
     names, report = sandbox.names, sandbox.session.report

@@ -1,4 +1,4 @@
-"""Where a sandbox may be brought up from besides a file: a folder, a git repository, a bundle file with one in it."""
+"""The sources of a sandbox besides a file: a folder, a git repository, or a bundle file with a project in it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A spec as it was found: its file, the folder of its project, and what a spec without a name is called after.
+    """A spec that was found: its file, the folder of its project, and the name for a spec that has none.
 
-    `bundle` is the file whose components are still to be taken in, which is for the user to agree to first.
+    `bundle` is the bundle file whose components are not loaded yet, because the user has to agree to that first.
     """
 
     file: Path
@@ -41,13 +41,13 @@ class Fetched:
     bundle: Path | None = None
 
     def with_data(self, spec: Spec, home: Home) -> Spec:
-        """Return the spec with what it keeps in its project's folder where every revision finds it."""
+        """Return the spec with its data moved from the project's folder to where every revision finds it."""
         if not self.origin.is_fetched:
             return spec
         return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
 
     def complete(self, home: Home, say: Say) -> None:
-        """Take in the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
+        """Load the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
         if self.bundle is None:
             return
         with files.exclusive(home.bundle, seconds=TIMEOUT), opened(self.bundle) as bundle:
@@ -61,11 +61,10 @@ class Fetched:
 def fetched(
     source: str, home: Home, say: Say, *, identity: str | None = None, trusted: bool = False
 ) -> Iterator[Fetched]:
-    """Give the spec of `source`; what is no folder of this machine is fetched into the cache and stays for the block.
+    """Yield the spec of `source`; what is no folder of this machine is fetched into the cache and kept for the block.
 
-    A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`,
-    if one is given; its components are taken in with it or where the user agreed before or now (`trusted`). Raises
-    SandboxError.
+    A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`, if
+    one is given; its components are loaded with it if the user agreed before or now (`trusted`). Raises SandboxError.
     """
     path, repository = Path(source), None
     is_folder, is_file = os.path.isdir(source), os.path.isfile(source)  # noqa: PTH112, PTH113  # a URL may be too long
@@ -95,10 +94,7 @@ def fetched(
 
 
 def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted: bool) -> Fetched:
-    """Return the project of a bundle.
-
-    Everything else that is in it too, in the cache, where the user has agreed to that.
-    """
+    """Return the project of a bundle; load the bundle's components too, if the user has agreed to that."""
     files.make_private_dir(home.bundle)
     with files.exclusive(home.bundle, seconds=TIMEOUT), opened(file) as bundle:
         say(f"{bundle.identity}  {file}")
@@ -133,7 +129,7 @@ def _require_identity(bundle: Bundle, identity: str) -> None:
 
 
 def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
-    """Return the repository as it is now: a copy for each commit, so that the one that a sandbox runs from stays."""
+    """Return a copy of the repository as it is now, one for each commit: the copy that a sandbox runs from stays."""
     partial = home.projects / f".{as_name(repository.name) or 'repository'}.partial"
     say(str(repository))
     shutil.rmtree(partial, ignore_errors=True)
@@ -153,7 +149,7 @@ def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
 
 
 def _spec_in(root: Path, below: str, source: object) -> Path:
-    """Return the sandbox.yaml in the folder `below` of a project, which has to be a file in that project."""
+    """Return the sandbox.yaml in the folder `below` of a project; it must be a file within that project."""
     file = root / below / DEFAULT_FILE
     real = os.path.realpath(file)
     if not Path(real).is_relative_to(os.path.realpath(root)):
@@ -168,8 +164,8 @@ def _existing(file: Path, source: object) -> Path:
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
-    """Return where a fetched project is kept, so that later commands find what its spec names.
+    """Return the folder where a fetched project is kept, so that later commands find what its spec names.
 
-    By its whole digest: a shorter one another project could be made to have.
+    Its name has the whole digest: another project could be made to have the same short one.
     """
     return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What the spec of a project asks for beyond the project's own folder, in words, for the user to agree to."""
+"""Lists what a project's spec asks for beyond the project's own folder, for the user to agree to."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
 
 
 def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the object may do beyond its namespace; an odd shape is for the API server to refuse."""
+    """Yield what the object may do beyond its namespace; malformed objects are left to the API server."""
     try:
         if manifest["kind"] == "ClusterRoleBinding":
             yield f"{manifest['roleRef']['name']} in the whole cluster"
@@ -192,7 +192,7 @@ def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
-    """Yield the files and folders that lie elsewhere, and the links in them that lead there."""
+    """Yield the files and folders that lie outside the project, and links in them that lead outside."""
     for path in paths:
         if place := _elsewhere(path, root):
             yield _line("files", f"reads {place}")
@@ -203,5 +203,5 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
 
 
 def _elsewhere(path: Path, root: Path) -> str | None:
-    """Return where the path leads, if that is not in the project."""
+    """Return the path's target if it is outside the project."""
     return None if inside(path, root) else os.path.realpath(path)

@@ -1,4 +1,4 @@
-"""What may not work of a spec that is valid: doubles, kinds and images that nothing brings, unserved Ingresses."""
+"""Warns of what may not work in a valid spec: duplicate objects, unknown kinds and images, Ingresses not served."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REGISTRY_PORT = 5001
 
 
 def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Say it of the spec and the objects that it applies, a line each."""
+    """Return a line for each warning about the spec and the objects that it applies."""
     yield from _twice(objects)
     yield from _kindless(objects)
     yield from _unlisted(spec, objects)
@@ -25,7 +25,7 @@ def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Objects that are given twice, of which the last one counts."""
+    """Yield objects that are given twice, of which the last one counts."""
     seen: set[tuple[Any, ...]] = set()
     for one in objects:
         key = manifests.identity(one)
@@ -35,7 +35,7 @@ def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Kinds that are neither Kubernetes' own nor defined by the objects."""
+    """Yield kinds that are neither Kubernetes' own nor defined by the objects."""
     defined = set(map(manifests.defined, objects))
     wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
     for (group, kind), one in wanted.items():
@@ -44,7 +44,7 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Ingresses for which the controller does nothing, and annotations that it passes over."""
+    """Yield Ingresses for which the controller does nothing, and annotations that it ignores."""
     if spec.ingress.controller != "traefik" or not spec.cluster.supports.whole_cluster:
         return
     own = [one["metadata"]["name"] for one in objects if one["kind"] == "IngressClass"]
@@ -58,7 +58,7 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Images that would have to be in the sandbox's registry, and that no images.yaml brings there."""
+    """Yield images that would have to be in the sandbox's registry, and that no images.yaml pushes there."""
     port = REGISTRY_PORT if spec.registry.port == "auto" else spec.registry.port
     prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
     names = ImageNames.of(spec.push, prefix=prefix, url="")

@@ -1,4 +1,4 @@
-"""The trust stores of this machine and the record of what was put into them, while no other command works on them."""
+"""This machine's trust stores and the record of what was added to them, locked against other commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.truststore.trusted_root import Entry, Record, Root, parse
 
 
 class TrustedStores:
-    """To be used as a context manager, which holds the lock."""
+    """The trust stores; use it as a context manager, which holds the lock."""
 
     def __init__(self) -> None:
         folder = context.home().trust
@@ -38,21 +38,24 @@ class TrustedStores:
         self._lock.__exit__(None, None, None)
 
     def plan_trust(self, root: Root, sandbox: str, kinds: Sequence[str]) -> Plan:
-        """Plan to put `root` in, and to take out what it replaces of the same sandbox."""
+        """Plan to add `root`, and to remove the root of the same sandbox that it replaces."""
         return trust_plan.trust(
             root, self.replaced(root, sandbox), self.holdings, self.machine, [Kind(kind) for kind in kinds]
         )
 
     def plan_untrust(self, meant: set[Root]) -> Plan:
-        """Plan to take the roots `meant` out of every store that `trust` put them in."""
+        """Plan to remove the roots `meant` from every store that `trust` added them to."""
         return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
 
     def replaced(self, root: Root, sandbox: str) -> list[Root]:
-        """Find the other roots that were put in for the same sandbox."""
+        """Return the other roots that were added for the same sandbox."""
         return [one.root for one in self.noted if one.sandbox == sandbox and one.root != root]
 
     def roots(self, name: str | None) -> set[Root]:
-        """Find those of the sandbox `name`, noted or in its files, else those of all. Raises UsageError for none."""
+        """Return the roots of the sandbox `name`, recorded or in its files, else those of all.
+
+        Raises UsageError if there are none.
+        """
         if name is None:
             return {root for one in self.holdings for root in one.entries} | {one.root for one in self.noted}
         current = context.home().sandbox(name).root_certificate
@@ -64,18 +67,18 @@ class TrustedStores:
         return found
 
     def note_before(self, planned: Plan, sandbox: str) -> None:
-        """Record what is about to change, so that what an interruption leaves half done is known."""
+        """Record what is about to change, so that an interrupted change can be completed."""
         for one in planned.changes:
             places = ((one.kind.value, one.place),) if one.adds else ()
             self.record.write(Entry(one.root, sandbox if one.adds else "", places))
 
     def shell_lines(self, root: Root) -> Sequence[str]:
-        """Make the lines for a shell's profile that let programs with roots of their own trust the root."""
+        """Return the lines for a shell's profile that make programs with a list of their own trust the root."""
         return exports(stores.bundle(self.machine.folder), self.record.certificate(root))
 
 
 def root_of(path: Path) -> Root:
-    """Read a sandbox's root certificate. Raises SandboxError for one that is no sandbox's."""
+    """Read a sandbox's root certificate. Raises SandboxError if it is not a sandbox's."""
     root = parse(path.read_bytes())
     if not root.is_ours:
         raise SandboxError(

@@ -1,6 +1,6 @@
-"""`python -m sandbox.app.waker NAME [SECONDS]`: wakes a sandbox when it is wanted, and pauses it when it is not used.
+"""`python -m sandbox.app.waker NAME [SECONDS]`: wakes a paused sandbox when it is used, and pauses an unused one.
 
-It ends with the sandbox, and once that is awake and is not to be paused by itself.
+It ends with the sandbox, and once that is awake and is not to be paused automatically.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sandbox.system.sandbox_lock import Busy
 
 log = logging.getLogger(__name__)
 
-WATCHING = 0.4  # seconds between two looks while it sleeps, of the second that its first answer may take
+WATCHING = 0.4  # seconds between two checks while it is paused, out of the second that its first answer may take
 RESTING = 5.0
 
 
 @dataclass(frozen=True)
 class Waker:
-    """What watches one sandbox; it is paused once it was not used for `after` seconds."""
+    """Watches one sandbox; it is paused when it was not used for `after` seconds."""
 
     engine: Engine
     names: Names
