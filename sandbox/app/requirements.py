@@ -37,6 +37,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if spec.cluster.supports.node_image:
         own.require(spec.cluster.kubernetes)
         _require_shape(spec.cluster)
+        _require_proxy_mode(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
@@ -138,6 +139,18 @@ def _require_shape(cluster: Cluster) -> None:
                 f"{mount.host} does not exist, but nodes mount it at {mount.node}",
                 fix="create it, or correct `mounts` in the spec's `cluster`",
             )
+
+
+def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
+    """Raise UsageError where kube-proxy would end at once, and so no Service would be reached."""
+    if own.source == "bundle" and cluster.kind and cluster.kind.networking.kubeProxyMode == "ipvs":
+        raise UsageError(
+            "the bundle's nodes cannot run kube-proxy with IPVS",
+            details="they lack the program ipset; Kubernetes gives this mode up in favour of nftables",
+            fix="in sandbox.yaml: cluster: {kind: {networking: {kubeProxyMode: nftables}}}   (or, where an image "
+            "registry can be reached, images: {source: upstream})",
+            id="kube-proxy",
+        )
 
 
 def _require_charts(spec: Spec, home: Home) -> None:

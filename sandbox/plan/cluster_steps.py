@@ -8,6 +8,7 @@ from pathlib import Path
 from sandbox.bundle import machine_node
 from sandbox.bundle.system_images import IN_PODS
 from sandbox.components.cluster.dns import DnsStep
+from sandbox.components.cluster.kube_proxy import KubeProxyStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
@@ -32,6 +33,7 @@ def cluster(site: ClusterSite) -> list[Step]:
         ClusterStep(site.provider, names, version),
         *node_images(site),
         ContextStep(names),
+        *([KubeProxyStep(names)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
         DnsStep(
             engine=engine,
             nodes=nodes,
@@ -97,7 +99,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))
     requires = ("wiring", "addons")
-    after = ("push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
+    after = ("kube-proxy", "push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     steps: list[Step] = []
     if has_charts(site):
         from sandbox.components.workloads.chart_archives import ChartArchives

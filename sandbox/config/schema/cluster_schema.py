@@ -65,7 +65,8 @@ class KindNetworking(Model):
     """What kind's configuration may say about the network besides the sandbox's own."""
 
     kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
-        default=None, description="How kube-proxy implements Services; iptables by default."
+        default=None,
+        description="How kube-proxy implements Services; iptables by default. The bundle's nodes have no ipvs.",
     )
 
 
@@ -83,6 +84,16 @@ class KindOptions(Model):
     containerdConfigPatches: tuple[str, ...] = Field(
         default=(), description="Partial containerd configurations as TOML text."
     )
+
+    @property
+    def configures_kube_proxy(self) -> bool:
+        """Tell whether kube-proxy is to run otherwise than kubeadm has it, which it may be unable to."""
+        document = "KubeProxyConfiguration"
+        return (
+            self.networking.kubeProxyMode not in (None, "iptables")
+            or any(document in patch for patch in self.kubeadmConfigPatches)
+            or any(patch.kind == document for patch in self.kubeadmConfigPatchesJSON6902)
+        )
 
 
 class Cluster(Model):

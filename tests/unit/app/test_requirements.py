@@ -103,6 +103,21 @@ def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LO
     engine.run(made)
 
 
+@pytest.mark.fault(98)
+def test_ipvs_is_refused_with_nodes_of_the_bundle(place: Home, engine: FakeEngine) -> None:
+    """`kubeProxyMode: ipvs` with the bundle's nodes → an error that names nftables, before anything is made."""
+    modes = {
+        mode: spec(cluster={"kind": {"networking": {"kubeProxyMode": mode}}})
+        for mode in ("iptables", "nftables", "ipvs")
+    }
+    with pytest.raises(UsageError) as caught:
+        check(modes["ipvs"], place, engine)
+    assert caught.value.id == "kube-proxy" and "kubeProxyMode: nftables" in caught.value.fix
+    check(modes["ipvs"], place, engine, OwnImages("upstream", UPSTREAM))
+    check(modes["iptables"], place, engine)
+    check(modes["nftables"], place, engine)
+
+
 @pytest.mark.fault(12)
 @pytest.mark.parametrize("ports_", [(free_port(),), ("auto",)])
 def test_listening_on_ipv6_without_it_is_said(

@@ -138,6 +138,34 @@ def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> Non
     assert list(steps)[-1] == "https"
 
 
+@pytest.mark.parametrize(
+    ("options", "is_waited_for"),
+    [
+        ({}, False),
+        ({"networking": {"kubeProxyMode": "iptables"}}, False),
+        ({"kubeadmConfigPatches": ("kind: KubeletConfiguration\nmaxPods: 50\n",)}, False),
+        ({"networking": {"kubeProxyMode": "nftables"}}, True),
+        ({"kubeadmConfigPatches": ("kind: KubeProxyConfiguration\nmode: ipvs\n",)}, True),
+        (
+            {
+                "kubeadmConfigPatchesJSON6902": (
+                    {
+                        "group": "kubeproxy.config.k8s.io",
+                        "version": "v1alpha1",
+                        "kind": "KubeProxyConfiguration",
+                        "patch": "[{op: replace, path: /mode, value: ipvs}]",
+                    },
+                )
+            },
+            True,
+        ),
+    ],
+)
+def test_kube_proxy_is_waited_for_only_as_configured(place: Home, options: dict[str, Any], is_waited_for: bool) -> None:
+    steps = build(Spec.model_validate({"cluster": {"kind": options}}), place)
+    assert ("kube-proxy" in steps, "kube-proxy" in needed(steps["apply"], steps)) == (is_waited_for, is_waited_for)
+
+
 def test_services_get_addresses_of_minikube_without_its_tunnel(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Minikube, "find", lambda profile: Minikube(Path("minikube"), profile))
     steps = build(Spec.model_validate({"cluster": {"provider": "minikube"}}), place)

@@ -1,0 +1,74 @@
+"""kube-proxy as the spec configures it: nothing else notices when it ends at once, and then no Service is reached."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.readiness import progress, wait_ready
+from sandbox.names import Names
+from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system.wait import wait_until
+
+TIMEOUT = 120.0
+DAEMON_SET: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+}
+
+
+class KubeProxyFailed(ClusterError):
+    """kube-proxy does not run."""
+
+    id = "kube-proxy"
+
+
+@dataclass(frozen=True)
+class KubeProxyStep(NothingToUndo):
+    """Waits for kube-proxy, which comes with the cluster.
+
+    A sandbox's own parts do without it: they ask the API server on their node. As kubeadm configures it, it is left
+    alone, because it always starts, in its own time.
+    """
+
+    names: Names
+    name: str = "kube-proxy"
+    requires: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return "kube-proxy as configured"
+
+    def check(self) -> Status:
+        lacks = self._lacks(Cluster(self.names.kubeconfig))
+        return Status(State.DRIFTED, lacks) if lacks else Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        # kubeadm makes it late, when the cluster is in use already; what is not there is not waited for.
+        wait_until(partial(self._absence, cluster), what="kubeadm's kube-proxy", timeout=TIMEOUT)
+        try:
+            wait_ready(cluster, [DAEMON_SET], timeout=TIMEOUT)
+        except ClusterError as error:
+            if not self._lacks(cluster):  # it is the API server that did not answer
+                raise
+            raise KubeProxyFailed(
+                "kube-proxy does not run as the spec configures it, and without it no Service is reached",
+                details=error.details,
+                fix="correct `kind` in the spec's `cluster`: `networking: {kubeProxyMode: nftables}` works without "
+                "further programs and kernel modules",
+            ) from error
+
+    def _lacks(self, cluster: Cluster) -> str | None:
+        live = self._find(cluster)
+        return progress(live) if live else "absent"
+
+    def _absence(self, cluster: Cluster) -> str | None:
+        return None if self._find(cluster) else "absent"
+
+    def _find(self, cluster: Cluster) -> dict[str, Any] | None:
+        metadata = DAEMON_SET["metadata"]
+        return cluster.get(DAEMON_SET["apiVersion"], DAEMON_SET["kind"], metadata["name"], metadata["namespace"])

@@ -1,0 +1,79 @@
+"""kube-proxy that the spec configures: waited for, and quoted when it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.components.cluster.kube_proxy import KubeProxyFailed, KubeProxyStep
+from sandbox.kube.api import ClusterError
+from sandbox.names import Names
+from sandbox.step import State
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+
+DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
+POD = "/api/v1/namespaces/kube-system/pods/kube-proxy-1"
+LABELS = {"k8s-app": "kube-proxy"}
+
+
+@pytest.fixture
+def step(names: Names) -> KubeProxyStep:
+    return KubeProxyStep(names)
+
+
+def place(server: ApiServer, *, ready: int) -> None:
+    """kubeadm's DaemonSet, whose pod is ready or ends again and again."""
+    server.objects[DAEMON_SET] = {
+        "kind": "DaemonSet",
+        "metadata": {"name": "kube-proxy", "namespace": "kube-system", "generation": 1},
+        "spec": {"selector": {"matchLabels": LABELS}},
+        "status": {
+            "observedGeneration": 1,
+            "desiredNumberScheduled": 1,
+            "currentNumberScheduled": 1,
+            "updatedNumberScheduled": 1,
+            "numberReady": ready,
+        },
+    }
+    state: dict[str, Any] = {
+        "name": "kube-proxy",
+        "restartCount": 5,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+    }
+    server.objects[POD] = {
+        "kind": "Pod",
+        "metadata": {"name": "kube-proxy-1", "namespace": "kube-system", "labels": LABELS},
+        "spec": {"containers": [{"name": "kube-proxy"}]},
+        "status": {"containerStatuses": [] if ready else [state]},
+    }
+
+
+def test_kube_proxy_that_runs_on_all_nodes_is_ready(server: ApiServer, step: KubeProxyStep) -> None:
+    assert step.check().state is State.DRIFTED
+    place(server, ready=1)
+    assert step.check().state is State.READY
+    step.apply(NoWork())
+    assert not step.undo()
+
+
+@pytest.mark.fault(98)
+def test_kube_proxy_that_ends_again_and_again_is_quoted(server: ApiServer, step: KubeProxyStep) -> None:
+    """kube-proxy ends with an error at each start → `up` fails with its last words, and names a mode that works."""
+    place(server, ready=0)
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "0 of 1 pods ready")
+    with pytest.raises(KubeProxyFailed) as caught:
+        step.apply(NoWork())
+    assert "last words" in caught.value.details and "nftables" in caught.value.fix
+
+
+def test_server_that_does_not_answer_is_not_its_fault(server: ApiServer, step: KubeProxyStep) -> None:
+    place(server, ready=0)
+    del server.objects[POD]
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ClusterError) as caught:
+        step.apply(NoWork())
+    assert not isinstance(caught.value, KubeProxyFailed)
