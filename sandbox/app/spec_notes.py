@@ -1,4 +1,4 @@
-"""Warns of what may not work in a valid spec: duplicate objects, unknown kinds and images, Ingresses not served."""
+"""Warns of what may not work in a valid spec: duplicates, unknown kinds and images, what is not served or enforced."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from _kindless(objects)
     yield from _unlisted(spec, objects)
     yield from _unserved(spec, objects)
+    yield from _unenforced(spec, objects)
 
 
 def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -41,6 +42,13 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     for (group, kind), one in wanted.items():
         if not manifests.is_builtin(group) and (group, kind) not in defined:
             yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) must come from elsewhere, for example an addon"
+
+
+def _unenforced(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a NetworkPolicy that may do nothing: kindnet, which enforces them, is only in the published nodes."""
+    if spec.cluster.supports.node_image and spec.images.source != "upstream":
+        policies = [one for one in objects if one["kind"] == "NetworkPolicy"][:1]
+        yield from (f"{title(one)}: the bundle's nodes enforce no NetworkPolicy, published ones do" for one in policies)
 
 
 def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

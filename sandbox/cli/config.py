@@ -60,7 +60,8 @@ def validate(file: Path | None, name: str | None) -> int:
         store, charts = Store(context.home().bundle), user_manifests.charts(spec.apply)
         objects = [*user_manifests.load(spec.apply, store)]
         archives = ChartArchives(context.home().charts)
-        objects += (one for each in charts if (chart := archives.find(each)) for one in Helm.find(store).render(chart))
+        found = filter(None, map(archives.find, charts))
+        objects += (one for chart in found for one in Helm.find(store).render(chart, whole=True))
         unseen = [
             f"{one.source} {one.version} is not pulled yet, and not looked at" for one in archives.missing(charts)
         ]

@@ -15,6 +15,7 @@ MAX_DEPTH = 150
 MAX_VALUES = 1_000_000  # the manifests that large projects publish as one file have a third of that
 PREFIX = "tag:yaml.org,2002:"
 _TEXT, _MAPPING, _SEQUENCE = (PREFIX + kind for kind in ("str", "map", "seq"))
+_TRUTH, *_NUMBERS = (PREFIX + kind for kind in ("bool", "int", "float"))
 TAGS = {PREFIX + kind for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "value")}
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,18 +36,39 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class _Core(_Loader):
+    """The same with the truths and numbers of YAML 1.2 only: `yes` and `22:22` are text."""
+
+
+# In YAML 1.1 the latter is a number to the base of sixty.
+_Core.yaml_implicit_resolvers = {
+    first: [
+        (
+            tag,
+            re.compile(
+                "^(?:true|True|TRUE|false|False|FALSE)$" if tag == _TRUTH else rf"(?!.*:){pattern.pattern}", re.X
+            ),
+        )
+        if tag in (_TRUTH, *_NUMBERS)
+        else (tag, pattern)
+        for tag, pattern in resolvers
+    ]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
 class Unusable(yaml.YAMLError):
     """YAML that is not what JSON can hold, or too much of it."""
 
 
-def documents(text: str | bytes) -> list[Any]:
-    """Return every document of a stream; raises yaml.YAMLError."""
-    return [content for _, content in placed_documents(text)]
+def documents(text: str | bytes, *, core: bool = False) -> list[Any]:
+    """Return every document of a stream; raises yaml.YAMLError. With `core` it is YAML 1.2, as compose reads it."""
+    return [content for _, content in placed_documents(text, core=core)]
 
 
-def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
+def placed_documents(text: str | bytes, *, core: bool = False) -> list[tuple[int, Any]]:
     """Return every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
-    loader, found, known = _Loader(text), [], _Known()
+    loader, found, known = (_Core if core else _Loader)(text), [], _Known()
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -58,9 +80,9 @@ def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
     return found
 
 
-def document(text: str | bytes) -> Any:
+def document(text: str | bytes, *, core: bool = False) -> Any:
     """Return the only document of `text`, None when it is empty; raises yaml.YAMLError."""
-    found = documents(text)
+    found = documents(text, core=core)
     if len(found) > 1:
         raise Unusable("a second document begins; only one is allowed")
     return found[0] if found else None

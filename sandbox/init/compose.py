@@ -9,12 +9,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.init import compose_volumes, dockerfile
-from sandbox.init.detected import App, build_options, is_inside, label
+from sandbox.init import compose_files, compose_volumes, dockerfile
+from sandbox.init.detected import App, as_text, build_options, is_inside, label
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -25,7 +23,13 @@ USED = {
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<other>[^}]*))?\})"
 )
-QUOTES = "'\""
+# A line of a file of variables, without blanks around it.
+_LINE = re.compile(
+    r"""(?:export\s+)?(?P<key>[\w.-]+)\s*=\s*"""
+    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<plain>(?!['"]).*?))(?:(?<=[\s=])\#.*|\s+\#.*)?"""
+)
+_ESCAPED = re.compile(r"\\(.)")
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 # Programs that others reach by name though their service says no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -40,17 +44,10 @@ def load(path: Path) -> tuple[list[App], list[str]]:
 
     A service of a profile is started by compose only when that is asked for, and left out.
     """
-    try:
-        content = yaml_text.document(text_file.read(path))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} cannot be read", details=str(error)) from error
-    services = content.get("services") if isinstance(content, dict) else None
-    if not isinstance(services, dict):
-        raise UsageError(f"{path} has no services", fix="correct it, or move it away")
-    wanted = {str(name): one for name, one in services.items() if isinstance(one, dict)}
+    wanted, notes = compose_files.services(path)
     apart = [name for name, one in wanted.items() if one.get("profiles")]
-    notes = [f"{path.name}: {', '.join(apart)} left out, since only a profile starts them"] if apart else []
-    known = dict(pair for file in _env_files(".env", path.parent) for pair in _environment(file))
+    notes += [f"{path.name}: {', '.join(apart)} left out, since only a profile starts them"] if apart else []
+    known = _variables(".env", path.parent)
     given = {name: _filled(one, known) for name, one in wanted.items() if name not in apart}
     ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
     apps: list[App] = []
@@ -59,9 +56,17 @@ def load(path: Path) -> tuple[list[App], list[str]]:
         seen = {volume for each in apps for volume in each.volumes}
         volumes = tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen)
         apps.append(replace(app, once=name in ending, volumes=volumes))
+    notes += [_renamed(name, apps) for name in given if label(name) != name]
     if any(value in app.environment.values() for app in apps for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
     return apps, notes
+
+
+def _renamed(name: str, apps: list[App]) -> str:
+    """Return a note for a service whose name no Service can have, with the variables that may name it."""
+    pattern = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    users = [f"{key} of {app.name}" for app in apps for key, value in app.environment.items() if pattern.search(value)]
+    return f"{name} is called {label(name)} in the cluster: change what calls it ({', '.join(users) or 'its code'})"
 
 
 def _awaited(given: Any) -> Iterator[str]:
@@ -71,7 +76,7 @@ def _awaited(given: Any) -> Iterator[str]:
             yield str(name)
 
 
-def _filled(content: Any, known: Mapping[str, str]) -> Any:
+def _filled(content: Any, known: Mapping[str, str | None]) -> Any:
     """Return the content with the variables that have a value or a default (Compose Specification, interpolation)."""
 
     def value(match: re.Match[str]) -> str:
@@ -109,16 +114,15 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
-    environment = {
-        **dict(pair for file in _env_files(service.get("env_file"), folder) for pair in _environment(file)),
-        **dict(_environment(service.get("environment"))),
-    }
+    given = dict(_environment(service.get("environment")))
+    environment = {**_variables(service.get("env_file"), folder), **given}
+    left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
     return App(
         label(name),
         context=context,
         image=None if context is not None else image,
         port=next(_ports(service), None) or (PORTS.get(_last(image)) if image and context is None else None),
-        environment=environment,
+        environment={key: value for key, value in environment.items() if value is not None},
         command=entrypoint,
         args=command,
         check=_check(service.get("healthcheck")),
@@ -168,18 +172,25 @@ def _check(given: Any) -> tuple[str, ...]:
             return ()
 
 
-def _env_files(given: Any, folder: Path) -> Iterator[list[str]]:
-    """Yield the lines of the files of variables that are in the project."""
+def _variables(given: Any, folder: Path) -> dict[str, str | None]:
+    """Return the variables of those of the files that are in the project; None for what only the shell has."""
+    found: dict[str, str | None] = {}
     for one in given if isinstance(given, list) else [given]:
         path = one.get("path") if isinstance(one, dict) else one
         if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
-            lines = (line.strip().removeprefix("export ") for line in text_file.read(folder / path).splitlines())
-            yield [_unquoted(line) for line in lines if "=" in line and not line.startswith("#")]
+            for line in text_file.read(folder / path).splitlines():
+                if match := _LINE.fullmatch(line.strip()):
+                    found[match["key"]] = _value(match, found)
+    return found
 
 
-def _unquoted(line: str) -> str:
-    key, _, value = line.partition("=")
-    return f"{key.strip()}={value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES else value}"
+def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
+    """Return the value of a line of such a file (docs.docker.com, Env file syntax)."""
+    if (literal := match["single"]) is not None:
+        return literal
+    text = match["double"]
+    text = match["plain"] if text is None else _ESCAPED.sub(lambda each: ESCAPES.get(each[1], each[1]), text)
+    return _whole(_filled(text, known))
 
 
 def _context(build: Any) -> str | None:
@@ -195,17 +206,25 @@ def _context(build: Any) -> str | None:
 
 
 def _ports(service: Mapping[str, Any]) -> Iterator[int]:
-    """Yield the container's ports: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form's `target`, `expose`."""
+    """Yield the container's ports: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form's `target`, `expose`.
+
+    Of a range it is the first.
+    """
     for one in (*(service.get("ports") or ()), *(service.get("expose") or ())):
-        said = str(one.get("target") if isinstance(one, dict) else one).rpartition(":")[2]
-        number, _, protocol = said.partition("/")
+        said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
+        numbers, _, protocol = said.rpartition(":")[2].partition("/")
+        number = numbers.partition("-")[0]
         if number.isdigit() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
             yield int(number)
 
 
-def _environment(given: Any) -> Iterator[tuple[str, str]]:
-    """Variables with a value of their own; those that compose takes from the shell are not copied into files."""
+def _environment(given: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield variables; those that compose takes from the shell are not copied into files, and None."""
     pairs = given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in given or ())
     for key, *value in pairs:
-        if value and value[0] is not None and "$" not in str(value[0]).replace("$$", ""):
-            yield str(key), str(value[0]).replace("$$", "$")
+        yield str(key), _whole(as_text(value[0])) if value and value[0] is not None else None
+
+
+def _whole(text: str) -> str | None:
+    """Return the text unless a variable in it has no value."""
+    return None if "$" in text.replace("$$", "") else text.replace("$$", "$")

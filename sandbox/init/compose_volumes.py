@@ -34,7 +34,7 @@ class Volumes:
 def sort(given: Any, folder: Path, context: str | None) -> Volumes:
     """Return the volumes of a service of the compose file in `folder`, whose image is built from `context` there."""
     found = Volumes()
-    for source, place in _pairs(given):
+    for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # of no name, with no more in it than the image's
             continue
         if not source.startswith((".", "/", "~")):
@@ -51,7 +51,7 @@ def sort(given: Any, folder: Path, context: str | None) -> Volumes:
     return found
 
 
-def _pairs(given: Any) -> Iterator[tuple[str, str]]:
+def pairs(given: Any) -> Iterator[tuple[str, str]]:
     """Yield source and target of `[SOURCE:]TARGET[:MODE]` and of the long form; others as having no place."""
     for one in given if isinstance(given, list) else ():
         if isinstance(one, Mapping):

@@ -25,7 +25,7 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
     listed = args if isinstance(args, list) else ()
     pairs = args.items() if isinstance(args, Mapping) else (str(one).partition("=")[::2] for one in listed)
     given = {str(key): value for key, value in pairs}
-    known = {key: str(one) for key, one in given.items() if one not in (None, "") and not _is_template(str(one))}
+    known = {key: as_text(one) for key, one in given.items() if one not in (None, "") and not _is_template(str(one))}
     file = str(dockerfile or "Dockerfile").removeprefix("./")
     options = {
         **({"dockerfile": file} if file != "Dockerfile" else {}),
@@ -33,6 +33,11 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
         **({"args": known} if known else {}),
     }
     return options, [key for key in given if key not in known]
+
+
+def as_text(value: Any) -> str:
+    """Return what a program is given for a value of YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_template(text: str) -> bool:

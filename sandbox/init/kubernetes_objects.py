@@ -71,7 +71,8 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
         container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]
-    pod: dict[str, Any] = {"containers": [container]}
+    # Else a Service called redis puts tcp://ADDRESS into REDIS_PORT of all pods, where programs expect their setting.
+    pod: dict[str, Any] = {"enableServiceLinks": False, "containers": [container]}
     volumes, places = _mounted(app)
     if volumes:
         pod["volumes"], container["volumeMounts"] = volumes, places

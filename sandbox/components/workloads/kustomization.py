@@ -60,7 +60,7 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
         raise BadFile(
             f"{folder} fetches {found.fetched[0]}",
             details="\n".join(found.fetched[1:]),
-            fix=f"if you trust that, write {{kustomize: ./{folder.name}, remote: true}} below `apply`; "
+            fix=f"if you trust that, write {{kustomize: {folder}, remote: true}} below `apply`; "
             "or put it into the project",
         )
     with tempfile.TemporaryDirectory() as place:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from sandbox.cli.config import validate
+from sandbox.components.workloads.helm import Helm
 from sandbox.errors import UsageError
+from sandbox.kube import manifests
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n---\n"
 OWN = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n---\n"
+POLICY = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n}\nspec: {podSelector: {}}\n---\n"
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -34,6 +38,7 @@ spec: {group: example.com, names: {kind: Widget}}
             ],
         ),
         (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
+        (POLICY, ["NetworkPolicy n: the bundle's nodes enforce no NetworkPolicy, published ones do"]),
         (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, for example an addon"]),
     ],
 )
@@ -73,3 +78,20 @@ def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> No
     file.write_text("name: shop\naddons: [grafna]\n")
     with pytest.raises(UsageError, match="there is no addon 'grafna'"):
         CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+
+
+def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chart with an object of a kind of its own crds/ → nothing is noted."""
+    seen: list[bool] = []
+
+    def render(_helm: Helm, _chart: object, *, whole: bool = False) -> tuple[dict[str, Any], ...]:
+        seen.append(whole)
+        return tuple(manifests.parse(OWN + (DEFINITION if whole else ""), origin="chart"))
+
+    monkeypatch.setattr(Helm, "find", lambda _store: Helm(Path("helm")))
+    monkeypatch.setattr(Helm, "render", render)
+    (tmp_path / "web").mkdir()
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\napply: [{chart: web}]\n")
+    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    assert (printed.exit_code, printed.stderr, seen) == (0, "", [True])

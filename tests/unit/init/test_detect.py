@@ -96,6 +96,9 @@ def test_folders_that_may_not_be_read_are_passed_by(
     assert [app.name for app in look(tmp_path).apps][:1] == ["app"]
 
 
+LEFT_OUT = ("depends_on", "environment.NOTHING", "environment.SECRET", "environment.HOME")
+
+
 def test_a_compose_file_says_more_than_dockerfiles(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -103,8 +106,8 @@ def test_a_compose_file_says_more_than_dockerfiles(tmp_path: Path) -> None:
         **{"compose.yaml": COMPOSE, "docker-compose.yml": "services: {}"},
     )
     web, db, other = look(tmp_path).apps
-    assert web == App("web-ui", "web", port=3000, environment={"MODE": "dev"}, left_out=("depends_on",))
-    assert db == App("db", image="postgres:17", port=5432, environment={"POSTGRES_DB": "shop"})
+    assert web == App("web-ui", "web", port=3000, environment={"MODE": "dev"}, left_out=LEFT_OUT[:3])
+    assert db == App("db", image="postgres:17", port=5432, environment={"POSTGRES_DB": "shop"}, left_out=LEFT_OUT[3:])
     assert other == App("other", ".", build={"dockerfile": "Other"})
 
 

@@ -82,7 +82,7 @@ def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) 
     )
     with pytest.raises(BadFile, match="fetches") as caught:
         kustomization.render(tmp_path, store(tmp_path))
-    assert "remote: true" in caught.value.fix
+    assert f"{{kustomize: {tmp_path}, remote: true}}" in caught.value.fix
     assert kustomization.reads(tmp_path).fetched
 
 

@@ -1,0 +1,165 @@
+"""The services of a compose file with what belongs to them elsewhere: overrides, included files, extended services.
+
+They are put together as the Compose Specification says (13-merge.md, 14-include.md, `extends` of 05-services.md).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.config import text_file, yaml_text
+from sandbox.errors import UsageError
+from sandbox.init import compose_volumes
+from sandbox.init.detected import is_inside
+
+# What compose reads besides its file, if one is there.
+OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
+DEEPEST = 16  # services that extend others
+# Lists of NAME=VALUE or of names that are maps too, and settings that take the place of others whole.
+MAPS = ("args", "depends_on", "environment", "labels", "networks")
+WHOLE = ("command", "entrypoint", "test")
+
+
+def services(path: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the services by name, with paths from the folder of the file, and what was left out, in words.
+
+    Raises UsageError when it is no such file.
+    """
+    content, folder = _content(path), path.parent
+    included = _listed(content.get("include")) if isinstance(content, dict) else []
+    if not isinstance(content, dict) or not (included or isinstance(content.get("services"), dict)):
+        raise UsageError(f"{path} has no services", fix="correct it, or move it away")
+    notes: list[str] = []
+    own = _services(content)
+    files = [file for one in included for file in _listed(one.get("path") if isinstance(one, Mapping) else one)]
+    parts = [_elsewhere(folder, file, notes) for file in files]
+    parts.append({name: _whole(one, own, folder, notes) for name, one in own.items()})
+    parts += [_elsewhere(folder, name, notes) for name in OVERRIDES if (folder / name).is_file()][:1]
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        found |= {name: merged(found.get(name, {}), service) for name, service in part.items()}
+    return found, list(dict.fromkeys(notes))
+
+
+def merged(base: Any, over: Any, key: str = "") -> Any:
+    """Return what two settings of the same `key` say together."""
+    if key in WHOLE or base is None or over is None:
+        return over
+    if key == "build":
+        base, over = ({"context": one} if isinstance(one, str) else one for one in (base, over))
+    if key in MAPS:
+        base, over = _map(base), _map(over)
+    if isinstance(base, Mapping) and isinstance(over, Mapping):
+        return {**base, **{name: merged(base.get(name), value, str(name)) for name, value in over.items()}}
+    if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
+        added = _listed(over)
+        places = {place for _, place in compose_volumes.pairs(added)} if key == "volumes" else set()
+        kept = [one for one in _listed(base) if not places & {place for _, place in compose_volumes.pairs([one])}]
+        return [*kept, *(one for one in added if one not in kept)]
+    return over
+
+
+def _whole(
+    service: Mapping[str, Any], others: Mapping[str, Any], folder: Path, notes: list[str], depth: int = DEEPEST
+) -> dict[str, Any]:
+    """Return the service with what it extends."""
+    own = {key: value for key, value in service.items() if key != "extends"}
+    extended = service.get("extends")
+    if extended is None:
+        return own
+    name = extended.get("service") if isinstance(extended, Mapping) else extended
+    file = extended.get("file") if isinstance(extended, Mapping) else None
+    if file is not None:
+        base = _elsewhere(folder, file, notes, only=str(name), depth=depth - 1).get(str(name))
+    else:
+        given = others.get(str(name))
+        base = _whole(given, others, folder, notes, depth - 1) if isinstance(given, Mapping) and depth > 0 else None
+    if base is None:
+        notes.append(f"the service {name}, which another extends, is not found")
+        return own
+    whole: dict[str, Any] = merged(base, own)
+    return whole
+
+
+def _elsewhere(
+    folder: Path, file: Any, notes: list[str], *, only: str | None = None, depth: int = DEEPEST
+) -> dict[str, dict[str, Any]]:
+    """Return the services, or the `only` one wanted, of another file of the project, with paths from `folder`.
+
+    None where it cannot be used.
+    """
+    path = folder / str(file)
+    if not is_inside(folder, path) or not path.is_file():
+        notes.append(f"{file} is left out: it is not in this folder")
+        return {}
+    try:
+        found = _services(_content(path)) if depth > 0 else {}
+    except UsageError as error:
+        notes.append(f"{file} is left out: {error.brief.removeprefix(f'{folder}/')}")
+        return {}
+    below = posixpath.dirname(str(file))
+    return {
+        name: _moved(_whole(service, found, path.parent, notes, depth - 1), below)
+        for name, service in found.items()
+        if only in (None, name)
+    }
+
+
+def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
+    """Return the service of a file in the folder `below` with its paths from here."""
+
+    def path(text: Any) -> Any:
+        return posixpath.normpath(posixpath.join(below, text)) if isinstance(text, str) and "://" not in text else text
+
+    def volume(one: Any) -> Any:
+        if isinstance(one, str) and one.startswith("."):
+            source, colon, rest = one.partition(":")
+            return f"./{path(source)}{colon}{rest}"
+        if isinstance(one, Mapping) and str(one.get("source", "")).startswith("."):
+            return {**one, "source": f"./{path(one['source'])}"}
+        return one
+
+    moved = dict(service)
+    if (build := service.get("build")) is not None:
+        given = build if isinstance(build, Mapping) else {"context": build}
+        moved["build"] = {**given, "context": path(given.get("context", "."))}
+    if "env_file" in service:
+        files = _listed(service["env_file"])
+        moved["env_file"] = [
+            {**one, "path": path(one.get("path"))} if isinstance(one, Mapping) else path(one) for one in files
+        ]
+    if "volumes" in service:
+        moved["volumes"] = [volume(one) for one in _listed(service["volumes"])]
+    return moved
+
+
+def _content(path: Path) -> Any:
+    try:
+        return yaml_text.document(text_file.read(path), core=True)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} cannot be read", details=str(error)) from error
+
+
+def _services(content: Any) -> dict[str, dict[str, Any]]:
+    found = content.get("services") if isinstance(content, Mapping) else None
+    listed = found.items() if isinstance(found, Mapping) else ()
+    return {str(name): one for name, one in listed if isinstance(one, dict)}
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _map(given: Any) -> Any:
+    return dict(_pairs(given)) if isinstance(given, list) else given
+
+
+def _pairs(given: list[Any]) -> Iterator[tuple[str, Any]]:
+    for one in given:
+        key, equals, value = str(one).partition("=")
+        yield key, value if equals else None

@@ -1,0 +1,139 @@
+"""Services of compose files: read as YAML 1.2, and put together from the files that they are spread over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.errors import UsageError
+from sandbox.init import compose, compose_files
+from sandbox.init.detected import App
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_yaml", ".yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "compose.yaml"
+
+
+def apps(folder: Path, **files: str) -> dict[str, App]:
+    return {app.name: app for app in compose.load(write(folder, **files))[0]}
+
+
+@pytest.mark.parametrize(
+    ("key", "base", "over", "both"),
+    [
+        ("environment", {"A": "1", "B": "2"}, ["B=3", "C"], {"A": "1", "B": "3", "C": None}),
+        ("command", ["a", "b"], ["c"], ["c"]),
+        ("ports", ["80:80"], ["81:81", "80:80"], ["80:80", "81:81"]),
+        ("volumes", ["a:/a", "b:/b"], ["c:/b"], ["a:/a", "c:/b"]),
+        ("build", "web", {"target": "dev"}, {"context": "web", "target": "dev"}),
+        ("env_file", "a.env", ["b.env"], ["a.env", "b.env"]),
+        (
+            "depends_on",
+            ["db"],
+            {"job": {"condition": "service_healthy"}},
+            {"db": None, "job": {"condition": "service_healthy"}},
+        ),
+        ("image", "x", "y", "y"),
+    ],
+)
+def test_settings_are_merged_by_their_kind(key: str, base: Any, over: Any, both: Any) -> None:
+    assert compose_files.merged({key: base}, {key: over}) == {key: both}
+
+
+def test_services_are_spread_over_several_files(tmp_path: Path) -> None:
+    found = apps(
+        tmp_path,
+        compose_yaml="""\
+include: [other/compose.yaml, {path: other/more.yaml}]
+services:
+  web: {extends: base, command: [web]}
+  base: {image: base, environment: {A: "1"}}
+  job: {extends: {file: parts/job.yaml, service: job}, environment: [B=2]}
+""",
+        parts__job_yaml="services: {job: {extends: root, build: ., env_file: job.env}, root: {environment: {C: c}}}",
+        other__compose_yaml="services: {db: {image: postgres, volumes: ['./init.sql:/init.sql', 'data:/data']}}",
+        other__more_yaml="services: {cache: {image: redis}}",
+        **{
+            "parts/job.env": "D=d\n",
+            "other/init.sql": "select 1",
+            "docker-compose.override.yml": "services: {web: {image: mine}}",
+        },
+    )
+    assert set(found) == {"web", "base", "job", "db", "cache"}
+    assert (found["web"].image, found["web"].args, found["web"].environment) == ("mine", ("web",), {"A": "1"})
+    assert (found["job"].context, found["job"].environment) == ("parts", {"B": "2", "C": "c", "D": "d"})
+    assert [mount.files for mount in found["db"].mounts] == [{"init.sql": "select 1"}]
+    assert found["db"].claims == {"/data": "data"}
+
+
+def test_parts_that_cannot_be_used_are_noted(tmp_path: Path) -> None:
+    """Files elsewhere, broken or absent, services that extend themselves → the rest is taken, and a note says it."""
+    text = """\
+include: [../outside.yaml, absent.yaml]
+services:
+  a: {extends: b, image: a}
+  b: {extends: a}
+  c: {extends: {file: broken.yaml, service: x}, image: c}
+  d: {extends: {file: compose.yaml, service: d}, image: d}
+"""
+    (tmp_path / "outside.yaml").write_text("services: {secret: {image: x}}")
+    path = write(tmp_path / "project", compose_yaml=text, broken_yaml="services: [")
+    found, notes = compose_files.services(path)
+    assert set(found) == {"a", "b", "c", "d"} and found["c"] == {"image": "c"}
+    assert {note.partition(" ")[0] for note in notes} == {"../outside.yaml", "absent.yaml", "broken.yaml", "the"}
+    with pytest.raises(UsageError, match="has no services"):
+        compose_files.services(write(tmp_path / "none", compose_yaml="include: []"))
+
+
+def test_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """`true`, `yes` and `22:22` → as compose gives them to programs, not True and 1342."""
+    text = """\
+services:
+  web:
+    image: x
+    build: {context: ., args: {DEBUG: true}}
+    ports: [22:22]
+    environment: {A: true, B: yes, C: 1:30, D: 1.5, E: FALSE, F: on}
+  dns: {image: y, ports: [{target: 53, protocol: udp}, {target: 54}]}
+  range: {image: z, ports: ["3000-3005:4000-4005"]}
+"""
+    found = apps(tmp_path, compose_yaml=text)
+    assert [one.port for one in found.values()] == [22, 54, 4000]
+    assert found["web"].environment == {"A": "true", "B": "yes", "C": "1:30", "D": "1.5", "E": "false", "F": "on"}
+    assert found["web"].build == {"args": {"DEBUG": "true"}}
+
+
+def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> None:
+    lines = [
+        "# no",
+        'export A="a#b" # comment',
+        "B=plain text  # comment",
+        "C = blanks ",
+        "D='$literal'",
+        r'E="two\nlines\"$A"',
+        "F=a#b",
+        "G=",
+        "H= # only a comment",
+        "I=${B}/${NONE}",
+        "J=${B}/x",
+        "no variable",
+    ]
+    found = apps(tmp_path, compose_yaml="services: {web: {image: x, env_file: a.env}}", **{"a.env": "\n".join(lines)})
+    assert found["web"].environment == {
+        **{"A": "a#b", "B": "plain text", "C": "blanks", "D": "$literal", "E": 'two\nlines"a#b'},
+        **{"F": "a#b", "G": "", "H": "", "J": "plain text/x"},
+    }
+    assert found["web"].left_out == ("environment.I",)
+
+
+def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
+    web = "{image: y, environment: {HOST: my_db, URL: 'pg://my_db:1/my_db_2', NO: my_db_2}}"
+    text = f"services: {{my_db: {{image: x}}, web: {web}}}"
+    _, notes = compose.load(write(tmp_path, compose_yaml=text))
+    assert notes == ["my_db is called my-db in the cluster: change what calls it (HOST of web, URL of web)"]
