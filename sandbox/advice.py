@@ -1,4 +1,4 @@
-"""What each kind of error means and what helps, by the id that its first line shows; the words are in advice.yaml."""
+"""What each kind of error means and what helps, by the id that its first line shows; the texts are in advice.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 class Advice(NamedTuple):
-    """`title` is what happened in a few words, `meaning` when it comes, `advice` what helps beyond the error's fix."""
+    """`title` is what happened in a few words, `meaning` when it does, `advice` what helps beyond the error's fix."""
 
     title: str
     meaning: str
@@ -17,6 +17,6 @@ class Advice(NamedTuple):
 
 
 def registry() -> dict[str, Advice]:
-    """Return every id with its advice, in the alphabet's order."""
+    """Return the advice of every id, in alphabetical order."""
     text = resources.files("sandbox").joinpath("advice.yaml").read_text(encoding="utf-8")
     return {id: Advice(**about) for id, about in yaml.safe_load(text).items()}

@@ -1,4 +1,4 @@
-"""The errors a user can meet: what happened, the evidence and the fix, so that one boundary can show them all."""
+"""The errors that users see: what happened, the evidence and the fix, all shown in one way by the command line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sandbox.sanitize import fit
 
 
 class SandboxError(Exception):
-    """Something failed that the user can understand and repair.
+    """An error that the user can understand and repair.
 
-    `brief` says what, `details` is the evidence (a tool's last lines, a path), `fix` is what to type or change next.
-    `exit_code` is part of the command line's contract; `id` is stable and names the kind of failure, on which
-    `sandbox.advice` has more. All of it is fit to be shown, whatever its source. `reported`
-    says that the command's result on stdout has told of it.
+    `brief` says what happened, `details` is the evidence (a tool's last lines, a path), `fix` is what to type or change
+    next. `exit_code` is part of the command line's contract; `id` is stable and names the kind of error, which
+    `sandbox.advice` explains. All texts are safe to show, whatever their source. `reported` says that the command's
+    result on stdout contains the error already.
     """
 
     exit_code = 1
@@ -37,11 +37,11 @@ FULL = re.compile(r"no space left on device|disk quota exceeded|\"Err\": ?28\b",
 
 
 class Away(SandboxError):
-    """What everything stands on, such as the engine, went away in the middle, and may come back: worth another try."""
+    """Something that everything depends on, such as the engine, went away and may come back: try again."""
 
 
 class UsageError(SandboxError):
-    """The command line, the spec or a manifest asks for something that makes no sense; nothing was changed."""
+    """The command line, the spec or a manifest makes no sense as it is; nothing was changed."""
 
     exit_code = 2
     id = "usage"
@@ -54,7 +54,7 @@ class BadFile(UsageError):
 
 
 class MissingTool(SandboxError):
-    """A program the sandbox drives, or the Docker Engine, is absent, too old or refuses us."""
+    """A program that the sandbox needs, or the Docker Engine, is missing, too old or refuses access."""
 
     exit_code = 4
     id = "missing-tool"

@@ -1,8 +1,8 @@
 """The standard library's `dataclass`, for classes that are made in a tenth of the time.
 
-It compiles up to six methods for each class, and every command makes up to 200 of them: a fifth of its start. Here
-nothing is compiled: the methods are the same functions for all. For type checkers it is the library's. Python 3.13
-compiles a class's methods at once; when that is the oldest supported, this module can go.
+The library compiles up to six methods for each class, and every command makes up to 200 classes: a fifth of its start.
+Here nothing is compiled: all classes share the same functions. For type checkers it is the library's. Python 3.13
+compiles a class's methods at once; when that is the oldest supported version, this module can go.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ else:
 
 
 class _Arguments(NamedTuple):
-    """What makes an instance of a class."""
+    """The arguments that make an instance of a class."""
 
     names: frozenset[str]
     positional: tuple[str, ...]
@@ -77,7 +77,7 @@ def _init(self: Any, /, *values: Any, **named: Any) -> None:
 
 @functools.cache
 def _compared(cls: Any) -> Callable[[Any], Any]:
-    """Return what gives of an instance of the class what it is compared by."""
+    """Return a function that gives the values by which instances of the class are compared."""
     names = [field.name for field in dataclasses.fields(cls) if field.compare]
     return attrgetter(*names) if names else lambda _: ()
 
@@ -103,7 +103,7 @@ def _repr(self: Any) -> str:
 
 
 def _set_once(self: Any, name: str, value: object) -> None:
-    """Let `__init__` set each field, and nothing be set after."""
+    """Return a `__setattr__` with which `__init__` sets each field once, and nothing changes it later."""
     if name in self.__dict__ or name not in self.__dataclass_fields__:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
     self.__dict__[name] = value

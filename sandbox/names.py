@@ -1,4 +1,4 @@
-"""Every name, label and path that a spec implies, so that steps agree without passing anything to each other."""
+"""Every name, label and path that a spec implies, so that steps agree on them without passing anything on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWNER = "dev.sandbox.owner"
 SHARED_NETWORK = "sandbox"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 EDGE = "sandbox-edge"
-RETIRED = "-retired-"  # in the names of replaced edges that serve out their connections
+RETIRED = "-retired-"  # part of the names of replaced edges, which still serve their open connections
 # End the names of containers that have a registry's port, and of those that hold ports for another.
 FRONTEND, HOLDER = "-frontend", "-ports"
 PASSTHROUGH = "passthrough"
@@ -27,11 +27,11 @@ DOMAIN_TLS = "domain-tls"
 EDGE_LEAF = "edge"
 INGRESS_SERVICE = f"ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 REGISTRY_PORT = 5000
-# This machine, for pods.
+# This machine's name in pods.
 HOST = "host.sandbox.internal"
-# The host that the ingress answers once it has taken in what it serves, for the edge.
+# The host by which the edge asks an ingress whether it has loaded its configuration.
 READY = "ready.sandbox.internal"
-# How the edge calls itself to an ingress where it has told the client in a header: an unused address (RFC 5737).
+# The client's address that the edge gives an ingress where a header has the real one: unused (RFC 5737).
 EDGE_ADDRESS = "192.0.2.1"
 
 
@@ -39,7 +39,7 @@ EDGE_ADDRESS = "192.0.2.1"
 class Home:
     """The folders and files of the user that the sandbox may touch.
 
-    `other_kubeconfigs` are further ones of KUBECONFIG, which may be the one that an earlier command wrote to.
+    `other_kubeconfigs` are further files in KUBECONFIG; an earlier command may have written to one of them.
     """
 
     state: Path
@@ -49,12 +49,12 @@ class Home:
 
     @property
     def bundle(self) -> Path:
-        """Return the bundle's finished components."""
+        """Return the folder of the bundle's finished components."""
         return self.cache / "bundle"
 
     @property
     def manifests(self) -> Path:
-        """Releases of others, as they publish them, kept or put there by hand."""
+        """Return the folder of manifests that other projects publish, downloaded or put there by hand."""
         return self.cache / "manifests"
 
     @property
@@ -69,46 +69,46 @@ class Home:
 
     @property
     def addons(self) -> Path:
-        """Return what charts and images of addons were locked to, a folder for each addon."""
+        """Return the folder of the charts and images that addons were locked to, a folder for each addon."""
         return self.state / "addons"
 
     @property
     def projects(self) -> Path:
-        """Return the specs, manifests and images of sandboxes that were fetched from elsewhere."""
+        """Return the folder of fetched projects: specs, manifests and images of sandboxes from elsewhere."""
         return self.cache / "projects"
 
     @property
     def spool(self) -> Path:
-        """Return where a push compresses layers, on a disk: the system's temporary files may be in memory."""
+        """Return the folder where a push compresses layers: on a disk, for temporary files may be in memory."""
         return self.cache / "spool"
 
     @property
     def edge(self) -> Path:
-        """Return the edge's configuration, which its container reads."""
+        """Return the folder of the edge's configuration, which its container reads."""
         return self.state / "edge"
 
     @property
     def passthrough(self) -> Path:
-        """Return the folder with routes, state and log of the relay, the edge for clusters out of containers' reach."""
+        """Return the folder of the relay, the edge of clusters that containers cannot reach: routes, state and log."""
         return self.state / PASSTHROUGH
 
     @property
     def kubectl(self) -> Path:
-        """Return the kubectl that the passthrough calls."""
+        """Return the path of the kubectl that the relay runs."""
         return self.passthrough / "kubectl"
 
     @property
     def claims(self) -> Path:
-        """Return the ports that commands at work are about to take."""
+        """Return the folder of claims on ports that running commands are about to open."""
         return self.state / "ports"
 
     @property
     def snapshots(self) -> Path:
-        """Sandboxes kept for later, a folder each with a folder for each snapshot; they hold keys."""
+        """Return the folder of snapshots, SANDBOX/SNAPSHOT each; they contain keys."""
         return self.state / "snapshots"
 
     def lock(self, name: str) -> Path:
-        """Return the folder that is locked by anyone who changes the sandbox `name`."""
+        """Return the folder that any command locks that changes the sandbox `name`."""
         return self.state / "locks" / name
 
     @property
@@ -128,22 +128,22 @@ class Home:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Return the labels of what all sandboxes of this owner share."""
+        """Return the labels of objects that all sandboxes of this owner share."""
         return {LABEL: "", OWNER: self.owner}
 
     @property
     def log(self) -> Path:
-        """Return what the last commands did, for people and bug reports."""
+        """Return the log of the last commands, for users and bug reports."""
         return self.state / "sandbox.log"
 
     @property
     def trust(self) -> Path:
-        """Return the record of the root certificates that were put into trust stores."""
+        """Return the folder that records which root certificates were added to trust stores."""
         return self.state / "trust"
 
     @property
     def agreed(self) -> Path:
-        """Return what the user agreed to of specs and programs that others wrote, a file for each."""
+        """Return the folder that records what the user agreed to of projects that others wrote, a file for each."""
         return self.state / "agreed"
 
     def sandbox(self, name: str) -> Names:
@@ -155,7 +155,7 @@ class Home:
 class Names:
     """The names of everything that belongs to one sandbox.
 
-    With `shared` it was made by an earlier release, on the network that all sandboxes shared.
+    With `shared` an earlier release made it, on the network that all its sandboxes shared.
     """
 
     name: str
@@ -169,9 +169,9 @@ class Names:
 
     @property
     def network(self) -> str:
-        """Return the network of nodes, registry and mirrors, and the claim of the name on this engine.
+        """Return the network of nodes, registry and mirrors, which also claims the sandbox's name on this engine.
 
-        With a dot, which no name has: it can be no other's, nor the one that minikube names as the cluster.
+        It contains a dot, which no sandbox's name has, so it differs from all of them and from minikube's network.
         """
         return SHARED_NETWORK if self.shared else f"sandbox.{self.name}"
 
@@ -182,7 +182,7 @@ class Names:
 
     @property
     def copier(self) -> str:
-        """Return the container that copies volumes to a snapshot and back, there as long as that takes."""
+        """Return the container that copies volumes to a snapshot and back, there only meanwhile."""
         return f"{self.cluster}-copier"
 
     @property
@@ -192,7 +192,7 @@ class Names:
 
     @property
     def udp(self) -> str:
-        """Return the container that forwards UDP ports, where the sandbox has some."""
+        """Return the container that forwards UDP ports, if the sandbox has some."""
         return f"sandbox-{self.name}-udp"
 
     @property
@@ -207,12 +207,12 @@ class Names:
 
     @property
     def registry_holder(self) -> str:
-        """Return the container that holds the port for it, where there is one."""
+        """Return the container that holds that port for it, if there is one."""
         return self.registry + HOLDER
 
     @property
     def registry_files(self) -> Path:
-        """Return the configuration of these two."""
+        """Return the folder of the configuration of these two."""
         return self.folder / "registry"
 
     @property
@@ -221,7 +221,7 @@ class Names:
         return self.registry
 
     def mirror(self, upstream: str) -> str:
-        """Return the container that is the cache of one upstream registry, and its host name on the network."""
+        """Return the container that mirrors one upstream registry, also its host name on the network."""
         full = f"sandbox-{self.name}-{upstream.replace(':', '-')}"
         first, dot, rest = full.partition(".")
         if len(first) <= MAX_HOST:
@@ -231,57 +231,57 @@ class Names:
 
     @property
     def mirrors(self) -> Path:
-        """Return the settings and the data of those caches, one folder each; only `--purge` removes them."""
+        """Return the folder of the mirrors' settings and data, one folder each; only `--purge` removes them."""
         return self.home.state / "mirrors" / self.name
 
     @property
     def charts(self) -> Path:
-        """Return a file that is there while the cluster has releases of charts that `up` made."""
+        """Return a file that exists while the cluster has releases of charts that `up` installed."""
         return self.home.state / "charts" / self.name
 
     @property
     def addon_values(self) -> Path:
-        """Return the folder with the values that charts of addons are installed with."""
+        """Return the folder of the values that charts of addons are installed with."""
         return self.folder / "addons"
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Return what tells the sandbox's objects from all others: its name and its owner."""
+        """Return the labels that tell the sandbox's objects from all others: its name and its owner."""
         return {**self.home.labels, LABEL: self.name}
 
     @property
     def folder(self) -> Path:
-        """Return the sandbox's own files, gone with it."""
+        """Return the folder of the sandbox's own files, removed with it."""
         return self.home.state / "sandboxes" / self.name
 
     @property
     def spec(self) -> Path:
-        """Return the spec that it was last brought up with."""
+        """Return the file of the spec of the last `up`."""
         return self.folder / "spec.json"
 
     @property
     def origin(self) -> Path:
-        """Return where that spec came from."""
+        """Return the file that says where that spec came from."""
         return self.folder / "origin.json"
 
     @property
     def asked(self) -> Path:
-        """Return what its nodes were asked by the last check of them."""
+        """Return the file of the questions that the last check asked its nodes."""
         return self.folder / "asked.json"
 
     @property
     def asleep(self) -> Path:
-        """Return the file that is there while its nodes are held still."""
+        """Return the file that exists while its nodes are frozen."""
         return self.folder / "asleep"
 
     @property
     def waker(self) -> Path:
-        """Return the record of the process that wakes it, next to which is what that says."""
+        """Return the record of the process that wakes it; its log is next to it."""
         return self.folder / "waker.json"
 
     @property
     def data(self) -> Path:
-        """Return what a project that was fetched keeps, whichever revision of it is up; only `--purge` removes it."""
+        """Return the folder of the data of a fetched project, for all its revisions; only `--purge` removes it."""
         return self.home.state / "data" / self.name
 
     @property
@@ -291,27 +291,27 @@ class Names:
 
     @property
     def resolv_conf(self) -> Path:
-        """Return the nameservers that the node gives to pods."""
+        """Return the file of the nameservers that nodes give to pods."""
         return self.folder / "resolv.conf"
 
     @property
     def proxy_conf(self) -> Path:
-        """Return the proxy that the node's containerd is told of; it may hold a password."""
+        """Return the file that tells a node's containerd of the proxy; it may contain a password."""
         return self.folder / "proxy.conf"
 
     @property
     def credentials(self) -> Path:
-        """Return the process that renews registry credentials and its log; there as long as a cluster has any."""
+        """Return the folder of the process that renews registry credentials, there as long as a cluster has any."""
         return self.folder / "credentials"
 
     @property
     def keys(self) -> Path:
-        """Certificates and keys; they outlive `down` so that anyone who trusts them need not do it again."""
+        """Return the folder of certificates and keys; they outlive `down`, so that the root is trusted only once."""
         return self.home.state / "certificates" / self.name
 
     @property
     def record_key(self) -> Path:
-        """Return what seals the notes that commands keep in the cluster."""
+        """Return the key that seals the records that commands keep in the cluster."""
         return self.keys / "records.key"
 
     @property

@@ -1,4 +1,4 @@
-"""Words of programs, servers and files made fit to be shown: they neither act on the terminal nor tell an account."""
+"""Makes texts of programs, servers and files safe to show: they neither control the terminal nor leak an account."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _ACCOUNT = re.compile(r"//[^/\s]+@")  # up to the last @: a password may have on
 
 
 def fit(text: str) -> str:
-    """Return the text without control characters (but newlines and tabs) and without the accounts in its URLs.
+    """Return the text without control characters (except newlines and tabs) and without the accounts in its URLs.
 
-    Escape sequences in what others said have been used to rewrite terminals (CVE-2021-25743).
+    Escape sequences in foreign texts have been used to rewrite terminals (CVE-2021-25743).
     """
     if not text.isprintable():
         text = "".join(c for c in text if c.isprintable() or c in "\n\t")
@@ -19,9 +19,9 @@ def fit(text: str) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return what the system said at the bottom of an error that libraries have wrapped.
+    """Return the system's own message at the bottom of an error that libraries have wrapped.
 
-    Else the words of `error` itself.
+    Without one, return the text of `error` itself.
     """
     deepest = list(_wrapped(error, set()))[-1]
     if isinstance(deepest, OSError) and (said := deepest.strerror or str(deepest)):
@@ -30,7 +30,7 @@ def cause(error: BaseException) -> str:
 
 
 def _wrapped(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    """Yield the error and, outermost first, those that it was made from: HTTP libraries put them in three places."""
+    """Yield the error and those that it was made from, outermost first: HTTP libraries keep them in three places."""
     seen.add(id(error))
     yield error
     before = None if error.__suppress_context__ else error.__context__

@@ -3,10 +3,10 @@
 import gc
 import sys
 
-# What imports make is there to stay, and most commands make no more objects than this: to look through them for
-# garbage would take a tenth of the time of `status`.
+# Imported objects stay for ever, and most commands create fewer objects than this; to search them for garbage would
+# take a tenth of the time of `status`.
 gc.set_threshold(200_000)
-# A check asks one thing after another, next to others that compute: each answer would be taken up 5 ms later.
+# A check asks one question after another, next to threads that compute: by default each answer would wait 5 ms.
 sys.setswitchinterval(0.001)
 
 from sandbox.cli.app import main  # noqa: E402

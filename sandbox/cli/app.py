@@ -14,7 +14,7 @@ from sandbox.cli import output
 from sandbox.cli.groups import FORMS, Lazy
 from sandbox.errors import SandboxError
 
-# Where each command is: a module of this package, and the function in it.
+# The module of this package and the function in it, by command.
 COMMANDS = {
     "up": "up:up",
     "dev": "dev:dev",
@@ -46,13 +46,13 @@ COMMANDS = {
 }
 ALIASES = {"proxy": "edge"}
 
-# Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
+# Commands that take seconds, and whose imports take so long that users would wonder whether they run.
 PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot", "upgrade"}
 SIGN = "looking…\r"  # shorter than any line that is written over it
 
 
 class _Root(Lazy):
-    """The whole command line: programs, too, are told what failed, in the form they asked for."""
+    """The whole command line; an error is also reported to programs, in the form they asked for."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,7 +60,7 @@ class _Root(Lazy):
         except BrokenPipeError:
             if not output.is_unread(sys.stdout):
                 raise
-            ctx.exit(0)  # as `head` ends early
+            ctx.exit(0)  # as `head` closes its end early
         except SandboxError as error:
             from sandbox.cli.error_handler import tell_programs
 
@@ -88,7 +88,8 @@ def sandbox(ctx: click.Context, *, verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     output.prepare()
-    # There are none for our models, and to look through all that is installed for some takes longer than `list`.
+    # Pydantic's plugins: there are none for our models, and searching all installed packages for some takes longer than
+    # `list`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     words = sys.argv[1:] if arguments is None else arguments
     if (
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except SystemExit as end:  # click's way to end a completion
+    except SystemExit as end:  # how click ends a completion
         code = end.code if isinstance(end.code, int) else 1
     except BaseException as error:
         from sandbox.cli.error_handler import report
@@ -115,6 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave(code: int) -> None:
-    """Exit without waiting for threads that may still hang in a call of the engine."""
+    """Exit without waiting for threads that may still hang in a call to the engine."""
     output.flush()
     os._exit(code)

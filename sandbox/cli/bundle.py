@@ -96,7 +96,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
             engine.pull(UPSTREAM["busybox"])
         except EngineError as error:
             click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
-            # Addons are built when they are wanted: `up` needs none.
+            # Images of addons are built when they are needed: `up` needs none.
             _build(progress, 2, NEEDED)
     if process.which("kind") is None and sys.platform == "linux":
         _build(progress, 2, ("kind",))
@@ -256,7 +256,7 @@ def _built(store: Store) -> list[dict[str, str | int | None]]:
 
 
 def _epoch() -> int | None:
-    """Read the time that reproducible builds are to bear (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    """Return the time for reproducible builds (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
     from sandbox.errors import UsageError
 
     text = os.environ.get("SOURCE_DATE_EPOCH")
@@ -269,7 +269,7 @@ def _epoch() -> int | None:
 
 @contextmanager
 def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
-    """Have the sandbox NAME as a folder for the length of the block, if one is named."""
+    """Yield the sandbox NAME, exported to a folder for the length of the block, or nothing without a name."""
     if name is None:
         yield None
         return
@@ -285,7 +285,7 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
 
 @contextmanager
 def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
-    """Give the bundle's cache, which no other command changes meanwhile, and where to say how far the work is."""
+    """Yield the bundle's cache, locked against other commands, and a function that reports progress."""
     from sandbox.app import context
     from sandbox.bundle.store import Store
     from sandbox.errors import SandboxError

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COLORS = {"good": "green", "due": "yellow", "broken": "red"}
 DEPTH = {"root": 0, "issuing": 1, "leaf": 2}
 BINARY = "p12"
-STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and is not to be replaced by one
+STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, which must not be replaced
 
 
 @click.group("certs", cls=Group)
@@ -155,7 +155,7 @@ def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str
         sys.stdout.buffer.write(data)
     else:
         files.require_regular(out)
-        # A link is followed: the user named what it leads to, and it may be one of the system's, such as /dev/stderr.
+        # A link is followed: the user named its target, and it may be one of the system's, such as /dev/stderr.
         files.write_atomic(out.resolve(), data, mode=0o644)
     return 0
 
@@ -190,7 +190,7 @@ def _row(one: Entry, places: Places) -> dict[str, Any]:
 
 
 def _tree(entries: Sequence[Entry], places: Places) -> Iterator[str]:
-    """Yield each certificate below the one that signed it, its facts below its name."""
+    """Yield each certificate below the one that signed it, with its facts below its name."""
     for index, one in enumerate(entries):
         depth = DEPTH[one.role]
         rest = entries[index + 1 :]

@@ -1,4 +1,4 @@
-"""`sandbox certs trust` and `untrust`: what would change in this machine's trust stores, the question, the change."""
+"""`sandbox certs trust` and `untrust`: show the changes to this machine's trust stores, ask, and make them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,10 @@ def _change(
     dry_run: bool,
     sandbox: str = "",
 ) -> bool:
-    """Show, ask, do; True when the stores are afterwards as planned. Raises UsageError where there is no terminal."""
+    """Show the changes, ask, and make them; return whether the stores are then as planned.
+
+    Raises UsageError where there is no terminal.
+    """
     from sandbox.truststore.change import Kind
     from sandbox.truststore.trust_plan import Performer
 

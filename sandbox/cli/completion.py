@@ -1,4 +1,4 @@
-"""`sandbox completion`: the script that lets a shell complete, and the names that it is offered for arguments.
+"""`sandbox completion`: prints the script for shells, and completes names.
 
 Names are read from files alone: completion must not wait for an engine.
 """
@@ -26,7 +26,7 @@ def completion(shell: str) -> int:
 
 
 def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the sandboxes of this machine that files tell of."""
+    """List the sandboxes of this machine that have files."""
     from sandbox.app import context
 
     home = context.home()
@@ -36,7 +36,7 @@ def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List the hosts that have a route of their own at the edge, and the domains of the sandboxes."""
+    """List the hosts with a route of their own at the edge, and the domains of the sandboxes."""
     from sandbox.app import context
     from sandbox.components.edge import routes
 
@@ -61,7 +61,7 @@ def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 def schemas(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """List what there is a JSON Schema of: files, commands, errors and events."""
+    """List what has a JSON Schema: files, commands, errors and events."""
     from sandbox.cli.json_results import NAMES
 
     return [CompletionItem(name) for name in ("sandbox", "images", *NAMES) if name.startswith(incomplete)]

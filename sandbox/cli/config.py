@@ -1,4 +1,4 @@
-"""`sandbox config`: what sandbox.yaml and images.yaml may say, and what they do say."""
+"""`sandbox config`: checks sandbox.yaml and images.yaml, shows their values, and prints their schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.cli.output import count, show_json
 if TYPE_CHECKING:
     from sandbox.config.yaml_source import KeyPath
 
-# The account in a URL, as a proxy's may have one.
+# The account in a URL, such as a proxy's.
 _SECRET = re.compile(r"(://)[^/@]+@")
 
 
@@ -141,7 +141,7 @@ def schema(which: tuple[str, ...]) -> int:
 
 
 def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield every value that is no mapping of known keys, by its path."""
+    """Yield every value that is not a mapping of known keys, by its path."""
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from _leaves(inner, (*path, key))

@@ -152,7 +152,7 @@ def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterat
 
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
-    """Make the entry that the options describe. Raises UsageError for one that the kind has not."""
+    """Return the entry that the options describe. Raises UsageError for options that the kind does not have."""
     from pydantic import TypeAdapter, ValidationError
 
     from sandbox.config.schema.credentials_schema import Credentials

@@ -1,4 +1,4 @@
-"""`sandbox dashboard`: a page of this machine."""
+"""`sandbox dashboard`: serves a page that shows all sandboxes of this machine."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def dashboard(
 
 
 def _has_desktop() -> bool:
-    """Say whether a browser that is opened would be seen: at a terminal of a machine with a screen."""
+    """Tell whether the user would see a browser that is opened: at a terminal of a machine with a screen."""
     screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(screen) and sys.stdout.isatty()

@@ -78,7 +78,7 @@ def dev(
 
 
 def report_for(progress: str) -> DevReport:
-    """Make the report for `--progress auto|plain|json|quiet`."""
+    """Return the report for `--progress auto|plain|json|quiet`."""
     match progress:
         case "json":
             return JsonReport()
@@ -129,7 +129,7 @@ class QuietReport:
 
 
 class PlainReport(QuietReport):
-    """A line for each phase, and what the pods write in a color for each."""
+    """A line for each phase, and the logs of pods in a color for each."""
 
     def watching(self, folders: Collection[Path]) -> None:
         self.line(f"watching {_named(folders)}; Ctrl-C leaves, and all stays up")
@@ -187,7 +187,7 @@ class JsonReport:
 
 
 def _named(paths: Collection[Path]) -> str:
-    """Name a few paths as seen from here."""
+    """Name a few paths, relative to the current folder."""
     here = Path.cwd()
     names = sorted(str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in paths)
     more = len(names) - MOST_NAMED

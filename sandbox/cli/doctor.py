@@ -21,7 +21,7 @@ COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
 
 class _WithDefault(Group):
-    """A group that takes what is no subcommand for the arguments of `machine`."""
+    """A group that passes arguments which name no subcommand to `machine`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):

@@ -1,4 +1,4 @@
-"""Where errors become words and exit codes, for every command alike."""
+"""Turns errors into messages and exit codes, for every command alike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUG = 3
 
 
 def report(error: BaseException) -> int:
-    """Show an error on stderr as what, evidence and fix; returns the exit code."""
+    """Print an error on stderr as what happened, evidence and fix; return the exit code."""
     match error:
         case SandboxError():
             _show(error)
@@ -57,9 +57,9 @@ def report(error: BaseException) -> int:
 
 
 def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
-    """Show an error as JSON: as the result with `-o json`, as the last event with `--progress json`.
+    """Print an error as JSON: as the result with `-o json`, as the last event with `--progress json`.
 
-    Returns whether stderr has been told: in the second case people are not.
+    Returns whether it went to stderr, in the second case: then there is no message for people.
     """
     if forms.get("output") == "json" and not error.reported:
         show_json({"error": as_json(error)})
@@ -70,7 +70,7 @@ def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
 
 
 def as_json(error: SandboxError) -> dict[str, str | int]:
-    """Return the error for programs."""
+    """Return the error as JSON has it."""
     texts = {"id": error.id, "brief": error.brief, "details": error.details, "fix": error.fix}
     return {**texts, "exit_code": error.exit_code}
 

@@ -1,4 +1,4 @@
-"""`sandbox export`: a sandbox as a folder that brings the same one up elsewhere."""
+"""`sandbox export`: writes a sandbox as a folder that recreates it elsewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
 
 
 def tell(told: Exported) -> None:
-    """Say what is missing elsewhere, and what is not to be given to everybody."""
+    """Print what is missing elsewhere, and what must not be given to everybody."""
     for line in told.left_out:
         click.echo(f"left out: {fit(line)}", err=True)
     for line in told.carried:

@@ -1,4 +1,4 @@
-"""Groups of commands: those of the whole command line are imported only when called, so that help costs no imports."""
+"""Groups of commands; those of the top level are imported only when called, so that help needs no imports."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-# Where a context's `meta` has the forms that the command line asked for: {"output": …, "progress": …}.
+# The key of a context's `meta` for the output forms that were asked for: {"output": …, "progress": …}.
 FORMS = "sandbox.forms"
 
 
 class Group(click.Group):
-    """A group that proposes a name for a mistyped one, and shows the whole first sentence of each command's help."""
+    """A group that suggests a name for a mistyped one, and shows the whole first sentence of each command's help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the names in the order in which the commands are defined."""
         return list(self.commands)
 
     def summary(self, ctx: click.Context, name: str) -> str:
-        """Find the first paragraph of a command's help."""
+        """Return the first paragraph of a command's help."""
         command = self.get_command(ctx, name)
         return _first_paragraph(command.help or "") if command else ""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is typed; one that is not there fails with the nearest name, but for completion."""
+        """Return the command that was typed; an unknown name fails with the nearest one, except in completion."""
         if (
             not ctx.resilient_parsing
             and args
@@ -78,14 +78,14 @@ class Lazy(Group):
         return command
 
     def summary(self, ctx: click.Context, name: str) -> str:
-        """Read it from the function's source: to import all commands would take longer than to show their help."""
+        """Read it from the function's source: importing all commands would take longer than showing their help."""
         module, _, function = self.table[name].partition(":")
         source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
         found = re.search(rf'^def {function}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
         return _first_paragraph(found[1]) if found else ""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer the names that begin so, without importing what they are; then options."""
+        """Complete names without importing what they stand for; then options."""
         from click.shell_completion import CompletionItem
 
         names = [name for name in self.table if name.startswith(incomplete)]

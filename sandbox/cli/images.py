@@ -1,4 +1,4 @@
-"""`sandbox images`: what the engine keeps of the system images besides those that were pulled or loaded."""
+"""`sandbox images`: removes node images that `up` made and nothing uses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def prune(ctx: click.Context, *, dry_run: bool, yes: bool, output: str) -> int:
 
 
 def _ask(unused: tuple[Made, ...]) -> None:
-    """Ask before images go. Raises UsageError without an answer, Abort for a no."""
+    """Ask before images are removed. Raises UsageError if the question cannot be asked, Abort for a no."""
     size = megabytes(sum(one.bytes for one in unused))
     said = "\n".join(f"{one.image}  {megabytes(one.bytes)}" for one in unused)
     if not has_terminal():

@@ -1,4 +1,4 @@
-"""`sandbox init`: a sandbox.yaml for a folder, from what it has."""
+"""`sandbox init`: writes a sandbox.yaml for a folder, from what it finds there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def init(folder: Path, *, name: str | None) -> int:
     https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     kept = [path for path in written if (folder / path).exists()]
-    # The spec last: until it is there, all this can be done again.
+    # The spec last: until it is there, all this can be repeated.
     for path, text in sorted(written.items(), key=lambda item: item[0] == project_files.SPEC):
         if path not in kept:
             (folder / path).parent.mkdir(exist_ok=True)

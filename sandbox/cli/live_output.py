@@ -1,4 +1,4 @@
-"""The live displays of a terminal: what has ended as lines, and below them what is at work with its newest word."""
+"""The live displays of a terminal: finished work as lines, and below them running work with its newest message."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from sandbox.errors import SandboxError
     from sandbox.images.progress import Result
 
-ROOMY = 80  # columns of a terminal in which what is said of steps can stand in a column of its own
-WINDOW = 5.0  # seconds over which the rate is taken
+ROOMY = 80  # columns of a terminal wide enough for a column of messages
+WINDOW = 5.0  # seconds over which the rate is measured
 
 
 class Live:
-    """The Reporter of steps: draws only while something is at work; what has ended scrolls up as plain lines."""
+    """The Reporter of steps: draws only while a step runs; finished steps scroll up as plain lines."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -86,13 +86,13 @@ class Live:
 
 
 class Meter:
-    """The rate of the last seconds, in bytes a second."""
+    """The rate over the last seconds, in bytes a second."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
 
     def rate(self, now: float, total: int) -> float:
-        """Note that `total` bytes were sent up to `now` (seconds of one monotonic clock); the rate lately."""
+        """Note that `total` bytes were sent up to `now` (seconds of one monotonic clock); return the recent rate."""
         if not total:
             self._samples.clear()
         self._samples.append((now, total))
@@ -161,7 +161,7 @@ class LiveTalk(Talk):
         yield table
 
     def words(self, now: float) -> str:
-        """Return how much of what, how fast, how long yet."""
+        """Return how much of what was sent, how fast, and how long the rest will take."""
         rate = self._meter.rate(now, self.bytes)
         speed = f"{megabytes(rate)}/s" if rate else ""
         whole = (self._total or 0) - self._spared

@@ -1,4 +1,4 @@
-"""The log of what commands do, in a file for the user alone, and on stderr with --verbose."""
+"""The log of commands, in a file that only the user can read, and on stderr with --verbose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sandbox.system import files
 
 
 def require_own_home() -> None:
-    """Raise UsageError where `sudo sandbox` would leave files of root's in another user's home folder."""
+    """Raise UsageError where `sudo sandbox` would leave files that belong to root in another user's home folder."""
     folder = Path.home()
     if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
         raise UsageError(
@@ -37,13 +37,13 @@ def command_line() -> str:
 
 
 def start(*, verbose: bool) -> None:
-    """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops no command.
+    """Log everything to the user's log file, and to stderr if asked; a log that cannot be written stops no command.
 
-    Raises UsageError where not even the log may be made, before any file is.
+    Raises UsageError, before any file is made, where not even the log may be.
     """
     place = home()
     require_own_home()
-    logging.raiseExceptions = False  # nor does one that is full later
+    logging.raiseExceptions = False  # nor does a log that is full later
     logger = logging.getLogger("sandbox")
     logger.setLevel(logging.DEBUG)
     try:
@@ -60,14 +60,14 @@ def start(*, verbose: bool) -> None:
 
 
 class _Fit(logging.Formatter):
-    """What programs and servers say goes into many messages; none of it may act on a terminal that shows the log."""
+    """Formats records: messages contain texts of programs and servers, which must not control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return fit(super().format(record))
 
 
 class _Log(RotatingFileHandler):
-    """Files for the user alone, those too that are begun when one has grown."""
+    """A log file that only the user can read, as are the files that follow when it is full."""
 
     def _open(self) -> TextIOWrapper:
         opened = open(  # noqa: SIM115  # for as long as it logs

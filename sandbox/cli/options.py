@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and their meaning."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Port(click.IntRange):
 
 
 class _ServedPort(click.ParamType[Any]):
-    """A port or `auto`, of TCP or with `/udp`: the number, or None, and the protocol."""
+    """A port or `auto`, of TCP or with `/udp`: gives the number, or None, and the protocol."""
 
     name = "port"
 
@@ -62,7 +62,7 @@ def spec_options(command: Command) -> Command:
 
 
 def progress_option(command: Command) -> Command:
-    """`--progress` and `-q`: how the talk on stderr looks."""
+    """`--progress` and `-q`: the form of messages on stderr."""
     command = click.option(
         "-q", "--quiet", "progress", flag_value="quiet", type=str, help="Show errors only, like --progress quiet."
     )(command)
@@ -96,7 +96,7 @@ def lock_options(command: Command) -> Command:
 
 
 def output_option(command: Command) -> Command:
-    """`-o text|json`: how the result on stdout looks."""
+    """`-o text|json`: the form of the result on stdout."""
     return click.option(
         "-o",
         "--output",
@@ -108,16 +108,16 @@ def output_option(command: Command) -> Command:
 
 
 def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Note the choice where anyone who shows an error of the command finds it: `FORMS` of the context's `meta`."""
+    """Keep the choice where an error of the command is shown from: `FORMS` of the context's `meta`."""
     ctx.meta.setdefault(FORMS, {})[param.name] = value
     return value
 
 
 def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None:
-    """Start the log and, with `doing`, let a signal end the command in an orderly way.
+    """Start the log and, with `doing`, have signals end the command in an orderly way.
 
-    `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on. Raises UsageError
-    where no file may be made.
+    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
+    Raises UsageError where no file may be made.
     """
     from sandbox.cli import log, signals
 
@@ -127,7 +127,7 @@ def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None
 
 
 def session(progress: str = "auto", patience: float = PATIENCE) -> Session:
-    """Work as this command does: told of as it was typed, with words on stderr in the manner of `--progress`."""
+    """Return this command's session: others see it as it was typed, and messages go to stderr by `--progress`."""
     from sandbox.app.session import Session
     from sandbox.cli.log import command_line
     from sandbox.cli.output import note, reporter
@@ -141,7 +141,7 @@ def session(progress: str = "auto", patience: float = PATIENCE) -> Session:
 
 
 def sandbox_of(file: Path | None, name: str | None, *, progress: str = "auto", patience: float = PATIENCE) -> Sandbox:
-    """Find the sandbox that FILE or NAME mean, or neither. Raises UsageError."""
+    """Return the sandbox that FILE or NAME mean, or neither. Raises UsageError."""
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
 
@@ -149,7 +149,7 @@ def sandbox_of(file: Path | None, name: str | None, *, progress: str = "auto", p
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
-    """Find the spec that FILE or NAME mean, or neither. Raises UsageError."""
+    """Return the spec that FILE or NAME mean, or neither. Raises UsageError."""
     from sandbox.app import chosen_spec
 
     return chosen_spec.find(file, name)

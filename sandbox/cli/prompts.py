@@ -1,4 +1,4 @@
-"""The questions of `up` before the first change: what others wrote, a name in use, a cluster that exists."""
+"""The questions of `up` before the first change: foreign specs, names in use, existing clusters."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Say = Callable[[str], None]
 
 
 class Asking:
-    """Asks at the terminal, unless options have the answer already: `yes` and, for what others wrote, `trusted`.
+    """Asks at the terminal, unless options give the answer: `yes` and, for what others wrote, `trusted`.
 
-    What needs an answer raises UsageError where there is no terminal, and SandboxError where it is no.
+    Raises UsageError where an answer is needed and there is no terminal, and SandboxError for a no.
     """
 
     def __init__(self, say: Say, *, yes: bool = False, trusted: bool = False) -> None:
@@ -58,7 +58,7 @@ class Asking:
         _confirm(said)
 
     def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        """Let a spec that others wrote have what it asks for; the answer is kept for this revision."""
+        """Ask for consent to a spec that others wrote; a yes is kept for this revision."""
         if consent.has_spec(home, project.origin) and project.bundle is None:
             return True
         if not self._trusted:
@@ -86,11 +86,11 @@ class Asking:
         if not click.confirm(f"use {'both' if found.registry else 'it'} for '{spec.name}', in a namespace?", err=True):
             return None
         _keep(spec, found, file, self._say)
-        self._yes = True  # to a sandbox in that cluster, too
+        self._yes = True  # also to a sandbox in that cluster
         return found
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
-        """Choose those that are named, and all that are stale if the user agrees to each now."""
+        """Return the steps that are named, and the stale ones whose recreation the user agrees to now."""
         stale = [(step, status) for step, status in found if status.state is State.STALE and step.name not in named]
         if not stale or not _is_interactive():
             return named
@@ -122,7 +122,7 @@ class Asking:
 
 
 class Telling:
-    """Says what `up` would ask, and goes on: for `up --plan`."""
+    """For `up --plan`: prints what `up` would ask, and goes on."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -162,7 +162,7 @@ def _confirm(said: str) -> None:
 
 
 def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | None:
-    """Find the first cluster to offer, and say it; none where the spec names one or the sandbox exists already."""
+    """Show and return the first cluster to offer; None where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
     from sandbox.app import existing_clusters
@@ -180,7 +180,7 @@ def _tell_how(spec: Spec, found: Neighbour, say: Say) -> None:
 
 
 def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
-    """Write what was decided into a new sandbox.yaml, or say what belongs into the one that is there."""
+    """Write the choice into a new sandbox.yaml, or print what to add to the existing one."""
     if file is None and not DEFAULT_FILE.exists():
         from sandbox.system import files
 

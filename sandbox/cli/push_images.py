@@ -1,4 +1,4 @@
-"""`sandbox push-images`: the images of a manifest in the registry, and what is done with others that are there."""
+"""`sandbox push-images`: pushes the images of a manifest, and on request deletes tags that it does not name."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def push_images(
 def _push(
     work: ImagePush, speaking: Talk, output: str, repair: Repair | None, *, locked: bool, fail_fast: bool, check: bool
 ) -> dict[str, Any]:
-    """Push, keep the lock, verify; the results are shown whatever happens."""
+    """Push, update the lock, verify; the results are printed whatever happens."""
     from sandbox.images.push import PushFailed
 
     started = time.monotonic()
@@ -167,7 +167,7 @@ def _verify(work: ImagePush, results: Sequence[Result], speaking: Talk, repair: 
 
 
 def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
-    """Let damaged blobs be put aside, and say so; None for a registry that is not the sandbox's own container."""
+    """Return a function that puts damaged blobs aside; None for a registry that is not the sandbox's own container."""
     from sandbox.app import registry_upkeep
 
     if not whose or not sandbox.spec.cluster.supports.containers:
@@ -209,7 +209,10 @@ def _require_consent(pruning: Pruning, *, yes: bool) -> None:
 
 
 def _prune(pruning: Pruning, *, yes: bool) -> list[str]:
-    """List, ask, delete; returns the names of what is gone. What the push has just added is in the manifest."""
+    """List the tags, ask, and delete them; returns the deleted names.
+
+    What the push has just added is in the manifest.
+    """
     say = partial(click.echo, err=True)
     names = pruning.names
     if not names:

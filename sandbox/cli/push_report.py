@@ -1,4 +1,4 @@
-"""What a push leaves on stdout: digests for people, a report in JSON for programs."""
+"""The result of a push on stdout: digests for people, a report in JSON for programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:
     """Return the report of a push.
 
-    Of the whole, `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio`
-    is their quotient: 1.0 when every blob crossed once, null when nothing had to.
+    `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio` is their
+    quotient: 1.0 when every blob was sent once, null when nothing had to be.
     """
     images = [
         {
@@ -52,7 +52,7 @@ def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, sec
 def foretold(forecasts: Sequence[Forecast]) -> dict[str, Any]:
     """Return the report of a dry run.
 
-    `action` is null where it cannot be known, `exact` false where `bytes` are a bound.
+    `action` is null where it cannot be known, `exact` is false where `bytes` are an upper bound.
     """
     images = [
         {
@@ -76,7 +76,7 @@ def why(error: SandboxError) -> dict[str, str]:
 
 
 def show_results(results: Sequence[Result]) -> None:
-    """Each image with its digest, ready to be pasted."""
+    """Print each image with its digest, ready to be pasted."""
     for one in results:
         click.echo(f"{one.target}@{one.digest}")
 

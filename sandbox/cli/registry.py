@@ -1,4 +1,4 @@
-"""`sandbox registry`: what the registry holds, and the space of what nothing names."""
+"""`sandbox registry`: lists the registry's content, and garbage-collects unreferenced blobs."""
 
 from __future__ import annotations
 

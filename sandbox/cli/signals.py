@@ -1,4 +1,4 @@
-"""Ends a command that is interrupted, terminated or hung up: a word at once, then in order; a second time, at once."""
+"""Ends a command on an interrupt, SIGTERM or hangup: first with a message and in order, the second time at once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import ClassVar
 from sandbox.system import process
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Does nothing but bring the main thread out of what it waits in.
+# Does nothing but wake the main thread from what it waits in.
 NUDGE = signal.SIGURG
 EVERY = 0.02
-# Seconds in which a second signal is the first one's echo: timeout(1) and others tell a command and then its group.
+# Seconds in which a second signal is an echo of the first: timeout(1) and others signal a command and then its group.
 ECHO = 0.1
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(BaseException):
-    """The command was asked to end by a signal; `after` says what stays and how to go on."""
+    """The command was told to end by a signal; `after` says what stays and how to go on."""
 
     WORDS: ClassVar[Mapping[int, str]] = {
         signal.SIGINT: "interrupted",
@@ -39,20 +39,20 @@ class Terminated(BaseException):
 
 
 def catch(doing: str = "stopping", after: str = "") -> None:
-    """Have Terminated raised in the main thread, whatever it waits in, when the command is told to end.
+    """Raise Terminated in the main thread, whatever it waits in, when a signal tells the command to end.
 
-    `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on. A second signal
-    ends the command at once, with the programs it runs. A hangup that nohup(1) had ignored stays ignored.
+    `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
+    A second signal ends the command at once, with the programs it runs. A hangup that nohup(1) ignores stays ignored.
     """
-    # A handler of Python's runs only once the main thread is back in Python. That may take as long as what it waits
-    # for, when the signal comes just before the wait; a thread next to it hears of each signal without delay.
+    # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
+    # for if the signal comes just before the wait; a second thread learns of each signal without delay.
     heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     raised, said = threading.Event(), threading.Event()
 
     def ended(number: int, _: FrameType | None) -> None:
         if not raised.is_set():
             raised.set()
-            said.wait(EVERY * 10)  # the first word comes before the last ones
+            said.wait(EVERY * 10)  # the first message must come before the last ones
             raise Terminated(number, after)
 
     for number in ENDS:
@@ -66,7 +66,7 @@ def catch(doing: str = "stopping", after: str = "") -> None:
 
 def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: threading.Event) -> None:
     number = _next(heard, None)
-    if number == signal.SIGHUP:  # no one reads any more, and anyone who writes would fail
+    if number == signal.SIGHUP:  # no one reads any more, and a write would fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -84,7 +84,7 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: th
 
 
 def _next(heard: int, seconds: float | None) -> int:
-    """Return the next signal that is to end the command; 0 when none comes in time."""
+    """Return the next signal that is to end the command; 0 if none comes in time."""
     while select.select([heard], [], [], seconds)[0]:
         number = os.read(heard, 1)[0]
         if number in ENDS:

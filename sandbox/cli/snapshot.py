@@ -1,4 +1,4 @@
-"""`sandbox snapshot`: a sandbox kept with all it holds, and brought back."""
+"""`sandbox snapshot`: saves a sandbox with all its data, and restores it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | Non
 
 
 def _ask(manifest: Manifest, name: str) -> None:
-    """Ask before a sandbox that is there goes. Raises UsageError without an answer, Abort for a no."""
+    """Ask before an existing sandbox is replaced. Raises UsageError if the question cannot be asked, Abort for a no."""
     warning = f"sandbox '{name}' exists; its cluster, registry and certificates would be replaced"
     if not has_terminal():
         raise UsageError(

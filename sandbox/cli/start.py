@@ -1,4 +1,4 @@
-"""`sandbox stop`, `pause` and `start`: what is not needed for a while uses no processor time, or no memory either."""
+"""`sandbox stop`, `pause` and `start`: free the memory of a sandbox that is not needed, or only its processor time."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
 
 
 def _did_not_run(name: str) -> bool:
-    """Say that a sandbox did not run; returns whether there is one."""
+    """Print that a sandbox did not run; return whether it exists."""
     from sandbox.app import chosen_spec
 
     there = chosen_spec.remembered(name) is not None

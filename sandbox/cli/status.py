@@ -1,4 +1,4 @@
-"""`sandbox status` and `sandbox list`: the state of one sandbox's parts, and which sandboxes there are."""
+"""`sandbox status` and `sandbox list`: the state of a sandbox's components, and the sandboxes of this machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     engine = Engine.connect()
     with engine.glance():
         parts = sandbox.parts()
-        from sandbox.app import context, service_places  # takes long to import: by now much of it is there
+        from sandbox.app import context, service_places  # takes long to import: most of it is imported by now
         from sandbox.app.overview import exposure
 
         runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
@@ -90,7 +90,7 @@ def _show(service: Reached) -> None:
 
 
 def _word(part: Part) -> str:
-    """Return the state as people call it: one that was stopped has not drifted."""
+    """Return the state as users know it: a stopped part has not drifted."""
     return "stopped" if part.state == "drifted" and part.detail.startswith("stopped") else part.state
 
 

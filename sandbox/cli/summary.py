@@ -1,4 +1,4 @@
-"""The last words of a command that brings a sandbox up: where to go and what to type next."""
+"""The result of a command that brings a sandbox up: its addresses and what to type next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
     )
     click.echo(f"trust       {found.root_certificate}")
     host, port = found.hosts[0], found.ports[0]
-    # curl itself knows where names of .localhost are, and a public name leads anywhere else.
+    # curl itself knows where names of .localhost are, and a public name may lead anywhere else.
     there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.proxy.listen, port).asked_at}"
     root = shlex.quote(str(found.root_certificate))
     click.echo(f"try         curl --cacert {root}{there} {found.urls(host)[0]}")

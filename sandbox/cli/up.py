@@ -1,4 +1,4 @@
-"""`sandbox up`: bring a sandbox up, or show with --plan what that would do."""
+"""`sandbox up`: creates or repairs a sandbox, or shows with --plan what that would change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox.plan.lifecycle import Found
 
 CHANGES = 2
-# What the user brings: while that is corrected, the sandbox around it may well stay.
+# Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
 BROUGHT = ("push", "chart-archives", "charts", "apply")
 VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
 KEPT = """kept: everything from before, the registry's data and the certificates
@@ -111,7 +111,7 @@ def up(
 
 
 def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bool:
-    """Print what would be made, repaired and rebuilt, why, and what would be lost; return whether that is anything."""
+    """Print what would be created, repaired and recreated, why, and what would be lost; return whether anything."""
     rows = [
         {"step": step.name, "title": step.title, "action": VERBS[s.state.value], "detail": s.detail, "loses": s.loses}
         for step, s in found

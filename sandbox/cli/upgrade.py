@@ -1,4 +1,4 @@
-"""`sandbox upgrade`: a running sandbox gets another Kubernetes and keeps what it holds."""
+"""`sandbox upgrade`: moves a running sandbox to another Kubernetes version, keeping its data."""
 
 from __future__ import annotations
 
