@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
-from sandbox.cli.output import Talk, count, megabytes, row
+from sandbox.cli.output import count, megabytes
+from sandbox.cli.push_display import PushDisplay, row
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
@@ -102,8 +103,8 @@ class Meter:
         return (total - before) / (now - began) if now > began else 0.0
 
 
-class LiveTalk(Talk):
-    """The Talk of a push, with how far all of it is; draws while it is used as a context manager."""
+class LivePushDisplay(PushDisplay):
+    """The display of a push, with its whole progress; draws while it is used as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()

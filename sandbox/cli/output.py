@@ -1,7 +1,6 @@
-"""What commands say on stderr: lines for people, JSON lines for programs, a live display on a terminal, or nothing.
+"""What commands write: the progress of steps on stderr, and results on stdout, for people or as JSON.
 
-A Reporter is told of steps, a Talk of the images of a push. Standard output and error are taken as they are found:
-closed, a pipe that is not read, or unable to show every character.
+Standard output and error are used as they are: closed, a pipe that no one reads, or unable to show every character.
 """
 
 from __future__ import annotations
@@ -18,69 +17,65 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, TextIO
 
 import click
 
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import fit
 
-if TYPE_CHECKING:
-    from sandbox.errors import SandboxError
-    from sandbox.images.progress import Result
-
 PROGRESS_EVERY = 10.0  # seconds
 _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
 
 def prepare() -> None:
-    """Let what the locale cannot encode be shown in plain letters, and give closed streams a place to go."""
+    """Have characters that the locale cannot encode shown in plain letters, and replace closed streams."""
     codecs.register_error("plain", _plain)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:  # closed by the parent process
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # for as long as we live
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  # until the process ends
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="plain")
 
 
 def flush() -> None:
-    """Bring out what was written, if it is still read."""
+    """Flush what was written, if it is still read."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
 
 
 def is_unread(stream: TextIO) -> bool:
-    """Say whether it is a pipe whose reader has gone."""
+    """Tell whether it is a pipe whose reader has gone."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def is_lively(stream: TextIO) -> bool:
-    """Say whether lines on it can be drawn over: on a terminal, and not one that says it is dumb."""
+    """Tell whether lines on it can be drawn over: it is a terminal, and not a dumb one."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def has_color(stream: TextIO) -> bool:
-    """Say whether color is wanted there (https://no-color.org)."""
+    """Tell whether to write in color there (https://no-color.org)."""
     return is_lively(stream) and not os.environ.get("NO_COLOR")
 
 
 def has_terminal() -> bool:
-    """Say whether a question can be answered: standard input is a terminal."""
+    """Tell whether a question can be answered: standard input is a terminal."""
     return sys.stdin.isatty()
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):  # asked to read something
+    if not isinstance(error, UnicodeEncodeError):  # an error of reading
         raise error
     return "".join(_PLAIN.get(one, "?") for one in error.object[error.start : error.end]), error.end
 
 
 def reporter(progress: str) -> Reporter:
-    """Make the reporter for `--progress auto|plain|json|quiet`."""
+    """Return the reporter for `--progress auto|plain|json|quiet`."""
     match progress:
         case "quiet":
             return Silent()
@@ -94,23 +89,8 @@ def reporter(progress: str) -> Reporter:
             return Plain(sys.stderr)
 
 
-def talk(progress: str) -> Talk:
-    """Make the Talk for `--progress auto|plain|json|quiet`; to be used as a context manager."""
-    match progress:
-        case "quiet":
-            return Talk()
-        case "json":
-            return JsonTalk(sys.stderr)
-        case "auto" if is_lively(sys.stderr):
-            from sandbox.cli.live_output import LiveTalk
-
-            return LiveTalk()
-        case _:
-            return PlainTalk(sys.stderr)
-
-
 def note(progress: str, line: str) -> None:
-    """Say on stderr what belongs to no step, in the manner of `--progress`."""
+    """Print on stderr a message that belongs to no step, in the form that `--progress` names."""
     match progress:
         case "quiet":
             return
@@ -120,8 +100,8 @@ def note(progress: str, line: str) -> None:
             click.echo(fit(line), err=True)
 
 
-class _Lines:
-    """Whole lines, from several threads."""
+class Lines:
+    """Writes whole lines, from several threads."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -133,7 +113,7 @@ class _Lines:
             self._out.flush()
 
     def mark(self, *, good: bool) -> str:
-        """Return the sign before a line, in color where that is wanted."""
+        """Return the mark before a line, in color where that is wanted."""
         sign = "✓" if good else "✗"
         return click.style(sign, fg="green" if good else "red") if has_color(self._out) else sign
 
@@ -152,17 +132,17 @@ class Events:
     """One JSON object an event: {time, event, …}."""
 
     def __init__(self, out: TextIO) -> None:
-        self._lines = _Lines(out)
+        self._lines = Lines(out)
 
     def add(self, event: str, **more: Any) -> None:
         self._lines.add(json.dumps({"time": round(time.time(), 3), "event": event, **more}))
 
 
 class Plain:
-    """One line when a step has come to its end, and every ten seconds how far a long one is."""
+    """A line for each step when it is done, and every ten seconds the progress of a long one."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lines = _Lines(out)
+        self._lines = Lines(out)
         self._clock = clock
         self._began: dict[str, float] = {}
         self._said: dict[str, float] = {}
@@ -229,110 +209,6 @@ class JsonLines:
         self._events.add("removed", step=step, seconds=round(seconds, 3))
 
 
-class Talk:
-    """The Observer of a push that says nothing, but counts the bytes that were sent."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._counting = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave the terminal as it was found."""
-
-    def verifying(self, images: int) -> None:
-        """Images are being read back."""
-
-    def building(self, target: str) -> None:
-        return
-
-    def expected(self, size: int) -> None:
-        return
-
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        return
-
-    def sent(self, size: int) -> None:
-        with self._counting:
-            self.bytes += size
-
-    def spared(self, size: int) -> None:
-        return
-
-    def finished(self, result: Result) -> None:
-        return
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        return
-
-
-class PlainTalk(Talk):
-    """A line for each image, when it has come to its end."""
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__()
-        self._lines = _Lines(out)
-
-    def building(self, target: str) -> None:
-        self._lines.add(f"building {target}")
-
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        self._lines.add(f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}")
-
-    def finished(self, result: Result) -> None:
-        self._lines.add(f"{self._lines.mark(good=True)} {row(result)}")
-        for one in result.notes:
-            self._lines.add(f"  {one}")
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        self._lines.add(f"{self._lines.mark(good=False)} {target:<40} {error.brief}")
-
-
-class JsonTalk(Talk):
-    """One JSON object an event: {time, event, image?, …}; bytes that are sent are told twice a second."""
-
-    EVERY = 0.5
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__()
-        self._events = Events(out)
-        self._told = 0.0
-
-    def building(self, target: str) -> None:
-        self._events.add("building", image=target)
-
-    def expected(self, size: int) -> None:
-        self._events.add("expected", bytes=size)
-
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        self._events.add("planned", images=images, blobs=blobs, bytes=size)
-
-    def sent(self, size: int) -> None:
-        super().sent(size)
-        now = time.monotonic()
-        if now - self._told >= self.EVERY:
-            self._told = now
-            self._events.add("sent", bytes=self.bytes)
-
-    def finished(self, result: Result) -> None:
-        seconds = round(result.seconds, 3)
-        words = {"action": result.action.value, "digest": result.digest, "bytes": result.size, "seconds": seconds}
-        self._events.add("finished", image=result.target, **words)
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        self._events.add("failed", image=target, id=error.id, error=error.brief)
-
-
-def row(result: Result) -> str:
-    """Say how an image was pushed, in a line."""
-    return f"{result.target:<40} {result.action.value:<9} {megabytes(result.size):>10}  {result.seconds:5.1f} s"
-
-
 def laid_out(head: str, detail: str, *, indent: int = 2) -> list[str]:
     """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head."""
     line = f"{head} {detail}".rstrip()
@@ -346,10 +222,10 @@ def laid_out(head: str, detail: str, *, indent: int = 2) -> list[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """Say a number of things."""
+    """Return a number of things, such as `2 images`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def megabytes(size: float) -> str:
-    """Say bytes as people read them."""
+    """Return a size in bytes as people read it."""
     return f"{size / 1e6:.1f} MB"

@@ -14,7 +14,8 @@ import click
 
 from sandbox.cli import push_report
 from sandbox.cli.options import begin, output_option, progress_option, sandbox_of
-from sandbox.cli.output import Talk, count, has_terminal, megabytes, show_json, talk
+from sandbox.cli.output import count, has_terminal, megabytes, show_json
+from sandbox.cli.push_display import PushDisplay, push_display
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def push_images(
     if pruning is not None:
         _require_consent(pruning, yes=yes)
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
-        with talk(progress) as speaking:
+        with push_display(progress) as display:
             repair = _repair(sandbox, whose) if check else None
-            report = _push(work, speaking, output, repair, locked=locked, fail_fast=fail_fast, check=check)
+            report = _push(work, display, output, repair, locked=locked, fail_fast=fail_fast, check=check)
         if pruning is not None:
             report["pruned"] = _prune(pruning, yes=yes)
     if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
@@ -115,7 +116,14 @@ def push_images(
 
 
 def _push(
-    work: ImagePush, speaking: Talk, output: str, repair: Repair | None, *, locked: bool, fail_fast: bool, check: bool
+    work: ImagePush,
+    display: PushDisplay,
+    output: str,
+    repair: Repair | None,
+    *,
+    locked: bool,
+    fail_fast: bool,
+    check: bool,
 ) -> dict[str, Any]:
     """Push, update the lock, verify; the results are printed whatever happens."""
     from sandbox.images.push import PushFailed
@@ -123,45 +131,45 @@ def _push(
     started = time.monotonic()
     failure: PushFailed | None = None
     try:
-        results = work.push(speaking, fail_fast=fail_fast)
+        results = work.push(display, fail_fast=fail_fast)
     except PushFailed as error:
         failure, results = error, error.results
-    seconds, sent = time.monotonic() - started, speaking.bytes
+    seconds, sent = time.monotonic() - started, display.bytes
     report = push_report.pushed(results, failure, sent, seconds)
     try:
         if check and results:
-            report["verified_bytes"] = _verify(work, results, speaking, repair)
+            report["verified_bytes"] = _verify(work, results, display, repair)
     except SandboxError as error:
         report["verify"] = push_report.why(error)
-        _show(results, report, output, speaking)
+        _show(results, report, output, display)
         error.reported = True
         raise
     if not locked:
-        speaking.close()
+        display.close()
         if changes := work.follow(results):
             click.echo(f"{work.file.path}: {', '.join(changes)}", err=True)
     if output == "text":
-        speaking.close()
+        display.close()
         push_report.show_results(results)
     if failure is not None:
-        _show((), report, output, speaking)
+        _show((), report, output, display)
         failure.reported = True
         raise failure
     return report
 
 
-def _show(results: Sequence[Result], report: dict[str, Any], output: str, speaking: Talk) -> None:
-    speaking.close()
+def _show(results: Sequence[Result], report: dict[str, Any], output: str, display: PushDisplay) -> None:
+    display.close()
     if output == "json":
         show_json(report)
     else:
         push_report.show_results(results)
 
 
-def _verify(work: ImagePush, results: Sequence[Result], speaking: Talk, repair: Repair | None) -> int:
-    speaking.verifying(len(results))
-    size = work.verify(results, speaking, repair)
-    speaking.close()
+def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, repair: Repair | None) -> int:
+    display.verifying(len(results))
+    size = work.verify(results, display, repair)
+    display.close()
     click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
     return size
 

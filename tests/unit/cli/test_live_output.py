@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from sandbox.cli.live_output import LiveTalk, Meter
+from sandbox.cli.live_output import LivePushDisplay, Meter
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Action, Result
 
@@ -23,18 +23,18 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 def test_live_output_shows_total_progress() -> None:
     out = io.StringIO()
-    with LiveTalk(Console(file=out, width=100)) as talk:
-        assert talk.words(0.0) == "checking existing images"
-        talk.expected(100_000_000)
-        talk.words(1.0)
-        talk.sent(20_000_000)
-        assert talk.words(2.0) == "20.0 MB of about 100.0 MB  20.0 MB/s  4 s left  from the Docker Engine"
-        talk.failed("absent:1", SandboxError("no such image"))
-        talk.planned(2, 5, 110_000_000)
-        talk.spared(10_000_000)
-        talk.sent(40_000_000)
-        assert talk.words(3.0) == "60.0 MB of 100.0 MB  30.0 MB/s  1 s left  1 of 3 images"
-        talk.finished(DONE)
+    with LivePushDisplay(Console(file=out, width=100)) as display:
+        assert display.words(0.0) == "checking existing images"
+        display.expected(100_000_000)
+        display.words(1.0)
+        display.sent(20_000_000)
+        assert display.words(2.0) == "20.0 MB of about 100.0 MB  20.0 MB/s  4 s left  from the Docker Engine"
+        display.failed("absent:1", SandboxError("no such image"))
+        display.planned(2, 5, 110_000_000)
+        display.spared(10_000_000)
+        display.sent(40_000_000)
+        assert display.words(3.0) == "60.0 MB of 100.0 MB  30.0 MB/s  1 s left  1 of 3 images"
+        display.finished(DONE)
     text = out.getvalue()
     assert "absent:1" in text
     assert "no such image" in text
