@@ -1,4 +1,4 @@
-"""The edge's container: what it is made of, whether it still is so, and how it takes in what changes."""
+"""The edge's container: its settings, whether it still has them, and how it takes in changed routes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from sandbox.names import EDGE, HOLDER, RETIRED, Home
 log = logging.getLogger(__name__)
 
 MADE = "dev.sandbox.edge"
-# With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
+# With this the engine does not ask the machine's nameservers for names of nodes that do not exist yet.
 OWN_NAMES = ("ndots:1",)
-# How many workers of before reloads the edge keeps, and how many replaced edges: each costs memory, for a day at most.
+# How many old HAProxy workers the edge keeps after reloads, and how many replaced edges: each costs memory, for a day
+# at most.
 WORKERS = 16
 RETIRED_EDGES = 8
 
 
 @dataclass(frozen=True)
 class EdgeContainer:
-    """HAProxy with the files of this owner's edge, on a network of its own and on those of its routes."""
+    """HAProxy with the files of this owner's edge, on a network of its own and on the networks of its routes."""
 
     engine: Engine
     home: Home
@@ -45,26 +46,26 @@ class EdgeContainer:
 
     @classmethod
     def of(cls, engine: Engine, home: Home) -> EdgeContainer:
-        """Return this owner's edge, whatever its name."""
+        """Return this owner's edge, whatever it is called."""
         return cls(engine, home, labelled.edge(engine, home))
 
     @property
     def folder(self) -> Path:
-        """Return where its files are."""
+        """Return the folder of its files."""
         return self.home.edge
 
     @property
     def network(self) -> str:
-        """Return the network that it is made on.
+        """Return the network that the container is created on.
 
-        Its name sorts before those of sandboxes: the engine publishes ports by the first network, and would publish
-        them again at each sandbox that comes (libnetwork, endpoint.go).
+        Its name sorts before those of sandboxes: the engine publishes ports on the first network, and would publish
+        them again for each further sandbox (libnetwork, endpoint.go).
         """
         return self.name
 
     @property
     def control(self) -> Control:
-        """Return the way to change it while it runs, where the engine's machine is another one by its own port."""
+        """Return the way to change it while it runs; by a port of its own where the engine is on another machine."""
         return edge_control.of(self.folder, self.find)
 
     def find(self) -> Container | None:
@@ -73,17 +74,18 @@ class EdgeContainer:
 
     @property
     def holder(self) -> str:
-        """Return the container that holds the machine's ports for it, where there is one."""
+        """Return the container that holds the machine's ports for it, if there is one."""
         return self.name + HOLDER
 
     def start(self, image: str, known: Sequence[Route]) -> None:
-        """Create it, in place of the one there is, and return when it runs. Raises SandboxError.
+        """Create it, in place of an existing one, and return when it runs. Raises SandboxError.
 
-        With sockets of the machine's own no connection ends: the one before serves out those that it has.
+        With sockets of the machine's own no connection ends: the old container serves its open connections to their
+        end.
         """
-        # There may be no IPv6 here, or another user at a port of it; what was asked for will do.
+        # There may be no IPv6 here, or another user has the port: then without the further addresses.
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
-        # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
+        # Clients on other machines come through the engine anyway, as it and the host's firewall allow.
         local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
         handed = (True, False) if local and socket_handover.are_handed_over(self.engine) else (False,)
         ways = list(product(handed, (True, False)))
@@ -109,27 +111,27 @@ class EdgeContainer:
     def _deaf(self, known: Sequence[Route], *, forwarded: bool) -> Bind | None:
         """Return a port of this machine's loopback that sandboxes ask for and that does not lead to the edge.
 
-        A port that is `forwarded` may be taken by a forwarder that then reaches nothing.
+        A `forwarded` port may be open at a forwarder that reaches nothing.
         """
         asked = published(known, also=False)
         https = {bind for inner in (haproxy.PORT, haproxy.OPEN_PORT) for bind in asked.get(inner, ())}
         local = sorted(bind for binds in asked.values() for bind in binds if ip_address(bind.asked_at).is_loopback)
-        # HAProxy waits for what a client of HTTPS says first; a Service's port may have no Service yet.
+        # HAProxy waits for an HTTPS client to begin; a Service's port may have no Service yet.
         return next((bind for bind in local if not self.engine.is_heard(bind, waits=forwarded and bind in https)), None)
 
     def join(self, known: Sequence[Route]) -> None:
-        """Be on every network that the routes name, as far as there are such networks yet."""
+        """Connect it to every network that the routes name, as far as these exist."""
         for name in self.missing(known):
             self.engine.connect_network(name, self.name, spare_address(self.engine, name))
 
     def leave(self, network: str) -> None:
-        """Be on a network no longer, so that it can be removed."""
+        """Disconnect it from a network, so that this can be removed."""
         for found in filter(None, (self.find(), *self.retired())):
             if network != self.network and network in found.attached:
                 self.engine.disconnect_network(network, found.name)
 
     def remove(self) -> bool:
-        """Remove it with what belongs to it; returns whether there was anything."""
+        """Remove it and everything that belongs to it; returns whether there was anything."""
         names = (self.name, self.holder, *(one.name for one in self.retired()))
         removed = [labelled.remove(self.engine, name, self.home) for name in names]
         network = self.engine.network(self.network)
@@ -138,14 +140,14 @@ class EdgeContainer:
         return any(removed)
 
     def retired(self) -> tuple[Container, ...]:
-        """Return the replaced ones that serve out their connections, or have ended, oldest first."""
+        """Return the replaced containers, still serving connections or ended, oldest first."""
         found = labelled.containers(self.engine, self.home)
         return tuple(
             sorted((one for one in found if one.name.startswith(self.name + RETIRED)), key=lambda one: one.name)
         )
 
     def sweep(self) -> None:
-        """Remove replaced ones that have ended, and the oldest where there are too many."""
+        """Remove replaced containers that have ended, and the oldest where there are too many."""
         serving = [one for one in self.retired() if one.running]
         kept = {one.name for one in serving[-RETIRED_EDGES:]}
         for one in self.retired():
@@ -153,12 +155,12 @@ class EdgeContainer:
                 self.engine.remove_container(one.name)
 
     def missing(self, known: Sequence[Route]) -> list[str]:
-        """Return the networks of the routes that are there and that it is not on."""
+        """Return the networks of the routes that exist and that it is not connected to."""
         wanted = sorted({route.network for route in known} - {self.network})
         return [name for name in wanted if (found := self.engine.network(name)) and self.name not in found.members]
 
     def follow(self, known: Sequence[Route]) -> None:
-        """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
+        """Have it take in the routes; no connection ends, and HAProxy is reloaded only where necessary."""
         changed = self.write(known)
         try:
             if changed & set(haproxy.CONFIGURATION):
@@ -170,14 +172,14 @@ class EdgeContainer:
             else:
                 self._change(changed, ends=any(route.terminates for route in known))
         except Unreachable:
-            # The master hands its listening sockets to a new worker; the old one serves out its connections.
+            # The master hands its listening sockets to a new worker; the old one serves its connections to their end.
             self.engine.signal(self.name, "SIGUSR2")
         edge_folder.note_taken(self.folder)
 
     def write(self, known: Sequence[Route]) -> set[str]:
-        """Write the files for the routes, also into the container if there is one; return those that it has not taken.
+        """Write the files for the routes, also into an existing container; return those that changed there.
 
-        It reads them when it is told to, or when it starts again.
+        HAProxy reads them when it is told to, or when it starts.
         """
         before = edge_folder.taken(self.folder)
         edge_folder.write(self.folder, known, self._owner())
@@ -214,7 +216,7 @@ class EdgeContainer:
         return not socket_handover.held(self.folder) and not self.is_idle()
 
     def is_idle(self) -> bool:
-        """Tell whether no one is connected, as far as can be known."""
+        """Tell whether no client is connected, as far as can be known."""
         try:
             return self.control.connections() == 0
         except Unreachable:
@@ -224,7 +226,7 @@ class EdgeContainer:
         for name in sorted(changed):
             path = f"{haproxy.FOLDER}/{name}"
             if name in haproxy.MAPS:
-                # Those of the hosts that end at the edge are only read when there are such hosts.
+                # The files of hosts whose TLS ends at the edge are only read when there are such hosts.
                 if ends or path in (haproxy.EXACT, haproxy.SUFFIX):
                     self.control.replace_map(path, (self.folder / name).read_text(encoding="utf-8"))
             elif (self.folder / name).exists():
@@ -248,7 +250,7 @@ class EdgeContainer:
             socket_handover.wait(self.engine, self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
         with self._replacing() if keeps else nullcontext():
             (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-            # Before it starts, so that it finds the nodes at once: a client that waits would be turned away.
+            # Before it starts, so that it finds the nodes at once: a waiting client would be refused.
             placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
             self.engine.run(replace(spec, joined=self._networks(known), folders={haproxy.FOLDER: placed}))
             if held:
@@ -260,10 +262,10 @@ class EdgeContainer:
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
-        """Let the present one make room for the next, and end when the connections do that it has.
+        """Move the present container aside for a new one, and let it end with its last connection.
 
-        Its sockets are the holder's too, so clients that connect meanwhile wait for the next one. It has its name again
-        if there is none.
+        The holder has its sockets too, so clients that connect meanwhile wait for the new container. The old one gets
+        its name back if no new one is made.
         """
         aside = f"{self.name}{RETIRED}{time.time_ns() // 1_000_000}"
         self.engine.rename(self.name, aside)
@@ -296,7 +298,7 @@ class EdgeContainer:
             network=self.network,
             forwarded=not held,
             folders={haproxy.FOLDER: {}},
-            # Folders of this machine are of use where it is the engine's too, and only there.
+            # Folders of this machine can be mounted only where the engine runs on it.
             read_only_binds={self.folder / "sockets": f"{haproxy.FOLDER}/sockets"} if held else {},
             binds={
                 **({run: RUN} if reachable else {}),
@@ -322,7 +324,7 @@ class EdgeContainer:
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:
-    """Return who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, no one."""
+    """Return the user who reads keys of mode 0600: this one, who is root inside if rootless; none for root."""
     if facts.rootless:
         return "0:0"
     nobody = socket_handover.NOBODY
@@ -330,15 +332,15 @@ def user(facts: Facts, uid: int, gid: int) -> str:
 
 
 def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:
-    """Collect the addresses and ports that all sandboxes ask for, by the port of the container that they lead to.
+    """Return the addresses and ports that all sandboxes ask for, by the port of the container that they lead to.
 
-    Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine. With `also` they
-    are completed by those where this machine's own programs look for `*.localhost`.
+    Loopback addresses have a port of their own, as HAProxy cannot tell by the address which clients are on this
+    machine. `also` adds the addresses at which this machine's own programs look for `*.localhost`.
     """
     wanted = {Bind(*each) for route in known for each in route.listen}
     if also:
         wanted |= {Bind(address, bind.port) for bind in wanted for address in _local(bind)}
-    # Who listens everywhere listens on every address, and no port can be had twice.
+    # A listener on the wildcard address has all addresses, and no port can be opened twice.
     least = {
         bind for bind in wanted if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in wanted
     }
@@ -352,19 +354,19 @@ def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tupl
 
 
 def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
-    """Return what the container is published on though no sandbox asks for it any more."""
+    """Return what the container publishes although no sandbox asks for it any more."""
     wanted = {bind for binds in published(known).values() for bind in binds}
     return serves(container) - wanted
 
 
 def serves(container: Container) -> frozenset[Bind]:
-    """Return what the container is published on for clients of sandboxes."""
+    """Return what the container publishes for clients of sandboxes."""
     ports = {inner: binds for inner, binds in container.published.items() if inner != haproxy.CONTROL_PORT}
     return frozenset(bind for binds in ports.values() for bind in binds)
 
 
 def _local(bind: Bind) -> Sequence[str]:
-    """Browsers try ::1 first; a client that asks for another address of loopback wants that one alone."""
+    """Return the loopback addresses to add: browsers try ::1 first; other addresses are meant alone."""
     if bind.address == "127.0.0.1":
         return ("::1",)
     return () if ip_address(bind.address).is_loopback else ("127.0.0.1", "::1")

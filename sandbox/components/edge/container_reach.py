@@ -1,4 +1,4 @@
-"""Whether this machine reaches addresses of containers, as a Linux host of the engine does."""
+"""Tests whether this machine reaches addresses of containers, as a Linux host of the engine does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sandbox.engine import Engine
 from sandbox.names import Names
 
 API_PORT = 6443  # of a node of kind's
-API_NAME = "kubernetes.default.svc"  # in every API server's certificate, unlike the address that a node has by now
+API_NAME = "kubernetes.default.svc"  # a name in every API server's certificate, unlike the node's present address
 PATIENCE = 1.0  # seconds
 
 
 def are_reached(engine: Engine, names: Names, network: str) -> bool:
-    """Tell whether this machine reaches the addresses of the sandbox's `network`.
+    """Tell whether this machine reaches addresses of the sandbox's `network`.
 
-    A virtual machine's are elsewhere, as are a rootless engine's; some tools route them here all the same.
+    It does not where the engine is rootless or in a virtual machine, unless a tool routes them here.
     """
     if engine.shares_network():
         return True
@@ -28,7 +28,7 @@ def are_reached(engine: Engine, names: Names, network: str) -> bool:
 
 
 def _is_node(address: str, path: Path) -> bool:
-    """Tell whether the cluster's API server is there: others may have that address in other networks."""
+    """Tell whether the cluster's API server is there: other networks may have the same address."""
     authority = kubeconfig.authority(path)
     if not authority:
         return False

@@ -1,7 +1,7 @@
-"""How a running edge is changed and asked: by its socket in a folder, or through a port where that folder is elsewhere.
+"""The connection to a running edge's admin socket: a file, or a port where the engine's folders are elsewhere.
 
-A socket does not cross into a virtual machine's share. There HAProxy serves its own by TLS, to the one client that
-shows the certificate which it shows itself.
+A socket does not work in a folder that is shared with a virtual machine. There HAProxy serves its socket by TLS, to the
+one client that shows the same certificate as HAProxy itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCAL, FIRST = "127.0.0.1", 20000
 
 
 def of(folder: Path, find: Callable[[], Container | None]) -> Control:
-    """Return the way to an edge with these files; `find` is asked for its container where that has a port for it."""
+    """Return the connection to an edge with these files; `find` returns its container, for the port it may have."""
     pair = folder / haproxy.CONTROL_KEY
     if pair.exists() and (found := find()):
         return Control(pair, next(iter(found.published.get(haproxy.CONTROL_PORT, ())), None))
@@ -32,7 +32,7 @@ def of(folder: Path, find: Callable[[], Container | None]) -> Control:
 
 
 def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]]:
-    """Make the certificate for another way if that is `wanted`, else remove it; return the port to publish."""
+    """Make the certificate for a connection by a port if `wanted`, else remove it; return the port to publish."""
     pair = folder / haproxy.CONTROL_KEY
     if not wanted:
         pair.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The edge's folder: its files follow the routes, and a note tells which of them HAProxy has taken in."""
+"""The edge's folder: files made from the routes, and a record of what HAProxy has loaded."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from sandbox.engine import Placed
 from sandbox.system import files
 
 PRIVATE = 0o600
-PATIENCE = 120.0  # seconds; anyone who makes the edge again may have to try several ways
+PATIENCE = 120.0  # seconds; recreating the edge may take several attempts
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep all others from the edge, its folder and its ports meanwhile. Raises SandboxError when they do not end."""
+    """Lock the edge, its folder and its ports for the block. Raises SandboxError if another command keeps the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with files.exclusive(folder, seconds=PATIENCE):
-        files.sweep_below(folder)  # there may be keys among what a killed command left
+        files.sweep_below(folder)  # a killed command may have left keys there
         yield
 
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
-    """Return the files for `routes` and for what was added by hand in `folder`."""
+    """Return the files for `routes` and for the routes that commands added in `folder`."""
     controlled = (folder / haproxy.CONTROL_KEY).exists()
     return haproxy.render(merged(routes, load_added(folder)), socket_handover.held(folder), controlled=controlled)
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
-    """Tell whether the files on disk are those for `routes`, and were taken in."""
+    """Tell whether the files on disk are those for `routes`, and HAProxy has loaded them."""
     wanted = rendered(folder, routes)
     return all(_read(folder / name) == text for name, text in wanted.items()) and taken(folder) == marks(folder)
 
 
 def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
-    """Write the files for `routes`; `owner` is the user who makes the socket, if not this user."""
+    """Write the files for `routes`; `owner` is the user who creates the socket, if not this one."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for private in (folder / "keys", folder / "run"):
@@ -58,13 +58,13 @@ def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None =
 
 
 def save_key(folder: Path, name: str, pem: bytes) -> None:
-    """Keep what the hosts of sandbox `name` that end at the edge are served with: key and chain (PEM)."""
+    """Save the key and chain (PEM) for the hosts of sandbox `name` whose TLS ends at the edge."""
     files.make_private_dir(folder / "keys")
     files.write_atomic(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
 
 
 def read_key(folder: Path, name: str) -> bytes | None:
-    """Return what `save_key` kept."""
+    """Return the key and chain that `save_key` saved."""
     try:
         return (folder / "keys" / f"{name}.pem").read_bytes()
     except OSError:
@@ -72,7 +72,7 @@ def read_key(folder: Path, name: str) -> bytes | None:
 
 
 def marks(folder: Path) -> Mapping[str, str]:
-    """Return a mark of the content of each file that HAProxy reads, by its name in `folder`."""
+    """Return a digest of each file that HAProxy reads, by its name in `folder`."""
     names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
@@ -80,9 +80,9 @@ def marks(folder: Path) -> Mapping[str, str]:
 
 
 def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Placed]:
-    """Return files of the folder as a container gets them: only its group, which the server has, may read the keys.
+    """Return files of the folder as they are copied to a container: only its group may read the keys.
 
-    Of one that is no more the content goes.
+    A file that does not exist any more is emptied.
     """
     found = {"keys": Placed(None, 0o750, (0, group))}
     for name in sorted(names):
@@ -93,7 +93,7 @@ def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Place
 
 
 def taken(folder: Path) -> Mapping[str, str]:
-    """Return the marks of what HAProxy has taken in; none when that is not known."""
+    """Return the digests of what HAProxy has loaded; none when that is not known."""
     try:
         content = json.loads((folder / "taken.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -102,7 +102,7 @@ def taken(folder: Path) -> Mapping[str, str]:
 
 
 def note_taken(folder: Path) -> None:
-    """Say that HAProxy has taken in the files as they are now."""
+    """Record that HAProxy has loaded the present files."""
     files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
 
 

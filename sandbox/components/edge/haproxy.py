@@ -10,12 +10,12 @@ from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 
 FOLDER = haproxy_http.FOLDER
-PORT = 8443  # what is published on loopback addresses
-OPEN_PORT = 8444  # what is published on others
+PORT = 8443  # published on loopback addresses
+OPEN_PORT = 8444  # published on other addresses
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
-CONTROL_PORT = 8445  # where the machine of the engine is another, for who changes it
+CONTROL_PORT = 8445  # for control of the edge, where the engine is on another machine
 CONTROL_HOST = "control.sandbox.internal"
-CONTROL_KEY = "keys/@control.pem"  # no sandbox is called so
+CONTROL_KEY = "keys/@control.pem"  # no sandbox can have this name
 MASTER = "/run/edge/master.sock"
 CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
@@ -23,7 +23,7 @@ EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
 # Splicing takes pipes, and large ones half the processor time. Their files must fit into the 20,000 that some engines
 # allow, and their pages into what a user may have (pipe-user-pages-soft of pipe(7), 64 MiB).
-# A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel.
+# A worker from before a reload lives as long as its connections, so never longer than the longest tunnel.
 # A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
 _FRONT = """\
 global
@@ -60,8 +60,8 @@ resolvers engine
 frontend https
 """
 
-# Workers of before reloads have some 6 MB each. With sockets of the machine's own the edge is replaced before there are
-# too many of them, and no connection ends; with the engine's forwarders the oldest have to go.
+# Workers from before reloads take some 6 MB each. With sockets of the machine's own the edge is replaced before there
+# are too many of them, and no connection ends; with the engine's forwarders the oldest have to go.
 RELOADS = 100
 
 _ROUTING = f"""\
@@ -76,18 +76,18 @@ _ROUTING = f"""\
   use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
 """
 
-# An ingress that has just started listens before it knows its hosts and certificates. Clients of a moment later must
-# not see any other's; a node that is only slow keeps its own.
+# An ingress that has just started listens before it knows its hosts and certificates. Clients must not see another
+# one's meanwhile; a node that is only slow keeps its own.
 _PROOF = """\
   option httpchk
   http-check send meth GET uri / ver HTTP/1.1 hdr Host {host}
   http-check expect status 200
   timeout check 5s
 """
-# Traefik with TLSRoutes turns clients away that ask for an unknown host without a protocol.
+# Traefik with TLSRoutes refuses clients that ask for an unknown host without ALPN.
 _ASKED = "check-ssl verify none check-alpn http/1.1 check-sni"
 
-# Where the engine forwards a port, its clients seem to be the engine, and only the port tells who they are.
+# Where the engine forwards a port, its clients seem to be the engine, and only the port tells where they are.
 _FORWARDED = f"""\
   bind :{PORT}
   bind :{OPEN_PORT}
@@ -95,7 +95,7 @@ _FORWARDED = f"""\
 """
 
 
-# The master's socket for a client elsewhere: one that shows the certificate which the edge shows, too.
+# The master's socket for a client elsewhere: one that shows the same certificate as the edge.
 _CONTROL = f"""
 frontend edge:control
   bind :{CONTROL_PORT} ssl crt {FOLDER}/{CONTROL_KEY} ca-file {FOLDER}/{CONTROL_KEY} verify required
@@ -107,11 +107,11 @@ backend edge:control
 
 
 def render(routes: Sequence[Route], held: Sequence[Bind] = (), *, controlled: bool = False) -> Mapping[str, str]:
-    """File name -> content; `routes` are oldest first, and a client that asks for no known host gets the newest's page.
+    """Return the configuration, file name -> content; `routes` are oldest first.
 
-    `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports. With
-    `controlled` the master's socket is served by TLS.
-    A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
+    A client that asks for no known host gets the newest sandbox's page. `held` are the machine's own sockets, which are
+    handed to HAProxy; without any, the engine forwards the ports. With `controlled` the master's socket is served by
+    TLS. A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
     """
     backends = "".join(_passed(route) for route in routes)
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
@@ -170,5 +170,5 @@ def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def _map(entries: Mapping[str, str]) -> str:
-    """Return the most specific suffix has to be found first."""
+    """Return the lines of a map, in which the most specific suffix comes first."""
     return "".join(f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda one: (-len(one[0]), one[0])))

@@ -1,4 +1,4 @@
-"""Talks to the HAProxy that runs, by the master's socket: changes maps and certificates, reads what it knows of routes.
+"""Talks to a running HAProxy by the master's socket: changes maps and certificates, reads the state of routes.
 
 HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker).
 """
@@ -22,21 +22,21 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
 TIMEOUT = 30.0
-PASSED, ENDS = "passthrough", "terminate"  # whether the TLS of a host ends at the edge
-PAYLOAD = 8 << 10  # bytes a command; HAProxy's own limit is a buffer of 16 KiB
+PASSED, ENDS = "passthrough", "terminate"  # the mode of a host whose TLS ends at the edge
+PAYLOAD = 8 << 10  # bytes of one command; HAProxy's own limit is a buffer of 16 KiB
 
 
-# Words for a check that was passed, with an asterisk while the next is made (HAProxy, Management Guide, section 9.1).
+# A passed check; it has an asterisk while the next one runs (HAProxy, Management Guide, section 9.1).
 _CHECKED = re.compile(r"(\* )?L[4-7]OKC?\b")
 
 
 class Unreachable(OSError):
-    """There is no such socket here, or no process listens on it."""
+    """The socket does not exist here, or no process listens on it."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """What HAProxy counted for one server since the last reload; bytes, connections and the last check's words."""
+    """HAProxy's counts of bytes and connections for one server since the last reload, and its last check."""
 
     backend: str
     name: str
@@ -50,22 +50,22 @@ class Server:
 
     @property
     def answers(self) -> bool:
-        """Tell whether it passed the last check: one that failed the first of several in a row is still up."""
+        """Tell whether it passed the last check: after the first of several failures in a row it still counts as up."""
         return self.health == "UP" and _CHECKED.match(self.last_check) is not None
 
 
 @dataclass(frozen=True)
 class Control:
-    """The master's socket; every call raises Unreachable when no server answers there.
+    """The master's socket; every call raises Unreachable when HAProxy does not answer there.
 
-    It is the file `path`, or served by TLS at `place`, where `path` has the key and the certificate of both sides.
+    It is the file `path`, or is served by TLS at `place`, and `path` has the key and certificate of both sides.
     """
 
     path: Path
     place: Bind | None = None
 
     def ask(self, command: str) -> str:
-        """Return what the command answers."""
+        """Send a command and return the answer."""
         with self._connection() as connection:
             connection.sendall(command.encode() + (b"\nquit\n" if self.place else b"\n"))
             if not self.place:  # TLS has no end of one direction
@@ -74,20 +74,20 @@ class Control:
                 return answer.read().decode(errors="replace")
 
     def reload(self) -> None:
-        """Let a new worker read every file; the old one serves out its connections. Raises SandboxError."""
+        """Have a new worker read every file; the old one serves its connections to their end. Raises SandboxError."""
         said = self.ask("reload")
         if not said.startswith("Success=1"):
             raise SandboxError("the edge does not take its new configuration", details=said.strip()[-2000:])
 
     def replace_map(self, path: str, text: str) -> None:
-        """Let the map that was read from `path` have the lines of `text` instead, all at once."""
+        """Replace the map that was read from `path` by the lines of `text`, all at once."""
         version = self._worker(f"prepare map {path}", "New version created").rpartition(":")[2].strip()
         for piece in _pieces(text.splitlines()):
             self._worker(f"add map @{version} {path} <<\n{piece}\n", "")
         self._worker(f"commit map @{version} {path}", "")
 
     def replace_certificate(self, path: str, pem: bytes) -> None:
-        """Let new connections get the certificate in `pem`, with its key and chain, in place of the one of `path`."""
+        """Replace the certificate at `path` by `pem`, with its key and chain, for new connections."""
         text = "\n".join(line for line in pem.decode().splitlines() if line.strip())
         if len(text) > PAYLOAD:
             self.reload()
@@ -101,20 +101,20 @@ class Control:
         return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
 
     def trust(self, servers: Sequence[Server], *, healthy: bool) -> None:
-        """Take servers as `healthy` without asking them, or ask them again."""
+        """Take servers as `healthy` without checking them, or check them again."""
         for one in servers:
             place = f"{one.backend}/{one.name}"
             for command in ("disable health", "set server") if healthy else ("enable health",):
                 self.ask(f"@1 {command} {place}{' health up' if command.startswith('set') else ''}")
 
     def cut(self, servers: Sequence[Server]) -> None:
-        """End the connections to servers, those of workers of before reloads too."""
+        """End the connections to servers, including those of workers from before reloads."""
         for worker in self.workers():
             for one in servers:
                 self.ask(f"@!{worker} shutdown sessions server {one.backend}/{one.name}")
 
     def connections(self) -> int:
-        """Return how many connections the present worker and those of before reloads have, of clients."""
+        """Return the number of clients' connections, of the present worker and those from before reloads."""
         total = 0
         for worker in self.workers():
             for line in self.ask(f"@!{worker} show stat").splitlines():

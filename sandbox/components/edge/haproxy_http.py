@@ -1,7 +1,7 @@
-"""The part of the edge's configuration where TLS ends: hosts that lead out of the cluster, and a domain's other names.
+"""The part of the edge's configuration where TLS ends: hosts outside the cluster, and further names of a domain.
 
-What the first frontend finds to end here goes on to the second through a socket of the process's own, so that one
-port serves both kinds.
+The first frontend passes such connections to the second through a socket of HAProxy's own, so that one port serves both
+kinds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sandbox.components.edge.routes import Host, Route
 from sandbox.names import EDGE_ADDRESS
 
 FOLDER = "/etc/edge"
-LOOP = "edge:terminate"  # no sandbox can be called so
+LOOP = "edge:terminate"  # no sandbox can have this name
 FOUND = "resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
 CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
-# A node takes a connection at once or not at all. One that restarts must not hear of it by TCP's second try, a second
-# later: its ingress may listen by then and know no host.
+# A node accepts a connection at once or not at all. One that restarts must not get TCP's second try a second later: its
+# ingress may listen by then and not know its hosts yet.
 NEAR = "  timeout connect 900ms\n  retries 10\n"
 MACHINE = "host.docker.internal"
 MISDIRECTED = "This host is not served on this connection."
@@ -27,7 +27,7 @@ _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # no
 
 EXACT, ALIAS = f"{FOLDER}/terminate.map", f"{FOLDER}/alias.map"
 
-# What clients say of themselves is dropped: applications believe these headers.
+# Headers that clients send are removed: applications believe them.
 _FRONT = f"""
 backend {LOOP}
   server loop abns@edge send-proxy-v2
@@ -57,7 +57,7 @@ frontend edge:http
 
 
 def render(routes: Sequence[Route]) -> str:
-    """Return the sections for the hosts that end at the edge; nothing when there are none."""
+    """Return the sections for the hosts whose TLS ends at the edge; nothing when there are none."""
     if not any(route.terminates for route in routes):
         return ""
     outside = (_outside(route, host) for route in routes for host in route.hosts if host.to)
@@ -65,7 +65,7 @@ def render(routes: Sequence[Route]) -> str:
 
 
 def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """Yield each host that ends at the edge with its backend."""
+    """Yield each host whose TLS ends at the edge, with its backend."""
     for route in routes:
         yield from ((alias, _name(route)) for alias in route.aliases)
         for host in route.hosts:
@@ -77,7 +77,7 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """Yield what aliases' hosts end in with its backend."""
+    """Yield the suffix of each alias's hosts, with its backend."""
     return ((f".{alias}", _name(route)) for route in routes for alias in route.aliases)
 
 
@@ -89,7 +89,7 @@ def backend(route: Route, host: Host) -> str:
 
 
 def servers(route: Route) -> Iterator[tuple[str, str]]:
-    """Yield what the configuration calls each node of a route, with its address."""
+    """Yield the configuration's name for each node of a route, with its address."""
     return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
 
 
@@ -102,11 +102,12 @@ def _asks(route: Route) -> bool:
 
 
 def _ingress(route: Route) -> str:
-    """Ask the sandbox's ingress as a client would: by TLS, in HTTP/2 where it can, for the host in its own domain.
+    """Return the backend that asks the sandbox's ingress as a client would.
 
-    The way is the engine's own bridge; the certificate at its end may be anybody's, so it is not looked at.
-    Ingress controllers believe what headers say of a client and of the host it asked for only when the edge itself is
-    the client; without an alias they know both by themselves.
+    It uses TLS, and HTTP/2 where the ingress has that, for the host in the sandbox's own domain. The traffic stays on
+    the engine's bridge, so the certificate is not verified: it may be any. Ingress controllers believe headers about
+    the client and the host it asked for only when the edge itself is the client; without an alias they know both by
+    themselves.
     """
     own = "".join(
         f"  http-request set-src ipv4({EDGE_ADDRESS}) "
@@ -122,7 +123,7 @@ def _ingress(route: Route) -> str:
 
 
 def _own_names(route: Route) -> str:
-    """Return the rules that ask for a host by its name in the sandbox's own domain."""
+    """Return the rules that replace the host by its name in the sandbox's own domain."""
     return "".join(
         f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\\2\n"
         for alias in route.aliases

@@ -1,7 +1,7 @@
-"""The part of the edge's configuration for TCP ports and hosts of TLS, each routed to one Service.
+"""The part of the edge's configuration for TCP ports and TLS hosts, each routed to one Service.
 
-Every node has a port for the Service (a NodePort). Nothing asks the servers for their health, since some of them
-shut out clients that connect and say nothing (MySQL's max_connect_errors); a connection is tried on the next node.
+Every node has a port for the Service (a NodePort). There are no health checks, because some servers lock out clients
+that connect and say nothing (MySQL's max_connect_errors); a failed connection is tried on the next node.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 
-# A new container finds nodes by name a moment after it has its sockets; without a server HAProxy turns clients away.
+# A new container resolves nodes a moment after it has its sockets; without a server HAProxy refuses clients.
 _PATIENCE = """\
   tcp-request inspect-delay 3s
   tcp-request content accept if {{ nbsrv({name}) gt 0 }}
   tcp-request content accept if WAIT_END
 """
-PREFIX = "tcp:"  # no sandbox can be called so
+PREFIX = "tcp:"  # no sandbox can have this name
 
 
 def binds(route: Route, port: Port, *, also: bool = True) -> tuple[Bind, ...]:
@@ -31,13 +31,13 @@ def binds(route: Route, port: Port, *, also: bool = True) -> tuple[Bind, ...]:
 
 
 def inner(route: Route, port: Port) -> int:
-    """Return the port of the container where the engine forwards one; the same whatever other ports there are."""
+    """Return the port of the container where the engine forwards one; it does not depend on the other ports."""
     address, number = route.place(port)
     return 10000 + zlib.crc32(f"{ip_address(address)}:{number}".encode()) % 50000
 
 
 def section(route: Route, port: Port) -> str:
-    """Return what the configuration calls a port, or a host of TLS."""
+    """Return the configuration's name for a port, or a host of TLS."""
     return f"{PREFIX}{route.name}:{port.host or port.port}"
 
 
@@ -66,7 +66,7 @@ def _listens(route: Route, port: Port, held: Sequence[Bind]) -> Iterator[str]:
 def _backend(route: Route, port: Port) -> str:
     number = dict(route.node_ports).get(port.to)
     if number is None:
-        return ""  # clients are turned away until the Service is known
+        return ""  # clients are refused until the Service is known
     told = " send-proxy-v2" if port.proxy else ""
     hosts = ((name, node.rpartition(":")[0]) for name, node in haproxy_http.servers(route))
     servers = "".join(f"  server {name} {host}:{number}{told} {haproxy_http.FOUND}\n" for name, host in hosts)

@@ -1,8 +1,8 @@
-"""Ports that are routed to Services: what the cluster has for them, and where the edge connects.
+"""Ports that are routed to Services: the objects for them in the cluster, and where the edge connects.
 
 Next to each Service the sandbox has one of its own, a NodePort with the same selector. The edge reaches it by any node,
-whatever becomes of pods and nodes, and the user's Service is not changed. It may come before the user's, and is kept in
-step with it by a unit on the node (`service_unit`).
+whatever happens to pods and nodes, and the user's Service is not changed. It may come before the user's, and a unit on
+the node keeps it in step (`service_unit`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_POD = {LABEL: "no-pod"}
 
 @dataclass(frozen=True)
 class Target:
-    """A port of a Service, by number or name, as a spec says it: NAMESPACE/SERVICE:PORT, for UDP with /udp."""
+    """A port of a Service, by number or name, as a spec writes it: NAMESPACE/SERVICE:PORT, for UDP with /udp."""
 
     namespace: str
     service: str
@@ -36,7 +36,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read what the spec's schema let through."""
+        """Read a text that the spec's schema has accepted."""
         namespace, _, rest = text.partition("/")
         service, _, last = rest.partition(":")
         port, _, protocol = last.partition("/")
@@ -48,13 +48,13 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Return our Service's name."""
+        """Return the name of the sandbox's own Service."""
         return f"sandbox-port-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What is behind a port: how many pods of its Service are ready, or why none can be."""
+    """What is behind a port: how many pods of its Service are ready, or why there can be none."""
 
     ready: int
     trouble: str = ""
@@ -74,9 +74,9 @@ class HostPorts:
         return Cluster(self.names.kubeconfig)
 
     def status(self, ports: Sequence[Port], node_ports: Mapping[str, int]) -> Status:
-        """Compare what the cluster has with `ports`, and what the edge was told with what the cluster has.
+        """Compare the cluster's objects with `ports`, and the edge's routes with the cluster.
 
-        A Service that is not there is no fault of the sandbox: a developer may bring it later.
+        A Service that does not exist is no fault of the sandbox: the user may create it later.
         """
         cluster, wanted = self._cluster, _targets(ports)
         found = {_target_of(one): one for one in cluster.list("v1", "Service", selector=_IS_OURS)}
@@ -98,7 +98,7 @@ class HostPorts:
         return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in ports), *missing)))
 
     def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
-        """Make the cluster's part of `ports` and remove that of others; raises SandboxError.
+        """Create the cluster's objects for `ports` and remove those for others; raises SandboxError.
 
         Returns the port of every node for each Service, and what is missing in words.
         """
@@ -120,13 +120,13 @@ class HostPorts:
         return node_ports, missing
 
     def mismatch(self, port: Port) -> str:
-        """Return why a Service that is there cannot be what `port` leads to, if so. Raises SandboxError."""
+        """Return why an existing Service cannot be the target of `port`, if so. Raises SandboxError."""
         cluster, target = self._cluster, Target.parse(port.target)
         there = cluster.get("v1", "Service", target.service, target.namespace)
         return _service(cluster, target)[1] if there else ""
 
     def backend(self, to: str) -> Backend:
-        """Return what is behind the Service `to`. Raises SandboxError where the cluster does not answer."""
+        """Return the backend of the Service `to`. Raises SandboxError where the cluster does not answer."""
         cluster, target = self._cluster, Target.parse(to)
         trouble = _service(cluster, target)[1]
         if trouble:
@@ -145,7 +145,10 @@ class HostPorts:
 
 
 def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
-    """Make the cluster's part of `ports` and let the edge route there; returns what is missing. Raises SandboxError."""
+    """Create the cluster's objects for `ports` and route the edge there; returns what is missing.
+
+    Raises SandboxError.
+    """
     node_ports, missing = HostPorts(edge.names).reconcile(ports)
     edge.route_ports(node_ports)
     return missing
@@ -170,10 +173,10 @@ def _is_as(live: Manifest, wanted: Manifest) -> bool:
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
-    """Return our Service for a port of a user's, and why it has no pods, if it is known that there can be none.
+    """Return the sandbox's Service for a port of a user's, and why it has no pods, if there can be none.
 
-    There is none where there is no namespace for it yet. A port of the user's that is not known has a place in
-    it all the same, so that the edge knows where to connect once it is.
+    Without a namespace for it there is no Service yet. A port that the user's Service does not have yet is included all
+    the same, so that the edge knows where to connect once it has it.
     """
     theirs = cluster.get("v1", "Service", target.service, target.namespace)
     called, protocol = f"{target.namespace}/{target.service}", target.protocol.upper()

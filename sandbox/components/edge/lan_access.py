@@ -1,6 +1,6 @@
-"""Who else than this machine reaches a sandbox, and by which names, since its domain is each machine's own.
+"""Who besides this machine reaches a sandbox, and by which names, since its own domain means each machine itself.
 
-The names are those of nip.io, a public name service that answers ANYTHING.IP.nip.io with IP, to all who can ask it.
+The names are those of nip.io, a public name service that resolves ANYTHING.IP.nip.io to IP.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from sandbox.system import host_network
 
 @dataclass(frozen=True)
 class Access:
-    """Whether a sandbox is open to this machine's networks, and its domains for those who are there.
+    """Whether a sandbox is open to this machine's networks, and its domains for clients there.
 
-    The authority may vouch for `domains` and may not for `unvouched`: those addresses are newer than its root.
+    `domains` are those that the CA may issue for; `unvouched` are those of addresses that are newer than its root.
     """
 
     open: bool
@@ -29,12 +29,12 @@ class Access:
     unvouched: tuple[str, ...] = ()
 
     def urls(self, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        """Return where a phone or a colleague finds `hosts` of the sandbox."""
+        """Return the URLs of the sandbox's `hosts` for a phone or a colleague."""
         return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.proxy.ports[0])
 
 
 def access(spec: Spec, keystore: Keystore) -> Access:
-    """Return what the spec asks for, on this machine's addresses of now."""
+    """Return the access that the spec asks for, on this machine's present addresses."""
     if not is_open(spec.proxy.listen):
         return Access(open=False)
     wanted = domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
@@ -43,7 +43,7 @@ def access(spec: Spec, keystore: Keystore) -> Access:
 
 
 def warning(found: Access, spec: ResolvedSpec) -> str:
-    """Return what everybody has to know of a sandbox that is open, in a line."""
+    """Return, in a line, what users must know of a sandbox that is open."""
     ports = ", ".join(map(str, spec.proxy.ports))
     said = f"open to this machine's networks: {spec.proxy.listen}, port {ports}"
     if not spec.runs_process:
@@ -54,11 +54,11 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
 
 
 def reachable(spec: ResolvedSpec, engine: Engine) -> str:
-    """Warn, in a line, of ports that are meant for this machine alone and are not; return nothing if there are none.
+    """Return a warning, in a line, of ports that other machines reach although they are meant for this one; or nothing.
 
-    Before release 28 the engine lets its neighbours reach ports that it publishes on the loopback, who need only a
-    route to it (moby/moby 45610). Ports of a rootless engine are sockets of this machine, those handed to the edge are
-    too, and the registry's frontend shuts out anyone who is not of this machine.
+    Before release 28 the engine lets neighbours reach ports that it publishes on the loopback: all they need is a route
+    (moby/moby 45610). Ports of a rootless engine are sockets of this machine, and so are those handed to the edge; the
+    registry's frontend refuses clients that are not on this machine.
     """
     if spec.runs_process or is_open(spec.proxy.listen):
         return ""
@@ -72,19 +72,19 @@ def reachable(spec: ResolvedSpec, engine: Engine) -> str:
 
 
 SERVICE = "nip.io"
-# What a sandbox listens on that is open to all networks of its machine.
+# Where a sandbox listens that is open to all networks of its machine.
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def is_open(listen: str) -> bool:
-    """Tell whether others than this machine reach what listens on the address `listen`."""
+    """Tell whether other machines reach what listens on the address `listen`."""
     return not ip_address(listen).is_loopback
 
 
 def domains(name: str, listen: str) -> tuple[str, ...]:
-    """Return the domains of the sandbox `name` for others, the likeliest first.
+    """Return the domains of the sandbox `name` for other machines, the likeliest first.
 
-    None for an IPv6 address: it has no name.
+    None for an IPv6 address, which has no name.
     """
     if not is_open(listen):
         return ()
@@ -93,18 +93,18 @@ def domains(name: str, listen: str) -> tuple[str, ...]:
 
 
 def url(host: str, port: int) -> str:
-    """Return where `host` is found at `port`."""
+    """Return the URL of `host` at `port`."""
     return f"https://{host}/" if port == 443 else f"https://{host}:{port}/"
 
 
 def renamed(host: str, domain: str, alias: str) -> str | None:
-    """`host` as it is called in `alias`; None for one that is not in `domain`."""
+    """Return the name of `host` in the domain `alias`; None if it is not in `domain`."""
     if host == domain:
         return alias
     return host.removesuffix(domain) + alias if host.endswith(f".{domain}") else None
 
 
 def urls(hosts: Sequence[str], *, domain: str, aliases: Sequence[str], port: int) -> tuple[str, ...]:
-    """Return where others find those of `hosts` that are in `domain`, alias by alias."""
+    """Return the URLs for other machines of those `hosts` that are in `domain`, alias by alias."""
     names = (renamed(host, domain, alias) for alias in aliases for host in hosts)
     return tuple(url(name, port) for name in names if name)

@@ -1,4 +1,4 @@
-"""The routes the edge knows, one file per sandbox: which hosts lead to which nodes, and which end at the edge."""
+"""The edge's routes, one file per sandbox: which hosts are routed to which nodes, and which end at the edge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LATER = ("ports", "added_ports", "node_ports")  # left out where empty, for ear
 
 @dataclass(frozen=True)
 class Host:
-    """One exact host with a way of its own.
+    """One exact host with a route of its own.
 
     With `terminate` its TLS ends at the edge, which then asks the sandbox's ingress or, if given, `to`: a `HOST:PORT`
     outside the cluster that speaks plain HTTP.
@@ -34,7 +34,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A port of this machine's loopback whose connections all lead to one server of a cluster, whatever they speak."""
+    """A port of this machine's loopback from which all connections go to one server of a cluster, in any protocol."""
 
     port: int
     upstream: str
@@ -45,9 +45,9 @@ class Tunnel:
 class Port:
     """A port of this machine, of TCP or UDP, that is routed to the Service `to` (NAMESPACE/NAME:PORT).
 
-    With `proxy` the server is told of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
-    those clients are routed there that ask for that host by TLS (SNI). A `balanced` one stands in for the address of a
-    load balancer that this machine does not reach.
+    With `proxy` the server learns of each client by the PROXY protocol. With a `host` it is a port for HTTPS, and only
+    clients that ask for that host by TLS (SNI) are routed there. A `balanced` port stands in for the address of a load
+    balancer that this machine does not reach.
     """
 
     port: int
@@ -64,14 +64,14 @@ class Port:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Return what no two ports of a sandbox have in common."""
+        """Return what identifies the port among those of a sandbox."""
         return self.protocol, self.port, self.host
 
     def __str__(self) -> str:
         return self.host or (str(self.port) if self.protocol == TCP else f"{self.port}/{self.protocol}")
 
     def as_json(self) -> dict[str, Any]:
-        """Return its fields, without those that earlier releases do not know where they say nothing."""
+        """Return its fields, without empty ones that earlier releases do not know."""
         return {key: value for key, value in asdict(self).items() if (key, value) not in _USUAL}
 
 
@@ -80,18 +80,16 @@ _USUAL = (("protocol", TCP), ("host", ""), ("balanced", False))
 
 @dataclass(frozen=True)
 class Route:
-    """A sandbox's way through the edge: `domain` and every host below it go to `upstream`, TLS untouched.
+    """A sandbox's route: `domain` and every host below it go to `upstream`, with TLS untouched.
 
-    `upstream` is a node's name or address, at port 443 unless it says `:PORT`.
-
-    `listen` are the addresses and ports of this machine that the sandbox asked for. `since` is when the route was
-    made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
-    ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
-    for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
-    `network` is the engine's network where the nodes are. A node gets clients while it answers for the host `proof`
-    with status 200, or without one while anybody listens there. `ports` are those of the spec and `added_ports` those
-    that a command added; both are on the first address of `listen`. `node_ports` has, for each Service of theirs, the
-    port that every node has for it, once it is known.
+    `upstream` is a node's name or address, at port 443 unless it has a `:PORT`. `listen` are the addresses and ports of
+    this machine that the sandbox asked for. `since` is when the route was made, in seconds since 1970: unknown hosts
+    get the newest sandbox's page. `replicas` are further nodes where the ingress answers. `aliases` are other domains
+    for the same hosts, whose TLS ends at the edge: the ingress is asked for the host in `domain`. `tunnels` are further
+    ports, which only the relay has. `network` is the engine's network where the nodes are. A node gets clients while it
+    answers for the host `proof` with status 200, or without `proof` while it accepts connections. `ports` are those of
+    the spec and `added_ports` those that a command added; both are on the first address of `listen`. `node_ports` has,
+    for each of their Services, the port that every node has for it, once it is known.
     """
 
     name: str
@@ -111,32 +109,32 @@ class Route:
 
     @property
     def every_port(self) -> tuple[Port, ...]:
-        """Return the ports besides HTTPS; one that a command added goes before the spec's."""
+        """Return the ports besides HTTPS; those that commands added come before the spec's."""
         added = {one.key for one in self.added_ports}
         return (*(one for one in self.ports if one.key not in added), *self.added_ports)
 
     @property
     def tcp_ports(self) -> tuple[Port, ...]:
-        """Return those of TCP, which HAProxy serves, for one Service each."""
+        """Return the TCP ports, which HAProxy serves, for one Service each."""
         return tuple(one for one in self.every_port if one.protocol == TCP and not one.host)
 
     @property
     def tls_hosts(self) -> tuple[Port, ...]:
-        """Return those that only the clients of one host are routed by."""
+        """Return the ports by which only the clients of one host are routed."""
         return tuple(one for one in self.every_port if one.host)
 
     @property
     def udp_ports(self) -> tuple[Port, ...]:
-        """Return those of UDP."""
+        """Return the UDP ports."""
         return tuple(one for one in self.every_port if one.protocol == UDP)
 
     def place(self, port: Port) -> tuple[str, int]:
-        """Return the address and port of this machine where one of them is."""
+        """Return the address and port of this machine where a port is."""
         return self.listen[0][0], port.port
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Return where the ingress answers, each as HOST:PORT."""
+        """Return the addresses of the ingress, each as HOST:PORT."""
         return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
 
     @property
@@ -147,17 +145,17 @@ class Route:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Return the domains of which it has every host that is not given to another route by a longer one."""
+        """Return the domains of which it has every host, except for those that a longer domain's route has."""
         return (self.domain, *self.aliases)
 
     @property
     def named(self) -> frozenset[str]:
-        """Return the hosts that it has besides those of its domains, or in a way of their own."""
+        """Return the hosts outside its domains, and those with a route of their own."""
         return frozenset((*(one.host for one in self.hosts), *(one.host for one in self.tls_hosts)))
 
     @property
     def terminates(self) -> bool:
-        """Tell whether the edge holds a certificate for some of its hosts."""
+        """Tell whether the TLS of some of its hosts ends at the edge."""
         return bool(self.aliases) or any(host.terminate for host in self.hosts)
 
 
@@ -186,7 +184,7 @@ def save(folder: Path, route: Route) -> None:
 
 
 def remove(folder: Path, name: str) -> bool:
-    """Forget one sandbox's route; returns whether there was one."""
+    """Remove one sandbox's route; returns whether there was one."""
     path = folder / "routes" / f"{name}.json"
     known = path.exists()
     path.unlink(missing_ok=True)
@@ -196,7 +194,7 @@ def remove(folder: Path, name: str) -> bool:
 
 
 def save_node_ports(folder: Path, name: str, node_ports: Mapping[str, int]) -> None:
-    """Keep, for the Services of a sandbox's ports, the port that every node has for it."""
+    """Save, for the Services of a sandbox's ports, the port that every node has for them."""
     place = folder / "routes" / "node-ports"
     place.mkdir(parents=True, exist_ok=True)
     files.write_atomic(place / f"{name}.json", json.dumps(dict(sorted(node_ports.items()))).encode(), mode=READABLE)
@@ -207,7 +205,7 @@ def _node_ports(folder: Path, name: str) -> tuple[tuple[str, int], ...]:
         found = json.loads((folder / "routes" / "node-ports" / f"{name}.json").read_text(encoding="utf-8"))
         return tuple((str(to), int(port)) for to, port in found.items())
     except (OSError, ValueError, AttributeError):
-        return ()  # they are asked for again
+        return ()  # they are looked up again
 
 
 def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
@@ -233,7 +231,7 @@ def save_port(folder: Path, name: str, port: Port) -> None:
 
 
 def remove_port(folder: Path, name: str, port: int, protocol: str = TCP) -> None:
-    """Forget a port that a command added."""
+    """Remove a port that a command added."""
     (folder / "routes" / "ports" / _port_file(name, port, protocol)).unlink(missing_ok=True)
 
 
@@ -249,8 +247,8 @@ def find(routes: Sequence[Route], name: str) -> Route | None:
 def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
     """Refuse a domain or host that another sandbox has: requests for it would go to either. Raises UsageError.
 
-    A domain may be part of another's, since the longer one takes precedence; a single host may not be in the domain
-    of another sandbox.
+    A domain may be inside another one, since the longer one takes precedence; a single host may not be in the domain of
+    another sandbox.
     """
     known = [mine, *(route for route in others if route.name != mine.name)]
     for other in known[1:]:
@@ -268,7 +266,7 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
 
 
 def _holder(known: Sequence[Route], host: str) -> Route | None:
-    """Return the route with the longest domain that has the host in it."""
+    """Return the route with the longest domain that contains the host."""
     fitting = [(len(name), route) for route in known for name in route.domains if f".{host}".endswith(f".{name}")]
     return max(fitting, key=lambda one: one[0])[1] if fitting else None
 
@@ -285,7 +283,7 @@ def _read(content: dict[str, Any]) -> Route:
 
 @dataclass(frozen=True)
 class AddedRoute:
-    """`host` ends at the edge with a certificate of `sandbox`'s authority and goes on to `to` (HOST:PORT, HTTP)."""
+    """A host whose TLS ends at the edge, by a certificate of `sandbox`, routed to `to` (HOST:PORT, HTTP)."""
 
     host: str
     sandbox: str
@@ -313,7 +311,7 @@ def save_added(folder: Path, route: AddedRoute) -> None:
 
 
 def remove_added(folder: Path, host: str) -> bool:
-    """Forget the route of one host; returns whether there was one."""
+    """Remove the route of one host; returns whether there was one."""
     path = folder / "routes" / "by-hand" / f"{host}.json"
     known = path.exists()
     path.unlink(missing_ok=True)
@@ -326,7 +324,7 @@ def added_hosts(found: Sequence[AddedRoute], sandbox: str) -> tuple[Host, ...]:
 
 
 def merged(routes: Sequence[Route], found: Sequence[AddedRoute]) -> tuple[Route, ...]:
-    """Return the sandboxes' routes with what was added by hand, which goes before what a spec says of the same host."""
+    """Return the sandboxes' routes with those that commands added, which take precedence over a spec's."""
     result = []
     for route in routes:
         added = added_hosts(found, route.name)
@@ -338,11 +336,11 @@ def merged(routes: Sequence[Route], found: Sequence[AddedRoute]) -> tuple[Route,
 def ending(
     spec: Sequence[Host], found: Sequence[AddedRoute], sandbox: str, aliases: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """List the names that end at the edge: a sandbox's hosts, of its spec and added by hand, and its aliases' hosts."""
+    """Return the hosts whose TLS ends at the edge: a sandbox's, of its spec and added by commands, and its aliases'."""
     exact = {host.host for host in (*spec, *added_hosts(found, sandbox)) if host.terminate}
     return tuple(sorted(exact | {name for alias in aliases for name in (alias, f"*.{alias}")}))
 
 
 def leaving(spec: Sequence[Host], found: Sequence[AddedRoute], sandbox: str) -> tuple[str, ...]:
-    """Return the names of a sandbox's hosts that lead out of its cluster, those of its spec and those added by hand."""
+    """Return the hosts that a sandbox's spec or a command routes to servers outside its cluster."""
     return tuple(sorted({host.host for host in (*spec, *added_hosts(found, sandbox)) if host.to}))

@@ -1,7 +1,7 @@
-"""The unit on the nodes that gives Services of type LoadBalancer addresses, and keeps the ports' Services in step.
+"""The unit on nodes that gives addresses to Services of type LoadBalancer, and keeps the Services of ports in step.
 
-The addresses are of the sandbox's own network, outside the part of which the engine gives containers any. So this
-machine reaches them directly, a node answers for each, and kube-proxy does the rest.
+The addresses are of the sandbox's own network, outside the part from which the engine gives addresses to containers. So
+this machine reaches them directly, a node answers for each, and kube-proxy does the rest.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sandbox.system import files
 ADDRESS = "sandbox.dev/address"
 CLASS = "sandbox.dev/load-balancer"
 SETTINGS = PurePosixPath("/etc/sandbox/services.conf")
-SMALLEST = 28  # bits of a network's prefix; of a smaller one a quarter is not worth it
+SMALLEST = 28  # bits of a network's prefix; a quarter of a smaller network is not worth it
 
 
 def addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:
     """Return the third quarter of a network, for Services; None where the engine may give its addresses to containers.
 
-    In the lower half are containers: by the engine's range (`lower`), or because the network was `chosen` by a provider
+    Containers are in the lower half: by the engine's range (`lower`), or because the network was `chosen` by a provider
     that gives out the first addresses. In the last quarter are our own containers on such a network.
     """
     whole = IPv4Network(network)
@@ -41,7 +41,7 @@ def addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:
 
 
 def unit(subnet: str, given: IPv4Network | None, assigner: str, nodes: int) -> NodeUnit:
-    """Return the unit for a network and a number of nodes, of which `assigner` decides who has which address."""
+    """Return the unit for a network and its nodes, of which `assigner` gives Services their addresses."""
     first, last = (int(given[1]), int(given[-2])) if given else (0, 0)
     settings = {"subnet": subnet, "first": first, "last": last, "assigner": assigner, "nodes": nodes}
     services = {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch", "patch"]}
@@ -65,7 +65,7 @@ def unit(subnet: str, given: IPv4Network | None, assigner: str, nodes: int) -> N
 
 @dataclass(frozen=True)
 class ServicesStep(NothingToUndo):
-    """That unit on every node."""
+    """The unit on every node."""
 
     engine: Engine
     nodes: Nodes

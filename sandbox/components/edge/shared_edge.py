@@ -18,15 +18,15 @@ from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
 from sandbox.system.wait import wait_until
 
-TIMEOUT = 15.0  # seconds for the container to have an address
+TIMEOUT = 15.0  # seconds for the container to get an address
 
 
 @dataclass(frozen=True)
 class Edge:
-    """One HAProxy container of `image` for all sandboxes, as the sandbox `names` uses it; it goes with the last route.
+    """The one HAProxy container of `image`, as the sandbox `names` uses it; it is removed with the last route.
 
-    A port that only a sandbox now gone asked for is given back as soon as no one is connected: when that sandbox
-    withdraws its route, or when the next of any other is published.
+    A port that only a removed sandbox asked for is given up as soon as no client is connected: when that sandbox
+    withdraws its route, or when another one publishes its own.
     """
 
     engine: Engine
@@ -35,11 +35,11 @@ class Edge:
 
     @property
     def folder(self) -> Path:
-        """Return its files."""
+        """Return the folder of its files."""
         return self.names.home.edge
 
     def status(self, route: Route) -> Status:
-        """Compare the container and its files with the routes there are, and this sandbox's with `route`."""
+        """Compare the container and its files with the existing routes, and this sandbox's with `route`."""
         if not self.folder.exists():
             return Status(State.ABSENT)
         with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
@@ -53,11 +53,14 @@ class Edge:
             return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
     def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
-        """Serve the sandbox by `route`, with its certificate and what was added by hand. Raises SandboxError."""
+        """Serve the sandbox by `route`, with its certificate and the routes that commands added.
+
+        Raises SandboxError.
+        """
         with edge_folder.alone(self.folder):
             mine = routes.find(routes.load(self.folder), route.name)
             wanted = replace(route, since=mine.since if mine else time.time())
-            # Preflight has looked; another sandbox may have come up since.
+            # The preflight has checked this; another sandbox may have come up since.
             first, *others = routes.merged((wanted, *routes.load(self.folder)), routes.load_added(self.folder))
             routes.require_unclaimed(first, others)
             certificate = self._certificate(wanted)
@@ -83,7 +86,7 @@ class Edge:
                 self._box.follow(known)
 
     def withdraw(self, network: str) -> bool:
-        """Serve the sandbox no longer and leave its `network`; returns whether there was anything."""
+        """Stop serving the sandbox and leave its `network`; returns whether it was served."""
         with edge_folder.alone(self.folder):
             mine = routes.find(routes.load(self.folder), self.names.name)
             removed = routes.remove(self.folder, self.names.name)
@@ -104,7 +107,7 @@ class Edge:
             return removed
 
     def _drift(self, found: Container, known: Sequence[Route], mine: Route) -> str | None:
-        """Return what differs from what the routes ask for, or None."""
+        """Return how the container differs from what the routes ask for, or None."""
         if reason := self._box.drift(found, self.image, known):
             return reason
         if self._box.missing((mine,)):
@@ -116,7 +119,7 @@ class Edge:
         return None
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
-        """Tell whether some ports are unused and replacing the container would end no connection."""
+        """Tell whether there are unused ports and replacing the container would end no connection."""
         return bool(container.surplus(found, known)) and not self._box.cuts()
 
     def _start(self, known: Sequence[Route]) -> None:
@@ -128,7 +131,7 @@ class Edge:
         return EdgeContainer.of(self.engine, self.names.home)
 
     def _certificate(self, route: Route) -> bytes | None:
-        """Key and chain for the hosts that end at the edge, if there are any."""
+        """Return the key and chain for the hosts whose TLS ends at the edge, if there are any."""
         if not routes.ending(route.hosts, routes.load_added(self.folder), route.name, route.aliases):
             return None
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()

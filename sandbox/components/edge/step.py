@@ -1,4 +1,4 @@
-"""The steps that bring this machine's ports to a sandbox's ingress: by the edge's container, or by the relay."""
+"""The steps that connect this machine's ports with a sandbox's ingress: by the edge's container, or by the relay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 class EdgeStep:
     """The sandbox's route in the edge's container.
 
-    It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers, for `proof` too.
+    It leads to `nodes` on `network`, looked up when needed, at each of which the ingress answers, for `proof` too.
     """
 
     engine: Engine
@@ -39,7 +39,7 @@ class EdgeStep:
     ports: tuple[Port, ...] = ()
     name: str = "edge"
     requires: tuple[str, ...] = ("images", "network", "certificates")
-    after: tuple[str, ...] = ("registry",)  # the engine has a node to make first; the edge is not asked yet
+    after: tuple[str, ...] = ("registry",)  # the engine has a node to make first; the edge is not checked yet
 
     @property
     def title(self) -> str:
@@ -125,7 +125,7 @@ class PortsStep:
 
 @dataclass(frozen=True)
 class PassthroughStep:
-    """The sandbox's route in the relay, where no container can reach the cluster."""
+    """The sandbox's route in the relay, where containers cannot reach the cluster."""
 
     names: Names
     domain: str
@@ -162,7 +162,7 @@ class PassthroughStep:
 
 @dataclass(frozen=True)
 class ForwardedPortsStep(NothingToUndo):
-    """The right to what the relay's tunnels to Services do, in the one namespace that a sandbox may use."""
+    """The right to port-forwards that the relay's tunnels to Services need, in a sandbox's one namespace."""
 
     names: Names
     namespace: str

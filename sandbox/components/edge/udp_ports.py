@@ -1,6 +1,6 @@
-"""UDP ports of this machine for Services: a container that the engine publishes them of, and that sends on to a node.
+"""UDP ports of this machine for Services: a container whose published ports are forwarded to a node.
 
-HAProxy has no UDP. The container's own kernel table does the forwarding (nftables), so nothing in it serves clients.
+HAProxy has no UDP. The container's own kernel table does the forwarding (nftables), so no process in it serves clients.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sandbox.names import Names
 from sandbox.system import files
 
 MADE = "dev.sandbox.udp"
-FIRST = 20000  # the first port inside, whatever the one of the machine is
+FIRST = 20000  # the first port inside, whatever the machine's port is
 
 
 @dataclass(frozen=True)
 class UdpPorts:
-    """The container for the UDP ports of a sandbox, of the node's image, which has the tools; it is there if needed."""
+    """The container for the UDP ports of a sandbox, there if needed; the node's image has the tools."""
 
     engine: Engine
     names: Names
 
     def drift(self, route: Route) -> str | None:
-        """Return how it is not as the ports of `route` ask for, or None."""
+        """Return how it differs from what the ports of `route` need, or None."""
         found, wanted = self.engine.container(self.names.udp), self._pairs(route)
         if found is None:
             return "no container forwards the UDP ports" if wanted else None
@@ -48,7 +48,7 @@ class UdpPorts:
             return
         try:
             self.engine.run(self._spec(route, also=True))
-        except EngineError:  # no IPv6 here, or another program has the port of it
+        except EngineError:  # no IPv6 here, or another program has its port
             self.engine.run(self._spec(route, also=False))
 
     def stop(self) -> bool:

@@ -1,4 +1,4 @@
-"""The edge as a process, where no container can reach the ingress; `Relay` is all that others use of it."""
+"""The edge as a process, where containers cannot reach the ingress; other packages use only `Relay`."""
 
 from sandbox.components.edge.relay.relay import Relay
 

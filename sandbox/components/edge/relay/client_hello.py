@@ -24,7 +24,7 @@ class ClientHello:
 
 
 class Reader:
-    """Takes the bytes of a connection in pieces of any size until the ClientHello is complete."""
+    """Takes the bytes of a connection, in pieces of any size, until the ClientHello is complete."""
 
     def __init__(self) -> None:
         self.raw = bytearray()

@@ -1,8 +1,8 @@
-"""Supervised `kubectl port-forward`s: each is a way to a cluster that is made again whenever it is lost.
+"""Supervises `kubectl port-forward`s, each of which is started again whenever its connection is lost.
 
-kubectl's, because the Python client's own forward reads as fast as the cluster sends, however slow its reader is, and
-waits with select(), which ends at 1024 open files. A forward is bound to one pod; after the pod's end kubectl ends, too
-or hangs, and its successor finds the next pod.
+They are kubectl's, because the Python client's own forward reads as fast as the cluster sends, however slow its reader
+is, and waits with select(), which ends at 1024 open files. A forward is bound to one pod; after the pod's end kubectl
+ends too or hangs, and its successor finds the next pod.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ORDINARY = re.compile(r"Forwarding from |Handling connection for ")
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds: the first and the longest pause between two attempts, how long clients wait, how often is looked."""
+    """Times in seconds: the shortest and longest pause between attempts, how long clients wait, how often to check."""
 
     first: float = 0.2
     longest: float = 2.0
@@ -53,14 +53,14 @@ class Forward:
         self._keeper = asyncio.create_task(self._keep())
 
     async def address(self) -> tuple[str, int]:
-        """Return where it can be reached; waits for it when it is being made again. Raises TimeoutError."""
+        """Return its address; waits while the forward is restarted. Raises TimeoutError."""
         async with asyncio.timeout(self._pace.patience):
             while self._port is None:
                 await self._ready.wait()
         return "127.0.0.1", self._port
 
     async def is_sound(self) -> bool:
-        """Look whether it leads to a server; if it does not, it is made again."""
+        """Tell whether it leads to a server; if it does not, it is restarted."""
         port = self._port
         if port is None:
             return False
@@ -100,7 +100,7 @@ class Forward:
         self._ready.clear()
 
     async def _attempt(self) -> bool:
-        """Hold one kubectl until it ends or is found dead; returns whether it ever led anywhere."""
+        """Run one kubectl until it ends or is found dead; returns whether it ever worked."""
         self._broken = self._complains = False
         async with process.attend(_argv(self._upstream)) as lines:
             reading = asyncio.create_task(self._read(lines))
@@ -137,7 +137,8 @@ class Forward:
     async def _answers(self, port: int) -> bool:
         """Tell whether there is a server at the other end.
 
-        One whose protocol is not known is not asked: some shut out clients that say nothing. kubectl tells of it.
+        A server of unknown protocol is not tested, since some lock out clients that say nothing: kubectl reports its
+        end.
         """
         if self._upstream.speaks == ANY:
             return not self._complains
@@ -158,14 +159,14 @@ class Forward:
                 writer.transport.abort()
 
     async def _shakes_hands(self, port: int) -> bool:
-        """Tell whether it does, with whatever certificate."""
+        """Tell whether it answers a TLS handshake, with whatever certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             async with asyncio.timeout(self._pace.answer):
                 _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         except ssl.SSLError:
-            return True  # an alert, too, is an answer
+            return True  # an alert is an answer, too
         except OSError:
             return False
         writer.transport.abort()
@@ -173,7 +174,7 @@ class Forward:
 
 
 class Forwards:
-    """The port-forwards that the routes ask for."""
+    """The port-forwards that the routes need."""
 
     def __init__(self, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
@@ -181,7 +182,7 @@ class Forwards:
         self._ending: set[asyncio.Task[None]] = set()
 
     def follow(self, upstreams: Iterable[Upstream]) -> None:
-        """Make those that are missing and end those that are not asked for."""
+        """Start those that are missing and end those that are not needed."""
         wanted = {each for each in upstreams if isinstance(each, Forwarded)}
         for gone in self._forwards.keys() - wanted:
             ending = asyncio.create_task(self._forwards.pop(gone).stop())
@@ -191,17 +192,14 @@ class Forwards:
             self._forwards[new] = Forward(new, self._pace)
 
     async def address(self, upstream: Forwarded) -> tuple[str, int]:
-        """Return where one of them can be reached.
-
-        Raises TimeoutError when it cannot be made, OSError when it is gone.
-        """
+        """Return the address of a forward. Raises TimeoutError when it cannot be started, OSError when it is gone."""
         forward = self._forwards.get(upstream)
         if forward is None:
             raise ConnectionAbortedError("the route has gone")
         return await forward.address()
 
     async def is_sound(self, upstream: Forwarded) -> bool:
-        """Tell whether one of them leads to a server; if it does not, it is made again."""
+        """Tell whether a forward leads to a server; if it does not, it is restarted."""
         forward = self._forwards.get(upstream)
         return forward is not None and await forward.is_sound()
 
@@ -212,7 +210,7 @@ class Forwards:
 
 
 def _argv(upstream: Forwarded) -> Sequence[str]:
-    # Even if we are killed, kubectl is not to stay behind (util-linux; elsewhere it ends at its next line of output).
+    # Even if we are killed, kubectl must not stay behind (util-linux; elsewhere it ends at its next line of output).
     leash = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
     return [
         *leash,

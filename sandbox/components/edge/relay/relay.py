@@ -1,4 +1,4 @@
-"""The relay as others know it: where its routes lead, which process it is, and whether that serves a sandbox."""
+"""The relay's interface for other packages: its routes, its process, and whether that serves a sandbox."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Listener = tuple[str, int]
 
 @dataclass(frozen=True)
 class Direct:
-    """An address; unless `plain` it takes the PROXY protocol, as the edge's upstreams do."""
+    """An address; unless `plain` it gets the PROXY protocol, as the edge's upstreams do."""
 
     host: str
     port: int = PORT
@@ -47,7 +47,7 @@ class Direct:
 class Forwarded:
     """A port of the pods of `target` (`deployment/NAME`, `service/NAME`); `kubectl` and `kubeconfig` are paths.
 
-    `speaks` is what a server there answers to: `tls`, or `http` without TLS, or `any` where that is not known. A
+    `speaks` is the protocol by which the server is tested: `tls`, `http` without TLS, or `any` where it is unknown. A
     Service's port may be a name.
     """
 
@@ -63,7 +63,7 @@ Upstream: TypeAlias = Direct | Forwarded
 
 
 def parse(text: str) -> Upstream:
-    """Return what a route's `upstream` means: `[plain:]HOST[:PORT]`, or what `write` made; raises ValueError."""
+    """Return the meaning of a route's `upstream`, `[plain:]HOST[:PORT]` or a text of `write`; raises ValueError."""
     if text.startswith(f"{SCHEME}:"):
         fields = dict(parse_qsl(urlsplit(text).query, strict_parsing=True))
         try:
@@ -85,7 +85,7 @@ def write(upstream: Forwarded) -> str:
 
 @dataclass(frozen=True)
 class Serving:
-    """What the process last did: the routes it follows, where it listens, and why it does not elsewhere."""
+    """What the process serves: its routes, where it listens, and why it does not listen elsewhere."""
 
     routes: str
     listening: frozenset[Listener]
@@ -94,28 +94,28 @@ class Serving:
 
 
 def record(folder: Path) -> Path:
-    """Return the file that tells which process it is."""
+    """Return the file that records the process."""
     return folder / "process.json"
 
 
 def log(folder: Path) -> Path:
-    """Return what the process says."""
+    """Return the process's log."""
     return folder / "passthrough.log"
 
 
 def digest(known: Sequence[Route]) -> str:
-    """Return a mark that tells whether two sets of routes are the same."""
+    """Return a digest that tells whether two sets of routes are the same."""
     return hashlib.sha256(repr(tuple(known)).encode()).hexdigest()[:16]
 
 
 def save(folder: Path, state: Serving) -> None:
-    """Say what the process does now."""
+    """Record what the process serves now."""
     content = {**asdict(state), "listening": sorted(state.listening)}
     files.write_atomic(folder / "state.json", json.dumps(content).encode(), mode=0o600)
 
 
 def running(folder: Path) -> Serving | None:
-    """Return what the process does; None when it does not run, or has not begun to listen."""
+    """Return what the process serves; None when it does not run, or does not listen yet."""
     if daemon.find(record(folder)) is None:
         return None
     try:
@@ -127,20 +127,20 @@ def running(folder: Path) -> Serving | None:
 
 
 def forget(folder: Path) -> None:
-    """Remove what a process that has ended leaves."""
+    """Remove the files of a process that has ended."""
     for path in (folder / "state.json", log(folder)):
         path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Relay:
-    """The user's one process for all sandboxes that need it; it comes with the first route and goes with the last."""
+    """The user's one process for all sandboxes that need it; it starts with the first route and ends with the last."""
 
     home: Home
 
     @property
     def log(self) -> Path:
-        """Return what the process says."""
+        """Return the process's log."""
         return log(self.home.passthrough)
 
     @property
@@ -154,7 +154,7 @@ class Relay:
         return (bind.address, bind.port) in (self.listening or ())
 
     def forward(self, names: Names, namespace: str, target: str, port: int | str, speaks: str = "tls") -> str:
-        """Return, as a route's `upstream`, a port of the pods of `target` by way of the cluster's API server."""
+        """Return, as a route's `upstream`, a port-forward to the pods of `target` through the cluster's API server."""
         return write(
             Forwarded(
                 kubectl=str(self.home.kubectl),
@@ -167,12 +167,12 @@ class Relay:
         )
 
     def service(self, names: Names, namespace: str, service: str, port: int | str) -> str:
-        """Return a Service's port as `forward` does, for clients of any protocol and of any user."""
+        """Return a Service's port as `forward` does, for clients of any protocol and any user."""
         return self.forward(names, namespace, f"service/{service}", port, ANY)
 
     @staticmethod
     def plain(address: str) -> str:
-        """Return, as a route's `upstream`, a `HOST[:PORT]` that does not take the PROXY protocol."""
+        """Return, as a route's `upstream`, a `HOST[:PORT]` that does not get the PROXY protocol."""
         return f"{PLAIN}:{address}"
 
     def status(self, route: Route) -> Status:
@@ -187,7 +187,10 @@ class Relay:
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
     def publish(self, route: Route, kubectl: Path) -> None:
-        """Serve a sandbox by `route`, with the program `kubectl`, and return when it listens. Raises SandboxError."""
+        """Serve a sandbox by `route`, with the program `kubectl`, and return when the relay listens.
+
+        Raises SandboxError.
+        """
         folder = self.home.passthrough
         files.make_private_dir(folder)
         with files.exclusive(folder):
@@ -204,7 +207,7 @@ class Relay:
             wait_until(lambda: self._silence(wanted), what="the passthrough", timeout=TIMEOUT, pause=0.05)
 
     def withdraw(self, name: str) -> bool:
-        """Serve the sandbox `name` no longer; returns whether there was anything to end."""
+        """Stop serving the sandbox `name`; returns whether it was served."""
         folder = self.home.passthrough
         if not folder.exists():
             return False
@@ -218,7 +221,7 @@ class Relay:
             return ended or removed
 
     def _link(self, kubectl: Path) -> None:
-        """Give the process a `kubectl` of that very name, which the bundle's program for all of Kubernetes goes by."""
+        """Give the process a link named `kubectl`: the bundle's program for all of Kubernetes goes by its name."""
         link = self.home.kubectl
         link.unlink(missing_ok=True)
         link.symlink_to(kubectl)
@@ -255,7 +258,7 @@ class Relay:
 
 
 def _not_heard(route: Route, state: Serving | None) -> str | None:
-    """Return where the process cannot listen, and why; None when it does on every port of `route`."""
+    """Return where the process cannot listen, and why; None if it listens on every port of `route`."""
     for address, port in (*route.listen, *((one.address, one.port) for one in route.tunnels)):
         if state is None or (address, port) not in state.listening:
             reason = state.trouble.get(f"{address}:{port}", "unknown") if state else "unknown"

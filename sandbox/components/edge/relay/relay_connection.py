@@ -1,6 +1,6 @@
-"""One connection through the relay: what its server is told of the client, and both directions, each ended by itself.
+"""One connection through the relay: the PROXY header for its server, and both directions, each closed by itself.
 
-The PROXY protocol is haproxy's, proxy-protocol.txt, section 2.2.
+The PROXY protocol is specified in HAProxy's proxy-protocol.txt, section 2.2.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Connection:
                 end.writer.close()
 
     def abort(self) -> None:
-        """End both at once, whatever was still to be sent."""
+        """End both directions at once, whatever was still to be sent."""
         for end in (self.client, self.server):
             if end is not None:
                 end.writer.transport.abort()
 
     def is_expired(self, now: float, *, idle: float, half_closed: float) -> bool:
-        """Tell whether nothing has been sent for too long; seconds, `now` on the monotonic clock."""
+        """Tell whether nothing was sent for too long; in seconds, `now` on the monotonic clock."""
         return now - self.touched > (half_closed if self.half_closed else idle)
 
     async def _pump(self, source: StreamReader, target: StreamWriter) -> None:
@@ -67,12 +67,12 @@ class Connection:
             await target.drain()  # returns at once unless the other side is slower
             self.touched = time.monotonic()
         self.half_closed = True
-        with contextlib.suppress(OSError, RuntimeError):  # gone meanwhile
+        with contextlib.suppress(OSError, RuntimeError):  # closed meanwhile
             target.write_eof()
 
 
 def _keep_alive(writer: StreamWriter) -> None:
-    """Let the system find out that the other end has vanished, since a silent connection may be a live one."""
+    """Have the system find out when the other end has vanished, since a silent connection may still be alive."""
     end: socket.socket | None = writer.get_extra_info("socket")
     if end is None:
         return
@@ -90,7 +90,7 @@ Peer = tuple[Any, ...]  # as sockets give it: address and port, and for IPv6 two
 
 
 def proxy_header(source: Peer, destination: Peer) -> bytes:
-    """Return what goes before the first byte of a connection from `source` that was made to `destination`."""
+    """Return the header that precedes a connection from `source` that was made to `destination`."""
     try:
         ends = [
             (ipaddress.ip_address(str(address).partition("%")[0]), int(port))

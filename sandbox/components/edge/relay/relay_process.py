@@ -22,14 +22,14 @@ from sandbox.errors import SandboxError
 
 log = logging.getLogger(__name__)
 
-POLL = 0.2  # seconds between two looks at the routes
-RETRY = 25  # looks until a port that could not be had is tried again
+POLL = 0.2  # seconds between two checks of the routes
+RETRY = 25  # checks until a port that was not available is tried again
 GRACE = 3.0
 SPARE_FILES = 128
 
 
 def argv(folder: Path) -> Sequence[str]:
-    """Return how to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    """Return the command that starts it; -P, since the current folder may contain a package of our name."""
     return (sys.executable, "-P", "-m", __spec__.name, str(folder))
 
 
@@ -55,11 +55,11 @@ async def run(folder: Path, allowed: Limits) -> None:
 
 
 async def _follow(folder: Path, passthrough: Passthrough) -> bool:
-    """Take in the routes as they are now; returns whether something is wrong that may repair itself."""
+    """Follow the present routes; returns whether there is a problem that may resolve itself."""
     try:
         known = tuple(route for route in routes.load(folder) if _is_understood(route))
         trouble = await passthrough.follow(known)
-    except SandboxError as error:  # the routes before stay
+    except SandboxError as error:  # the previous routes stay
         log.warning("%s: %s", error.brief, error.details)
         return True
     for (address, port), reason in trouble.items():
@@ -81,7 +81,7 @@ def _is_understood(route: Route) -> bool:
 
 
 def _signature(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """Return what changes whenever a route does: they are files that are replaced, never written to."""
+    """Return a value that changes whenever a route does: routes are files that are replaced, never written to."""
     found = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder / "routes"):
@@ -92,7 +92,7 @@ def _signature(folder: Path) -> frozenset[tuple[str, int, int]]:
 
 
 def limits() -> Limits:
-    """As many connections as the system lets us have files for, two for each."""
+    """Allow as many connections as the system gives us files for, two for each."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     usual = 2 * Limits().connections + SPARE_FILES
     most = usual if hard == resource.RLIM_INFINITY else min(hard, usual)

@@ -25,15 +25,15 @@ from sandbox.system import host_network
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-BUFFER = 64 << 10  # bytes that one direction may hold before its sender has to wait
-SETTLED = 0.05  # seconds after which a way that does not end leads to a server
+BUFFER = 64 << 10  # bytes that are buffered in one direction before the sender has to wait
+SETTLED = 0.05  # seconds after which a forward that did not end counts as one that leads to a server
 ATTEMPTS = 4
 TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}  # noqa: S104  # the same in IPv6, where there is IPv6
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how many; seconds and connections."""
+    """Limits of the relay, in seconds and connections."""
 
     handshake: float = 5.0
     connect: float = 3.0
@@ -45,7 +45,7 @@ class Limits:
 
 
 class Passthrough:
-    """Listeners and connections; what it routes to and where it listens is what `follow` was last told."""
+    """Listeners and connections; `follow` sets the routes and where it listens."""
 
     def __init__(self, forwards: Forwards, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
@@ -62,9 +62,9 @@ class Passthrough:
         return frozenset(self._listeners)
 
     async def follow(self, routes: Sequence[Route]) -> Mapping[Listener, str]:
-        """Route by these, oldest first, and listen where they ask for it; returns why where that cannot be.
+        """Route by these, oldest first, and listen where they ask for it; returns the reasons where that fails.
 
-        Connections that exist stay as they are.
+        Open connections stay as they are.
         """
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())
@@ -88,7 +88,7 @@ class Passthrough:
         return trouble
 
     async def stop(self, grace: float) -> None:
-        """Accept nothing more, let what is under way come to its end for so many seconds, then end it."""
+        """Accept nothing more, give open connections so many seconds to end, then end them."""
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
@@ -129,7 +129,7 @@ class Passthrough:
         client = connection.client
         tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
         if tunnel is not None:
-            # A registry takes writes without an account; every user of the machine reaches the loopback.
+            # The registry accepts pushes without an account, and every user of the machine reaches the loopback.
             own = not (isinstance(tunnel, Forwarded) and tunnel.speaks == ANY)
             if own and not host_network.is_peer_ours(
                 os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))
@@ -154,7 +154,7 @@ class Passthrough:
         await connection.run(server)
 
     async def _enter(self, upstream: Upstream) -> Ends:
-        """Connect to the far end of a tunnel after a check of the way: what is sent into a dead one would be lost."""
+        """Connect to the far end of a tunnel after testing it: what is sent into a dead one would be lost."""
         if isinstance(upstream, Direct):
             return await self._connect(upstream.host, upstream.port, self._limits.attempts)
         if upstream.speaks == ANY:
@@ -165,7 +165,7 @@ class Passthrough:
                 return await self._connect(*address, attempts=1)
 
     async def _enter_unasked(self, upstream: Forwarded) -> Ends:
-        """Connect to a server that is not asked first: kubectl accepts, and ends at once what leads nowhere."""
+        """Connect to a server that is not tested first: kubectl accepts, and at once closes what leads nowhere."""
         for attempt in range(1, ATTEMPTS + 1):
             server = await self._connect(*await self._forwards.address(upstream), attempts=1)
             await asyncio.sleep(SETTLED)
@@ -176,10 +176,10 @@ class Passthrough:
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"{upstream.target} does not answer")
 
     async def _ask(self, upstream: Forwarded, raw: bytes, client: StreamWriter) -> Ends:
-        """Open a connection through a port-forward on which the ClientHello was answered; the client got the beginning.
+        """Open a connection through a port-forward that answered the ClientHello; the client got the first bytes.
 
-        Until there is one the client has seen nothing, and can be given a connection to the next pod when the present
-        one has just gone. Raises ConnectionResetError when the way is good and yet no server answers.
+        Until then the client has seen nothing, and can be given a connection to the next pod when the present one has
+        just gone. Raises ConnectionResetError when the forward works and yet no server answers.
         """
         while True:
             address = await self._forwards.address(upstream)
@@ -209,7 +209,7 @@ class Passthrough:
                     family, _, _, _, address = min(found, key=_ipv4_first)
                     return Ends(*await asyncio.open_connection(*address[:2], family=family, limit=BUFFER))
             if attempt < attempts:
-                await asyncio.sleep(0.25 * attempt)  # anyone who is to answer may just be restarting
+                await asyncio.sleep(0.25 * attempt)  # the server may just be restarting
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} does not answer")
 
     async def _sweep(self) -> None:
@@ -223,7 +223,7 @@ class Passthrough:
 
 
 async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
-    """Return the client's first message, and every byte that has come with it; raises NotTls."""
+    """Return the client's first message, and every byte that came with it; raises NotTls."""
     parser = Reader()
     while data := await reader.read(CHUNK):
         hello = parser.feed(data)
@@ -239,8 +239,8 @@ def _ipv4_first(found: tuple[socket.AddressFamily, object, object, object, objec
 def find_route(routes: Sequence[Route], host: str | None, *, local: bool) -> Route | None:
     """Return the route for `host`; `routes` are oldest first.
 
-    Who asks for no known host gets the newest sandbox, whose page says what there is; but only from this machine
-    (`local`), since the page is nothing for others.
+    A client that asks for no known host gets the newest sandbox, whose page lists the hosts there are; but only from
+    this machine (`local`), since the page is not for others.
     """
     candidate = host or ""
     known = {route.domain: route for route in routes}
