@@ -1,7 +1,7 @@
-"""The CA of a company that opens TLS on the way out, or issues for hosts inside: what nodes and pods trust besides.
+"""The CA of a company that intercepts TLS or issues for its own hosts, which nodes and pods are to trust.
 
-The spec names its file. By default it is what the administrator of this machine added to the system's own, so that a
-laptop that its company set up gives its sandboxes the same.
+The spec names its file. By default it is what the administrator of this machine added to the system's trust store, so
+that sandboxes on a laptop that its company set up trust the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CompanyCa:
 
     @cached_property
     def pem(self) -> bytes:
-        """Return the certificates, nothing else of the file; empty for none. Raises UsageError."""
+        """Return the certificates of the file and nothing else in it; empty for none. Raises UsageError."""
         if isinstance(self.chosen, Path):
             return _of_file(self.chosen)
         return _of_machine(self.slash) if self.chosen == "auto" else b""
@@ -44,7 +44,7 @@ class CompanyCa:
         return (nodes.read_file(node, PLACE) or b"") == self.pem
 
     def enforce(self, nodes: Nodes, node: str) -> None:
-        """Write them to the node, and restart its containerd, which reads them once; pods run on."""
+        """Write them to the node, and restart its containerd, which reads them only at its start; pods keep running."""
         nodes.write_file(node, PLACE, self.pem)
         status, output = nodes.execute(node, RESTART)
         if status != 0:
@@ -70,7 +70,7 @@ def _of_file(path: Path) -> bytes:
 
 
 def _of_machine(slash: Path) -> bytes:
-    """Return what is sound in the administrator's folder, but the roots of sandboxes, which `certs trust` put there."""
+    """Return the valid certificates in the administrator's folder, without the roots that `certs trust` added."""
     anchors = find_anchors(slash)
     if anchors is None:
         return b""
@@ -94,7 +94,7 @@ def _joined(blocks: list[bytes]) -> bytes:
 
 
 def _trouble(block: bytes) -> str | None:
-    """Return why OpenSSL does not read a certificate, or None."""
+    """Return why OpenSSL cannot read a certificate, or None."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=block.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""How a cluster learns of the registry: containerd's hosts.toml, the ConfigMap of KEP-1755 and a Service for pods."""
+"""What tells a cluster of the registry: containerd's hosts.toml, the ConfigMap of KEP-1755 and a Service for pods."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 SERVICE = "registry"
 FOLDER = PurePosixPath("/etc/containerd/certs.d")
-# The first line of the files that are ours to change and to remove; other parts and people have files next to them.
+# The first line of the files that we may change and remove; other programs and users have files next to them.
 MARK = b"# sandbox: the registry and its mirrors; `up` writes this file anew\n"
 
 
 def host_file(name: str, endpoint: str, *, server: str | None = None) -> tuple[PurePosixPath, bytes]:
-    """Return a file for pulls of `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
+    """Return the file for pulls of `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
 
-    containerd reads it at every pull, so it may change while it runs.
+    containerd reads it at every pull, so it may change while containerd runs.
     """
     text = f'server = "{server or endpoint}"\n\n[host."{endpoint}"]\n  capabilities = ["pull", "resolve"]\n'
     return FOLDER / name / "hosts.toml", MARK + text.encode()
@@ -26,7 +26,7 @@ def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes
     return dict(host_file(name, endpoint) for name in names)
 
 
-# What a node is to execute to show all such files, as `read_listing` reads them.
+# The command that prints all such files on a node, in the form that `read_listing` reads.
 LISTING = ("grep", "-r", "-Z", "", str(FOLDER))
 
 
@@ -42,7 +42,7 @@ def read_listing(output: str) -> dict[PurePosixPath, bytes]:
 
 
 def stale(found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    """Return the sandbox's files that lead to what the spec has no more."""
+    """Return the sandbox's files for registries that the spec does not have any more."""
     kept = frozenset(wanted)
     return tuple(path for path, content in found.items() if content.startswith(MARK) and path not in kept)
 
@@ -65,7 +65,7 @@ def hosting(*, host: str, container_runtime: str, cluster_network: str) -> dict[
 
 
 def service(namespace: str, *, address: str, port: int) -> tuple[dict[str, Any], ...]:
-    """Return a Service without pods that gives the registry's container a name which pods can resolve."""
+    """Return a Service without pods that gives the registry's container a name that pods can resolve."""
     metadata = {"name": SERVICE, "namespace": namespace}
     ports = [{"name": "http", "port": port}]
     slice_metadata = {**metadata, "labels": {"kubernetes.io/service-name": SERVICE}}

@@ -1,4 +1,4 @@
-"""CoreDNS as a sandbox wants it: one pod, its hosts answered with the ingress, the rest by the right nameservers."""
+"""CoreDNS for a sandbox: the names it answers itself, nameservers for all others, and one pod on a single node."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ NAME = "coredns"
 PODS = "k8s-app=kube-dns"
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
-# What of the Corefile the running pod has read.
+# The name at which a running pod tells which Corefile it has loaded.
 MARK = "sandbox.dev/corefile"
 
 # `version.bind`, class CH, type TXT (RFC 4892, RFC 1035), as printf takes it.
 _VERSION_BIND = r"\123\102\0\0\0\1\0\0\0\0\0\0\7version\4bind\0\0\20\0\3"
 BEHIND, OTHERWISE = 3, 4  # exit codes of scripts/ask-dns.sh
 
-# Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
-# CoreDNS waits longer and longer after each refusal.
+# Directly to the API server on its own node: the Service's address answers only once kube-proxy has set it up, and
+# CoreDNS waits longer after each refusal.
 API = ("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
 _HOST = {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
 
-# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below. Without `loop`, which
-# asks the nameservers of its own accord; they are never addresses of the pod itself.
+# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for the values below. Without `loop`,
+# which queries the nameservers by itself; they are never addresses of the pod itself.
 _COREFILE = """.:53 {{
     errors
     health {{
@@ -77,12 +77,12 @@ def corefile(
 ) -> str:
     """Return the configuration in which `domain` and every name below it has the address of `service`, if one is given.
 
-    The name of the Service is looked up at each question, so it may be made later, and recreated. Programs that take
-    every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
-    Names below svc.DOMAIN are those of Services (`service_name`), and the hosts of `services` lead to one each.
-    `hosts` are names with their addresses, `zones` domains with nameservers of their own; the rest is asked of
-    `nameservers`. They stand here and not in a resolv.conf, which a pod keeps as it was when the pod was made.
-    It names itself, for a client that asks which one a server goes by (RFC 4892).
+    The name of the Service is looked up at each query, so it may be created later, and recreated. Programs that resolve
+    every name under `localhost` to this machine themselves (curl, browsers) do not ask CoreDNS. Names below svc.DOMAIN
+    are those of Services (`service_name`), and the hosts of `services` lead to one each. `hosts` are names with their
+    addresses, `zones` domains with nameservers of their own; all others are asked of `nameservers`. They are written
+    here and not in a resolv.conf, of which a pod keeps the first version. The configuration contains its own digest,
+    for a client that asks which one a server uses (RFC 4892).
     """
     rules = [_rewrite(rf"(.+)\.{SERVICES}\.{_pattern(domain)}", f"{{1}}.{CLUSTER}")]
     rules += [_rewrite(_pattern(host), inside(to)) for host, to in sorted((services or {}).items())]
@@ -97,7 +97,7 @@ def corefile(
 
 
 def service_name(service: str, domain: str) -> str:
-    """Return what pods call the Service NAMESPACE/NAME in the sandbox's domain."""
+    """Return the name of the Service NAMESPACE/NAME in the sandbox's domain, for pods."""
     return f"{_dotted(service)}.{SERVICES}.{domain}"
 
 
@@ -125,7 +125,7 @@ def _hosts(hosts: Mapping[str, str]) -> str:
 
 
 def _forward(zone: str, nameservers: Sequence[str]) -> str:
-    """In their order, as a resolver asks them; CoreDNS would take any."""
+    """Return a `forward` that asks the nameservers in their order, as a resolver does; CoreDNS would take any."""
     return (
         f"    forward {zone} {' '.join(nameservers)} {{\n       max_concurrent 1000\n       policy sequential\n    }}\n"
     )
@@ -138,9 +138,9 @@ def nameservers(text: str) -> tuple[str, ...]:
 
 
 def probe_command(address: str, text: str) -> tuple[str, ...]:
-    """Return what a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server.
+    """Return the command that tests on a node whether the CoreDNS pod at `address` is in step with the API server.
 
-    The exit code is BEHIND when it is not, and OTHERWISE when it goes by another configuration than `text`.
+    The exit code is BEHIND when it is not, and OTHERWISE when it uses another configuration than `text`.
     """
     script = files.packaged(__package__, "scripts/ask-dns.sh")
     return ("timeout", "10", "bash", "-c", script, "ask", address, _VERSION_BIND, _mark(text))
@@ -162,12 +162,12 @@ def config_map(text: str) -> dict[str, Any]:
 
 
 def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) -> dict[str, Any]:
-    """Return what changes in kubeadm's Deployment: it is restarted when `text`, its configuration, has changed.
+    """Return the changes to kubeadm's Deployment, which restart it when `text`, its configuration, has changed.
 
-    `api` is the object of that name, which says where API servers listen; its port differs between providers.
-
-    kubeadm runs two pods and looks at them every ten seconds. On a node that is `alone` one will do, and asks the API
-    server next to it; among several nodes there is another when one is lost. Pods should not wait so long in any case.
+    `api` is the object of that name, which says where API servers listen; its port differs between providers. kubeadm
+    runs two pods and probes them every ten seconds. On a node that is `alone` one pod suffices, and asks the API server
+    next to it; among several nodes there is a second one for when a node is lost. Pods should not wait that long in any
+    case.
     """
     port = api["ports"][0]["port"] if api else 6443
     env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}]
@@ -186,11 +186,11 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
 
 @dataclass(frozen=True, kw_only=True)
 class DnsStep(NothingToUndo):
-    """CoreDNS comes with the cluster; this suits it to the nodes and waits for it.
+    """CoreDNS comes with the cluster; this step configures it for the nodes and waits for it.
 
-    Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
-    those of `hosts` at their addresses, those of `services` at a Service (NAMESPACE/NAME) each, and this machine by the
-    names `machine`. All others are asked of `upstream`.
+    Pods reach the hosts of `domain` at the Service `ingress`, a name inside the cluster, if there is one, those of
+    `hosts` at their addresses, those of `services` at a Service (NAMESPACE/NAME) each, and this machine by the names
+    `machine`. All others are asked of `upstream`.
     """
 
     engine: Engine
@@ -250,14 +250,14 @@ class DnsStep(NothingToUndo):
         return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
 
     def _absence(self, cluster: Cluster) -> str | None:
-        """Return why the Deployment cannot be changed yet; kubeadm makes it last."""
+        """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
         return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
 
     def _behind(self, cluster: Cluster, text: str) -> str | None:
-        """Return which pod is not ready or goes by old news, and of what.
+        """Return which pod is not ready or uses outdated data, and which.
 
-        After a stop all that the API server says may be of before: the Deployment counts a pod as ready until a
-        controller manager leads again, while the kubelet has said already that the pod has no address any more.
+        After a stop all answers of the API server may be outdated: the Deployment counts a pod as ready until a
+        controller manager leads again, while the kubelet has already reported that the pod has no address any more.
         """
         for pod in cluster.list("v1", "Pod", NAMESPACE, selector=PODS):
             name, status = pod["metadata"]["name"], pod.get("status") or {}

@@ -1,13 +1,11 @@
-"""Nodes that are containers of the engine, known by the labels of their maker, and how they end within seconds.
+"""Nodes that are containers of the engine, known by their provider's labels, and how they are stopped within seconds.
 
 When a node is stopped, systemd sends SIGTERM to all its processes and waits for the last, so that after its ten seconds
 the engine kills the node with whatever still writes. Some never end by themselves: a first process of a container that
 has no handler for the signal does not get it (pid_namespaces(7)), and an API server waits for an etcd that is gone.
-Those are ended at once, and the rest have all the time there is.
-
-With cgroup v1 a node may not end at all. runc holds a container still while it sets the rules for its devices; a node
-that is ended in that moment takes runc with it, and nothing is left to let the container go on
-(Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
+Those are ended at once, and the rest may take their time. With cgroup v1 a node may not end at all: runc freezes a
+container while it sets the rules for its devices; a node that is ended in that moment takes runc with it, and nothing
+is left to thaw the container (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
 """
 
 from __future__ import annotations
@@ -23,15 +21,15 @@ from sandbox.names import Names
 from sandbox.provider import Standing
 from sandbox.system import files
 
-# What a node is to execute before it is stopped.
+# The command that a node executes before it is stopped.
 STOP_COMMAND = ("bash", "-c", files.packaged(__package__, "scripts/end-processes.sh"))
-# What the engine says when it has killed a container and that does not end (moby, daemon/kill.go).
+# The engine's message when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Callable[[], None]) -> None:
-    """Have `nodes` end by `end`, which is tried once more if they were held still; raises what it raises."""
+    """End `nodes` by calling `end`, once more if they were frozen; raises what it raises."""
     try:
         end()
     except SandboxError as error:
@@ -56,10 +54,10 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
 
 @dataclass(frozen=True)
 class Containers:
-    """The containers with the label `mark`, a `key=value` that only one cluster's have.
+    """The containers with the label `mark`, a `key=value` that only those of one cluster have.
 
-    `expected` are the names of those that are to be. Where `role` is the key of a label that tells what they do, only
-    those with one of `roles` run pods.
+    `expected` are the names of those that are planned. Where `role` is the key of a label with their role, only those
+    with one of `roles` run pods.
     """
 
     engine: Engine
@@ -75,24 +73,24 @@ class Containers:
         return self.engine.containers(self.mark)
 
     def outside(self) -> tuple[Container, ...]:
-        """Return the containers that are not on the network, or on one of its name that is no more."""
+        """Return the containers that are not on the network, or on a removed one of its name."""
         network = self.engine.network(self.network)
-        known = ("", network.id if network else "")  # what joined while it was stopped knows no id yet
+        known = ("", network.id if network else "")  # a stopped container that was connected has no network id yet
         return tuple(one for one in self.all() if one.attached.get(self.network, "none") not in known)
 
     def standing(self) -> Standing:
-        """Tell whether the control-plane node is there and runs."""
+        """Tell whether the control-plane node exists and runs."""
         found = self.engine.container(self.control_plane)
         if found is None:
             return Standing.ABSENT
         return Standing.RUNNING if found.running else Standing.STOPPED
 
     def running(self) -> tuple[str, ...]:
-        """Return the nodes that run; the one whose name is known where nothing is labelled."""
+        """Return the running nodes; only the one whose name is known where there are no labels."""
         return tuple(sorted(one.name for one in self._nodes() if one.running)) or (self.control_plane,)
 
     def every(self) -> tuple[str, ...]:
-        """Return the nodes that are there or are to be, the control plane first."""
+        """Return the existing and planned nodes, the control plane first."""
         others = {*self.expected, *(one.name for one in self._nodes())} - {self.control_plane}
         return (self.control_plane, *sorted(others))
 
@@ -112,11 +110,11 @@ class Containers:
         return self.engine.query(node, argv)
 
     def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
-        """Ask a node all that at once."""
+        """Ask a node all these questions by one command."""
         self.engine.gather(node, asked)
 
     def ask(self, node: str, questions: Iterable[Question]) -> Answers:
-        """Ask a node all these at once."""
+        """Ask a node all these questions by one command."""
         return self.engine.ask(node, questions)
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The user's kubeconfig: our context is added and removed, any of its contexts copied, nothing else touched."""
+"""The user's kubeconfig: our context is added and removed, a context of it copied, and nothing else touched."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sandbox.system import files
 
 EXTENSION = "sandbox.dev"
 KINDS = ("clusters", "users", "contexts")
-# Files that are taken into the copy, which has to be good wherever it is.
+# Files whose content is put into the copy, which has to work wherever it is.
 EMBEDDED = ("certificate-authority", "client-certificate", "client-key")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the kubeconfig as a mapping; empty when there is no file, and for /dev/null. Raises KubeconfigError."""
+    """Return the kubeconfig as a mapping; empty for a missing file and for /dev/null. Raises KubeconfigError."""
     try:
         content = yaml_text.document(files.read_regular(path))
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def _flaw(content: Any) -> str:
 
 
 def require_place(path: Path) -> None:
-    """Raise KubeconfigError where no context can be kept at `path`: it is a device, a FIFO, or a link into nowhere."""
+    """Raise KubeconfigError where no context can be kept at `path`: a device, a FIFO, or a dangling link."""
     try:
         files.require_regular(path)
         target = Path(os.path.realpath(path))
@@ -92,7 +92,7 @@ def _is_null(path: Path) -> bool:
 
 
 def hindrance(path: Path) -> str | None:
-    """Return why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
+    """Return why `path` must not be changed, or None: it is not a kubeconfig, or the user may not write there."""
     try:
         require_place(path)
         read(path)
@@ -120,9 +120,9 @@ def holds(path: Path, name: str, own: Path) -> bool:
 
 
 def merge(path: Path, name: str, own: Path) -> None:
-    """Put the only cluster, user and context of our file `own` into `path`, all called `name`, and make it current.
+    """Add the only cluster, user and context of our file `own` to `path`, all called `name`, and make it current.
 
-    The context that was current before is remembered in ours, so that `remove` can bring it back.
+    The context that was current before is recorded in ours, so that `remove` can restore it.
     """
     mine = _renamed(read(own), name)
     require_place(path)
@@ -137,9 +137,9 @@ def merge(path: Path, name: str, own: Path) -> None:
 
 
 def remove(path: Path, name: str) -> bool:
-    """Take our entries out of `path` and make the context current again that was so before; whether there were any.
+    """Remove our entries from `path` and restore the previously current context; returns whether there were any.
 
-    A file that is no kubeconfig is left alone; when ours may be in it, that is an error. Raises KubeconfigError.
+    A file that is not a kubeconfig is not changed; if ours may be in it, that is an error. Raises KubeconfigError.
     """
     try:
         content = read(path)
@@ -174,7 +174,7 @@ def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _namespace(own: dict[str, Any]) -> dict[str, str]:
-    """Return the namespace that our own file's context has, if it has one."""
+    """Return the namespace of the context in our own file, if it has one."""
     context = (own.get("contexts") or [{}])[0].get("context") or {}
     return {"namespace": context["namespace"]} if "namespace" in context else {}
 
@@ -184,7 +184,7 @@ def _named(content: dict[str, Any], kind: str, name: str) -> Any:
 
 
 def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the content without our entries; contexts that came after ours refer to those before."""
+    """Return the content without our entries; later sandboxes' contexts refer to the one before ours."""
     before = _previous(_named(content, "contexts", name))
     kept = dict(content)
     for kind in KINDS:
@@ -198,7 +198,7 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
-    """Return a sandbox's context that remembers which one was current before it, if any was."""
+    """Return a sandbox's context that records which context was current before it, if any."""
     context = dict(entry["context"])
     others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
     mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
@@ -214,7 +214,7 @@ def _previous(context: Any) -> str | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    # A link is followed, since some people keep their kubeconfig elsewhere.
+    # A link is followed, since some users keep their kubeconfig elsewhere.
     target = path.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
     files.sweep(target)
@@ -224,8 +224,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes:
     """Return a kubeconfig with nothing but `context` of those in `paths`, and `namespace` as its own.
 
-    The first file that has a name wins, as with kubectl. Programs that make credentials stay programs, and a file with
-    a token stays a file, since they give another one every hour. Raises UsageError and KubeconfigError.
+    The first file that has a name wins, as with kubectl. Programs for credentials and files of tokens are kept as they
+    are, since they give another token every hour. Raises UsageError and KubeconfigError.
     """
     files = [(path, read(path)) for path in paths]
     _, found = _find(files, "contexts", context)
@@ -251,13 +251,13 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
 
 
 def server_of(own: Path) -> str:
-    """Return the API server that such a file leads to."""
+    """Return the URL of the API server in such a file."""
     clusters = read(own).get("clusters") or [{}]
     return str((clusters[0].get("cluster") or {}).get("server", ""))
 
 
 def authority(own: Path) -> str:
-    """Return the certificate of the authority that a sandbox's own kubeconfig trusts; empty where it names none."""
+    """Return the certificate of the CA that a sandbox's own kubeconfig trusts; empty where it names none."""
     found: list[Any] = read(own).get("clusters") or [{}]
     data = (found[0].get("cluster") or {}).get("certificate-authority-data", "")
     return base64.b64decode(data).decode()
@@ -272,7 +272,7 @@ def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tup
 
 
 def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, context: str) -> dict[str, Any]:
-    """Return the cluster or user of that name, whole. Raises KubeconfigError."""
+    """Return the cluster or user of that name, complete. Raises KubeconfigError."""
     path, found = _find(files, kind, name)
     if found is None:
         raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")
@@ -283,7 +283,7 @@ def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, contex
 
 
 def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a cluster or user with what it has in files of the kubeconfig's folder."""
+    """Return a cluster or user with the content of its files, which are in the kubeconfig's folder."""
     for key in EMBEDDED:
         if key in content and f"{key}-data" not in content:
             content[f"{key}-data"] = base64.b64encode(_read(folder / content.pop(key))).decode()

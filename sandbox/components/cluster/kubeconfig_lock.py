@@ -1,4 +1,4 @@
-"""The lock that kubectl and kind use for a kubeconfig too, which must not outlive a killed command of the sandbox."""
+"""The lock file for a kubeconfig that kubectl and kind use too, but which does not outlive a killed command."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sandbox.errors import SandboxError
 from sandbox.system import files, interruption
 
 PATIENCE = 10.0
-# What our lock file holds and client-go's does not: one of a command that was killed is known by it.
+# The content of our lock file, which client-go's does not have: it tells one that a killed command left.
 MARK = b"sandbox\n"
 
 
 class KubeconfigError(SandboxError):
-    """The user's kubeconfig cannot be read or changed; it was left as it is."""
+    """The user's kubeconfig cannot be read or changed; it was not changed."""
 
     id = "kubeconfig"
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file that kubectl and kind use too (client-go, tools/clientcmd/config.go: lockFile)."""
+    """Hold the lock file that kubectl and kind use, too (client-go, tools/clientcmd/config.go: lockFile)."""
     lock = _lock_of(path)
     deadline = time.monotonic() + PATIENCE
     try:
@@ -70,7 +70,7 @@ def _take(lock: Path) -> int | None:
 
 
 def _inherit(lock: Path) -> int | None:
-    """Return the lock file of a killed command of the sandbox: it is there, but its flock(2) went with the process."""
+    """Return the lock file that a killed command left: the file exists, but its flock(2) ended with the process."""
     with contextlib.suppress(OSError):
         descriptor = os.open(lock, os.O_RDWR | os.O_NONBLOCK)  # another process may have put a FIFO there
         try:
@@ -101,7 +101,7 @@ def _is_locked(path: Path, lock: Path) -> KubeconfigError:
 
 
 def _age(lock: Path) -> float | None:
-    """For how many seconds the lock file has been there, or None."""
+    """Return how many seconds ago the lock file was made, or None."""
     try:
         return max(0.0, time.time() - lock.stat().st_mtime)
     except OSError:

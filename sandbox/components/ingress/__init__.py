@@ -1,1 +1,1 @@
-"""The ingress controller, its default backend, and the proof that hosts answer."""
+"""The ingress controller, its default backend, and the final check that hosts answer."""

@@ -1,4 +1,4 @@
-"""The page that unknown hosts get: plain HTML, no scripts, listing the hosts that do exist."""
+"""The page that unknown hosts get: plain HTML, no scripts, with a list of the hosts that exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
-    """Return a path at which each host is served: `/` where it can be; empty where its paths are only patterns."""
+    """Return a path for a link to each host: `/` where it is served, empty where all paths are regular expressions."""
     found: dict[str, set[str]] = {}
     for one in ingresses:
         spec = one.get("spec") or {}
@@ -38,7 +38,7 @@ def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
 
 
 def hosts_set_apart(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the hosts that may have a certificate of their own, or for which the controller has instructions."""
+    """Return the hosts that may have a certificate of their own, or that the controller treats in a special way."""
     found = set[str]()
     for one in ingresses:
         annotations = (one.get("metadata") or {}).get("annotations") or {}
@@ -62,7 +62,7 @@ def parts(name: str) -> Mapping[str, str]:
 
 
 def suffix(port: int) -> str:
-    """Return what follows the host in a link when the sandbox is reached at `port` of this machine."""
+    """Return the suffix of hosts in links when the sandbox is reached at `port` of this machine."""
     return "" if port == 443 else f":{port}"
 
 
@@ -78,7 +78,7 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
 
 
 def is_default(page: str) -> bool:
-    """Tell whether a page, or its beginning, is the one that unknown hosts get."""
+    """Tell whether a page, or its beginning, is the page that unknown hosts get."""
     return f"<title>{_TITLE}" in page
 
 
@@ -91,7 +91,7 @@ def manifest(page: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PageStep(NothingToUndo):
-    """The default backend's content, made from the Ingresses in the cluster; goes with the cluster."""
+    """The default backend's page, made from the Ingresses in the cluster; it goes with the cluster."""
 
     names: Names
     port: int

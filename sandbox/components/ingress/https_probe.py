@@ -1,4 +1,4 @@
-"""Asks hosts through the edge as a client would, to know that they are served before anybody is told so."""
+"""Requests hosts through the edge as a client would, so that only hosts that answer are reported as ready."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ TIMEOUT = 5.0
 UNSERVED = {502, 503}
 MISDIRECTED = 421
 SHOWN = 4096  # bytes of an answer that are kept
-# So many bytes of a page are read for the next request on its connection; after a larger one it takes another.
+# So many bytes of a page are read before the next request on its connection; after a larger page a new one is opened.
 LARGEST_PAGE = 64 << 10
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: HTTP status and the beginning of the page, or why there was none.
+    """An answer: the HTTP status and the beginning of the page, or why there was none.
 
-    `certificate` is the server's own (PEM), also when what it said then was no HTTP; empty when none was accepted.
+    `certificate` is the server's own (PEM), also where its answer was not HTTP; empty when none was accepted.
     """
 
     status: int | None
@@ -37,9 +37,9 @@ class Answer:
 def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/") -> Answer:
     """Request `https://host/`, or its `path`, at `address`:`port`, trusting only the certificate in the file `root`.
 
-    Without `root` any certificate will do: then it is only asked whether a server serves the host, whose certificate
-    may be its own. An alert counts as an answer of status 0, since anyone who sends one (for want of a client
-    certificate, say) is there.
+    Without `root` any certificate is accepted: this only tests whether a server, perhaps with its own certificate,
+    serves the host. A TLS alert counts as an answer of status 0, since a server must have sent it (for want of a client
+    certificate, say).
     """
     certificate = ""
     try:
@@ -50,7 +50,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     except ssl.SSLError as error:
         alert = root is None and "ALERT" in (error.reason or "")
         return Answer(0 if alert else None, trouble="" if alert else str(error), certificate=certificate)
-    except (OSError, UnicodeError) as error:  # the second for a label of more characters than DNS has
+    except (OSError, UnicodeError) as error:  # the second for a label that is longer than DNS allows
         return Answer(None, trouble=str(error), certificate=certificate)
     words = answer.partition("\r\n")[0].split()
     if len(words) < 2 or not words[1].isdigit():
@@ -59,10 +59,10 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
 
 
 def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[str, Answer]:
-    """Request the path of each host on as few connections as will do, accepting any certificate.
+    """Request the path of each host on as few connections as possible, accepting any certificate.
 
-    Browsers too ask all hosts of a certificate on one (RFC 9113, section 9.1.1). Left out is what has to be asked by
-    itself: hosts that the server refuses to mix with others (421), and those that did not answer.
+    Browsers too request all hosts of a certificate on one connection (RFC 9113, section 9.1.1). Hosts that have to be
+    requested alone are left out: those that the server refuses to mix with others (421), and those that did not answer.
     """
     found: dict[str, Answer] = {}
     left = list(paths)
@@ -86,7 +86,7 @@ def ask_together(paths: Mapping[str, str], *, address: str, port: int) -> dict[s
 
 
 def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
-    """Read an answer; tell too whether another can come on its connection. Raises OSError."""
+    """Read an answer, and tell whether another can come on its connection. Raises OSError."""
     head = http_wire.read_head(stream)
     page, kept = b"", head.persistent and http_wire.has_end("GET", head)
     for piece in http_wire.read_body(stream, "GET", head, LARGEST_PAGE):
@@ -99,7 +99,7 @@ def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
 
 @contextmanager
 def _connected(host: str, address: str, port: int, root: Path | None) -> Iterator[ssl.SSLSocket]:
-    host.encode("idna")  # as the next does, which leaves a socket open where it cannot
+    host.encode("idna")  # as the next line does, which leaves a socket open where it fails
     with (
         socket.create_connection((address, port), timeout=TIMEOUT) as plain,
         (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection,
@@ -113,7 +113,7 @@ def _certificate(connection: ssl.SSLSocket) -> str:
 
 def _trusting(root: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(root))
-    # The file may hold a chain of which clients have the end: then what it holds is as good as a root.
+    # The file may hold a chain of which clients have the end: then every certificate in it counts as a root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(["http/1.1"])
     return context

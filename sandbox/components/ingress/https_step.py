@@ -1,4 +1,4 @@
-"""The proof that it all works: the sandbox's domain and every host of its Ingresses answered through the edge."""
+"""The final check: the sandbox's domain and every host of its Ingresses answer through the edge."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
 
-# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a rest
-# all that the cluster says may be of before, and its pods yet to come.
+# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a stop
+# the cluster's answers may be outdated, and its pods not started yet.
 TIMEOUT = 180.0
 WIDTH = 8
 KNOWS_NONE = "\r\n\r\n404 page not found\n"
-# ingress-nginx takes a second or two to learn of an Ingress, and answers like for an unknown host until then.
+# ingress-nginx takes a second or two to learn of an Ingress, and until then answers as for an unknown host.
 NEWS = timedelta(seconds=10)
 
-Answers = dict[str, list[https_probe.Answer]]  # by host, one for each time that it was asked
+Answers = dict[str, list[https_probe.Answer]]  # by host, one answer for each time that it was requested
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsStep(NothingToUndo):
-    """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
+    """Makes nothing; ready when clients are answered, on every port by the domain's present certificate.
 
-    That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
-    `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
-    The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it. Whatever has
-    one of the `secrets`, and serves an earlier certificate than that holds now, is restarted. The edge leads the hosts
-    `elsewhere` out of the cluster.
+    That is the certificate in `secret`, a TLS Secret of the system namespace; it must be signed by those in the file
+    `root`, by default the sandbox's own. With `namespace` nothing outside it is read, and the Secret is there. The edge
+    sends requests to as many nodes as there are `ways`, one after another, and each must serve everything. An
+    application that has one of the `secrets` and serves an older certificate than that holds now is restarted. The edge
+    routes the hosts `elsewhere` out of the cluster.
     """
 
     names: Names
@@ -97,7 +97,7 @@ class HttpsStep(NothingToUndo):
         )
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
-        """Return once the host of an Ingress gets more than the page for unknown hosts. Raises WaitTimeout."""
+        """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
         ingresses = [one for one in self._ingresses() if host in default_backend.hosts_of([one])]
         wait_until(lambda: self._unanswered((host,), ingresses), what=host, timeout=timeout, pause=0.1)
 
@@ -113,14 +113,14 @@ class HttpsStep(NothingToUndo):
         return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
 
     def _wanted(self) -> Facts | None:
-        """Return the certificate that the ingress controller serves the domain with, if it is there."""
+        """Return the certificate that the ingress controller should serve the domain with, if it exists."""
         found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
         if found is None:
             return None
         return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
 
     def _stale(self, wanted: Facts | None) -> str | None:
-        """Return where the domain is not served with the certificate that is `wanted`, or None."""
+        """Return where the domain is not served with the certificate `wanted`, or None."""
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:
@@ -134,7 +134,7 @@ class HttpsStep(NothingToUndo):
         )
         if answer.status is not None:
             return self._difference(f"{address}:{bind.port}", answer.certificate, wanted)
-        # What is served is worth knowing above all when it is not trusted.
+        # The certificate that is served matters most when it is not trusted.
         served = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
         difference = served and self._difference(f"{address}:{bind.port}", served, wanted)
         return difference or f"{address}:{bind.port}: {answer.trouble}"
@@ -155,7 +155,7 @@ class HttpsStep(NothingToUndo):
         return next(map(str, self._served(ingresses, answers).outdated(hosts)), None)
 
     def _served(self, ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None) -> ServedCertificates:
-        """Judge by certificates; what hosts answered a moment ago counts as asked once."""
+        """Compare served certificates; hosts that have answered a moment ago are not requested again."""
         bind, known = self.binds[0], answers or {}
 
         def ask(host: str, root: Path | None) -> https_probe.Answer:
@@ -175,9 +175,9 @@ class HttpsStep(NothingToUndo):
     def _unanswered(
         self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None
     ) -> str | None:
-        """Return what one of them answers wrongly, or None; all are asked at once, for there may be many.
+        """Return what is wrong with a host's answer, or None.
 
-        What they answer is added to `answers`.
+        All hosts are requested at once, for there may be many. Their answers are added to `answers`.
         """
         nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
@@ -191,20 +191,24 @@ class HttpsStep(NothingToUndo):
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_nobody(self) -> str | None:
-        """Traefik that has just started says so to every host; once it knows its hosts, an unknown one has our page."""
+        """Return the answer to an unknown host.
+
+        A Traefik that has just started answers it by itself; once Traefik knows its hosts, an unknown one gets our
+        page.
+        """
         bind = self.binds[0]
         answer = https_probe.ask(self.domain, address=bind.asked_at, port=bind.port, root=None)
         knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
     def _passed_over(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return the Ingress that the controller may serve still, though no longer its class, or None."""
+        """Return an Ingress that the controller may still serve though its class is no longer the controller's."""
         if self.namespace is not None or not _are_news(ingresses):
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 
     def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """Return the page that unknown hosts get, a bare 404, as long as an Ingress may be news to the controller."""
+        """Return the page that unknown hosts get; a bare 404 while the controller may not know all Ingresses yet."""
         if not _are_news(ingresses):
             return None
         bind = self.binds[0]
@@ -212,9 +216,9 @@ class HttpsStep(NothingToUndo):
         return _body(answer) if answer.status == 404 else None
 
     def _groups(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-        """Part the hosts into those that are asked on one connection.
+        """Divide the hosts into groups that are requested on one connection.
 
-        Alone are those whose certificate, or what answers, could be another than the domain's.
+        A host is alone if its certificate, or the server that answers it, could be another than the domain's.
         """
         alone = {*self.elsewhere, *default_backend.hosts_set_apart(ingresses)}
         if self.namespace is not None:
@@ -227,7 +231,7 @@ class HttpsStep(NothingToUndo):
     def _ask(
         self, hosts: Sequence[str], nobodys: str | None, paths: Mapping[str, str], answers: Answers | None
     ) -> str | None:
-        """Return what one of the hosts answers wrongly; what is, or may be, wrong among several is asked by itself."""
+        """Return what is wrong with a host's answer, or None; where a group may be wrong, each host is asked alone."""
         bind, known = self.binds[0], dict[str, https_probe.Answer]()
         asked = {host: paths.get(host, "/") for host in hosts}
         if len(hosts) > 1:
@@ -246,7 +250,7 @@ class HttpsStep(NothingToUndo):
 
 
 def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | None) -> str | None:
-    """Return what is wrong with an answer to the path; without one the page for unknown hosts is no fault."""
+    """Return what is wrong with the answer to the path; without a path, the page for unknown hosts is fine too."""
     unknown = bool(path) and default_backend.is_default(answer.page)
     if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
         return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
@@ -256,13 +260,13 @@ def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | No
 
 
 def _are_news(ingresses: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether the controller may not know one of them as it is yet."""
+    """Tell whether the controller may not know the present state of one of them yet."""
     newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
     return bool(newest) and datetime.now(UTC) - datetime.fromisoformat(newest) <= NEWS
 
 
 def _changed(metadata: Mapping[str, Any]) -> str:
-    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
+    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
     return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
 
 

@@ -1,4 +1,4 @@
-"""ingress-nginx as the ingress controller, for users who must have the very program that production still runs."""
+"""ingress-nginx as the ingress controller, for users who need the same program that production still runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGE = (
 
 @dataclass(frozen=True)
 class Nginx:
-    """ingress-nginx, and a default backend with a page that says which hosts there were at the last `up`.
+    """ingress-nginx, and a default backend whose page lists the hosts of the last `up`.
 
     `busybox` is an image, `sandbox` the sandbox's name, `port` where this machine reaches it; `classes` are served
     besides its own.

@@ -1,6 +1,6 @@
-"""Says which annotations of Ingresses have no effect in a sandbox, and what to use instead.
+"""Reports annotations of Ingresses that have no effect in a sandbox, and what to use instead.
 
-The controller passes over what it does not know without a word. What it does know is data, in annotations.yaml.
+The controller silently ignores annotations that it does not know. Those that it knows are in annotations.yaml.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from sandbox.fast_dataclass import dataclass
 
 PREFIX = "nginx.ingress.kubernetes.io"
 SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")
-# The name at the start of each directive: after a semicolon, a brace or the beginning.
+# The directive's name at the start of each: after a semicolon, a brace or the beginning.
 _DIRECTIVE = re.compile(r"(?:^|[;{}])\s*([a-z_]+)(?=[\s;{])")
-# Texts in quotes, in which semicolons and braces mean nothing, and comments.
+# Quoted texts, in which semicolons and braces mean nothing, and comments.
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|#[^\n]*')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What annotations.yaml says; names are without the prefix."""
+    """The content of annotations.yaml; names are without the prefix."""
 
     works: Mapping[str, str]
     ignored: Mapping[str, str]
@@ -34,12 +34,12 @@ class Known:
 
 @functools.cache
 def known() -> Known:
-    """Return what is known of annotations."""
+    """Return the known annotations."""
     return Known(**yaml_text.document(controller.template_text("annotations.yaml")))
 
 
 def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each annotation of an Ingress that has no effect, or not the one that is meant."""
+    """Yield a sentence for each annotation of an Ingress that has no effect, or another than intended."""
     annotations = ingress["metadata"].get("annotations") or {}
     for full, value in annotations.items():
         prefix, _, name = str(full).partition("/")

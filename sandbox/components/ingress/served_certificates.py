@@ -1,7 +1,7 @@
-"""Which hosts still serve an earlier certificate of the sandbox, and the restart of what serves it.
+"""Finds hosts that still serve an older certificate of the sandbox, and restarts the workloads that serve it.
 
-A Secret that changes reaches the files of a pod, and an application that does not read them again goes on serving what
-it read at its start: an old root's certificate, which no client of the new root accepts, or one that will expire.
+A changed Secret reaches the files of a pod, but an application that does not read them again goes on serving what it
+read at its start: a certificate of an old root, which no client of the new root accepts, or one that will expire.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from sandbox.kube.readiness import wait_ready
 from sandbox.names import EDGE_LEAF
 from sandbox.system.wait import WaitTimeout, wait_until
 
-# What a workload's pods were last restarted for; set by a manager of its own, so that applying the workload keeps it.
+# The certificate that a workload's pods were last restarted for; its own field manager keeps it when the workload is
+# applied.
 ANNOTATION = "sandbox.dev/certificate"
 MANAGER = "sandbox-certificates"
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 FORBIDDEN = 403
-# An application that reads its files again does so within seconds once the kubelet has written them.
+# An application that reads its files again does so within seconds after the kubelet has written them.
 PATIENCE = 15.0
 TIMEOUT = 180.0
 WIDTH = 8
@@ -47,20 +48,20 @@ Ask = Callable[[str, Path | None], Answer]
 
 @dataclass(frozen=True)
 class Current:
-    """A Secret of the sandbox with the certificate that it holds now."""
+    """A Secret of the sandbox with its present certificate."""
 
     secret: TlsSecret
     facts: Facts
 
     def covers(self, host: str) -> bool:
-        """Tell whether the certificate is for the host."""
+        """Tell whether the certificate is valid for the host."""
         _, _, parent = host.partition(".")
         return host in self.facts.hosts or f"*.{parent}" in self.facts.hosts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outdated:
-    """A host that serves an earlier certificate; `workloads` are those that may, with the Secret they have it from."""
+    """A host that serves an older certificate, and the `workloads` that may serve it, each with their Secret."""
 
     host: str
     served: Facts
@@ -74,9 +75,9 @@ class Outdated:
 
 @dataclass(frozen=True, kw_only=True)
 class ServedCertificates:
-    """The hosts of one sandbox against the certificates in `secrets` and of its edge.
+    """Compares the hosts of one sandbox with the certificates in `secrets` and of its edge.
 
-    `ask` requests a host through the edge, trusting the root in a file, or anything. Each is asked for every one of
+    `ask` requests a host through the edge, trusting the root in a file, or any. Each host is requested for every one of
     the `ways` of the edge, and for every pod that may answer.
     """
 
@@ -88,7 +89,7 @@ class ServedCertificates:
     ways: int
 
     def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
-        """List those of `hosts`, and of the certificates' hosts, that serve an earlier certificate of the sandbox."""
+        """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox."""
         with ThreadPoolExecutor(WIDTH) as pool:
             current = [one for one in pool.map(self._current, self.secrets) if one]
         edge = self._of_edge()
@@ -105,9 +106,10 @@ class ServedCertificates:
             return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
 
     def renew(self, hosts: Sequence[str], say: Say) -> None:
-        """Return once all of them serve what they should. What does not in time by itself is restarted, and only that.
+        """Return once all of them serve their present certificates.
 
-        Raises SandboxError for a host that nothing of the cluster can be restarted for.
+        Workloads that do not serve them in time by themselves are restarted, and only those. Raises SandboxError for a
+        host of which nothing in the cluster can be restarted.
         """
         found = self.outdated(hosts)
         if not found:
@@ -159,10 +161,7 @@ class ServedCertificates:
     def _workloads(
         self, host: str, wanted: Current, of_namespace: Mapping[str, Sequence[Manifest]]
     ) -> Iterator[Manifest]:
-        """Yield those whose pods have the Secret.
-
-        Where an Ingress says which Service the host has, only the Service's.
-        """
+        """Yield the workloads whose pods have the Secret; only the Service's where an Ingress names one."""
         namespace, name = wanted.secret.namespace, wanted.secret.secret
         users = [one for one in of_namespace[namespace] if not is_leaving(one) and name in set(_secrets_of(one))]
         selectors = list(self._selectors(host, namespace)) if len(users) > 1 else []
@@ -170,7 +169,7 @@ class ServedCertificates:
         return iter(behind or users)
 
     def _of_kind(self, namespace: str, kind: str) -> Sequence[Manifest]:
-        """List the workloads of a kind; in a shared cluster the user may have no right to that, and so has none."""
+        """Return the workloads of a kind; in a shared cluster the user may have no right to them, and so has none."""
         try:
             return self.cluster.list("apps/v1", kind, namespace)
         except ClusterError as error:
@@ -190,7 +189,7 @@ class ServedCertificates:
                     yield selector
 
     def _refresh(self, workload: Manifest, one: Outdated) -> None:
-        """Have kubelets write the Secret's new content into its pods now, and not within a minute."""
+        """Have kubelets write the Secret's new content into its pods now, not within a minute."""
         labels = workload["spec"]["selector"].get("matchLabels") or {}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         if selector:
@@ -216,7 +215,7 @@ def _place(secret: TlsSecret) -> str:
 
 
 def _is_of_application(secret: TlsSecret) -> bool:
-    """Tell whether an application may have the Secret; the controller, which watches its own, has the others."""
+    """Tell whether an application may have the Secret; the controller has the others and watches them."""
     return secret.leaf not in ("default", "domain")
 
 

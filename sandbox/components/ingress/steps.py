@@ -1,4 +1,4 @@
-"""The ingress controller: HTTPS for every Ingress, and a page for hosts that have none; or no controller at all."""
+"""The steps of the ingress controller: HTTPS for every Ingress and a page for unknown hosts, or neither."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class IngressStep(NothingToUndo):
         manifests, groundwork = self._manifests(), self.controller.groundwork()
         _require_own_classes(cluster, manifests)
         dropped, wanted = self._dropped(records, manifests), tuple(map(Place.of, manifests))
-        # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
+        # Recorded first, so that every new object is known; a removed controller keeps the node's ports until it is
+        # gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)
         for manifest in (*groundwork, *manifests):
@@ -70,7 +71,7 @@ class IngressStep(NothingToUndo):
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
-        """Return what an earlier spec's controller had and this one has not, but for classes that others made since."""
+        """Return objects of an earlier controller that this one lacks, except for classes that others made since."""
         dropped = (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
         return tuple(
             one for one in dropped if one.kind != "IngressClass" or addon_objects.is_marked(records.cluster, one)
@@ -83,7 +84,7 @@ class IngressStep(NothingToUndo):
 
 
 def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
-    """Raise SandboxError for a class that is there and was not made by this step."""
+    """Raise SandboxError for an IngressClass that exists and was not made by this step."""
     for one in manifests:
         if one["kind"] == "IngressClass" and one["metadata"]["name"] != CLASS:
             live = cluster.get(one["apiVersion"], one["kind"], one["metadata"]["name"])
@@ -98,9 +99,10 @@ def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> Non
 
 
 def recorded(records: Records) -> applied_record.Applied | None:
-    """Return the controller's objects; of a record without our seal, as earlier releases wrote it, the marked ones.
+    """Return the recorded objects of the controller; of an unsealed record, only the marked ones.
 
-    The mark is on the object itself, so that a record which a pod wrote names nothing that is not the system's.
+    Earlier releases did not seal records. The mark is on the object itself, so a record that a pod wrote cannot name
+    objects that are not the system's.
     """
     known = applied_record.read(records, RECORD)
     claimed = None if known else applied_record.claimed(records, RECORD)
@@ -112,7 +114,7 @@ def recorded(records: Records) -> applied_record.Applied | None:
 
 
 def replace(names: Names, manifest: Mapping[str, Any]) -> None:
-    """Have one of the controller's ConfigMaps as the step would have it, if the controller has one of that name."""
+    """Apply one of the controller's ConfigMaps again, if the controller has one of that name."""
     cluster, wanted, metadata = Cluster(names.kubeconfig), content_hash.marked(manifest), manifest["metadata"]
     if cluster.get("v1", "ConfigMap", metadata["name"], metadata["namespace"]):
         cluster.apply(wanted)
@@ -121,7 +123,7 @@ def replace(names: Names, manifest: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class NoIngressStep(NothingToUndo):
-    """Removes what the ingress step applied."""
+    """Removes the objects of the ingress step."""
 
     names: Names
     name: str = "ingress"

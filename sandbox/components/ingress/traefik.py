@@ -15,7 +15,7 @@ from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
-# What its informers wait for (traefik v3.7, pkg/provider/kubernetes/crd/client.go: WatchAll).
+# The kinds that its informers wait for (traefik v3.7, pkg/provider/kubernetes/crd/client.go: WatchAll).
 TRAEFIK_KINDS = (
     "IngressRoute",
     "IngressRouteTCP",
@@ -30,8 +30,8 @@ TRAEFIK_KINDS = (
 )
 GATEWAY_VERSION = "v1.6.3"
 GATEWAY_URL = f"https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/{GATEWAY_VERSION}/config/crd"
-# Channel and kinds -> sha256 of the file. TCPRoute is standard, yet Traefik 3.7 asks for an old version, v1alpha2, and
-# only the file of the experimental channel still serves that next to v1.
+# Channel and kinds -> sha256 of the file. TCPRoute is standard, yet Traefik 3.7 asks for an old version, v1alpha2,
+# which only the file of the experimental channel still serves next to v1.
 GATEWAY_FILES = {
     "standard/backendtlspolicies": "d9824b82db284bdea67d2eb0297952be51e0e7a394f02daef0d6f3fefa5d01c0",
     "standard/gatewayclasses": "d32070cb6930273a07c5ca183135712b1918cc140c6d9b6cef441cdf0e562345",
@@ -42,8 +42,8 @@ GATEWAY_FILES = {
     "experimental/tcproutes": "138bb82fafe9c4d4ebd6ed55818f6fb483e44bd2eb099ef01dc9daba5fbf2b4f",
     "experimental/tlsroutes": "62cc94d4d7f67c8d71c7c0ae01c98347527c20537f62d4602dc37943ddd9fa8a",
 }
-# Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
-# far; until then it leads out of the cluster, where another host may answer.
+# Directly to the API server on the pod's own node. The Service's address works only once kube-proxy has set it up;
+# until then it leads out of the cluster, where another host may answer.
 NEXT_API_SERVER = (
     {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
@@ -56,8 +56,8 @@ GATEWAY_ARGUMENTS = (
 )
 SERVICE = "sandbox-ingress"
 DEFAULT, DOMAIN = "sandbox-default-tls", "sandbox-domain-tls"
-# What Ingresses of the sandbox are given for a class: no controller of the cluster serves it, and this one serves all
-# of its namespace.
+# The class for Ingresses in a shared cluster: no controller of the cluster serves it, and the sandbox's serves all
+# Ingresses of its namespace.
 CLASS = "sandbox"
 
 _CERTIFICATES = """\
@@ -71,7 +71,7 @@ tls:
 
 
 def traefik_definitions() -> list[dict[str, Any]]:
-    """Their CustomResourceDefinitions, with the fields left to Traefik: it says in its log what it cannot read."""
+    """Return the CustomResourceDefinitions of its kinds, without schemas: Traefik logs what it cannot read."""
     return [_definition(kind) for kind in TRAEFIK_KINDS]
 
 
@@ -102,19 +102,19 @@ def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
 
 
 def gateway_path(name: str) -> str:
-    """Return where the file `channel/kinds` is in the release, below config/crd."""
+    """Return the path of the file `channel/kinds` in the release, below config/crd."""
     channel, _, kinds = name.partition("/")
     return f"{channel}/gateway.networking.k8s.io_{kinds}.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traefik:
-    """Traefik with the page for unknown hosts next to it in one pod, where it can be asked for the hosts there are.
+    """Traefik, and in the same pod the server of the page for unknown hosts, which asks Traefik for its hosts.
 
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
-    it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
+    it. `domain_secret` holds the certificate for the domain's hosts, if it is not the default one; both are TLS Secrets
     in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
-    `elsewhere` are hosts of the domain that the edge does not lead here, `classes` are served besides nginx. `alone` is
+    `elsewhere` are hosts of the domain that the edge routes elsewhere, `classes` are served besides nginx. `alone` is
     whether the API server listens on port 6443 of every node, for there is only one.
     """
 
@@ -152,7 +152,7 @@ class Traefik:
             "edge": EDGE_ADDRESS,
             "suffix": default_backend.suffix(self.port),
             "ready": READY.replace(".", "[.]"),
-            # A pod reads its script once: another page is another pod.
+            # A pod reads its script once: another page needs another pod.
             "page": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16],
         }
         metadata = {"name": "page", "namespace": SYSTEM_NAMESPACE}
@@ -173,21 +173,21 @@ class Traefik:
         ]
 
     def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Return the object; the store of certificates gets the domain's next to the default one."""
+        """Return the object; if it is the TLSStore, with the domain's certificate next to the default one."""
         if manifest["kind"] == "TLSStore" and self.domain_secret:
             manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
         return manifest
 
 
 def elsewhere(hosts: Sequence[str]) -> Manifest:
-    """Return the ConfigMap with hosts of the domain that the edge routes elsewhere; a running pod follows it."""
+    """Return the ConfigMap of hosts in the domain that the edge routes elsewhere; a running pod follows it."""
     metadata = {"name": "elsewhere", "namespace": SYSTEM_NAMESPACE}
     data = {"hosts": "".join(f"{host}\n" for host in hosts)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object, with its containers told of the API server next to them if it is Traefik."""
+    """Return the object; if it is Traefik, its containers use the API server on the same node."""
     if manifest["kind"] == "DaemonSet":
         containers = manifest["spec"]["template"]["spec"]["containers"]
         containers.reverse()  # that one answers already, and Traefik takes longest to be ready
@@ -197,7 +197,7 @@ def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object, with Traefik told to serve the Gateway API if it is Traefik."""
+    """Return the object; if it is Traefik, it serves the Gateway API."""
     if manifest["kind"] == "DaemonSet":
         containers = manifest["spec"]["template"]["spec"]["containers"]
         next(one for one in containers if one["name"] == "traefik")["args"] += GATEWAY_ARGUMENTS
@@ -206,7 +206,7 @@ def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantTraefik:
-    """Traefik and the page for unknown hosts; the fields are those of Traefik, for `namespace` alone."""
+    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik."""
 
     image: str
     busybox: str
@@ -215,9 +215,9 @@ class TenantTraefik:
     port: int
 
     def manifests(self, certificates: str) -> Sequence[Manifest]:
-        """Return all of it, in an order to apply it in; `certificates` stands for what the two TLS Secrets hold now."""
+        """Return all objects, in an order to apply them in; `certificates` changes with the two TLS Secrets."""
         own = {name: controller.template_text(name) for name in ("page.sh", "misdirected.yaml")}
-        # No host of the domain leads elsewhere, where there is no container that could take it there.
+        # No host of the domain is routed elsewhere, for there is no edge container to do it.
         also = {"certificates.yaml": _CERTIFICATES, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}
         files = {**default_backend.parts(self.sandbox), **own, **also}
         content = hashlib.sha256(repr((sorted(files.items()), certificates)).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What keeps an Ingress, or a part of it, from being served: another controller's class, a host, an annotation."""
+"""Explains why an Ingress, or a part of it, is not served: another controller's class, a host, an annotation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ingress = Mapping[str, Any]
 
 
 def require_classes(cluster: Cluster, ingresses: Sequence[Ingress], domain: str) -> None:
-    """Raise SandboxError for an Ingress of the domain whose class no controller in the cluster has."""
+    """Raise SandboxError for an Ingress of the domain whose class has no controller in the cluster."""
     inside = [{"kind": "Ingress", **one} for one in ingresses if _is_inside(one, domain)]
     classes = _classes(cluster)
     foreign = {title(one): found for one in inside if (found := foreign_class(one, classes))}
@@ -57,7 +57,7 @@ def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]
 
 
 def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
-    """Return the class of an Ingress that is none of `classes`; the old annotation can only say `nginx`."""
+    """Return the class of an Ingress if it is none of `classes`; the old annotation can only be `nginx`."""
     wanted = (ingress.get("spec") or {}).get("ingressClassName")
     old = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
     if wanted:
@@ -66,7 +66,7 @@ def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
 
 
 def class_advice(name: str) -> str:
-    """Return what to do about a class of another controller."""
+    """Return the fix for a class of another controller."""
     if " " in name:
         old = name.partition(" ")[0]
         return (
@@ -87,9 +87,9 @@ def notes(
     classes: Collection[str] = (),
     tls: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Say it of each Ingress, a line each, with its object.
+    """Yield warnings about Ingresses, a line each, with the object.
 
-    `hosts` are those outside the domain that the edge leads here, `classes` those that are served, and `tls` hosts
+    `hosts` are those outside the domain that the edge routes here, `classes` those that are served, and `tls` hosts
     that the edge routes to a Service each.
     """
     for one in ingresses:
@@ -111,7 +111,7 @@ def notes(
 
 
 def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
-    """Say it of the Ingresses in the sandbox's cluster; of classes only the proof of HTTPS can tell."""
+    """Yield warnings about the sandbox's Ingresses, except for their classes, which the HTTPS check tests."""
     if spec.ingress.controller == "traefik":
         classes = {str((one.get("spec") or {}).get("ingressClassName")) for one in ingresses}
         yield from notes(
@@ -124,7 +124,7 @@ def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
 
 
 def routed(spec: Spec) -> Mapping[str, str]:
-    """Return the hosts whose TLS the edge routes to a Service each."""
+    """Return the hosts whose TLS the edge routes to a Service, with the Service."""
     return {one.host: one.to for one in spec.proxy.tls}
 
 

@@ -1,4 +1,4 @@
-"""Steps in an existing cluster: the namespace with the record that says whose it is, and the objects in it."""
+"""Steps in an existing cluster: the namespace with the record of its owner, and the objects in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class TenancyStep:
-    """A kubeconfig for one context and one namespace, and in that a ConfigMap that tells of this sandbox.
+    """A kubeconfig for one context and namespace, and in the namespace a ConfigMap that records this sandbox.
 
-    `paths` are the user's kubeconfigs, `owner` says who we are. The namespace is made, and later removed, only if it is
-    not there. All that the other steps make in the cluster goes with this one, by its label.
+    `paths` are the user's kubeconfigs, `owner` says who we are. The namespace is created, and later removed, only if it
+    does not exist. Everything that the other steps create in the cluster is removed with this one, by its label.
     """
 
     names: Names
@@ -75,7 +75,7 @@ class TenancyStep:
     def undo(self) -> bool:
         try:
             self.connect()
-        except UsageError:  # the context has gone, and our copy of it is what there is
+        except UsageError:  # the user's context is gone, and only our copy of it is left
             if not self.names.kubeconfig.exists():
                 raise
         record = self._record()
@@ -94,25 +94,25 @@ class TenancyStep:
         return bool(found) or ended
 
     def forget(self) -> None:
-        """Remove the kubeconfig, which is all that there is of it on this machine."""
+        """Remove the kubeconfig, which is all that this machine has of the cluster."""
         self.names.kubeconfig.unlink(missing_ok=True)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
 
     @property
     def tenant(self) -> Tenant:
-        """Return the cluster as this sandbox may use it; its kubeconfig must be written."""
+        """Return the cluster as this sandbox may use it; the kubeconfig must exist."""
         return Place(self.names, self.namespace).cluster
 
     def connect(self) -> None:
-        """Write the kubeconfig as the user's is now. Raises UsageError, ClusterError when no server answers there."""
+        """Write the kubeconfig from the user's present one. Raises UsageError, ClusterError when no server answers."""
         files.make_private_dir(self.names.folder)
         if not self._is_written():
             files.write_atomic(self.names.kubeconfig, self._kubeconfig(), mode=0o600)
         self.tenant.groups()
 
     def strangeness(self) -> str | None:
-        """Return why the user is to be asked before anything is changed there; None when he was and nothing is new."""
+        """Return why the user has to be asked before any change there; None if they agreed and nothing is new."""
         self.connect()
         record = self._record()
         if record is None or not self.tenant.owns(record):
@@ -134,7 +134,7 @@ class TenancyStep:
         except ClusterError as error:
             if error.status != 403:
                 raise
-            return  # a user who may not get it may well use it
+            return  # a user who may not read the namespace may still use it
         if found is not None:
             return
         try:
@@ -155,11 +155,11 @@ class TenancyStep:
         return f"still there: {counted(found)}" if found else None
 
     def _end_namespace(self) -> bool:
-        """Remove the namespace if we made it."""
+        """Remove the namespace if we created it."""
         try:
             found = self.tenant.get("v1", "Namespace", self.namespace)
         except ClusterError as error:
-            if error.status == 403:  # then we cannot have made it
+            if error.status == 403:  # then we cannot have created it
                 return False
             raise
         if found is None or not self.tenant.owns(found):
@@ -179,7 +179,7 @@ def _owner(record: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ObjectsStep(NothingToUndo):
-    """Objects of one purpose, the workload last. `make` tells which, as things are when it is asked."""
+    """Objects for one purpose, the workload last; `make` returns them, from the state when it is called."""
 
     place: Place
     name: str

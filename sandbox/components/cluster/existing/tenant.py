@@ -1,4 +1,4 @@
-"""A cluster that exists already: one namespace to use, only labelled objects touched, user manifests fitted to it."""
+"""One namespace of an existing cluster: only labelled objects are changed, and user manifests are adapted to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.names import LABEL, Names
 
-# Made by controllers from what is ours, under our labels; they go with it.
+# Controllers make these from our objects, with our labels; they are removed with those.
 DERIVED = {"Endpoints", "EndpointSlice", "ReplicaSet", "ControllerRevision", "PodMetrics", "Event"}
 WIDTH = 8
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -23,7 +23,7 @@ CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def user_at_host() -> str:
-    """USER@HOST; for people to read, and proof of nothing."""
+    """Return USER@HOST, for people to read; it proves nothing."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # an id without a name
@@ -32,13 +32,13 @@ def user_at_host() -> str:
 
 
 class NotOurs(ClusterError):
-    """An object of that name is there already, and without our label."""
+    """An object of that name exists already, without our label."""
 
     id = "not-ours"
 
 
 class Tenant(Cluster):
-    """One namespace of a cluster, in which every object of the sandbox `name` carries its label."""
+    """One namespace of a cluster, where every object of the sandbox `name` carries its label."""
 
     def __init__(self, kubeconfig: Path, namespace: str, name: str) -> None:
         super().__init__(kubeconfig)
@@ -46,17 +46,17 @@ class Tenant(Cluster):
         self.name = name
 
     def owns(self, found: Manifest) -> bool:
-        """Tell whether an object is this sandbox's."""
+        """Tell whether an object belongs to this sandbox."""
         return (found["metadata"].get("labels") or {}).get(LABEL) == self.name
 
     def own(self, manifest: Manifest) -> dict[str, Any]:
-        """Return the object in our namespace and with our label, whatever it says of its namespace."""
+        """Return the object in our namespace and with our label, whatever its own namespace."""
         metadata = dict(manifest["metadata"])
         labels = {**(metadata.get("labels") or {}), LABEL: self.name}
         return {**manifest, "metadata": {**metadata, "namespace": self.namespace, "labels": labels}}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
-        """Create or change an object of this sandbox. Raises NotOurs for one that is there without our label."""
+        """Create or change an object of this sandbox. Raises NotOurs if it exists without our label."""
         wanted = self.own(manifest)
         found = self.find(wanted)
         if found is not None and not self.owns(found):
@@ -68,11 +68,11 @@ class Tenant(Cluster):
         super().apply(wanted, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
-        """Return the object of that kind and name in our namespace, whatever its owner."""
+        """Return the object of that kind and name in our namespace, of any owner."""
         return self.get(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], self.namespace)
 
     def ours(self) -> list[dict[str, Any]]:
-        """Return every object of this sandbox in the namespace, of whatever kind may be deleted."""
+        """Return every object of this sandbox in the namespace, of any kind that can be deleted."""
         with ThreadPoolExecutor(WIDTH) as pool:
             kinds = [of for found in pool.map(self._deletable, self.groups()) for of in found]
             listed = pool.map(self._labelled, kinds)
@@ -81,7 +81,7 @@ class Tenant(Cluster):
     def _deletable(self, version: str) -> list[tuple[str, str]]:
         try:
             found = self.resources(version)
-        except ClusterError:  # a server of its own, which is away
+        except ClusterError:  # a server of its own, which does not answer
             return []
         usable = (one for one in found if one.namespaced and one.may("list", "delete"))
         return [(version, one.kind) for one in usable if one.kind not in DERIVED]
@@ -91,20 +91,20 @@ class Tenant(Cluster):
         try:
             return self.list(version, kind, self.namespace, selector=f"{LABEL}={self.name}")
         except ClusterError as error:
-            if error.status in (403, 404, 405):  # what we may not see we cannot have made
+            if error.status in (403, 404, 405):  # what we may not read we cannot have created
                 return []
             raise
 
 
 def counted(objects: Sequence[Manifest]) -> str:
-    """Return how many there are of each kind, in words."""
+    """Return the number of objects of each kind, in words."""
     kinds = sorted(one["kind"] for one in objects)
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
 @dataclass(frozen=True)
 class Place:
-    """One sandbox's namespace; the kubeconfig that leads there is made by the step `cluster`."""
+    """One sandbox's namespace; the step `cluster` makes the kubeconfig for it."""
 
     names: Names
     namespace: str
@@ -123,11 +123,11 @@ def placed(
     pull_secret: str | None,
     ingress_class: str | None,
 ) -> list[dict[str, Any]]:
-    """Return the manifests without their own namespaces, which are left out themselves.
+    """Return the manifests without namespaces: neither Namespace objects nor fields of that name.
 
-    `namespaced` tells of each (apiVersion, kind) whether it lives in a namespace, `images` what an image that begins so
-    begins with there, and its pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for
-    two that would become one.
+    `namespaced` tells of each (apiVersion, kind) whether it is namespaced, `images` maps prefixes of images to those in
+    this cluster, and the pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for two
+    that would become one.
     """
     wanted = [one for one in manifests if one["kind"] != "Namespace"]
     wide = [title(one) for one in wanted if not namespaced.get((one["apiVersion"], one["kind"]), True)]
@@ -164,7 +164,7 @@ def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | No
 
 
 def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
-    """Tell whether any of its images has another name there."""
+    """Rename a pod's images for this cluster; returns whether any was renamed."""
     changed = False
     for container in (one for kind in CONTAINERS for one in pod.get(kind) or ()):
         here, slash, rest = str(container.get("image", "")).partition("/")
@@ -175,7 +175,7 @@ def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
 
 
 def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the specs of the pods that an object makes or is."""
+    """Yield the pod specs that an object contains."""
     if manifest["kind"] == "Pod":
         yield manifest.get("spec") or {}
         return

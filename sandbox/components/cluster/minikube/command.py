@@ -1,4 +1,4 @@
-"""The minikube command line as typed calls on one profile, without prompts; its success checked, its events read."""
+"""The minikube command line as typed calls on one profile: without prompts, with results checked and events read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.system.process import last_lines
 
-# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md; minikube's own part of the type is what follows.
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md; this prefix of the type is minikube's own.
 TYPE = "io.k8s.sigs.minikube."
-# The oldest that was tried; what is relied on is written in docs/minikube.md.
+# The oldest that was tested; what is relied on is in docs/minikube.md.
 OLDEST = (1, 38, 1)
 START_TIMEOUT = 1200.0
 STOP_TIMEOUT = 180.0
 CALL_TIMEOUT = 60.0
-ENABLE_TIMEOUT = 420.0  # of its own accord it gives up after six minutes
+ENABLE_TIMEOUT = 420.0  # by itself it gives up after six minutes
 RUNTIME = "containerd"
 FINE = ("Running", "Configured")
 # A row of the table of an addon's images: key, name and registry.
@@ -31,7 +31,7 @@ ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<regist
 
 @dataclass(frozen=True)
 class Failure:
-    """Why minikube gave up: its name for that (such as GUEST_PROVISION), what it says, and what it advises."""
+    """Why minikube gave up: its name for the reason (such as GUEST_PROVISION), its message and its advice."""
 
     name: str
     message: str
@@ -40,14 +40,14 @@ class Failure:
 
 @dataclass
 class Events:
-    """Takes a command's lines as they come, and tells each step to `say`; what is no event is not for people."""
+    """Reads a command's output lines, and passes each step to `say`; lines that are not events are not for people."""
 
     say: Callable[[str], None]
     _failure: Failure | None = None
     _warnings: list[str] = field(default_factory=list)
 
     def line(self, text: str) -> None:
-        """One line of the command's output."""
+        """Read one line of the command's output."""
         try:
             event = json.loads(text)
             kind, data = event["type"].removeprefix(TYPE), event["data"]
@@ -57,12 +57,12 @@ class Events:
 
     @property
     def failure(self) -> Failure | None:
-        """Return the last error with an exit code; others also come while all goes well."""
+        """Return the last error with an exit code; others are printed even if all goes well."""
         return self._failure
 
     @property
     def warnings(self) -> str:
-        """Return the last that it warned of, a line each."""
+        """Return its last warnings, a line each."""
         return last_lines("\n".join(self._warnings), 5)
 
     def _take(self, kind: str, data: dict[str, str]) -> None:
@@ -75,24 +75,24 @@ class Events:
 
 
 class MinikubeFailed(SandboxError):
-    """minikube ended with an error, or said it was done and was not."""
+    """minikube ended with an error, or reported success without having succeeded."""
 
     id = "minikube-failed"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile was made with."""
+    """The settings that a profile was created with."""
 
     driver: str
     runtime: str
     kubernetes: str
-    ingress_certificate: str = ""  # NAMESPACE/SECRET of what its ingress addon serves unknown hosts with
+    ingress_certificate: str = ""  # NAMESPACE/SECRET of the certificate that its ingress addon serves to unknown hosts
 
 
 @dataclass(frozen=True)
 class Minikube:
-    """One installed minikube and one of its profiles; MINIKUBE_HOME and all its other settings are the user's."""
+    """An installed minikube and one of its profiles; MINIKUBE_HOME and all other settings are the user's."""
 
     program: Path
     profile: str
@@ -123,7 +123,7 @@ class Minikube:
         return match[0]
 
     def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
-        """Make the cluster, or start the one that there is; raises MinikubeFailed unless every part of it runs."""
+        """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""
         words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
         self._told(words, kubeconfig, START_TIMEOUT, say)
         down = {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
@@ -132,26 +132,26 @@ class Minikube:
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
 
     def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
-        """Return how Host, Kubelet, APIServer and Kubeconfig of the first node stand, in minikube's words."""
-        # Its exit status is a bit for each that does not run.
+        """Return the state of Host, Kubelet, APIServer and Kubeconfig of the first node, in minikube's words."""
+        # Its exit status has a bit for each that does not run.
         said = self._read(["status", "--output=json"], kubeconfig, anyway=True)
         first = (said[0] if isinstance(said, list) else said) or {"Host": "Nonexistent"}
         return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
 
     def stop(self, kubeconfig: Path | None) -> None:
-        """Stop the nodes; they keep what they hold."""
+        """Stop the nodes; they keep their data."""
         self._told(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def delete(self, kubeconfig: Path) -> None:
-        """Remove the profile with its nodes, volumes and network; gone already is fine."""
+        """Delete the profile with its nodes, volumes and network; it need not exist."""
         self._told(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:
-        """Let the context in `kubeconfig`, which is made if need be, lead to where the API server is now."""
+        """Have the context in `kubeconfig`, which is created if need be, lead to the API server's present address."""
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
     def look(self) -> Profile | None:
-        """Return what the profile was made with; None when there is no such profile."""
+        """Return the settings that the profile was created with; None when there is no such profile."""
         config = self._config()
         if config is None:
             return None
@@ -164,13 +164,13 @@ class Minikube:
         )
 
     def chosen_kubernetes(self) -> str | None:
-        """Return the version that the user's own settings ask for; None for minikube's default."""
+        """Return the version in the user's own settings; None for minikube's default."""
         found = os.environ.get("MINIKUBE_KUBERNETES_VERSION")
         if found:
             return found
         try:
             return process.run([self.program, "config", "get", "kubernetes-version"], timeout=20).strip() or None
-        except process.ToolFailed:  # it has no such setting
+        except process.ToolFailed:  # there is no such setting
             return None
 
     def addons(self) -> Mapping[str, bool]:
@@ -181,11 +181,8 @@ class Minikube:
     def images(
         self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
-        """Return the images that an addon is enabled with, by minikube's keys.
-
-        Some and their `registries` may be chosen.
-        """
-        # Only the table has the keys; what was chosen before is the profile's.
+        """Return the images that an addon is enabled with, by minikube's keys; users may choose some."""
+        # Only the table has the keys; the profile has what was chosen before.
         rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
         own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
         config = self._config() or {}
@@ -211,17 +208,17 @@ class Minikube:
 
     def give_ingress(self, certificate: str) -> None:
         """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
-        # It asks for this alone; were there one already, it would ask again, with no user there to answer.
+        # It asks for this alone; were one set already, it would ask whether to replace it, with no user to answer.
         self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
 
     def _config(self) -> Mapping[str, Any] | None:
         """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
-        # With --light no node is asked anything.
+        # With --light, no node is asked anything.
         said = self._read(["profile", "list", "--light", "--output=json"], None)
         return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
 
     def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
-        """Run a command that tells in events how it fares."""
+        """Run a command that reports its progress in events."""
         events = Events(say)
         try:
             self._run(words, kubeconfig, timeout, on_line=events.line)
@@ -260,7 +257,7 @@ class Minikube:
         on_line: Callable[[str], None] | None = None,
         stdin: str | None = None,
     ) -> str:
-        # Notices of newer releases would come between what is read here.
+        # Notices of newer releases would mix with the output that is read here.
         env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false"}
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)

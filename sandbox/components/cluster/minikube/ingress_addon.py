@@ -1,4 +1,4 @@
-"""minikube's ingress addon as the sandbox's own ingress: told of its certificate and of the edge before it begins."""
+"""minikube's ingress addon as the sandbox's: configured for its certificate and edge before it is enabled."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 ADDON = "ingress"
 CERTIFICATE = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
-# The edge tells who its clients are by this. minikube's own manifest, which it applies again at each start, has
-# nothing against what it does not name.
+# The edge's proxy header tells who its clients are. minikube applies its own manifest again at each start, which leaves
+# alone what it does not name.
 DATA = {"use-proxy-protocol": "true"}
 
 
 @dataclass(frozen=True)
 class MinikubeIngressStep(NothingToUndo):
-    """Gives the addon the sandbox's default certificate without a question, and the settings that the edge wants.
+    """Gives the addon the sandbox's default certificate without a prompt, and the settings that the edge needs.
 
     A certificate that the user has set for a profile is not replaced.
     """
@@ -50,7 +50,7 @@ class MinikubeIngressStep(NothingToUndo):
                 "`addons` and `ingress: {controller: none}` with it: Traefik then answers",
             )
         cluster = Cluster(self.names.kubeconfig)
-        # The first of both makes the namespace; minikube's manifest then has nothing to add to it.
+        # The first of both creates the namespace; minikube's manifest then has nothing to add to it.
         api_version, kind, name, space = INGRESS_SETTINGS
         cluster.apply(namespace(space))
         metadata = {"name": name, "namespace": space}

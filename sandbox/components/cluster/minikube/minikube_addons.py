@@ -1,7 +1,7 @@
-"""minikube's own addons: their images pulled, enabled without a question, checked until what they brought runs.
+"""minikube's own addons: their images pulled, enabled without a prompt, and checked until their workloads run.
 
-Images are pulled before an addon is enabled, since minikube waits six minutes for what cannot come. What it then leaves
-behind may be worse than nothing: the ingress addon's webhook refuses every Ingress.
+Images are pulled before an addon is enabled, since minikube waits six minutes for images that cannot come. What it then
+leaves behind may be worse than nothing: the ingress addon's webhook refuses every Ingress.
 """
 
 from __future__ import annotations
@@ -29,36 +29,37 @@ from sandbox.system.process import ToolFailed, last_lines
 from sandbox.system.wait import wait_until
 
 RECORD = "minikube-addons"
-# The engine waits a minute for a command to say something, so a long pull takes several; each goes on where one ended.
+# The engine ends a command that prints nothing for a minute, so a long pull takes several; each continues the one
+# before.
 SECONDS, ATTEMPTS, STILL_PULLING = "45", 12, 124
 # Pods may have an account where the node itself has none.
 NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 LABEL = "kubernetes.io/minikube-addons"
-# What an addon's values may say: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
+# Values that an addon may have: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
-# The one addon whose workload has not minikube's label.
+# The one addon whose workload does not have minikube's label.
 UNLABELLED = {"ingress": ("apps/v1", "Deployment", "ingress-nginx-controller", "ingress-nginx")}
 KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("v1", "ReplicationController"))
 TIMEOUT = 180.0
 
 
 def read_enabled(records: Records) -> Mapping[str, str]:
-    """Return the addons, each with `spec` or `command`."""
+    """Return the recorded addons, each with `spec` or `command`."""
     return records.read(RECORD) or {}
 
 
 def write_enabled(records: Records, record: Mapping[str, str]) -> None:
-    """Remember these and no others."""
+    """Record exactly these addons."""
     records.write(RECORD, record)
 
 
 def forget_enabled(records: Records, addon: str) -> None:
-    """Remember all but this one."""
+    """Remove this addon from the record."""
     write_enabled(records, {name: by for name, by in read_enabled(records).items() if name != addon})
 
 
 def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str], None]) -> None:
-    """Have the first node pull what it lacks of an addon's images. Raises SandboxError if one does not come."""
+    """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
     chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
     images = minikube.images(use.source, chosen, registries)
     problem = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
@@ -76,7 +77,7 @@ def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str],
 
 
 def _by_key(text: str) -> Mapping[str, str]:
-    """Return what minikube's options say: KEY=VALUE,KEY=VALUE."""
+    """Return the mapping in an option of minikube's: KEY=VALUE,KEY=VALUE."""
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
@@ -104,8 +105,8 @@ def _counted(images: int) -> str:
 class MinikubeAddonsStep(NothingToUndo):
     """The addons of minikube's that the spec names or a command enabled.
 
-    `entries` are the accounts for registry-creds, if that is one of them, looked up by `environ`; `asked` one that is
-    being enabled now.
+    `entries` are the accounts for registry-creds, if that is one of them, looked up by `environ`; `asked` is one that
+    is being enabled now.
     """
 
     minikube: Minikube
@@ -155,7 +156,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return self.minikube.addons()
 
     def record(self) -> Mapping[str, str]:
-        """Return those that were off before we enabled them, and who asked: `spec` or `command`."""
+        """Return the addons that were off before we enabled them, and who asked for each: `spec` or `command`."""
         return read_enabled(self._records)
 
     def problem_of(self, addon: str) -> str | None:
@@ -163,7 +164,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return next(self._pending(self._cluster, (Use(addon),)), None)
 
     def disable(self, addon: str) -> None:
-        """Disable one that a command enabled."""
+        """Disable an addon that a command enabled."""
         self.minikube.disable(addon)
         forget_enabled(self._records, addon)
 
@@ -228,7 +229,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return f"{registry_creds.ADDON} was not told of {', '.join(other)}" if other else None
 
     def _configure(self, cluster: Cluster) -> None:
-        """Tell it all that it knew and what is new; it would forget the rest."""
+        """Configure it with all accounts, known and new; it would forget those that are left out."""
         known = {cloud: values for cloud, values in registry_creds.held(cluster).items() if values}
         values = {**{cloud: one for cloud, one in known.items() if registry_creds.is_set(one)}, **self._wanted()}
         folder = self.names.folder / registry_creds.ADDON
@@ -253,7 +254,7 @@ def _short(controller: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class MinikubeDisusedStep(NothingToUndo):
-    """Disables what an earlier spec had enabled and this one, which has those of `used`, does not name."""
+    """Disables addons that an earlier spec enabled and that are not among `used`, which the present spec names."""
 
     minikube: Minikube
     names: Names

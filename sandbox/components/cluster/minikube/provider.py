@@ -1,4 +1,4 @@
-"""A cluster that minikube makes, or a profile of the user's that the sandbox moves into; its nodes are containers."""
+"""A cluster that minikube creates, or a profile of the user's that the sandbox uses; nodes are containers."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ OURS = (
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass", "nginx")
-# What minikube's ingress addon was told of our edge.
+# What minikube's ingress addon is told of the edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
-# What tells a sandbox's object from another of that name.
+# What tells a sandbox's object from another one of that name.
 APPLIED = "sandbox.dev/applied"
 
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
 PROFILE = "name.minikube.sigs.k8s.io"
-# What tells a node from the containers that minikube only prepares its volume with; its value is empty.
+# What tells a node from the containers by which minikube only prepares its volume; its value is empty.
 ROLE = "role.minikube.sigs.k8s.io"
 # Loaded images were never pulled. Once the same bytes are pulled by another name, the kubelet would want a pull of the
-# loaded names too, and there is nothing to pull from (KEP-2535). minikube passes on no other setting that prevents it.
+# loaded names too, for which there is no registry (KEP-2535). minikube passes on no other setting that prevents it.
 NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
 VERIFYING = (1, 35)  # the first Kubernetes that does so
 # A folder of every node, on its disk.
 NODE_FOLDER = PurePosixPath("/var/lib/minikube")
-# A file in the node that says minikube came to its end.
+# A file in the node that shows that minikube has finished.
 COMPLETE = PurePosixPath("/etc/sandbox/complete")
 
 
 def uninstall(cluster: Cluster, nodes: Nodes) -> None:
-    """Leave the cluster. Raises SandboxError when it or a node cannot be reached."""
+    """Remove the sandbox from the cluster. Raises SandboxError when it or a node cannot be reached."""
     found = cluster.get(*INGRESS_CLASS)
     if found and APPLIED in (found["metadata"].get("annotations") or {}):
         cluster.delete(*INGRESS_CLASS)
     if cluster.get(*INGRESS_SETTINGS):
         api_version, kind, called, space = INGRESS_SETTINGS
-        # What one no longer applies goes (KEP-555); what others said stays.
+        # Fields that are no longer applied are removed (KEP-555); those of other managers stay.
         cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": called, "namespace": space}})
     for api_version, kind, name, namespace in OURS:
         cluster.delete(api_version, kind, name, namespace)
@@ -72,7 +72,7 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
 
 
 def nodes(engine: Engine, profile: str) -> Containers:
-    """Return the nodes of a profile, there or not; its network has its name, as has the first node."""
+    """Return the nodes of a profile, whether or not they exist; its network and first node have the profile's name."""
     return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
@@ -118,7 +118,7 @@ class MinikubeProvider:
         return None
 
     def drift(self) -> str | None:
-        """Tell whether it has another proxy."""
+        """Return how the proxy in its nodes differs from the spec, or None."""
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
         return f"another proxy than {self.proxied}" if behind else None
 
