@@ -1,4 +1,4 @@
-"""The images of addons: on the nodes, from the bundle or pulled by digest by the engine, or in a known registry."""
+"""The images of addons: from the bundle, pulled by digest by the engine, or in a registry that the spec names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class PodImage:
-    """An image; `always` says that its registry is asked though a node has it."""
+    """An image; `always` says that its registry is asked even if a node has it."""
 
     reference: str
     always: bool
@@ -55,7 +55,7 @@ def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
 
 
 def _asks(reference: str, policy: str | None) -> bool:
-    """Tell whether the kubelet pulls an image it has (Kubernetes: `Always` is the default of the tag `latest`)."""
+    """Tell whether the kubelet pulls an image that it has (Kubernetes: `Always` is the default of the tag `latest`)."""
     if policy is not None:
         return policy == "Always"
     name = reference.rpartition("/")[2]
@@ -64,12 +64,11 @@ def _asks(reference: str, policy: str | None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class AddonImages:
-    """Where the images of addons may come from: the bundle, the sandbox's registry, and registries the spec names.
+    """The places from which images of addons may come: the bundle, the sandbox's registry, and registries in the spec.
 
-    `pulled` are the published images that the engine pulls of components that the bundle lacks, by digest.
-
-    `registry` is where the sandbox's registry is for this machine, `names` those that images of it have on nodes,
-    `others` the hosts of registries that the user has told the nodes of.
+    `pulled` are published images of components that the bundle lacks, by digest; the engine pulls them. `registry` is
+    the address of the sandbox's registry on this machine, `names` those that its images have on nodes, `others` the
+    hosts of registries that the user has told the nodes of.
     """
 
     engine: Engine
@@ -86,7 +85,7 @@ class AddonImages:
         return {placeholder: self._reference(name) for placeholder, name in components.items()}
 
     def supply(self, addon: str, objects: Objects, components: Iterable[str], say: Say = lambda _: None) -> None:
-        """See that the nodes have the components, and that every other image can be had. Raises SandboxError."""
+        """See that nodes have the components, and that every other image is available. Raises SandboxError."""
         wanted_of = {name: self._reference(name) for name in components}
         missing = [name for name, reference in wanted_of.items() if not self._on_nodes(reference)]
         for recipe in map(self._recipe, missing):

@@ -1,4 +1,4 @@
-"""Addons, those of the spec and those enabled by command: applied, checked, and removed when nothing asks for them."""
+"""Addons of the spec and of commands: applied, checked, and removed when no longer wanted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.kube.records import Records
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until
 
-# What a kubelet without a certificate of the cluster's authority makes for itself, its authority's next to it.
+# The self-signed certificate of a kubelet that has none of the cluster's CA, and that of the kubelet's own CA.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
 KIND = "CustomResourceDefinition"
@@ -30,15 +30,13 @@ IGNORED = "ignored, as no command of this user enabled them:"
 
 @dataclass(frozen=True, kw_only=True)
 class AddonManager:
-    """The addons of one sandbox, each with a sealed record in the cluster that says what it brought and for whom.
+    """The addons of one sandbox, each with a sealed record in the cluster of its objects and who asked for it.
 
-    `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
-    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon; `charts` makes
-    what brings the charts that some of them are, which takes long to import. `served` says that the sandbox has an
-    ingress controller, which serves their pages.
-
-    A record without our seal, which an earlier release or a pod wrote, asks for nothing and removes nothing. It is only
-    believed that an object which the addon itself has was brought by it.
+    `uses` are those of the spec. Addons that a command enabled are known by their records alone, so they exist as long
+    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon; `charts`
+    returns the service for addons that are charts, which takes long to import. `served` says that the sandbox has an
+    ingress controller for their pages. An unsealed record, which an earlier release or a pod wrote, enables nothing and
+    removes nothing: it is only believed that an object which the addon itself has was created by it.
     """
 
     images: AddonImages
@@ -49,7 +47,7 @@ class AddonManager:
     served: bool = True
 
     def status(self) -> Status:
-        """Check all addons; the first that is not as it should be decides."""
+        """Check all addons; the first one that is not ready decides."""
         records = self.records()
         chosen = self.chosen(records)
         gone = lost(records)
@@ -67,7 +65,7 @@ class AddonManager:
         return Status(State.READY, f"{there}; {IGNORED} {', '.join(ignored)}" if ignored else there)
 
     def install(self, work: Work) -> None:
-        """Have all addons that are asked for, and no others. Raises SandboxError."""
+        """Install all addons that are wanted, and remove all others. Raises SandboxError."""
         records = self.records()
         for gone in lost(records):
             raise UsageError(
@@ -83,11 +81,11 @@ class AddonManager:
             self._install(one, records.get(one.addon.name), last=one is chosen[-1], work=work)
 
     def records(self) -> dict[str, Record]:
-        """Return what the cluster remembers of addons, by name."""
+        """Return the sealed records of addons in the cluster, by name."""
         return self._found(sealed=True)
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
-        """Return the addons to have, without those whose folder is gone. Raises UsageError."""
+        """Return the wanted addons, without those whose folder is gone. Raises UsageError."""
         kept = [one.source for one in records.values() if one.by == "command" and one not in lost(records)]
         return choose(self.uses, (*kept, *(one for one in self.asked if one not in kept)))
 
@@ -106,12 +104,12 @@ class AddonManager:
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, record: Record, say: Say = lambda _: None) -> None:
-        """Take away everything that an addon brought, and then its record.
+        """Remove everything that an addon created, and then its record.
 
-        First the record loses who asked for it: a removal that is killed is finished by the next `up`.
+        The record is first marked as wanted by nothing, so that the next `up` finishes a removal that was killed.
         """
         self._write(replace(record, by="", digest=""))
-        # First the kinds, with their objects: what runs may have to finish these.
+        # First the kinds, with their objects: running controllers may have to finalize these.
         addon_objects.remove(self.cluster, (one for one in record.objects if one.kind == KIND))
         if self.charts is not None:
             self._charts.uninstall(record.name, say)
@@ -140,7 +138,7 @@ class AddonManager:
         record = Record(
             name=chosen.addon.name, source=chosen.source, by=chosen.by, digest=digest(objects), objects=brought
         )
-        # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
+        # Recorded first, so that all its objects can be removed; it counts as ready only when all of them are there.
         self._write(replace(record, digest="", objects=(*brought, *dropped)))
         if use is not None:
             addon_objects.apply(cluster, tuple(one for one in objects if one["kind"] in AHEAD), say=work.say)
@@ -156,20 +154,20 @@ class AddonManager:
         wait_until(unmet, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
 
     def size(self, addon: str) -> int | None:
-        """Return the bytes of the images of an addon's chart, None where they are not known yet."""
+        """Return the size of an addon's chart images in bytes, None where it is not known yet."""
         return self._charts.size(addon)
 
     def url(self, chosen: Chosen) -> str | None:
-        """Return where the addon's page is, None for one without."""
+        """Return the URL of the addon's page, None for an addon without one."""
         return chart_addons.url(chosen.addon.name, self.values) if self.host(chosen) else None
 
     def host(self, chosen: Chosen) -> str | None:
-        """Return the host of the addon's page, None for one without."""
+        """Return the host of the addon's page, None for an addon without one."""
         page = chosen.addon.about.page if self.served else None
         return chart_addons.host(chosen.addon.name, self.values["domain"]) if page else None
 
     def told(self, chosen: Chosen) -> tuple[str, ...]:
-        """Return how to use the addon: its hint, and how to sign in, in a line each."""
+        """Return how to use the addon: its hint, and how to sign in, a line each."""
         about, lines = chosen.addon.about, []
         if about.hint:
             lines.append(addon_objects.fill(about.hint, self._filling(chosen, about.hint)))
@@ -181,7 +179,7 @@ class AddonManager:
         return tuple(lines)
 
     def _chart(self, chosen: Chosen) -> ChartUse | None:
-        """Return the addon's chart with its values filled in, None for one without."""
+        """Return the addon's chart with its values filled in, None for an addon without one."""
         chart = chosen.addon.about.chart
         if chart is None:
             return None
@@ -202,7 +200,7 @@ class AddonManager:
         self._records.write(record.title, record.data(), {LABEL: record.name})
 
     def _claimed(self) -> dict[str, Record]:
-        """Return what records without our seal say."""
+        """Return the content of unsealed records."""
         return self._found(sealed=False)
 
     def _found(self, *, sealed: bool) -> dict[str, Record]:
@@ -243,7 +241,7 @@ class AddonManager:
         return address
 
     def _hosts(self) -> str:
-        """Return the nodes that run as lines of a hosts(5) file, since pods do not resolve their names."""
+        """Return the running nodes as lines of a hosts(5) file, since pods do not resolve their names."""
         return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
 
     def _kubelet_authorities(self) -> str:
@@ -257,7 +255,7 @@ class AddonManager:
 
 
 def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:
-    """Return those enabled by command from a folder that is gone: all that is known of them is what they brought."""
+    """Return addons that commands enabled from a folder that is gone: all that is known of them is their objects."""
     return tuple(one for one in records.values() if one.by == "command" and _is_gone(one.source))
 
 

@@ -24,7 +24,7 @@ Objects = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where an object is in the API."""
+    """The API version, kind, namespace and name of an object."""
 
     api_version: str
     kind: str
@@ -42,9 +42,9 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """An addon that was applied: who asked for it, the digest of its objects, and those that it brought, in order.
+    """An addon that was applied: who asked for it, the digest of its objects, and those that it created, in order.
 
-    What was there before the addon is not among `objects`: it does not go with it.
+    Objects that existed before the addon are not among `objects`: they are not removed with it.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Record:
         return f"addon-{self.name}"
 
     def data(self) -> dict[str, str]:
-        """Return what the record says."""
+        """Return the content of the record."""
         return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": written(self.objects)}
 
     @classmethod
     def of(cls, name: str, data: Mapping[str, str]) -> Record:
-        """Return what the record of the addon `name` says."""
+        """Return the addon `name` from the content of its record."""
         source, by, sha256 = (data.get(key, "") for key in ("source", "by", "sha256"))
         return cls(name=name, source=source, by=by, digest=sha256, objects=read_places(data.get("objects", "")))
 
@@ -88,7 +88,7 @@ def digest(manifests: Iterable[Mapping[str, Any]]) -> str:
 
 
 def fill(value: Any, values: Mapping[str, str]) -> Any:
-    """`value` with each placeholder that `values` knows filled; others are left, for shells have them too."""
+    """Return `value` with each placeholder in `values` replaced; others stay, for shells have them too."""
     match value:
         case str():
             return _PLACEHOLDER.sub(partial(_value, values), value)
@@ -135,19 +135,19 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
 
 
 def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:
-    """Return those of the places where there is an object that stays."""
+    """Return those of the places where there is an object that is not being deleted."""
     found = ((place, _live(cluster, place)) for place in places)
     return frozenset(place for place, live in found if live is not None and not is_leaving(live))
 
 
 def is_marked(cluster: Cluster, place: Place) -> bool:
-    """Tell whether the object at a place says itself that a step of the sandbox made it."""
+    """Tell whether the object itself says that a step of the sandbox created it."""
     live = _live(cluster, place)
     return live is not None and bool(mark(live))
 
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
-    """Yield what the objects still lack to be there and ready. Raises ClusterError when a workload cannot become so."""
+    """Yield what the objects still lack to be ready. Raises ClusterError when a workload cannot become ready."""
     for one, live in bulk.live(cluster, objects):
         if live is None:
             yield f"{title(one)} is gone"
@@ -159,7 +159,7 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
 
 
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
-    """Yield those of the conditions that do not hold yet, with what is said of them."""
+    """Yield those of the conditions that do not hold yet, with their messages."""
     for wanted in conditions:
         place = Place(wanted.apiVersion, wanted.kind, wanted.namespace, wanted.name)
         live = _live(cluster, place) or {}
@@ -170,7 +170,10 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
 
 
 def remove(cluster: Cluster, places: Iterable[Place]) -> None:
-    """Delete what is at the places, the last first, and wait until it is gone. Raises ClusterError, BeingDeleted."""
+    """Delete the objects at the places, the last first, and wait until they are gone.
+
+    Raises ClusterError, BeingDeleted.
+    """
     going = [live for place in reversed(tuple(places)) if (live := _live(cluster, place))]
     for live in going:
         metadata = live["metadata"]
@@ -182,13 +185,13 @@ def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:
     try:
         return cluster.get(place.api_version, place.kind, place.name, place.namespace)
     except ClusterError as error:
-        if error.status == 404:  # not even its kind is known
+        if error.status == 404:  # not even its kind exists
             return None
         raise
 
 
 def _placed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object with a namespace, as the API ignores it for kinds that have none."""
+    """Return the object with a namespace; the API ignores it for kinds that have none."""
     default = None if manifest["kind"] == "Namespace" else "default"
     metadata = {"namespace": default, **manifest["metadata"]}
     return {**manifest, "metadata": {key: value for key, value in metadata.items() if value is not None}}

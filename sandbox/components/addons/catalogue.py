@@ -1,4 +1,4 @@
-"""Addons as they are written, those that come with the sandbox, and which of them a sandbox is to have."""
+"""The format of addons, the addons that come with the sandbox, and the choice of those that a sandbox has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 
 FILE = "addon.yaml"
-OTHER = "yours"  # the topic of what names none
+OTHER = "yours"  # the topic of an addon that names none
 SUFFIXES = {".yaml", ".yml", ".json"}
 INCLUDED = Path(__file__).parent / "included"
 
@@ -47,7 +47,7 @@ Digest = Annotated[str, AfterValidator(_digest)]
 
 
 class AddonChart(_Model):
-    """A Helm chart of a registry or a repository, with values that fit a laptop.
+    """A Helm chart of a registry or a repository, with values for a laptop.
 
     What has no digest here is locked to what the first `enable` finds.
     """
@@ -79,14 +79,14 @@ class AddonChart(_Model):
 
 
 class Page(_Model):
-    """The Service that https://ADDON.DOMAIN leads to."""
+    """The Service behind https://ADDON.DOMAIN."""
 
     service: str
     port: int
 
 
 class Login(_Model):
-    """Who signs in, and the Secret that has the password."""
+    """A user name, and the Secret that has its password."""
 
     user: str
     secret: str
@@ -94,7 +94,7 @@ class Login(_Model):
 
 
 class Description(_Model):
-    """What an addon.yaml says; every workload among the manifests has to become ready anyway."""
+    """The content of an addon.yaml; in any case, every workload in the manifests has to become ready."""
 
     title: str = Field(description="What it is, in a few words.")
     topic: str = Field(default=OTHER, description="What it is listed under.")
@@ -181,7 +181,7 @@ def _unknown(source: str) -> UsageError:
     import difflib
 
     near = difflib.get_close_matches(source, names(), n=3, cutoff=0.5)
-    if len(source) > 2:  # shorter ones are in every title
+    if len(source) > 2:  # shorter words are in every title
         titles = {one.name: f"{one.name} {one.about.title}".lower() for one in included()}
         near += [name for name, title in titles.items() if source.lower() in title and name not in near]
     known = ", ".join(near or [one.name for one in included() if one.about.instead is None])
@@ -191,7 +191,7 @@ def _unknown(source: str) -> UsageError:
 
 @dataclass(frozen=True)
 class Use:
-    """An addon that is asked for: its name or the absolute path of its folder, and values for its placeholders."""
+    """An addon that is wanted: its name or the absolute path of its folder, and values for its placeholders."""
 
     source: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -199,7 +199,7 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """An addon to have; `by` says who asked: `spec`, `command`, or the addon that needs it."""
+    """An addon to install; `by` says who wants it: `spec`, `command`, or the addon that needs it."""
 
     addon: Addon
     source: str
@@ -218,7 +218,10 @@ class Chosen:
 
 
 def choose(spec: Iterable[Use], commanded: Iterable[str]) -> tuple[Chosen, ...]:
-    """Return the addons to have, each after those it needs; where two have one name, the spec's. Raises UsageError."""
+    """Return the addons to install, each after those it needs; of two with one name, that of the spec.
+
+    Raises UsageError.
+    """
     chosen: dict[str, Chosen] = {}
     for use in spec:
         _add(chosen, use, "spec", ())
@@ -232,7 +235,7 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
     if addon.name in path:
         raise UsageError(f"addons need each other in a circle: {' → '.join((*path, addon.name))}")
     unknown = sorted(use.values.keys() - addon.about.values.keys())
-    if unknown and addon.about.chart is None:  # others are values of the chart, by path
+    if unknown and addon.about.chart is None:  # the others are values of the chart, by path
         known = ", ".join(addon.about.values) or "none"
         raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {known}")
     for need in addon.about.needs:
@@ -241,5 +244,5 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
     if known_one is None:
         chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)
     elif known_one.by not in ("spec", "command") and by in ("spec", "command"):
-        # Needed by one before and asked for now: its place is right, its values and its reason are these.
+        # An earlier addon needed it, and now it is wanted itself: its place stays, its values and its reason are new.
         chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)

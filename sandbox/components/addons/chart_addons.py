@@ -1,4 +1,4 @@
-"""Addons that are Helm charts: what is put around the chart, and what brings it as `apply` brings the user's charts."""
+"""Addons that are Helm charts: the objects around the chart, and the interface of what installs the charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASS = "nginx"
 
 @dataclass(frozen=True, kw_only=True)
 class ChartUse:
-    """The chart of an addon, its values with their placeholders filled, and those of the spec by their paths."""
+    """The chart of an addon, with its values filled in, and the spec's values by their paths."""
 
     addon: str
     chart: AddonChart
@@ -27,27 +27,27 @@ class ChartUse:
 
     @property
     def namespace(self) -> str:
-        """Return where its release is."""
+        """Return the namespace of its release."""
         return self.chart.namespace or self.addon
 
 
 class Charts(Protocol):
-    """What brings the charts of addons into the cluster."""
+    """Installs the charts of addons in a cluster."""
 
     def check(self, use: ChartUse) -> Status:
         """Check the release and its pods."""
 
     def prepare(self, use: ChartUse, say: Say) -> tuple[Place, ...]:
-        """Have the chart and its images in the registry; gives the kinds that it defines. Raises SandboxError."""
+        """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
 
     def install(self, use: ChartUse, work: Work) -> None:
         """Install or upgrade the release, and wait. Raises SandboxError."""
 
     def uninstall(self, addon: str, say: Say) -> None:
-        """Take the addon's release away, if there is one that is ours. Raises SandboxError."""
+        """Uninstall the addon's release, if `enable` made one. Raises SandboxError."""
 
     def size(self, addon: str) -> int | None:
-        """Return the bytes of its images, None before they were fetched."""
+        """Return the size of its images in bytes, None before they were fetched."""
 
 
 def host(addon: str, domain: str) -> str:
@@ -62,7 +62,7 @@ def url(addon: str, values: Mapping[str, str]) -> str:
 
 
 def around(addon: Addon, domain: str) -> Objects:
-    """Return the objects that an addon's chart is put between: its namespace, and the Ingress of its page."""
+    """Return the objects around an addon's chart: its namespace, and the Ingress of its page."""
     if addon.about.chart is None:
         return ()
     place = addon.about.chart.namespace or addon.name

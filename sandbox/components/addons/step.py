@@ -9,7 +9,7 @@ from sandbox.step import NothingToUndo, Status, Work
 
 @dataclass(frozen=True)
 class AddonStep(NothingToUndo):
-    """Every addon that is asked for; they go with the cluster."""
+    """All wanted addons; they are removed with the cluster."""
 
     manager: AddonManager
     requires: tuple[str, ...] = ("wiring",)

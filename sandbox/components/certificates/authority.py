@@ -1,7 +1,7 @@
-"""The certificate authority as values, bytes in and bytes out, so that issuing needs neither a disk nor a clock.
+"""The certificate authority as functions on bytes, so that issuing needs neither a disk nor a clock.
 
-Root, issuing authority and leaf follow RFC 5280. Both authorities carry critical name constraints, because some
-clients (Java's among them) ignore those of a root and obey those of an intermediate.
+Root, issuing authority and leaf follow RFC 5280. Both authorities carry critical name constraints, because some clients
+(Java's among them) ignore those of a root and obey those of an intermediate.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def _as_authority(
 ) -> x509.CertificateBuilder:
     subtrees: list[x509.GeneralName] = [x509.DNSName(domain) for domain in permitted]
     subtrees += [x509.IPAddress(network) for network in subject_names.LOOPBACK_NETWORKS]
-    # A kind of name that is not mentioned is not constrained. All clients understand that only one is permitted, which
-    # cannot be; not all understand that an empty one, which stands for every name, is excluded.
+    # A kind of name that is not mentioned is not constrained. All clients understand a permitted name that cannot
+    # exist; not all understand that an empty one, which stands for every name, is excluded.
     subtrees += [x509.RFC822Name(NOWHERE), x509.UniformResourceIdentifier(NOWHERE)]
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)

@@ -19,12 +19,12 @@ RENEW = "sandbox certs renew --root"
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorityStep:
-    """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
+    """Makes the root once, and the certificates below it whenever they are due; `leaves` maps a file name to its hosts.
 
-    The authority vouches for `domains`, the sandbox's own first. `unvouched` are further ones that would be good to
-    have, but not worth another root. Those that `reserve` tells a new root may vouch for as well, so that they can
-    become domains without another. Certificates outlive `down` unless it purges, so that the root need
-    be trusted only once.
+    The CA may issue for `domains`, the sandbox's own first. `unvouched` are further domains that would be good to have,
+    but are not worth a new root. A new root may also issue for the domains that `reserve` returns, so that they can be
+    added later without another root. Certificates outlive `down` unless it purges, so that clients need to trust the
+    root only once.
     """
 
     names: Names
@@ -66,17 +66,17 @@ class AuthorityStep:
             self.keystore.leaf(leaf, hosts, now=now)
 
     def rebuild(self, work: Work) -> None:
-        """Begin with a new root, for the domains of now."""
+        """Start again with a new root, for the present domains."""
         domains = (*self.domains, *self.unvouched)
         self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
 
     def _is_outgrown(self, now: datetime) -> bool:
-        """Tell whether the root is sound, only not for all of the spec's domains."""
+        """Tell whether the root is sound, but not for all of the spec's domains."""
         sound, fit = (self.keystore.inspect_root(domains, now=now) for domains in ((), self.domains))
         return sound.usable and not fit.usable
 
     def _lives(self, root: Condition, now: datetime) -> str:
-        """Return how long all is well, and whether the root, which no `up` renews by itself, nears its end."""
+        """Return how long all certificates are valid, and whether the root, which `up` never renews, nears its end."""
         mine = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
         days = min(days_left(one.read().cert_pem, now=now) for one in mine)
         due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""

@@ -1,4 +1,4 @@
-"""cert-manager: the one release that is installed, and the TLS Secrets that it issues from our authority and renews."""
+"""cert-manager: its pinned release, and the TLS Secrets that it issues from the sandbox's CA and renews."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ ISSUE_TIMEOUT = 120.0
 
 
 def release_manifest(folder: Path) -> str:
-    """Return the release's manifest, kept in `folder` once it was downloaded or put there. Raises SandboxError."""
+    """Return the release's manifest, downloaded to `folder` or put there by hand. Raises SandboxError."""
     return download(URL, folder / f"cert-manager-{VERSION}.yaml", sha256=SHA256).decode()
 
 
 def images() -> Mapping[str, str]:
-    """Return the images that its pods run, by digest, by component."""
+    """Return the images of its pods, by digest, by component."""
     return {name: one for name, one in versions().addons.items() if name.startswith("cert-manager-")}
 
 
 def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return an object of the release whose containers run images by other names."""
+    """Return an object of the release with the images renamed."""
     template = manifest.get("spec", {}).get("template", {}) if manifest["kind"] == "Deployment" else {}
     for container in template.get("spec", {}).get("containers", ()):
         container["image"] = names.get(container["image"], container["image"])
@@ -54,7 +54,7 @@ def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]
 
 
 def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
-    """Make the Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of what is issued.
+    """Return the Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of Secrets.
 
     cert-manager serves a chain without its self-signed end (cert-manager, pkg/util/pki: ParseSingleCertificateChain).
     """
@@ -79,7 +79,7 @@ def cluster_issuer() -> dict[str, Any]:
 
 
 def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, Any]:
-    """Make the Certificate that keeps the TLS Secret `secret` for exactly `hosts`: P-256, 90 days, renewed after 60."""
+    """Return the Certificate that keeps the TLS Secret `secret` for `hosts`: P-256, 90 days, renewed after 60."""
     addresses = [host for host in hosts if _is_address(host)]
     names = [host for host in hosts if host not in addresses]
     subjects = {"dnsNames": names, "ipAddresses": addresses}
@@ -165,10 +165,7 @@ class CertificateIssuer:
     secrets: tuple[TlsSecret, ...]
 
     def problem(self) -> Status | None:
-        """Return what of its objects is absent or another, or what cert-manager has not done yet.
-
-        None when all is well.
-        """
+        """Return which of its objects is missing or differs, or what cert-manager has not done yet, or None."""
         for wanted in self._manifests():
             found = _find(self.cluster, wanted)
             if found is None:
@@ -180,14 +177,14 @@ class CertificateIssuer:
         return Status(State.DRIFTED, pending) if pending else None
 
     def install(self, say: Say) -> None:
-        """Apply the objects and wait until every certificate is from the present authority. Raises SandboxError."""
+        """Apply the objects and wait until the present authority has issued every certificate. Raises SandboxError."""
         self.cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         for manifest in self._manifests():
             say(title(manifest))
             wait_until(partial(_try, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
         for one in self.secrets:
             if self._is_from_another_root(one):
-                # cert-manager does not look whether the authority has changed, but it misses what is gone.
+                # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
                 self.cluster.delete("v1", "Secret", one.secret, one.namespace)
         say("waiting for the certificates")
         wait_until(self._pending, what="certificates", timeout=ISSUE_TIMEOUT)
@@ -252,14 +249,14 @@ def _find(cluster: Cluster, wanted: Manifest) -> dict[str, Any] | None:
 
 
 def _holds(found: Any, wanted: Any) -> bool:
-    """Tell whether `found` says what `wanted` says; the API server adds defaults."""
+    """Tell whether `found` contains all of `wanted`; the API server adds defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
     return bool(found == wanted)
 
 
 def _try(cluster: Cluster, manifest: Manifest) -> str | None:
-    """Apply; until its webhook has a certificate and answers, cert-manager's objects are refused."""
+    """Apply an object; until cert-manager's webhook has a certificate and answers, its objects are refused."""
     try:
         cluster.apply(manifest)
     except ClusterError as error:

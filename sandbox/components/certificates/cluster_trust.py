@@ -1,4 +1,4 @@
-"""The sandbox's root inside the cluster: a file on nodes, a ConfigMap for pods, and the unit that keeps it."""
+"""The sandbox's root inside the cluster: a file on nodes, a ConfigMap for pods, and the unit that maintains it."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ UNIT = NodeUnit(
 
 @dataclass(frozen=True, kw_only=True)
 class TrustStep(NothingToUndo):
-    """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
+    """A unit on the control plane that watches namespaces; this step installs it and tests that it works.
 
-    The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings, and
-    the company's certificates, which nodes trust when they pull.
+    The ConfigMap holds the sandbox's root, the root of the user's own default certificate if there is one, and the
+    company's certificates, which nodes trust when they pull.
     """
 
     nodes: Nodes
@@ -93,7 +93,7 @@ class TrustStep(NothingToUndo):
         return self.keystore.root.read().cert_pem + provided + self.company.pem
 
     def _pending(self, cluster: Cluster) -> str | None:
-        """Return the first namespace that asks for the root and has it not, or None."""
+        """Return the first namespace that asks for the root and does not have it, or None."""
         wanted = {KEY: self._root.decode()}
         for one in cluster.list("v1", "Namespace", selector=f"{LABEL}=true"):
             name = one["metadata"]["name"]

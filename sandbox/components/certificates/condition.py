@@ -1,4 +1,4 @@
-"""The judgement whether a key and certificate may go on being used, apart from where they are kept."""
+"""Judges whether a key and certificate can still be used, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sandbox.fast_dataclass import dataclass
 
 
 class State(Enum):
-    """How a certificate stands: DUE, after two thirds of its life, still works; BROKEN does not, or is not safe."""
+    """The state of a certificate: DUE, after two thirds of its life, still works; BROKEN does not, or is not safe."""
 
     ABSENT = "absent"
     GOOD = "good"
@@ -48,7 +48,7 @@ def broken(reason: str) -> Condition:
 def judge_authority(
     pair: KeyPair, *, issuer_pem: bytes | None, domains: Iterable[str], now: datetime, needs_key: bool = True
 ) -> Condition:
-    """Return how the authority `pair` stands at `now` as one that vouches for all of `domains`.
+    """Return the condition of the authority `pair` at `now`, for issuing certificates in all of `domains`.
 
     It must be signed by `issuer_pem`, or by itself when that is None. Without `needs_key` an empty `key_pem` is
     accepted: a root's key may be kept elsewhere.

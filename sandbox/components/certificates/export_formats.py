@@ -1,4 +1,4 @@
-"""The root for programs that read no trust store of the system: alone, or added to the public ones in their format."""
+"""The root for programs that do not use the system's trust store: alone, or together with the public roots."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificat
 from sandbox.components.certificates import pem
 from sandbox.system.system_roots import JAVA_PASSWORD, SYSTEM_BUNDLES
 
-# Java refuses a truststore without a password; everybody knows this one, and certificates are no secret.
+# Java refuses a truststore without a password; this one is generally known, and certificates are no secret.
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def public_roots() -> bytes:
-    """Return the certificates this system trusts (PEM), certifi's where it has no file of them.
+    """Return the certificates that this system trusts (PEM), certifi's where it has no file of them.
 
-    Never what SSL_CERT_FILE names, since that may be an earlier export.
+    SSL_CERT_FILE is ignored, since it may name an earlier export.
     """
     found = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
     return found.read_bytes()
 
 
 def as_pem(root_pem: bytes, public: bytes) -> bytes:
-    """Export the root alone, for what adds it to its own store: curl --cacert, NODE_EXTRA_CA_CERTS, browsers."""
+    """Return the root alone, for programs that add it to their store: curl --cacert, NODE_EXTRA_CA_CERTS, browsers."""
     return pem.dump_certificate(pem.load_certificates(root_pem)[0])
 
 
 def as_bundle(root_pem: bytes, public: bytes) -> bytes:
-    """Export the root and the `public` ones (PEM), once each, for what replaces its store: SSL_CERT_FILE."""
+    """Return the root and the `public` ones (PEM), once each, for programs that replace their store: SSL_CERT_FILE."""
     root = as_pem(root_pem, public)
     blocks = (block + b"\n" for block in _BLOCK.findall(public))
     return b"".join(dict.fromkeys((root, *blocks)))

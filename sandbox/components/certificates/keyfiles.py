@@ -1,7 +1,7 @@
-"""Keys and certificates as files, of which several are replaced as one: a kill leaves the old ones or the new ones.
+"""Keys and certificates as files; several are replaced at once, so that a kill leaves the old ones or the new ones.
 
-The new files are written to a folder aside, whose renaming to `next` is the moment that counts: from then on a file in
-`next` takes the place of its namesake, whether or not it has been moved there yet.
+The new files are written to another folder, which is then renamed to `next`: from that moment a file in `next` takes
+the place of its namesake, whether or not it has been moved there yet.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def present_file(folder: Path, file: str) -> Path:
 
 
 def has_file(folder: Path, file: str) -> bool:
-    """Tell whether `file` is there, readable or not.
+    """Tell whether `file` exists, readable or not.
 
-    Asked in this order, since it may be moved between the questions.
+    The order of the two tests matters, since the file may be moved between them.
     """
     return _is_there(folder / NEXT / file) or _is_there(folder / file)
 
@@ -57,7 +57,7 @@ def replace_all(folder: Path, pairs: Mapping[str, KeyPair]) -> None:
 
 
 def complete_replacement(folder: Path) -> None:
-    """Bring a replacement that was killed to its end, or back to its beginning. The caller holds the folder's lock."""
+    """Complete or undo a replacement that was killed. The caller holds the folder's lock."""
     shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
     renewed = folder / NEXT
     if not renewed.exists():
@@ -124,7 +124,7 @@ class KeyFiles:
             before = None
             while True:
                 pair = self._steadily(_read if self.has_key else _read_cert)
-                # One of the two may be of a pair that another command has just put in place.
+                # Another command may have replaced the pair between the two reads.
                 if pair == before:
                     return pair
                 before = pair
@@ -134,7 +134,7 @@ class KeyFiles:
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
 
     def problem(self, *, needs_key: bool = True) -> Condition | None:
-        """Return what the file system says against using these files, or None.
+        """Return why the file system does not let these files be used, or None.
 
         The key may be absent without `needs_key`.
         """
@@ -144,7 +144,7 @@ class KeyFiles:
             return broken(f"cannot be read: {error}")
 
     def _steadily(self, look: Callable[[Path, Path], Seen]) -> Seen:
-        """`look` at key and certificate, again if they were moved meanwhile to where they belong."""
+        """Call `look` with key and certificate, again if they were moved to their final place meanwhile."""
         while True:
             key, cert = self.key, self.cert
             try:

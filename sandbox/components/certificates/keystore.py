@@ -1,4 +1,4 @@
-"""The authority and its leaves on disk, so that certificates last from day to day and no other user reads the keys."""
+"""The CA and its leaves on disk, so that certificates last and no other user reads the keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAF = "leaf"
 
 @dataclass(frozen=True)
 class Authority:
-    """What a sandbox works with: the root's certificate (PEM) for clients to trust, and the issuing authority."""
+    """The CA of a sandbox: the root's certificate (PEM) for clients to trust, and the issuing authority."""
 
     root_pem: bytes
     issuing: KeyPair
@@ -38,37 +38,37 @@ class Authority:
 class Keystore:
     """A folder of certificates: `root`, `issuing` and `leaves/NAME`, each a `.crt` and a `.key`.
 
-    The `inspect_` methods look and never touch. What is replaced is replaced whole (`generation`): a command that is
-    killed leaves the old certificates or the new ones.
+    The `inspect_` methods change nothing. Files are replaced all at once: a command that is killed leaves the old
+    certificates or the new ones.
     """
 
     folder: Path
 
     @property
     def root(self) -> KeyFiles:
-        """Return what clients trust; its key may be kept elsewhere."""
+        """Return the root, which clients trust; its key may be kept elsewhere."""
         return KeyFiles(self.folder, "root")
 
     @property
     def issuing(self) -> KeyFiles:
-        """Return what signs the leaves."""
+        """Return the issuing authority, which signs the leaves."""
         return KeyFiles(self.folder, "issuing")
 
     def leaf_files(self, name: str) -> KeyFiles:
-        """Return the leaf `name`, there or not. Raises UsageError for what cannot be a name."""
+        """Return the leaf `name`, existing or not. Raises UsageError for an invalid name."""
         if not _LEAF_NAME.fullmatch(name):
             fix = "use up to 100 lower-case letters, digits, dots and hyphens"
             raise UsageError(f"{name!r} cannot name a certificate", fix=fix, id="host")
         return KeyFiles(self.folder, f"{LEAVES}/{name}")
 
     def leaf_names(self) -> tuple[str, ...]:
-        """Return the leaves there are, sorted."""
+        """Return the names of the existing leaves, sorted."""
         folders = (self.folder / LEAVES, self.folder / keyfiles.NEXT / LEAVES)
         names = {path.name.removesuffix(".crt") for folder in folders for path in folder.glob("*.crt")}
         return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
 
     def inspect_root(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """Return how the root stands for `domains` at `now`. Raises UsageError for unfit domains."""
+        """Return the condition of the root for `domains` at `now`. Raises UsageError for unfit domains."""
         permitted = constrained_to(domains) if domains else ()
         if not self.root.has_cert:
             return broken(f"{self.root.cert} is gone") if self.issuing.has_cert else ABSENT
@@ -77,7 +77,7 @@ class Keystore:
         )
 
     def inspect_issuing(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """Return how the issuing authority stands for `domains` at `now`, below a root that does. Raises UsageError."""
+        """Return the condition of the issuing authority for `domains` at `now`, below its root. Raises UsageError."""
         permitted = constrained_to(domains) if domains else ()
         if not self.issuing.has_cert:
             return ABSENT
@@ -87,7 +87,7 @@ class Keystore:
         )
 
     def inspect_leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Condition:
-        """Return how the leaf `name` stands at `now` as the certificate of exactly `hosts`. Raises UsageError."""
+        """Return the condition of the leaf `name` at `now` as the certificate of exactly `hosts`. Raises UsageError."""
         files = self.leaf_files(name)
         if not files.has_cert:
             return ABSENT
@@ -109,10 +109,10 @@ class Keystore:
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
 
     def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
-        """Return the authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
+        """Return the CA for `domains`, created if absent; a new root may issue for those of `reserve` later.
 
-        An issuing authority that is due or broken is replaced under the same root, whose trust it inherits. A root
-        that is due is used on; one that is broken raises SandboxError, since clients would have to trust another.
+        An issuing authority that is due or broken is replaced under the same root, which clients trust already. A root
+        that is due is still used; one that is broken raises SandboxError, since clients would have to trust another.
         Raises UsageError for unfit domains.
         """
         with self._alone():
@@ -156,11 +156,11 @@ class Keystore:
         root: bool = False,
         reserve: Sequence[str] = (),
     ) -> None:
-        """Make all of `leaves` (hosts by name) again whatever their state, and what signs them when asked, as one.
+        """Issue all of `leaves` (hosts by name) again whatever their state, and their CA on request, all at once.
 
-        With `authority` the issuing one is replaced too, with `root` both are; so they are with `authority` when the
-        root cannot be used (`replaces_root`). A new root may vouch for those of `reserve` later. Raises UsageError and
-        SandboxError.
+        With `authority` the issuing authority is replaced too, with `root` both are; so they are with `authority` when
+        the root cannot be used (`replaces_root`). A new root may issue for the domains of `reserve` later. Raises
+        UsageError and SandboxError.
         """
         with self._alone():
             made: dict[str, KeyPair] = {}
@@ -175,7 +175,7 @@ class Keystore:
             keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
-        """Tell whether `renew` would make another root, which clients that trust the present one do not trust."""
+        """Tell whether `renew` would make a new root, which clients that trust the present one do not trust."""
         return root or (authority and not self.inspect_root(domains, now=now).usable)
 
     @contextmanager
@@ -186,7 +186,7 @@ class Keystore:
             yield
 
     def _must_reissue(self, condition: Condition) -> bool:
-        # One that is due works on when the key that could sign another is kept elsewhere.
+        # One that is due still works when the key that could sign another is kept elsewhere.
         return not condition.usable or (condition.state is State.DUE and self.root.has_key)
 
     def _signing_root(self) -> KeyPair:
@@ -216,13 +216,13 @@ class Keystore:
 
 
 def _is_of_application(name: str) -> bool:
-    """Tell whether a leaf is of an application's own Secret, NAMESPACE.SECRET, and not the ingress's."""
+    """Tell whether a leaf is for an application's own Secret, NAMESPACE.SECRET, and not the ingress's."""
     return "." in name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One certificate: its name, its role (`root`, `issuing` or `leaf`), its file; no facts when it is unreadable."""
+    """A certificate: its name, its role (`root`, `issuing` or `leaf`), and its file; no facts when it is unreadable."""
 
     name: str
     role: str

@@ -1,4 +1,4 @@
-"""Keys and certificates from and to PEM, and a certificate's facts for people; damaged ones are one kind of error."""
+"""Reads and writes keys and certificates as PEM, and describes certificates; damaged ones are one kind of error."""
 
 from __future__ import annotations
 
@@ -84,10 +84,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether `issuer`'s name and key are those that signed `certificate`.
-
-    Dates and constraints are not looked at.
-    """
+    """Tell whether the name and key of `issuer` signed `certificate`; dates and constraints are not checked."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -106,7 +103,7 @@ def _damaged(what: str, error: Exception) -> SandboxError:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a person wants to know of one certificate.
+    """The facts of one certificate that people ask for.
 
     `subject` and `issuer` are RFC 4514 strings (a leaf's subject is empty), `hosts` the subject alternative names,
     `permitted` the DNS domains an authority is constrained to, `days_left` whole days until `not_after` (negative once
@@ -135,12 +132,12 @@ class Facts:
 
 @functools.cache
 def fingerprint(cert_pem: str) -> str:
-    """Return what `Facts.sha256` is for one certificate, without a look into it."""
+    """Return `Facts.sha256` of one certificate, without parsing it."""
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 
 def days_left(cert_pem: bytes, *, now: datetime) -> int:
-    """Return what `Facts.days_left` is for the first certificate in `cert_pem`. Raises SandboxError."""
+    """Return `Facts.days_left` of the first certificate in `cert_pem`. Raises SandboxError."""
     return (load_certificates(cert_pem)[0].not_valid_after_utc - now).days
 
 

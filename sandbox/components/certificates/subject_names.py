@@ -1,4 +1,4 @@
-"""Which host names a certificate may carry: one that some TLS client refuses is refused here, with the reason."""
+"""Which host names a certificate may contain: a name that some TLS client refuses is refused here, with the reason."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MAX_NAME = 253
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address in `text`, or None when it is not one.
+    """Return the IP address in `text`, or None.
 
-    An IPv6 zone makes it none, certificates cannot hold it.
+    An IPv6 address with a zone counts as none, for certificates cannot contain it.
     """
     if "%" in text:
         return None
@@ -100,7 +100,7 @@ def is_inside(host: str, domains: Iterable[str]) -> bool:
 
 
 def require_inside(hosts: Iterable[str], domains: Iterable[str]) -> None:
-    """Raise UsageError for the hosts that an authority constrained to `domains` cannot vouch for."""
+    """Raise UsageError for hosts that an authority constrained to `domains` cannot issue for."""
     permitted = tuple(domains)
     outside = [host for host in hosts if not is_inside(host, permitted)]
     if outside:

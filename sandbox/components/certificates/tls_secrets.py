@@ -1,4 +1,4 @@
-"""The certificates as TLS Secrets in the cluster: the default one, those with hosts of their own, and the user's."""
+"""The certificates as TLS Secrets in the cluster: the default one, those of single applications, and the user's."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def tls_secret(namespace: str, name: str, *, chain_pem: bytes, key_pem: bytes) -
 
 
 def apply_tls_secret(cluster: Cluster, secret: Manifest) -> None:
-    """Apply `secret`; a Certificate of its name, which would undo that, goes first. Raises ClusterError."""
+    """Apply `secret`; first remove a Certificate of its name, which would undo that. Raises ClusterError."""
     name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
     cluster.delete("cert-manager.io/v1", "Certificate", name, namespace)
     found = cluster.get("v1", "Secret", name, namespace) or {}
     if (found.get("data") or {}).keys() - secret["data"].keys():
-        # What another manager has put there (`ca.crt`) an apply does not take away.
+        # An apply does not remove what another field manager has set (`ca.crt`).
         cluster.delete("v1", "Secret", name, namespace)
     cluster.apply(secret)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSecret:
-    """A Secret to be: where it is, the leaf it holds and that leaf's hosts."""
+    """A Secret to create: its place, its leaf and that leaf's hosts."""
 
     namespace: str
     secret: str
@@ -59,7 +59,7 @@ class TlsSecret:
 
 @dataclass(frozen=True)
 class SecretsStep(NothingToUndo):
-    """Each leaf of the user's files as a Secret of type kubernetes.io/tls; they go with the cluster."""
+    """Each leaf of the user's files as a Secret of type kubernetes.io/tls; they are removed with the cluster."""
 
     names: Names
     keystore: Keystore
@@ -99,9 +99,9 @@ class SecretsStep(NothingToUndo):
             cluster.delete("v1", "Secret", name, space)
 
     def _stale(self, cluster: Cluster) -> list[tuple[str, str]]:
-        """Return the Secrets that an earlier spec asked for, as (namespace, name).
+        """Return Secrets of an earlier spec only, as (namespace, name).
 
-        The default ones others may keep now.
+        The default ones may now have another owner.
         """
         wanted = {(one.namespace, one.secret) for one in self.secrets}
         found = (one["metadata"] for one in cluster.list("v1", "Secret", selector=LABEL))
@@ -122,7 +122,7 @@ def _data(chain_pem: bytes, key_pem: bytes) -> dict[str, str]:
 
 
 def _known(held: Mapping[str, str]) -> str:
-    """Return what a Secret holds, which may be anything."""
+    """Return the certificate in a Secret, which may contain anything."""
     try:
         return _described(base64.b64decode(held.get("tls.crt", "")))
     except (SandboxError, ValueError):
@@ -135,7 +135,11 @@ def _described(chain_pem: bytes) -> str:
 
 @dataclass(frozen=True)
 class ProvidedStep(NothingToUndo):
-    """The files are read each time, so that `up` brings a renewed certificate to the cluster; it goes with that."""
+    """The user's own certificate as a Secret.
+
+    The files are read each time, so that `up` brings a renewed certificate to the cluster; the Secret is removed with
+    it.
+    """
 
     names: Names
     provided: Provided
@@ -167,7 +171,7 @@ class ProvidedStep(NothingToUndo):
         return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
 
     def _exposure(self) -> str:
-        """Return a hint when others may read the key; only a hint, since some file systems know no modes."""
+        """Return a hint when other users may read the key; only a hint, since some file systems have no modes."""
         key = self.provided.key
         return (
             f"; others can read its key: chmod 600 {shlex.quote(str(key))}" if key.stat().st_mode & stat.S_IROTH else ""

@@ -1,4 +1,4 @@
-"""A certificate that the user brings, judged before anything is made: in a browser all its faults look alike."""
+"""A certificate of the user's own, tested before anything is made: in a browser all its faults look alike."""
 
 from __future__ import annotations
 
@@ -29,22 +29,19 @@ class Provided:
     key: Path
 
     def leaf(self) -> Leaf:
-        """Return what a server presents: key (PKCS#8) and chain, without a root, which clients have.
-
-        Raises UsageError.
-        """
+        """Return the server's key (PKCS#8) and chain, without the root, which clients have. Raises UsageError."""
         chain, key = self._chain(), self._key()
         served = chain[:-1] if len(chain) > 1 and pem.is_signed_by(chain[-1], chain[-1]) else chain
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return Leaf(key_pem, b"".join(map(pem.dump_certificate, served)))
 
     def root_pem(self) -> bytes:
-        """Return the self-signed certificate at the chain's end; empty when clients must have it already."""
+        """Return the self-signed certificate at the chain's end; empty where clients must have it already."""
         last = self._chain()[-1]
         return pem.dump_certificate(last) if pem.is_signed_by(last, last) else b""
 
     def require(self, domain: str, *, now: datetime) -> None:
-        """Raise UsageError unless clients will accept this certificate, now, for `domain` and every host below it."""
+        """Raise UsageError unless clients accept this certificate, now, for `domain` and every host below it."""
         chain, key = self._chain(), self._key()
         self._require_match(chain, key)
         self._require_order(chain)
@@ -124,7 +121,7 @@ class Provided:
 
 
 def _refusal(cert: Path, key: Path, host: str, root_pem: bytes) -> str | None:
-    """Ask OpenSSL, trusting this machine's authorities and `root_pem`, what is wrong with a server with these files."""
+    """Ask OpenSSL, trusting this machine's CAs and `root_pem`, what is wrong with a server that has these files."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     client = ssl.create_default_context()
     if root_pem:
@@ -141,7 +138,7 @@ def _refusal(cert: Path, key: Path, host: str, root_pem: bytes) -> str | None:
 
 
 def _shook(end: ssl.SSLObject) -> bool:
-    """Go on with a handshake in memory as far as the other end allows; whether it is done."""
+    """Continue a handshake in memory as far as the other end allows; return whether it is complete."""
     try:
         end.do_handshake()
     except ssl.SSLWantReadError:
@@ -157,7 +154,7 @@ def _read(path: Path) -> bytes:
 
 
 def _title(certificate: x509.Certificate) -> str:
-    """Return how a certificate is named to people: its subject, else its hosts."""
+    """Return the name of a certificate for people: its subject, else its hosts."""
     return repr(certificate.subject.rfc4514_string() or ", ".join(pem.hosts_of(certificate)) or "no name")
 
 

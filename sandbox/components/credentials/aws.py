@@ -1,6 +1,6 @@
-"""AWS accounts, found by botocore as the AWS command line finds them, traded for a password at its container registry.
+"""AWS accounts, found by botocore as the AWS command line does, and exchanged for a password at its registry.
 
-The password holds for twelve hours.
+The password is valid for twelve hours.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sandbox.oci.credential import Credential, CredentialsUnusable
 
 SESSION = "sandbox"
 _SERVICES = {"ecr": "Amazon ECR", "sts": "AWS STS", "sso": "AWS SSO", "sso-oidc": "AWS SSO"}
-# The first runs a program, the second sends a file elsewhere, and the others say where that is.
+# The first runs a program, the second sends a file elsewhere, and the others say where.
 _OWN_FILES_ONLY = ("credential_process", "web_identity_token_file", "endpoint_url", "services")
-# What is not of a profile: asked only when the spec names none.
+# Sources outside of profiles: asked only when the spec names neither file nor profile.
 _NOT_OF_PROFILES = ("ec2-credentials-file", "boto-config", "container-role", "iam-role")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """An access key; `session` comes with keys that end."""
+    """An access key; temporary keys have a `session` token."""
 
     access: str
     secret: str = field(repr=False)
@@ -63,7 +63,7 @@ def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
 
 
 def long_lived(entry: Ecr, environ: Mapping[str, str]) -> LongLived:
-    """Return what `entry` names for one who assumes roles itself. Raises CredentialsUnusable."""
+    """Return the long-lived keys of `entry`, for minikube, which assumes roles itself. Raises CredentialsUnusable."""
     now = datetime.now(UTC)
     account = _Account.of(entry, environ, now)
     chain = account.chain()
@@ -74,7 +74,7 @@ def long_lived(entry: Ecr, environ: Mapping[str, str]) -> LongLived:
 
 
 def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
-    """Return the fields of `entry` that the environment decides, but for keys in it."""
+    """Return the fields of `entry` that the environment decides, except for keys in it."""
     found: dict[str, object] = {"region": entry.region or _region(environ) or None}
     if _has_keys(entry, environ):
         return found
@@ -86,7 +86,7 @@ def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def _has_keys(entry: Ecr, environ: Mapping[str, str]) -> bool:
-    """Tell whether the environment's keys are meant: what is said of a file or a profile comes first."""
+    """Tell whether the environment's keys are meant: a file or a profile that the spec names takes precedence."""
     return entry.file is None and entry.profile is None and bool(environ.get("AWS_ACCESS_KEY_ID"))
 
 
@@ -107,7 +107,7 @@ class _Account:
 
     @classmethod
     def of(cls, entry: Ecr, environ: Mapping[str, str], now: datetime) -> _Account:
-        """Open a session for `entry`. Raises CredentialsUnusable where it cannot be one."""
+        """Open a session for `entry`. Raises CredentialsUnusable if that is impossible."""
         with importing("ecr"):
             from botocore.session import Session
         if _has_keys(entry, environ) and not environ.get("AWS_SECRET_ACCESS_KEY"):
@@ -144,7 +144,7 @@ class _Account:
             return made._placed()
 
     def _leave_profiles_only(self) -> None:
-        """Have nothing else asked where the spec names a file or a profile: another's keys would be found."""
+        """Leave only profiles as sources where the spec names a file or a profile: others would have another's keys."""
         resolver = self.session.get_component("credential_provider")
         for provider in _NOT_OF_PROFILES:
             resolver.remove(provider)
@@ -160,7 +160,7 @@ class _Account:
                 )
 
     def _placed(self) -> _Account:
-        """Return it in its region. Raises CredentialsUnusable when none is known."""
+        """Return the account in its region. Raises CredentialsUnusable when none is known."""
         region = self.region or self.session.get_config_variable("region")
         if not region:
             raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
@@ -185,7 +185,7 @@ class _Account:
             names.append(source)
 
     def keys(self) -> Keys:
-        """Return the account's keys, for which services may be asked or a program of the user's be run."""
+        """Return the account's keys; this may ask services or run the user's program."""
         found = self.session.get_credentials()
         if found is None:
             raise self._no_keys()
@@ -202,7 +202,7 @@ class _Account:
             raise self._service("sts").strange("no keys") from None
 
     def token(self, keys: Keys, accounts: tuple[str, ...]) -> Login:
-        """Return the password (GetAuthorizationToken); one serves all accounts that let us in."""
+        """Return the password (GetAuthorizationToken); one is valid for all accounts that give us access."""
         answer = self._client("ecr", keys).get_authorization_token()
         try:
             data = answer["authorizationData"][0]
@@ -217,7 +217,7 @@ class _Account:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Raise CredentialsUnusable for whatever botocore raises in the block; most of its errors hold no secret."""
+        """Raise CredentialsUnusable for botocore's errors in the block, most of which contain no secret."""
         from botocore import exceptions as aws
         from botocore.parsers import ResponseParserError  # whose text is the answer
 
@@ -233,7 +233,7 @@ class _Account:
             raise CredentialsUnusable(f"{self.place} is its own source", fix="correct source_profile") from None
         except aws.ConfigParseError as error:
             raise _unreadable(Path(error.kwargs["path"]), "it is not of the form of AWS's files") from None
-        except aws.CredentialRetrievalError as error:  # whose text is what a program says
+        except aws.CredentialRetrievalError as error:  # whose text is a program's output
             details = f"{self.place}: {error.kwargs.get('provider')}"
             fix = f"see why: aws configure export-credentials --profile {self.profile}"
             raise CredentialsUnusable("the keys of a profile cannot be had", details=details, fix=fix) from None
@@ -259,7 +259,7 @@ class _Account:
         return Service(_SERVICES.get(code, f"AWS {code}"), self.now, self._sign_in() if code.startswith("sso") else "")
 
     def _send(self, request: Any, event_name: str, **_: Any) -> Any:
-        """Answer a request of botocore's in its stead (its event `before-send`)."""
+        """Answer a request of botocore's in its place (its event `before-send`)."""
         from botocore.awsrequest import AWSResponse
         from botocore.exceptions import ClientError
 
@@ -273,7 +273,7 @@ class _Account:
         except CredentialsUnusable:
             if code != "sso-oidc":
                 raise
-            raise ClientError({}, event_name) from None  # the sign-in is not renewed, but may still hold
+            raise ClientError({}, event_name) from None  # the sign-in is not renewed, but may still be valid
         return AWSResponse(request.url, answer.status_code, answer.headers, _Body(answer.content))
 
     def _signed_in(self) -> str:
@@ -300,7 +300,10 @@ class _Body(BytesIO):
 
 
 def _require_harmless(file: Path, profiles: tuple[str, ...]) -> None:
-    """Refuse what only the user's own files may have, in a file that a spec names. Raises CredentialsUnusable."""
+    """Refuse settings that only the user's own files may have, in a file that a spec names.
+
+    Raises CredentialsUnusable.
+    """
     from botocore.configloader import raw_config_parse
 
     sections = raw_config_parse(str(file), parse_subsections=False)

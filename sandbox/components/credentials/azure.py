@@ -1,6 +1,6 @@
-"""An Azure account traded for a refresh token of one container registry, which holds for three hours.
+"""An Azure account exchanged for a refresh token of one container registry, valid for three hours.
 
-azure-identity asks the directory for an access token; the registry's own exchange is ours.
+azure-identity asks the directory for an access token; the exchange at the registry is our own code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORKLOAD = (*_PRINCIPAL[:2], "AZURE_FEDERATED_TOKEN_FILE")
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """A service principal: whose it is, its name and its password, and who vouches for it."""
+    """A service principal: its tenant, its name and its password, and the authority that vouches for it."""
 
     tenant: str
     client: str
@@ -60,7 +60,7 @@ def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
 
 
 def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[str, str]:
-    """Return what the directory gives for a registry, and the tenant. Raises CredentialsUnusable."""
+    """Return the directory's token for a registry, and the tenant. Raises CredentialsUnusable."""
     with importing("acr"):
         from azure.core.exceptions import ClientAuthenticationError
         from azure.identity import CredentialUnavailableError
@@ -70,7 +70,7 @@ def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> t
     except CredentialUnavailableError:
         raise CredentialsUnusable("az is not signed in", fix="az login, or name a file") from None
     except ClientAuthenticationError as error:
-        if isinstance(error.__cause__, CredentialsUnusable):  # our own, which the library has wrapped
+        if isinstance(error.__cause__, CredentialsUnusable):  # our own error, which the library has wrapped
             raise error.__cause__ from None
         if not environ.get("AZURE_CLIENT_ID") and not entry.file:
             raise CredentialsUnusable("az gets no token", details=_first_line(error), fix="az login") from None
@@ -86,8 +86,8 @@ def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> t
 def _credential(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[Any, str]:
     """Return azure-identity's credential and the tenant, if it is known.
 
-    It is the one that the file or the variables describe, and without any that of `az login`: to try all the kinds
-    that the library has takes many seconds. Raises CredentialsUnusable.
+    It is the one that the file or the variables describe, and otherwise that of `az login`: trying all kinds that the
+    library has takes many seconds. Raises CredentialsUnusable.
     """
     from azure.core.pipeline.transport import RequestsTransport
     from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
@@ -110,7 +110,7 @@ def _credential(entry: Acr, environ: Mapping[str, str], service: Service) -> tup
             found.client,
             found.secret,
             authority=authority,
-            disable_instance_discovery=True,  # the authority is the user's own word
+            disable_instance_discovery=True,  # the authority is the user's own choice
             transport=transport,
         ), found.tenant
     except ValueError:
@@ -132,7 +132,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _from_file(path: Path) -> Principal:
-    """Return what `az ad sp create-for-rbac` prints, with --sdk-auth or without."""
+    """Return the output of `az ad sp create-for-rbac`, with --sdk-auth or without."""
     content = registry_login.read_key_file(path, made_by=_MADE_BY)
     tenant, client, secret = (
         registry_login.key_text(path, content, *names, made_by=_MADE_BY)
@@ -147,7 +147,7 @@ def _from_file(path: Path) -> Principal:
 
 
 def _from_environment(environ: Mapping[str, str]) -> Principal:
-    """Return the variables of Azure's SDKs (EnvironmentCredential)."""
+    """Return the principal in the variables of Azure's SDKs (EnvironmentCredential)."""
     missing = [name for name in _PRINCIPAL if not environ.get(name)]
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
@@ -158,7 +158,7 @@ def _from_environment(environ: Mapping[str, str]) -> Principal:
 
 
 def _expiry(token: str) -> datetime | None:
-    """Return when a refresh token ends."""
+    """Return when a refresh token expires."""
     try:
         return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
     except (ValueError, KeyError, TypeError, OverflowError):
@@ -166,7 +166,7 @@ def _expiry(token: str) -> datetime | None:
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself, as JWTs do (RFC 7519, 4.1); empty when it is none."""
+    """Return the claims of a token (JWT, RFC 7519, 4.1); empty when it is none."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

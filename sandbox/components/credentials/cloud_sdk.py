@@ -28,9 +28,9 @@ _EXTRAS = {
 
 @contextmanager
 def importing(extra: str) -> Iterator[None]:
-    """Import an extra's library in the block. Raises CredentialsUnusable where it is not installed.
+    """Import an extra's library in the block. Raises CredentialsUnusable if it is not installed.
 
-    Its logs are switched off: they hold headers and answers, and errors are raised in our own words.
+    Its logs are switched off, for they contain headers and answers; errors are raised in our own words.
     """
     library = _EXTRAS[extra]
     try:
@@ -46,7 +46,7 @@ def importing(extra: str) -> Iterator[None]:
 
 
 def how_to_install(extra: str, prefix: Path | None = None) -> str:
-    """Return the command that adds an extra where this sandbox is installed, the way that it was installed."""
+    """Return the command that installs an extra, in the way that this sandbox was installed."""
     prefix = prefix or Path(sys.prefix)
     requirement = f"'kube-sandbox[{extra}]'"  # pip and uv take what it needs from what is installed already
     if (prefix / "pipx_metadata.json").exists():

@@ -1,6 +1,6 @@
-"""Google keys, logins and workload identities traded for an access token, a password at Google's registries.
+"""Google keys, logins and workload identities exchanged for an access token, a password at Google's registries.
 
-google-auth asks; the token holds for an hour.
+google-auth asks for the token, which is valid for an hour.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ADDRESSES = ("token_url", "service_account_impersonation_url", "token_info_url"
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
-    """Return where Google's libraries look (google.auth.default)."""
+    """Return the file that Google's libraries use by default (google.auth.default)."""
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return Path(named)
     folder = environ.get("CLOUDSDK_CONFIG")
@@ -55,7 +55,7 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
     try:
         credentials.refresh(Request(session))
     except google.auth.exceptions.GoogleAuthError as error:
-        # Whatever follows the first text is an answer.
+        # Everything after the first text is an answer.
         reason = str(error.args[0] if error.args else type(error).__name__).partition(" Error: ")[0]
         if reason.startswith("No access token"):
             raise service.strange("no access_token") from None
@@ -65,7 +65,7 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise service.strange("no access_token") from None
     token = service.text({"access_token": credentials.token}, "access_token")
-    # The library counts from this machine's time, to which `now` need not be equal.
+    # The library counts from this machine's time, which `now` need not equal.
     ends = credentials.expiry and credentials.expiry.replace(tzinfo=UTC) - datetime.now(UTC)
     accounts = dict.fromkeys(entry.registries or REGISTRIES, Credential(USERNAME, token))
     return Login(accounts, now, now + (ends or LIFETIME))
@@ -123,7 +123,7 @@ def _service_account(key: Mapping[str, Any]) -> Any:
 
 
 def _authorized_user(key: Mapping[str, Any]) -> Any:
-    """Return a login, whose scopes were chosen when it was made."""
+    """Return the credentials of a login, whose scopes were chosen when it was made."""
     from google.oauth2.credentials import Credentials
 
     made: Any = Credentials
@@ -132,7 +132,7 @@ def _authorized_user(key: Mapping[str, Any]) -> Any:
 
 
 def _external_account(key: Mapping[str, Any]) -> Any:
-    """Return a workload identity: a token of elsewhere, from a file, an address, AWS or a program."""
+    """Return those of a workload identity: a token from a file, an address, AWS or a program."""
     from google.auth import aws, identity_pool, pluggable
 
     made: Any = identity_pool

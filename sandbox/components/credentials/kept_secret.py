@@ -1,7 +1,7 @@
-"""Which accounts pods are to have, and the Secrets of them: the one that is kept, and its copies.
+"""The entries for which pods get accounts, and their Secrets: a kept one, and its copies.
 
-The list of entries, as the user said it, is the one by which any account is requested. It is on this machine. Secrets
-in the cluster say what was delivered, but anyone who may write Secrets there could write one that asks for more.
+The list of entries, as the user wrote them, is on this machine, and alone decides which accounts are requested. Secrets
+in the cluster say what was delivered, but a pod with the right to write Secrets could write one that asks for more.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FILE = "sandbox.dev/file"
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry, and whether the spec or a command gave it."""
+    """An entry, and whether it is from the spec or from a command."""
 
     given: Credentials
     origin: Origin
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Entries:
-    """A file that only the user can read; it names files and registries, and holds no secret."""
+    """The list of entries, a file that only the user can read; it names files and registries, and no secret."""
 
     file: Path
 
@@ -74,11 +74,11 @@ class Entries:
         return {given.secret: Entry(given, origin) for origin, given in found}
 
     def keep(self, entry: Credentials, origin: Origin) -> None:
-        """Have this entry, in place of the one for the same Secret."""
+        """Add this entry, in place of the one for the same Secret."""
         self._write({**self.read(), entry.secret: Entry(entry, origin)})
 
     def forget(self, names: Collection[str]) -> None:
-        """Have no entry for these Secrets."""
+        """Remove the entries for these Secrets."""
         known = self.read()
         if known.keys() & set(names):
             self._write({name: one for name, one in known.items() if name not in names})
@@ -91,7 +91,7 @@ class Entries:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """An entry of the user's and what a kept Secret tells of its accounts: until when they hold, for which registries.
+    """An entry and the facts of its kept Secret: until when its accounts are valid, and for which registries.
 
     `made_by` is the digest of the entry that they were requested for, `file` the state of its file then.
     """
@@ -105,7 +105,7 @@ class Held:
 
 
 def kept(entry: Credentials, login: Login) -> dict[str, Any]:
-    """Return the Secret that is kept in the sandbox's own namespace; nothing in it but the accounts is secret."""
+    """Return the Secret that is kept in the sandbox's own namespace; only the accounts in it are secret."""
     notes = {_ENTRY: digest(entry), _ISSUED: login.issued.isoformat(), _FILE: state(entry.file)}
     if login.expires is not None:
         notes[_EXPIRES] = login.expires.isoformat()
@@ -115,7 +115,7 @@ def kept(entry: Credentials, login: Login) -> dict[str, Any]:
 
 
 def digest(entry: Credentials) -> str:
-    """Return what tells one entry from another."""
+    """Return a value that differs for different entries."""
     return hashlib.sha256(entry.model_dump_json(exclude_none=True).encode()).hexdigest()
 
 
@@ -125,7 +125,7 @@ def copy(secret: Mapping[str, Any], namespace: str) -> dict[str, Any]:
 
 
 def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
-    """Return what the kept Secret of an entry tells, or None when it was changed beyond reading."""
+    """Return the facts of an entry's kept Secret, or None when it was changed so that it cannot be read."""
     notes = secret["metadata"].get("annotations") or {}
     try:
         expires = notes.get(_EXPIRES)
@@ -142,14 +142,17 @@ def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
 
 
 def means(entry: Credentials, namespace: str) -> bool:
-    """Tell whether the pods of `namespace` are to have `entry`."""
+    """Tell whether the pods of `namespace` are to have the accounts of `entry`."""
     if namespace == SYSTEM_NAMESPACE:
         return False
     return namespace not in OURS if entry.namespaces == "all" else namespace in entry.namespaces
 
 
 def state(file: Path | None) -> str:
-    """Return what changes whenever a file does: nothing of what it says. Empty when there is none to be read."""
+    """Return a value that changes whenever a file does, and says nothing of its content.
+
+    Empty when there is no readable file.
+    """
     try:
         found = file.stat() if file else None
     except OSError:
@@ -158,7 +161,10 @@ def state(file: Path | None) -> str:
 
 
 def _auths(accounts: Mapping[str, Credential]) -> dict[str, Any]:
-    """Kubernetes docs, "Pull an image from a private registry"; Docker Hub goes by the address of its first version."""
+    """Return the accounts in the form of Kubernetes' docs, "Pull an image from a private registry".
+
+    Docker Hub is named by the address of its first version.
+    """
     return {
         HUB_KEY if host == "docker.io" else host: {
             "username": one.username,

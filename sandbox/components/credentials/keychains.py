@@ -1,4 +1,4 @@
-"""The accounts that pushes and pulls have at registries: those of the spec's entries, then those of `docker login`."""
+"""The accounts for pushes and pulls at registries: those of the spec's entries, then those of `docker login`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def docker_config_file(environ: Mapping[str, str]) -> Path:
-    """Return where Docker keeps them."""
+    """Return the path of Docker's config.json."""
     folder = environ.get("DOCKER_CONFIG")
     return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
+    """Return the Keychain of a spec's entries; a service is asked only for hosts of its own, and once."""
     return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
 
 
 def shared_keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """Return the accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
+    """Return the accounts that all pods may pull with, for servers that all use: entries for all namespaces.
 
     An account of `docker login` alone was given to this machine and not to pods.
     """

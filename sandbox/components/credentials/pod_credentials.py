@@ -1,4 +1,4 @@
-"""Accounts at other registries in a cluster: kept, copied, named by service accounts now and later, and renewed."""
+"""Accounts at other registries in a cluster: kept, copied, attached to service accounts now and later, and renewed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LARGEST_LOG = 1_000_000
 
 
 def secrets_unit(entries: Iterable[Credentials]) -> NodeUnit:
-    """Return the unit for these entries; its list has for each the Secret, its namespaces and two patches (RFC 6902).
+    """Return the unit for these entries; for each it gets the Secret, its namespaces and two patches (RFC 6902).
 
-    Kubernetes has an account's list of Secrets as one value, which is begun or added to.
+    Kubernetes has an account's list of Secrets as one value, which is created or added to.
     """
     lines = sorted(map(_line, entries))
     names = sorted(line.split()[0] for line in lines)
@@ -62,8 +62,8 @@ def _line(entry: Credentials) -> str:
 class PodCredentials:
     """The accounts that pods of one sandbox pull with, the unit that brings them to later namespaces, and the renewal.
 
-    `wanted` are the entries of the spec, looked up by `environ`; those that commands added are known by the list on
-    this machine.
+    `wanted` are the entries of the spec, looked up by `environ`; those that commands added are in the list on this
+    machine.
     """
 
     nodes: Nodes
@@ -81,7 +81,7 @@ class PodCredentials:
         return Status(State.DRIFTED, problem) if problem else Status(State.READY, _told(held, secrets.ignored()))
 
     def bring(self, wanted: Sequence[Credentials], say: Callable[[str], None]) -> None:
-        """Request what is new, changed or about to end, forget what the spec no longer lists, and deliver.
+        """Request what is new, changed or about to expire, remove what the spec no longer lists, and deliver.
 
         Raises CredentialsUnusable, ClusterError and SandboxError.
         """
@@ -98,7 +98,7 @@ class PodCredentials:
         self.deliver()
 
     def deliver(self) -> None:
-        """Bring what is kept to where it is meant for, now and later, and see to its renewal."""
+        """Copy what is kept to the namespaces it is meant for, now and later, and start its renewal."""
         secrets = PullSecrets.of(self.names)
         unit = self._unit(secrets)
         if secrets.entries.read():
@@ -123,7 +123,7 @@ class PodCredentials:
         return daemon.end(self._record)
 
     def remove(self) -> bool:
-        """Forget what is known of them on this machine; returns whether there was anything."""
+        """Remove the list and the files on this machine; returns whether there were any."""
         folder = self.names.credentials
         if not folder.exists():
             return False
@@ -151,7 +151,7 @@ class PodCredentials:
         return None
 
     def _idle(self, secrets: PullSecrets, held: Mapping[str, Held]) -> str | None:
-        """Return what does not run that should, or None."""
+        """Return what should run and does not, or None."""
         if not held:
             return None
         if pending := node_unit.problem(self.nodes, secrets.cluster, self._unit(secrets)):
@@ -182,7 +182,7 @@ def _ending(held: Mapping[str, Held]) -> bool:
 
 
 def _told(held: Mapping[str, Held], ignored: Sequence[str]) -> str:
-    """Return what is there, and until when without a renewal; what looks like it and is not."""
+    """Return what is delivered, and until when without a renewal; and Secrets that only look like ours."""
     words = []
     for name, one in sorted(held.items()):
         until = one.validity.expires

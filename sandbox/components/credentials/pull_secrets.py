@@ -1,4 +1,4 @@
-"""Brings accounts to a cluster: keeps them in one namespace, copies them to the others, names them in the accounts."""
+"""Brings accounts to a cluster: kept in one namespace, copied to others, attached to service accounts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ..
 
 
 def _expression(entry: Credentials) -> str:
-    """Return the patch (RFC 6902) in CEL: `-` is the end of a list, which must be there."""
+    """Return the patch (RFC 6902) in CEL: `-` is the end of a list, which must exist."""
     name = json.dumps(entry.secret)
     listed = "has(object.imagePullSecrets)"
     append = f'JSONPatch{{op: "add", path: "/imagePullSecrets/-", value: {{"name": {name}}}}}'
@@ -65,10 +65,10 @@ def _meant(entry: Credentials) -> str:
 
 @dataclass(frozen=True)
 class PullSecrets:
-    """The Secrets of one cluster and the list of what they are for; every method raises ClusterError.
+    """The Secrets of one cluster and the list of their entries; every method raises ClusterError.
 
-    Only a Secret that has an entry counts. From it come dates, a digest and the accounts themselves; which accounts
-    are requested and for whom is what the entry says.
+    Only a Secret that has an entry counts. Dates, a digest and the accounts themselves come from the Secret; which
+    accounts are requested and for whom is what the entry says.
     """
 
     cluster: Cluster
@@ -76,11 +76,11 @@ class PullSecrets:
 
     @classmethod
     def of(cls, names: Names) -> PullSecrets:
-        """Return that of a sandbox in its own cluster. Raises ClusterError when there is none."""
+        """Return those of a sandbox in its own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), Entries(names.credentials / LIST))
 
     def held(self) -> dict[str, Held]:
-        """Return what is kept for the entries, by the Secret's name."""
+        """Return the facts of the kept Secrets that have an entry, by the Secret's name."""
         return {held.entry.secret: held for _, held in self._held(self._kept())}
 
     def ignored(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class PullSecrets:
         return tuple(sorted(name for one in self._kept() if (name := one["metadata"]["name"]) not in entries))
 
     def keep(self, entry: Credentials, login: Login, origin: Origin) -> None:
-        """Keep an entry and its accounts, in place of those before; only for commands, which wait for each other."""
+        """Keep an entry and its accounts, in place of older ones; for commands only, which wait for each other."""
         self.entries.keep(entry, origin)
         self.place(entry, login)
 
@@ -99,20 +99,20 @@ class PullSecrets:
         self.cluster.apply(kept_secret.kept(entry, login))
 
     def forget(self, names: Iterable[str]) -> None:
-        """Keep these no longer; `spread` then takes their copies away."""
+        """Remove these entries; `spread` then removes their copies."""
         gone = set(names)
         self.entries.forget(gone)
         for name in gone:
             self.cluster.delete("v1", "Secret", name, SYSTEM_NAMESPACE)
         for account in self.cluster.list("v1", "ServiceAccount") if gone else ():
-            # The policy has service accounts name them before there is a copy.
+            # The policy attaches them to service accounts before there is a copy.
             named = _named(account)
             if gone & set(named):
                 with _but_for_gone_namespaces():
                     self._name(account, [name for name in named if name not in gone])
 
     def spread(self) -> None:
-        """Copy what is kept to where it is meant for, take it away from elsewhere."""
+        """Copy what is kept to the namespaces it is meant for, and remove it from others."""
         world = self._look()
         for place in world.stale:
             with _but_for_gone_namespaces():
@@ -127,9 +127,9 @@ class PullSecrets:
         self._admit(tuple(held.entry for held in self.held().values()))
 
     def pending(self) -> str | None:
-        """Return the first place that has not what it should have, or has what it should not.
+        """Return the first place that lacks what it should have, or has what it should not.
 
-        None when all is spread.
+        None when everything is in place.
         """
         world = self._look()
         for place in world.missing:
@@ -183,7 +183,7 @@ class PullSecrets:
         )
 
     def _admit(self, entries: tuple[Credentials, ...]) -> None:
-        """Let later service accounts name them from the first; a cluster without such policies does without."""
+        """Have later service accounts get them from the start; a cluster without such policies does without."""
         if not entries:
             for kind in POLICY_KINDS:
                 self.cluster.delete(ADMISSION_API, kind, POLICY)
@@ -197,7 +197,7 @@ class PullSecrets:
 
 @dataclass(frozen=True)
 class _World:
-    """What should be, and what is."""
+    """The Secrets and accounts that should exist, and those that do."""
 
     wanted: Mapping[Place, Mapping[str, Any]]
     copies: Mapping[Place, Mapping[str, Any]]
@@ -234,7 +234,7 @@ def _named(account: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def _but_for_gone_namespaces() -> Iterator[None]:
-    """Yield a namespace may end at any time; nothing can be made in it then (403), or it is not there (404)."""
+    """Ignore errors of namespaces that end meanwhile: nothing can be created there (403), or they are gone (404)."""
     try:
         yield
     except ClusterError as error:

@@ -1,4 +1,4 @@
-"""From an entry of the spec to accounts, whichever service or helper has to be asked."""
+"""Turns an entry of the spec into accounts, whichever service or helper has to be asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MADE_BY = "docker login"
 
 
 def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """Return the accounts that `entry` names, which do not end. Raises CredentialsUnusable."""
+    """Return the accounts that `entry` names, which do not expire. Raises CredentialsUnusable."""
     path = entry.file or docker_config_file(environ)
     hosts = tuple(dict.fromkeys(map(canonical, entry.registries))) or _listed(path)
     config = DockerConfig(path)
@@ -27,7 +27,7 @@ def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) ->
 
 
 def _listed(path: Path) -> tuple[str, ...]:
-    """Return the registries that the file speaks of; with `credsStore` it keeps an empty entry for each."""
+    """Return the registries in the file; with `credsStore` it keeps an empty entry for each."""
     content = registry_login.read_key_file(path, made_by=_MADE_BY)
     parts = [part for part in (content.get("auths"), content.get("credHelpers")) if isinstance(part, dict)]
     hosts = tuple(dict.fromkeys(canonical(key) for part in parts for key in part))
@@ -67,9 +67,9 @@ def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Lo
 
 
 def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
-    """`entry` with what the environment decides written down, so that a renewal elsewhere means the same.
+    """Return `entry` with what the environment decides written down, so that a renewal elsewhere means the same.
 
-    Keys in the environment are left there.
+    Keys in the environment are not written down.
     """
     match entry:
         case Docker(file=None):
@@ -83,7 +83,7 @@ def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
 
 
 def may_know(entry: Credentials, host: str) -> bool:
-    """Tell whether `entry` may have an account at `host[:port]`; tells without asking any service."""
+    """Tell whether `entry` may have an account at `host[:port]`, without asking a service."""
     match entry:
         case Docker():
             return not entry.registries or host in entry.registries

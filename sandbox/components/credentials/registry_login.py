@@ -1,4 +1,4 @@
-"""The accounts that an entry of the spec yields and until when they hold, and the key files that they are made from."""
+"""The accounts of an entry and how long they are valid, and the key files that they are made from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
 
 
 def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) -> str:
-    """Return the first text that is there under one of `names`. Raises CredentialsUnusable."""
+    """Return the first text under one of `names`. Raises CredentialsUnusable."""
     for name in names:
         if isinstance(content.get(name), str) and content[name]:
             return str(content[name])
@@ -44,13 +44,13 @@ def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) 
 
 
 def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusable:
-    """Return the error for a file that is of no use."""
+    """Return the error for a file that cannot be used."""
     return CredentialsUnusable(f"{path} cannot be used", details=reason, fix=f"{made_by} writes such a file")
 
 
 @dataclass(frozen=True)
 class Login:
-    """Names with passwords by registry, whose hosts may hold `*`; without `expires` they hold until they are changed.
+    """Names with passwords by registry, whose hosts may contain `*`; without `expires` they are valid until changed.
 
     Its text form shows no password.
     """
@@ -66,22 +66,22 @@ class Login:
 
 @dataclass(frozen=True)
 class Validity:
-    """From when to when an account holds."""
+    """From when to when an account is valid."""
 
     issued: datetime
     expires: datetime | None = field(default=None)
 
     @property
     def renewal(self) -> datetime | None:
-        """Return when to renew it: two thirds of its life are over, and there is time to repair what prevents it."""
+        """Return when to renew it: after two thirds of its life, so that there is time to solve problems."""
         return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether it should have been renewed; one of the future tells that the clock was set back since."""
+        """Tell whether it should have been renewed; a start in the future shows that the clock was set back."""
         return self.renewal is not None and (now >= self.renewal or now < self.issued - SKEW)
 
 
 def matches(pattern: str, host: str) -> bool:
-    """Tell whether a registry's host is meant: `*` stands for within one label, as the kubelet has it (KEP-2133)."""
+    """Tell whether a registry's host matches: `*` stands for a part within one label, as in the kubelet (KEP-2133)."""
     wanted, given = pattern.split("."), host.split(".")
     return len(wanted) == len(given) and all(map(fnmatchcase, given, wanted))

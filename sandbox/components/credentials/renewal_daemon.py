@@ -1,6 +1,6 @@
-"""The process that renews a cluster's credentials as long as it is there: `python -m … KUBECONFIG ENTRIES`.
+"""The process that renews a cluster's credentials while it exists: `python -m … KUBECONFIG ENTRIES`.
 
-A process of the user's, on this machine, because the keys are here and do not enter the cluster.
+It is a process of the user's on this machine, because the keys are here and do not enter the cluster.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LONGEST = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Renewed:
-    """What came of it, by the Secret's name."""
+    """The results of a renewal, by the Secret's name."""
 
     done: tuple[str, ...]
     failed: Mapping[str, SandboxError]
 
 
 def renew(delivery: PullSecrets, held: Collection[Held], environ: Mapping[str, str], *, now: datetime) -> Renewed:
-    """Renew all of `held`; one that fails does not keep the others. Raises ClusterError."""
+    """Renew all of `held`; one failure does not keep the others. Raises ClusterError."""
     done: list[str] = []
     failed: dict[str, SandboxError] = {}
     for one in held:
@@ -50,7 +50,7 @@ def renew(delivery: PullSecrets, held: Collection[Held], environ: Mapping[str, s
             login = mint(one.entry, environ, now=now)
         except SandboxError as error:
             failed[one.entry.secret] = error
-        except Exception as error:  # an unforeseen answer; its text may hold a token
+        except Exception as error:  # an unforeseen answer; its text may contain a token
             brief = f"the account of {one.entry.secret} cannot be renewed: unexpected {type(error).__name__}"
             failed[one.entry.secret] = CredentialsUnusable(brief, fix="sandbox credentials refresh")
         else:
@@ -63,7 +63,7 @@ def renew(delivery: PullSecrets, held: Collection[Held], environ: Mapping[str, s
 
 @dataclass(frozen=True)
 class Time:
-    """The time of day, which tokens end by but anyone may set, and seconds that only go forward."""
+    """The time of day, by which tokens expire but which can be set, and seconds that only go forward."""
 
     day: datetime
     ticks: float
@@ -74,7 +74,7 @@ class Time:
         return cls(datetime.now(UTC), time.monotonic())
 
     def is_past(self, day: datetime, ticks: float) -> bool:
-        """Tell whether one of the clocks has come to its moment."""
+        """Tell whether one of the clocks has reached its moment."""
         return self.day >= day or self.ticks >= ticks
 
 
@@ -82,14 +82,14 @@ Clock = Callable[[], Time]
 
 
 def argv(kubeconfig: Path, entries: Path) -> Sequence[str]:
-    """Return how to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    """Return the command that starts it; -P, since the current folder may contain a package of our name."""
     return (sys.executable, "-P", "-m", __spec__.name, str(kubeconfig), str(entries))
 
 
 def run(
     kubeconfig: Path, entries: Entries, environ: Mapping[str, str], stopping: threading.Event, clock: Clock
 ) -> None:
-    """Renew what is due until `stopping`, or until the cluster or the last credentials that end are gone.
+    """Renew what is due until `stopping`, or until the cluster or the last credentials that expire are gone.
 
     A pause ends by either clock: where the time of day was set back meanwhile, what was due then is due now.
     """
@@ -100,7 +100,7 @@ def run(
         if now.is_past(day, ticks):
             try:
                 pause = _renew(kubeconfig, entries, environ, now.day, due_at=max(now.day, day))
-            except Exception as error:  # whatever a service or a cluster answers, the next attempt may go well
+            except Exception as error:  # whatever a service or a cluster answered, the next attempt may succeed
                 log.warning("%s", error if isinstance(error, SandboxError) else f"{type(error).__name__}")
                 pause = RETRY
                 failures += 1
@@ -117,7 +117,7 @@ def run(
 def _renew(
     kubeconfig: Path, entries: Entries, environ: Mapping[str, str], now: datetime, *, due_at: datetime
 ) -> timedelta | None:
-    """Renew what is due at `due_at`; returns how long to wait, RETRY after a failure, None when nothing ends."""
+    """Renew what is due at `due_at`; return how long to wait, RETRY after a failure, None when nothing expires."""
     delivery = PullSecrets(Cluster(kubeconfig), entries)
     due = [one for one in delivery.held().values() if one.validity.is_due(due_at)]
     renewed = renew(delivery, due, environ, now=now)

@@ -1,4 +1,4 @@
-"""Steps for accounts at other registries: the early check that they work, and their Secrets in the cluster."""
+"""Steps for accounts at other registries: the early test that they work, and their Secrets in the cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 @dataclass(frozen=True)
 class AccountsStep(NothingToUndo):
-    """Reads the files and asks the services; a cluster that has its credentials already is enough."""
+    """Reads the files and asks the services; not needed where the cluster has its credentials already."""
 
     names: Names
     entries: tuple[Credentials, ...]
@@ -47,7 +47,7 @@ class AccountsStep(NothingToUndo):
 
 @dataclass(frozen=True)
 class CredentialsStep:
-    """What the spec lists and what commands added: kept, copied, named by the service accounts, renewed."""
+    """The accounts of the spec and of commands: kept, copied, attached to service accounts, renewed."""
 
     credentials: PodCredentials
     entries: tuple[Credentials, ...]

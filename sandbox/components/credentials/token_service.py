@@ -1,4 +1,4 @@
-"""One question to a token service, its refusals in words, its failures as one kind of error that repeats no secret.
+"""One request to a token service: its refusals in words, its failures as one kind of error that repeats no secret.
 
 The clouds' libraries know what to ask; all of them ask through here.
 """
@@ -41,7 +41,7 @@ _FIXES = {
     "SignatureDoesNotMatch": _AWS_KEYS,
     "UnrecognizedClientException": _AWS_KEYS,
 }
-# OAuth 2.0, AWS Query, the registries of Azure: what errors may name.
+# Names that errors may contain: of OAuth 2.0, AWS Query, and Azure's registries.
 _PUBLIC = {
     "Action", "Version", "RoleArn", "RoleSessionName", "DurationSeconds", "grant_type", "grantType", "client_id",
     "clientId", "client_info", "client_assertion_type", "scope", "claims", "audience", "requested_token_type",
@@ -56,7 +56,7 @@ AGAIN = "try again later: sandbox credentials refresh"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A code of the service's own and its sentence; both empty when the body is of no known form."""
+    """A code of the service's own and its message; both empty when the body has no known form."""
 
     code: str = ""
     message: str = ""
@@ -71,9 +71,10 @@ class Refusal:
 
 
 def read_refusal(body: bytes) -> Refusal:
-    """Return the refusal in the body of an answer. A body of no known form is not repeated: it may be anything.
+    """Return the refusal in the body of an answer.
 
-    OAuth (RFC 6749, 5.2), AWS JSON 1.1 (`__type`), AWS Query (XML) and the Distribution specification (`errors`).
+    A body of unknown form is not repeated: it may be anything. Known are OAuth (RFC 6749, 5.2), AWS JSON 1.1
+    (`__type`), AWS Query (XML) and the Distribution specification (`errors`).
     """
     text = body[:10_000].decode(errors="replace")
     if text.lstrip().startswith("<"):
@@ -110,7 +111,7 @@ def _element(text: str, name: str) -> str:
 def secrets_in(headers: Mapping[str, str], data: Body) -> tuple[str, ...]:
     """Return every text of a request that an answer may repeat and no message may.
 
-    Those are what authorizes it, and all that a form or a JSON object holds but fields that are known to be public.
+    Those are what authorizes it, and all fields of a form or a JSON object except those that are known to be public.
     """
     values = [value for name, value in headers.items() if "auth" in name.lower() or "token" in name.lower()]
     found = [word for value in values for word in (value, value.rpartition(" ")[2])]
@@ -142,7 +143,7 @@ class Service:
     def ask(
         self, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, *, method: str
     ) -> Response:
-        """Return a good answer; asked again when the service is down. Raises CredentialsUnusable.
+        """Return a successful answer; repeat the request when the service is down. Raises CredentialsUnusable.
 
         Redirects are not followed: what authorizes a request is for this address only.
         """
@@ -190,11 +191,11 @@ class Service:
         return value
 
     def strange(self, what: str) -> CredentialsUnusable:
-        """Return the error for an answer that is not of the protocol."""
+        """Return the error for an answer that does not follow the protocol."""
         return CredentialsUnusable(f"{self.name} gave an unusable answer", details=what, fix=AGAIN)
 
     def _silent(self, url: str, error: Exception, secrets: Iterable[str]) -> CredentialsUnusable:
-        """Return the error for no answer. requests' own words may hold a URL, never a body."""
+        """Return the error for a missing answer. requests' own message may contain a URL, but never a body."""
         details = redacted(f"{url}: {_cause(error)}", secrets)
         if untrusted(error):
             fix = "add its CA to this machine's trust store, or name it by REQUESTS_CA_BUNDLE"
@@ -202,7 +203,7 @@ class Service:
         return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
 
     def _refusal(self, url: str, answer: Response, secrets: Iterable[str]) -> CredentialsUnusable:
-        """Return the error for an answer that is not a good one."""
+        """Return the error for an unsuccessful answer."""
         status = answer.status_code
         said = read_refusal(answer.content)
         skew = self._skew(answer.header("Date"))
@@ -229,7 +230,7 @@ class Service:
 class Session:
     """Stands in for a session of requests where a cloud's library asks `service`.
 
-    So all of them have the same addresses, proxies, authorities and attempts, and the same words for what fails.
+    So all of them have the same addresses, proxies, CAs and attempts, and the same words for what fails.
     """
 
     service: Service
@@ -237,7 +238,7 @@ class Session:
     def request(
         self, method: str, url: str, data: Body | str = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> Any:
-        """See requests.Session. Raises CredentialsUnusable for all but a good answer."""
+        """See requests.Session. Raises CredentialsUnusable for all but a successful answer."""
         from sandbox.oci.web_sessions import library_response  # the library has imported requests already
 
         return library_response(self.service.ask(url, data, dict(headers or {}), method=method))
