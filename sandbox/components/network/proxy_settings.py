@@ -1,4 +1,4 @@
-"""The proxy through which this machine's programs reach the outside, as far as containers could use it too."""
+"""The proxy through which this machine's programs reach the outside, as far as containers can use it too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOTH_CASES = (*NAMES, *map(str.lower, NAMES))
 
 @dataclass(frozen=True)
 class Proxies:
-    """URLs, empty for none, which may hold a password; `direct` is what is reached without."""
+    """The proxies' URLs, empty for none, which may contain a password; `direct` is what is reached without them."""
 
     http: str = field(default="", repr=False)
     https: str = field(default="", repr=False)
@@ -30,7 +30,7 @@ class Proxies:
         return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
 
     def variables(self, direct: Iterable[str]) -> dict[str, str]:
-        """Return the environment of a program that is to use them, but not for `direct`; empty without a proxy."""
+        """Return the environment of a program that uses them, except for `direct`; empty without a proxy."""
         if not self:
             return {}
         spared = ",".join(dict.fromkeys((*direct, *self.direct)))
@@ -39,7 +39,7 @@ class Proxies:
 
 
 def of_environment(environment: Mapping[str, str]) -> Proxies:
-    """Return the proxies that the environment names (the lower-case variable counts first), but those on a loopback."""
+    """Return the environment's proxies (a lower-case variable counts first), without those on a loopback."""
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())
     return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)

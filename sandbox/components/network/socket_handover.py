@@ -1,12 +1,11 @@
-"""Listens on this machine's ports for our own HAProxy and hands it the sockets: no forwarder stands between.
+"""Opens this machine's ports for our own HAProxy and hands it the sockets, so that no forwarder is in between.
 
-A second HAProxy, in the machine's own network, binds the ports and never accepts a connection. The server, the edge or
-a registry's frontend, takes over its listening sockets (management guide, `-x` and `expose-fd listeners`) and stays
-where it is: on the sandboxes' networks, with the engine's DNS, without a capability. The engine's own forwarder, a
-process for each port, costs more than all that the server does itself, and hides clients.
-
-The holder in turn takes over what the present server listens on, if there is one: both have the same sockets always,
-also when either is replaced, and a client that connects meanwhile waits in a socket's queue.
+A second HAProxy, the holder, in the machine's own network, binds the ports and never accepts a connection. The server,
+which is the edge or a registry's frontend, takes over its listening sockets (management guide, `-x` and `expose-fd
+listeners`) and stays where it is: on the sandboxes' networks, with the engine's DNS, without a capability. The engine's
+own forwarder, a process for each port, costs more than all that the server does itself, and hides clients. The holder
+in turn takes over the sockets of the present server, if there is one: both always have the same sockets, also when
+either is replaced, and a client that connects meanwhile waits in a socket's queue.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ FOLDER = "/etc/edge/sockets"
 LIVE = "/run/live"
 HANDED = "handed.sock"
 SERVED = "edge.sock"
-# With a master, which alone goes on where there is no server yet to take sockets over from.
+# With a master, which keeps running while there is no server yet from which to take sockets over.
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
-# Where the server cannot take sockets over it must not listen in its own network, but end and be started again. More
-# than this would overlap the ports of outgoing connections, which the kernel refuses.
+# A server that cannot take sockets over must not listen in its own network, but end and be restarted. More than this
+# would overlap the ports of outgoing connections, which the kernel refuses.
 LAST = 32767
 SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": str(LAST + 1)}
 NOBODY = 65532
 READABLE = 0o644  # the containers may run as another user
 _BINDS = "binds.json"
-_PATIENCE = 20.0  # seconds until a container that runs has to answer
+_PATIENCE = 20.0  # seconds until a running container has to answer
 
-# The sockets are the server's too, so they may neither be paused nor accept anybody here, from the first moment on. A
-# log forwarder takes `maxconn 0` by the word, where a frontend takes it for "no limit".
+# The sockets are the server's too, so the holder may neither pause them nor accept anything, from the first moment on.
+# A log forwarder takes `maxconn 0` literally, where a frontend takes it for "no limit".
 _HEAD = f"""\
 global
   log stdout format raw local0 notice
@@ -49,22 +48,22 @@ log-forward held
   maxconn 0
 """
 
-# What the server's configuration says for the holder to find its sockets.
+# The lines of the server's configuration by which the holder finds its sockets.
 EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listeners\n"
 
 
 def are_handed_over(engine: Engine) -> bool:
-    """Tell whether the engine's host network is this machine's, and containers of it and of others can pass sockets."""
+    """Tell whether the engine's host network is this machine's, and its containers can pass sockets to each other."""
     return bool(engine.shares_network()) and not engine.facts().isolating
 
 
 def taken_over(folder: str) -> tuple[str, ...]:
-    """Return the server's arguments to take over what the holder has, where its own files are in `folder`."""
+    """Return the server's arguments for taking over the holder's sockets, where its own files are in `folder`."""
     return ("-x", f"{folder}/sockets/{HANDED}")
 
 
 def line(bind: Bind) -> str:
-    """Return the `bind` line of either side; a socket is only taken over by one that says the same."""
+    """Return the `bind` line of both sides; a socket is only taken over by a side with the same line."""
     only = " v6only" if ":" in bind.address else ""
     return f"  bind {host_network.authority(bind.address, bind.port)}{only}\n"
 
@@ -78,10 +77,10 @@ def held(folder: Path) -> tuple[Bind, ...]:
 
 
 def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) -> None:
-    """Write what the holder of `binds` reads; without any, forget those of before.
+    """Write the holder's configuration for `binds`; without any, remove an earlier one.
 
-    Both containers use the folders, of one group and as different users; they are in one that others cannot enter. The
-    server cannot write what the holder reads.
+    Both containers use the folders, of one group and as different users; they are in a folder that others cannot enter.
+    The server cannot write what the holder reads.
     """
     place = folder / "sockets"
     for each in (place, folder / "live"):
@@ -102,9 +101,9 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
 
 
 def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, str]) -> ContainerSpec:
-    """Return the container that holds them; `user` is the server's, whose group the holder has.
+    """Return the holder's container; `user` is the server's, whose group the holder has.
 
-    It is root without any right of root's but to bind the lower ports, which only root gets from the engine.
+    It runs as root without any right of root's except to bind low ports, which only root gets from the engine.
     """
     return ContainerSpec(
         name=name,
@@ -122,12 +121,15 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
 
 
 def owner(facts: Facts) -> tuple[int, int] | None:
-    """Return the user of the server if it is another: none for root, whose files are a rootless engine's."""
+    """Return the user of the server if it is another one: none for root, who owns a rootless engine's files."""
     return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
 
 
 def wait(engine: Engine, name: str, done: Callable[[], bool]) -> None:
-    """Wait for a container to get somewhere. Raises EngineError with what it says if it ends, SandboxError if late."""
+    """Wait until a container is ready.
+
+    Raises EngineError with its output if it ends, SandboxError if it takes too long.
+    """
 
     def silence() -> str | None:
         if done():

@@ -12,7 +12,7 @@ from sandbox.names import LABEL, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
-# What the engine says when it has no address range left (moby: ipamutils, ipams/defaultipam).
+# The engine's message when it has no address range left (moby: ipamutils, ipams/defaultipam).
 EXHAUSTED = ("all predefined address pools", "non-overlapping IPv4 address pool")
 
 
@@ -26,8 +26,8 @@ class NoSubnet(SandboxError):
 class NetworkStep:
     """The network of nodes, registry and mirrors, made first and removed last; the edge joins it.
 
-    With `ipv6` it has addresses of both kinds. Half of those of IPv4 are kept for Services. The one that sandboxes of
-    earlier releases share stays as long as any is on it.
+    With `ipv6` it has addresses of both kinds. Half of those of IPv4 are reserved for Services. The network that
+    sandboxes of earlier releases share stays while any of them is on it.
     """
 
     engine: Engine
@@ -84,7 +84,7 @@ class NetworkStep:
             ) from error
 
     def _keep_one(self) -> None:
-        """Leave one network of the name; of two users who made one at the same moment, the first has the name."""
+        """Leave one network of the name; of two users who created one at the same moment, the first keeps the name."""
         spares = self.engine.spare_networks(self.names.network)
         first = self._find()
         for spare in spares:
@@ -97,7 +97,7 @@ class NetworkStep:
         return self.ipv6 and not network.subnet6
 
     def _replace(self, network: Network) -> None:
-        """Recreate the network, which only one without containers can be."""
+        """Recreate the network, which is only possible without containers on it."""
         if not self._remove():
             raise SandboxError(
                 f"the network {network.name} has no IPv6, and cannot be recreated while it is in use",
@@ -107,7 +107,7 @@ class NetworkStep:
         self._create()
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Commands may run at the same moment, and the engine would make a network for each."""
+        """Lock networks: of two commands at the same moment, each would create one."""
         files.make_private_dir(self.names.home.networks)
         return files.exclusive(self.names.home.networks)
 
@@ -124,7 +124,7 @@ class NetworkStep:
         return True
 
     def _is_unused(self, network: Network) -> bool:
-        """Return a stopped container is no member, and could never be started again."""
+        """Tell whether no container uses the network; a stopped one is no member, and could never be started again."""
         if not labelled.is_ours(network, self.names.home):
             return False
         node = self.engine.container(self.names.node)

@@ -1,4 +1,4 @@
-"""The private image registry: plain HTTP, for the nodes by its container's name, for this machine by its frontend."""
+"""The private image registry: plain HTTP, for nodes by its container's name, for this machine through its frontend."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONFIG = {
     "REGISTRY_STORAGE_DELETE_ENABLED": "true",
     "REGISTRY_HTTP_ADDR": f":{REGISTRY_PORT}",
     "REGISTRY_LOG_LEVEL": "warn",
-    # Layers that are only elsewhere (OCI image-spec, descriptor.md, `urls`) are refused by HTTP 500 without this.
+    # Layers that are stored elsewhere (OCI image-spec, descriptor.md, `urls`) get HTTP 500 without this.
     "REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW": '["^https?://"]',
     "OTEL_TRACES_EXPORTER": "none",
 }
@@ -42,16 +42,16 @@ for blob in BLOBS; do
 done
 """
 READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
-# Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
+# Where its data is and whether it accepts pushes: the engine does not tell this of a container otherwise.
 SETUP = "dev.sandbox.registry"
 SETTINGS = "dev.sandbox.registry-settings"
-# Those of earlier releases had their port themselves.
+# In earlier releases the registry had its port itself.
 _SETTINGS = digests.of(json.dumps([CONFIG, "behind a frontend"]).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """CNCF distribution in a container, `port` of the loopback before it; its data is a volume.
+    """CNCF distribution in a container, with `port` of the loopback through its frontend; its data is in a volume.
 
     With `storage` the data is in that folder instead, which is the user's and never removed.
     """
@@ -69,7 +69,7 @@ class Registry:
         return f"http://127.0.0.1:{self.port}"
 
     def status(self) -> Status:
-        """Compare its containers with what they should be, and ask it whether it is a registry."""
+        """Compare its containers with their wanted settings, and test whether it answers as a registry."""
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
@@ -85,7 +85,7 @@ class Registry:
 
     def start(self) -> None:
         """Recreate its containers over the same data. Raises SandboxError."""
-        for name in frontend.own(self.names):  # anyone who holds its port must not keep it from another
+        for name in frontend.own(self.names):  # another holder of its port must not keep it from a new one
             labelled.remove(self.engine, name, self.names.home)
         self._serve({})
 
@@ -102,10 +102,10 @@ class Registry:
         return self._collect("--dry-run")
 
     def collect(self) -> str:
-        """Delete what no tag names, in the registry's own words what; until it is done nothing can be pushed.
+        """Delete what no tag names; returns the registry's output. Until it is done nothing can be pushed.
 
-        It ends with a restart, for a registry claims from its cache to have what was collected. One that is killed
-        meanwhile stays without pushes until the next `up`. Raises SandboxError.
+        It ends with a restart, for a registry still claims, from its cache, to have what was collected. If it is killed
+        meanwhile, the registry accepts no pushes until the next `up`. Raises SandboxError.
         """
         self._serve(READ_ONLY)
         try:
@@ -114,16 +114,16 @@ class Registry:
             self._serve({})
 
     def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
-        """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from no one again.
+        """Move blobs aside, by a container of the image `busybox`: a registry does not accept a blob that it has.
 
-        It ends with a restart, for a registry claims from its cache to have what it lost. Raises SandboxError.
+        It ends with a restart, for a registry still claims, from its cache, to have what it lost. Raises SandboxError.
         """
         names = (digest.split(":") for digest in damaged)
         blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         place = {DATA: str(self.storage or self.names.volume)}
         name = f"{self.names.registry}-quarantine"
-        labelled.make_room(self.engine, name, self.names.home)  # one of a command that was killed
+        labelled.make_room(self.engine, name, self.names.home)  # of a command that was killed
         status, output = container_copy.run_script(
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )

@@ -1,4 +1,4 @@
-"""Where the registry is, seen from this machine, from nodes and from pods; the sandbox's own or another user's."""
+"""The addresses of the registry, the sandbox's own or an external one, for this machine, nodes and pods."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sandbox.oci import address
 
 @dataclass(frozen=True)
 class Reach:
-    """A registry's ways in.
+    """The addresses of a registry.
 
-    `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes go for each of
-    them, as a URL; `pods` is its `HOST:PORT` for pods. `address` is what the Service for pods leads to, None when
-    pods need none.
+    `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes pull each of them
+    from, as a URL; `pods` is its `HOST:PORT` for pods. `address` is what the Service for pods leads to, None when pods
+    need none.
     """
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Reach:
 
 
 def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
-    """Return the sandbox's own registry, which this machine knows as `address`, seen from `network`.
+    """Return the addresses of the sandbox's own registry, which this machine knows as `address`, on `network`.
 
     Raises SandboxError while it has no address there.
     """
@@ -47,10 +47,10 @@ def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
 
 
 def external(engine: Engine, network: str, where: str) -> Reach:
-    """Return a registry of another user at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
+    """Return the addresses, on `network`, of an external registry at `where`: `HOST[:PORT]` or a URL of that.
 
-    On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
-    Raises SandboxError when nodes find no way.
+    On a loopback address nodes would look for it in themselves, so they use the container that publishes its port.
+    Raises SandboxError when nodes cannot reach it.
     """
     there, name = address.parse(where), where.rpartition("://")[2]
     if not there.is_loopback:
@@ -76,7 +76,7 @@ def external(engine: Engine, network: str, where: str) -> Reach:
 
 
 def _beside(container: Container, network: str, port: int, name: str) -> Reach:
-    """Return a registry in a container on the nodes' network, which this machine knows as `name`.
+    """Return the addresses of a registry in a container on the nodes' network, which this machine knows as `name`.
 
     Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.
     """

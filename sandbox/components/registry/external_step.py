@@ -15,7 +15,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 @dataclass(frozen=True)
 class ExternalRegistryStep:
-    """Looks whether this machine and the nodes can reach it, and takes the sandbox's own away, whose data stays."""
+    """Tests whether this machine and the nodes reach it; removes the sandbox's own registry, whose data stays."""
 
     engine: Engine
     network: str
@@ -54,7 +54,7 @@ class ExternalRegistryStep:
 
 @dataclass(frozen=True)
 class TeamRegistryStep(NothingToUndo):
-    """Makes nothing; ready when the registry answers, be it by asking for an account."""
+    """Makes nothing; ready when the registry answers, even if it asks for an account."""
 
     where: str
     keychain: Keychain | None

@@ -1,8 +1,8 @@
-"""The registry's port on this machine: HAProxy before it, which lets in no one but this machine, by a name of its own.
+"""The registry's port on this machine: a HAProxy that admits only clients on this machine that use the right Host.
 
-CNCF distribution answers whatever Host a request names, so a web page whose name was made to lead to 127.0.0.1 (DNS
-rebinding) could push to it. And engines before 28 let a neighbour who has a route to a published container reach it
-(moby/moby 45610). Nodes and pods go to the registry itself, by its container's name.
+CNCF distribution ignores the Host of a request, so a web page whose name was made to lead to 127.0.0.1 (DNS rebinding)
+could push to it. And engines before 28 let a neighbour who has a route to a published container reach it (moby/moby
+45610). Nodes and pods use the registry itself, by its container's name.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ CONFIGURED = "dev.sandbox.registry-frontend"
 CASES = ("Content-Length", "Content-Type", "Docker-Content-Digest", "Docker-Upload-UUID", "Link", "Location", "Range")
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
-# Layers pass from socket to socket within the kernel, and what the registry says of its own address (Location) follows
-# the Host that it is asked for. HAProxy writes names of headers in lower case, but scripts look for some as they are
-# usually written.
+# Layers pass from socket to socket within the kernel, and the registry makes its own address (Location) from the Host
+# of the request. HAProxy writes names of headers in lower case, but scripts look for some as they are usually written.
 _CONFIGURATION = """\
 global
   log stdout format raw local0 notice
@@ -71,16 +70,16 @@ frontend registry
 backend registry
   server registry {registry}:{port} resolvers engine resolve-prefer ipv4 init-addr last,libc,none
 """
-# Where the engine forwards the port, its forwarder has the network's own gateway as its address, as this machine has.
+# Where the engine forwards the port, its forwarder connects from the network's gateway address, as this machine does.
 _FORWARDED = f"  bind :{REGISTRY_PORT}\n"
 _GUARD = "  tcp-request connection reject unless {{ src {gateway} }}\n"
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """A container with the port `port` of 127.0.0.1, which goes and comes with the registry's.
+    """A container with the port `port` of 127.0.0.1, started and removed with the registry.
 
-    Where that works its socket is the machine's own, which a second container holds; else the engine publishes it.
+    Where that works, its socket is the machine's own, which a second container holds; else the engine publishes it.
     """
 
     engine: Engine
@@ -106,7 +105,10 @@ class Frontend:
         return self._difference(found, held=bool(held))
 
     def start(self) -> None:
-        """Create it, in place of the one there is. Raises NameTaken for another's, EngineError for a port in use."""
+        """Create it, in place of an existing one.
+
+        Raises NameTaken for another user's, EngineError for a port in use.
+        """
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         possible = socket_handover.are_handed_over(self.engine) and self.port <= socket_handover.LAST
         for held in (True, False) if possible else (False,):
@@ -131,7 +133,7 @@ class Frontend:
         facts, folder = self.engine.facts(), self.names.registry_files
         files.make_private_dir(folder.parent)
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)  # the containers run as another user, and enter no other
+        folder.chmod(0o755)  # the containers run as another user; its parent keeps others out
         socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
         text = self._configuration(held=held)
         nobody = (socket_handover.NOBODY, socket_handover.NOBODY)
@@ -186,14 +188,14 @@ class Frontend:
         )
 
     def _guard(self) -> str:
-        """Return the rule that lets in this machine only, where the engine's own is this one."""
+        """Return the rule that admits only this machine, where the engine runs on it."""
         if not self.engine.shares_network():
             return ""
         return _GUARD.format(gateway=gateway(joined(self.engine, self.names.network)))
 
 
 def own(names: Names) -> tuple[str, ...]:
-    """Return the containers of a sandbox's registry that may be there, those that have its port first."""
+    """Return the containers that a sandbox's registry may have, those that have its port first."""
     return (names.registry_frontend, names.registry_holder, names.registry)
 
 
@@ -211,7 +213,7 @@ def remove_all(engine: Engine, names: Names, *, purge: bool) -> bool:
 
 
 def _said(code: str, message: str) -> str:
-    """Return an error as the OCI distribution specification has it ("Error Codes")."""
+    """Return an error in the form of the OCI distribution specification ("Error Codes")."""
     return json.dumps({"errors": [{"code": code, "message": message}]})
 
 

@@ -1,9 +1,9 @@
-"""The registry inside a cluster whose nodes are not ours: written by a tunnel only, read by nodes with a password.
+"""The registry in a cluster whose nodes are not ours: pushes by a port-forward only, pulls by nodes with a password.
 
-Nodes trust no plain-http registry but one on their own loopback, which containerd and dockerd speak to without TLS
+Nodes trust no plain-http registry but one on their own loopback, which containerd and dockerd use without TLS
 (containerd, core/remotes/docker/config/hosts.go; dockerd has 127.0.0.0/8 among its insecure registries). A NodePort is
-that on every node. It is on their other addresses too, so anyone who pulls needs a password, and no one can push: the
-registry that takes pushes listens on the loopback of its pod, where only a port-forward leads.
+such an address on every node. It is on their other addresses too, so every pull needs a password, and no one can push:
+the registry that accepts pushes listens on the loopback of its pod, which only a port-forward reaches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WRITE_PORT, READ_PORT = 5000, 5001
 DATA = "/var/lib/registry"
 SIZE = "10Gi"
 NODE = "127.0.0.1"
-# Enough for a word of 192 random bits, and asked for at every request.
+# Enough for a word of 192 random bits, and tested at every request.
 ROUNDS = 4
 
 _COMMAND = ["registry", "serve", "/etc/distribution/config.yml"]
@@ -40,12 +40,12 @@ _READER = {
 
 
 def name_on_nodes(node_port: int) -> str:
-    """Return what images of this registry begin with in manifests."""
+    """Return the prefix of this registry's images in manifests."""
     return f"{NODE}:{node_port}"
 
 
 def account() -> dict[str, Any]:
-    """Return the Secret with a new password, and with what the registry knows it by."""
+    """Return the Secret with a new password, and the hash by which the registry tests it."""
     import bcrypt
 
     password = secrets.token_urlsafe(24)
@@ -54,7 +54,7 @@ def account() -> dict[str, Any]:
 
 
 def password(account: dict[str, Any]) -> str:
-    """Return the password in such a Secret, as the cluster gives it back."""
+    """Return the password in such a Secret, as the cluster returns it."""
     return base64.b64decode(account["data"]["password"]).decode()
 
 
@@ -66,13 +66,13 @@ def pull_secret(node_port: int, password: str) -> dict[str, Any]:
 
 
 def claim() -> dict[str, Any]:
-    """Return the disk for its data, of the cluster's default class."""
+    """Return the claim of a disk for its data, of the cluster's default class."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": NAME}, "spec": spec}
 
 
 def service() -> dict[str, Any]:
-    """Return the port on every node, which the cluster chooses."""
+    """Return the Service for its port on every node, which the cluster chooses."""
     spec = {
         "type": "NodePort",
         "selector": {"app": NAME},
@@ -82,12 +82,12 @@ def service() -> dict[str, Any]:
 
 
 def node_port(service: dict[str, Any]) -> int:
-    """Return the port that the cluster chose."""
+    """Return the port that the cluster has chosen."""
     return int(service["spec"]["ports"][0]["nodePort"])
 
 
 def deployment(image: str, *, disk: bool) -> dict[str, Any]:
-    """Return one pod with both over the same data, which without a disk is gone with the pod."""
+    """Return a Deployment of one pod with both registries over the same data, lost with the pod without a disk."""
     volume = {"persistentVolumeClaim": {"claimName": NAME}} if disk else {"emptyDir": {"sizeLimit": SIZE}}
     writer = _container("write", image, _WRITER, read_only=False)
     reader = _container("read", image, _READER, read_only=True)
@@ -107,7 +107,7 @@ def deployment(image: str, *, disk: bool) -> dict[str, Any]:
         "containers": [writer, reader],
         "volumes": [{"name": "data", **volume}, {"name": "auth", "secret": auth}],
     }
-    # A disk belongs to one pod at a time.
+    # A disk can be attached to one pod at a time.
     spec = {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
@@ -125,7 +125,7 @@ def _container(name: str, image: str, settings: dict[str, str], *, read_only: bo
         "imagePullPolicy": "IfNotPresent",
         "command": _COMMAND,
         "env": [{"name": key, "value": value} for key, value in environment.items()],
-        # Namespaces with a quota want both.
+        # Namespaces with a quota require both.
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

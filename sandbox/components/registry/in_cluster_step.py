@@ -1,4 +1,4 @@
-"""Steps of a registry in an existing cluster: its pod, the proof that a node pulls from it, and system images."""
+"""Steps of a registry in an existing cluster: its pod, the test that a node pulls from it, and system images."""
 
 from __future__ import annotations
 
@@ -86,18 +86,18 @@ class InnerRegistryStep(NothingToUndo):
         return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))
 
     def _has_disk(self, cluster: Tenant) -> bool:
-        """Tell whether a claim would get a disk: the cluster names its default class in a claim, if it has one."""
+        """Tell whether a claim would get a disk: a cluster with a default class names it in the claim."""
         try:
             would = cluster.rehearse(cluster.own(in_cluster.claim()))
         except ClusterError as error:
-            if error.status == 403:  # no right to disks, or none left of a quota
+            if error.status == 403:  # no right to disks, or a quota is used up
                 return False
             raise
         return bool(would["spec"].get("storageClassName"))
 
 
 def name_on_nodes(place: Place) -> str:
-    """Return what images of the registry begin with in this cluster. Raises SandboxError while there is none."""
+    """Return the prefix of the registry's images in this cluster. Raises SandboxError while there is none."""
     service = _found(place.cluster, in_cluster.service())
     if service is None:
         raise SandboxError(f"there is no registry in {place.namespace}", fix="sandbox up")
@@ -116,7 +116,7 @@ def _account(cluster: Tenant) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class InnerCanaryStep(NothingToUndo):
-    """Pushes a tiny image by the tunnel at `url` and has one node pull it by digest; that it did is written down."""
+    """Pushes a tiny image through the port-forward at `url` and has one node pull it by digest; records that it did."""
 
     place: Place
     url: str
@@ -169,7 +169,7 @@ class InnerCanaryStep(NothingToUndo):
 
 
 def recorded(place: Place) -> Status:
-    """Return the result of the last test pull, as it is recorded in the cluster."""
+    """Return the result of the last test pull that the cluster has a record of."""
     found = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
     if found is None:
         return Status(State.ABSENT)
@@ -184,7 +184,7 @@ def _proof(place: Place) -> dict[str, Any]:
 
 
 def canary_pod(image: str, pull_secret: str) -> dict[str, Any]:
-    """Return the pod. What is in the image is no program, so that it ends as soon as its image is there."""
+    """Return the pod. Its image contains no program, so it ends as soon as the image is there."""
     container = {
         "name": "canary",
         "image": image,
@@ -209,19 +209,19 @@ def canary_pod(image: str, pull_secret: str) -> dict[str, Any]:
 
 
 def pulled(live: Mapping[str, Any]) -> bool:
-    """Tell whether the image of the pod has come to its node."""
+    """Tell whether a node has pulled the image of the pod."""
     state = _state(live)
     return "terminated" in state or "running" in state or _waiting(state) in _UNRUNNABLE
 
 
 def refusal(live: Mapping[str, Any]) -> str | None:
-    """Return what the node says of a pull that failed, or None."""
+    """Return the node's message about a failed pull, or None."""
     waiting = _state(live).get("waiting") or {}
     return str(waiting.get("message") or waiting["reason"]) if waiting.get("reason") in _REFUSED else None
 
 
 def pending(live: Mapping[str, Any]) -> str:
-    """Return what it still waits for, in words."""
+    """Return what the pod still waits for, in words."""
     status = live.get("status") or {}
     said = [str(one.get("message")) for one in status.get("conditions") or () if one.get("message")]
     return _waiting(_state(live)) or "; ".join(said) or "not scheduled on a node yet"
@@ -263,10 +263,10 @@ class OwnPushStep(NothingToUndo):
         )
 
     def apply(self, work: Work) -> None:
-        from sandbox.images.push import push  # and the sources of images, which a look does without
+        from sandbox.images.push import push  # and the sources of images, which a check does without
 
         gone = [str(one.path) for one in self.entries if not one.path.exists()]
-        if gone:  # the engine may still have the images, and other checkouts keep their versions only
+        if gone:  # the engine may still have the images, and other checkouts have only their own versions
             raise SandboxError(
                 "the bundle is not complete",
                 details=f"not there: {', '.join(gone)}",

@@ -1,4 +1,4 @@
-"""Registries that images come from, and CNCF distribution's settings as a pull-through cache of one of them."""
+"""Upstream registries, and the configuration of CNCF distribution as a pull-through cache of one of them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential
 from sandbox.oci.reference import DOCKER_HUB
 
-# Docker Hub's registry is not at the name that its images have.
+# Docker Hub's registry has another host than its images' names.
 _ELSEWHERE = {DOCKER_HUB: "https://registry-1.docker.io"}
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """`name` is the first part of its images' names, `url` where it answers."""
+    """`name` is the first part of its images' names, `url` the address of its API."""
 
     name: str
     url: str
 
 
 def parse_upstream(text: str) -> Upstream:
-    """Read `HOST[:PORT]`, which is spoken to by https, or a URL of that, which may also say http."""
+    """Read `HOST[:PORT]`, which is reached by https, or a URL of that, which may also be http."""
     scheme, _, name = text.rpartition("://")
     return Upstream(name, _ELSEWHERE.get(name) or f"{scheme or 'https'}://{name}")
 
 
-# Without an account distribution would ask the upstream at its start for how to sign in, and not start where that
-# cannot be reached. A program for accounts which does not exist is asked later, if ever, and then there is no account.
+# Without an account distribution would ask the upstream at its start how to sign in, and not start where that cannot be
+# reached. A helper program for accounts that does not exist is run later, if ever, and then there is no account.
 _ANONYMOUS = {"exec": {"command": "anonymous"}}
 
 
 def settings(upstream: Upstream, account: Credential | None, *, data: str, port: int) -> bytes:
-    """Return the configuration file, with the account's password in it.
-
-    What was pulled is kept for distribution's week.
-    """
+    """Return the configuration file, which contains the account's password. Pulled images are kept for a week."""
     signed_in = {"username": account.username, "password": account.password} if usable(account) and account else None
     content = {
         "version": 0.1,
@@ -48,5 +45,5 @@ def settings(upstream: Upstream, account: Credential | None, *, data: str, port:
 
 
 def usable(account: Credential | None) -> bool:
-    """Tell whether distribution can sign in with it: it takes a name and a password, and no tokens."""
+    """Tell whether distribution can sign in with the account: it takes a name and a password, and no tokens."""
     return bool(account and account.username and account.password)

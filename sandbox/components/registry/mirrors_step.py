@@ -1,4 +1,4 @@
-"""Caches of upstream registries next to the cluster: an image is downloaded once and not at every `up`."""
+"""Mirrors of upstream registries next to the cluster: an image is downloaded once and not at every `up`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from sandbox.step import State, Status, Work
 from sandbox.system import files
 
 MIRROR = "dev.sandbox.mirror"
-CRASHED = "main.main()"  # the end of what a Go program writes that gives up
+CRASHED = "main.main()"  # the last line of a Go program that gives up
 
 
 @dataclass(frozen=True)
 class MirrorsStep:
     """One pull-through cache for each upstream; its data outlives `down` unless it purges.
 
-    A cache answers every pod of the sandbox without an account. It signs in only with one of `lent`, which every pod
-    may pull with anyway; `keychain` has the user's own and tells why an upstream is asked without one. The account is
-    in a file that only the user can read, and in nothing else. Each trusts the company's CA, as the nodes do.
+    A cache answers every pod of the sandbox without an account. It signs in only with one of the accounts `lent`, which
+    every pod may pull with anyway; `keychain` has the user's own, and tells why an upstream is asked without one. The
+    account is in a file that only the user can read, and nowhere else. Each cache trusts the company's CA, as the nodes
+    do.
     """
 
     engine: Engine
@@ -100,7 +101,7 @@ class MirrorsStep:
         return (one for one in found if MIRROR in one.labels)
 
     def _leftovers(self) -> list[Container]:
-        """Return the caches of upstreams that the spec names no more."""
+        """Return the caches of upstreams that the spec does not have any more."""
         wanted = {self.names.mirror(one.name) for one in self._upstreams}
         return [one for one in self._containers() if one.name not in wanted]
 
@@ -139,7 +140,7 @@ class MirrorsStep:
     def _start(self, one: Upstream, account: Credential | None) -> None:
         name, place = self.names.mirror(one.name), self._folder(one)
         files.make_private_dir(place)
-        # Gone before its settings change, so that a container that is there has been started with what is written.
+        # Removed before its settings change, so that an existing container was always started with the present ones.
         labelled.make_room(self.engine, name, self.names.home)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
         files.write_atomic(self._certificates(one), self.company.pem, mode=0o644)
@@ -156,7 +157,7 @@ class MirrorsStep:
             user = container_host.folder_owner(self.engine, data)
             self.engine.run(replace(spec, user=user, volumes={str(data): DATA}, read_only_binds=self._binds(one)))
             return
-        # The engine's machine may have no folder of this one.
+        # The engine's machine may not have this machine's folders.
         self.engine.create_volume(name, spec.labels)
         given: dict[str, dict[str, Placed]] = {}
         for file, inner in self._binds(one).items():

@@ -1,4 +1,4 @@
-"""The registry joined to the cluster, so that nodes pull from it by each of its names and tools can discover it."""
+"""Connects the registry with the cluster, so that nodes pull from it by each of its names and tools can discover it."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ _ANSWERS = ("200", "401")
 
 @dataclass(frozen=True)
 class Pulled:
-    """The canary came, in so many milliseconds."""
+    """The test image was pulled, in so many milliseconds."""
 
     milliseconds: int
 
 
 @dataclass(frozen=True)
 class Broken:
-    """The canary did not come: `hop` is the first that fails (name, route, http, manifest, pull), `reason` says how."""
+    """The test image was not pulled: `hop` failed first (name, route, http, manifest, pull), for the `reason`."""
 
     hop: str
     reason: str
 
 
 def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
-    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, the name of `endpoint`."""
+    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, a name of `endpoint`."""
     where = urlsplit(endpoint)
     repository, _, digest = image.partition("@")
     port = str(where.port or (443 if where.scheme == "https" else 80))
@@ -68,7 +68,7 @@ def canary_command(registry: str, image: str, endpoint: str) -> tuple[str, ...]:
 
 
 def canary_result(output: str, endpoint: str) -> Pulled | Broken:
-    """Return what the command's output says."""
+    """Return the result in the command's output."""
     said = {word: rest for word, _, rest in (line.partition(" ") for line in output.splitlines())}
     if said.get("pulled", "").isdigit():
         return Pulled(int(said["pulled"]))
@@ -86,7 +86,7 @@ def canary_result(output: str, endpoint: str) -> Pulled | Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeWiring:
-    """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, and a Service for pods."""
+    """The registry's settings in the cluster: hosts.toml on nodes, the ConfigMap of KEP-1755, a Service for pods."""
 
     engine: Engine
     nodes: Nodes
@@ -101,8 +101,8 @@ class NodeWiring:
         try:
             missing = self._missing(there)
         except ClusterError as error:
-            silence = error  # what is on the nodes may say why
-        if missing:  # and what nodes are asked takes longer
+            silence = error  # the nodes' files may tell why
+        if missing:  # and asking nodes takes longer
             return Status(State.DRIFTED, missing)
         for node in self.nodes.running():
             found = self._listed(node)
@@ -116,7 +116,7 @@ class NodeWiring:
         return self._canary(there)
 
     def asks(self) -> Iterator[Question]:
-        """Yield what `status` will ask of each node."""
+        """Yield the questions of `status` to each node."""
         yield containerd_hosts.LISTING
         there = self._reach()
         with suppress(RegistryError), Client(self.registry.push_url) as client:
@@ -124,7 +124,7 @@ class NodeWiring:
                 yield canary_command(there.names[0], image, there.endpoint)
 
     def configure(self, work: Work) -> Status:
-        """Write what is missing, wait until the pull works, and return how. Raises WaitTimeout."""
+        """Write what is missing, wait until the pull works, and return the status. Raises WaitTimeout."""
         there = self._reach()
         wanted = self._host_files(there)
         for node in self.nodes.running():
@@ -141,7 +141,7 @@ class NodeWiring:
         else:
             cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
             cluster.delete(*SLICE)
-        work.usable()  # what is still to come is the proof
+        work.usable()  # only the test is still missing
         proved: list[Status] = []
 
         def unproved() -> str | None:
@@ -186,7 +186,7 @@ class NodeWiring:
         return None if leads_to == [there.address] * bool(there.address) else "the registry's address"
 
     def _canary(self, there: Reach) -> Status:
-        """Push the canary unless the registry has it, and pull it inside every node."""
+        """Push the test image unless the registry has it, and pull it inside every node."""
         try:
             with Client(self.registry.push_url) as client:
                 image = canary_image.place(client)
@@ -212,13 +212,13 @@ class NodeWiring:
     def _fix(self, node: str, broken: Broken, there: Reach) -> str:
         network, container = self.nodes.network, self.engine.container(node)
         if container is not None and network not in container.addresses:
-            return "sandbox up"  # it brings the node back, at whatever address
+            return "sandbox up"  # this brings the node back, at whatever address
         return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
 
 
 @dataclass(frozen=True)
 class WiringStep(NothingToUndo):
-    """The registry wired to the cluster; all of it goes with the cluster.
+    """Connects the registry with the cluster; everything is removed with the cluster.
 
     It is ready when a tiny image, pushed from here, is pulled inside each node.
     """

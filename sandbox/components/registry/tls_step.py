@@ -1,4 +1,4 @@
-"""Registries that run in the cluster, behind its ingress, made known to the nodes that are to pull from them."""
+"""Registries in the cluster, behind its ingress: what nodes need to pull from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SHOWN = ("cat", "/etc/hosts")
 
 @dataclass(frozen=True)
 class TlsRegistryStep(NothingToUndo):
-    """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts; goes with the cluster.
+    """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts.
 
-    The engine writes /etc/hosts again at every start of a node, and `up` then repairs it.
+    Both are removed with the cluster. The engine writes /etc/hosts again at every start of a node, and `up` then
+    repairs it.
     """
 
     nodes: Nodes
@@ -56,7 +57,7 @@ class TlsRegistryStep(NothingToUndo):
                 _said(node, *self.nodes.execute(node, ["sh", "-c", f"echo {line} >> /etc/hosts"]))
 
     def _unknown(self, node: str) -> list[str]:
-        """Return the registries' names that the node's /etc/hosts has not."""
+        """Return the registries' names that the node's /etc/hosts lacks."""
         known = {tuple(line.split()) for line in _said(node, *self.nodes.query(node, SHOWN)).splitlines()}
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
 
@@ -70,7 +71,8 @@ def _said(node: str, status: int, output: str) -> str:
 def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
     """Return files for pulls of `HOST[:PORT]/…` that trust the sandbox's root (containerd docs, hosts.md).
 
-    On the node the ingress listens on 443, whatever port the host's edge has. A `ca` that is not absolute is ignored.
+    On the node the ingress listens on 443, whatever port the host has at the edge. A `ca` that is not absolute is
+    ignored.
     """
     return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host) for host in hosts}
 

@@ -1,1 +1,1 @@
-"""The user's own manifests, applied and waited for."""
+"""The user's own manifests and charts, applied and waited for."""

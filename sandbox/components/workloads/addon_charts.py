@@ -1,6 +1,6 @@
-"""The charts of addons, brought as the user's own are: pulled, locked, their images pushed, installed by helm.
+"""The charts of addons, installed as the user's own are: pulled, locked, their images pushed, installed by helm.
 
-What an addon's catalogue entry does not pin is locked by the user's first `enable`, for all sandboxes of theirs.
+What an addon's addon.yaml does not pin is locked by the user's first `enable`, for all their sandboxes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HEADER = "# Written by `sandbox`: the images of an addon's chart.\n"
 
 @dataclass(frozen=True)
 class _Saying:
-    """The work of a step that only tells how far it is."""
+    """The Work of a step that only reports progress."""
 
     say: Say
 
@@ -50,10 +50,10 @@ class _Saying:
 
 @dataclass(frozen=True, kw_only=True)
 class AddonCharts:
-    """Brings the charts of addons into one sandbox.
+    """Installs the charts of addons in one sandbox.
 
-    `push` makes the step that pushes the images of a list, `install` the one that installs charts with images by these
-    names, under a record. `images` says how the registry is called, `mirrors` what is asked in place of others.
+    `push` returns the step that pushes the images of a list, `install` the one that installs charts with images by
+    these names, under a record. `images` tells the names of the registry, `mirrors` what is asked in place of others.
     """
 
     names: Names
@@ -70,7 +70,7 @@ class AddonCharts:
         return self._step(use).check()
 
     def prepare(self, use: ChartUse, say: Say) -> tuple[Place, ...]:
-        """Have the chart and its images in the registry; gives the kinds that it defines. Raises SandboxError."""
+        """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
         chart, helm = self._remote(use), Helm.find(self.store)
         try:
             pull_all([chart], self._archives, helm, say)
@@ -90,7 +90,7 @@ class AddonCharts:
         self._step(use).apply(_Saying(work.say))
 
     def uninstall(self, addon: str, say: Say) -> None:
-        """Take the addon's release and images away, if this user's commands made it. Raises SandboxError."""
+        """Uninstall the addon's release and remove its images, if this user's commands made it. Raises SandboxError."""
         records, name = Records.of(self.names), _record(addon)
         if records.read(name) is None:
             return
@@ -102,7 +102,7 @@ class AddonCharts:
                 prune(client, tagged_below(client, f"{ADDONS}{addon}/"), ())
 
     def size(self, addon: str) -> int | None:
-        """Return the bytes of its images, None before they were fetched."""
+        """Return the size of its images in bytes, None before they were fetched."""
         try:
             return int(self._size(addon).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -146,7 +146,7 @@ class AddonCharts:
             manifest.unlink(missing_ok=True)
             return
         files.write_atomic(manifest, (HEADER + yaml.safe_dump(content, sort_keys=False)).encode(), mode=0o600)
-        if not lock_path(manifest).exists():  # a push only keeps a lock that there is
+        if not lock_path(manifest).exists():  # a push only updates an existing lock
             files.write_atomic(lock_path(manifest), dump(lock_of(())).encode(), mode=0o600)
         self.push(manifest).apply(_Saying(say))
         with Client(self.images.url, keychain=self.images.keychain) as client:
@@ -154,7 +154,7 @@ class AddonCharts:
         files.write_atomic(self._size(use.addon), str(sum(sizes)).encode(), mode=0o600)
 
     def _items(self, use: ChartUse, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-        """Yield what images.yaml says of the images, each once however the chart writes it."""
+        """Yield the entries of images.yaml for the images, each once however the chart writes it."""
         same: dict[str, list[str]] = {}
         for name in names:
             same.setdefault(str(references.parse(name).with_default_tag()), []).append(name)
@@ -208,7 +208,7 @@ def _record(addon: str) -> str:
 
 
 def _typed(value: str) -> str | int | float | bool:
-    """Return a value as helm's own `--set` would read it."""
+    """Return a value as helm's own `--set` would parse it."""
     with suppress(yaml.YAMLError):
         found = yaml.safe_load(value)
         if isinstance(found, bool | int | float):

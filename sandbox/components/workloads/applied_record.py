@@ -1,6 +1,6 @@
-"""What a step applied last, kept in a sealed record in the cluster, so that what is not wanted any more can be removed.
+"""The objects that a step applied last, in a sealed record in the cluster, so that unwanted ones are removed.
 
-As `kubectl apply --prune` does with an ApplySet (KEP-3659), though by the objects' names and not by a label of theirs.
+As `kubectl apply --prune` does with an ApplySet (KEP-3659), but by the objects' names and not by a label of theirs.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from sandbox.components.addons.addon_objects import Place, read_places, written
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.records import Records
 
-# These hold what no one could apply again, so they are left when they are wanted no more.
+# These contain what no one could apply again, so they are never removed.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
 
 
 @dataclass(frozen=True)
 class Applied:
-    """The objects, and a digest of what they said; none while they are being applied."""
+    """The applied objects, and a digest of their content; no digest while they are being applied."""
 
     places: tuple[Place, ...] = ()
     digest: str = ""
 
     def dropped(self, wanted: Iterable[Place]) -> tuple[Place, ...]:
-        """Return those that are not wanted any more and hold no data."""
+        """Return the objects that are not wanted any more and contain no data."""
         known = frozenset(wanted)
         return tuple(place for place in self.places if place not in known and place.kind not in KEPT)
 
 
 def read(records: Records, name: str) -> Applied | None:
-    """Return what the record `name` says, None when there is none that is believed."""
+    """Return the content of the record `name`, None when there is no sealed one."""
     data = records.read(name)
     return None if data is None else _applied(data)
 
 
 def claimed(records: Records, name: str) -> Applied | None:
-    """Return what the record `name` says, with any author: nothing may be deleted because of it alone."""
+    """Return the content of the record `name`, sealed or not: nothing may be deleted because of it alone."""
     found = records.find(name)
     return None if found is None else _applied(found.data)
 
 
 def write(records: Records, name: str, places: Iterable[Place], digest: str = "") -> None:
-    """Have the record `name` say so."""
+    """Write the record `name`."""
     records.write(name, {"sha256": digest, "objects": written(places)})
 
 

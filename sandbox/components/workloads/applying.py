@@ -1,4 +1,4 @@
-"""Applies the user's objects: those that come too early again, those that cannot change recreated or explained."""
+"""Applies the user's objects: those that come too early again, immutable ones recreated, or with an explanation."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sandbox.kube.pod_faults import faults
 from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.system.wait import wait_until
 
-# What holds nothing of its own: a Job and a Pod run again, a binding is there again at once.
+# These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.
 RECREATED = ("Job", "Pod", "RoleBinding", "ClusterRoleBinding")
 UNPROCESSABLE = 422
-# A webhook may be answered by pods that are applied with what it is asked about, and have an image to pull.
+# A webhook may be answered by pods that are applied together with its objects, and whose image must be pulled.
 PATIENCE = 180.0
-# How the API server says it (kubernetes, pkg/apis/*/validation).
+# The API server's words for a change that is not possible (kubernetes, pkg/apis/*/validation).
 _FIXED = re.compile(
     r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
-# The address of a webhook's Service, as the API server asks it.
+# The address of a webhook's Service, in the API server's words.
 _WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
 LONGEST = 400
 
@@ -33,7 +33,7 @@ Attempt = Callable[[Manifest], str | None]
 def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt) -> None:
     """Apply objects in their order with `one_attempt`; those that come too early again after all others.
 
-    Raises ClusterError, also for a kind that does not come, and WaitTimeout.
+    Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
     """
     waiting, begun = list(manifests), time.monotonic()
 
@@ -58,7 +58,7 @@ def attempt_changed(
     say: Say,
     recreated: list[str],
 ) -> str | None:
-    """As `attempt`; what cannot change and is among `ours`, which the sandbox applied, is deleted and recreated.
+    """As `attempt`; an object that cannot change and is among `ours`, which the sandbox applied, is recreated.
 
     `context` is the kubectl context that the fix in an error names, `recreated` gets a line for each. Raises
     ClusterError.
@@ -84,7 +84,7 @@ def attempt_changed(
 
 
 def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
-    """Yield what keeps the pods from answering that the webhooks in the API server's `words` lead to.
+    """Yield what keeps the pods behind a webhook from answering; the webhook is named in the API server's `words`.
 
     Raises ClusterError.
     """
@@ -106,7 +106,7 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
     where = f" --namespace={metadata['namespace']}" if metadata.get("namespace") else ""
     command = f"kubectl --context {context} delete {kind} {metadata['name']}{where}"
     if kind == "statefulset":
-        command += " --cascade=orphan"  # its pods and their data stay, and are the new one's
+        command += " --cascade=orphan"  # its pods and their data stay, and belong to the new one
     said = error.details if len(error.details) <= LONGEST else error.details[: LONGEST - 1] + "…"
     return ClusterError(
         f"{title(manifest)} is there, and its {fields} cannot change",

@@ -1,4 +1,4 @@
-"""Helm charts of registries and repositories: pulled once, kept by digest, and locked to what was first seen.
+"""Helm charts of registries and repositories: pulled once, kept by digest, and locked to the first version seen.
 
 The digest is that of the archive, which for a registry is also the digest of the chart's layer (helm.sh/docs/topics/
 registries). What is locked and kept needs no network.
@@ -34,7 +34,7 @@ HEADER = """\
 
 
 class ChartChanged(SandboxError):
-    """A chart's registry or repository now has other bytes under the version that is locked."""
+    """A chart's registry or repository now has other bytes under the locked version."""
 
     id = "chart-changed"
 
@@ -46,7 +46,7 @@ def _digest(text: str) -> str:
 
 
 class LockedChart(BaseModel):
-    """One chart, where it comes from in full, and the digest of its archive."""
+    """A chart, its full source, and the digest of its archive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -56,7 +56,7 @@ class LockedChart(BaseModel):
 
 
 class ChartLock(BaseModel):
-    """The file as a whole."""
+    """The content of the lock file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -71,9 +71,9 @@ class ChartArchives:
     folder: Path
 
     def find(self, chart: AnyChart) -> Chart | None:
-        """Return the chart as one of this machine, None for one that is to be pulled first. Raises UsageError.
+        """Return the chart as a local one, None if it has to be pulled first. Raises UsageError.
 
-        The dependencies that its folder lacks are put there, once all of them were pulled.
+        Dependencies that its folder lacks are put there, once all of them were pulled.
         """
         if isinstance(chart, Chart):
             found = [(one, self.find(one)) for one in dependencies(chart)]
@@ -91,11 +91,11 @@ class ChartArchives:
         )
 
     def missing(self, charts: Iterable[AnyChart]) -> list[RemoteChart]:
-        """Return those that are to be pulled. Raises UsageError."""
+        """Return the charts that have to be pulled. Raises UsageError."""
         return [one for one in remote(charts) if self.find(one) is None]
 
     def pull(self, chart: RemoteChart, helm: Helm) -> str:
-        """Pull the chart and keep its archive; gives the digest. Raises ChartChanged, and SandboxError by helm."""
+        """Pull the chart and keep its archive; returns the digest. Raises ChartChanged, and SandboxError by helm."""
         files.make_private_dir(self.folder)
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             archive = helm.pull(chart, Path(place))
@@ -114,7 +114,7 @@ class ChartArchives:
 
 
 def locked(chart: RemoteChart) -> str | None:
-    """Return the digest that the chart's lock file has for it. Raises UsageError with file, line and key."""
+    """Return the digest in the chart's lock file. Raises UsageError with file, line and key."""
     for one in _read(chart.lock).charts:
         if (one.chart, one.version) == (chart.source, chart.version):
             return one.digest
@@ -122,7 +122,10 @@ def locked(chart: RemoteChart) -> str | None:
 
 
 def lock(charts: Sequence[RemoteChart], found: dict[RemoteChart, str]) -> None:
-    """Have the lock files say what was `found`, and no more what none of the `charts` is. Raises UsageError."""
+    """Write what was `found` to the lock files, without charts that are not among `charts` any more.
+
+    Raises UsageError.
+    """
     for path in dict.fromkeys(one.lock for one in charts):
         old = _read(path)
         known = {(one.chart, one.version): one.digest for one in old.charts}
@@ -151,7 +154,7 @@ def _of(path: Path) -> str:
 
 
 def pull_all(charts: Sequence[RemoteChart], archives: ChartArchives, helm: Helm, say: Say) -> None:
-    """Pull those that are not kept yet, and lock them all. Raises SandboxError."""
+    """Pull the charts that are not kept yet, and lock them all. Raises SandboxError."""
     found: dict[RemoteChart, str] = {}
     try:
         for chart in archives.missing(charts):

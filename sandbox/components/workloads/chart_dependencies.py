@@ -1,4 +1,4 @@
-"""The dependencies of a chart of this machine: what its Chart.lock pins and its folder `charts` lacks.
+"""The dependencies of a local chart: those that its Chart.lock pins and its folder `charts` lacks.
 
 Each is a chart of a registry or a repository itself, pulled and locked like one, and put where `helm dependency build`
 puts it.
@@ -20,11 +20,11 @@ from sandbox.errors import BadFile
 
 PINNED = "Chart.lock"
 DIGESTS = "charts.lock.yaml"
-REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings know
+REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings resolve
 
 
 def dependencies(chart: AnyChart) -> tuple[RemoteChart, ...]:
-    """Return those that are to be pulled; none for a chart that is packed or comes from elsewhere. Raises BadFile."""
+    """Return the dependencies to pull; none for a chart that is packed or comes from elsewhere. Raises BadFile."""
     if not isinstance(chart, Chart) or not (chart.chart / PINNED).is_file():
         return ()
     path, inside = chart.chart / PINNED, chart.chart / "charts"
@@ -38,12 +38,12 @@ def dependencies(chart: AnyChart) -> tuple[RemoteChart, ...]:
 
 
 def remote(charts: Iterable[AnyChart]) -> tuple[RemoteChart, ...]:
-    """Return all that are to be pulled: charts from elsewhere, and the dependencies of those of this machine."""
+    """Return all charts to pull: those from elsewhere, and the dependencies of local ones."""
     return tuple(dict.fromkeys(each for one in charts for each in _of(one)))
 
 
 def place(chart: Chart, archives: Iterable[tuple[RemoteChart, Path]]) -> None:
-    """Put the archives where helm looks for them."""
+    """Copy the archives to where helm looks for them."""
     folder = chart.chart / "charts"
     for one, archive in archives:
         folder.mkdir(exist_ok=True)

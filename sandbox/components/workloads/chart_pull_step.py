@@ -12,7 +12,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 @dataclass(frozen=True)
 class ChartPullStep(NothingToUndo):
-    """Pulls and locks the charts; what is locked and kept in the user's cache is not asked for again."""
+    """Pulls and locks the charts; those that are locked and kept in the user's cache are not pulled again."""
 
     charts: tuple[RemoteChart, ...]
     archives: ChartArchives

@@ -1,4 +1,4 @@
-"""The user's Helm charts: installed and upgraded by helm, waited for, and uninstalled once nothing names them."""
+"""The user's Helm charts: installed and upgraded by helm, waited for, and uninstalled when no longer named."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from sandbox.step import State, Status, Work
 from sandbox.system import interruption
 
 RECORD = "charts"
-RETRY = 3.0  # seconds between two tries of what a webhook is to allow
+RETRY = 3.0  # seconds between two attempts, while a webhook does not answer
 
 Known = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class ChartsStep:
-    """Brings a release for each chart; a sealed record in the cluster keeps what each was made of.
+    """Installs a release for each chart; a sealed record in the cluster keeps what each was made from.
 
     A release is uninstalled only when both the record and its own labels say that `up` made it. Charts of an addon have
     a `record` of their own.
@@ -95,12 +95,12 @@ class ChartsStep:
             self.names.charts.unlink(missing_ok=True)
 
     def undo(self) -> bool:
-        self.names.charts.unlink(missing_ok=True)  # the releases go with the cluster
+        self.names.charts.unlink(missing_ok=True)  # the releases are removed with the cluster
         return False
 
     @property
     def program(self) -> Helm:
-        """Return the helm. Raises MissingTool."""
+        """Return helm. Raises MissingTool."""
         return Helm.find(self.store)
 
     def _here(self, chart: AnyChart) -> Chart:
@@ -124,7 +124,7 @@ class ChartsStep:
         if missing:
             raise self.images.unbrought(missing)
         full = self.images.full(self.images.connected(objects))
-        # Remembered first, so that whatever comes to be is known; its digest counts only when all is there.
+        # Recorded first, so that every release is known; its digest counts only when it is complete.
         known[_key(chart)] = {"digest": "", "images": list(full)}
         if self.record == RECORD:
             self.names.charts.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ class ChartsStep:
         _write(records, known, self.record)
 
     def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
-        """Return what the release lacks to be as the spec says, and ready; None for nothing."""
+        """Return what keeps the release from being as the spec says, and ready; None for nothing."""
         if release.state != DEPLOYED:
             return release.state or "of an unknown state"
         try:
@@ -181,7 +181,7 @@ class ChartsStep:
         return None
 
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
-        """Return a digest of all that a release is made of."""
+        """Return a digest of everything that a release is made from."""
         used = {name: one for name, one in self.programs.items() if any(_is(name, image) for image in images.values())}
         return _digest(chart, images, [repr(sorted(used.items()))] if used else [])
 

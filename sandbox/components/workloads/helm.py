@@ -1,6 +1,6 @@
-"""The `helm` program: renders a chart, installs, upgrades and uninstalls releases; what it keeps of them in a cluster.
+"""The `helm` program: renders charts, installs, upgrades and uninstalls releases, and reads their state in a cluster.
 
-Helm keeps a Secret for each revision of a release, whose labels tell its state and, since helm takes labels of its
+Helm keeps a Secret for each revision of a release, whose labels tell its state and, since helm accepts labels from its
 users, who made it (https://helm.sh/docs/topics/advanced/#storage-backends).
 """
 
@@ -37,10 +37,10 @@ from sandbox.system.process import Stop, ToolFailed
 RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 120.0, 300.0, 600.0  # seconds
 READY = 300  # seconds that helm waits for the pods
 LABEL = "sandbox.dev/release"
-OWN = "sandbox"  # what a repository with an account is called while a chart is pulled
+OWN = "sandbox"  # the name of a repository with an account while a chart is pulled
 DEPLOYED, INSTALLING = "deployed", "pending-install"
 LARGEST = 32 << 20  # bytes of a release, unpacked
-LOOK = 1.0  # seconds between looks at what it waits for
+LOOK = 1.0  # seconds between checks of what it waits for
 
 Doomed = Callable[[], SandboxError | None]
 
@@ -57,7 +57,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Helm:
-    """The helm at a path; all it does in a cluster raises SandboxError with its own words."""
+    """The helm at a path; its errors in a cluster are SandboxErrors with its own words."""
 
     program: Path
 
@@ -71,9 +71,9 @@ class Helm:
         return cls(found)
 
     def render(self, chart: Chart, *, whole: bool = False) -> tuple[dict[str, Any], ...]:
-        """Return the objects that the chart renders to without asking a cluster. Raises BadFile with file and line.
+        """Return the objects that the chart renders to without a cluster. Raises BadFile with file and line.
 
-        With `whole` the kinds that it defines are among them, and its tests are not.
+        With `whole` the kinds that it defines are included, and its tests are not.
         """
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", chart.name, chart.chart]
@@ -81,7 +81,7 @@ class Helm:
         argv += [f"--namespace={chart.namespace}", *_values(chart)]
         with _quiet() as env:
             try:
-                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs links aside
+                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs symbolic links, too
             except ToolFailed as error:
                 said = error.output.strip() or error.details
                 called = chart.chart if chart.chart.is_dir() else chart.name
@@ -91,7 +91,7 @@ class Helm:
     def pull(self, chart: RemoteChart, into: Path) -> Path:
         """Pull the chart's archive into an empty folder, with the user's own accounts. Raises SandboxError.
 
-        Accounts are those of `helm registry login`, `docker login` and `helm repo add`; they go by files.
+        Accounts are those of `helm registry login`, `docker login` and `helm repo add`; they are passed in files.
         """
         with _quiet() as env:
             env["HELM_REGISTRY_CONFIG"] = self._setting("HELM_REGISTRY_CONFIG") or env["HELM_REGISTRY_CONFIG"]
@@ -149,14 +149,14 @@ class Helm:
                 self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
-        """Free a release that a helm left pending which was ended in the middle."""
+        """Free a release that a killed helm left in a pending state."""
         words = ["uninstall"] if state == INSTALLING else ["rollback"]
         argv = [str(self.program), *words, chart.name, "--namespace", chart.namespace, "--wait"]
         with _quiet() as env:
             self._run(argv, kubeconfig, env, f"the release {chart.name}", say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
-        """Take the release away, with all that it made."""
+        """Uninstall the release with all its objects."""
         argv = [str(self.program), "uninstall", name, "--namespace", namespace, "--wait", f"--timeout={READY}s"]
         with _quiet() as env:
             self._run(argv, kubeconfig, env, f"the release {name}", say)
@@ -182,7 +182,7 @@ class Helm:
 
     @contextmanager
     def _renaming(self, images: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, str]]]:
-        """Options and environment by which helm has what it renders changed by `image_post_renderer`."""
+        """Return options and environment by which helm pipes what it renders through `image_post_renderer`."""
         if not images:
             yield [], {}
             return
@@ -220,12 +220,12 @@ class Helm:
 
 @contextmanager
 def _given_up(doomed: Doomed | None) -> Iterator[Stop]:
-    """Yield what ends a helm that waits for what cannot become ready; raises the error of `doomed` then."""
+    """Yield what ends a helm that waits for what cannot become ready; the error of `doomed` is then raised."""
     stop, done, found = Stop(), threading.Event(), list[SandboxError]()
 
     def look() -> None:
         while doomed and not done.wait(LOOK):
-            with suppress(ClusterError):  # asked again
+            with suppress(ClusterError):  # it is called again
                 if error := doomed():
                     found.append(error)
                     stop.now()

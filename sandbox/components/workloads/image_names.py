@@ -1,7 +1,7 @@
 """Connects names of images in user manifests with what images.yaml builds and pushes.
 
-What images.yaml brings replaces every image of its name, written with the digest that the registry has now: a changed
-image changes the pods' template and is rolled out, and nothing else is.
+An image of images.yaml replaces every image of its name, by the digest that the registry has now: a changed image
+changes the pods' template and is rolled out, and nothing else is.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sandbox.oci.reference import DOCKER_HUB, Reference, Target
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 LOCAL = ("localhost", "127.0.0.1")
-WIDTH = 8  # images that are asked for side by side
-# Programs of other people that a project's folder may well be called after: a tag of theirs is theirs.
+WIDTH = 8  # images that are looked up at once
+# Well-known programs that a project's folder may be named after: a tag of these means the published image.
 OFFICIAL = ("busybox", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq", "redis")
 
-# As the kubelet says it (kubernetes, pkg/kubelet/images/image_manager.go).
+# In the kubelet's words (kubernetes, pkg/kubelet/images/image_manager.go).
 _UNPULLED = re.compile(r"(?:ErrImagePull|ImagePullBackOff).{0,200}?image \\?\"([^\"\\\s]+)", re.DOTALL)
 
 Slot = tuple[Any, str | int]
@@ -40,10 +40,10 @@ Slot = tuple[Any, str | int]
 
 @dataclass(frozen=True)
 class Brought:
-    """An image of images.yaml: where it is in the registry, and the names it goes by.
+    """An image of images.yaml: its place in the registry, and the names it goes by.
 
-    `source` is its full name where it comes from; one that is `built` is the developer's, whatever its tag; `names`
-    are what images.yaml says after `for`.
+    `source` is its full name where it comes from; one that is `built` is the developer's, whatever its tag; `names` are
+    what images.yaml says after `for`.
     """
 
     target: Target
@@ -54,10 +54,10 @@ class Brought:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageNames:
-    """The images that are brought to the registry at `url`, which manifests call `prefix`.
+    """The images that are pushed to the registry at `url`, which manifests call `prefix`.
 
-    `hosts` are further names of the registry; `fields` the paths below further kinds that hold names of images; `file`
-    is images.yaml.
+    `hosts` are further names of the registry; `fields` the paths below further kinds that contain names of images;
+    `file` is images.yaml.
     """
 
     prefix: str
@@ -72,7 +72,7 @@ class ImageNames:
     def of(
         cls, file: Path | None, *, prefix: str, url: str, hosts: tuple[str, ...] = (), keychain: Keychain | None = None
     ) -> ImageNames:
-        """Return those of the file, none without one. Raises UsageError with file, line and key."""
+        """Return the images of the file, none without one. Raises UsageError with file, line and key."""
         if file is None:
             return cls(prefix=prefix, url=url, hosts=hosts, keychain=keychain)
         written = images_yaml.read(file)
@@ -87,12 +87,15 @@ class ImageNames:
         )
 
     def find(self, name: str) -> Brought | None:
-        """Return the image that a name in a manifest means, if it is ours. Raises UsageError where it may be two."""
+        """Return the image that a name in a manifest means, if it is one of these.
+
+        Raises UsageError for an ambiguous name.
+        """
         try:
             reference = references.parse(name)
-        except UsageError:  # the kubelet says so
+        except UsageError:  # the kubelet reports it
             return None
-        if reference.digest:  # just these bytes are wanted, and no others may stand for them
+        if reference.digest:  # exactly these bytes are wanted, and no others may replace them
             return next((one for one in self.brought if reference in (one.names or ())), None)
         candidates = self._by_last.get(_last(reference.path), ())
         named = [one for one in candidates if any(_means(reference, each) for each in one.names or ())]
@@ -109,7 +112,7 @@ class ImageNames:
 
     @cached_property
     def _by_last(self) -> Mapping[str, Sequence[Brought]]:
-        """The images by the last parts of all their names, one of which every name that means them ends in."""
+        """Return the images by the last parts of all their names: every name that means one ends in such a part."""
         found: dict[str, list[Brought]] = {}
         for one in self.brought:
             paths = [each.path for each in (one.source, *(one.names or ())) if each]
@@ -118,16 +121,16 @@ class ImageNames:
         return found
 
     def is_ours(self, name: str) -> bool:
-        """Tell whether the name leads to the sandbox's registry, and nowhere else."""
+        """Tell whether the name means the sandbox's registry, and no other."""
         host, slash, _ = name.partition("/")
         return bool(slash) and host in (self.prefix, *self.hosts)
 
     def connected(self, objects: Sequence[Manifest]) -> Mapping[str, Brought]:
-        """Return the names in the objects that are ours, with what they mean. Raises UsageError."""
+        """Return the names in the objects that mean one of these images, with the image. Raises UsageError."""
         return self.means(str(holder[key]) for one in objects for holder, key in slots(one, self.fields))
 
     def means(self, names: Iterable[str]) -> Mapping[str, Brought]:
-        """Return those of the names that are ours, with what they mean. Raises UsageError."""
+        """Return those of the names that mean one of these images, with the image. Raises UsageError."""
         return {name: found for name in dict.fromkeys(names) if (found := self.find(name))}
 
     def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
@@ -136,7 +139,7 @@ class ImageNames:
         return tuple(renamed(one, full, self.fields) for one in objects)
 
     def full(self, known: Mapping[str, Brought]) -> dict[str, str]:
-        """Return the names with the ones that pods pull by now; those are left out that the registry lacks.
+        """Return the names with those by which pods now pull the images; images that the registry lacks are left out.
 
         Raises RegistryError.
         """
@@ -154,7 +157,7 @@ class ImageNames:
         }
 
     def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
-        """Return what `renamed` is told, as JSON can have it; nothing where no name changes."""
+        """Return the arguments of `renamed` as JSON; empty if no name changes."""
         return {"images": dict(full), "fields": {kind: list(map(list, one)) for kind, one in self.fields.items()}}
 
     def unbrought(self, missing: Mapping[str, str]) -> SandboxError:
@@ -167,7 +170,7 @@ class ImageNames:
         )
 
     def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
-        """Images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
+        """Return images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
         wanted = self.unlisted(objects)
         if not wanted:
             return {}
@@ -175,7 +178,7 @@ class ImageNames:
             return {name: user for name, user in wanted.items() if not _is_in(client, name)}
 
     def unlisted(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
-        """Images of the sandbox's registry that images.yaml does not bring, and who wants them."""
+        """Return images of the sandbox's registry that images.yaml does not push, and who wants them."""
         known = self.connected(objects)
         return {
             str(holder[key]): title(one)
@@ -200,7 +203,7 @@ class ImageNames:
 
 
 def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Slot]:
-    """Yield where the object has names of images: each a mapping or list, and the key."""
+    """Yield the places of image names in the object: each a mapping or list, and the key."""
     try:
         pod = pod_spec(manifest)
     except AttributeError:  # the API server says what is wrong with it
@@ -217,7 +220,7 @@ def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> 
 def renamed(
     manifest: Manifest, full: Mapping[str, str], fields: Mapping[str, Sequence[Sequence[str]]]
 ) -> dict[str, Any]:
-    """Return the object with other names for those of its images that `full` has."""
+    """Return the object with other names for those of its images that are in `full`."""
     if not any(holder[key] in full for holder, key in slots(manifest, fields)):
         return dict(manifest)
     made = copy.deepcopy(dict(manifest))
@@ -231,7 +234,7 @@ def renamed(
 
 
 def advice(names: Iterable[str], file: Path | None) -> str:
-    """Return what to add to images.yaml so that the images of these names are brought."""
+    """Return what to add to images.yaml so that the images of these names are pushed."""
     lines = []
     for name in names:
         repository = name.partition("/")[2]
@@ -242,9 +245,9 @@ def advice(names: Iterable[str], file: Path | None) -> str:
 
 
 def bring_advice(said: str) -> str:
-    """Return what to add to images.yaml for an image that a kubelet could not pull, by its words.
+    """Return what to add to images.yaml for an image that a kubelet could not pull, by its message.
 
-    Empty for other words.
+    Empty for other messages.
     """
     found = _UNPULLED.search(said)
     if found is None:
@@ -285,7 +288,7 @@ def _is_alike(reference: Reference, one: Brought) -> bool:
 
 
 def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
-    """Yield where texts are at the path, through lists."""
+    """Yield the places of texts at the path, through lists."""
     if isinstance(content, list):
         for one in content:
             yield from _at(one, path)

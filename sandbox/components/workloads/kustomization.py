@@ -1,4 +1,4 @@
-"""A folder with a kustomization: rendered by kubectl's own kustomize, and what that reads, here and elsewhere.
+"""A folder with a kustomization: rendered by kubectl's own kustomize, after a check of what it reads.
 
 Nothing is fetched that the user did not ask for: what is neither a file nor a folder here is refused before kustomize,
 which would take it for a URL or a git repository, is called.
@@ -26,13 +26,13 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
-DEEPEST = 32  # bases below bases
+DEEPEST = 32  # levels of bases below bases
 # Lists of files, folders or, for kustomize, URLs and git repositories (kustomize API, types.Kustomization).
 BASES = ("resources", "bases", "components")
 FILES = ("crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge")
 # Keys of files anywhere below the others; `files` and `envs` may have KEY=FILE.
 PATHS = ("path", "files", "env", "envs")
-# What keeps kustomize and the git that it calls from the network.
+# Keeps kustomize and the git that it calls from the network.
 OFFLINE: Mapping[str, str] = {
     "HTTP_PROXY": "http://127.0.0.1:9",
     "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -82,9 +82,9 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
 
 
 def reads(folder: Path) -> Reads:
-    """Return every file and folder that the kustomization leads to, and every URL.
+    """Return every file and folder that the kustomization refers to, and every URL.
 
-    Raises BadFile for what is neither.
+    Raises BadFile for anything else.
     """
     local: dict[Path, None] = {}
     fetched: dict[str, None] = {}
@@ -125,7 +125,7 @@ def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth
 
 
 def _note(content: Any, folder: Path, local: dict[Path, None], fetched: dict[str, None]) -> None:
-    """Note what the rest of a kustomization, or the file of a generator, names; kustomize says what is missing."""
+    """Record what the rest of a kustomization, or the file of a generator, names; kustomize reports what is missing."""
     for text in _paths(content):
         if "://" in text:
             fetched[text] = None

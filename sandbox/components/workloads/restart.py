@@ -1,7 +1,7 @@
-"""Starts a container's program again without the container, so that files which were copied into it stay.
+"""Restarts a container's program without the container, so that files that were copied into it stay.
 
-A container that ends begins with its image again. So while `dev` works, a small shell is the first process of those
-containers whose rules say `restart`; a hangup lets it end the program and start it once more.
+A restarted container begins with its image again. So while `dev` works, a small shell is the first process of
+containers with a `restart` rule; on a hangup it ends the program and starts it once more.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_supervised(container: Mapping[str, Any]) -> bool:
 
 
 def supervised(manifest: Manifest, programs: Mapping[str, Program]) -> dict[str, Any]:
-    """Return the object with the shell before the programs of those images that are there, without their digests."""
+    """Return the object with the shell before the programs of images in `programs`, by names without a digest."""
     made = copy.deepcopy(dict(manifest))
     for container in pod_spec(made).get("containers") or ():
         program = programs.get(str(container.get("image", "")).partition("@")[0])

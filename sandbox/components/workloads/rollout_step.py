@@ -1,4 +1,4 @@
-"""What the user's manifests run, waited for after a rest without asking for the manifests, which may be gone."""
+"""Waits, after a start, for the workloads of the user's manifests, without the manifests, which may be gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 @dataclass(frozen=True)
 class WorkloadsStep(NothingToUndo):
-    """Makes nothing; ready when every workload that was applied last, and stays, is."""
+    """Makes nothing; ready when every workload that was applied last, and is not being deleted, is ready."""
 
     names: Names
     requires: tuple[str, ...] = ("cluster",)

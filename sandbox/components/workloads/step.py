@@ -1,4 +1,4 @@
-"""The user's own manifests, applied and waited for; what they say no more goes."""
+"""The user's own manifests: applied, waited for, and removed when they are not in the files any more."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Placed:
-    """Objects as they were applied, those of them that had `changed`, and all places the record is to know."""
+    """Objects as they were applied, those of them that `changed`, and all places for the record."""
 
     objects: tuple[Manifest, ...]
     changed: tuple[Manifest, ...]
@@ -42,9 +42,10 @@ class Placed:
 
 @dataclass(frozen=True)
 class ApplyStep(NothingToUndo):
-    """Applies the objects in order, with the `images` of now; a sealed record in the cluster keeps what was applied.
+    """Applies the objects in order, with the present `images`; a sealed record in the cluster keeps what was applied.
 
-    What it remembers and the manifests do not say any more is deleted, except for what may hold data, which is named.
+    Recorded objects that the manifests do not contain any more are deleted, except for those that may contain data,
+    which are named.
     """
 
     names: Names
@@ -106,16 +107,16 @@ class ApplyStep(NothingToUndo):
         known_as: Mapping[tuple[str, ...], Manifest] | None = None,
         change: Callable[[Manifest], Manifest] | None = None,
     ) -> Placed:
-        """Apply the objects but those that are as in `known_as`, by identity; delete those that are wanted no more.
+        """Apply the objects except for those that equal `known_as`, by identity; delete those no longer wanted.
 
-        What `change` makes of each is applied. Raises SandboxError.
+        `change` is applied to each object before. Raises SandboxError.
         """
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         self._require_images()
         objects = [change(one) if change else one for one in self.placed()]
         wanted = tuple(map(Place.of, objects))
-        # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
+        # Recorded first, so that every object is known; they count as applied only when all are there.
         known = (*before.places, *wanted)
         applied_record.write(records, RECORD, known)
 
@@ -138,7 +139,7 @@ class ApplyStep(NothingToUndo):
         return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped))
 
     def remember(self, placed: Placed) -> None:
-        """Write down that the objects are applied, and ready."""
+        """Record that the objects are applied, and ready."""
         records = Records.of(self.names)
         left = addon_objects.existing(records.cluster, placed.known)
         applied_record.write(
@@ -146,7 +147,7 @@ class ApplyStep(NothingToUndo):
         )
 
     def _require_images(self) -> None:
-        """Raise SandboxError before anything is applied that could not run."""
+        """Raise SandboxError, before anything is applied, for images that could not be pulled."""
         missing = self.images.missing(self.manifests)
         if missing:
             raise self.images.unbrought(missing)

@@ -1,4 +1,4 @@
-"""The user manifests: the objects of everything that `apply` names, whether written as they are or rendered."""
+"""Reads the user manifests: the objects of everything that `apply` names, written as they are or rendered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.kube import manifests
 
 
 def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
-    """Return the objects in an order to apply them in, but for those of charts.
+    """Return the objects in an order to apply them in, without those of charts.
 
     Raises BadFile naming file and line, and MissingTool.
     """
@@ -37,7 +37,7 @@ def rendered(item: Item) -> Kustomization | None:
 
 
 def text(source: Kustomization, store: Store) -> str:
-    """Return what the kustomization renders to. Raises BadFile and MissingTool."""
+    """Return the rendered kustomization. Raises BadFile and MissingTool."""
     return kustomization.render(source.kustomize, store, remote=source.remote)
 
 
