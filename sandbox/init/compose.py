@@ -175,7 +175,7 @@ def _check(given: Any) -> tuple[str, ...]:
 def _variables(given: Any, folder: Path) -> dict[str, str | None]:
     """Return the variables of those of the files that are in the project; None for what only the shell has."""
     found: dict[str, str | None] = {}
-    for one in given if isinstance(given, list) else [given]:
+    for one in compose_files.listed(given):
         path = one.get("path") if isinstance(one, dict) else one
         if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
             for line in text_file.read(folder / path).splitlines():
@@ -210,7 +210,7 @@ def _ports(service: Mapping[str, Any]) -> Iterator[int]:
 
     Of a range it is the first.
     """
-    for one in (*(service.get("ports") or ()), *(service.get("expose") or ())):
+    for one in (*compose_files.listed(service.get("ports")), *compose_files.listed(service.get("expose"))):
         said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
         numbers, _, protocol = said.rpartition(":")[2].partition("/")
         number = numbers.partition("-")[0]
@@ -220,7 +220,9 @@ def _ports(service: Mapping[str, Any]) -> Iterator[int]:
 
 def _environment(given: Any) -> Iterator[tuple[str, str | None]]:
     """Yield variables; those that compose takes from the shell are not copied into files, and None."""
-    pairs = given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in given or ())
+    pairs = (
+        given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in compose_files.listed(given))
+    )
     for key, *value in pairs:
         yield str(key), _whole(as_text(value[0])) if value and value[0] is not None else None
 

@@ -31,12 +31,12 @@ def services(path: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     Raises UsageError when it is no such file.
     """
     content, folder = _content(path), path.parent
-    included = _listed(content.get("include")) if isinstance(content, dict) else []
+    included = listed(content.get("include")) if isinstance(content, dict) else []
     if not isinstance(content, dict) or not (included or isinstance(content.get("services"), dict)):
         raise UsageError(f"{path} has no services", fix="correct it, or move it away")
     notes: list[str] = []
     own = _services(content)
-    files = [file for one in included for file in _listed(one.get("path") if isinstance(one, Mapping) else one)]
+    files = [file for one in included for file in listed(one.get("path") if isinstance(one, Mapping) else one)]
     parts = [_elsewhere(folder, file, notes) for file in files]
     parts.append({name: _whole(one, own, folder, notes) for name, one in own.items()})
     parts += [_elsewhere(folder, name, notes) for name in OVERRIDES if (folder / name).is_file()][:1]
@@ -57,11 +57,16 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         return {**base, **{name: merged(base.get(name), value, str(name)) for name, value in over.items()}}
     if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
-        added = _listed(over)
+        added = listed(over)
         places = {place for _, place in compose_volumes.pairs(added)} if key == "volumes" else set()
-        kept = [one for one in _listed(base) if not places & {place for _, place in compose_volumes.pairs([one])}]
+        kept = [one for one in listed(base) if not places & {place for _, place in compose_volumes.pairs([one])}]
         return [*kept, *(one for one in added if one not in kept)]
     return over
+
+
+def listed(given: Any) -> list[Any]:
+    """Return a list, or what stands alone as one; nothing where nothing is given."""
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 def _whole(
@@ -129,12 +134,12 @@ def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
         given = build if isinstance(build, Mapping) else {"context": build}
         moved["build"] = {**given, "context": path(given.get("context", "."))}
     if "env_file" in service:
-        files = _listed(service["env_file"])
+        files = listed(service["env_file"])
         moved["env_file"] = [
             {**one, "path": path(one.get("path"))} if isinstance(one, Mapping) else path(one) for one in files
         ]
     if "volumes" in service:
-        moved["volumes"] = [volume(one) for one in _listed(service["volumes"])]
+        moved["volumes"] = [volume(one) for one in listed(service["volumes"])]
     return moved
 
 
@@ -149,10 +154,6 @@ def _services(content: Any) -> dict[str, dict[str, Any]]:
     found = content.get("services") if isinstance(content, Mapping) else None
     listed = found.items() if isinstance(found, Mapping) else ()
     return {str(name): one for name, one in listed if isinstance(one, dict)}
-
-
-def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 def _map(given: Any) -> Any:

@@ -122,6 +122,16 @@ def origin(names: Names) -> Origin | None:
         return None
 
 
+def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
+    """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
+    if where is None or not where.source:
+        return ()
+    folders = sorted((names.home.state / "sandboxes").glob("*"))
+    others = (names.home.sandbox(path.name) for path in folders if path.name != names.name)
+    known = ((one, origin(one)) for one in others if one.spec.exists())
+    return tuple(one.name for one, from_ in known if from_ and (from_.kind, from_.source) == (where.kind, where.source))
+
+
 @contextlib.contextmanager
 def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
     """Record where the spec comes from while the block brings the sandbox up; if no sandbox results, forget it."""

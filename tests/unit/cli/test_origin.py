@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 
 from sandbox.app import consent as agreements
 from sandbox.app import context, ports
+from sandbox.app.core import Sandbox
 from sandbox.cli import log, prompts, signals
+from sandbox.cli.down import down
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -236,3 +238,16 @@ def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
     for option in ("--trust", "--identity=sha256:0"):
         assert refused(option).id == "usage"
     assert refused("--from", str(tmp_path), "--identity=sha256:0").id == "usage"
+
+
+def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`name` is changed in sandbox.yaml → `up` and `down` name the sandbox that stays under the earlier one."""
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    brought_up({"name": "before"}, Origin.of(Path("sandbox.yaml")))
+    brought_up({"name": "other"}, Origin.of(Path("other.yaml")))
+    said = "'before' is of the same spec, from before its name changed: sandbox down before"
+    ran = run().output
+    assert said in ran and ran.count("sandbox down") == 1
+    monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
+    ended = CliRunner().invoke(down, [], obj=False, standalone_mode=False)
+    assert "'demo' has nothing to remove" in ended.output and said in ended.output
