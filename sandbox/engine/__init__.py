@@ -1,4 +1,4 @@
-"""The only door to the Docker Engine: the few calls the sandbox makes, with values in and out and one kind of error."""
+"""The only door to the Docker Engine: the calls that the sandbox needs, on plain values, with one kind of error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection that every call to the engine goes through: its errors, its patience, each question asked once."""
+"""The connection that every call to the engine goes through: errors, timeouts, and answers kept for a check."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EngineGone(EngineError, Away):
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Let what fails in the block be an EngineError about `doing`."""
+    """Turn errors in the block into an EngineError about `doing`."""
     try:
         yield
     except SandboxError:
@@ -88,7 +88,7 @@ def unreachable(said: str, place: Endpoint) -> MissingTool:
 
 
 class Glancing:
-    """What answers questions that are `once`; outside a `glance` every question is asked again."""
+    """Keeps the answers to questions that are `once`, for the length of a `glance`."""
 
     def __init__(self) -> None:
         self._seen: Seen | None = None
@@ -97,7 +97,7 @@ class Glancing:
 
     @contextmanager
     def glance(self) -> Iterator[None]:
-        """For a block that changes nothing: what was seen once in it is not asked again, nor in blocks within it."""
+        """Keep answers for the block, which changes nothing: each question is asked once, also in inner blocks."""
         with self._entering:
             self._looking += 1
             self._seen = self._seen or Seen()
@@ -113,9 +113,9 @@ Who = TypeVar("Who", bound=Glancing)
 
 
 def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concatenate[Who, Words], Answer]:
-    """Return a question that need not be asked again in a glance; its words are hashable.
+    """Make a question one that a glance asks only once; its arguments are hashable.
 
-    What is raised is not kept.
+    Errors are not kept.
     """
 
     @functools.wraps(question)
@@ -130,7 +130,7 @@ def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concat
 
 
 class Seen:
-    """The answers so far. Who asks what another thread is asking waits for its answer."""
+    """The answers so far. A thread that asks what another one is asking waits for that answer."""
 
     def __init__(self) -> None:
         self.gathered: dict[str, Any] = {}  # see questions.py
@@ -149,7 +149,7 @@ class Seen:
 
 
 class _Patience(threading.local):
-    """For how many seconds at least the requests of one thread may take."""
+    """The least number of seconds that requests of a thread may take."""
 
     seconds: int = 0
 
@@ -157,8 +157,8 @@ class _Patience(threading.local):
 class Door(Glancing):
     """The API of the engine at `place`, which the calls of this package share.
 
-    A socket of this machine is spoken to directly. Elsewhere, and for what is more than a request and its answer, there
-    is the client library, which takes longer to import than most commands take.
+    A socket of this machine is used directly. Elsewhere, and for more than a request and its answer, the client library
+    is used, which takes longer to import than most commands run.
     """
 
     _podman = False
@@ -176,7 +176,7 @@ class Door(Glancing):
 
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
-        """What `docker info` shows, asked once a connection: the engine runs other programs for it."""
+        """Return what `docker info` shows, asked once per connection: the engine runs other programs for it."""
         return dict(self._get("/info"))
 
     @functools.cached_property
@@ -209,16 +209,16 @@ class Door(Glancing):
                 id="docker-config",
             ) from error
         if place.is_here:
-            # What the environment and netrc say is for servers elsewhere, and each call would look it all up:
-            # REQUESTS_CA_BUNDLE would even take the place of DOCKER_CERT_PATH.
+            # The environment and netrc are for servers elsewhere, and each call would look everything up:
+            # REQUESTS_CA_BUNDLE would even override DOCKER_CERT_PATH.
             client.api.trust_env = False
-        # The library's own hook takes the time that a request may take from one attribute for all threads.
+        # The library has one attribute for the timeout of requests in all threads.
         client.api._set_request_timeout = self._timed
         return client
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
-        """Yield the client below, for other modules of this package; what fails in the block is an EngineError."""
+        """Yield the client library, for other modules of this package; errors in the block become EngineErrors."""
         with translated(doing), self.patient():
             yield self._client.api
 
@@ -273,7 +273,7 @@ class Door(Glancing):
         return socket_http.require(answer)
 
     def _get(self, path: str, **query: object) -> Any:
-        """Return the answer to a question, from JSON; a mapping in the query becomes JSON."""
+        """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
         body = self._ask("GET", path, words).body
         try:

@@ -1,4 +1,4 @@
-"""An engine that answers, and what it tells of itself and of its machine."""
+"""The connection to a running engine, and the facts about it and its machine."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
 
-_glancing = threading.local()  # the `engine` that a thread glances at
+_glancing = threading.local()  # the `engine` that keeps answers for a thread
 
 # The first release that drops packets from outside for ports that are published on the loopback.
 HARDENED = 28
 FIRST_ANSWER = 15
 FIRST_CONNECTION = 5
-# What a kernel calls a machine, and what images do (OCI image specification, "platform").
+# A machine's architecture as kernels name it, and as images do (OCI image specification, "platform").
 _PLATFORMS = {"x86_64": "amd64", "aarch64": "arm64"}
 _STAYS = 0.15
 
@@ -42,10 +42,10 @@ class Facts:
     """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
 
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
-    volumes, may be a folder of this machine. `isolating` is whether it keeps containers from users or from each other
-    in a way of its own, `limits` whether it may limit their processes, memory and processor time. `runtime` is what
-    starts its containers by default, `architecture` that of its machine as images have it. `proxies` maps http, https
-    and no to what the engine itself uses. `podman`: it is no Docker Engine.
+    volumes, may be a folder of this machine. `isolating` is whether it isolates containers by special means, such as
+    user namespaces, `limits` whether it can limit their processes, memory and processor time. `runtime` is what starts
+    its containers by default, `architecture` that of its machine as images have it. `proxies` maps http, https and no
+    to what the engine itself uses. `podman`: it is Podman, not Docker.
     """
 
     version: str
@@ -72,7 +72,7 @@ class Facts:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Return the numbers of its version, none where it has another form."""
+        """Return the numbers of its version; none if it has another form."""
         found = re.match(r"\d+(\.\d+)*", self.version)
         return tuple(map(int, found[0].split("."))) if found else ()
 
@@ -113,9 +113,10 @@ class Engine(Images, Questions, Networks, Volumes):
 
     @classmethod
     def connect(cls) -> Engine:
-        """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old.
+        """Connect to the engine that `endpoint.find` names.
 
-        Within a glance of this thread at that engine it is the same connection, which knows what was seen.
+        Raises MissingTool when there is none or it is too old. Within a glance of this thread at that engine, the same
+        connection is returned, with its answers.
         """
         place = endpoint.of_this_user()
         endpoint.pass_on(place)
@@ -124,7 +125,7 @@ class Engine(Images, Questions, Networks, Volumes):
             return known
         engine = cls(place)
         try:
-            # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
+            # Not /version, which the library would ask: for that the engine runs other programs.
             ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
             version = ping.headers.get("api-version") or json.loads(engine._send("GET", "/version").body)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
@@ -147,10 +148,10 @@ class Engine(Images, Questions, Networks, Volumes):
 
     @contextmanager
     def glance(self) -> Iterator[None]:
-        """For a block that changes nothing; see `Glancing`."""
+        """Keep answers for a block that changes nothing; see `Glancing`."""
         before, _glancing.engine = getattr(_glancing, "engine", None), self
         if before is None and self._place is not None:
-            # Every such block asks sooner or later what the engine takes longest to tell.
+            # Every such block needs sooner or later what the engine takes longest to tell.
             threading.Thread(target=self._foresee, name="ask the engine of itself", daemon=True).start()
         try:
             with super().glance():
@@ -165,37 +166,37 @@ class Engine(Images, Questions, Networks, Volumes):
             return str(self._get("/version")["Version"])
 
     def cgroup_version(self) -> int:
-        """1 or 2: which control group hierarchy the engine's containers get."""
+        """Return 1 or 2: the control group hierarchy of the engine's containers."""
         with translated("asking about the engine"):
             return int(self._info.get("CgroupVersion", "2"))
 
     def facts(self) -> Facts:
-        """Return what the engine tells of itself and of its machine."""
+        """Return the facts about the engine and its machine."""
         local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
             return replace(read_facts(self._info, api=self._version, local=local), podman=self._podman)
 
     @property
     def place(self) -> Endpoint | None:
-        """Return where it is and what says so; an engine of tests is nowhere."""
+        """Return its address and what names it; None for an engine of tests."""
         return self._place
 
     @property
     def address(self) -> str:
-        """Return where it is, as DOCKER_HOST has it."""
+        """Return its address, in the form of DOCKER_HOST."""
         return self._place.url if self._place else ""
 
     def id(self) -> str:
-        """Return what tells it from all other engines, as long as it keeps its data."""
+        """Return an id that no other engine has, the same as long as it keeps its data."""
         with translated("asking about the engine"):
-            # Podman says another one each time.
+            # Podman returns another id each time.
             return str(self._info.get("Name" if self._podman else "ID") or "")
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
-        """Tell whether this machine gets a connection at what a container that runs publishes or listens on.
+        """Tell whether this machine can connect to a port that a running container publishes or listens on.
 
-        It is tried for a few seconds: the container may need a moment, and so may the forwarder of a virtual machine.
-        A server that `waits` for its clients does not hang up, as a forwarder does that reaches none.
+        It tries for a few seconds: the container may need a moment, and so may the forwarder of a virtual machine. A
+        server that `waits` for its clients does not close the connection, as a forwarder does that reaches nothing.
         """
 
         def unheard() -> str | None:
@@ -212,16 +213,16 @@ class Engine(Images, Questions, Networks, Volumes):
         return True
 
     def root(self) -> Path:
-        """Return the folder of the engine's machine where it keeps everything."""
+        """Return the folder where the engine keeps everything, on its own machine."""
         return self.facts().root
 
     def is_rootless(self) -> bool:
-        """Tell whether the engine runs without root, and so may publish only the ports that its user may listen on."""
+        """Tell whether the engine runs without root, and so can publish only ports that its user may open."""
         with translated("asking about the engine"):
             return read_facts(self._info, api="", local=True).rootless
 
     def _foresee(self) -> None:
-        with suppress(OSError, ValueError, SandboxError):  # told to who needs it
+        with suppress(OSError, ValueError, SandboxError):  # raised where it is needed
             _ = self._info
 
 

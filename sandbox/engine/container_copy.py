@@ -1,4 +1,4 @@
-"""Takes a container apart and puts it together again: what it was asked to be, and what has changed in its files."""
+"""Copies a container: the settings it was made with, and the changes in its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from sandbox.engine import Engine, EngineError
 from sandbox.fast_dataclass import dataclass
 
-# What the engine or the kernel makes for itself in every container.
+# Files that the engine or the kernel makes for itself in every container.
 VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108
 RESOLV_CONF = PurePosixPath("/etc/resolv.conf")
 _DELETED = 2
@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Description:
-    """What the engine was asked to make: the arguments of `POST /containers/create` (Docker Engine API)."""
+    """The settings of a container: the arguments of `POST /containers/create` (Docker Engine API)."""
 
     name: str
     config: Mapping[str, Any]
@@ -40,7 +40,7 @@ class Exchange:
 
 
 def describe(engine: Engine, name: str) -> Description:
-    """Return how a container was made."""
+    """Return the settings that a container was made with."""
     with engine.api(f"looking at container {name}") as api:
         found = api.inspect_container(name)
     return Description(found["Name"].lstrip("/"), found["Config"], found["HostConfig"])
@@ -59,9 +59,9 @@ def rename(engine: Engine, name: str, new: str) -> None:
 
 
 def changes(engine: Engine, name: str) -> bytes:
-    """Return what has changed in a container's own files, volumes and mounts apart, as a tar of paths below `/`.
+    """Return the changes in a container's own files, without volumes and mounts, as a tar of paths below `/`.
 
-    Raises EngineError for a container in which files of its image were removed, which no such tar can tell.
+    Raises EngineError for a container in which files of its image were removed, which such a tar cannot express.
     """
     with engine.api(f"reading the changes in {name}") as api:
         found = {PurePosixPath(one["Path"]): int(one["Kind"]) for one in api.diff(name) or ()}
@@ -87,7 +87,7 @@ def write(engine: Engine, name: str, tar: Path) -> None:
 
 
 def carry(engine: Engine, source: str, path: PurePosixPath, to: str, folder: PurePosixPath) -> None:
-    """Copy a file or folder of one container into a folder of another, as it comes."""
+    """Copy a file or folder from one container into a folder of another, unchanged."""
     with engine.api(f"copying {path} from {source} to {to}") as api:
         chunks, _ = api.get_archive(source, str(path))
         api.put_archive(to, str(folder), chunks)
@@ -103,11 +103,11 @@ def run_script(
     labels: Mapping[str, str] | None = None,
     exchange: Exchange | None = None,
 ) -> tuple[int, str]:
-    """Run a shell script as root in a container of its own, called `name`: its exit status and its output.
+    """Run a shell script as root in a container of its own, called `name`; return its exit status and output.
 
-    `volumes` are volumes by their places inside. The folder of an `exchange` is mounted where the engine has this
-    machine's folders for sure; elsewhere its files are copied. The container has every right, for files in the
-    volumes of nodes belong to anybody and have attributes that only such a process can read, and it has no network.
+    `volumes` are volumes by their places inside. The folder of an `exchange` is mounted where the engine certainly has
+    this machine's folders; elsewhere its files are copied. The container has every right, for files in the volumes of
+    nodes belong to any user and have attributes that only such a process can read, and it has no network.
     """
     binds = [f"{source}:{place}" for place, source in volumes.items()]
     copied = exchange if exchange and not engine.shares_network() else None
@@ -138,7 +138,10 @@ def run_script(
 
 
 def _take(pieces: Iterable[bytes], wanted: Exchange) -> None:
-    """Write the files that were left, readable for this user only, from a tar of their folder. Raises EngineError."""
+    """Write the files that the script left, readable for this user only, from a tar of their folder.
+
+    Raises EngineError.
+    """
     left = set(wanted.taken)
     with tarfile.open(fileobj=io.BufferedReader(_Pieces(pieces), _PIECE), mode="r|") as tar:
         for member in tar:
@@ -153,7 +156,7 @@ def _take(pieces: Iterable[bytes], wanted: Exchange) -> None:
 
 
 class _Pieces(io.RawIOBase):
-    """A file of what comes in pieces."""
+    """A file object over an iterator of pieces."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)

@@ -1,4 +1,4 @@
-"""Where a container meets the machine: the host's address, a free address, and as whom it writes to a folder."""
+"""Addresses and users between containers and the machine: the host's address, free addresses, owners of folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.names import LABEL, Home
 
 # The last address of a minikube network is for the balancer of several control planes.
 RESERVED = 5
-# Places among those, on the sandbox's own network.
+# Positions among those, on the sandbox's own network.
 REGISTRY, FRONTEND = 4, 3
 
 
@@ -24,7 +24,7 @@ def host_address(engine: Engine, network: str, home: Home) -> str:
 
 
 def joined(engine: Engine, network: str) -> Network:
-    """Return the network of that name. Raises SandboxError when there is none."""
+    """Return the network of that name. Raises SandboxError if there is none."""
     found = engine.network(network)
     if found is None or not found.subnet:
         raise SandboxError(f"there is no network {network}", fix="sandbox up")
@@ -32,7 +32,7 @@ def joined(engine: Engine, network: str) -> Network:
 
 
 def free_address(engine: Engine, name: str) -> str:
-    """Return a free address of the network, from the end of its range, of which the very last are left alone."""
+    """Return a free address of the network, near the end of its range; the very last ones are left alone."""
     network = joined(engine, name)
     members = (engine.container(member) for member in network.members)
     taken = {member.addresses.get(name) for member in members if member}
@@ -42,36 +42,33 @@ def free_address(engine: Engine, name: str) -> str:
 
 
 def kept_address(network: Network, place: int) -> str:
-    """Return the address at that place before the network's end; empty where the engine may give it to another.
+    """Return the address at that position before the network's end; empty where the engine may give it to another.
 
-    Nodes then have the first addresses, and find them free when they start again: another container that asked the
-    engine for one might be given theirs meanwhile.
+    So nodes get the first addresses, and find them free when they start again: the engine might give theirs to a
+    container that asks for any.
     """
     last = IPv4Network(network.subnet).broadcast_address
     return str(last - place) if network.lower and place < RESERVED else ""
 
 
 def spare_address(engine: Engine, name: str) -> str:
-    """Return where a container joins a network: at its end, or anywhere on one that the engine made.
+    """Return an address for joining a network: at its end, or empty (any) on one whose range the engine chose.
 
-    Only of a range that was chosen by the network's maker does the engine let anybody choose an address.
+    The engine accepts a requested address only where the network's maker chose the range.
     """
     return "" if LABEL in joined(engine, name).labels else free_address(engine, name)
 
 
 def gateway(network: Network) -> str:
-    """Return the engine's own address on the network.
-
-    Where it is not told it is the first (libnetwork's default IPAM).
-    """
+    """Return the engine's own address on the network; by default the first one (libnetwork's default IPAM)."""
     return network.gateway or str(next(IPv4Network(network.subnet).hosts()))
 
 
 def folder_owner(engine: Engine, path: Path) -> str | None:
-    """Return the `UID:GID` a container must run as to write into the folder, which is made when it is not there.
+    """Return the `UID:GID` a container must run as to write into the folder, which is created if needed.
 
-    Root in a container has no right to pass over permissions, since its capabilities are dropped. None where the
-    engine runs without root: there its root is the user. Raises SandboxError.
+    Root in a container cannot ignore permissions, since its capabilities are dropped. None where the engine runs
+    without root: there its root is the user. Raises SandboxError.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Where the engine is, found as Docker's own client finds it, and after that where common tools put its socket.
+"""Finds the engine as Docker's own client does, and otherwise where common tools put its socket.
 
 The order of docker-cli (cli/command/cli.go, resolveContextName): DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
-config.json, the default socket. A machine that has none of them may still have an engine in a virtual machine whose
-tool did not choose a context.
+config.json, the default socket. A machine without any of them may still have an engine in a virtual machine whose tool
+did not choose a context.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 
 DEFAULT = Path("/var/run/docker.sock")
-# Below the home folder, in the order of how much each tool is used; Podman's last, since others bring one along.
+# Below the home folder, the most used tools first; Podman last, since other tools bring one along.
 SOCKETS = {
     "Docker Desktop": ".docker/run/docker.sock",
     "OrbStack": ".orbstack/run/docker.sock",
@@ -27,7 +27,7 @@ SOCKETS = {
     "Lima": ".lima/docker/sock/docker.sock",
     "Podman": ".local/share/containers/podman/machine/podman.sock",
 }
-# How each tool's engine is started, by a word of its context or of its socket's path.
+# How to start each tool's engine, by a word in its context or its socket's path.
 STARTS = {
     "desktop": "docker desktop start",
     "orbstack": "orb start",
@@ -45,7 +45,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An engine's address: `url` as in DOCKER_HOST, and `origin`, what says so, for messages."""
+    """An engine's address: `url` in the form of DOCKER_HOST, and `origin`, what names it, for messages."""
 
     url: str
     origin: str
@@ -101,7 +101,7 @@ class Endpoint:
 def find(environment: Mapping[str, str], home: Path) -> Endpoint:
     """Return the engine that `environment` and the files below `home` name.
 
-    Raises MissingTool for a wrong name, or what is no address.
+    Raises MissingTool for an unknown name or an invalid address.
     """
     if url := environment.get("DOCKER_HOST"):
         return _checked(Endpoint(url, "DOCKER_HOST"))
@@ -127,17 +127,17 @@ def of_this_user() -> Endpoint:
 
 
 def pass_on(endpoint: Endpoint) -> None:
-    """Let programs that this process starts use the same engine, where they would not find it by themselves."""
+    """Have programs that this process starts use the same engine, where they would not find it by themselves."""
     if endpoint.origin.startswith("the socket of"):
         os.environ["DOCKER_HOST"] = endpoint.url
 
 
 def _checked(place: Endpoint) -> Endpoint:
-    """Return it if its address can be one; the engine or a client that is asked judges the rest."""
+    """Return the endpoint if its address is valid; all else is tested by connecting."""
     try:
         parts = urlsplit(place.url)
         wrong = "it has no host" if place.is_ssh and not parts.hostname else ""
-        _ = parts.port  # raises for what is no number, as the next for labels that are too long
+        _ = parts.port  # raises for what is no number; the next line for labels that are too long
         (parts.hostname or "" if place.socket is None else "").encode("idna")
     except ValueError as error:
         wrong = str(error)
@@ -147,7 +147,7 @@ def _checked(place: Endpoint) -> Endpoint:
 
 
 def no_address(place: Endpoint, wrong: str) -> MissingTool:
-    """Return the error for an address that can be none, with what is wrong with it."""
+    """Return the error for an invalid address."""
     return MissingTool(
         f"{place.origin} is not the address of an engine",
         details=f"{place.url}: {wrong}",

@@ -28,10 +28,10 @@ def build_context(folder: Path) -> set[str]:
 
 
 def excluded(folder: Path) -> Callable[[str], bool]:
-    """Return what tells whether .dockerignore excludes a path of the build context `folder`."""
+    """Return a function that tells whether .dockerignore excludes a path of the build context `folder`."""
     from docker.utils.build import PatternMatcher
 
-    # As exclude_paths does, for the builder needs the one and reads the other.
+    # As exclude_paths does it: the builder needs the one and reads the other.
     matcher = PatternMatcher([*_ignore_patterns(folder), "!Dockerfile", "!.dockerignore"])
     return lambda path: bool(matcher.matches(path))
 
@@ -45,7 +45,7 @@ def _ignore_patterns(folder: Path) -> list[str]:
 
 
 class Images(Door):
-    """What can be done with the engine's images."""
+    """The engine's images."""
 
     def image_id(self, reference: str) -> str | None:
         """Return the id of a local image, which is a digest of its content; None when there is none of that name."""
@@ -53,7 +53,7 @@ class Images(Door):
         return None if found is None else str(found["Id"])
 
     def any_image(self, repository: str) -> str | None:
-        """Return the id of an image that the engine has of a repository, whatever its tag, or None."""
+        """Return the id of any image that the engine has of a repository, whatever its tag, or None."""
         with translated("listing images"):
             found = self._get("/images/json", filters={"reference": [repository]})
         return str(found[0]["Id"]) if found else None
@@ -69,20 +69,20 @@ class Images(Door):
 
     @once
     def image_ids(self) -> Mapping[str, str]:
-        """Return the ids of all images that have names, by these, each with its tag, as the engine lists them."""
+        """Return the ids of all images that have names, by name and tag, from one list."""
         with translated("listing images"):
             found = self._get("/images/json")
         return {name: str(one["Id"]) for one in found for name in one.get("RepoTags") or ()}
 
     def load(self, archive: Path) -> None:
-        """Take in every image of an archive."""
+        """Load every image of an archive."""
         with translated(f"loading {archive.name}"), archive.open("rb") as data, self.patient():
             for event in self._client.api.load_image(data, quiet=True):
                 if "error" in event:
                     raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
 
     def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
-        """Pull `name:tag@digest` from its registry; `say` is told how far it is, about once a second."""
+        """Pull `name:tag@digest` from its registry; `say` gets the progress, about once a second."""
         pull, said = Pull(started=time.monotonic()), 0.0
         name, _, digest = reference.partition("@")
         with translated(f"pulling {name}"), self.patient():
@@ -98,13 +98,13 @@ class Images(Door):
                     say(line)
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a local image a further name."""
+        """Give a local image another name."""
         repository, _, tag = name.partition(":")
         with translated(f"tagging {reference}"):
             self._ask("POST", f"/images/{reference}/tag", {"repo": repository, "tag": tag or "latest"})
 
     def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
-        """Make an image called `name` of a container's files, volumes apart, in the words of an image's `Config`."""
+        """Commit a container's files, without volumes, as an image called `name` with that `Config`."""
         repository, _, tag = name.rpartition(":")
         with translated(f"making image {name}"), self.patient():
             self._ask("POST", "/commit", {"container": container, "repo": repository, "tag": tag}, dict(config))
@@ -116,7 +116,7 @@ class Images(Door):
         return tuple(name for one in found for name in one.get("RepoTags") or ())
 
     def remove_image(self, name: str) -> bool:
-        """Remove an image's name and, with its last one, the image; returns False for one that a container is of."""
+        """Remove an image's name and, with its last one, the image; returns False if a container uses it."""
         with translated(f"removing image {name}"):
             try:
                 self._ask("DELETE", f"/images/{name}")

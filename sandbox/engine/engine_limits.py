@@ -1,11 +1,11 @@
-"""Engines on which no cluster runs, whatever is tried: said at once, by `up` and the doctor alike."""
+"""Engines on which no cluster can run, refused at once by `up` and the doctor alike."""
 
 from __future__ import annotations
 
 from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool
 
-# The oldest on which one was seen to run.
+# The oldest on which a cluster was seen to run.
 OLDEST_PODMAN = (4, 3)
 
 
@@ -28,7 +28,7 @@ def refusal(facts: Facts) -> MissingTool | None:
             fix="boot with systemd.unified_cgroup_hierarchy=1, or use an engine of root's",
             id="engine-rootless",
         )
-    if facts.rootless and not facts.limits:  # kind asks the same (pkg/cluster/internal/create/create.go)
+    if facts.rootless and not facts.limits:  # kind requires the same (pkg/cluster/internal/create/create.go)
         return MissingTool(
             "the engine without root may not limit processes, memory and processor time",
             details="systemd has not delegated these control groups to its user, and a node needs them",

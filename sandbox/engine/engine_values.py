@@ -1,4 +1,4 @@
-"""What the engine is asked for and what it tells: containers, networks, and where they listen."""
+"""Values passed to and from the engine: containers, networks, and where they listen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
 
-# Where a container listens on the machine without the engine's doing, as JSON.
+# The label for where a container listens on the machine by sockets of its own, as JSON.
 LISTENS = "dev.sandbox.listens"
 
 
@@ -21,13 +21,13 @@ class Bind:
 
     @property
     def asked_at(self) -> str:
-        """Return the address at which this machine itself asks who listens here."""
+        """Return the address at which this machine itself connects to such a listener."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
 
 
 @dataclass(frozen=True)
 class Placed:
-    """What is put into a folder of a container: a file, or a folder where there is no `data`. `owner` is UID, GID."""
+    """A file to put into a folder of a container, or a folder where there is no `data`; `owner` is UID, GID."""
 
     data: bytes | None
     mode: int = 0o644
@@ -36,13 +36,12 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
-    """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
+    """A container to create; it gets only these capabilities, no new privileges, and restarts with the engine.
 
-    It is on `network` at that IPv4 `address`, or at any, and on the networks `joined` too before it starts, at the
-    address given for each, or at any. `folders` are of its own and writable for their owners; they have these files, by
-    paths in them, before it starts.
-    What it publishes, of TCP, is only noted unless `forwarded`: it then has sockets of the machine's own, or another
-    container before it that publishes the port.
+    It is on `network` at the IPv4 `address`, or at any, and before it starts on the networks `joined` too, at the
+    address given for each, or at any. `folders` are of its own and writable for their owners; they contain these files,
+    by paths in them, before it starts. The TCP ports that it publishes are only a label unless `forwarded`: it then has
+    sockets of the machine's own, or another container in front of it publishes them.
     """
 
     name: str
@@ -72,11 +71,11 @@ class ContainerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container as the engine sees it now; one that is `held` still does not run, and has its ports.
+    """A container as the engine sees it now; one that is paused (`held`) does not run, and keeps its ports.
 
-    `published` are its ports of TCP, `udp` those of UDP. `network` is the one it was made on, `attached` those it is on
-    with their ids, also while it is stopped, as far as they are known then. `mounts` are the folders and files of this
-    machine that it has.
+    `published` are its TCP ports, `udp` its UDP ports. `network` is the one it was created on, `attached` those it is
+    on with their ids, as far as they are known while it is stopped. `mounts` are the folders and files of this machine
+    that it has.
     """
 
     name: str
@@ -95,7 +94,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Listed:
-    """A container as the engine lists it among others; `state` is in its words: running, paused, exited, created."""
+    """A container in the engine's list; `state` is in its words: running, paused, exited, created."""
 
     name: str
     state: str
@@ -104,10 +103,10 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
+    """A network of the engine: its IPv4 range, its containers, and the engine's own address there if known.
 
-    `subnet6` is its IPv6 range, if it has one. `lower` is the part of `subnet` of which the engine gives containers
-    addresses, where that is not all. Several may have the same name, and none the same `id`.
+    `subnet6` is its IPv6 range, if it has one. `lower` is the part of `subnet` from which the engine gives addresses to
+    containers, where that is not all. Several networks may have the same name, but each has its own `id`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How far the engine is with pulling an image, by the events of `POST /images/create` (Docker Engine API)."""
+"""The progress of the engine's pulls, from the events of `POST /images/create` (Docker Engine API)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.fast_dataclass import dataclass
 
 DONE = ("Pull complete", "Already exists", "Download complete")
-# What Docker's client draws a bar for; "Extracting" counts the bytes of a layer again.
+# The status for which Docker's client draws a bar; "Extracting" counts the bytes of a layer again.
 DOWNLOADING = "Downloading"
 RETRYING = "Retrying"
 MEGABYTE = 1e6
@@ -17,7 +17,7 @@ MEGABYTE = 1e6
 
 @dataclass(kw_only=True)
 class Pull:
-    """A pull that goes on: `now` and `started` in seconds of any one clock."""
+    """A running pull: `now` and `started` in seconds of any one clock."""
 
     started: float
     totals: dict[str, int] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Pull:
     trouble: str = ""
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take in one event; those of other kinds than a layer's progress are passed over."""
+        """Take in one event; only those about a layer's progress count."""
         layer, status = str(event.get("id") or ""), str(event.get("status") or "")
         if not layer or status.startswith("Pulling from"):
             return
@@ -43,7 +43,7 @@ class Pull:
                 self.received[layer] = self.totals[layer]
 
     def line(self, now: float) -> str:
-        """Return what there is to say: bytes, layers, rate and the time that is left, as far as they are known."""
+        """Return the progress: bytes, layers, rate and the time that is left, as far as they are known."""
         received, total = sum(self.received.values()), sum(self.totals.values())
         parts = [f"{received / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB"] if total else []
         if self.layers:
@@ -58,7 +58,7 @@ class Pull:
 
 
 def advice(said: str) -> str:
-    """Return the fix that fits what the engine said of a failed pull; empty for what nothing better is known for."""
+    """Return the fix for the engine's message about a failed pull; empty where there is no special one."""
     text = said.lower()
     return next((fix for words, fix in _FIXES if any(word in text for word in words)), "")
 

@@ -1,7 +1,7 @@
-"""Whose an object of the engine is, by its labels; only the user's own are removed, replaced or used.
+"""Finds the owner of the engine's objects by their labels; only the user's own are removed, replaced or used.
 
-An engine may have several users, each with a state folder or more. What an earlier release made has no owner: it is the
-user's if their state folder knows its sandbox or, where it serves all sandboxes, is mounted in it.
+An engine may have several users, each with one or more state folders. Objects of earlier releases have no owner: they
+are the user's if their state folder knows their sandbox or, where they serve all sandboxes, is mounted in them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
 
-# A file in a node that says that it was made to the end and, as JSON, with what and by whom.
+# A file in a node that shows that it was made to the end and, as JSON, with what and by whom.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
 
 class NameTaken(SandboxError):
-    """A name that a sandbox needs is another user's, or no sandbox's."""
+    """The name of a sandbox is taken by another user, or by an object of no sandbox."""
 
     id = "name-taken"
 
@@ -38,7 +38,7 @@ class Owner:
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> Owner | None:
-        """Return the owner that the labels name, if they name one."""
+        """Return the owner that the labels name, if any."""
         user, uid, folder = (*labels.get(OWNER, "").split(":", 2), "", "")[:3]
         return cls(user, uid, folder) if folder else None
 
@@ -47,14 +47,14 @@ class Owner:
 
 
 def this(home: Home) -> Owner:
-    """Return the owner of what is made with these folders."""
+    """Return the owner of objects that are made with these folders."""
     found = Owner.of(home.labels)
     assert found is not None  # noqa: S101  # a state folder has a path
     return found
 
 
 def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
-    """Tell whether an object, or one with these labels, is this owner's."""
+    """Tell whether an object, or one with these labels, belongs to this owner."""
     if found is None:
         return False
     labels = found if isinstance(found, Mapping) else found.labels
@@ -75,7 +75,7 @@ def knows(names: Names) -> bool:
 
 
 def whose(found: Mapping[str, str] | Container | Network) -> str:
-    """Return the owner of an object that is not this user's, in words."""
+    """Return in words the owner of an object that is not this user's."""
     labels = found if isinstance(found, Mapping) else found.labels
     if LABEL not in labels:
         return "not of a sandbox"
@@ -95,9 +95,9 @@ def located(engine: Engine, names: Names) -> Names:
 
 
 def require(engine: Engine, names: Names) -> None:
-    """Raise NameTaken when another user of this engine has a sandbox of this name, or data kept of one."""
+    """Raise NameTaken when another user of this engine has a sandbox of this name, or data of one."""
     node, network = engine.container(names.node), engine.network(names.network)
-    # What it is made on says whose a node is before anything in it does, and an engine takes long to read that.
+    # A node's network names its owner before anything in the node does, and reading that takes the engine long.
     own = node and network and is_ours(network, names.home) and node.attached.get(names.network) == network.id
     claims: list[tuple[str, Mapping[str, str] | None]] = [
         (f"the network {names.network}", _labels(network)),
@@ -111,7 +111,7 @@ def require(engine: Engine, names: Names) -> None:
 
 
 def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
-    """Return the error for a sandbox whose name another user has, as `what` with these labels shows."""
+    """Return the error for a sandbox whose name another user has, as shown by `what` with these labels."""
     owner = Owner.of(labels)
     if owner is None:
         return NameTaken(
@@ -128,12 +128,12 @@ def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
 
 
 def remove(engine: Engine, name: str, home: Home) -> bool:
-    """Remove this owner's container of this name; returns whether there was one. Another's is left alone."""
+    """Remove this owner's container of this name; returns whether there was one. Others' are left alone."""
     return is_ours(engine.container(name), home) and engine.remove_container(name)
 
 
 def make_room(engine: Engine, name: str, home: Home) -> None:
-    """See that there is no container of this name, because one is to be made. Raises NameTaken for another's."""
+    """Remove this owner's container of this name, because a new one is to be made. Raises NameTaken for another's."""
     found = engine.container(name)
     if found is not None and not is_ours(found, home):
         kind = "that is not of a sandbox" if LABEL not in found.labels else "of another owner"
@@ -152,9 +152,9 @@ def remove_volume(engine: Engine, name: str, home: Home) -> bool:
 
 
 def edge(engine: Engine, home: Home) -> str:
-    """Return the name of this owner's edge: the plain one, or one with the owner's mark where another user has that.
+    """Return the name of this owner's edge: the plain one, or one with the owner's digest where another user has that.
 
-    They have it as long as what holds their ports is there, too.
+    An edge counts as there while only the holder of its ports exists, too.
     """
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
@@ -169,7 +169,7 @@ def _labels(found: Container | Network | None) -> Mapping[str, str] | None:
 
 
 def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
-    """Return the owner of a node, as labels, which kind gives to none: its record says whose it is, or nothing does."""
+    """Return the owner of a node, as labels, from the record in it: kind gives nodes no such labels."""
     try:
         said = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
     except (ValueError, AttributeError):

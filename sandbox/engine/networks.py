@@ -1,4 +1,4 @@
-"""Networks of the engine, and who is on them."""
+"""The engine's networks, and the containers on them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from sandbox.engine.socket_http import NotThere, Refused
 from sandbox.system import host_network
 
 _CHANCES = 3
-# Podman's own API, in the first version that all releases since 4.0 speak.
+# Podman's own API, in the first version that all releases since 4.0 support.
 _LIBPOD = "/v4.0.0/libpod"
-# The option that names a bridge; without it libnetwork calls it by the network's id (drivers/bridge/bridge_linux.go).
+# The option with a bridge's name; without it libnetwork names it by the network's id (drivers/bridge/bridge_linux.go).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
-# What an engine takes ranges from by itself, but for the smaller ones at the end (libnetwork, ipamutils).
+# The ranges that an engine uses by default, without the smaller ones at the end (libnetwork, ipamutils).
 _RANGES = tuple(IPv4Network(f"172.{number}.0.0/16") for number in range(17, 32))
 
 
 class Networks(Door):
-    """What can be done with the engine's networks."""
+    """The engine's networks."""
 
     def network(self, name: str) -> Network | None:
-        """Return the network of exactly this name, or None; of several, which the engine allows, the one in use."""
+        """Return the network of exactly this name, or None; of several, which the engine allows, one that is used."""
         with translated(f"looking at network {name}"):
             found = self._networks(name)
         return _network(found[0]) if found else None
 
     def spare_networks(self, name: str) -> tuple[Network, ...]:
-        """Further networks of this name: two commands at the same moment may have made one each."""
+        """Return further networks of this name: of two commands at the same moment, each may have created one."""
         with translated(f"looking at network {name}"):
             return tuple(map(_network, self._networks(name)[1:]))
 
@@ -44,9 +44,9 @@ class Networks(Door):
 
     @once
     def shares_network(self) -> bool | None:
-        """Tell whether the engine's bridges are interfaces of this machine; None where it has none to tell by.
+        """Tell whether the engine's bridges are interfaces of this machine; None where it has no bridge to tell by.
 
-        Their names are made of random ids, so no other machine's are mistaken for them.
+        Their names are made of random ids, so no other machine's can be mistaken for them.
         """
         with translated("listing networks"):
             found = self._get("/networks", filters={"driver": ["bridge"]})
@@ -56,13 +56,13 @@ class Networks(Door):
 
     @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
-        """Return what the engine says of every network of this name, those in use first, then the oldest."""
+        """Return the engine's descriptions of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]
         found: list[Mapping[str, Any]] = [self._whole(self._get(f"/networks/{each}")) for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
     def _whole(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what is known of a network; of which half Podman gives addresses it says only in an API of its own."""
+        """Return the description of a network; which half has containers Podman tells in an API of its own."""
         if not self.is_podman:
             return found
         own = json.loads(self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").body)
@@ -75,24 +75,25 @@ class Networks(Door):
         return {**found, "IPAM": {"Config": ranges}}
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
-        """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too.
+        """Create a bridge network, of IPv4 and, with a range for it, of IPv6 too.
 
-        Of one that is `halved` the engine gives containers addresses of the lower half only.
+        The engine gives containers on a `halved` network addresses of the lower half only.
         """
         with translated(f"making network {name}"):
             if halved and (free := self._free_range()):
-                with suppress(Refused):  # another network got it meanwhile, or it is another's in some way unseen here
+                with suppress(Refused):  # another network got it meanwhile, or something unseen here has it
                     self._create(name, labels, subnet6, **_halved(free))
                     return
             made = self._create(name, labels, subnet6)
             for chance in range(_CHANCES if halved else 0):
-                # Only the engine knows which range is free, and it takes a part of one only along with the whole.
+                # Only the engine knows which range is free, and accepts a part for containers only along with the whole
+                # range.
                 ranges = self._get(f"/networks/{made}")["IPAM"]["Config"]
                 (whole,) = (IPv4Network(one["Subnet"]) for one in ranges if ":" not in one["Subnet"])
                 self._ask("DELETE", f"/networks/{made}")
                 try:
                     self._create(name, labels, subnet6, **_halved(whole))
-                except Refused:  # another network has got the range meanwhile
+                except Refused:  # another network got the range meanwhile
                     if chance == _CHANCES - 1:
                         raise
                     made = self._create(name, labels, subnet6)
@@ -100,9 +101,9 @@ class Networks(Door):
                     return
 
     def _free_range(self) -> IPv4Network | None:
-        """Return the range that the engine would take; None where that cannot be told from here.
+        """Return the range that the engine would choose; None where that cannot be known here.
 
-        That is so where it was told from which to take them, and on another machine, whose routes are not seen.
+        That is so where its ranges were configured, and on another machine, whose routes are not known.
         """
         is_local = self._place is not None and self._place.is_local
         if self._info.get("DefaultAddressPools") or self.is_podman or not is_local:
@@ -121,9 +122,9 @@ class Networks(Door):
         return str(json.loads(self._ask("POST", "/networks/create", body=body).body)["Id"])
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
-        """Let a container have one more network, also when it starts again, with that IPv4 address if one is given.
+        """Connect a container to one more network, also when it starts again, at that IPv4 address if one is given.
 
-        The engine takes an address only for a network whose range was chosen by its maker.
+        The engine accepts an address only on a network whose maker chose its range.
         """
         with translated(f"connecting {container} to network {name}"):
             chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
@@ -131,12 +132,12 @@ class Networks(Door):
             self._ask("POST", f"/networks/{name}/connect", body=body)
 
     def disconnect_network(self, name: str, container: str) -> None:
-        """Take a network from a container."""
+        """Disconnect a container from a network."""
         with translated(f"disconnecting {container} from network {name}"):
             self._ask("POST", f"/networks/{name}/disconnect", body={"Container": container, "Force": True})
 
     def remove_network(self, name: str) -> None:
-        """Remove a network by its name or id; gone already is fine."""
+        """Remove a network by its name or id; it need not exist."""
         with translated(f"removing network {name}"):
             try:
                 self._ask("DELETE", f"/networks/{name}")

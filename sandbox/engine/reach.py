@@ -1,4 +1,4 @@
-"""How this machine and an engine reach each other: measured, once for each engine, in place of guesses by its name.
+"""Measures, once for each engine, how this machine and the engine reach each other, instead of guessing by its name.
 
 Most engines of laptops are in a virtual machine, and some in a container. Which ports arrive here, by which address
 containers find this machine and whether they see its folders depends on the tool, its release and its settings.
@@ -31,13 +31,13 @@ _measuring = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """What is between this machine and an engine's; whatever is unknown counts as not there.
+    """How this machine and an engine's reach each other; whatever is unknown counts as impossible.
 
-    `shares_network`: the engine's host network is this machine's; `shares_kernel`: at least the kernel is.
-    `published` are the addresses here at which a port is heard that a container publishes on 127.0.0.1, `low_ports`
-    whether it may be one below 1024. `containers`: addresses of containers are reached. `machine` is this machine's
-    address for containers, empty where none answers; where the network is shared each network's gateway is one.
-    `folders` says how containers have the folders below the user's state folder. `measured` is false for a guess.
+    `shares_network`: the engine's host network is this machine's; `shares_kernel`: at least the kernel is. `published`
+    are the addresses here at which a port that a container publishes on 127.0.0.1 is reached, `low_ports` whether it
+    may be one below 1024. `containers`: addresses of containers are reached. `machine` is this machine's address for
+    containers, empty where none answers; where the network is shared each network's gateway is one. `folders` tells how
+    containers get folders below the user's state folder. `measured` is false for a guess.
     """
 
     shares_network: bool = False
@@ -50,7 +50,7 @@ class Reach:
     measured: bool = True
 
 
-# An engine whose bridges are interfaces of this machine, and which is root's.
+# The usual case: an engine whose bridges are interfaces of this machine, and which runs as root.
 PLAIN = Reach(
     shares_network=True,
     shares_kernel=True,
@@ -58,12 +58,12 @@ PLAIN = Reach(
     containers=True,
     folders=WRITABLE,
 )
-# Before anything could be measured, for there is no image yet: ports are tried, and all else is not counted on.
+# Before anything can be measured, for there is no image yet: ports are tried, and nothing else is relied on.
 UNKNOWN = Reach(measured=False)
 
 
 def of(engine: Engine, home: Home) -> Reach:
-    """Return what is between this machine and the engine; it is measured the first time, which takes about a second.
+    """Return how this machine and the engine reach each other; the first time, this takes a second to measure.
 
     The usual engine is known by its bridges, without a container. Raises EngineError.
     """
@@ -73,13 +73,13 @@ def of(engine: Engine, home: Home) -> Reach:
         found = known(engine, home)
         if found is None:
             found = _measured(engine, home)
-            if found.published:  # a machine that was too busy to answer may not be told so from now on
+            if found.published:  # a machine that was too busy to answer must not count as unreachable from now on
                 _keep(engine, home, found)
         return found
 
 
 def known(engine: Engine, home: Home) -> Reach | None:
-    """Return what was measured of an engine that is not the usual one, here and since this machine started."""
+    """Return what was measured of an engine that is not the usual one, since this machine started."""
     with suppress(OSError, ValueError, TypeError, AttributeError):
         content = json.loads(_file(home).read_text(encoding="utf-8")).get(_key(engine))
         return Reach(**{**content, "published": tuple(content["published"])}) if content else None
@@ -87,12 +87,12 @@ def known(engine: Engine, home: Home) -> Reach | None:
 
 
 def forget(home: Home) -> None:
-    """Measure again the next time."""
+    """Have it measured again the next time."""
     _file(home).unlink(missing_ok=True)
 
 
 def again(engine: Engine, home: Home) -> Reach:
-    """Measure again now, since what was measured has turned out to be otherwise. Raises EngineError."""
+    """Measure again now, since what was measured turned out to be wrong. Raises EngineError."""
     forget(home)
     return of(engine, home)
 
@@ -102,7 +102,7 @@ def _measured(engine: Engine, home: Home) -> Reach:
     if found is None:
         return UNKNOWN
     kernel = bool(found.boot) and found.boot == _read(_BOOT)
-    # The first network of every kernel has the same number.
+    # The first network namespace of every kernel has the same number.
     shared = kernel and found.network == _link(_NETWORK)
     return Reach(
         shares_network=shared,
@@ -110,7 +110,7 @@ def _measured(engine: Engine, home: Home) -> Reach:
         published=found.published,
         low_ports=found.low_ports,
         containers=found.containers,
-        # The address that was found is of the network that the container was on, and may go with it.
+        # The address that was found belongs to the container's network, and may be removed with it.
         machine="" if shared else found.machine,
         folders=WRITABLE if found.written else READ_ONLY if found.seen else UNSEEN,
     )
@@ -121,7 +121,7 @@ def _keep(engine: Engine, home: Home, found: Reach) -> None:
     with suppress(OSError, ValueError):
         content = json.loads(_file(home).read_text(encoding="utf-8"))
         kept = content if isinstance(content, dict) else {}
-    with suppress(OSError):  # it is measured again
+    with suppress(OSError):  # then it is measured again
         files.make_private_dir(home.state)
         files.write_atomic(_file(home), json.dumps({**kept, _key(engine): asdict(found)}).encode(), mode=0o600)
 
@@ -131,10 +131,11 @@ def _file(home: Home) -> Path:
 
 
 def _key(engine: Engine) -> str:
-    """Return what the measured values are true for: this engine, by this address, from this network until a restart.
+    """Return what the measurement depends on: this engine, its address, and this network until a restart.
 
-    Engines before 23 that share a machine's /etc/docker/key.json have one id, and folders and ports are settings of a
-    virtual machine that count from its start: so its first network is asked too, which Docker makes at each start.
+    Engines before 23 that share a machine's /etc/docker/key.json have the same id, and folders and ports are settings
+    of a virtual machine that take effect at its start: so the id of its first network is included, which Docker makes
+    at each start.
     """
     first = engine.network(_FIRST)
     place = (engine.id(), first.id if first else "", engine.address, _read(_BOOT), _link(_NETWORK))

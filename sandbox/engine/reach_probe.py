@@ -1,6 +1,7 @@
-"""Two short-lived containers that show what is between this machine and an engine's: one published, one on its host.
+"""Runs two short-lived containers that test how this machine and an engine's reach each other.
 
-Nothing is guessed: who answers has to know a random word, and a kernel is known by its boot id (random(4)).
+One publishes a port, the other is on the engine's host network. Nothing is guessed: an answer has to contain a random
+word, and a kernel is known by its boot id (random(4)).
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from sandbox.system import files, host_network
 from sandbox.system.wait import WaitTimeout, wait_until
 
 IMAGES = ("sandbox.dev/busybox", "busybox")
-INNER, LIFE = 8080, 30  # seconds that a container lives whose command was killed
+INNER, LIFE = 8080, 30  # seconds after which a container ends by itself, if its command was killed
 # Seconds; forwarders of virtual machines look for new ports about every second.
 PATIENCE, BRIEF = 4.0, 0.5
 LOCAL = "127.0.0.1"
-# What tools call this machine for containers, and where user-mode networks have it (libslirp, "host" address).
+# Names of this machine that tools give containers, and its address in user-mode networks (libslirp, "host" address).
 NAMES = ("host.docker.internal", "host.lima.internal", "host.containers.internal", "host.orb.internal", "10.0.2.2")
 GATEWAY = "gateway.sandbox.internal"
 FOLDER = "/shared"
 _SERVE = f'echo "$0-served" > "/tmp/$0" && exec busybox httpd -f -p {INNER} -h /tmp'
 _SHOW = "busybox readlink /proc/self/ns/net"
-# `wget` tells the address that a name resolves to.
+# `wget` prints the address that a name resolves to.
 _ASK = """
 cat /proc/sys/kernel/random/boot_id
 [ ! -e /shared/WORD ] || echo seen
@@ -54,7 +55,7 @@ _CONNECTED = re.compile(r"^machine (\S+) Connecting to \S+ \(([0-9.]+):\d+\)", r
 
 @dataclass(frozen=True)
 class Shown:
-    """What the containers showed: the engine's boot id and the number of its host network, and what got through."""
+    """The results: the engine's boot id, the number of its host network, and which connections worked."""
 
     boot: str = ""
     network: str = ""
@@ -67,7 +68,10 @@ class Shown:
 
 
 def look(engine: Engine, home: Home) -> Shown | None:
-    """Return what containers show, None where there is no image for one. Raises EngineError, removes what it made."""
+    """Return the results of the containers, None where there is no image for them.
+
+    Raises EngineError. Removes the containers.
+    """
     image = next((one for one in map(engine.any_image, IMAGES) if one), None)
     if image is None:
         return None
@@ -85,7 +89,7 @@ def look(engine: Engine, home: Home) -> Shown | None:
 
 
 def _published(engine: Engine, home: Home, image: str, folder: Path, port: int) -> Shown:
-    """Run the container that publishes a port and asks for this machine."""
+    """Run the container that publishes a port and connects to this machine."""
     low = next((one for one in range(1023, 600, -1) if host_network.is_free(LOCAL, one)), 0)
     mount = {"Type": "bind", "Source": str(folder), "Target": FOLDER}
     command = ("sh", "-c", _SERVE, folder.name)
@@ -104,7 +108,7 @@ def _published(engine: Engine, home: Home, image: str, folder: Path, port: int) 
 
 
 def _through(engine: Engine, name: str, folder: Path, port: int, low: int) -> Shown:
-    """Try every way between this machine and the container, and back."""
+    """Try every connection between this machine and the container, in both directions."""
     word, names = folder.name, (*NAMES, GATEWAY, *host_network.lan_addresses())
     script = _ASK.replace("NAMES", " ".join(names)).replace("PORT", str(port)).replace("WORD", word)
     with ThreadPoolExecutor(4) as pool:
@@ -128,7 +132,7 @@ def _through(engine: Engine, name: str, folder: Path, port: int, low: int) -> Sh
 
 
 def _host_network(engine: Engine, home: Home, image: str) -> str:
-    """Return the number of the engine's host network, which says something where the kernel is this one."""
+    """Return the number of the engine's host network, which is meaningful where both have the same kernel."""
     with (
         suppress(EngineError),
         _running(engine, home, image, ("sleep", str(LIFE)), {"NetworkMode": "host"}) as name,
@@ -162,12 +166,12 @@ def _running(engine: Engine, home: Home, image: str, command: Sequence[str], hos
 def _executed(engine: Engine, name: str, script: str) -> str:
     with suppress(SandboxError):
         status, said = engine.execute(name, ["sh", "-c", script])
-        return "" if status else said  # an engine's own words are no answer
+        return "" if status else said  # an engine's own message is no answer
     return ""
 
 
 def _says(address: str, port: int, word: str, seconds: float) -> bool:
-    """Tell whether what listens there says the word."""
+    """Tell whether a server there answers with the word."""
 
     def silence() -> str | None:
         try:
@@ -189,8 +193,8 @@ def _says(address: str, port: int, word: str, seconds: float) -> bool:
 
 @contextmanager
 def _answering(word: str) -> Iterator[int]:
-    """Yield a port of this machine that answers, to those who ask for the word, that it was asked for."""
-    # macOS asks its user about programs that others reach; its virtual machines lead to the loopback.
+    """Yield a port of this machine that answers clients which send the word, and records that they did."""
+    # macOS asks its user about programs that listen for others; its virtual machines can reach the loopback.
     address = LOCAL if sys.platform == "darwin" else "0.0.0.0"  # noqa: S104  # for a second, and to this word alone
     with socket.create_server((address, 0), backlog=16) as server:
         thread = threading.Thread(target=_answer, args=(server, word), daemon=True)

@@ -1,7 +1,7 @@
-"""Whether containers see the folders of this machine that they are given, and how an engine's machine is made to share.
+"""Tests whether containers see the folders of this machine that are mounted, and how to share folders with an engine.
 
-An engine in a virtual machine sees the folders that its tool shares with it. For any other path it makes an empty
-folder of its own, without a word, and programs in the container miss their files.
+An engine in a virtual machine sees the folders that its tool shares with it. For any other path it silently makes an
+empty folder, and programs in the container miss their files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import SandboxError
 
-# How each tool's machine is made to share a folder, by a word of the engine's address or of what named it.
+# How to share a folder with each tool's machine, by a word in the engine's address or in what names it.
 SHARES = {
     "/.rd/": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
     "rancher": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
@@ -35,10 +35,10 @@ def require_seen(
     *,
     make: bool = False,
 ) -> None:
-    """Raise SandboxError unless a container has the files of the folders in `mounts`, from each to its path inside.
+    """Raise SandboxError unless a container sees the files of the folders in `mounts`, each by its path inside.
 
-    `read` returns a file of the container, which need not run, or None. A folder without a file tells
-    nothing, unless we `make` one meanwhile.
+    `read` returns a file of the container, which need not run, or None. A folder without a file cannot be tested,
+    unless we `make` one meanwhile.
     """
     for source, target in mounts.items():
         with _witness(source, make=make) as witness:
@@ -57,7 +57,7 @@ def require_seen(
 
 
 def how_to_share(place: Endpoint | None, folder: Path) -> str:
-    """Return what lets the engine at `place` see `folder`."""
+    """Return how to share `folder` with the engine at `place`."""
     elsewhere = "or keep the sandboxes' files in a folder that it shares: export XDG_STATE_HOME=…"
     words = f"{place.origin} {place.url}".lower() if place else ""
     shared = shlex.quote(str(_top(folder)))
@@ -69,7 +69,7 @@ def how_to_share(place: Endpoint | None, folder: Path) -> str:
 
 @contextmanager
 def _witness(source: Path, *, make: bool) -> Iterator[Path | None]:
-    """Yield a file at or in `source`, None where there is none that this user may know of or `make`."""
+    """Yield a file at or in `source`, None where there is none that this user can read or `make`."""
     found = _file_of(source)
     if found or not make:
         yield found
@@ -98,6 +98,6 @@ def _file_of(source: Path) -> Path | None:
 
 
 def _top(folder: Path) -> Path:
-    """Return the home folder for what is below it, which people share as a whole."""
+    """Return the home folder for what is below it, which is shared as a whole."""
     home = Path.home()
     return home if folder.is_relative_to(home) else folder

@@ -1,7 +1,7 @@
-"""HTTP on a socket, a connection for each request: what the Docker Engine's own socket needs, and imports nothing.
+"""HTTP on a Unix socket, a connection for each request: what the Docker Engine's own socket needs, without imports.
 
-What is saved is asked for in HTTP/1.0, so that the answer comes without chunks: the Docker Engine makes one of every
-32 KiB, and taking them apart costs more than reading what is in them.
+Images are saved by HTTP/1.0, so that the answer comes without chunks: the Docker Engine makes one of every 32 KiB, and
+taking them apart costs more than reading their content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 
 
 class Refused(OSError):
-    """The server answered with a status that is an error; the text is its own message."""
+    """The server answered with an error status; the text is its own message."""
 
 
 class NotThere(Refused):
@@ -28,7 +28,7 @@ class NotThere(Refused):
 
 
 class Chunked(OSError):
-    """The server sent chunks although HTTP/1.0 has none; ask it in another way."""
+    """The server sent chunks although HTTP/1.0 has none; use another way."""
 
 
 class Reply(NamedTuple):
@@ -59,7 +59,7 @@ def ask(
 
 
 def exchange(connection: socket.socket, method: str, target: str, *, body: bytes, kind: str) -> Reply:
-    """Send one request on a connection and read the whole answer, after which it is of no use. Raises OSError."""
+    """Send one request on a connection and read the whole answer; the connection is then used up. Raises OSError."""
     head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     if body or method != "GET":
         head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
@@ -70,7 +70,7 @@ def exchange(connection: socket.socket, method: str, target: str, *, body: bytes
 
 
 def require(answer: Reply) -> Reply:
-    """Return the answer if it is none of an error. Raises NotThere, Refused."""
+    """Return the answer if it is not an error. Raises NotThere, Refused."""
     if answer.status >= 400:
         kind = NotThere if answer.status == 404 else Refused
         raise kind(_message(f"HTTP status {answer.status}", answer.body))
@@ -115,7 +115,7 @@ def _head(connection: socket.socket) -> tuple[bytes, bytes]:
 
 
 def _message(otherwise: str, body: bytes) -> str:
-    """Return what a refusal says: the server's `message`, else the status."""
+    """Return the text of a refusal: the server's `message`, else the status."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):

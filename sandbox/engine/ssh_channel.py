@@ -1,7 +1,7 @@
-"""The engine's API through the ssh client, as Docker's own client has it: `ssh HOST docker system dial-stdio`.
+"""The engine's API through the ssh client, as Docker's own client does it: `ssh HOST docker system dial-stdio`.
 
-So all that ~/.ssh/config says of the host holds: keys, agents, jump hosts. It cannot ask for a password, for there is a
-connection for each request (docker-cli, cli/connhelper/ssh).
+So everything that ~/.ssh/config says of the host applies: keys, agents, jump hosts. It cannot ask for a password, for
+there is a connection for each request (docker-cli, cli/connhelper/ssh).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def command(place: Endpoint) -> tuple[str, ...]:
     user = ("-l", unquote(parts.username)) if parts.username else ()
     port = ("-p", str(parts.port)) if parts.port else ()
     socket_there = ("--host", f"unix://{parts.path}") if parts.path.strip("/") else ()
-    # What follows `--` is no option, whatever a host is called.
+    # What follows `--` is no option, whatever the host's name is.
     return ("ssh", *_OPTIONS, *user, *port, "--", parts.hostname or "", "docker", *socket_there, *_DIAL)
 
 
 @contextmanager
 def opened(place: Endpoint) -> Iterator[socket.socket]:
-    """Yield a connection for one request. Raises MissingTool, OSError with what ssh said."""
+    """Yield a connection for one request. Raises MissingTool, and OSError with ssh's message."""
     with tempfile.TemporaryFile() as said, process.talking(command(place), errors=said) as connection:
         try:
             yield connection

@@ -1,4 +1,4 @@
-"""What containers and commands in them write, taken out of the frames in which the engine sends it."""
+"""Extracts the output of containers and commands from the frames in which the engine sends it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 
 def said(frames: bytes) -> bytes:
-    """Return what is in the frames of a stream (Engine API, "Attach to a container": stream format)."""
+    """Return the content of the frames of a stream (Engine API, "Attach to a container": stream format)."""
     text, at = bytearray(), 0
     while at < len(frames):
         size = int.from_bytes(frames[at + 4 : at + 8], "big")
@@ -16,7 +16,7 @@ def said(frames: bytes) -> bytes:
 
 
 def unframed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what is in the frames of a stream, as it comes."""
+    """Yield the content of the frames of a stream, as it comes."""
     rest = b""
     for piece in pieces:
         rest += piece

@@ -1,4 +1,4 @@
-"""Which images of images.yaml are made from others of it, so that those are built first, and both when one changes."""
+"""Which images of images.yaml are made from others of it: those are built first, and both when one changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
 
 
 def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
-    """Yield the images in groups, each after all that it is made from; those of a circle come last, together."""
+    """Yield the images in groups, each after all that it is made from; those of a cycle come last, together."""
     made_from, left = bases(entries), list(entries)
     while left:
         waiting = {one.target for one in left}
@@ -41,10 +41,10 @@ def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
 
 
 def _meant(name: str, targets: set[Target]) -> Target | None:
-    """Return the image that a builder finds under the name in the engine."""
+    """Return the image that the builder finds in the engine under the name."""
     try:
         reference = references.parse(name).with_default_tag()
-    except UsageError:  # the builder says so
+    except UsageError:  # the builder reports it
         return None
     if reference.host != DOCKER_HUB or reference.digest:
         return None
@@ -52,11 +52,11 @@ def _meant(name: str, targets: set[Target]) -> Target | None:
 
 
 def _names(entry: FromBuild) -> Iterator[str]:
-    """Yield the names of images in the Dockerfile, with its arguments put in."""
+    """Yield the names of images in the Dockerfile, with its arguments filled in."""
     file = entry.context / (entry.dockerfile or "Dockerfile")
     try:
         lines = text_file.read(file).splitlines() if file.is_file() else []
-    except UsageError:  # the build says what is wrong with it
+    except UsageError:  # the build reports what is wrong with it
         lines = []
     given, known = dict(entry.args), dict[str, str]()
 

@@ -1,4 +1,4 @@
-"""A tiny image that is always the same, pushed to prove that a registry takes images and nodes can pull them."""
+"""A tiny image that is always the same, pushed to test that a registry accepts images and nodes can pull them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REPOSITORY = "sandbox/canary"
 
 @cache
 def document() -> Document:
-    """Make the canary's manifest: one layer with one file, for the nodes' own platform, else containerd refuses it."""
+    """Return the canary's manifest: one layer with one file, for the nodes' platform, as containerd requires."""
     config, layer = (_descriptor(media_type, data) for media_type, data in _blobs())
     return image_manifest(config, (layer,))
 
 
 def place(client: Client) -> str:
-    """Push the canary unless it is there; its name without the registry, by digest. Raises RegistryError.
+    """Push the canary unless it is there; return its name without the registry, by digest. Raises RegistryError.
 
-    It has no tag, so that no one's list shows it; a garbage collection may take it, and the next call brings it back.
+    It has no tag, so that it is in no list; a garbage collection may remove it, and the next call pushes it again.
     """
     if find(client) is None:
         manifest = document()

@@ -1,4 +1,4 @@
-"""What a push would do, found out by asking only: nothing is built, saved, sent or deleted."""
+"""Predicts what a push would do, from questions only: nothing is built, saved, sent or deleted."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sandbox.oci.throttle import LIMIT
 
 @dataclass(frozen=True)
 class Forecast:
-    """What would become of one image.
+    """What a push would do with one image.
 
-    `action` is None for an image that would be built first, which no one knows before. `blobs` and `size` (in bytes)
-    are what would cross for it; `exact` is False when `size` is only the most it can be. `digest` and `source` are
-    empty while unknown; `error` says why the image could not be pushed at all.
+    `action` is None for an image that would be built first, and so is not known. `blobs` and `size` (in bytes) are what
+    would be sent for it; `exact` is False when `size` is an upper bound. `digest` and `source` are empty while unknown;
+    `error` says why the image could not be pushed at all.
     """
 
     target: str
@@ -44,7 +44,7 @@ class Forecast:
 
 
 class _NotSaved(SandboxError):
-    """Stands for an image that a real push would take out of the engine."""
+    """Stands for the content of an image that a real push would save."""
 
 
 class _Untouched(Remembering):
@@ -111,7 +111,7 @@ def _read(
     engine: Remembering,
     inventory: BlobInventory,
 ) -> dict[Target, Image | SandboxError]:
-    """Return the images that would be saved, as far as the engine's own folders tell of them."""
+    """Return the images that would be saved, as far as the engine's own folders describe them."""
 
     def size_of(digest: str) -> int | None:
         place = inventory.anywhere(digest)
@@ -121,7 +121,7 @@ def _read(
     for entry in entries:
         if isinstance(images[entry.target], _NotSaved):
             content = engine.inspect_image(entry.image) or {}
-            with contextlib.suppress(SandboxError):  # then there is the bound
+            with contextlib.suppress(SandboxError):  # then the upper bound is used
                 found[entry.target] = engine_store.of(content, engine.root).image(content, size_of)
     return found
 
@@ -166,7 +166,7 @@ class _Foretelling:
         return Forecast(str(target), Action.UPLOADED, missing + 1, size, False, str(content.get("Id", "")))
 
     def _missing(self, repository: str, digest: str) -> bool:
-        """Tell whether a blob would have to cross for this image."""
+        """Tell whether a blob would have to be sent for this image."""
         here = self._inventory.size(repository, digest) is not None
         if here or self._inventory.anywhere(digest) or digest in self._sent:
             return False

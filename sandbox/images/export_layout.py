@@ -1,4 +1,4 @@
-"""Images out of a registry into an OCI layout folder (OCI image-spec, image-layout.md), each blob once."""
+"""Exports images from a registry into an OCI layout folder (OCI image-spec, image-layout.md), each blob once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH = 4
 
 
 def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
-    """Write what `targets` name to the layout `folder`, under their names; gives the digest of each.
+    """Write the images `targets` to the layout `folder`, under their names; return the digest of each.
 
     The documents are the registry's own bytes: pushed again, they have the same digests. Raises SandboxError.
     """

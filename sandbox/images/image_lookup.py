@@ -1,4 +1,4 @@
-"""From the entries of a manifest to images: what they hold and what they were taken from, before anything moves."""
+"""Turns the entries of a manifest into images: their content and origin, before anything is transferred."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LARGEST_CONFIG = 8 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """An image, the digest of what it was taken from, and the platforms it was reduced to, if it was."""
+    """An image, the digest of its source, and the platforms it was reduced to, if it was."""
 
     image: Image
     source: str
@@ -44,7 +44,7 @@ Outcome = Found | SandboxError
 
 
 class Remembering:
-    """A Docker Engine that is asked about each image once, and whose answers stay known."""
+    """A Docker Engine that is asked about each image once, and whose answers are kept."""
 
     def __init__(self, daemon: Daemon, observer: Observer) -> None:
         self._daemon = daemon
@@ -81,9 +81,9 @@ class Remembering:
 
 
 def weight(images: Sequence[Mapping[str, Any]]) -> int:
-    """About how many bytes the layers of some images have together, from what the engine says about each.
+    """Return about how many bytes the layers of some images have together, by the engine's descriptions.
 
-    It tells the size of an image, not of its layers; so of images that share some, only the largest counts.
+    These give the size of an image, not of its layers; so of images that share layers, only the largest counts.
     """
     counted: list[tuple[frozenset[str], int]] = []
     for image in sorted(images, key=lambda image: -int(image.get("Size") or 0)):
@@ -136,7 +136,7 @@ class Elsewhere:
 def built(
     entries: Sequence[Entry], daemon: Daemon | None, observer: Observer, buildx: Path | None = None
 ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
-    """Return the entries whose images the engine has, after building those it must build; and what failed."""
+    """Return the entries whose images the engine has, after building those that must be built; and the failures."""
     local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
     if daemon is None:
         none = {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
@@ -160,7 +160,7 @@ def of_engine(
     reading: bool = True,
     helper: Helper | None = None,
 ) -> DaemonImages | CompressedImages:
-    """Make the source of the engine's images, layers compressed as asked; what that takes lives as long as `stack`.
+    """Return the source of the engine's images, with layers compressed as asked; its resources live as long as `stack`.
 
     With `reading` layers come from the engine's own folders where these can be read, or by `helper`.
     """
@@ -172,7 +172,7 @@ def of_engine(
 
 
 def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
-    """Return what became of an image of the engine, with `client` to read what the target registry got already."""
+    """Return the result for an image of the engine; `client` reads what the target registry has already."""
     if isinstance(image, SandboxError):
         return image
     whole = image

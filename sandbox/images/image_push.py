@@ -1,4 +1,4 @@
-"""A push of the images of a manifest: its lock, the push, the bytes read back; for commands, steps and the API."""
+"""A push of the images of a manifest, with its lock and verification; for commands, steps and the API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox.engine import Engine
     from sandbox.images.dry_run import Forecast
 
-# Puts damaged blobs aside, by their digests, so that they are pushed again.
+# Moves damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
 EVERY = 0.5
 
@@ -35,9 +35,9 @@ EVERY = 0.5
 class Local:
     """What a push uses of this machine.
 
-    `connect` gives the Docker Engine, asked for only when an image comes from it, `helper` what reads the engine's
-    folders for a user who may not. `spool` is the folder where layers are compressed, `buildx` finds the program for
-    images that are built, where the docker CLI has none.
+    `connect` returns the Docker Engine, only when an image comes from it, `helper` reads the engine's folders for a
+    user who may not. `spool` is the folder where layers are compressed, `buildx` finds the program for images that are
+    built, where the docker CLI does not have it.
     """
 
     connect: Callable[[], Engine]
@@ -48,7 +48,7 @@ class Local:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePush:
-    """What is to be pushed where, once the manifest and its lock are read."""
+    """The images to push and the registry, once the manifest and its lock are read."""
 
     file: LockFile
     lock: Lock | None
@@ -104,7 +104,7 @@ class ImagePush:
         return self.local.connect()
 
     def foreign(self) -> list[str]:
-        """Say which images are locked for another machine: the same lock gives the same bytes, wanted or not."""
+        """Return a note about images that are locked for another platform: a lock always gives the same bytes."""
         own = host_platform()
         return [
             f"{entry.target} is for {', '.join(entry.platforms)}, this machine is {own}: list both in `platforms:`"
@@ -113,7 +113,7 @@ class ImagePush:
         ]
 
     def push(self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
-        """Have every image in the registry. Raises PushFailed and what else `push` does."""
+        """Push every image to the registry. Raises PushFailed and the errors of `push`."""
         engine = self.engine
         return push(
             self.entries,
@@ -132,18 +132,21 @@ class ImagePush:
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:
-        """Push and say how far it is; the lock follows, where there is one. Raises what `push` does."""
+        """Push and report the progress; update the lock, if there is one. Raises the errors of `push`."""
         results = self.push(_Saying(say))
         if self.lock and (changes := self.follow(results)):
             say(f"{self.file.path.name}: {', '.join(changes)}")
         return results
 
     def follow(self, results: Sequence[Result]) -> Sequence[str]:
-        """Write the lock when it would say something else; returns what that is."""
+        """Update the lock if it differs from the results; return the differences."""
         return self.file.follow(results, self.lock, self.compression)
 
     def verify(self, results: Sequence[Result], observer: Observer, repair: Repair | None) -> int:
-        """Read every byte back, push again what `repair` puts aside; returns the bytes read. Raises VerifyFailed."""
+        """Read every byte back, push again what `repair` puts aside; return the number of bytes.
+
+        Raises VerifyFailed.
+        """
         from sandbox.images.verify import VerifyFailed
 
         try:
@@ -163,7 +166,7 @@ class ImagePush:
             return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
 
     def foretell(self) -> Sequence[Forecast]:
-        """Find what a push would do, without doing it. Raises SandboxError."""
+        """Predict what a push would do, without doing it. Raises SandboxError."""
         from sandbox.images.dry_run import forecast
 
         return forecast(
@@ -178,7 +181,7 @@ class ImagePush:
 
 
 class _Saying(Silent):
-    """Tells how much was sent, twice a second."""
+    """Reports how much was sent, twice a second."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

@@ -1,6 +1,6 @@
-"""`images.yaml`, the manifest of images to push, read into frozen entries, one kind for each place images come from.
+"""`images.yaml`, the manifest of images to push, read into frozen entries, one class for each kind of source.
 
-In every entry `platforms` (`os/architecture[/variant]`) are the only ones wanted, none meaning what the source decides.
+In every entry `platforms` (`os/architecture[/variant]`) are the only ones wanted; without any, the source decides.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ Platform = Annotated[str, AfterValidator(_platform), Field(json_schema_extra={"p
 
 
 def _arguments(value: Any) -> Any:
-    """Read a list of NAME=VALUE as a map, as the Compose Specification has it."""
+    """Return a list of NAME=VALUE as a map, as the Compose Specification has it."""
     if isinstance(value, list) and all(isinstance(one, str) and "=" in one for one in value):
         return {name: rest for name, _, rest in (one.partition("=") for one in value)}
     return value
@@ -181,7 +181,7 @@ class Item(BaseModel):
         return self
 
     def entry(self, folder: Path) -> Entry:
-        """Return this element with relative paths taken from `folder`. Raises UsageError."""
+        """Return this element as an entry, with relative paths taken from `folder`. Raises UsageError."""
         target, only = self._target(), tuple(dict.fromkeys(self.platforms))
         match self.origin:
             case "registry":
@@ -217,7 +217,7 @@ class Item(BaseModel):
 
 
 def _expanded(item: Any) -> Any:
-    """Return the short form, a plain string, is an image of a registry."""
+    """Return the long form of an element: a plain string is an image of a registry."""
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 

@@ -1,8 +1,8 @@
-"""`images.lock.yaml`: which bytes a manifest of images stood for, so that other machines and later days have the same.
+"""`images.lock.yaml`: the digests of a manifest's images, so that other machines and later days push the same.
 
-Images of other registries stay at the digest that is locked, even when their tag has moved, until the lock is renewed.
+Images of other registries stay at the locked digest, even when their tag has moved, until the lock is renewed.
 Everything else (the Docker Engine, archives, layouts, builds) is the developer's own work and is pushed as it is; the
-lock follows, unless it is to be obeyed.
+lock is updated, unless `--locked` forbids differences.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ FIX = "bring back what the lock names, or push without --locked, which renews it
 
 @dataclass(frozen=True)
 class Promise:
-    """The digest of what an image is taken from, and the digest it then has in the registry."""
+    """The digest of an image's source, and the digest it then has in the registry."""
 
     source: str
     digest: str
 
 
 class Drift(SandboxError):
-    """Images are not what the lock says; nothing was pushed. `details` names each."""
+    """Images differ from the lock; nothing was pushed. `details` names each."""
 
     id = "lock-drift"
 
@@ -50,10 +50,10 @@ class Drift(SandboxError):
 
 
 def broken_promises(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> dict[str, str]:
-    """Return the images of `found` that break their promise, each with what was promised and what is.
+    """Return the images of `found` that differ from their promise, each with what was promised and what was found.
 
-    An empty digest is not known yet. An image whose digest in the registry is the promised one keeps its promise,
-    wherever it was taken from: an engine with the containerd store gives other ids than one with the classic store.
+    An empty digest is not known yet. An image whose digest in the registry is the promised one is right, whatever its
+    source: an engine with the containerd store gives other ids than one with the classic store.
     """
     lines: dict[str, str] = {}
     for target, promise in promises.items():
@@ -120,7 +120,7 @@ def load_lock(path: Path) -> Lock | None:
 
 
 def dump(lock: Lock) -> str:
-    """Return the file's text; the same lock is the same text."""
+    """Return the file's text; the same lock always gives the same text."""
     images = []
     for one in sorted(lock.images, key=lambda one: one.target):
         content = one.model_dump(mode="json", by_alias=True)
@@ -132,7 +132,7 @@ def dump(lock: Lock) -> str:
 
 
 def describe(entry: Entry, folder: Path) -> str:
-    """Write an entry's source in one line, paths as seen from `folder`: an entry that changes has another line."""
+    """Describe an entry's source in one line, with paths relative to `folder`: a changed entry has another line."""
     match entry:
         case FromRegistry():
             words = ["registry", str(entry.image)]
@@ -149,12 +149,12 @@ def describe(entry: Entry, folder: Path) -> str:
 
 
 def pinned(entries: Sequence[Entry], lock: Lock | None, folder: Path) -> tuple[Entry, ...]:
-    """`entries`, those of other registries at the digest and the platforms that are locked."""
+    """Return `entries`, those of other registries at the locked digest and platforms."""
     return tuple(_pinned(entry, lock, folder) for entry in entries) if lock else tuple(entries)
 
 
 def digests(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, str]:
-    """Return the digests that `lock` has for `entries`, as far as it has them from the same source."""
+    """Return the digests that `lock` has for `entries`, as far as their sources are the same."""
     return {entry.target: known.digest for entry in entries if (known := _locked(entry, lock, folder))}
 
 
@@ -171,7 +171,7 @@ def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
 
 
 def promises(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, Promise]:
-    """Return what `lock` says of each entry. Raises Drift when it is not a lock of just these entries."""
+    """Return the promises of `lock` for each entry. Raises Drift if it is not a lock of exactly these entries."""
     known, lines = dict(lock.by_target), {}
     promised: dict[Target, Promise] = {}
     for entry in entries:
@@ -214,7 +214,7 @@ def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
-    """Return the names of the images for which `new` says something else, with what happened to them."""
+    """Return the names of the images for which `new` differs, with what happened to them."""
     was, now = old.by_target, new.by_target
     words = [f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]]
     words += [f"{name} added" for name in sorted(now.keys() - was.keys())]
@@ -230,7 +230,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class LockFile:
-    """The lock of the file `manifest`, whose images are `entries`; others may renew it at any time.
+    """The lock of the file `manifest`, whose images are `entries`; other commands may renew it at any time.
 
     With `reading` layers may be read from the engine's own folders.
     """
@@ -254,22 +254,19 @@ class LockFile:
         return load_lock(self.path)
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
-        """Return the images, those of other registries at the digest and the platforms that are locked."""
+        """Return the images, those of other registries at the locked digest and platforms."""
         return pinned(self.entries, lock, self.manifest.parent)
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
-        """Return what the names of the images stand for.
-
-        Those are left out that are not locked, or from another source.
-        """
+        """Return the digests of the images by their names, of those that are locked from the same source."""
         return digests(self.entries, lock, self.manifest.parent) if lock else {}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
-        """Return what `lock` says of each image. Raises Drift when it is not a lock of just these."""
+        """Return the promises of `lock` for each image. Raises Drift if it is not a lock of exactly these."""
         return promises(self.entries, lock, self.manifest.parent)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:
-        """Write the lock after a push when it would say something else than `lock`; gives what changed, in words."""
+        """Write the lock after a push if it differs from `lock`; return in words what changed."""
         new = renewed(self.entries, results, lock, self.manifest.parent, compression)
         found = changes(lock, new) if lock else ("written; it belongs in git",)
         if not new.images or not found:

@@ -1,4 +1,4 @@
-"""What a push tells while it runs and when it ends; it prints nothing itself."""
+"""The progress and results that a push reports; it prints nothing itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sandbox.system import interruption
 
 
 class Action(Enum):
-    """What it took to have an image in the registry.
+    """How an image came to the registry.
 
-    SKIPPED: nothing, it was there under its tag. MOUNTED: no blob had to cross, they were there or in another
-    repository. UPLOADED: at least one blob was sent.
+    SKIPPED: it was there under its tag. MOUNTED: no blob was sent, for all were there or in another repository.
+    UPLOADED: at least one blob was sent.
     """
 
     SKIPPED = "skipped"
@@ -25,13 +25,13 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Result:
-    """One image that is in the registry, whole.
+    """An image that is in the registry, complete.
 
     `size` is the number of bytes of blobs sent for it; a blob shared by several images counts for the first of them.
     `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
-    to its tag. `digest` is what the tag names, `source` the digest of what the image was taken from: what a tag of
-    another registry named, the Docker Engine's id, what an archive or a layout holds. `platforms` are those that an
-    index was reduced to.
+    to its tag. `digest` is what the tag names, `source` the digest of the image's source: the target of another
+    registry's tag, the Docker Engine's id, or a digest in an archive or layout. `platforms` are those that an index was
+    reduced to.
     """
 
     target: str
@@ -46,25 +46,25 @@ class Result:
 
 
 class Observer(Protocol):
-    """Hears of a push's progress; calls come from several threads at once."""
+    """Receives a push's progress; calls come from several threads at once."""
 
     def building(self, target: str) -> None:
         """Report that the Docker Engine builds an image, which may take long."""
 
     def expected(self, size: int) -> None:
-        """Report that the Docker Engine begins to give layers, about so many bytes; it comes before `planned`."""
+        """Report that the Docker Engine begins to send layers, about so many bytes; it comes before `planned`."""
 
     def planned(self, images: int, blobs: int, size: int) -> None:
         """Report the plan: so many images, which need so many different blobs of `size` bytes together."""
 
     def sent(self, size: int) -> None:
-        """So many more bytes are on their way into the registry; a broken try counts too.
+        """Report that so many more bytes are sent to the registry; a failed try counts too.
 
-        Layers of the Docker Engine cross before `planned`.
+        Layers of the Docker Engine are sent before `planned`.
         """
 
     def spared(self, size: int) -> None:
-        """So many bytes of the plan need not cross."""
+        """Report that so many bytes of the plan need not be sent."""
 
     def finished(self, result: Result) -> None:
         """Report that an image is in the registry."""
@@ -92,7 +92,7 @@ class Silent:
 
 
 class Ending:
-    """Passes on what it hears, and ends uploads at their next piece once the run is over or the command interrupted.
+    """Passes progress on, and ends uploads at their next piece once the run is over or the command interrupted.
 
     An upload that ends in the middle is one the registry never commits.
     """

@@ -1,4 +1,4 @@
-"""`push`: a list of images into a registry, as one plan in which every blob crosses once."""
+"""`push`: sends a list of images to a registry, as one plan in which every blob is sent once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sandbox.system import interruption
 
 
 class PushFailed(SandboxError):
-    """Some images are not in the registry: `failures` says which and why; `results` are those that are.
+    """Some images were not pushed: `failures` says which and why; `results` are those that were.
 
     `untried` are those that were given up because others failed.
     """
@@ -64,17 +64,16 @@ def push(
     helper: Helper | None = None,
     buildx: Path | None = None,
 ) -> tuple[Result, ...]:
-    """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
+    """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
-    `daemon` is needed only for images of the Docker Engine. At most `limit` requests are under way at once, over all
-    images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
-    `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
-    for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
-    registries. With `reading`, layers come from the engine's own folders where these can be read, by
-    `helper` where only that may. `buildx` is the program for images that are built, where the docker CLI has none.
-    One image's failure does not stop the others, unless `fail_fast`.
-    Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
-    an image is not what was `promised`.
+    `daemon` is needed only for images of the Docker Engine. At most `limit` requests run at once, over all images.
+    `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
+    `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
+    raw layers of the engine, which are compressed in the folder `spool`. `keychain` has accounts at registries. With
+    `reading`, layers come from the engine's own folders where these can be read, by `helper` where this user may not.
+    `buildx` is the program for images that are built, where the docker CLI does not have it. One image's failure does
+    not stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and
+    Drift, before anything is pushed, when an image is not what was `promised`.
     """
     ending = Ending(observer or Silent())
     with contextlib.ExitStack() as stack:
@@ -94,7 +93,7 @@ def push(
 
 @contextlib.contextmanager
 def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
-    """Threads for requests; an error ends what they do at once, rather than waiting for a large upload."""
+    """Yield threads for requests; an error ends their work at once, rather than waiting for a large upload."""
     pool = ThreadPoolExecutor(limit, thread_name_prefix="push")
     try:
         yield pool
@@ -158,7 +157,7 @@ class _Run:
     def _resolve(
         self, entries: Sequence[Entry], elsewhere: Elsewhere, daemon: Remembering | None
     ) -> dict[Target, Outcome]:
-        """Read the documents of all images; those of the engine get their layers into the registry on the way."""
+        """Read the documents of all images; the engine's images get their layers into the registry on the way."""
         futures = elsewhere.begin(entries)
         local, failed = built(entries, daemon, self._ending, self._buildx)
         found: dict[Target, Outcome] = dict(failed)
@@ -183,7 +182,7 @@ class _Run:
     def _require(
         self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon], daemon: Remembering | None
     ) -> None:
-        """Raise Drift unless all that is known before anything is sent is as promised."""
+        """Raise Drift unless everything that is known before sending is as promised."""
         now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
         if daemon is not None:
             list(self._destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
@@ -192,7 +191,7 @@ class _Run:
             raise Drift(lines)
 
     def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
-        """Carry all blobs, and publish each image as soon as its own are in place."""
+        """Transfer all blobs, and publish each image as soon as its own are in place."""
         images = {target: one.image for target, one in found.items()}
         pool = self._destination.pool
         list(pool.map(self._vouch, images.items()))
@@ -230,16 +229,16 @@ class _Run:
         return lost
 
     def _lost(self, target: Target, error: SandboxError) -> SandboxError:
-        """Note that an image has failed, and with `fail_fast` all others too."""
+        """Record that an image has failed, and with `fail_fast` all others too."""
         self._ending.failed(str(target), error)
         if self._fail_fast:
             self._ending.end()
         return error
 
     def _vouch(self, item: tuple[Target, Image]) -> None:
-        """Let the tag vouch for the blobs, where it names this very image already."""
+        """Let the tag vouch for the blobs, if it already names this very image."""
         (target, image), name = item, item[0].tag or item[1].root.digest
-        with contextlib.suppress(SandboxError):  # told when the image is published
+        with contextlib.suppress(SandboxError):  # reported when the image is published
             if self._destination.inventory.named(target.repository, name) == image.root.digest:
                 self._destination.inventory.vouch(target.repository, name, image.root, image.blobs)
 

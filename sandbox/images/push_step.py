@@ -1,4 +1,4 @@
-"""The images that the spec's manifest lists, present in the registry."""
+"""The step that pushes the images of the spec's manifest."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
 
-WIDTH = 8  # images that are looked at side by side
-MANY = 50  # images from which on a list of all that the engine has takes less time than asking for each
+WIDTH = 8  # images that are checked at once
+MANY = 50  # number of images from which a list of all that the engine has is faster than asking for each
 
 if TYPE_CHECKING:
     from sandbox.images.image_push import ImagePush
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PushStep(NothingToUndo):
-    """Pushes what is missing or another image by now; the data is the registry volume's.
+    """Pushes images that are missing or have changed; the data is in the registry's volume.
 
-    Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
+    Images of other registries are pushed as they are locked. For all others the lock, if there is one, is updated: they
     are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
-    compressed, `helper` what reads the engine's folders for a user who may not, `buildx` the
-    program for images that are built, where the docker CLI has none.
+    compressed, `helper` reads the engine's folders for a user who may not, `buildx` is the program for images that are
+    built, where the docker CLI does not have it.
     """
 
     engine: Engine
@@ -98,9 +98,9 @@ class PushStep(NothingToUndo):
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
     def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> Document | None:
-        """Return what the registry has of an entry, None when that is not what the engine has.
+        """Return the registry's content for an entry, None if it is not what the engine has.
 
-        The engine lists some of the entries by these `ids`; it is asked about the others.
+        The engine's list has some of the entries as `ids`; it is asked about the others.
         """
         reference = entry.target.tag or entry.target.digest or ""
         document = client.manifest(entry.target.repository, reference)
@@ -112,20 +112,20 @@ class PushStep(NothingToUndo):
         return document if known else None
 
     def _changed(self) -> Iterator[tuple[Target, str]]:
-        """Yield the images that are built, with a file of theirs that is newer than the last build."""
+        """Yield the images that are built and have a file that is newer than the last build."""
         for entry in self.images.entries:
             if isinstance(entry, FromBuild) and entry.target not in self.built:
                 tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
                 # The lock is written after a build, and may be in the context.
                 newer = newer_file(entry.context, tagged, [self.images.path]) if tagged else None
-                if tagged and _is_newer(self.images.manifest, tagged):  # which says how it is built
+                if tagged and _is_newer(self.images.manifest, tagged):  # it says how the image is built
                     newer = self.images.manifest.name
                 if newer is not None:
                     yield entry.target, newer
 
 
 def _engine_name(entry: Entry) -> str:
-    """Return what the engine calls the image of an entry; empty where it has none."""
+    """Return the engine's name for the image of an entry; empty where it has none."""
     match entry:
         case FromDaemon():
             return entry.image
@@ -136,7 +136,7 @@ def _engine_name(entry: Entry) -> str:
 
 
 def _is_of(document: Document, image: str | None) -> bool:
-    """Tell whether a manifest is of an image: a classic engine names it by its config, a containerd one by that."""
+    """Tell whether a manifest is an image's: a classic engine names images by config, containerd by manifest."""
     return image is not None and (image in document.data.decode() or image == document.digest)
 
 
@@ -148,10 +148,10 @@ def _is_newer(path: Path, when: float) -> bool:
 
 
 def _tagged_at(image: Mapping[str, Any]) -> float:
-    """Return when the engine last gave the image its name, as every build does, in seconds; 0 where it does not say."""
+    """Return when the engine last gave the image its name, as every build does, in seconds; 0 if unknown."""
     said = str((image.get("Metadata") or {}).get("LastTagTime") or "")
     try:
-        # Go writes nanoseconds, of which Python reads six digits.
+        # Go writes nanoseconds; Python reads six digits.
         when = datetime.fromisoformat(re.sub(r"\.(\d{6})\d*", r".\1", said).replace("Z", "+00:00"))
     except ValueError:
         return 0.0

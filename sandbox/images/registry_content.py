@@ -1,4 +1,4 @@
-"""The tags of a registry: listed with sizes, deleted where no manifest of images names them, and their garbage."""
+"""The content of a registry: tags with sizes, deletion of tags that no manifest of images names, and garbage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from sandbox.oci.manifest import Index, parse
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 
-ADDONS = "addons/"  # begins the repositories with the images of addons, which come and go with these
+ADDONS = "addons/"  # prefix of the repositories with the images of addons, which are pushed and removed with these
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A tag. `digest` is None when what it names is gone.
+    """A tag.
 
-    `blobs` are the sizes in bytes, by digest, of all it needs: manifests, configurations, layers.
+    `digest` is None when its manifest is gone. `blobs` are the sizes in bytes, by digest, of everything it needs:
+    manifests, configurations, layers.
     """
 
     repository: str
@@ -47,15 +48,12 @@ class Catalogue:
         return sum({digest: size for one in self.tags for digest, size in one.blobs.items()}.values())
 
     def unique(self, one: Listed) -> int:
-        """Return the bytes that would be free if nothing named the image of `one` any more.
-
-        Other tags of it do not count.
-        """
+        """Return the bytes that would be freed without the image of `one`; other tags of it do not count."""
         return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
 
     @property
     def _images(self) -> Counter[str]:
-        """In how many images each blob is."""
+        """Return the number of images that each blob is in."""
         images = {one.digest: one.blobs for one in self.tags}
         return Counter(digest for blobs in images.values() for digest in blobs)
 
@@ -94,7 +92,7 @@ def image_size(client: Client, repository: str, tag: str | None) -> int:
 
 @dataclass(frozen=True)
 class Unlisted:
-    """A tag no one names. `digest` is None when what it names is gone already."""
+    """A tag that no manifest of images names; `digest` is None when its manifest is gone already."""
 
     repository: str
     tag: str
@@ -129,8 +127,8 @@ def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
 def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target]) -> None:
     """Delete the tags `chosen`, and the manifests that nothing else names.
 
-    A manifest that one of `targets`, or a tag that is not chosen, names or contains stays, and only the tag goes; what
-    is deleted by its digest, the registry's garbage collection can reclaim. Raises RegistryError.
+    Of a manifest that one of `targets`, or a tag that is not chosen, names or contains, only the tag is deleted; what
+    is deleted by its digest can be reclaimed by the registry's garbage collection. Raises RegistryError.
     """
     wanted = tuple(targets)
     for repository in dict.fromkeys(one.repository for one in chosen):
@@ -195,7 +193,7 @@ _MANIFEST = re.compile(r"^manifest eligible for deletion: \{(\S+) (sha256:[0-9a-
 
 @dataclass(frozen=True)
 class Garbage:
-    """Manifests that nothing names, and the bytes and the number of all blobs that go with them."""
+    """Unreferenced manifests, and the bytes and the number of all blobs that are deleted with them."""
 
     manifests: tuple[str, ...]
     blobs: int
@@ -203,9 +201,9 @@ class Garbage:
 
 
 def measure_garbage(client: Client, output: str) -> Garbage:
-    """Return what the collection that says `output` would delete. Raises RegistryError.
+    """Return what the garbage collection with this `output` would delete. Raises RegistryError.
 
-    To be called before it is deleted. The size of a blob that no repository admits to is not known, and not counted.
+    Call it before the deletion. The size of a blob that no repository admits to is not known, and not counted.
     """
     doomed = frozenset(_BLOB.findall(output))
     manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]
@@ -222,7 +220,7 @@ def measure_garbage(client: Client, output: str) -> Garbage:
 
 @contextmanager
 def tagged(client: Client, targets: Iterable[Target]) -> Iterator[None]:
-    """While it is entered, images of `targets` that only have a digest have a tag as well, and are no garbage."""
+    """Yield while images of `targets` that only have a digest also have a tag, so that they are no garbage."""
     tags = []
     for target in targets:
         document = client.manifest(target.repository, target.digest) if target.digest and not target.tag else None

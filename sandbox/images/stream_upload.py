@@ -1,4 +1,4 @@
-"""Layers out of a stream that passes only once, into the registry while they go by and while the stream goes on."""
+"""Uploads layers from a stream that passes only once, while they pass and while the stream goes on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ChunkQueue:
         self._ended = False
 
     def pour(self, chunks: Iterable[bytes]) -> None:
-        """Pass on all of `chunks`, waiting while the other side is behind; what breaks here breaks there too."""
+        """Pass on all of `chunks`, waiting while the other side is behind; an error here is raised there too."""
         try:
             for chunk in chunks:
                 self._queue.put(chunk)
@@ -40,7 +40,7 @@ class ChunkQueue:
             yield item
 
     def drain(self) -> None:
-        """Let the pouring side come to its end although no one wants the rest."""
+        """Let the pouring side finish although no one wants the rest."""
         with contextlib.suppress(BaseException):
             while self._next() is not None:
                 pass
@@ -58,14 +58,14 @@ AT_ONCE = 3
 
 
 class StreamUpload:
-    """Receives layers and sends those that are missing to a repository that wants them, from where others mount them.
+    """Receives layers and sends missing ones to a repository that wants them, from where others mount them.
 
     `wanted` maps the digests that are expected to the repositories that want them, `seen` others to a repository that
-    may hold them. A layer that no one expects, or whose digest is not known before its last byte, goes to the first of
-    `repositories` that takes it. What fails is noted in `failures`, under None when the digest never became known, and
-    the stream goes on: other layers may be fine. A repository that is closed to us is noted in `refused` and not asked
-    again; `stuck` maps layers that were refused, perhaps with all their bytes gone by, to the repository that did so.
-    At most AT_ONCE layers are on their way at once, so that a registry's work at the end of one overlaps with the next.
+    may have them. A layer that is not expected, or whose digest is not known before its last byte, goes to the first of
+    `repositories` that accepts it. Errors are kept in `failures`, under None when the digest never became known, and
+    the stream goes on: other layers may be fine. A repository that is closed to us is kept in `refused` and not asked
+    again; `stuck` maps layers that were refused, perhaps after all their bytes had passed, to the repository that did
+    so. At most AT_ONCE layers are sent at once, so that a registry's work at the end of one overlaps with the next.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class StreamUpload:
         self.stuck: dict[str, str] = {}
 
     def has(self, digest: str) -> bool:
-        """Tell whether the registry holds the layer in any repository that could give it to the others."""
+        """Tell whether the registry has the layer in any repository that could give it to the others."""
         if self._inventory.anywhere(digest):
             return True
         homes = self._wanted.get(digest) or (self._seen.get(digest, self._repositories[0]),)
@@ -126,7 +126,7 @@ class StreamUpload:
         queue.pour(chunks)
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        """Take a layer whose digest its bytes will tell; given up at its end when the registry has it already."""
+        """Take a layer whose digest its bytes will tell; given up at its end if the registry has it already."""
         measured = Measured(chunks)
         with self._noting(None):
             home, url = self._begun(self._repositories)
@@ -146,7 +146,7 @@ class StreamUpload:
     def _begin(
         self, blob: Descriptor, send: Callable[[str, str], None], done: Callable[[], None] | None = None
     ) -> None:
-        """Upload in another thread, as soon as fewer than AT_ONCE are under way; `done` is called however it ends."""
+        """Upload in another thread, as soon as fewer than AT_ONCE run; `done` is called however it ends."""
         under_way = {future for future in self._sending.values() if not future.done()}
         while len(under_way) >= AT_ONCE:
             under_way = wait(under_way, return_when=FIRST_COMPLETED).not_done
@@ -172,7 +172,7 @@ class StreamUpload:
         self._inventory.add(home, blob.digest, blob.size, Fact.UPLOADED)
 
     def _begun(self, repositories: tuple[str, ...]) -> tuple[str, str]:
-        """Return the first of `repositories` that lets an upload begin, and the upload's URL."""
+        """Return the first of `repositories` that accepts an upload, and the upload's URL."""
         for repository in repositories:
             if repository not in self.refused:
                 try:
@@ -191,7 +191,7 @@ class StreamUpload:
             return False
 
     def _refusal(self, repository: str, error: RegistryError) -> None:
-        """Note that a repository is closed to us; what may pass is raised."""
+        """Record that a repository is closed to us; transient errors are raised."""
         if error.transient:
             raise error
         self.refused[repository] = error
@@ -203,7 +203,7 @@ class StreamUpload:
 
     @contextlib.contextmanager
     def _noting(self, digest: str | None) -> Iterator[None]:
-        """Keep going after a failure of one layer."""
+        """Record a failure of one layer, and keep going."""
         try:
             yield
         except (digests.DigestMismatch, RegistryError) as error:

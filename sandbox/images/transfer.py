@@ -1,4 +1,4 @@
-"""All images of a run into one registry: what it has already, the plan, each blob once, then documents and tags."""
+"""The transfer of all images of a run to one registry: what it has, the plan, each blob once, documents and tags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.oci.reference import Target
 
 
 class Fact(Enum):
-    """How a blob's presence in a repository became known."""
+    """How it became known that a blob is in a repository."""
 
     FOUND = "found"
     MOUNTED = "mounted"
@@ -30,9 +30,9 @@ class Fact(Enum):
 class BlobInventory:
     """The blobs of one registry, per repository, because a registry links blobs to repositories one by one.
 
-    A tag that names a manifest vouches for its blobs, because registries take no manifest with blobs missing. Of blobs
-    that are vouched for in several repositories only one is asked for, which tells whether the bytes are still stored;
-    with `thorough` each is asked for in each repository. Safe for use by several threads.
+    A tag that names a manifest vouches for its blobs, because registries accept no manifest with blobs missing. Of
+    blobs that are vouched for in several repositories only one is looked up, which tells whether the bytes are still
+    stored; with `thorough` each is looked up in each repository. Safe for use by several threads.
     """
 
     def __init__(self, client: Client, *, thorough: bool = False) -> None:
@@ -63,7 +63,7 @@ class BlobInventory:
         return known
 
     def confirm(self, repository: str, digest: str) -> bool:
-        """Ask for a blob that another user has sent; note it as uploaded when the registry has it now."""
+        """Look up a blob that a helper has sent; record it as uploaded when the registry has it now."""
         size = self._client.blob_size(repository, digest)
         if size is None:
             return False
@@ -78,11 +78,11 @@ class BlobInventory:
         return self._tags[key]
 
     def note(self, repository: str, name: str, digest: str | None) -> None:
-        """Note what a tag or digest was found to name, None for nothing, so that it is not asked for again."""
+        """Record what a tag or digest was found to name, None for nothing, so that it is not looked up again."""
         self._tags[repository, name] = digest
 
     def vouch(self, repository: str, name: str, root: Document, blobs: Iterable[Descriptor]) -> None:
-        """Note that a tag or digest names `root`, and therefore, by the registry's word, all of `blobs`."""
+        """Record that a tag or digest names `root` and that the registry therefore vouches for all of `blobs`."""
         self._tags[repository, name] = root.digest
         if not self._thorough:
             with self._lock:
@@ -94,7 +94,7 @@ class BlobInventory:
             return self._homes.get(digest)
 
     def add(self, repository: str, digest: str, size: int, fact: Fact) -> None:
-        """Note that the registry has confirmed the blob in `repository`."""
+        """Record that the registry has confirmed the blob in `repository`."""
         with self._lock:
             self._sizes[repository, digest] = size
             self._homes.setdefault(digest, (repository, size))
@@ -113,7 +113,10 @@ class BlobInventory:
 
 @dataclass(frozen=True)
 class Destination:
-    """`client` speaks to it, `inventory` knows what it has; `observer` hears of what is done in threads of `pool`."""
+    """A registry and how to use it.
+
+    `client` speaks to it, `inventory` knows what it has; `observer` gets the progress of threads in `pool`.
+    """
 
     client: Client
     inventory: BlobInventory
@@ -123,7 +126,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One blob, and all it takes to have it wherever it is needed.
+    """One blob, and the repositories that need it.
 
     It is sent to `repositories[0]` at most once, from the first of `origins` that can give it, and mounted into the
     other repositories from there.
@@ -137,7 +140,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Plan:
-    """All transfers, the largest first, so that no large one is left to run alone at the end."""
+    """All transfers, the largest first, so that no large one runs alone at the end."""
 
     transfers: tuple[Transfer, ...]
 
@@ -156,7 +159,7 @@ class Plan:
 
     @cached_property
     def _of(self) -> Mapping[Target, Sequence[Transfer]]:
-        """The transfers that each target needs."""
+        """Return the transfers that each target needs."""
         found: dict[Target, list[Transfer]] = {}
         for transfer in self.transfers:
             for target in transfer.targets:
@@ -184,7 +187,7 @@ def plan_transfers(images: Mapping[Target, Image]) -> Plan:
 
 
 def carry(transfer: Transfer, destination: Destination) -> dict[str, SandboxError]:
-    """Do it; the answer names the repositories that did not get the blob, each with the reason."""
+    """Carry out a transfer; return the repositories that did not get the blob, each with the reason."""
     digest, repositories, inventory = transfer.blob.digest, transfer.repositories, destination.inventory
     failures: dict[str, SandboxError] = {}
     try:
@@ -208,7 +211,7 @@ def carry(transfer: Transfer, destination: Destination) -> dict[str, SandboxErro
 
 
 def _send(transfer: Transfer, repository: str, destination: Destination) -> None:
-    """Send the blob from the first origin that can give it whole."""
+    """Send the blob from the first origin that can give it completely."""
     problem: SandboxError | None = None
     for origin in transfer.origins:
         try:
@@ -223,7 +226,7 @@ def _send(transfer: Transfer, repository: str, destination: Destination) -> None
 
 
 def _mount(transfer: Transfer, repository: str, destination: Destination) -> None:
-    """Mount the blob from a repository that has it; where the registry will not, copy it through this machine."""
+    """Mount the blob from a repository that has it; if the registry refuses, copy it through this machine."""
     digest, client, inventory = transfer.blob.digest, destination.client, destination.inventory
     place = inventory.anywhere(digest)
     if place is None:
@@ -259,9 +262,10 @@ def _counted(chunks: Iterator[bytes], observer: Observer) -> Iterator[bytes]:
 
 
 def publish(target: Target, image: Image, destination: Destination) -> bool:
-    """Make `target` name `image`; False when it did already. Raises MissingBlob, RegistryError.
+    """Publish `image` as `target`; returns False if it was already. Raises MissingBlob, RegistryError.
 
-    Nothing is published, and nothing is called done, before the registry has confirmed every blob in this repository.
+    Nothing is published, and nothing is reported as done, before the registry has confirmed every blob in this
+    repository.
     """
     client, inventory = destination.client, destination.inventory
     for blob in image.blobs:

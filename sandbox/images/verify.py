@@ -37,11 +37,11 @@ class VerifyFailed(SandboxError):
 
 
 def verify(wanted: Mapping[Target, str], client: Client, observer: Observer, *, limit: int = LIMIT) -> int:
-    """Check that each target names its digest and that everything below it is there and unharmed.
+    """Check that each target names its digest and that everything below it is there and undamaged.
 
-    The bytes of each blob are read and hashed once; where it is linked into another repository too, its size is asked
-    for there. Gives the number of bytes read, which `observer.sent` hears of as they come. Raises VerifyFailed with
-    everything that is wrong.
+    The bytes of each blob are read and hashed once; where it is linked into another repository too, its size is looked
+    up there. Returns the number of bytes read; `observer.sent` is called as they come. Raises VerifyFailed with all
+    faults.
     """
     ending = Ending(observer)
     with workers(limit, ending) as pool:
@@ -76,7 +76,7 @@ class _Reading:
         return sum(blob.size for blob in largest)
 
     def _tree(self, item: tuple[Target, str]) -> Tree | str:
-        """Return all that a target should name, or what is wrong with its documents."""
+        """Return everything that a target should name, or what is wrong with its documents."""
         target, digest = item
         try:
             root = self._client.manifest(target.repository, target.tag or digest)

@@ -1,1 +1,1 @@
-"""The places images come from, one module for each, all of them a Source."""
+"""The sources of images, one module for each, all of them a Source."""

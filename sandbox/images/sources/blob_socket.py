@@ -1,4 +1,4 @@
-"""A Unix socket where a helper's blobs come in, each on a connection of its own, after a line with its digest."""
+"""A Unix socket that receives a helper's blobs, each on a connection of its own, after a line with its digest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_LINE = 200
 
 @dataclass
 class BlobSocket:
-    """Hands each blob that comes to `take`, by its digest, in as many threads as there are processors."""
+    """Passes each received blob to `take`, by its digest, in as many threads as there are processors."""
 
     server: socket.socket
     take: Callable[[str, Iterator[bytes]], None]
@@ -32,7 +32,7 @@ class BlobSocket:
     def at(cls, folder: Path, take: Callable[[str, Iterator[bytes]], None]) -> Iterator[None]:
         """Serve in `folder`, which only this user may enter, for the length of the block; then wait for every `take`.
 
-        Whatever user the other side is may connect. Raises Unreadable, and what `take` raises.
+        The other side may be any user. Raises Unreadable, and the errors of `take`.
         """
         with socket.socket(socket.AF_UNIX) as server, ThreadPoolExecutor(os.cpu_count()) as pool:
             place = folder / SOCKET
@@ -48,7 +48,7 @@ class BlobSocket:
             try:
                 yield
             finally:
-                server.shutdown(socket.SHUT_RDWR)  # which wakes who accepts
+                server.shutdown(socket.SHUT_RDWR)  # this wakes the accepting thread
                 accepting.join()
         for begun in one._begun:
             begun.result()

@@ -1,4 +1,4 @@
-"""Compressed layers on their way: kept in files without a name until they are in the registry."""
+"""Compressed layers on their way to the registry, kept in files without a name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sandbox.system import files
 
 
 class Scratch:
-    """Blobs in one file that has no name in `folder`: however this process ends, nothing of it is left.
+    """Blobs in one file that has no name in `folder`: nothing of it is left, however this process ends.
 
-    Written by one thread, read by any. Without a folder it is where the system has its temporary files, which on many
+    One thread writes it, any may read. Without a folder it is where the system has its temporary files, which on many
     machines is memory.
     """
 
@@ -32,23 +32,23 @@ class Scratch:
         self._places: dict[str, int] = {}
 
     def close(self) -> None:
-        """Give the space back."""
+        """Free the space."""
         self._file.close()
 
     def write(self, chunks: Iterable[bytes]) -> int:
-        """Write after what was kept, and give the size; the next write goes to the same place unless it is kept."""
+        """Write after the kept blobs, and return the size; the next write replaces this one unless it is kept."""
         self._file.seek(self._end)
         size = sum(map(self._file.write, chunks))
         self._file.flush()
         return size
 
     def keep(self, blob: Descriptor) -> None:
-        """Have what was written last as `blob`."""
+        """Keep what was written last as `blob`."""
         self._places[blob.digest] = self._end
         self._end += blob.size
 
     def read(self, blob: Descriptor) -> Iterator[bytes] | None:
-        """Yield the bytes of a blob that was kept, None for any other."""
+        """Yield the bytes of a kept blob, None for any other."""
         start = self._places.get(blob.digest)
         return None if start is None else self._pieces(start, start + blob.size)
 
@@ -59,9 +59,9 @@ class Scratch:
 
 
 class CompressSpool:
-    """Receives raw layers and keeps those that are `wanted` compressed in `scratch`; `ready` hears of each.
+    """Receives raw layers and keeps those that are `wanted`, compressed, in `scratch`; `ready` is called for each.
 
-    `made` maps their diff ids to what became of them, `failures` those that came damaged to the reason.
+    `made` maps their diff ids to the compressed blobs, `failures` those of damaged layers to the reason.
     """
 
     def __init__(

@@ -45,12 +45,11 @@ class _Wanted:
 
 
 class CompressedImages:
-    """All images of a run that are in the engine, as DaemonImages gives them but for their layers.
+    """All images of a run that are in the engine, as DaemonImages gives them, but with compressed layers.
 
-    What a tag names already tells which compressed layers belong to which raw ones, so what has not changed is neither
-    read nor compressed again. With `reading` layers are read from the engine's own folders where that is possible,
-    several at once, else they come out of one save. An engine with the containerd store gives layers as they were made;
-    they stay so.
+    An existing tag tells which compressed layers belong to which raw ones, so unchanged layers are neither read nor
+    compressed again. With `reading` layers are read from the engine's own folders where that is possible, several at
+    once, else they come out of one save. Layers of an engine with the containerd store stay as they were made.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class CompressedImages:
         self._over = threading.Event()
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Return every image, its layers in the registry or in our own file, or the reason why not."""
+        """Return every image, its layers in the registry or in our own file, or the reason of its failure."""
         found: dict[Target, Image | SandboxError] = {}
         waiting = [one for entry in entries if (one := self._inspect(entry)) is not None]
         classic = {one.entry.target for one in waiting}
@@ -102,7 +101,7 @@ class CompressedImages:
         return found | (self._plain.resolve(plain) if plain else {})
 
     def _inspect(self, entry: FromDaemon) -> _Wanted | None:
-        """Return None for what DaemonImages must explain, or must take as it is."""
+        """Return None for images that DaemonImages must explain, or take as they are."""
         with contextlib.suppress(SandboxError):
             content = self._daemon.inspect_image(entry.image)
             if content is not None and not content.get("Descriptor"):
@@ -111,7 +110,7 @@ class CompressedImages:
         return None
 
     def _tagged(self, one: _Wanted) -> Tree | None:
-        """Return the image behind the target's tag when it is this one, whole; else its layers are noted as known."""
+        """Return the image behind the target's tag if it is this one, complete; else record its layers as known."""
         with contextlib.suppress(SandboxError):
             document = self._client.manifest(one.repository, one.entry.target.tag or str(one.entry.target.digest))
             content = manifests.parse(document) if document else None
@@ -143,7 +142,7 @@ class CompressedImages:
         return homes, {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
 
     def _read(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
-        """Return the images that the engine's own folders give whole, their layers sent; the others must be saved."""
+        """Return the images that were sent from the engine's own folders; the others must be saved."""
         homes, known = self._homes(waiting)
         places = {one.entry.target: image for one in waiting if (image := self._opened(one, known))}
         raw = {blob.digest: (blob, image.origin) for image in places.values() for blob in image.blobs}
@@ -261,7 +260,7 @@ class CompressedImages:
         return scratch.read(blob) if scratch else None
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
-        """Return what one save gives; images are absent that turned out to be of a containerd store."""
+        """Return the images that one save gives; those that turn out to be of a containerd store are left out."""
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes, known = self._homes(waiting)
         early: list[Future[dict[str, SandboxError]]] = []
@@ -272,7 +271,7 @@ class CompressedImages:
 
         spool = CompressSpool(homes.keys() - known.keys(), scratch, self._kind, ready)
         documents = self._taken(waiting, spool)
-        for future in early:  # what could not be sent while others were compressed, the plan sends again
+        for future in early:  # the plan sends again what could not be sent while others were compressed
             future.result()
         found: dict[Target, Image | SandboxError] = {}
         for one in waiting:
@@ -282,7 +281,7 @@ class CompressedImages:
         return found
 
     def _taken(self, waiting: Sequence[_Wanted], spool: CompressSpool) -> Documents:
-        """Return one save of all these images, no longer than it takes to have what is missing."""
+        """Return one save of all these images, up to the last layer that is missing."""
 
         def enough(documents: Documents) -> bool:
             return not spool.wants_unknown() and all(_is_config(documents.by_digest.get(one.id)) for one in waiting)
@@ -322,5 +321,5 @@ class CompressedImages:
 
 
 def _is_config(document: bytes | None) -> bool:
-    """Tell whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    """Tell whether a document is an image's configuration, and not a manifest that the containerd store names."""
     return document is not None and b'"rootfs"' in document

@@ -1,4 +1,4 @@
-"""Images of the local Docker Engine: only layers the registry lacks are taken out of it, read from its own folders.
+"""Images of the local Docker Engine: only layers that the registry lacks are read, from the engine's own folders.
 
 Where those cannot be read, or do not give what they should, the layers come out of one `save` of all these images.
 """
@@ -30,7 +30,7 @@ from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
 
 SAVES = 3
-# From so many bytes on, what the way past the registry's frontend saves is more than what it takes to find it.
+# From so many bytes on, bypassing the registry's frontend saves more time than finding out how to.
 SHORTENED = 32 << 20
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class DaemonImages:
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Return every image, its layers in the registry, or the reason why not."""
+        """Return every image, its layers in the registry, or the reason of its failure."""
         found: dict[Target, Image | SandboxError] = {}
         looked: list[tuple[Inspected, Tree | None]] = []
         for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
@@ -98,7 +98,7 @@ class DaemonImages:
         return found
 
     def _look(self, entry: FromDaemon) -> tuple[Inspected, Tree | None] | SandboxError:
-        """Return what the engine says about an image, and the image behind its tag when it is this one."""
+        """Return the engine's description of an image, and the image behind its tag if it is this one."""
         one = self._inspect(entry)
         return one if isinstance(one, SandboxError) else (one, self._tagged(one))
 
@@ -116,7 +116,7 @@ class DaemonImages:
         return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
 
     def _held(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
-        """Return the image, when the registry has every piece of it, so that nothing need be saved."""
+        """Return the image if the registry has every piece of it, so that nothing need be saved."""
         one, tagged = look
         try:
             if tagged and all(self._inventory.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
@@ -127,15 +127,12 @@ class DaemonImages:
         return tree.image(InRegistry()) if tree else None
 
     def _ask(self, item: tuple[str, Target]) -> None:
-        """Ask for a blob once, before several images want to know about it at the same time."""
-        with contextlib.suppress(SandboxError):  # comes up again for each image
+        """Look up a blob once, before several images want to know about it at the same time."""
+        with contextlib.suppress(SandboxError):  # raised again for each image
             self._inventory.size(item[1].repository, item[0])
 
     def _tagged(self, one: Inspected) -> Tree | None:
-        """Return the image behind the target's tag, or its own digest, when it is this one.
-
-        That vouches for its blobs.
-        """
+        """Return the image behind the target's tag, or its digest, if it is this one; that vouches for its blobs."""
         repository, tag = one.target.repository, one.target.tag or str(one.target.digest)
         for name in (tag, one.id) if one.is_document else (tag,):
             try:
@@ -144,7 +141,7 @@ class DaemonImages:
                 if document and (tree := self._recognised(one, document, name)):
                     return tree
             except SandboxError:
-                continue  # what cannot be read is not this image; pushing it will tell of other trouble
+                continue  # what cannot be read is not this image; a push of it reports other problems
         return None
 
     def _recognised(self, one: Inspected, document: Document, name: str) -> Tree | None:
@@ -163,7 +160,7 @@ class DaemonImages:
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
         """Describe the image with raw layers and our own manifest, if `id` names a configuration and all is there.
 
-        A raw layer's digest is its diff id, so the engine's description and the registry's sizes are all it takes.
+        A raw layer's digest is its diff id, so the engine's description and the registry's sizes suffice.
         """
         repository = one.target.repository
         for digest in one.diff_ids:
@@ -181,7 +178,7 @@ class DaemonImages:
         return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
 
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Return what the engine's own folders give, its layers sent; images are absent that must be saved."""
+        """Return the images that were sent from the engine's own folders; the others must be saved."""
         # One after another: they share layers, each of which is to be measured once.
         images = {one.target: image for one in waiting if (image := self._opened(one))}
         missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
@@ -204,7 +201,7 @@ class DaemonImages:
         return found
 
     def _shorten(self, repository: str) -> None:
-        """Send straight to the registry's container, past what has its port on this machine, where that is possible."""
+        """Send directly to the registry's container, past the frontend on this machine's port, if possible."""
         registry = addresses.parse(self._client.url)
         if self._helper is None or not registry.is_loopback:
             return
@@ -219,7 +216,7 @@ class DaemonImages:
         repository = one.target.repository
 
         def size_of(digest: str) -> int | None:
-            with contextlib.suppress(RegistryError):  # told when something is sent
+            with contextlib.suppress(RegistryError):  # reported when something is sent
                 self._inventory.size(repository, digest)
             place = self._inventory.anywhere(digest)
             return place[1] if place else None
@@ -232,7 +229,7 @@ class DaemonImages:
             return None
 
     def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Return what a helper has sent out of the engine's folders; images are absent that must be saved."""
+        """Return the images that a helper has sent from the engine's folders; the others must be saved."""
         helped = HelpedPush(helper, self._daemon, self._destination)
         try:
             trees = helped.send(waiting)
@@ -241,13 +238,13 @@ class DaemonImages:
             trees = {}
         found: dict[Target, Image | SandboxError] = {}
         for one in waiting:
-            with contextlib.suppress(SandboxError):  # told after the save
+            with contextlib.suppress(SandboxError):  # reported after the save
                 if tree := trees.get(one.target) or self._classic(one, {}):
                     found[one.target] = tree.image(InRegistry())
         return found
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Save what is missing, again for what may get through then, since a stream cannot be rewound."""
+        """Save what is missing, and again what may succeed then, since a stream cannot be rewound."""
         found: dict[Target, Image | SandboxError] = {}
         for _ in range(SAVES):
             upload = self._upload(waiting)
@@ -262,7 +259,7 @@ class DaemonImages:
         return found
 
     def _taken(self, waiting: Sequence[Inspected], upload: StreamUpload) -> Documents:
-        """Return one save of all these images, no longer than it takes to see what is missing."""
+        """Return one save of all these images, up to the last layer that is missing."""
 
         def enough(documents: Documents) -> bool:
             configs = documents.by_digest
@@ -300,7 +297,7 @@ class DaemonImages:
         return tree.image(InRegistry(documents.by_digest))
 
     def _from_index(self, one: Inspected, documents: Documents) -> Tree:
-        """Describe an image of the containerd store, with its manifests and layers, compressed or not, as they are."""
+        """Describe an image of the containerd store, with its manifests and layers, compressed or not, unchanged."""
 
         def read(child: Descriptor) -> Document | None:
             data = documents.by_digest.get(child.digest)
@@ -320,7 +317,7 @@ class DaemonImages:
 
 
 def _may_pass(outcome: Image | SandboxError, one: Inspected, upload: StreamUpload) -> bool:
-    """Tell whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
+    """Tell whether another save may help: the connection broke, or a layer met a refusal that concerns others."""
     if not isinstance(outcome, SandboxError) or one.target.repository in upload.refused:
         return False
     if not isinstance(outcome, RegistryError) or outcome.transient:
@@ -329,7 +326,7 @@ def _may_pass(outcome: Image | SandboxError, one: Inspected, upload: StreamUploa
 
 
 def _why(one: Inspected, error: SandboxError, digests: Iterable[str], upload: StreamUpload) -> SandboxError:
-    """Return a failed upload explains a missing layer better than its absence does."""
+    """Return the error; a failed upload explains a missing layer better than its absence does."""
     for digest in (*digests, None):
         if digest in upload.failures:
             return upload.failures[digest]
@@ -345,7 +342,7 @@ def _incomplete(one: Inspected, digest: str) -> MissingBlob:
 
 
 def _describes(document: bytes, one: Inspected) -> bool:
-    """Tell whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    """Tell whether a document is an image's configuration, and not a manifest that the containerd store names."""
     try:
         return manifests.diff_ids(document) == one.diff_ids
     except SandboxError:

@@ -1,4 +1,4 @@
-"""The tar that `docker save` streams, old layout or new, taken apart as it passes: no temporary file, little memory.
+"""Parses the tar stream of `docker save`, old layout or new, as it passes: no temporary file, little memory.
 
 Docker before 25 saves layers as `<id>/layer.tar` next to `<id>/json`, a description. The id is the sha256 of that
 description in the form it had before it was given its id: without `id`, with the chain id of the layer as `layer_id`
@@ -102,10 +102,7 @@ class TarStream:
         return b"".join(parts)
 
     def _piece(self, most: int) -> bytes:
-        """Return the next bytes, at least one and at most `most`.
-
-        A piece of the stream that fits is passed on uncopied.
-        """
+        """Return the next bytes, at least one and at most `most`; a piece of the stream that fits is not copied."""
         while self._at == len(self._chunk):
             chunk = next(self._stream, None)
             if chunk is None:
@@ -140,10 +137,7 @@ def _records(data: bytes) -> dict[str, str]:
 
 
 def recognised(folder: str, description: bytes, known: Mapping[str, str]) -> str | None:
-    """Return the diff id of the layer in `folder`, one of those of `known` (see `manifest.chains`).
-
-    None when it is none of them.
-    """
+    """Return the diff id of the layer in `folder`, one of those of `known` (see `manifest.chains`), or None."""
     try:
         members = _members(description.decode())
     except (ValueError, IndexError):
@@ -181,7 +175,7 @@ SMALL = 4 << 20
 
 
 class Receiver(Protocol):
-    """Where the layers of a stream go, each as much of it as is wanted."""
+    """Receives the layers of a stream, each as much of it as is wanted."""
 
     def wants_unknown(self) -> bool:
         """Tell whether a layer of unknown digest could be one that is missing."""
@@ -200,14 +194,14 @@ class Receiver(Protocol):
 class Documents:
     """The JSON files of a stream, so far: configurations, manifests, indexes.
 
-    `by_path` has them under their names, `by_digest` under what their bytes say they are.
+    `by_path` has them under their names, `by_digest` under the digests of their bytes.
     """
 
     by_path: dict[str, bytes] = field(default_factory=dict)
     by_digest: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, path: str, data: bytes) -> None:
-        """Keep one."""
+        """Keep a document."""
         self.by_path[path] = self.by_digest[digests.of(data)] = data
 
     @property
@@ -226,10 +220,10 @@ def take(
     chains: Mapping[str, str],
     enough: Callable[[Documents], bool] = lambda _: False,
 ) -> Documents:
-    """Read a stream to its end, or until it was `enough`, its layers into `receiver`.
+    """Read a stream to its end, or until it is `enough`, its layers into `receiver`.
 
     `chains` are the diff ids of the expected layers by their chain ids. Files of up to SMALL bytes are held in memory,
-    so that they can be sent again; larger ones go straight through. Raises SandboxError when the stream breaks off.
+    so that they can be sent again; larger ones pass directly. Raises SandboxError when the stream breaks off.
     """
     taking = _Taking(TarStream(stream), receiver, chains)
     for member in taking.tar:

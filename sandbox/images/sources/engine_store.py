@@ -1,7 +1,7 @@
-"""The folders where a Docker Engine of this machine keeps images, read directly: a layer costs its own bytes, no save.
+"""Reads images from the folders of a Docker Engine on this machine: a layer costs only its own bytes, no save.
 
 Everything in them is named by a digest that is compared while it is read. So it does not matter whose folders they are,
-or what changes meanwhile: bytes that do not fit their name are never pushed, and the engine is asked for a `save`.
+or what changes meanwhile: bytes that do not match their name are never pushed, and the engine is asked for a `save`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SizeOf = Callable[[str], int | None]
 
 
 class EngineStore(Protocol):
-    """Where an engine keeps images, as far as it can be read."""
+    """The store of an engine's images, as far as it can be read."""
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
         """Return the image that the engine describes by `content` (`GET /images/{name}/json`); raises Unreadable.
 
-        `size_of` gives the sizes of layers, by digest, that need not be looked at.
+        `size_of` returns known sizes of layers, by digest.
         """
 
 
@@ -49,7 +49,7 @@ class OverlayStore:
     root: Path
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """Return the image with raw layers and our own manifest, as `DaemonImages` makes it of a save."""
+        """Return the image with raw layers and our own manifest, as `DaemonImages` makes it from a save."""
         name = str(content["Id"])
         config = _document(self.root / "image/overlay2/imagedb/content" / _path(name), name)
         places: dict[str, tuple[Path, Path]] = {}
@@ -66,7 +66,7 @@ class OverlayStore:
         return tree.image(_Overlay({name: config}, places))
 
     def _place(self, chain: str, diff_id: str) -> tuple[Path, Path]:
-        """Return where a layer's headers and files are."""
+        """Return the folder of a layer's headers, and that of its files."""
         kept = self.root / "image/overlay2/layerdb" / _path(chain)
         cache = _text(kept / "cache-id")
         if _text(kept / "diff") != diff_id or not _CACHE_ID.fullmatch(cache):
@@ -100,7 +100,7 @@ class ContainerdStore:
     blobs: Path
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """Return the image with the manifests and layers that it has: those of its upstream."""
+        """Return the image with its own manifests and layers, which are those of its upstream."""
         tree = walk(self._read(descriptor(content)), self._child, name=str(content["Id"]))
         for blob in tree.blobs:
             if size_of(blob.digest) is None:
@@ -114,7 +114,7 @@ class ContainerdStore:
             yield iter(lambda: file.read(CHUNK), b"")
 
     def _child(self, child: Descriptor) -> Document | None:
-        """Return a manifest; None of a platform that the engine does not have."""
+        """Return a manifest; None for a platform that the engine does not have."""
         return self._read(child) if (self.blobs / _path(child.digest)).exists() else None
 
     def _read(self, document: Descriptor) -> Document:
@@ -122,7 +122,7 @@ class ContainerdStore:
         return manifests.document(data, document.media_type)
 
     def _whole(self, blob: Descriptor) -> Path:
-        """Return the file of a blob, which has the right size."""
+        """Return the file of a blob, if it has the right size."""
         path = self.blobs / _path(blob.digest)
         with _opened(path) as file:
             if os.fstat(file.fileno()).st_size != blob.size:
@@ -131,9 +131,9 @@ class ContainerdStore:
 
 
 def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
-    """Return the store that has an image, from what the engine says about it; `root` asks for the engine's own folder.
+    """Return the store that has an image, by the engine's description of it; `root` returns the engine's own folder.
 
-    Raises Unreadable when there is none to read.
+    Raises Unreadable when there is none that can be read.
     """
     if content.get("Descriptor"):
         return ContainerdStore(_content_folder(root(), descriptor(content)))
@@ -152,7 +152,7 @@ def is_readable(root: Path) -> bool:
 
 
 def overlay_folders(content: Mapping[str, Any]) -> Mapping[str, Path]:
-    """Return what of an engine's folder layers are made of, by the names that the helper has for them.
+    """Return the engine's folders that an image's layers are made of, by the helper's names for them.
 
     Raises Unreadable.
     """
@@ -167,7 +167,7 @@ def content_folders(root: Path) -> Sequence[Path]:
 
 
 def overlay_root(content: Mapping[str, Any]) -> Path:
-    """Return the folder of an engine with overlay2, from what it says about an image.
+    """Return the folder of an engine with overlay2, from its description of an image.
 
     Raises Unreadable for any other.
     """
@@ -216,7 +216,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Return a regular file of the engine's, which no link stands for."""
+    """Open a regular file of the engine's, which must not be a link."""
     try:
         file = os.open(path, tar_split.FILE)
     except OSError as error:

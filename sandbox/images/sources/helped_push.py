@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class HelpedPush:
-    """What `helper` sends of the images of `daemon` to a registry on this machine."""
+    """Has `helper` send images of `daemon` to a registry on this machine."""
 
     def __init__(self, helper: Helper, daemon: Daemon, destination: Destination) -> None:
         self._helper = helper
@@ -34,10 +34,10 @@ class HelpedPush:
         self._registry = addresses.parse(destination.client.url)
 
     def send(self, waiting: Sequence[Inspected]) -> dict[Target, Tree]:
-        """Have the registry get what it lacks of these images, as far as it can.
+        """Send what the registry lacks of these images, as far as possible.
 
-        Returns those of a containerd store whose blobs are all there; of others the inventory tells. Raises
-        SandboxError where no helper can begin.
+        Returns those of a containerd store whose blobs are all there; for others see the inventory. Raises SandboxError
+        where no helper can begin.
         """
         if not self._registry.is_loopback:
             raise Unreadable("the registry is not on this machine")
@@ -86,14 +86,14 @@ class HelpedPush:
             return Sent()
 
     def _whole(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
-        """Return the image, when the registry has every blob of it."""
+        """Return the image, if the registry has every blob of it."""
 
         def read(child: Descriptor) -> Document | None:
             data = documents.get(child.digest)
             return None if data is None else manifests.document(data, child.media_type)
 
         content = self._daemon.inspect_image(one.name) or {}
-        with contextlib.suppress(SandboxError):  # a save tells more
+        with contextlib.suppress(SandboxError):  # a save reports more
             root = read(stores.descriptor(content))
             tree = walk(root, read, name=one.name) if root else None
             repository = one.target.repository

@@ -32,7 +32,7 @@ def build_all(
 ) -> dict[Target, FromDaemon | SandboxError]:
     """Build several images, some at once: BuildKit does once what their Dockerfiles have in common.
 
-    One that is made from another of them is built after that.
+    An image that is made from another of them is built after that.
     """
 
     def outcome(entry: FromBuild) -> FromDaemon | SandboxError:
@@ -55,11 +55,10 @@ def build_all(
 
 
 def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
-    """Build it under its target's name and give the entry to go on with; `told` hears what is done.
+    """Build an image under its target's name and return the entry to go on with; `told` gets the progress.
 
     BuildKit builds it where the docker CLI has it, or by the program `buildx`; else the engine's own builder does, and
-    always Podman's, which has no BuildKit and would pull one.
-    Raises SandboxError.
+    always Podman's, which has no BuildKit and would pull one. Raises SandboxError.
     """
     name = str(entry.target)
     if not entry.context.is_dir():
@@ -71,7 +70,7 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None], buildx:
         _by_the_engine(entry, name, daemon, "push it `from: daemon`, after podman build")
     elif buildkit := _buildkit(buildx):
         _by_buildkit(buildkit, entry, name, told)
-        daemon.tag(name, name)  # the BuildKit in older engines does not note when it gave the name
+        daemon.tag(name, name)  # the BuildKit of older engines does not record when it gave the name
     else:
         log.warning("%s is built by the engine's legacy builder: %s", name, INSTALL)
         _by_the_engine(entry, name, daemon, INSTALL)
@@ -94,7 +93,7 @@ def has_buildkit() -> bool:
 
 
 def arguments(entry: FromBuild) -> list[str | Path]:
-    """Return what buildx is told to build an image and load it into the engine, whichever builder is chosen."""
+    """Return the arguments for buildx to build an image and load it into the engine, by any builder."""
     context = entry.context.resolve()
     argv: list[str | Path] = ["build", "--load", "--progress=plain", f"--tag={entry.target}"]
     if entry.dockerfile:
@@ -124,7 +123,7 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
 
 
 def failed_step(output: str) -> str:
-    """Return what BuildKit says at the end of the step that failed: its last lines and its place in the Dockerfile."""
+    """Return the end of BuildKit's output about the failed step: its last lines and its place in the Dockerfile."""
     lines = output.splitlines()
     starts = [at for at, line in enumerate(lines[:-1]) if line == _RULE and lines[at + 1].startswith(" > ")]
     return process.last_lines("\n".join(lines[starts[-1] + 1 :]), LONGEST_STEP) if starts else ""
@@ -148,15 +147,15 @@ def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) 
 
 
 def newer_file(context: Path, when: float, without: Collection[Path] = ()) -> str | None:
-    """Find a file or folder of the context that was written, moved or deleted from after `when` (seconds).
+    """Return a file or folder of the context that was written, moved or deleted from after `when` (seconds).
 
-    The files `without` are left out, and what git keeps for itself, which changes without the files that are built.
+    The files `without` are left out, and so are git's own, which change without the files that are built.
     """
     for name in sorted(build_context(context)) if context.is_dir() else ():
         if name.partition("/")[0] != ".git" and context / name not in without:
             try:
                 changed = (context / name).lstat().st_ctime
-            except OSError:  # gone meanwhile
+            except OSError:  # removed meanwhile
                 return name
             if changed > when:
                 return name

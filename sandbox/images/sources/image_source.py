@@ -1,4 +1,4 @@
-"""What every source of images can do, and the little of the Docker Engine that two of them need."""
+"""The interface of all sources of images, and of the parts of the Docker Engine that some of them need."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sandbox.oci.reference import Target
 
 
 class Source(Protocol):
-    """One image somewhere else."""
+    """An image at a source."""
 
     def image(self) -> Image:
-        """Read its documents, not its layers, and check that nothing they name is absent. Raises SandboxError."""
+        """Read its documents, not its layers, and check that nothing they name is missing. Raises SandboxError."""
 
 
 class Daemon(Protocol):
@@ -42,15 +42,15 @@ class Daemon(Protocol):
         """
 
     def tag(self, reference: str, name: str) -> None:
-        """Give a local image a name, which may be one that it has: then the engine notes that it was given now."""
+        """Give a local image a name, perhaps one that it has: then the engine records that it was given now."""
 
     def root(self) -> Path:
-        """Return the folder of its machine where it keeps everything."""
+        """Return the folder where the engine keeps everything, on its own machine."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What the engine says about an image before anything is saved.
+    """The engine's description of an image before anything is saved.
 
     `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
     the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
@@ -67,7 +67,7 @@ class Inspected:
 class Job:
     """A blob that a repository lacks: a layer by its chain id, or a configuration, whose `chain` is empty.
 
-    That of a `tree` is a manifest or an index in containerd, with all that it names.
+    That of a `tree` is a manifest or an index in containerd, with everything that it names.
     """
 
     repository: str
@@ -78,7 +78,7 @@ class Job:
 
 @dataclass
 class Sent:
-    """What a helper says that it did: the blobs it sent, as repository and digest, and the documents it has read."""
+    """What a helper claims to have done: the blobs it sent, as repository and digest, and the documents it has read."""
 
     blobs: list[tuple[str, str]] = field(default_factory=list)
     documents: dict[str, bytes] = field(default_factory=dict)
@@ -95,16 +95,16 @@ class Inside:
 
 
 class Helper(Protocol):
-    """Knows the engine around a registry, and reads its folders where this process may not."""
+    """Finds the container of a registry, and reads the engine's folders where this process may not."""
 
     def registry(self, port: int) -> Inside:
-        """Return where the container listens that has `port` of this machine. Raises SandboxError for no container."""
+        """Return where the container with `port` of this machine listens. Raises SandboxError if there is none."""
 
     def send(self, jobs: Sequence[Job], folders: Mapping[str, Path], port: int, sent: Callable[[int], None]) -> Sent:
-        """Have the registry on `port` of this machine get blobs from the engine's folders, as far as it can.
+        """Send the registry on `port` of this machine blobs from the engine's folders, as far as possible.
 
-        `folders` are those that it reads, by their places in its container. `sent` hears of the bytes on their way.
-        Raises SandboxError when it cannot begin.
+        `folders` are those that it reads, by their places in its container. `sent` gets the number of bytes as they are
+        sent. Raises SandboxError when it cannot begin.
         """
 
     def read(
@@ -114,8 +114,8 @@ class Helper(Protocol):
         spool: Path | None,
         take: Callable[[str, Iterator[bytes]], None],
     ) -> None:
-        """Let `take` have each blob, by its digest, out of the engine's folders, as far as it can.
+        """Pass each blob from the engine's folders to `take`, by its digest, as far as possible.
 
-        It is called in several threads at once, with bytes that may be others, or break off. `spool` is a folder for
-        what is needed meanwhile. Raises SandboxError when it cannot begin.
+        `take` is called in several threads at once, with bytes that may be wrong, or break off. `spool` is a folder for
+        temporary files. Raises SandboxError when it cannot begin.
         """

@@ -1,6 +1,6 @@
-"""Images in a tar file on disk: what `docker save` writes, of any version, and OCI archives.
+"""Images in a tar file on disk: of `docker save`, in any version, and OCI archives.
 
-The files in the tar are found by name in any order; links are followed, compression of the tar is undone.
+The files in the tar are found by name in any order; links are followed, and a compressed tar is unpacked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 
-# What unpacks to more than this besides its own size is made to do harm; gzip itself ends at 1032 times.
+# Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
 SWELL = 1100
 ROOM = 1 << 20
 LARGEST_DOCUMENT = 8 << 20
@@ -45,7 +45,7 @@ class _Window:
         self._left = piece.size
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, none at the end. Raises EOFError when the tar ends before its member does."""
+        """Return up to `size` bytes, none at the end. Raises EOFError when the tar ends before its member does."""
         wanted = self._left if size < 0 else min(size, self._left)
         data = self._file.read(wanted)
         if len(data) < wanted:
@@ -232,10 +232,7 @@ class Pieces:
 
 
 def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
-    """Return a raw layer is named by its diff id, which the upload checks.
-
-    The digest of a compressed one must be measured.
-    """
+    """Describe a raw layer, whose digest is its diff id (the upload checks it), or measure a compressed one."""
     with members.open(name) as file:
         head = file.read(4)
         suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")

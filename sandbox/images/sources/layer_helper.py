@@ -1,8 +1,8 @@
-"""A container that reads the engine's folders for a user who may not, and sends layers straight into the registry.
+"""A container that reads the engine's folders for a user who may not, and sends layers directly to the registry.
 
 Its program is the bundle's `layer-reader`. It mounts one or two folders of the engine read-only and keeps one
 capability, to read whatever the files' modes are; it is on the network of the registry and speaks to nothing else. What
-it says is not trusted: the registry is asked for each blob afterwards, and documents are what their digests name.
+it reports is not trusted: the registry is asked for each blob afterwards, and documents are what their digests name.
 """
 
 from __future__ import annotations
@@ -36,17 +36,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LayerHelper:
-    """Runs the container in `engine`; `image` names its image, None when the engine cannot have it."""
+    """Runs the container in `engine`; `image` names its image, None where the engine cannot have it."""
 
     engine: Engine
     image: Callable[[], str | None]
 
     def send(self, jobs: Sequence[Job], folders: Mapping[str, Path], port: int, sent: Callable[[int], None]) -> Sent:
-        """Have the registry that a container publishes on `port` get blobs out of the engine's folders.
+        """Send blobs from the engine's folders to the registry that a container publishes on `port`.
 
-        `folders` are mounted where they say. `sent` hears of bytes as they cross. Returns when all is done, whether it
-        succeeded or not; whatever happens the container is removed. Raises Unreadable when it cannot even begin,
-        EngineError.
+        `folders` are the mounts. `sent` gets the number of bytes as they are sent. Returns when all is done, whether it
+        succeeded or not; the container is always removed. Raises Unreadable when it cannot even begin, EngineError.
         """
         registry, done = self.registry(port), Sent()
         place = f"REGISTRY=http://{registry.host}:{registry.port}"
@@ -61,9 +60,9 @@ class LayerHelper:
         spool: Path | None,
         take: Callable[[str, Iterator[bytes]], None],
     ) -> None:
-        """Let `take` have each blob, by its digest, several at once; their bytes pass through a socket in `spool`.
+        """Pass each blob to `take`, by its digest, several at once; their bytes come through a socket in `spool`.
 
-        Whatever happens the container is removed. Raises Unreadable when it cannot even begin, EngineError.
+        The container is always removed. Raises Unreadable when it cannot even begin, EngineError.
         """
         if spool:
             files.make_private_dir(spool)
@@ -78,11 +77,11 @@ class LayerHelper:
         try:
             for line in self.engine.follow(name):
                 self._hear(line, sent, done)
-        except EngineError as error:  # it may be done, and gone, before it is listened to
+        except EngineError as error:  # it may be done, and gone, before this listens
             log.info("the helper is not heard any more: %s", error)
 
     def registry(self, port: int) -> Inside:
-        """Return where the container listens that has `port` of this machine. Raises Unreadable, EngineError."""
+        """Return where the container with `port` of this machine listens. Raises Unreadable, EngineError."""
         name = self.engine.publisher(port)
         found = self.engine.container(name) if name else None
         if found is not None:
@@ -123,7 +122,7 @@ class LayerHelper:
         }
         host = {
             "NetworkMode": network,
-            # Not Binds, for which the engine makes folders that are not there.
+            # Not Binds, for which the engine makes folders that do not exist.
             "Mounts": [
                 {"Type": "bind", "Source": str(folder), "Target": at, "ReadOnly": True}
                 for at, folder in folders.items()
@@ -134,7 +133,7 @@ class LayerHelper:
             "SecurityOpt": ["no-new-privileges"],
             "Memory": MEMORY,
             "PidsLimit": 64,
-            "AutoRemove": True,  # also where this process is killed
+            "AutoRemove": True,  # also if this process is killed
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
         }
         try:

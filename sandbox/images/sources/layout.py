@@ -1,4 +1,4 @@
-"""Images in an OCI layout folder (OCI image-spec, image-layout.md), and the choice of one by `index.json`."""
+"""Images in an OCI layout folder (OCI image-spec, image-layout.md), chosen by `index.json`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
 
 
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
-    """Return the descriptor called `name`, or the only one. Raises SandboxError naming what there is to choose from."""
+    """Return the descriptor called `name`, or the only one. Raises SandboxError naming the possible choices."""
     found = listed(index)
     if not found:
         raise BadImage(
@@ -48,7 +48,7 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
 
 
 def goes_by(child: Descriptor, name: str) -> bool:
-    """Tell whether a descriptor carries `name`: its full name, its tag alone, or its digest."""
+    """Tell whether a descriptor has the `name`: as its full name, its tag alone, or its digest."""
     labels = {child.annotations.get(REF_NAME), child.annotations.get(CONTAINERD_NAME), child.digest}
     return name in labels or any(label is not None and same(label, name) for label in labels)
 

@@ -1,4 +1,4 @@
-"""Images of another registry, read through the same client that writes to ours."""
+"""Images of another registry, read through the same client that writes to the sandbox's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Remote:
     """The image `reference` of the registry that `client` speaks to.
 
     Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
-    run; a digest is a promise about exact bytes, so all its platforms are copied.
+    run; a digest promises exact bytes, so all its platforms are copied.
     """
 
     client: Client

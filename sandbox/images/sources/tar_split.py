@@ -1,7 +1,7 @@
-"""A layer's tar, put together again from what the engine kept of it: the headers in tar-split, the files in a folder.
+"""Rebuilds a layer's tar from what the engine keeps of it: the headers in tar-split, the files in a folder.
 
-The engine unpacks a layer and keeps, in `tar-split.json.gz`, all that is not a file's content (vbatts/tar-split,
-tar/storage: one JSON object a line). Both together give back the very bytes that the layer's digest names.
+The engine unpacks a layer and keeps, in `tar-split.json.gz`, everything that is not a file's content (vbatts/tar-split,
+tar/storage: one JSON object a line). Both together give the exact bytes that the layer's digest names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sandbox.oci.digest import CHUNK
 LONGEST_LINE = 8 << 20
 BLOCK = 256 << 10
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO in the place of a file must not keep us waiting, nor a terminal take us over.
+# A FIFO in the place of a file must not block us, nor a terminal become ours.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEGMENT, _CONTENT = 2, 1
 
@@ -46,8 +46,8 @@ def size(split: Path) -> int:
 def chunks(split: Path, folder: Path) -> Generator[bytes]:
     """Yield the tar that `split` describes with the contents of the files in `folder`, at most CHUNK bytes at a time.
 
-    Nothing is checked here but that every file is a regular one with as many bytes as are wanted. No link is followed:
-    what lies outside `folder` is never read. Raises Unreadable.
+    The only check here is that every file is a regular one with as many bytes as expected. No link is followed: what
+    lies outside `folder` is never read. Raises Unreadable.
     """
     buffer = memoryview(bytearray(CHUNK))
     at = 0
@@ -97,7 +97,7 @@ class _Files:
 
     @contextlib.contextmanager
     def open(self, name: bytes) -> Iterator[int]:
-        """Yield the descriptor of a file. Raises Unreadable for what is not there, not a file, or reached by a link."""
+        """Yield the descriptor of a file. Raises Unreadable if it is missing, not a file, or reached by a link."""
         *folders, base = [part for part in name.split(b"/") if part not in (b"", b".")] or [b".."]
         if b".." in (*folders, base):
             raise Unreadable("a layer names a file outside its folder", details=repr(name))
@@ -167,7 +167,7 @@ def _blocks(file: gzip.GzipFile) -> Iterator[bytes]:
 
 
 def _decoded(lines: bytes) -> list[dict[str, Any]]:
-    """Decode lines of JSON objects, in whose strings no line break stands for itself."""
+    """Decode lines of JSON objects; no line break in a string is literal."""
     found: list[Any] = json.loads(b"[" + lines.strip().replace(b"\n", b",") + b"]")
     if not all(isinstance(one, dict) for one in found):
         raise ValueError("an entry is no object")
@@ -175,7 +175,7 @@ def _decoded(lines: bytes) -> list[dict[str, Any]]:
 
 
 def _length(entry: dict[str, Any]) -> int:
-    """Return the number of bytes a file has in the tar; none of what is no regular file, or empty."""
+    """Return the number of bytes a file has in the tar; 0 for anything but a non-empty regular file."""
     length = entry.get("size", 0)
     if entry.get("type") != _CONTENT or not isinstance(length, int) or length < 0:
         raise Unreadable("tar-split has an entry that is not understood", details=str(entry)[:200])
