@@ -23,40 +23,38 @@ from sandbox.kube.manifests import title as title
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
-# With these the API server refuses what belongs to a namespace, a kind or an object that is being deleted: forbidden,
-# not allowed, conflict, and an unprocessable change of an object that could be made again.
+# The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
+# deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
 
 Say = Callable[[str], None]
 Page = dict[str, dict[str, Any]]
 
-# An object without what it says (API concepts, "Metadata-only fetches").
+# The content type for an object's metadata only (API concepts, "Metadata-only fetches").
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
-# The official client writes certificates to files that all threads share, and names a file before it has written it.
+# The official client writes certificates to files that all threads share, and returns a file's name before it is
+# written.
 _loading = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Some verbs for some resources (`pods`, `pods/log`) of some groups; `*` stands for all of them."""
+    """Verbs for resources (`pods`, `pods/log`) of groups; `*` stands for all of them."""
 
     verbs: frozenset[str]
     groups: frozenset[str]
     resources: frozenset[str]
 
     def allows(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether it says so."""
+        """Tell whether it allows the verb."""
         asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
         return all({"*", one} & known for one, known in asked)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules for objects of any name.
-
-    What is not among them may be allowed all the same, for not every authorizer can list what it allows.
-    """
+    """The rules for objects of any name; more may be allowed, for not every authorizer can list its rules."""
 
     rules: tuple[Rule, ...]
 
@@ -68,7 +66,7 @@ class Rules:
         return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
 
     def allow(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether one of them says so."""
+        """Tell whether one of them allows the verb."""
         return any(rule.allows(verb, group, resource) for rule in self.rules)
 
 
@@ -85,7 +83,7 @@ class ClusterError(SandboxError):
 def segment(name: str) -> str:
     """Return a name as one segment of a path.
 
-    Raises ClusterError for what names no object (API conventions, "Names").
+    Raises ClusterError for a name that no object can have (API conventions).
     """
     if name in ("", ".", "..") or "/" in name or "%" in name:
         raise ClusterError(f"{name!r} cannot be the name of an object")
@@ -100,7 +98,7 @@ def _base(api_version: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A kind that the cluster knows: its name in paths, whether it lives in namespaces, what can be done to it."""
+    """A kind in the cluster: its name in paths, whether it is namespaced, and its verbs."""
 
     kind: str
     plural: str
@@ -108,12 +106,12 @@ class Resource:
     verbs: frozenset[str]
 
     def may(self, *verbs: str) -> bool:
-        """Tell whether it can be asked for all of these; whether we may is another matter."""
+        """Tell whether it supports all of these verbs; whether we may use them is another matter."""
         return self.verbs.issuperset(verbs)
 
 
 class Cluster:
-    """A cluster reached with a kubeconfig of its own; every call raises ClusterError when the cluster fails."""
+    """A cluster, reached by a kubeconfig; every call raises ClusterError when the cluster fails."""
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
@@ -123,7 +121,7 @@ class Cluster:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
     def is_up(self) -> bool:
-        """Tell whether the API server answers and says it is ready."""
+        """Tell whether the API server answers and is ready."""
         try:
             self._call("GET", "/readyz")
         except ClusterError:
@@ -151,20 +149,20 @@ class Cluster:
     def page(self, api_version: str, kind: str, namespace: str | None, *, most: int, whole: bool) -> Page | None:
         """Return all objects of one kind and namespace by their names, None where there are more than `most`.
 
-        Unless `whole`, only what they say of themselves (`metadata`).
+        Unless `whole`, only their `metadata`.
         """
         accept = "application/json" if whole else _METADATA
         found = self._call("GET", f"{self._collection(api_version, kind, namespace)}?limit={most}", accept=accept)
         if (found.get("metadata") or {}).get("continue"):
             return None
-        items = found["items"] or ()  # an API server says null for none, where only metadata is asked for
+        items = found["items"] or ()  # an API server sends null for an empty list of metadata
         return {one["metadata"]["name"]: {**one, "apiVersion": api_version, "kind": kind} for one in items}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
-        """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555).
+        """Create or change an object as in `manifest` (server-side apply, KEP-555).
 
-        One that is being deleted is applied after its end, which `say` is told of; so is what a namespace or a kind
-        that is being deleted refuses. Raises BeingDeleted when that does not end.
+        If the object, its namespace or its kind is being deleted, it is applied after that has ended; `say` is told.
+        Raises BeingDeleted when that does not end.
         """
         try:
             live = self._patch(manifest)
@@ -179,15 +177,15 @@ class Cluster:
             self._patch(manifest)
 
     def annotate(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
-        """Set annotations of an object that is there, and nothing else of it, whatever applied it."""
+        """Set annotations of an existing object, and nothing else, whatever applied it."""
         self._merge(live, {"metadata": {"annotations": dict(annotations)}}, manager)
 
     def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
-        """Set annotations of the pods that a workload makes, which replaces them, as `kubectl rollout restart` does."""
+        """Set annotations in a workload's pod template, which replaces the pods, as `kubectl rollout restart` does."""
         self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
 
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
-        """Return what `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
+        """Return the result of an `apply`, with everything that the cluster adds; change nothing."""
         return dict(self._patch(manifest, dryRun="All"))
 
     def _merge(self, live: Manifest, change: Mapping[str, Any], manager: str) -> None:
@@ -225,7 +223,7 @@ class Cluster:
     def delete(
         self, api_version: str, kind: str, name: str, namespace: str | None = None, *, whole: bool = False
     ) -> None:
-        """Delete an object; gone already is fine. When `whole`, it is there until all that it made is gone."""
+        """Delete an object; it need not exist. When `whole`, it stays until everything that it owns is deleted."""
         try:
             # A Job would leave its pods by default.
             query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
@@ -237,7 +235,7 @@ class Cluster:
     def log(
         self, pod: str, namespace: str, *, lines: int = 10, container: str | None = None, previous: bool = False
     ) -> str:
-        """Return the last lines a pod wrote, or one container of it, or that one before it was started again.
+        """Return the last lines of a pod's log, or of one container of it, or of its run before the last restart.
 
         Empty when there are none.
         """
@@ -264,7 +262,7 @@ class Cluster:
         return self._connection.transport.socket(path, protocol)
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
-        """Return a token of a service account, which is kept nowhere in the cluster (TokenRequest)."""
+        """Return a token of a service account, which is not stored in the cluster (TokenRequest)."""
         path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
         body = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -279,7 +277,7 @@ class Cluster:
         return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
-        """Return the kinds of one API version; none for one that does not answer."""
+        """Return the kinds of one API version; none if it does not answer."""
         return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
@@ -296,7 +294,7 @@ class Cluster:
         return bool(answer["status"].get("allowed"))
 
     def rules(self, namespace: str) -> Rules:
-        """Return what we may do in a namespace to things of any name, in one answer (SelfSubjectRulesReview)."""
+        """Return our rights in a namespace, for objects of any name, from one request (SelfSubjectRulesReview)."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
@@ -312,7 +310,7 @@ class Cluster:
         return f"{base}/{plural}"
 
     def _place(self, base: str, kind: str) -> tuple[str, bool]:
-        """Return what a kind is called in paths, and whether it is in namespaces."""
+        """Return the name of a kind in paths, and whether it is namespaced."""
         if found := built_in.place(base, kind):
             return found
         known = self._connection.resources
@@ -328,7 +326,7 @@ class Cluster:
         try:
             found = self._call("GET", base)["resources"]
         except ClusterError as error:
-            if error.status == 404:  # not even the group is known
+            if error.status == 404:  # not even the group exists
                 return {}
             raise
         return {
@@ -366,7 +364,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class _Connection:
-    """What all Clusters of one kubeconfig share: connections, and per API group version the kinds it has."""
+    """The shared state of all Clusters of one kubeconfig: connections, and the kinds of each API group version."""
 
     transport: Transport
     resources: dict[str, dict[str, Resource]] = field(default_factory=dict)
@@ -374,7 +372,7 @@ class _Connection:
 
 @functools.lru_cache(maxsize=8)
 def _connection(kubeconfig: Path, changed: int) -> _Connection:
-    """Return the connection by a kubeconfig as of `changed` (st_mtime_ns): a recreated cluster has another."""
+    """Return the connection by a kubeconfig as of `changed` (st_mtime_ns): a recreated cluster gets another."""
     return _Connection(transport.connect(kubeconfig))
 
 

@@ -1,6 +1,6 @@
-"""How requests reach an API server: by plain HTTPS on this machine, else by the official client.
+"""Sends requests to an API server: by plain HTTPS on this machine, else by the official client.
 
-The official client knows every way to log in; to load it takes longer than all the requests of a `status` together.
+The official client knows every way to log in, but takes longer to load than all requests of a `status` together.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from sandbox.kube.local_server import LocalServer
 from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
-LONG_TIMEOUT = 600.0  # of a command in a container
+LONG_TIMEOUT = 600.0  # for commands in containers
 
-# What a kubeconfig may say that is understood here.
+# The keys of a kubeconfig that are understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
 _USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"}
 
 
 class Unusable(ValueError):
-    """A kubeconfig that leads nowhere, in words."""
+    """A kubeconfig that cannot be used, with the reason."""
 
 
 class Unanswered(OSError):
-    """The API server was not reached, or said nothing."""
+    """The API server was not reached, or did not answer."""
 
 
 class Transport(Protocol):
-    """A way to an API server."""
+    """A connection to an API server."""
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
-        """Status and content of the answer; `body` is text, or goes as JSON. Raises Unanswered."""
+        """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """Yield the lines of an answer as they come, for as long as the server goes on. Raises Unanswered."""
+        """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
 
     def socket(self, path: str, protocol: str) -> Socket:
         """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
@@ -86,12 +86,12 @@ class Socket:
         return data if isinstance(data, bytes) else str(data).encode()
 
     def close(self) -> None:
-        """End it, whatever the server does."""
+        """Close it, whatever the server does."""
         self._socket.shutdown()
 
 
 def connect(kubeconfig: Path) -> Transport:
-    """Return the way that a kubeconfig's current context describes. Raises Unusable."""
+    """Return the connection that a kubeconfig's current context describes. Raises Unusable."""
     try:
         content = yaml_text.document(kubeconfig.read_bytes())
     except (yaml.YAMLError, OSError) as error:
@@ -127,7 +127,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Official:
-    """The official client, asked for nothing but to carry requests."""
+    """The official client, used for nothing but requests."""
 
     client: Any
 
@@ -168,7 +168,7 @@ class Official:
 
 
 def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of an answer as its pieces come. Raises Unanswered for a refusal."""
+    """Yield the lines of an answer as its pieces come. Raises Unanswered for an error status."""
     if status >= 400:
         raise Unanswered(next(iter(pieces), b"")[:1000].decode(errors="replace"))
     line = b""
@@ -180,7 +180,7 @@ def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _plain(content: Any, folder: Path) -> Plain | None:
-    """Return None when the kubeconfig asks for more than is understood here, or leads away from this machine."""
+    """Return None when the kubeconfig needs more than is understood here, or names another machine."""
     try:
         contexts, clusters, users = (
             {one["name"]: one[kind] for one in content[f"{kind}s"]} for kind in ("context", "cluster", "user")
@@ -202,7 +202,7 @@ def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> s
     context = ssl.create_default_context(cadata=authority.decode()) if authority else ssl.create_default_context()
     certificate, key = (_content(user, f"client-{part}", folder) for part in ("certificate", "key"))
     if certificate and key:
-        # ssl takes a certificate from a file only; this one is for its owner alone and gone at once.
+        # ssl reads a certificate from files only; this one is readable for its owner alone, and deleted at once.
         with tempfile.NamedTemporaryFile() as file:
             file.write(certificate + b"\n" + key)
             file.flush()
@@ -211,7 +211,7 @@ def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> s
 
 
 def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
-    """Return what an entry holds itself, or names a file for, relative to the kubeconfig's folder."""
+    """Return the content of an entry or of the file that it names, relative to the kubeconfig's folder."""
     if f"{name}-data" in entry:
         return base64.b64decode(entry[f"{name}-data"])
     return (folder / entry[name]).read_bytes() if name in entry else None
@@ -222,25 +222,25 @@ def _official(kubeconfig: Path) -> Official:
 
     settings = client.Configuration()
     try:
-        # The client keeps keys in files until Python ends, and for ever when it is ended; these are gone at once.
+        # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
         with tempfile.TemporaryDirectory() as folder:
             load: Any = config.load_kube_config  # it has no types
             load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
             if _is_here(settings.host):
-                # On this machine a company proxy named by the environment has no part in it.
+                # A company proxy in the environment must not be used for this machine.
                 settings.proxy = None
             settings.retries = False
             api = client.ApiClient(settings)
             _take_in(api.rest_client.pool_manager.connection_pool_kw)
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes all YAML for a kubeconfig
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
         raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
     return Official(api)
 
 
 def _take_in(asked: dict[str, Any]) -> None:
-    """Put a context into what connections are `asked` for, in place of the files that it would be made of each time."""
+    """Set up TLS once in what connections are made with, in place of files that would be read for each of them."""
     from urllib3.util.ssl_ import create_urllib3_context
 
     tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])

@@ -1,4 +1,4 @@
-"""How the API calls the kinds that every cluster has: to ask it first would be another request for each group."""
+"""The paths of the kinds that every cluster has: asking for them would take another request for each group."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _IN_NONE: Mapping[str, Mapping[str, str]] = {
 
 
 def place(base: str, kind: str) -> tuple[str, bool] | None:
-    """Return what a kind below the path `base` is called in paths, and whether it is in namespaces."""
+    """Return the name in paths of a kind below the path `base`, and whether it is namespaced."""
     for names, namespaced in ((_IN_NAMESPACES, True), (_IN_NONE, False)):
         if plural := names.get(base, {}).get(kind):
             return plural, namespaced

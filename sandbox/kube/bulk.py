@@ -1,4 +1,4 @@
-"""Many objects looked at together: several of a kind and namespace by one request, and the others side by side."""
+"""Reads many objects at once: several of a kind and namespace by one list, and the others in parallel."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Page
 from sandbox.kube.readiness import WORKLOADS
 
-FEW = 3  # from so many of one kind and namespace on, a list is less work than each by itself
-SPARE = 500  # as many others in it are no matter
+FEW = 3  # from so many of one kind and namespace on, a list is less work than single requests
+SPARE = 500  # as many others in the list do not matter
 WIDTH = 4
-ALONE = {403, 404, 405, 406}  # what may not, or cannot, be listed may yet be asked for one by one
+ALONE = {403, 404, 405, 406}  # objects that cannot be listed may still be readable one by one
 
 Kind = tuple[str, str, str | None]
 
 
 def live(cluster: Cluster, manifests: Sequence[Manifest]) -> Iterator[tuple[Manifest, dict[str, Any] | None]]:
-    """Yield each with what there is of it in the cluster, in their order, and of what is no workload maybe less.
+    """Yield each manifest with its object in the cluster, in order; for what is no workload perhaps metadata only.
 
-    That is then its metadata only: of several of a kind and namespace all are listed. Raises ClusterError.
+    That is so where several of a kind and namespace are listed. Raises ClusterError.
     """
     wanted = Counter(map(_kind, manifests))
     pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="live")
@@ -50,7 +50,7 @@ def _kind(manifest: Manifest) -> Kind:
 
 
 def _page(cluster: Cluster, kind: Kind, most: int) -> Page | None:
-    """Return them all by their names; None where they are too many, or may only be asked for one by one."""
+    """Return the objects by their names; None where there are too many, or they can only be read one by one."""
     api_version, name, namespace = kind
     try:
         return cluster.page(api_version, name, namespace, most=most, whole=name in WORKLOADS)

@@ -19,7 +19,7 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Executed:
-    """How a command ended: its status, what it wrote, and its complaints."""
+    """The result of a command: its status, its output, and its errors."""
 
     status: int
     output: bytes
@@ -29,10 +29,7 @@ class Executed:
 def execute(
     cluster: Cluster, *, pod: str, namespace: str, container: str, argv: Sequence[str], stdin: bytes = b""
 ) -> Executed:
-    """Run a command in a container, with `stdin` as its input, to its end.
-
-    Raises ClusterError when it cannot be run.
-    """
+    """Run a command in a container, with `stdin` as its input, to its end. Raises ClusterError if it cannot run."""
     asked = [("container", container), *(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")]
     query = urlencode([*asked, *([("stdin", "true")] if stdin else [])])
     path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
@@ -59,7 +56,7 @@ def _talk(socket: Any, stdin: bytes) -> Executed:
 
 
 def _ended(status: bytes, output: bytes, complaints: str) -> Executed:
-    """Read the Status that ends every command; a command that failed has its exit code among the causes."""
+    """Read the Status at the end of a command; if the command failed, its exit code is among the causes."""
     try:
         content = json.loads(status)
     except ValueError as error:

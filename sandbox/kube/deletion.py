@@ -1,7 +1,7 @@
-"""Objects that are being deleted: they are still there but will not stay, so only their end is worth waiting for.
+"""Objects that are being deleted: they still exist but will not stay, so one can only wait for their end.
 
-The API server keeps an object with a deletionTimestamp until its finalizers are gone, and takes changes to it, which
-end with it (https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/).
+The API server keeps an object with a deletionTimestamp until its finalizers are gone, and accepts changes to it, which
+are lost with it (https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.kube.api import Cluster
 
 TIMEOUT = 120.0
-# Finalizers of Kubernetes itself, which no user should remove, and what each of them waits for.
+# Finalizers of Kubernetes itself, which users should not remove, and what each of them waits for.
 KNOWN = {
     "foregroundDeletion": "what it made must end first",
     "kubernetes.io/pvc-protection": "a pod still uses it",
@@ -27,13 +27,13 @@ KNOWN = {
 
 
 class BeingDeleted(SandboxError):
-    """An object has been marked for deletion and does not end; `details` says what holds it."""
+    """The deletion of an object does not end; `details` says what holds it."""
 
     id = "being-deleted"
 
 
 def is_leaving(live: Manifest) -> bool:
-    """Tell whether the object, as the API server has it, is being deleted."""
+    """Tell whether the object is being deleted."""
     return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
@@ -59,7 +59,7 @@ def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = T
 
 
 def in_the_way(cluster: Cluster, wanted: Manifest, definition: str) -> Manifest | None:
-    """Return what is being deleted and so refuses `wanted`: namespace, `definition` of its kind, or object."""
+    """Return what is being deleted and so refuses `wanted`: its namespace, the `definition` of its kind, or itself."""
     metadata = wanted["metadata"]
     candidates = [
         ("v1", "Namespace", metadata.get("namespace"), None),
@@ -81,12 +81,12 @@ def _find(cluster: Cluster, live: Manifest) -> dict[str, Any] | None:
 def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | None) -> dict[str, Any] | None:
     try:
         return cluster.get(version, kind, name, namespace)
-    except SandboxError:  # a user may be allowed an object and not its namespace
+    except SandboxError:  # a user may have rights to an object and not to its namespace
         return None
 
 
 def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """Yield what keeps an object that is being deleted, a line each."""
+    """Yield what holds an object that is being deleted, a line each."""
     metadata = live["metadata"]
     for one in metadata.get("finalizers") or ():
         yield f"finalizer {one}" + (f" ({KNOWN[one]})" if one in KNOWN else "")

@@ -1,6 +1,6 @@
 """Connections to a server of this machine, kept alive for the next request of any thread.
 
-urllib3 does the same and more; to import it takes as long as thirty requests, and http.client as long as ten.
+urllib3 does the same and more; importing it takes as long as thirty requests, and http.client as long as ten.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from urllib.parse import SplitResult, urlsplit
 from sandbox.system import http_wire
 from sandbox.system.http_wire import Head
 
-# A server that is held still meanwhile says nothing on a connection that it has; for a new one it is woken.
+# A paused server sends nothing on an open connection; a new connection wakes it.
 IDLE = 4.0  # seconds
 PIECE = 1 << 20
 
 
 class LocalServer:
-    """A server by its URL, whose path comes before every request's; `tls` checks it where it speaks HTTPS."""
+    """A server by its URL, whose path is a prefix of every request's; `tls` verifies it if it uses HTTPS."""
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
         self.tls = tls
@@ -54,9 +54,9 @@ class LocalServer:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Yield the status of an answer that may go on for ever, and its pieces as they come. Raises OSError.
+        """Yield the status of an answer that may never end, and its pieces as they come. Raises OSError.
 
-        It has a connection of its own.
+        It uses a connection of its own.
         """
         connection = _Connection(self._place, self.tls, self._timeout)
         try:
@@ -79,7 +79,7 @@ class LocalServer:
 
 
 class _Connection:
-    """A connection, for one request at a time; whatever it raises is an OSError."""
+    """A connection, for one request at a time; all its errors are OSErrors."""
 
     def __init__(self, place: SplitResult, tls: ssl.SSLContext | None, timeout: float) -> None:
         host = place.hostname or ""
@@ -96,7 +96,7 @@ class _Connection:
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether the server has not closed an idle connection, nor said anything on it."""
+        """Tell whether the server has neither closed the idle connection nor sent anything on it."""
         waiting = select.poll()
         waiting.register(self.socket, select.POLLIN)
         return not waiting.poll(0)

@@ -13,9 +13,9 @@ import yaml
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile
 
-# What others refer to comes first; everything else keeps the order of its files.
+# Kinds that others refer to are applied first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
-# What may refuse others until its own pods run comes last.
+# Kinds that may refuse other objects until their own pods run are applied last.
 LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 SUFFIXES = {".yaml", ".yml", ".json"}
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -24,7 +24,7 @@ HELM_FILES = ("Chart.yaml", "values.yaml")
 # What Kubernetes' own types for metadata require (apimachinery, ObjectMeta).
 _METADATA = {"name": str, "generateName": str, "namespace": str, "labels": dict, "annotations": dict}
 
-# What has apiVersion and kind and is read by a program on the developer's machine, never by a cluster.
+# Files with apiVersion and kind that a program on the developer's machine reads, and never a cluster.
 LOCAL_GROUPS: Mapping[str, str] = {
     "skaffold": "Skaffold",
     "kustomize.config.k8s.io": "kubectl kustomize",
@@ -40,7 +40,7 @@ LOCAL_GROUPS: Mapping[str, str] = {
     "apiserver.config.k8s.io": "the API server",
 }
 
-# Kubernetes' own groups with a dot in their name (k8s.io/api); of others the kinds are defined by what is installed.
+# Kubernetes' own groups with a dot in their name (k8s.io/api); other groups are defined by what is installed.
 OWN_GROUPS = frozenset(
     f"{name}.k8s.io"
     for name in (
@@ -54,7 +54,7 @@ Manifest = Mapping[str, Any]
 
 
 def title(manifest: Manifest) -> str:
-    """Return how an object is named to people: `Deployment demo/hello`."""
+    """Return the name of an object for people: `Deployment demo/hello`."""
     metadata = manifest.get("metadata") or {}
     place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
     return f"{manifest.get('kind')} {place}{metadata.get('name')}"
@@ -87,8 +87,8 @@ def _rank(manifest: Manifest) -> int:
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
     """Yield the objects of one YAML stream; `origin` names it in errors.
 
-    One with `generateName` gets a name that ends in a digest of what it says, since an object that is applied, and may
-    be applied again, has to have a name.
+    An object with `generateName` gets a name that ends in a digest of its content, since an object has to have a name
+    to be applied, again and again.
     """
     try:
         documents = yaml_text.placed_documents(text)
@@ -100,7 +100,7 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
 
 
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
-    """Yield the object, or those of a List; `place` is where it is from."""
+    """Yield the object, or those of a List; `place` is where it comes from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
         raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
@@ -108,7 +108,7 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
         raise BadFile(f"{place}: this {kind} is for {program}, not for a cluster", fix=_advice(place))
     if kind.endswith("List") and isinstance(content.get("items") or [], list) and not (metadata or {}).get("name"):
         for index, item in enumerate(content.get("items") or (), 1):
-            # Items of a typed list, as the API server answers with, need not say what they are.
+            # Items of a typed list, such as the API server sends, may omit apiVersion and kind.
             of = {} if kind == "List" else {"apiVersion": version, "kind": kind.removesuffix("List")}
             yield from _checked({**of, **item} if isinstance(item, dict) else item, f"{place}, item {index}")
         return
@@ -121,7 +121,7 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
 
 
 def _named(manifest: Manifest) -> dict[str, Any]:
-    """Return the object with a name made of its generateName, another one whenever it says something else."""
+    """Return the object with a name made from its generateName, which changes with its content."""
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "generateName"}
     return {**manifest, "metadata": {**metadata, "name": f"{manifest['metadata']['generateName']}{digest}"}}
@@ -133,7 +133,7 @@ def is_builtin(group: str) -> bool:
 
 
 def defined(manifest: Manifest) -> tuple[str, str]:
-    """Return the group and kind that the object defines, both empty where it is no CustomResourceDefinition."""
+    """Return the group and kind that the object defines, both empty if it is no CustomResourceDefinition."""
     if manifest["kind"] != "CustomResourceDefinition":
         return "", ""
     spec = manifest.get("spec") or {}
@@ -141,7 +141,7 @@ def defined(manifest: Manifest) -> tuple[str, str]:
 
 
 def identity(manifest: Manifest) -> tuple[str, ...]:
-    """Return what no two objects of a cluster have in common."""
+    """Return what identifies an object in a cluster."""
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
 
@@ -155,7 +155,7 @@ def _reader(version: str, kind: str) -> str | None:
 
 
 def _advice(place: str) -> str:
-    """Return what to do with a file that holds no object, by its name."""
+    """Return what to do with a file that contains no object, by its name."""
     file = Path(place.rpartition(":")[0])
     if file.name in KUSTOMIZATIONS:
         return f"below `apply`, name the one folder to render, such as {file.parent.name}/, not a folder around it"
@@ -165,7 +165,7 @@ def _advice(place: str) -> str:
 
 
 def kustomization(folder: Path) -> Path | None:
-    """Return the file by which `kubectl kustomize` renders the folder, if it has one."""
+    """Return the file by which `kubectl kustomize` renders the folder, if there is one."""
     return next((file for name in KUSTOMIZATIONS if (file := folder / name).is_file()), None)
 
 

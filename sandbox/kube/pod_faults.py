@@ -1,4 +1,4 @@
-"""Says what keeps a pod's containers from running, in the cluster's own words, and whether waiting can help."""
+"""Explains why a pod's containers do not run, in the cluster's own words, and whether waiting can help."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from sandbox.fast_dataclass import dataclass
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
 UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
-# What is missing may be a Secret that an operator is about to make, or the Services, which a kubelet that has only just
-# begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
+# What is missing may be a Secret that an operator is about to make, or the Services, which a kubelet that has just
+# started has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
 MISSING = "CreateContainerConfigError"
 CRASHING = "CrashLoopBackOff"
 UNSTARTED = {"CreateContainerError", "RunContainerError"}
 WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
 # Reasons of an end: containerd could not start the program at all, or the kernel ended it.
 UNSTARTABLE = {"StartError", "ContainerCannotRun"}
-# What containerd says where the kubelet, and not the program, ended the attempt: it was started again itself.
+# containerd's message where the kubelet, and not the program, ended the attempt, because it was restarted itself.
 ABANDONED = "context canceled"
 KILLED = "OOMKilled"
-# The end of a container that went with its node, whose next start counts as a restart (containerd,
+# The reason of a container that ended with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
 LOST = "Unknown"
-# What is said of an image that no second try will bring: by registries (OCI distribution-spec, error codes), containerd
+# Messages about an image that no second try will bring: of registries (OCI distribution-spec, error codes), containerd
 # and the resolver. A registry that does not answer may do so later.
 NO_IMAGE = re.compile(
     r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
 )
-# What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
+# Messages of Go programs when the kernel has no more inotify instances for a user; every cluster uses dozens.
 EXHAUSTED = "too many open files"
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
 # The words of runc without its frames: `failed to create containerd task: … runc create failed: … exec: "x": …`.
@@ -45,7 +45,7 @@ CRASHES, MOST_CRASHES = 3, 5
 
 
 class Outlook(Enum):
-    """Whether a container that does not run may do so yet."""
+    """Whether a container that does not run may still start."""
 
     OPEN = "may start yet"
     POOR = "cannot start unless something else changes, which is yet to come up"
@@ -54,7 +54,7 @@ class Outlook(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A container that does not run: why it waits or how it ended, and how often it was started again."""
+    """A container that does not run: why it waits or how it ended, and how often it was restarted."""
 
     container: str
     reason: str
@@ -77,7 +77,7 @@ class Fault:
         return f"container {self.container}: {', '.join(said)}" + (f": {message}" if message else "")
 
     def outlook(self, waited: float) -> Outlook:
-        """Tell whether it may start yet, `waited` seconds after its workload was applied."""
+        """Tell whether it may still start, `waited` seconds after its workload was applied."""
         if self.reason in HOPELESS or EXHAUSTED in self.message:
             return Outlook.NONE
         if self.reason in UNPULLED:
@@ -95,7 +95,7 @@ class Fault:
 
     @property
     def unstartable(self) -> bool:
-        """Tell whether the program cannot be started as it is."""
+        """Tell whether the program cannot be started at all."""
         return self.ended in UNSTARTABLE and ABANDONED not in self.message
 
     @property
@@ -105,7 +105,7 @@ class Fault:
 
     @property
     def fix(self) -> str:
-        """Return what to do about it; empty where only its program knows."""
+        """Return what to do about it; empty where only the program itself can tell."""
         if EXHAUSTED in self.message:
             return MORE_WATCHES
         if self.ended == KILLED:
@@ -130,7 +130,7 @@ class Fault:
 
 
 def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield a fault for each container of a pod that is held up by an error, or ended with one."""
+    """Yield a fault for each container of a pod that waits because of an error, or ended with one."""
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
     once = spec.get("restartPolicy") == "Never"
     limits = {

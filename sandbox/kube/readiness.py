@@ -1,4 +1,4 @@
-"""Waiting for objects: until they can be applied, until workloads are ready, until pods have seen what changed."""
+"""Waits for objects: until they can be applied, until workloads are ready, until pods have seen changes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
-# Once one workload has failed, the others get this time to fail as well, so that one error names all; a third of it if
-# only those that are ready may.
+# Once one workload has failed, the others get this many seconds to fail as well, so that one error names all; a third
+# of it if only ready ones can still fail.
 SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
-# The pods of a workload that is not ready are asked for this seldom, while the workload says nothing new itself.
+# How often the pods of an unready workload are read while the workload itself has not changed.
 LOOK = 1.0  # seconds
 LINES = 15
 APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
-# An object that comes before its kind, before the pods that answer its webhooks, before its kind has an endpoint.
+# The API server's messages where an object comes before its kind, before a webhook's pods, or before its kind's
+# endpoint.
 UNKNOWN = "the cluster knows no"
 UNANSWERED = ("failed calling webhook", "conversion webhook for")
 EARLY = (*UNANSWERED, "the server could not find the requested resource")
@@ -35,7 +36,7 @@ EARLY = (*UNANSWERED, "the server could not find the requested resource")
 
 @dataclass(frozen=True)
 class _Trouble:
-    """What a workload that is not ready says: its `state`, the faults of its pods, the evidence, what to do."""
+    """What is wrong with a workload that is not ready: its `state`, its pods' faults, the evidence, what to do."""
 
     state: str
     ended: bool = False
@@ -49,9 +50,9 @@ class _Trouble:
 
 
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
-    """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise.
+    """Wait until every workload among `manifests` is ready; otherwise raise ClusterError with the pods' own words.
 
-    One that is gone by now, or being deleted, cannot become ready: it is left to the step's check, which misses it.
+    A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it.
     """
     waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
     begun = time.monotonic()
@@ -107,9 +108,9 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
 
 
 def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """Yield what the probes of a workload's pods say last, which the pods' own state does not have.
+    """Yield the last messages of the probes of a workload's pods, which the pods' own state does not contain.
 
-    The kubelet keeps it in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
+    The kubelet keeps them in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
     """
     namespace = live["metadata"].get("namespace", "default")
     pods = {one["metadata"]["name"] for one in _pods(cluster, live, namespace)}
@@ -124,7 +125,7 @@ def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
 class Changed:
     """The workloads among `manifests` that change from now on, while another program applies them.
 
-    `waiting` is what one of them still lacked when it was last asked, empty for nothing.
+    `waiting` is what one of them lacked when it was last read, empty for nothing.
     """
 
     def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
@@ -136,7 +137,7 @@ class Changed:
         self.waiting = ""
 
     def hopeless(self) -> ClusterError | None:
-        """Return the error for those that cannot start, whatever else comes up; None while there are none."""
+        """Return the error for workloads that cannot start, whatever else starts; None while there are none."""
         now, troubles, coming = time.monotonic(), {}, list[str]()
         for one in self._workloads:
             name, live = title(one), _find(self._cluster, one)
@@ -159,7 +160,7 @@ class Changed:
         return _failure(found) if found else None
 
     def probed(self) -> list[str]:
-        """Return what probes say of the pods that are not ready; nothing where the cluster does not answer."""
+        """Return the probes' messages about pods that are not ready; nothing if the cluster does not answer."""
         with suppress(ClusterError):
             found = [live for one in self._workloads if (live := _find(self._cluster, one))]
             return [line for live in found if progress(live) for line in _probed(self._cluster, live)]
@@ -167,14 +168,14 @@ class Changed:
 
 
 def _state_of(live: Manifest | None) -> tuple[str, int] | None:
-    """Return what differs once the object is another, or its spec."""
+    """Return a value that changes with the object and its spec."""
     return None if live is None else (live["metadata"].get("uid", ""), live["metadata"].get("generation", 0))
 
 
 def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str | None:
-    """Return what the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
+    """Return what the workload still waits for, or None when it is ready. Raises ClusterError if it cannot become so.
 
-    What it is made from may be missing for a while, and so may an image; `waited` says for how long it was, in seconds.
+    What it is made from may be missing for a while, and so may an image; `waited` is how many seconds it has been.
     """
     live = _find(cluster, manifest)
     if live is None:
@@ -198,7 +199,7 @@ def _is_explained(trouble: _Trouble) -> bool:
 
 
 def _is_hopeless(trouble: _Trouble, crashes: int | None, coming: Sequence[str]) -> bool:
-    """Tell whether waiting for a workload helps no more; `crashes` are its of when nothing was `coming` up any more."""
+    """Tell whether waiting for a workload is useless; `crashes` is their number when nothing was `coming` up."""
     if trouble.outlook is Outlook.POOR:
         return not coming and (not trouble.crashes or trouble.crashes > (crashes or 0))
     return trouble.outlook is Outlook.NONE
@@ -223,7 +224,7 @@ def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
 
 
 def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None:
-    """Return what keeps a workload from being ready, `waited` seconds after it was applied; None when it is."""
+    """Return why a workload is not ready, `waited` seconds after it was applied; None when it is."""
     try:
         said, ended = progress(live), False
     except ClusterError as error:
@@ -233,7 +234,7 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     namespace = live["metadata"].get("namespace", "default")
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
     found, fixes = [one.get("message", "") for one in _conditions(live, "ReplicaFailure")], []
-    refused = any(not is_unanswered(one) for one in found)  # what a webhook is to allow is tried again
+    refused = any(not is_unanswered(one) for one in found)  # what a webhook has to allow is tried again
     outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
@@ -271,7 +272,7 @@ def is_ready(pod: Manifest) -> bool:
 
 
 def progress(live: Mapping[str, Any]) -> str | None:
-    """Return what the status of a workload lacks to be ready, or None."""
+    """Return what a workload lacks to be ready, by its status, or None."""
     if is_leaving(live):
         return LEAVING
     status = live.get("status") or {}
@@ -296,7 +297,7 @@ def progress(live: Mapping[str, Any]) -> str | None:
     else:
         wanted = spec.get("replicas", 1)
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
-    # What is ready may yet be what is being replaced.
+    # What is ready may still be what is being replaced.
     if status.get("replicas", 0) > updated:
         return f"{status['replicas'] - updated} of the pods before are still there"
     return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
@@ -307,13 +308,13 @@ def _conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any
 
 
 def unschedulable(pod: Mapping[str, Any]) -> list[str]:
-    """Return why no node takes the pod, where none does."""
+    """Return why no node accepts the pod, if none does."""
     found = (one for one in _conditions(pod, "PodScheduled") if one.get("status") == "False")
     return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
 
 
 def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
-    """Return the pods of what the workload says now; those of before may be in any state."""
+    """Return the pods of a workload's present revision; those of earlier ones may be in any state."""
     if live["kind"] == "Pod":
         return [live]
     labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
@@ -337,18 +338,18 @@ def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
 
 
 def _revision(pod: Manifest) -> str:
-    """Return what stands for the template that the pod was made from."""
+    """Return what identifies the template that the pod was made from."""
     labels = pod["metadata"].get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
 
 
 def apply_patiently(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> None:
-    """Apply, as often as it takes until what the object depends on is there. Raises ClusterError, WaitTimeout."""
+    """Apply an object, again until everything it depends on is there. Raises ClusterError, WaitTimeout."""
     wait_until(partial(attempt, cluster, manifest, say=say), what=title(manifest), timeout=APPLY_TIMEOUT)
 
 
 def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str | None:
-    """Apply; a namespace gets its service account, a kind its endpoint and a webhook its Service only after a moment.
+    """Apply an object once; a namespace's service account, a kind's endpoint and a webhook's Service take a moment.
 
     Returns None when it is done, what it still lacks otherwise; raises ClusterError for everything else.
     """
@@ -363,16 +364,16 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
 
 
 def is_unanswered(words: str) -> bool:
-    """Tell whether the API server says that nothing answers a webhook, whose pods may be yet to come."""
+    """Tell whether the API server says that nothing answers a webhook, whose pods may not have started yet."""
     return any(one in words for one in UNANSWERED)
 
 
 def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:
-    """Let the kubelet bring changed ConfigMaps and Secrets to pods of a namespace; `mark` stands for their content.
+    """Have the kubelet update ConfigMaps and Secrets in pods of a namespace at once; `mark` identifies their content.
 
-    By itself it does when it next looks at the pod; a changed annotation makes it look.
+    By itself it does so when it next syncs the pod; a changed annotation makes it sync.
     """
     for pod in cluster.list("v1", "Pod", namespace, selector=selector):
         if not is_leaving(pod):
-            with suppress(ClusterError):  # gone meanwhile
+            with suppress(ClusterError):  # deleted meanwhile
                 cluster.annotate(pod, {SEEN: mark})

@@ -1,7 +1,7 @@
-"""ConfigMaps in which commands note what they did, sealed so that no one else in the cluster can write one.
+"""ConfigMaps in which commands record what they did, sealed so that nothing else in the cluster can write one.
 
-What a record says decides what a later command deletes, as an administrator, and which folder of this machine it reads.
-A pod or user with the right to write ConfigMaps in the system's namespace could write that; the key of the seal never
+A record decides what a later command deletes, as an administrator, and which folder of this machine it reads. A pod or
+user with the right to write ConfigMaps in the system's namespace could forge one, but for the seal, whose key never
 enters the cluster.
 """
 
@@ -31,7 +31,7 @@ _making = threading.Lock()
 
 @dataclass(frozen=True)
 class Found:
-    """A record as it is in the cluster; `sealed` tells whether this user's commands wrote it."""
+    """A record in the cluster; `sealed` tells whether this user's commands wrote it."""
 
     name: str
     labels: Mapping[str, str]
@@ -51,7 +51,7 @@ class Records:
 
     @classmethod
     def of(cls, names: Names) -> Records:
-        """Return those in the sandbox's own cluster. Raises ClusterError when there is none."""
+        """Return the records in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
     def find(self, name: str) -> Found | None:
@@ -60,16 +60,16 @@ class Records:
         return self._found(found) if found else None
 
     def read(self, name: str) -> Data | None:
-        """Return what the record `name` says, None when there is none that this user's commands wrote."""
+        """Return the content of the record `name`, None when there is none that this user's commands wrote."""
         found = self.find(name)
         return found.data if found and found.sealed else None
 
     def list(self, selector: str) -> tuple[Found, ...]:
-        """Return the records that `selector` names, sealed or not."""
+        """Return the records that match `selector`, sealed or not."""
         return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=selector)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
-        """Have the record `name` say `data`."""
+        """Write the record `name`."""
         key = self._key() or self._make_key()
         metadata = {
             "name": name,
@@ -81,11 +81,11 @@ class Records:
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
 
     def delete(self, name: str) -> None:
-        """Have no record `name`."""
+        """Delete the record `name`."""
         self.cluster.delete("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
 
     def secret(self, purpose: str) -> str:
-        """Return a password of this sandbox's own, the same for a purpose each time."""
+        """Return a password of this sandbox, always the same for one purpose."""
         key = self._key() or self._make_key()
         return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
@@ -109,10 +109,10 @@ class Records:
             return None
 
     def _make_key(self) -> bytes:
-        with _making:  # other commands on this sandbox wait, steps of one run at once
+        with _making:  # other commands on this sandbox wait; steps of one run come at once
             if (key := self._key()) is not None:
                 return key
-            key = secrets.token_hex(32).encode()  # text, as whatever else is looked through for secrets
+            key = secrets.token_hex(32).encode()  # text, like everything else that is searched for secrets
             files.make_private_dir(self._file.parent)
             files.write_atomic(self._file, key, mode=0o600)
             return key

@@ -34,13 +34,13 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Tell whether it is on this machine; such a registry is spoken to in plain http and never through a proxy."""
+        """Tell whether it is on this machine; such a registry is used in plain http and never through a proxy."""
         return _is_loopback(self.host)
 
 
 @functools.lru_cache(maxsize=64)
 def _is_loopback(host: str) -> bool:
-    """Tell it of a host: each request of a command asks, and most are to one place."""
+    """Return whether a host is this machine, kept for all the requests of a command to the same host."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -64,10 +64,10 @@ def parse(text: str) -> Address:
 
 
 def dial(address: Address) -> Address:
-    """`address` with `localhost` replaced by the loopback address where something listens, 127.0.0.1 first.
+    """Return `address` with `localhost` replaced by a loopback address where something listens, 127.0.0.1 first.
 
-    Ports published on 127.0.0.1 only refuse clients that resolve localhost to ::1. When neither answers, 127.0.0.1
-    is returned, and the first request says so.
+    Ports published on 127.0.0.1 only refuse clients that resolve localhost to ::1. When neither answers, 127.0.0.1 is
+    returned, and the first request reports the error.
     """
     if address.host != "localhost":
         return address
@@ -81,7 +81,7 @@ def dial(address: Address) -> Address:
 
 
 def of_url(url: str) -> Address | None:
-    """Return where a full URL leads; None when it is no http URL with a host."""
+    """Return the address in a full URL; None when it is no http URL with a host."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -91,7 +91,7 @@ def of_url(url: str) -> Address | None:
 
 @functools.lru_cache(maxsize=64)
 def _place(scheme: str, netloc: str) -> Address | None:
-    """Return where URLs lead that begin so: most requests of a command are to one place."""
+    """Return the address of URLs with this beginning, kept for all the requests of a command to the same host."""
     try:
         parts = urlsplit(f"{scheme}://{netloc}")
         host, port = parts.hostname, parts.port
@@ -104,7 +104,7 @@ def _place(scheme: str, netloc: str) -> Address | None:
 
 
 def joined(base: str, url: str) -> str:
-    """`url`, which may be relative to `base`, as a full one; empty when it is none at all."""
+    """Return `url`, which may be relative to `base`, as a full one; empty when it is not valid."""
     try:
         return urljoin(base, url)
     except ValueError:
@@ -112,10 +112,10 @@ def joined(base: str, url: str) -> str:
 
 
 def adopted(url: str, root: Address) -> str | None:
-    """`url` on the registry at `root`, when it names that registry in another way; None when it leads elsewhere.
+    """Return `url` on the registry at `root`, if it is another name of that; None when it leads elsewhere.
 
-    Registries behind a proxy, a forwarded port or TLS termination write Locations with the name, the scheme or the
-    missing port they see themselves. They are followed, but only ever to the place we talk to already.
+    Registries behind a proxy, a forwarded port or TLS termination write Locations with the name, scheme or missing port
+    that they see themselves. These are followed, but only ever to the registry that is used already.
     """
     there = of_url(url)
     if there is None:

@@ -1,7 +1,7 @@
 """The Authorization header for one registry: Basic, or Bearer tokens fetched per repository and renewed in time.
 
 The registry's challenge says where tokens come from, the request what they must allow. Token authentication of the
-Distribution specification; identity tokens are traded by its OAuth2 variant.
+Distribution specification; identity tokens are exchanged by its OAuth2 variant.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _ACTIONS = {"GET": ("pull",), "HEAD": ("pull",), "DELETE": ("delete", "pull")}
 
 
 def needed_grants(method: str, url: str) -> Grants:
-    """Return what a request of the Distribution API takes; empty where it concerns no repository."""
+    """Return the grants that a request of the Distribution API needs; empty where it concerns no repository."""
     parts = urlsplit(url)
     found = _REPOSITORY.fullmatch(parts.path)
     if found is None:
@@ -115,10 +115,10 @@ class _Token:
 
 
 class Authorization:
-    """What `address` wants to see before it answers; safe for use by several threads.
+    """The credentials that `address` requires; safe for use by several threads.
 
-    Credentials are looked up when the registry asks for them, so public images need none and a broken keychain does
-    not matter to them. `clock` is monotonic.
+    Accounts are looked up when the registry asks for them, so public images need none and a broken keychain does not
+    matter to them. `clock` is monotonic.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Authorization:
     def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
         """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent` (of `clock`).
 
-        None if none is left.
+        None if no other is left.
         """
         challenge = parse_challenge(header)
         if challenge is not None:
@@ -168,7 +168,7 @@ class Authorization:
             return redacted(text, self._secrets)
 
     def denied(self, error: RegistryError) -> RegistryError:
-        """`error`, with what kept us from having credentials when that may be the reason for a 401 or 403."""
+        """Return `error`, with the reason why there are no credentials, if that may explain a 401 or 403."""
         if error.status in (401, 403) and self.problem is not None:
             error.details = "\n".join((error.details, str(self.problem)))
             error.fix = self.problem.fix
@@ -183,7 +183,7 @@ class Authorization:
             return next((token for token in self._tokens if wanted <= token.grants), None)
 
     def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None = None, sent: float = -math.inf) -> _Token:
-        """Return a token other than that in `used`, and newer: those known when that was sent have ended as well.
+        """Return a newer token than that in `used`: those known when that was sent have expired as well.
 
         Threads that want the same one fetch it once.
         """

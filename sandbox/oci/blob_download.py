@@ -1,4 +1,4 @@
-"""A blob out of a registry, which goes on where the connection broke (RFC 9110, 14.2), for links that do not last."""
+"""Downloads a blob from a registry, continuing where the connection broke (RFC 9110, 14.2), for bad links."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RANGE = re.compile(r"bytes (\d+)-")
 class Download:
     """The bytes at `url` in chunks; to be iterated over once, and closed. `check` may refuse an answer by its headers.
 
-    After a break it asks for the rest, as often as each try brings something. From a registry that always answers with
-    the whole, what came before is passed over. The bytes are not checked. Raises RegistryError.
+    After a break it requests the rest, as long as each try brings something. If a registry always sends the whole blob,
+    the bytes that came before are skipped. The bytes are not verified. Raises RegistryError.
     """
 
     def __init__(self, transport: Transport, url: str, lane: Lane, check: Callable[[Answer], None]) -> None:
@@ -50,7 +50,7 @@ class Download:
             self._answer = self._ask()
 
     def _rest(self) -> Iterator[bytes]:
-        """Yield what the answer has beyond what was seen."""
+        """Yield the part of the answer that has not been read before."""
         known = self._seen - self._start()
         for chunk in self._answer.chunks():
             if known < len(chunk):
@@ -58,7 +58,7 @@ class Download:
             known = max(0, known - len(chunk))
 
     def _start(self) -> int:
-        """Return the place in the blob where the answer begins."""
+        """Return the position in the blob where the answer begins."""
         if self._answer.status == 200:
             return 0
         found = _RANGE.match(self._answer.header("Content-Range"))

@@ -1,4 +1,4 @@
-"""The OCI Distribution API of one registry, one method for each thing we ask of it, and the clients of one run."""
+"""The OCI Distribution API of one registry, one method for each operation, and the clients of one run."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ __all__ = ["Client", "OpenBlob"]
 class Client:
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
-    `keychain` is asked for an account when the registry wants one. `throttle` limits the requests at once; clients of
-    the same host share one. Every method raises RegistryError. Requests that may be repeated are repeated on broken
+    `keychain` is asked for an account when the registry requires one. `throttle` limits the requests at once; clients
+    of the same host share one. Every method raises RegistryError. Requests that may be repeated are repeated on broken
     connections, 5xx and 429.
     """
 
@@ -101,9 +101,9 @@ class Client:
         return document
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
-        """Return the digest of what a tag names; None when there is nothing.
+        """Return the digest that a tag names; None when there is none.
 
-        Costs a HEAD where the registry is complete.
+        Costs a HEAD if the registry sends the digest.
         """
         answer = self._transport.send(
             "HEAD", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
@@ -142,9 +142,9 @@ class Client:
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known.
+        """Yield the bytes of a blob, in chunks, not verified; `size` tells whether they are few, when it is known.
 
-        They go on where they broke off.
+        They continue after a broken connection.
         """
         check = functools.partial(self._match, repository=repository, digest=digest)
         url = f"/v2/{repository}/blobs/{digest}"
@@ -152,18 +152,18 @@ class Client:
             yield iter(download)
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
-        """Make the blob of the repository `source` one of `repository` without sending it.
+        """Link the blob of the repository `source` into `repository` without sending it.
 
-        None when that is done; otherwise the URL of the upload the registry has begun instead (answer 202), which
-        must be used or cancelled.
+        Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
+        202), which must be used or cancelled.
         """
         return self._uploads.mount(repository, digest, source)
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
-        """Send a blob whose digest and size are known, in one request; a broken try is repeated from `open_blob`.
+        """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
 
-        `begun` is an upload that `mount` has begun. The bytes are checked on the way; DigestMismatch for others. Where
-        one body does not get through, the blob goes up in pieces, from where the registry says it is.
+        `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. If
+        the registry does not accept one body, the blob is sent in pieces, from where the registry has it.
         """
         self._uploads.upload(repository, blob, open_blob, begun)
 
@@ -180,7 +180,7 @@ class Client:
             raise
 
     def shorten(self, repository: str, shortcut: Shortcut) -> bool:
-        """Send what comes by a shortcut, if the very same registry is there; returns whether it is.
+        """Send uploads by a shortcut, if the very same registry is there; returns whether it is.
 
         It must know an upload that was begun here, which has a random name and a state that is signed by its process.
         """
@@ -198,11 +198,11 @@ class Client:
         return True
 
     def begin(self, repository: str) -> str:
-        """Begin an upload; its URL must be passed on as it is."""
+        """Begin an upload; its URL must be used unchanged."""
         return self._uploads.begin(repository)
 
     def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
-        """Stream bytes of unknown length into an upload; gives the URL to go on with."""
+        """Stream bytes of unknown length into an upload; return the URL to continue with."""
         return self._uploads.patch(upload, chunks)
 
     def finish(self, upload: str, digest: str) -> None:
@@ -210,11 +210,11 @@ class Client:
         self._uploads.finish(upload, digest)
 
     def cancel(self, upload: str) -> None:
-        """Give an upload up; one the registry has forgotten is fine too."""
+        """Cancel an upload; the registry may have forgotten it already."""
         self._uploads.cancel(upload)
 
     def delete_manifest(self, repository: str, reference: str) -> None:
-        """Delete a tag, or a manifest and all its tags by digest; one that is gone already is fine too."""
+        """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
         self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ class Client:
         )
 
     def _match(self, answer: Answer, repository: str, digest: str) -> None:
-        """Refuse a blob of which the registry says itself that it is another."""
+        """Refuse a blob of which the registry itself sends another digest."""
         said = answer.header("Docker-Content-Digest")
         if digests.contradicts(said, digest):
             raise contradicted(self.url, f"the blob {digest} of {repository}", said, digest)
@@ -267,7 +267,7 @@ def _media_type(answer: Answer) -> str:
 
 
 class Clients:
-    """Gives clients that live as long as `stack`; a host gets at most `limit` requests at once from all of them.
+    """Makes clients that live as long as `stack`; a host gets at most `limit` requests at once from all of them.
 
     Names of this machine that lead to the same port are one host, but keep their own accounts.
     """

@@ -1,4 +1,4 @@
-"""Compression of layers that come raw: streams in, streams out, the same bytes for the same layer on every machine."""
+"""Compression of raw layers: streams in, streams out, the same bytes for the same layer on every machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAST_BLOCK = b"\x03\x00"  # nothing, but the last (RFC 1951, 3.2.3)
 
 
 class Compression(Enum):
-    """How layers are packed in a registry. RAW costs nothing to make or unpack and suits a registry on this machine."""
+    """The compression of layers in a registry; RAW costs nothing to make or unpack, for registries on this machine."""
 
     RAW = "raw"
     GZIP = "gzip"
@@ -36,7 +36,7 @@ class Compression(Enum):
 
 
 def compressed(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
-    """`chunks`, compressed, a piece at a time; a given version of zlib or zstandard always makes the same of it.
+    """Yield `chunks`, compressed, piece by piece; a given version of zlib or zstandard always gives the same bytes.
 
     gzip's level 1 is three times as fast as its level 6 and costs about a tenth more bytes. zstd has one thread: more
     would keep tens of megabytes of every layer in memory.
@@ -59,7 +59,7 @@ def compressed(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
 def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Compress on all cores: blocks of one size, each with the end of the one before as its dictionary (as pigz does).
 
-    What comes out depends neither on the cores nor on the sizes of `chunks`.
+    The result depends neither on the cores nor on the sizes of `chunks`.
     """
     check, size, before = 0, 0, b""
     threads = min(os.cpu_count() or 1, MOST_THREADS)
@@ -90,6 +90,6 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _deflated(block: bytes, before: bytes) -> bytes:
-    """Compress a block so that another may follow: it ends at a byte's border and is not the last."""
+    """Compress a block so that another can follow: it ends on a byte boundary and is not the last."""
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=before)
     return packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH)

@@ -1,6 +1,6 @@
-"""Kept-alive connections, and redirects followed by rules of our own: no header with a secret leaves its host.
+"""Kept-alive connections, and redirects by rules of our own: no header with a secret is sent to another host.
 
-What answers say is read whole, up to a limit; only blobs are streamed.
+Answers are read completely, up to a limit; only blobs are streamed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sandbox.oci.oci_errors import RegistryError, is_transient
 if TYPE_CHECKING:
     from sandbox.oci.web_sessions import WebSessions
 
-# Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs be larger.
+# Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs to be larger.
 LARGEST = 4 << 20
 LARGEST_REFUSAL = 64 << 10
 REDIRECTS = 5
@@ -58,10 +58,10 @@ class Connections:
         stream: bool = False,
         follow: bool = True,
     ) -> Response:
-        """Return the answer to a request. GET and HEAD are followed where they are redirected to, if `follow`.
+        """Return the answer to a request; redirects of GET and HEAD are followed, if `follow`.
 
-        `authorization` goes to the scheme, host and port of `url` only. Raises Broken when there is no answer, and
-        RegistryError for a redirect that is not to be followed and for an answer that is too large.
+        `authorization` is sent to the scheme, host and port of `url` only. Raises Broken when there is no answer, and
+        RegistryError for a redirect that must not be followed and for an answer that is too large.
         """
         origin = of_url(url)
         for _ in range(REDIRECTS + 1):
@@ -95,24 +95,24 @@ def is_plain(place: Address) -> bool:
 
 
 def may_pass(error: Exception) -> bool:
-    """Tell whether a failure of the connection, rather than of the request, may be gone at the next try."""
+    """Tell whether a failure of the connection may be gone at the next try."""
     return isinstance(error, Broken) and error.passing
 
 
 def is_passing(found: Response | Exception) -> bool:
-    """Tell whether an answer, or the failure to get one, may be another at the next try."""
+    """Tell whether an answer, or its absence, may be different at the next try."""
     return may_pass(found) if isinstance(found, Exception) else is_transient(found.status_code)
 
 
 def untrusted(error: Exception) -> bool:
-    """Tell whether the host could not prove who it is, or does not speak TLS at all."""
+    """Tell whether the host could not prove its identity, or does not use TLS at all."""
     return isinstance(error, Broken) and error.untrusted
 
 
 def _redirect(origin: Address | None, before: str, url: str) -> str:
-    """`url`, when it may be followed: not where others could read and change what a registry keeps from them.
+    """Return `url`, if it may be followed: not where others could read and change what a registry protects.
 
-    Where it leads to is looked at when it is connected to.
+    Its address is tested when it is connected to.
     """
     here, there = of_url(before), of_url(url)
     if there is None or (here and here.scheme == "https" and there.scheme != "https"):
@@ -127,7 +127,7 @@ def _redirect(origin: Address | None, before: str, url: str) -> str:
 def _whole(response: Response) -> Response:
     """Return a response with its body, of which a refusal may be cut short.
 
-    Raises Broken, and RegistryError for a flood.
+    Raises Broken, and RegistryError for a body over the limit.
     """
     most = LARGEST if response.ok else LARGEST_REFUSAL
     body = bytearray()

@@ -14,14 +14,14 @@ HIDDEN = "***"
 
 
 class CredentialsUnusable(SandboxError):
-    """Credentials are configured for a registry but cannot be had."""
+    """Credentials are configured for a registry but cannot be obtained."""
 
     id = "credentials"
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A name with its password, or an identity token to trade for access tokens, or an access token as it is.
+    """A name with its password, or an identity token to exchange for access tokens, or an access token.
 
     Its text form shows none of them.
     """
@@ -38,7 +38,7 @@ class Credential:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Return every text that would give the account away."""
+        """Return every text that would reveal the account."""
         pair = (self._pair,) if self.password else ()
         return tuple(filter(None, (self.password, self.identity, self.bearer, *pair)))
 

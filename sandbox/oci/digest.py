@@ -53,9 +53,9 @@ def contradicts(said: str, digest: str) -> bool:
 
 
 def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]:
-    """Pass `chunks` on and raise DigestMismatch *before* the last one when they are not the `size` bytes of `digest`.
+    """Yield `chunks` and raise DigestMismatch *before* the last one when they are not the `size` bytes of `digest`.
 
-    Holding back the last bytes means that anyone who reads this can never have a complete blob with the wrong content.
+    The last bytes are held back so that no reader ever has a complete blob with the wrong content.
     """
     measure = hashlib.new(digest.partition(":")[0])
     seen = 0
@@ -74,9 +74,9 @@ def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]
 
 
 def matching(chunks: Iterable[bytes], digest: str) -> Iterator[bytes]:
-    """Pass `chunks` on and raise DigestMismatch *after* the last one when they are not the bytes of `digest` (sha256).
+    """Yield `chunks` and raise DigestMismatch *after* the last one when they are not the bytes of `digest` (sha256).
 
-    For those whose size is not known; what is made of them is nothing before the end.
+    For blobs of unknown size whose reader keeps nothing before the end.
     """
     measured = Measured(chunks)
     yield from measured

@@ -1,8 +1,8 @@
-"""The accounts people have made with `docker login`: Docker's config.json and the helpers it names.
+"""The accounts made by `docker login`: Docker's config.json and the helpers it names.
 
 Helpers are the `docker-credential-*` programs: a registry's name goes in by stdin, its account comes out by stdout, as
-docker-credential-helpers has it. Nothing secret is ever an argument, and nothing a helper says is repeated, because it
-may be the secret.
+specified by docker-credential-helpers. Nothing secret is ever an argument, and nothing a helper prints is repeated,
+because it may be the secret.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Connections to hosts that need not mean well: they end when an answer trickles, and never lead into this machine.
+"""Connections to untrusted hosts: they end when an answer trickles, and never lead into this machine.
 
-A name is nothing to go by: `127.1` and `2130706433` are loopback addresses too, anybody can have a name lead to one,
-and it can lead elsewhere at the next question (DNS rebinding). So what counts is where a connection did end up.
+Names prove nothing: `127.1` and `2130706433` are loopback addresses too, anyone can have a name lead to one, and it can
+lead elsewhere at the next lookup (DNS rebinding). So what counts is the address of the connection.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 from sandbox.oci.oci_errors import RegistryError
 
 CONNECT_TIMEOUT = 10.0
-# An answer may make us wait this long (seconds), and longer only as its bytes come, at no less than SLOWEST a second.
+# An answer may take this long (seconds), and longer only while its bytes come, at no less than SLOWEST a second.
 PATIENCE = 300.0
 SLOWEST = 10_000
-# Where clouds tell a machine its own accounts, other than by link-local addresses: AWS, Alibaba, Azure.
+# Where clouds serve a machine's own credentials, other than by link-local addresses: AWS, Alibaba, Azure.
 METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
 
 
 def inside(address: str, own: str = "") -> bool:
-    """Tell whether an IP address leads to this machine, or to what tells only this machine its secrets.
+    """Tell whether an IP address leads to this machine, or to a service with this machine's secrets.
 
-    `own` is the near end of a connection to it: both ends are the same when a machine speaks to itself.
+    `own` is the near end of a connection to it: both ends are the same when a machine connects to itself.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
@@ -38,7 +38,7 @@ def inside(address: str, own: str = "") -> bool:
 
 
 class Guard:
-    """Where the connections of one registry may lead; `host` is the registry's own, as its URL names it.
+    """The addresses to which the connections of one registry may lead; `host` is the registry's own, from its URL.
 
     A registry that is on this machine, or answers as if it were (a tunnel), may lead to others on it. Any other may
     not, and once it was seen elsewhere its own name may not lead here any more.
@@ -51,14 +51,14 @@ class Guard:
         self._lock = threading.Lock()
 
     def resolve(self, host: str, port: int) -> None:
-        """Refuse a name before anything is sent to where it leads. Raises RegistryError, OSError."""
+        """Refuse a name by its addresses, before anything is sent. Raises RegistryError, OSError."""
         if host != self._host and not self._open:
             for _, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
                 if inside(str(place[0])):
                     raise self._refusal(host, str(place[0]))
 
     def admit(self, host: str, connection: socket.socket) -> None:
-        """Refuse a connection by where it ended up. Raises RegistryError."""
+        """Refuse a connection by its address. Raises RegistryError."""
         peer = str(connection.getpeername()[0])
         here = inside(peer, str(connection.getsockname()[0]))
         with self._lock:
@@ -88,14 +88,14 @@ else:
 
 
 class Watched(_Base):
-    """A connection of urllib3's that asks its guard, and whose answers are paced."""
+    """A connection of urllib3's that asks its guard, and whose answers must come in time."""
 
     guard: Guard
 
     def _new_conn(self) -> socket.socket:
         if self.proxy is not None:  # which resolves names itself, from where it is
             return super()._new_conn()
-        with contextlib.suppress(OSError):  # told in the words for a connection that cannot be made
+        with contextlib.suppress(OSError):  # reported as a connection that cannot be made
             self.guard.resolve(self.host, self.port or 0)
         connection = super()._new_conn()
         try:
@@ -107,7 +107,7 @@ class Watched(_Base):
 
 
 class Paced(io.RawIOBase):
-    """What is read from a connection; only the time is counted that it makes us wait."""
+    """Reads from a connection, with a limit on the time spent waiting for bytes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -122,7 +122,7 @@ class Paced(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what is there, within the time that is left. Raises TimeoutError."""
+        """Read available bytes, within the time that is left. Raises TimeoutError."""
         if self._left <= 0:
             raise TimeoutError("the answer comes too slowly")
         self._connection.settimeout(min(self._left, PATIENCE))

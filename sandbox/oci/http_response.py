@@ -1,4 +1,4 @@
-"""What a server answered, and why it did not: the same for all ways in which registries are spoken to."""
+"""A server's answer, or why there is none: the same for all ways in which registries are reached."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 class Broken(Exception):
     """There is no answer, or it broke off.
 
-    `passing` tells whether another try may succeed, `untrusted` that the host could not prove who it is, or does not
-    speak TLS at all. The words may name URLs with their signatures.
+    `passing` tells whether another try may succeed, `untrusted` that the host could not prove its identity, or does not
+    use TLS at all. The text may contain URLs with their signatures.
     """
 
     def __init__(self, said: str, *, passing: bool = False, untrusted: bool = False) -> None:
@@ -27,8 +27,8 @@ class Broken(Exception):
 class Response:
     """An answer to a request for `url`; the names of headers are in lower case.
 
-    `read` yields the body in pieces of about the size it is given, once, and raises Broken. `content` is the body, once
-    it was read whole.
+    `read` yields the body in pieces of about the given size, once, and raises Broken. `content` is the body, once it
+    was read completely.
     """
 
     status_code: int
@@ -40,7 +40,7 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the status is none of an error."""
+        """Tell whether the status is not an error."""
         return self.status_code < 400
 
     @property

@@ -1,6 +1,6 @@
-"""An image as the push needs it: every document in hand, every blob named, and a way to open the blobs.
+"""An image as a push needs it: every document, every blob's descriptor, and a way to open the blobs.
 
-It can be reduced to the platforms that are wanted, so that nothing crosses which no node of a sandbox can run.
+It can be reduced to the platforms that are wanted, so that nothing is sent which no node of a sandbox can run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MOST = 1000  # manifests below an index; each is kept in memory
 
 
 class Origin(Protocol):
-    """Where the bytes of an image's blobs can be read, more than once and by several threads."""
+    """Reads the bytes of an image's blobs, repeatedly and from several threads."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
-        """Return the bytes of `blob` in chunks; they need not be checked. Raises SandboxError."""
+        """Return the bytes of `blob` in chunks; they need not be verified. Raises SandboxError."""
 
 
 class MissingBlob(SandboxError):
-    """Something an image names is not where the image is."""
+    """Something that an image names is missing where the image is."""
 
     id = "incomplete-image"
 
@@ -38,9 +38,9 @@ class MissingBlob(SandboxError):
 class Image:
     """A complete image.
 
-    `documents` come in the order in which a registry accepts them: children first, the one that gets the tag last.
-    `blobs` are its configurations and layers, each once. `notes` are things the user should know. `source` is the
-    digest of what the image was called at its source, where that is not its own: an index that was reduced.
+    `documents` are in the order in which a registry accepts them: children first, the one that gets the tag last.
+    `blobs` are its configurations and layers, each once. `notes` are for the user. `source` is the digest of the image
+    at its source, if it differs from its own: an index that was reduced.
     """
 
     documents: tuple[Document, ...]
@@ -67,13 +67,11 @@ class Tree:
 
 
 def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "", deep: int = 0) -> Tree:
-    """Follow `root` down to its blobs; `read` gives a child document, or None when it is not there.
+    """Follow `root` down to its blobs; `read` returns a child document, or None when it is not there.
 
-    `name` is what the image is called in errors.
-
-    An index may lack platforms, as when an engine has fetched one of several: what is there is kept, under an index
-    reduced to it, or without an index when it is a single image. Raises MissingBlob when no platform is there, and
-    BadImage for an index that lists nothing at all.
+    `name` is what the image is called in errors. An index may lack platforms, as when an engine has fetched one of
+    several: existing ones are kept, under an index reduced to them, or without an index when it is a single image.
+    Raises MissingBlob when no platform is there, and BadImage for an index that lists nothing at all.
     """
     if deep > DEEPEST:
         raise BadImage(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
@@ -92,7 +90,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
         )
     if len(content.manifests) > MOST:
         raise BadImage(f"{name or root.digest} lists more than {MOST} manifests", fix="name one of them by its digest")
-    # One that is listed often is read once, or indexes that list each other often would take for ever.
+    # A document that is listed often is read once: indexes that list each other often would take for ever.
     listed = {child.digest: child for child in content.manifests}.values()
     found = [(child, document) for child in listed if (document := read(child)) is not None]
     trees = {child.digest: walk(document, read, name=name, deep=deep + 1) for child, document in found}
@@ -123,13 +121,13 @@ _DESCRIBES = "vnd.docker.reference.digest"
 
 
 class MissingPlatform(SandboxError):
-    """An image does not exist for a platform that is wanted."""
+    """An image does not exist for a wanted platform."""
 
     id = "missing-platform"
 
 
 def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
-    """Return what is left of an index: itself, an index of fewer, or the one image of the one platform that is wanted.
+    """Return an index reduced to `platforms`: itself, a smaller index, or the single image of the one platform.
 
     A platform is `os/architecture[/variant]`; without a variant every variant fits. Attestations stay with the images
     they describe. `name` is what the image is called in errors. Raises MissingPlatform, naming all that are missing.
@@ -175,7 +173,7 @@ def host_platform() -> str:
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Tell whether what runs on `platform` is what was `wanted`: the same, or one variant of it."""
+    """Tell whether an image for `platform` fits the one that is `wanted`: the same, or one variant of it."""
     return f"{_plain(platform)}/".startswith(f"{_plain(wanted)}/")
 
 
@@ -189,7 +187,7 @@ def platform_of(config: bytes) -> str:
 
 
 def _plain(platform: str) -> str:
-    """v8 is the only variant 64-bit ARM images ever name, and many do not."""
+    """Return the platform without the variant v8, the only one of 64-bit ARM, which many images do not name."""
     return platform.removesuffix("/v8") if "/arm64/" in platform else platform
 
 

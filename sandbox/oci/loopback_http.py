@@ -1,7 +1,7 @@
-"""Plain HTTP to servers on this machine: kept-alive connections, and large bodies on the shortest way.
+"""Plain HTTP to servers on this machine: kept-alive connections, and large bodies on the shortest path.
 
-A container's port on the loopback is a process of the engine, or a frontend, that passes on every byte. For large
-bodies there may be a way around it: see `lead`.
+A container's port on the loopback is a process of the engine, or a frontend, that passes on every byte. Large bodies
+may bypass it: see `lead`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from sandbox.system import http_wire
 from sandbox.system.http_wire import Head
 
 SHORTCUT_TIMEOUT = 1.0
-# A server that refuses a body closes before it has read it; what it said can still be read.
+# A server that refuses a body closes before it has read it; its answer can still be read.
 _REFUSED_ON_THE_WAY = (errno.EPIPE, errno.ECONNRESET)
-# What an upload's URL may hold that is passed on as it is, as requests has it.
+# Characters of an upload's URL that are sent unchanged, as by requests.
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """Where a server listens itself, on a network of which this machine has the address `near`."""
+    """The address where a server itself listens, on a network in which this machine has the address `near`."""
 
     host: str
     port: int
@@ -46,7 +46,7 @@ class Shortcut:
 
 
 class LoopbackHttp:
-    """Connections that any thread takes and gives back; redirects and limits are the caller's."""
+    """Connections that any thread takes and gives back; redirects and limits are up to the caller."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -67,7 +67,7 @@ class LoopbackHttp:
             connection.close()
 
     def lead(self, place: Address, shortcut: Shortcut) -> None:
-        """Let new connections for `place` go by a shortcut; requests and answers stay the same."""
+        """Have new connections for `place` use a shortcut; requests and answers stay the same."""
         with self._lock:
             self._shortcuts[place] = shortcut
         self._drop()
@@ -78,10 +78,10 @@ class LoopbackHttp:
             with _translated():
                 connection, head = self._asked(method, place, url, headers, data)
         except Broken:
-            self._shortcuts.pop(place, None)  # whatever is wrong, the next try goes the usual way
+            self._shortcuts.pop(place, None)  # whatever is wrong, the next try takes the usual path
             raise
 
-        held = [connection]  # until it is given back, or closed: then another request may have it
+        held = [connection]  # until it is given back, or closed: then another request may use it
 
         def close() -> None:
             if held:
@@ -130,7 +130,7 @@ class LoopbackHttp:
 
 
 class _Connection:
-    """A connection that asks its guard, and whose answers are paced. Raises OSError, RegistryError."""
+    """A connection that asks its guard, and whose answers must come in time. Raises OSError, RegistryError."""
 
     def __init__(self, place: Address, guard: Guard, shortcut: Shortcut | None) -> None:
         self.shortcut = shortcut
@@ -151,13 +151,13 @@ class _Connection:
         self._answer: BinaryIO = io.BytesIO()
 
     def close(self) -> None:
-        """End it, whatever was still to be read."""
+        """Close it, whatever was still to be read."""
         self._answer.close()
         self._socket.close()
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether the server has not closed an idle connection, nor said anything on it."""
+        """Tell whether the server has neither closed the idle connection nor sent anything on it."""
         waiting = select.poll()
         waiting.register(self._socket, select.POLLIN)
         return not waiting.poll(0)

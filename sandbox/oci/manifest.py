@@ -26,10 +26,10 @@ ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What one document says about another blob (OCI image-spec, descriptor.md). `size` is in bytes.
+    """A reference from one document to another blob (OCI image-spec, descriptor.md).
 
-    `platform` is `os/architecture[/variant]`, given only inside an index. `urls` are places outside of registries where
-    its bytes can be fetched.
+    `size` is in bytes. `platform` is `os/architecture[/variant]`, given only inside an index. `urls` are places outside
+    of registries where its bytes can be fetched.
     """
 
     media_type: str
@@ -59,7 +59,7 @@ class Descriptor:
         return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
 
     def __str__(self) -> str:
-        """Return how a missing one is named to the user."""
+        """Return the name of a missing one for the user."""
         elsewhere = f", at {self.urls[0]}" if self.urls else ""
         return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
 
@@ -121,7 +121,7 @@ def parse(document: Document) -> Manifest | Index:
 
 
 def document(data: bytes, media_type: str | None = None) -> Document:
-    """Bytes as a Document, typed by `media_type`, else by what the bytes themselves say. Raises SandboxError."""
+    """Return bytes as a Document, typed by `media_type`, else by their own field. Raises SandboxError."""
     if media_type in INDEXES + MANIFESTS:
         return Document(str(media_type), data)
     content = _object(data)
@@ -149,7 +149,7 @@ def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document
 
 
 def reduced(index: Document, keep: frozenset[str]) -> Document:
-    """`index` with only the children whose digests are in `keep`; everything else in it stays as it was."""
+    """Return `index` with only the children whose digests are in `keep`; everything else in it stays as it was."""
     content = json.loads(index.data)
     content["manifests"] = [child for child in content["manifests"] if child["digest"] in keep]
     return Document(index.media_type, canonical(content))
@@ -175,7 +175,7 @@ def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 
 def canonical(content: Mapping[str, Any]) -> bytes:
-    """JSON with sorted keys and no spaces: one content, one sequence of bytes."""
+    """Return JSON with sorted keys and no spaces: one content, one sequence of bytes."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -1,4 +1,4 @@
-"""What a registry can answer instead of success, with the codes of the Distribution API for anyone who must decide."""
+"""The error answers of a registry, with the codes of the Distribution API for callers that distinguish them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RegistryError(SandboxError):
 
 
 class BadImage(SandboxError):
-    """An image, or the archive or folder that holds it, cannot be read or is not what it should be."""
+    """An image, or the archive or folder that contains it, cannot be read or is malformed."""
 
     id = "image"
 
@@ -70,7 +70,7 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
 
 
 def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError:
-    """Return the error for a `Docker-Content-Digest` that is not the digest of what it came with."""
+    """Return the error for a `Docker-Content-Digest` that is not the digest of its content."""
     return RegistryError(
         f"the registry at {url} contradicts itself about {subject}",
         details=f"it says {said}, the bytes are {found}",

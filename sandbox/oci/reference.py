@@ -86,7 +86,7 @@ def parse(text: str) -> Reference:
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:
-    """Return a colon after the last slash starts a tag; any other belongs to `host:port`."""
+    """Return name and tag: a colon after the last slash starts a tag; any other belongs to `host:port`."""
     colon = text.rfind(":")
     if colon > text.rfind("/"):
         return text[:colon], text[colon + 1 :]
@@ -94,7 +94,7 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 
 
 def _split_host(name: str) -> tuple[str, str]:
-    """Tell whether the first component is a host and no path: it has a dot, a colon or an upper-case letter."""
+    """Return host and path: the first component is a host if it has a dot, a colon or an upper-case letter."""
     first, slash, rest = name.partition("/")
     if slash and (set(first) & set(".:") or first == "localhost" or first != first.lower()):
         host, path = first, rest

@@ -1,6 +1,6 @@
-"""How many requests one host gets at once: fewer when it says it is too much, more again after a while.
+"""The number of requests to one host at once: fewer when the host refuses some, more again after a while.
 
-The window follows AIMD, the rule that lets TCP senders share a line: a refusal halves it, calm adds one. Requests go in
+The window follows AIMD, the rule by which TCP senders share a line: a refusal halves it, calm adds one. Requests are in
 two lanes, so that a HEAD, a mount, a manifest or a small blob never waits for gigabytes.
 """
 
@@ -24,7 +24,7 @@ CALM = 1.0
 
 
 class Lane(Enum):
-    """Tell whether a request is over in no time, or occupies its connection for as long as a large body takes."""
+    """The lane of a request: it is over at once, or occupies its connection for as long as a large body takes."""
 
     SMALL = "small"
     LARGE = "large"
@@ -41,9 +41,9 @@ def lane(size: int | None) -> Lane:
 
 @dataclass(frozen=True)
 class Window:
-    """What a host has taught us: at most `limit` requests at once, and none before `resume`.
+    """What is known of a host: at most `limit` requests at once, and none before `resume`.
 
-    All times are seconds of one monotonic clock. Pure: each event gives a new window.
+    All times are seconds of one monotonic clock. Pure: each event returns a new window.
     """
 
     ceiling: int
@@ -53,9 +53,9 @@ class Window:
     changed: float = -math.inf
 
     def refused(self, now: float, begun: float, wait: float) -> Window:
-        """After a 429 or 503 to a request begun at `begun`, with `wait` seconds of pause for everybody.
+        """Return the window after a 429 or 503 to a request begun at `begun`, with a pause of `wait` seconds for all.
 
-        Requests that were under way when the limit was lowered say nothing about the new one and do not lower it again.
+        Requests that were running when the limit was lowered say nothing about the new one and do not lower it again.
         """
         paused = replace(self, resume=max(self.resume, now + wait))
         if begun < self.lowered:
@@ -63,7 +63,7 @@ class Window:
         return replace(paused, limit=max(1, self.limit // 2), lowered=now, changed=now)
 
     def succeeded(self, now: float) -> Window:
-        """After an answer that was none of these; every CALM seconds one of them raises the limit by one."""
+        """Return the window after any other answer; every CALM seconds one of them raises the limit by one."""
         if self.limit >= self.ceiling or now - self.changed < CALM:
             return self
         return replace(self, limit=self.limit + 1, changed=now)
@@ -82,10 +82,10 @@ def admits(wish: Lane, limit: int, running: Mapping[Lane, int], waiting: Mapping
 
 
 class Throttle:
-    """Lets threads send requests to one host, as many as its window allows.
+    """Has threads send requests to one host, as many as its window allows.
 
-    Each lane is a queue: who came first goes first. A thread that has a slot already gets further ones at once: it
-    reads one blob while it writes another, and waiting for itself would never end.
+    Each lane is a queue: first come, first served. A thread that has a slot already gets further ones at once: it reads
+    one blob while it writes another, and would wait for itself for ever.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Throttle:
         return self._window
 
     def acquire(self, wish: Lane) -> Slot:
-        """Return a slot, once there is one and the host's pause is over; the slot must be released."""
+        """Return a slot, once one is free and the host's pause is over; the slot must be released."""
         owner = threading.get_ident()
         with self._changed:
             nested = self._held[owner] > 0
@@ -176,17 +176,17 @@ class Slot:
         self.release()
 
     def succeeded(self) -> None:
-        """Tell that the host answered without complaint."""
+        """Report that the host answered without complaint."""
         now = self._gate._clock()
         self._gate._note(lambda window: window.succeeded(now))
 
     def refused(self, wait: float) -> None:
-        """Tell that the host has too much to do, and that no one should ask it anything for `wait` seconds."""
+        """Report that the host is overloaded, and that no request should be sent to it for `wait` seconds."""
         now = self._gate._clock()
         self._gate._note(lambda window: window.refused(now, self.begun, wait))
 
     def release(self) -> None:
-        """Let the next request go."""
+        """Free the slot for the next request."""
         throttle, self._throttle = self._throttle, None
         if throttle is not None:
             throttle._leave(self._taken, self._owner)

@@ -1,4 +1,4 @@
-"""Requests to one registry: authorized, throttled, repeated, their answers checked, with errors that say what to do."""
+"""Sends requests to one registry: authorized, throttled, repeated, with answers checked and errors that have a fix."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ JITTER = 0.25
 
 
 def tries(status: int | None) -> int:
-    """Return how often a request is sent at most; a server that only asks for patience gets more of it."""
+    """Return the maximum number of tries; a server that only asks for patience gets more."""
     return TRIES_WHEN_BUSY if status == 429 else TRIES
 
 
 def pause_before(attempt: int, luck: float = 0.0) -> float:
-    """Seconds to wait after the failed try number `attempt` (from 0): doubling, up to LONGEST_PAUSE.
+    """Return the seconds to wait after the failed try number `attempt` (from 0): doubling, up to LONGEST_PAUSE.
 
     `luck`, from 0 to 1, spreads clients that failed together over JITTER of the time.
     """
@@ -49,9 +49,10 @@ def pause_before(attempt: int, luck: float = 0.0) -> float:
 
 
 def asked_pause(retry_after: str | None, now: float) -> float | None:
-    """Seconds a server asks us to wait (`Retry-After`: seconds or a date; RFC 9110, 10.2.3), at most LONGEST_PAUSE.
+    """Return the pause that a server asks for, in seconds, at most LONGEST_PAUSE.
 
-    `now` is the time of day in seconds since 1970. None when it does not say, or nothing that can be read.
+    `Retry-After` has seconds or a date (RFC 9110, 10.2.3). `now` is the time of day in seconds since 1970. None when
+    there is no readable value.
     """
     text = (retry_after or "").strip()
     seconds: float | None = None
@@ -65,9 +66,9 @@ def asked_pause(retry_after: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer whose status is one that was wanted; `root` is the registry it came from.
+    """An answer with one of the wanted statuses; `root` is the registry it came from.
 
-    `done` gives back what the request occupied; only streamed answers need it, and `close` calls it.
+    `done` frees what the request occupied; only streamed answers need it, and `close` calls it.
     """
 
     response: Response
@@ -88,7 +89,7 @@ class Answer:
         return self.response.header(name)
 
     def resolve(self, url: str) -> str:
-        """`url`, which may be relative to what was asked for, as a full URL on the same registry.
+        """Return `url`, which may be relative to the request's, as a full URL on the same registry.
 
         Raises RegistryError when it leads to another host: uploads and lists stay where they began.
         """
@@ -164,7 +165,7 @@ class Transport:
         self._connections.close()
 
     def lead(self, shortcut: Shortcut) -> None:
-        """Let new connections to the registry go by a shortcut, if it is on this machine; its URLs stay the same."""
+        """Have new connections to the registry use a shortcut, if it is on this machine; its URLs stay the same."""
         self._connections.loopback.lead(self._root(), shortcut)
 
     def wait(self, attempt: int) -> None:
@@ -183,7 +184,7 @@ class Transport:
         stream: bool = False,
         lane: Lane = Lane.SMALL,
     ) -> Answer:
-        """Return the answer, when its status is in `wanted`; RegistryError otherwise.
+        """Return the answer, if its status is in `wanted`; RegistryError otherwise.
 
         `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
         again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
@@ -213,7 +214,7 @@ class Transport:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _observe(self, slot: Slot, action: str, response: Response) -> bool:
-        """Let the throttle learn from an answer; whether it said when to come again."""
+        """Report an answer to the throttle; return whether it said when to come again."""
         if response.status_code not in BUSY:
             slot.succeeded()
             return False
@@ -231,7 +232,7 @@ class Transport:
         data: bytes | Iterable[bytes] | None,
         stream: bool,
     ) -> Response:
-        """Send once, and once more with another authorization if that is what the registry asks for."""
+        """Send once, and once more with another authorization if the registry asks for that."""
         grants = needed_grants(method, url)
         used, sent = self._authorization.header(grants), self._clock()
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
@@ -254,7 +255,7 @@ class Transport:
     def _unreachable(self, action: str, error: Exception) -> RegistryError:
         """Return the error for a connection that could not be made or broke off.
 
-        Anyone who raises it leaves the original behind: that one names URLs with their signatures.
+        It is raised `from None`, because the original error contains URLs with their signatures.
         """
         fix = "start it: sandbox up" if self.address.is_loopback else "check the network, a proxy or the host's name"
         if untrusted(error):

@@ -1,7 +1,7 @@
-"""Blobs into one registry: mounted, in one body, or in pieces where one body does not get through.
+"""Uploads blobs to one registry: mounted, in one body, or in pieces where one body is not accepted.
 
-The pieces go on where the registry says it stopped (Distribution specification, "Pushing a blob in chunks" and
-"Resuming an upload").
+The pieces continue where the registry stopped (Distribution specification, "Pushing a blob in chunks" and "Resuming an
+upload").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPOILT = ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID")
 
 
 class Uploads:
-    """The uploads of one registry, which it names by URLs that must be passed on as they are."""
+    """The uploads of one registry, which it names by URLs that must be used unchanged."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -63,7 +63,7 @@ class Uploads:
         self._confirm(answer, blob.digest)
 
     def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
-        """Stream bytes of unknown length into an upload; gives the URL to go on with."""
+        """Stream bytes of unknown length into an upload; return the URL to continue with."""
         return self._location(
             self._transport.send(
                 "PATCH",
@@ -77,20 +77,20 @@ class Uploads:
         )
 
     def finish(self, upload: str, digest: str) -> None:
-        """Close an upload whose bytes are all there."""
+        """Close an upload whose bytes are complete."""
         answer = self._transport.send("PUT", closing(upload, digest), wanted=(201,), repeat=False, headers=OCTETS)
         self._confirm(answer, digest)
 
     def cancel(self, upload: str, *, repeat: bool = True) -> None:
-        """Give an upload up; one the registry has forgotten is fine too."""
+        """Cancel an upload; the registry may have forgotten it already."""
         self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=repeat)
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, begun: str | None) -> None:
         """See Client.upload.
 
-        After a failure that may pass the registry is asked first whether it has the blob after all, then how much of
-        it: the rest goes up in pieces, or all of it again in one body. Registries that take no large bodies get pieces
-        from then on.
+        After a failure that may pass, the registry is asked first whether it has the blob after all, then how much of
+        it: the rest is sent in pieces, or all of it again in one body. Registries that accept no large bodies get
+        pieces from then on.
         """
         pieces: ChunkedUpload | None = None
         for attempt in range(TRIES_WHEN_BUSY):
@@ -110,7 +110,7 @@ class Uploads:
                     self.abandon(pieces.url if pieces else url)
                     raise
                 if error.status == 401 and pieces is None:
-                    begun = url  # the token ended before the body began; there is another by now
+                    begun = url  # the token expired before the body began; there is another by now
                     continue
                 if error.transient:
                     self._transport.wait(attempt)
@@ -124,14 +124,14 @@ class Uploads:
                 return
 
     def _may_help(self, error: RegistryError) -> bool:
-        """Tell whether another try, or another way, may succeed where `error` happened."""
+        """Tell whether another try, or another way, may succeed after `error`."""
         if error.status in PIECES_WANTED and not self._in_pieces:
             self._in_pieces = True
             return True
         return error.transient or error.status == 416 or _spoilt(error)
 
     def _rest(self, pieces: ChunkedUpload | None, url: str, blob: Descriptor, *, spoilt: bool) -> ChunkedUpload | None:
-        """Return what is left of a broken upload to go on with; None when starting again costs as little."""
+        """Return what is left of a broken upload to continue with; None when starting again costs as little."""
         rest = pieces or ChunkedUpload(self._transport, url, blob)
         if not spoilt and (blob.size > PIECE or self._in_pieces):
             with contextlib.suppress(RegistryError):
@@ -145,7 +145,7 @@ class Uploads:
         return answer.status == 200
 
     def abandon(self, upload: str) -> None:
-        """Have the registry drop what it got of an upload that will not be finished, if it still answers."""
+        """Have the registry drop an upload that will not be finished, if it still answers."""
         with contextlib.suppress(SandboxError):
             self.cancel(upload, repeat=False)
 
@@ -160,7 +160,7 @@ class Uploads:
         return answer.resolve(location)
 
     def _confirm(self, answer: Answer, digest: str) -> None:
-        """Compare what the registry says it stored with what was sent."""
+        """Compare the digest that the registry stored with what was sent."""
         said = answer.header("Docker-Content-Digest")
         if digests.contradicts(said, digest):
             raise contradicted(str(self._transport.address), "a blob it was sent", said, digest)
@@ -171,7 +171,7 @@ def _spoilt(error: RegistryError) -> bool:
 
 
 class _Sized:
-    """An iterator whose number of bytes is known, so that requests sends a Content-Length and no chunks."""
+    """An iterator of known size, so that requests sends a Content-Length and no chunks."""
 
     def __init__(self, chunks: Iterator[bytes], size: int) -> None:
         self._chunks = chunks
@@ -185,7 +185,7 @@ class _Sized:
 
 
 def closing(upload: str, digest: str) -> str:
-    """Return the URL that closes an upload: its own, state and all, with the digest added."""
+    """Return the URL that closes an upload: its own, unchanged, with the digest added."""
     return f"{upload}{'&' if '?' in upload else '?'}digest={quote(digest, safe='')}"
 
 
@@ -195,10 +195,10 @@ _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 
 
 class ChunkedUpload:
-    """An upload the registry has begun at `url`; `offset` bytes of it are there for certain.
+    """An upload that the registry has begun at `url`; `offset` bytes of it are there for certain.
 
-    It can be given the blob several times, from its beginning, when the source breaks too: what the registry has is
-    passed over. A piece is held in memory, no more.
+    It can be given the blob several times, from its beginning, when the source fails too: what the registry has is
+    skipped. Only one piece is held in memory.
     """
 
     def __init__(self, transport: Transport, url: str, blob: Descriptor, *, least: int = 0) -> None:
@@ -209,7 +209,7 @@ class ChunkedUpload:
         self.offset = 0
 
     def ask(self) -> bool:
-        """Learn from the registry how much it has; False when it cannot go on: forgotten, not told, or too much."""
+        """Ask the registry how much it has; return False if it cannot continue: forgotten, unknown, or too much."""
         answer = self._transport.send("GET", self.url, wanted=(200, 204, 400, 404, 405))
         if answer.status not in (200, 204):
             return False
@@ -219,7 +219,7 @@ class ChunkedUpload:
         return known is not None and known <= self._blob.size
 
     def send(self, chunks: Iterable[bytes]) -> None:
-        """Send what is missing of the blob, whose bytes are `chunks`, all but closing the upload.
+        """Send the rest of the blob, whose bytes are `chunks`, without closing the upload.
 
         Raises DigestMismatch before the end when they are other bytes, RegistryError when the registry keeps refusing.
         """
@@ -253,7 +253,7 @@ class ChunkedUpload:
             attempt = 0 if self.offset > before else attempt + 1
 
     def _recover(self, error: RegistryError, attempt: int) -> None:
-        """Make ready for another try after `error`, or raise it."""
+        """Prepare for another try after `error`, or raise it."""
         if error.status == 413 and self._piece > SMALLEST_PIECE:
             self._piece = max(SMALLEST_PIECE, self._piece // 2)
         elif (error.transient or error.status == 416) and attempt + 1 < tries(error.status):
@@ -288,7 +288,7 @@ class ChunkedUpload:
 def _end(answer: Answer, expected: int) -> int | None:
     """Return the number of bytes in `Range: 0-<last>`, None when there is no such header.
 
-    An upload of one byte and one of none both say 0-0; unless one is `expected`, it means none.
+    An upload of one byte and one of none both have 0-0; unless one is `expected`, it means none.
     """
     found = _RANGE.fullmatch(answer.header("Range").strip())
     if found is None:

@@ -34,8 +34,7 @@ _PASSING: tuple[type[Exception], ...] = (
 class WebSessions:
     """Each thread has its own session; netrc is never read.
 
-    Proxies and certificate authorities of the environment count, unless everything began at a registry on this machine,
-    which is not its `own` doing.
+    Proxies and CAs of the environment are used, unless everything began at a registry on this machine (not `own`).
     """
 
     def __init__(self, guard: Guard, *, own: bool) -> None:
@@ -56,7 +55,7 @@ class WebSessions:
     def send(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
         """Return the answer to one request, its body unread. Raises Broken.
 
-        It is prepared without the session, which takes a fifth of a small one's time for nothing.
+        The request is prepared without the session, which would take a fifth of a small request's time.
         """
         session = self._session()
         options: dict[str, Any] = {"stream": True, "timeout": (CONNECT_TIMEOUT, guarded_sockets.PATIENCE)}
@@ -87,7 +86,7 @@ class WebSessions:
 
 
 class Adapter(HTTPAdapter):
-    """An adapter of requests all of whose connections are watched."""
+    """An adapter of requests whose connections are all guarded."""
 
     def __init__(self, guard: Guard, **options: Any) -> None:
         shared = {"guard": guard, "response_class": PacedAnswer}
@@ -113,14 +112,14 @@ class Adapter(HTTPAdapter):
 
 
 class PacedAnswer(http.client.HTTPResponse):
-    """An answer whose status, headers and body all come in time."""
+    """An answer whose status, headers and body all have to come in time."""
 
     def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(Paced(connection), *args, **options)  # type: ignore[arg-type]  # only makefile() is used
 
 
 def _trusting() -> ssl.SSLContext:
-    """Return what trusts the system's store too, which a company adds its CA to; requests brings its own roots."""
+    """Return a TLS context that also trusts the system's store, with a company's CA: requests has its own roots."""
     context = create_urllib3_context()
     context.load_default_certs()
     return context
@@ -130,7 +129,7 @@ def _trusting() -> ssl.SSLContext:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except LocationValueError as error:  # of urllib3, which requests does not translate everywhere
+    except LocationValueError as error:  # an error of urllib3's, which requests does not translate everywhere
         raise Broken(str(error)) from error
     except requests.RequestException as error:
         untrusted = isinstance(error, requests.exceptions.SSLError)
@@ -138,7 +137,7 @@ def _translated() -> Iterator[None]:
 
 
 def library_response(found: Response) -> requests.Response:
-    """Return an answer, read whole, as libraries expect it that use `requests` themselves."""
+    """Return an answer, read completely, in the form of `requests` for libraries that use it themselves."""
     answer = requests.Response()
     answer.status_code, answer.url = found.status_code, found.url
     answer.reason = http.client.responses.get(found.status_code, "")
