@@ -18,10 +18,10 @@ LINUX = "linux"
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One of them: `name` as in an image's platform (OCI image specification), `machine` as the kernel says it.
+    """An architecture: `name` as in an image's platform (OCI image specification), `machine` as in kernels.
 
     `elf` is the number of its programs (elf(5), e_machine), `mach` the same on macOS (mach/machine.h), `loader` what
-    loads their libraries, and `triplet` the name of Debian's folder of those (Debian's Multiarch specification).
+    loads their libraries, and `triplet` the name of Debian's folder for those (Debian's Multiarch specification).
     """
 
     name: str
@@ -52,7 +52,7 @@ KNOWN = {one.name: one for one in (AMD64, ARM64)}
 
 
 def native() -> Architecture:
-    """Return this machine's, which its engine's machine has too; amd64 on one that no bundle is for."""
+    """Return this machine's architecture, and its engine's; amd64 on one that no bundle is for."""
     machine = os.uname().machine
     return next((one for one in KNOWN.values() if machine in (one.name, one.machine)), AMD64)
 

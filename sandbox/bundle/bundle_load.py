@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 SPARE = 64 << 20  # bytes to leave free on the disk
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 
-# Returns where the bytes of a file are written, or None to check them only.
+# Returns where the bytes of a file are written, or None if they are only verified.
 Take = Callable[[File], AbstractContextManager[IO[bytes]] | None]
 
 

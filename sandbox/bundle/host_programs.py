@@ -1,4 +1,4 @@
-"""The programs of the bundle that this machine itself runs: built for its system, where that is not the engine's."""
+"""The programs of the bundle that this machine itself runs: built for its system, if that is not the engine's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sandbox.bundle.recipe import GoBuild, Recipe, recipes
 from sandbox.errors import UsageError
 
-# Of Kubernetes' one program for everything only kubectl builds for other systems; it keeps the name.
+# Of Kubernetes' single program for everything, only kubectl is built for other systems; it keeps the name.
 KUBECTL = ("k8s.io/kubernetes/cmd/kubectl", "kubernetes")
 COMPONENTS = ("kind", "helm", "buildx", KUBECTL[1])
 _BREW = {"kubectl": "kubernetes-cli"}
@@ -18,7 +18,7 @@ _COMPONENT = {"kubectl": KUBECTL[1]}
 def wanted(only: Sequence[str] = ()) -> dict[str, Recipe]:
     """Return how the components are built for another system than Linux: their programs alone.
 
-    Raises UsageError for what nodes and containers are made of.
+    Raises UsageError for components that nodes and containers are made from.
     """
     names = only or COMPONENTS
     others = [name for name in names if name not in COMPONENTS]
@@ -33,7 +33,7 @@ def wanted(only: Sequence[str] = ()) -> dict[str, Recipe]:
 
 
 def _programs(recipe: Recipe) -> Recipe:
-    """Return the recipe of its programs, in the folder of the whole."""
+    """Return the recipe of its programs, in the same folder."""
     package, name = KUBECTL
     go = recipe.go
     if go and recipe.name == name:
@@ -42,7 +42,7 @@ def _programs(recipe: Recipe) -> Recipe:
 
 
 def advice(program: str, *, linux: str) -> str:
-    """Return what to type where a program is missing: on Linux as given, on macOS Homebrew's command or ours."""
+    """Return the fix for a missing program: on Linux as given, on macOS Homebrew's command or ours."""
     if sys.platform == "linux":
         return linux
     return f"brew install {_BREW.get(program, program)}, or sandbox bundle build {_COMPONENT.get(program, program)}"

@@ -23,7 +23,7 @@ SILENT = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesStep(NothingToUndo):
-    """Loads the images from the bundle or pulls them by digest. They stay after `down`, for other sandboxes.
+    """Loads the images from the bundle or pulls them by digest; they stay after `down`, for other sandboxes.
 
     `further` are components that only the bundle has; images.yaml names them by their stable names. `pulled` are
     components that are always pulled, by digest.
@@ -69,7 +69,7 @@ class ImagesStep(NothingToUndo):
             self.engine.tag(reference, alias)
 
     def _prepare(self, missing: list[str], work: Work) -> None:
-        """Pull what is missing of the published images, name those that are in nodes, and make the node image."""
+        """Pull missing published images, name those that nodes contain, and make the node image."""
         wanted = dict.fromkeys((*missing, *(IN_PODS if "node" in missing else ())))
         references = self.own.published
         self._pull_all([name for name in wanted if self.engine.image_id(references[name]) is None], work)
@@ -94,10 +94,10 @@ class ImagesStep(NothingToUndo):
         return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
 
     def _pull_all(self, components: list[str], work: Work) -> None:
-        """Pull several at once, and tell of each how far it is, also while nothing comes.
+        """Pull several images at once, and report the progress of each, also while nothing arrives.
 
-        Raises SandboxError for the first that fails. What is interrupted ends at once: the engine gives up a pull when
-        this process has gone.
+        Raises SandboxError for the first that fails. An interrupt ends all at once: the engine gives up a pull when
+        this process is gone.
         """
         lines = dict.fromkeys(components, "waiting")
         heard = dict.fromkeys(components, time.monotonic())
@@ -127,5 +127,5 @@ class ImagesStep(NothingToUndo):
 
 
 def _told(line: str, silent: float) -> str:
-    """Say how far a pull is, and that nothing has come for a while."""
+    """Describe the progress of a pull, and that nothing has arrived for a while."""
     return f"{line}, nothing for {silent:.0f} s" if silent >= SILENT and line != "waiting" else line

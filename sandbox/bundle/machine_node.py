@@ -1,4 +1,4 @@
-"""Makes the node image of this machine: a published one with every image unpacked that a new cluster starts with.
+"""Makes this machine's node image: a published one with every image unpacked that a new cluster starts with.
 
 Published nodes have their images packed, and would unpack them and pull the ingress controller in every new cluster.
 """
@@ -26,7 +26,7 @@ SECONDS = "900"
 
 @dataclass(frozen=True)
 class Made:
-    """A node image of this machine; `bytes` are those that it has besides the published one that it is made of."""
+    """A node image of this machine; `bytes` is its size without the published image that it is made from."""
 
     image: str
     bytes: int
@@ -34,14 +34,14 @@ class Made:
 
 
 def tag(references: Sequence[str]) -> str:
-    """Return twelve hexadecimal digits for the image that is made of the published `references`."""
+    """Return twelve hexadecimal digits for the image that is made from the published `references`."""
     return hashlib.sha256("\0".join((SCRIPT, *references)).encode()).hexdigest()[:12]
 
 
 def make(engine: Engine, published: str, images: Sequence[str], name: str, say: Callable[[str], None]) -> None:
-    """Make the image `name` of the node image `published` with `images`, all of which the engine has.
+    """Make the image `name` from the node image `published` with `images`, all of which the engine has.
 
-    Earlier ones stay, since snapshots may be of them. Raises SandboxError.
+    Earlier ones stay, since snapshots may use them. Raises SandboxError.
     """
     box = f"sandbox-node-{name.rpartition('-')[2]}"
     _remove_left(engine, box)
@@ -77,10 +77,10 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
 
 
 def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
-    """Return the node images of this machine, by name; one that a container is of, of any user's sandbox, is used.
+    """Return the node images of this machine, by name, and whether each is used by a container, of any user's sandbox.
 
-    So is one whose id is in `saved_of`: what snapshots were made of cannot be made again. Other images have the label
-    too, such as those that users make of nodes: only those with our names count.
+    An image with an id in `saved_of` is used too: the images of snapshots cannot be made again. Other images have the
+    label too, such as those that users make from nodes: only those with our names count.
     """
     used = {*saved_of, *(one.image for one in engine.containers(LABEL))}
     found = []
@@ -94,7 +94,7 @@ def made(engine: Engine, saved_of: Iterable[str]) -> tuple[Made, ...]:
 
 
 def prune(engine: Engine, unused: Sequence[Made]) -> tuple[Made, ...]:
-    """Remove node images, and return those that went: not one that a sandbox has come to use meanwhile."""
+    """Remove node images, and return those that were removed: not one that a sandbox has begun to use meanwhile."""
     return tuple(one for one in unused if engine.remove_image(one.image))
 
 
@@ -109,7 +109,7 @@ def saved(engine: Engine, image: str) -> Iterator[Path]:
 
 
 def _remove_left(engine: Engine, box: str) -> None:
-    """Remove what a command that was killed left."""
+    """Remove what a killed command left."""
     for one in engine.containers(LABEL):
         if one.name == box:
             engine.remove_container(box)

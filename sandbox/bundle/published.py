@@ -1,4 +1,4 @@
-"""Published images, pulled by the engine by digest, and their names of this machine, which nodes have them by."""
+"""Published images, pulled by the engine by digest, and the names that this machine and its nodes give them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BUILD = "sandbox bundle build  (builds all of them from package registries, once
 
 
 def local_name(component: str, reference: str) -> str:
-    """Return the name of this machine for a component's published image; it says of which bytes it is."""
+    """Return this machine's name for a component's published image, which identifies its bytes."""
     tag, digest = reference.partition("@")[0].rpartition(":")[2], reference.rpartition(":")[2][:12]
     return f"{PREFIX}{component}:{tag}-{digest}"
 
 
 def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
-    """Return the reference of an image at the mirror of its registry, where there is one; a digest stays."""
+    """Return the reference of an image at the mirror of its registry, if there is one; a digest stays."""
     host, _, path = reference.partition("/")
     return f"{mirrors[host]}/{path}" if host in mirrors else reference
 
@@ -38,7 +38,10 @@ def pull(engine: Engine, reference: str, say: Callable[[str], None], fix: str = 
 
 
 def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], fix: str = BUILD) -> str:
-    """Have a component's published image in the engine, and return its name of this machine. Raises SandboxError."""
+    """Pull a component's published image if the engine lacks it, and return its name on this machine.
+
+    Raises SandboxError.
+    """
     name = local_name(component, reference)
     if engine.image_id(name) is None:
         if engine.image_id(reference) is None:

@@ -14,18 +14,18 @@ from sandbox.config import yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 # The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
-# after the names of the recipes that have it; `scripts/sums` takes them out and in.
+# after the names of the recipes that have it; `scripts/sums` extracts and inserts them.
 SUMS = "go.sums"
-# Of which Kubernetes there are nodes besides the default, and what is pulled where there is no bundle.
+# The versions of Kubernetes for nodes besides the default, and what is pulled where there is no bundle.
 VERSIONS = "versions.yaml"
 
-# What there are other versions of: the program and the node image made with it.
+# The components that have other versions: the program and the node image made with it.
 VERSIONED = ("kubernetes", "node")
 
 # Seconds that another version of Kubernetes takes, which shares no packages with the other components.
 ALONE = 540
 
-# Change it when the builders make something else of the same recipe: every component is built again.
+# Change it when the builders make something else from the same recipe: every component is built again.
 FORMAT = "1"
 
 

@@ -1,4 +1,4 @@
-"""The system images: which a sandbox is made of, and where this machine gets them from."""
+"""The system images: the images that a sandbox is made of, and where this machine gets them from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NODES: Mapping[str, str] = {
 UPSTREAM: Mapping[str, str] = {"node": next(iter(NODES.values())), **versions().images}
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
-BALANCER = "balancer"  # what several control planes are behind
+BALANCER = "balancer"  # the balancer of several control planes
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api", "layer-reader")
 PREFIX = published.PREFIX
@@ -38,7 +38,7 @@ ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busyb
 class OwnImages:
     """The chosen source, and each component's reference: in the engine and, for traefik and busybox, in the cluster.
 
-    `published` are those that are pulled, where the references are names of this machine.
+    `published` are those that are pulled, where the references are names on this machine.
     """
 
     source: Literal["bundle", "upstream"]
@@ -143,7 +143,7 @@ def choose(
 
 
 def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    """Choose where the sandbox of `spec` has its images from, by what the engine and the cache hold now."""
+    """Return where the sandbox of `spec` has its images from, by what the engine and the cache have now."""
     own = choose(
         spec.images.source,
         lambda name: engine.image_id(name) is not None,
@@ -156,9 +156,9 @@ def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
 
 
 def prepared(own: OwnImages) -> OwnImages:
-    """Return the published images as nodes of this machine have them, which pull nothing: all in the node image.
+    """Return the published images as nodes of this machine have them, all in the node image, so that nodes pull none.
 
-    They get names of this machine, which say of what they are made.
+    They get names on this machine, which identify what they are made from.
     """
     names = {one: published.local_name(one, own.references[one]) for one in IN_PODS}
     made_of = [own.references[one] for one in ("node", *IN_PODS)]
@@ -186,7 +186,7 @@ def buildx(store: Store) -> Path | None:
 
 
 def layer_reader(engine: Engine, store: Store) -> str | None:
-    """Return the image of the program that reads the engine's folders, loaded, and where there is Go also built.
+    """Return the image of the program that reads the engine's folders, loaded, and built where there is Go.
 
     A build takes a quarter of a minute, once. None without the image and without Go. Raises SandboxError.
     """

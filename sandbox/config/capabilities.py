@@ -1,4 +1,4 @@
-"""What each provider of a cluster can do, said once, and what a spec may therefore not ask of it."""
+"""What each provider's clusters can do, in one table, and what a spec therefore cannot ask of them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ _NOT_BY_MINIKUBE = "is for kind; for minikube use its own settings (`minikube co
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What can be done with a provider's clusters.
+    """What a provider's clusters can do.
 
-    `whole_cluster`: the sandbox makes it and may change nodes and all namespaces, not one only. `containers`: those of
-    the engine share a network with its nodes; else registry and edge are processes that go through the API server.
+    `whole_cluster`: the sandbox creates it and may change nodes and all namespaces, not one only. `containers`: those
+    of the engine share a network with its nodes; else registry and edge are processes that go through the API server.
     `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
-    of the control plane. `sleeps`: its nodes may be held still until they are wanted.
-    `own_addons`: names of addons are the provider's, and `ingress_addons` those of them that take
-    the nodes' ports 80 and 443. `host_names`: what pods call this machine. `refused`: keys of a spec that make no
-    sense for it, with the reason.
+    of the control plane. `sleeps`: its nodes can be paused. `own_addons`: names of addons are the provider's, and
+    `ingress_addons` those of them that take the nodes' ports 80 and 443. `host_names`: the names of this machine in
+    pods. `refused`: keys of a spec that make no sense for it, with the reason.
     """
 
     whole_cluster: bool = True
@@ -115,7 +114,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
 
 
 def misfits(spec: Spec) -> Iterator[Misfit]:
-    """Yield what does not go with the cluster's provider: the path of each value that is to change, and why."""
+    """Yield what does not fit the cluster's provider: the path of each value to change, and why."""
     can = spec.cluster.supports
     for (part, key), reason in can.refused.items():
         value = getattr(spec, part)
@@ -172,7 +171,7 @@ def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
 
 
 def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
-    """Yield what tells of a controller that is there already, where there is none such."""
+    """Yield settings for an existing ingress controller, where the cluster is new and has none."""
     for key in ("class_name", "address"):
         if getattr(spec.ingress, key) is not None:
             yield ("ingress", key), "is for the controller of an existing cluster: write 'controller: none'"

@@ -1,6 +1,6 @@
-"""One YAML document to a pydantic model, with errors that name the file, the line and the key.
+"""Reads one YAML document into a pydantic model, with errors that name the file, the line and the key.
 
-An empty document means every default, and so does a key for which nothing is written (`registry:`).
+An empty document means every default, and so does a key without a value (`registry:`).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def load(
     create: str = "create it, or name another file",
     amend: Amend | None = None,
 ) -> M:
-    """Return the document in the file `path` as a `model`. Raises BadFile, with `create` as fix for a missing file.
+    """Return the document in the file `path` as a `model`.
 
-    `amend` adds what others than the document give, before all is validated at once. Raises UsageError where only
-    that is wrong.
+    Raises BadFile, with `create` as fix for a missing file. `amend` adds values from other sources, before all are
+    validated at once. Raises UsageError where only those are wrong.
     """
     origin = str(path)
     try:
         if path.exists() and not (path.is_file() or path.is_dir() or path.is_relative_to("/dev")):
-            # A pipe may never be written to; one that the shell made (`-f <(…)`) is in /dev.
+            # A pipe may never be written to, except for those that the shell makes (`-f <(…)`), which are in /dev.
             raise BadFile(f"{origin}: is not a regular file", fix="name another file")
         with path.open("rb") as file:
             content = file.read(MAX_SIZE + 1)
@@ -74,7 +74,7 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend | None = None)
 
 @functools.lru_cache(maxsize=8)
 def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
-    """Return what the same text was read to before: one command asks for images.yaml and its lock several times."""
+    """Return the result for a text that was read before: one command reads images.yaml and its lock several times."""
     return _parsed(text, model, origin, lambda source: source)
 
 
@@ -94,7 +94,7 @@ def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
 
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
-    """Return the data of `source`, of which `text` is the document, as a `model`. Raises UsageError."""
+    """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError."""
     try:
         return _validate(source, model, origin)
     except ValidationError as error:
@@ -102,7 +102,7 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "") ->
 
 
 def _validate(source: Source, model: type[M], origin: str) -> M:
-    """JSON's rules, not Python's: a strict model still takes a list for a tuple and text for a path."""
+    """Validate by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
     context = source.origins(origin)
     try:
         return model.model_validate_json(json.dumps(source.data), context=context)
@@ -119,11 +119,11 @@ def _validate(source: Source, model: type[M], origin: str) -> M:
 
 
 def _require_format(source: Source) -> None:
-    """Raise Refused for a document that says it is in another format than CURRENT; one that says nothing is in that."""
+    """Raise Refused for a document of another format than CURRENT; without a format it is CURRENT."""
     given = source.data.get(_FORMAT_KEY)
     if not isinstance(given, str) or given == CURRENT:
-        return  # what is no text is for the model to refuse
-    import difflib  # of no use to a spec that is right
+        return  # a value that is not text is refused by the model
+    import difflib  # not needed for a correct spec
 
     line, shown = source.places[(_FORMAT_KEY,)].line, quoted(given)
     if ours := _OWN_FORMAT.fullmatch(given):
@@ -176,6 +176,6 @@ def _excerpt(lines: list[str], fault: Fault) -> str:
 
 
 def _printable(text: str, most: int = 400) -> str:
-    """`text` cut to `most` characters, without what a terminal would obey."""
+    """Return `text` cut to `most` characters, without characters that control a terminal."""
     shown = "".join(character if character.isprintable() else " " for character in text[:most])
     return shown if len(text) <= most else shown[:-1] + "…"

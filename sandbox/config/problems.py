@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a document's data, in words for the author of the document, each at its line."""
+"""Turns pydantic's errors into messages for the author of the document, each at its line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from sandbox.config.yaml_nodes import Fault
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, KeyPath, Place, Source
 
-# pydantic's error types, by what a reader needs to know; {names} come from the error's context.
+# pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {
     "string_type": "must be text",
     "path_type": "must be a path",
@@ -58,10 +58,10 @@ class Misfits(ValueError):
 
 
 def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> list[Fault]:
-    """`error` as faults in the order of the document, one for each value."""
+    """Return `error` as faults in the order of the document, one for each value."""
     found: dict[KeyPath, list[Fault]] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] == "default_factory_not_called":  # follows from another fault
+        if detail["type"] == "default_factory_not_called":  # it follows from another fault
             continue
         path = walk(source.places, detail["loc"])
         cause = detail.get("ctx", {}).get("error")
@@ -72,14 +72,14 @@ def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> li
         else:
             at = (*path, *_absent(detail))
             found.setdefault(at, []).append(_fault(detail, path, source, model))
-    # A union complains once for each of its members: the member that got furthest is the one that was meant.
+    # A union has an error for each of its members: the member that got furthest is the intended one.
     passed = {path[:length] for path in found for length in range(len(path))}
     deepest = [_joined(path, same) for path, same in found.items() if path not in passed]
     return sorted(deepest, key=lambda fault: fault.line)
 
 
 def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
-    """Return the path in the document that pydantic's `loc` means: it also names union members and validators."""
+    """Return the path in the document of pydantic's `loc`, which also contains union members and validators."""
     path: KeyPath = ()
     for part in loc:
         if (*path, part) in places:
@@ -88,7 +88,7 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
-    """Paths of known keys for which nothing was written (`key:`), and which do not accept that."""
+    """Yield the paths of known keys without a value (`key:`) that require one."""
     refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
@@ -115,7 +115,7 @@ def key_of(name: str, info: FieldInfo) -> str:
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
-    """Return the key that an error is about where its location names only the mapping."""
+    """Return the missing or unknown key if the error's location is only that of the mapping."""
     if detail["type"] == "missing":
         return detail["loc"][-1:]
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -155,7 +155,7 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Base
 
 
 def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
-    """Return what is wrong with the value at `path`, said of the option that gave it, else of the key."""
+    """Return a fault of the value at `path`, worded for the option that gave it, else for the key."""
     if place.option:
         return Fault(0, message, fix, option=place.option)
     return Fault(place.line, _placed(path, message), fix)
@@ -171,7 +171,7 @@ def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
 
 
 def _joined(path: KeyPath, same: list[Fault]) -> Fault:
-    """Return the complaints of all members of a union about one value, as one."""
+    """Return the errors of all members of a union about one value, as one."""
     first, *others = dict.fromkeys(same)
     if not others:
         return first
@@ -183,7 +183,7 @@ def _joined(path: KeyPath, same: list[Fault]) -> Fault:
 
 
 def _suggest(given: str, known: list[str], otherwise: str) -> str:
-    import difflib  # of no use to a spec that is right
+    import difflib  # not needed for a correct spec
 
     near = difflib.get_close_matches(given.lower(), [name.lower() for name in known], 1)
     if near:

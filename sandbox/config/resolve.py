@@ -1,6 +1,6 @@
-"""What a sandbox is to be: its file, the command line and the last `up`, merged and then validated once.
+"""The spec of a sandbox: its file, the command line and the last `up`, merged and then validated once.
 
-The last step, `ResolvedSpec.of` on the ports that this machine has to give, is `sandbox.app.ports`.
+The last step, `ResolvedSpec.of` with the ports that this machine has free, is in `sandbox.app.ports`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sandbox.fast_dataclass import dataclass
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 PortChoice = int | Literal["auto"]
-# What a spec without a provider takes over from the sandbox that there is.
+# The keys that a spec without a provider takes from the existing sandbox.
 MADE_WITH = ("provider", "profile", "context", "namespace")
 
 
 @dataclass(frozen=True)
 class Override:
-    """A value that takes the place of the file's; `option` is blamed where it does not fit."""
+    """A value that replaces the file's; `option` is named in errors about it."""
 
     path: KeyPath
     value: Any
@@ -43,9 +43,9 @@ def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[
 
 
 def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
-    """Return the spec in the file `path`, its own paths made absolute from the file's folder. Raises UsageError.
+    """Return the spec in the file `path`, with paths relative to the file's folder made absolute. Raises UsageError.
 
-    One without a name gets that of its folder, or of the folder `called`, as far as it can be one.
+    A spec without a name is named after its folder, or the folder `called`, as far as that is a valid name.
     """
     name = as_name(called or Path(os.path.abspath(path.parent)).name)  # noqa: PTH100  # links are not followed
     spec = loader.load(
@@ -60,9 +60,9 @@ def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None =
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
-    """`spec` with other values, validated again and to be resolved again. Raises UsageError.
+    """Return `spec` with other values, validated again and not resolved yet. Raises UsageError.
 
-    Errors call it `called` where no option is to blame.
+    Errors about values of no option name `called`.
     """
     if not overrides:
         return spec
@@ -73,9 +73,9 @@ def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> Any
 
 
 def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
-    """`spec` with the cluster that its sandbox has by the last `up`, `known`, where it says nothing of what makes one.
+    """Return `spec` with the cluster of the last `up`, from `known`, where it does not say how to make one.
 
-    With a cluster that exists comes the registry that is used with it, where the spec names no other.
+    With an existing cluster comes the registry that is used with it, unless the spec names another.
     """
     if known is None or spec.says("cluster", "provider"):
         return spec
@@ -90,7 +90,7 @@ def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
 
 
 def with_own_cluster(spec: AnySpec) -> AnySpec:
-    """`spec`, which others wrote, with the provider that it has: it takes nothing over from the last `up`."""
+    """Return `spec`, which others wrote, with its own provider: it takes nothing from the last `up`."""
     return spec.changed({}, {("cluster", "provider"): ValueOrigin(Giver.FILE, "the project")})
 
 

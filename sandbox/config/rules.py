@@ -1,4 +1,4 @@
-"""What does not fit together in a sandbox.yaml, each value of which is fine alone; said where it is to be changed."""
+"""Values of a sandbox.yaml that do not fit together although each is fine alone; reported where to change them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _same_credentials(spec: Spec) -> Iterator[Misfit]:
 
 
 def _azure(spec: Spec) -> Iterator[Misfit]:
-    """Microsoft's registries alone: to another host the access token of a principal would be given away."""
+    """Yield hosts of Azure accounts that are not Microsoft's: they would be given a principal's access token."""
     for index, entry in enumerate(spec.credentials):
         if isinstance(entry, Acr) and not entry.registry.partition(":")[0].endswith(AZURE):
             yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"

@@ -1,4 +1,4 @@
-"""Reads text files that others may have written: a pipe, a device or a file without end is refused, not waited for."""
+"""Reads text files that others may have written: a pipe, a device or an endless file is refused, not waited for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_SIZE = 16 << 20  # the manifests that large projects publish as one file hav
 def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
     """Return the text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all."""
     try:
-        # A pipe that has no writer would keep us waiting (open(2), O_NONBLOCK).
+        # Without this, opening a pipe that has no writer would wait (open(2), O_NONBLOCK).
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

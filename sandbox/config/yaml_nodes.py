@@ -1,7 +1,7 @@
-"""YAML text to one graph of nodes, which know their lines; refuses what is no YAML, too large, too deep or too many.
+"""Parses YAML to a graph of nodes with their lines; refuses invalid, too large and too deep documents.
 
 Plain scalars are numbers, booleans or null only where YAML 1.1 and 1.2 agree; everything else (`no`, `0443`, `1e3`,
-`2026-01-01`) is text, so that nothing changes its meaning unseen.
+`2026-01-01`) is text, so that nothing changes its meaning unnoticed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _OPENED = ("while parsing a flow sequence", "while parsing a flow mapping", "whi
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a document, at a line and perhaps a column (both from 1); line 0 is not known.
+    """An error in a document, at a line and perhaps a column (both from 1); line 0 is unknown.
 
-    `option` is the command line's where the value is from there.
+    `option` is the command line's if the value is from there.
     """
 
     line: int
@@ -52,7 +52,7 @@ def too_large() -> Fault:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, no deeper than MAX_DEPTH and with few implicit types; nothing is ever constructed."""
+    """Composes nodes, no deeper than MAX_DEPTH and with few implicit types; never constructs anything."""
 
     yaml_implicit_resolvers = {}
     depth = 0
@@ -80,7 +80,7 @@ _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Quick(_Safe):  # type: ignore[misc]  # either is a safe loader
-    """libyaml, where PyYAML has it: it takes a tenth of the time, and says less of what is wrong."""
+    """libyaml, if PyYAML has it: it takes a tenth of the time, and has less to say about errors."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -89,7 +89,7 @@ def compose(text: str) -> yaml.Node | None:
     """Return the node graph of the only document in `text`, None if there is none; raises Refused."""
     if len(text) > MAX_SIZE:
         raise Refused(too_large())
-    with suppress(yaml.YAMLError, ValueError, OverflowError):  # then the other loader says what is wrong
+    with suppress(yaml.YAMLError, ValueError, OverflowError):  # then the other loader reports what is wrong
         quick = _Quick(text)
         node: yaml.Node | None = quick.get_single_node()
         if node is None or _depth(node) <= MAX_DEPTH:
@@ -115,7 +115,7 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def _depth(node: yaml.Node) -> int:
-    """Return how many levels deep a node goes, each node counted where it is met first."""
+    """Return the depth of a node, with each node counted where it is met first."""
     depth, level, seen = 0, [node], {id(node)}
     while level:
         depth += 1

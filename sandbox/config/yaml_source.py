@@ -1,4 +1,4 @@
-"""A document's plain data with the place of every value, so that its judge can point at what was written."""
+"""A document's plain data with the place of every value, so that errors can point at what was written."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sandbox.fast_dataclass import dataclass
 
 KeyPath = tuple[str | int, ...]
 
-# The key of the edge in a document, and its earlier name, which is still read and is what the models call it.
+# The key of the edge in a document, and its earlier name, which is still accepted and is the one in the models.
 EDGE_KEY, OLD_EDGE_KEY = "edge", "proxy"
 MAX_VALUES = 100_000  # after aliases are expanded
 
 
 class Giver(enum.IntEnum):
-    """Who gave a value, from the least to the most deliberate: of two that clash, the later is to be changed."""
+    """Who gave a value, from the least to the most deliberate: of two that conflict, the later is to be changed."""
 
     DEFAULT = 0
     RECORDED = 1  # the last `sandbox up`
@@ -33,7 +33,7 @@ class Giver(enum.IntEnum):
 
 @dataclass(frozen=True)
 class ValueOrigin:
-    """Where a value of a spec is from; `where` is FILE:LINE, or the option."""
+    """The origin of a value; `where` is FILE:LINE, or the option."""
 
     giver: Giver = Giver.DEFAULT
     where: str = ""
@@ -52,9 +52,9 @@ _GIVERS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was written: its line (that of its key, if it has one), and its source text if it is a scalar.
+    """Where a value was written: its line (or its key's), and its source text if it is a scalar.
 
-    What is not of the document has the line 0, and its `option` if it is from the command line.
+    A value from elsewhere has the line 0, and its `option` if it is from the command line.
     """
 
     line: int
@@ -65,7 +65,7 @@ class Place:
 
     @property
     def blank(self) -> bool:
-        """Return nothing was written at all, as in `key:`."""
+        """Tell whether nothing was written at all, as in `key:`."""
         return self.kind == "nothing" and self.raw == ""
 
 
@@ -79,7 +79,7 @@ class Source:
     def merged(self, path: KeyPath, value: Any, giver: Giver, option: str = "") -> Source:
         """Return the same with `value` at `path` in place of what was there.
 
-        Where a parent is not a mapping nothing is changed: that is wrong already.
+        Where a parent is not a mapping nothing is changed: that is an error already.
         """
         data = target = dict(self.data)
         for key in path[:-1]:
@@ -96,7 +96,7 @@ class Source:
         return Source(data, places)
 
     def with_edge(self) -> Source:
-        """Return the same with the edge under the name that the models have for it; its places are under both.
+        """Return the same with the edge under its name in the models; its places are under both names.
 
         Raises Refused for a document that has both names.
         """
@@ -110,7 +110,7 @@ class Source:
         return Source(data, {**self.places, **same})
 
     def origins(self, document: str) -> dict[KeyPath, ValueOrigin]:
-        """Return where each value is from; `document` is the file's name."""
+        """Return the origin of each value; `document` is the file's name."""
         return {
             path: ValueOrigin(place.giver, f"{document}:{place.line}" if place.line else place.option)
             for path, place in self.places.items()

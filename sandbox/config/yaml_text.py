@@ -1,4 +1,4 @@
-"""YAML as kubectl understands it: what looks like a date is text, since JSON, which it becomes, knows no dates.
+"""YAML as kubectl understands it: what looks like a date is text, since it becomes JSON, which has no dates.
 
 It is read by libyaml, which most builds of PyYAML have and which takes a tenth of the time.
 """
@@ -21,7 +21,7 @@ TAGS = {PREFIX + kind for kind in ("map", "seq", "str", "int", "float", "bool", 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-# Strings that no reader takes for a number, a truth or a date, of YAML 1.1 or 1.2.
+# Strings that no reader takes for a number, a boolean or a date, in YAML 1.1 or 1.2.
 _WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
 _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
@@ -58,7 +58,7 @@ _Core.yaml_implicit_resolvers = {
 
 
 class Unusable(yaml.YAMLError):
-    """YAML that is not what JSON can hold, or too much of it."""
+    """YAML that JSON cannot represent, or too much of it."""
 
 
 def documents(text: str | bytes, *, core: bool = False) -> list[Any]:
@@ -89,7 +89,7 @@ def document(text: str | bytes, *, core: bool = False) -> Any:
 
 
 def _content(loader: _Loader, node: yaml.Node, known: _Known) -> Any:
-    """Return what a document says; one of plain values, as nearly all are, is taken apart in a third of the time."""
+    """Return the content of a document; plain values, which nearly all documents have, take a third of the time."""
     plain = _Plain(loader)
     try:
         content = plain.value(node, 0)
@@ -101,11 +101,11 @@ def _content(loader: _Loader, node: yaml.Node, known: _Known) -> Any:
 
 
 class _Odd(Exception):
-    """There is more to a document than plain values."""
+    """A document contains more than plain values."""
 
 
 class _Plain:
-    """Makes values of nodes, and counts these, as long as keys are text and nothing is there twice, merged or deep."""
+    """Converts nodes to values and counts them, while keys are text and nothing is repeated, merged or deep."""
 
     def __init__(self, loader: _Loader) -> None:
         self.count = 0
@@ -113,7 +113,7 @@ class _Plain:
         self._seen: set[int] = set()
 
     def value(self, node: yaml.Node, depth: int) -> Any:
-        """Return what the node says. Raises _Odd, and what PyYAML's constructors raise."""
+        """Return the value of a node. Raises _Odd, and the errors of PyYAML's constructors."""
         self.count += 1
         if node.__class__ is yaml.ScalarNode and node.tag in TAGS:
             return node.value if node.tag == _TEXT else self._loader.construct_object(node)
@@ -134,7 +134,7 @@ class _Plain:
 
 
 class _Known:
-    """How large and how deep each node of a stream is with its aliases expanded, found without expanding them."""
+    """The size and depth of each node of a stream with its aliases expanded, found without expanding them."""
 
     def __init__(self) -> None:
         self._measured: dict[int, tuple[int, int]] = {}
@@ -142,7 +142,7 @@ class _Known:
         self._total = 0
 
     def measure(self, node: yaml.Node) -> None:
-        """Raise Unusable when this document is too large, together with those before."""
+        """Raise Unusable when this document and those before are too large together."""
         self.add(self._of(node, 0)[0])
         self._measured.clear()  # nodes of the next document may have the same ids
 
@@ -153,7 +153,7 @@ class _Known:
             raise Unusable(f"more than {MAX_VALUES} values, once aliases are expanded")
 
     def _of(self, node: yaml.Node, depth: int) -> tuple[int, int]:
-        """Return the values in the node, itself included, and the levels below it."""
+        """Return the number of values in the node, itself included, and the levels below it."""
         if node.tag not in TAGS:
             raise Unusable(f"the tag {str(node.tag).replace(PREFIX, '!!')} is not allowed")
         if isinstance(node, yaml.ScalarNode):
@@ -181,8 +181,8 @@ class _Known:
 class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
     """PyYAML's safe dumper, which quotes every string that is not plainly a word.
 
-    Go's YAML takes more strings for numbers and truths than PyYAML does ("1e3", "0o17", "y"), and kubectl then refuses
-    the whole file (go-yaml, resolve.go).
+    Go's YAML takes more strings for numbers and booleans than PyYAML does ("1e3", "0o17", "y"), and kubectl then
+    refuses the whole file (go-yaml, resolve.go).
     """
 
 

@@ -1,4 +1,4 @@
-"""What the page shows: each part of it a look at the world that fails for itself alone."""
+"""The content of the dashboard; each part of it fails alone."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 
 EVENTS = 30  # the newest; a cluster keeps them for an hour
-SHOWN = 200  # characters of one event's message, or of a pod's
+SHOWN = 200  # characters of an event's message, or of a pod's
 PODS = 200  # those with a fault first
-# Commands that bring a sandbox up: as long as one is at work, not all that runs is ready.
+# Commands that bring a sandbox up: while one runs, what runs may not be ready yet.
 STARTING = ("up", "start", "restore", "dev")
 WIDTH = 8
 
@@ -40,10 +40,7 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
-    """Return every sandbox that has a container or a route, by name.
-
-    Steps only of those whose spec is known (`surveys`).
-    """
+    """Return every sandbox that has a container or a route, by name; steps only of those whose spec is in `surveys`."""
     known = {route.name: route for route in routes.load(home.edge)}
     ours = labelled.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
@@ -55,14 +52,14 @@ def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now:
 
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
-    """Return what the registry of each sandbox holds, by the sandbox's name."""
+    """Return the content of each sandbox's registry, by the sandbox's name."""
     ours = {one.labels[LABEL]: one for one in labelled.containers(engine, home)}
     found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
     return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
 
 
 def edge(home: Home, engine: Engine) -> Part:
-    """Return where every host leads, and how it stands there."""
+    """Return the route and state of every host."""
     box = EdgeContainer.of(engine, home)
     container = box.find()
     running = container is not None and container.running
@@ -102,7 +99,7 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
 
 
 def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
-    """Return the state of a cluster: of its node, unless a command is about to change that."""
+    """Return the state of a cluster: that of its node, unless a running command is about to change it."""
     at_work = (holder.command if holder else "").replace("Sandbox.", "sandbox ", 1).split()[1:]
     if any(word in STARTING for word in at_work[:2]):
         return "starting"
@@ -112,7 +109,7 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
 
 
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
-    """Return what the cluster itself tells."""
+    """Return what the cluster itself reports."""
     cluster = Cluster(names.kubeconfig)
     port = suffix(route.listen[0][1] if route and route.listen else 443)
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress")
@@ -143,7 +140,7 @@ def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Collection[str]) 
 
 
 def pod_state(pod: Mapping[str, Any]) -> Part:
-    """Return a pod as a person asks for it: whether it is ready, and if not, why."""
+    """Return a pod's state in words: whether it is ready, and if not, why."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     found = [*map(str, faults(pod)), *(f"no node takes it: {one}" for one in unschedulable(pod))]
     containers = status.get("containerStatuses") or ()
@@ -183,7 +180,7 @@ def _certificate(one: Entry) -> Part:
 
 
 def _days(host: str, entries: Sequence[Entry]) -> int | None:
-    """Return the days that the certificate for the host has left: the exact one's, else the wildcard's."""
+    """Return the days that the certificate for the host has left: of the exact one, else of the wildcard's."""
     for wanted in (host, f"*.{host.partition('.')[2]}"):
         for one in entries:
             if one.facts and not one.facts.authority and wanted in one.facts.hosts:

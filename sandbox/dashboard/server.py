@@ -1,7 +1,7 @@
-"""The page's server: this machine only, read only, and only for clients that have its address with the token.
+"""The page's server: for this machine only, read-only, and only for clients that have its address with the token.
 
-The token stands in the address's fragment, which browsers neither send nor pass on; the page's script sends it in a
-header. A Host that is not this server's is turned away (DNS rebinding), and no other origin may read an answer.
+The token is in the address's fragment, which browsers neither send nor pass on; the page's script sends it in a header.
+A request for another Host is refused (DNS rebinding), and no other origin may read an answer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ State = Callable[[], Mapping[str, Any]]
 
 
 class Dashboard:
-    """A server on `port` of this machine's loopback, 0 for any that is free. Raises SandboxError when it is taken."""
+    """A server on `port` of this machine's loopback, 0 for any free one. Raises SandboxError if the port is taken."""
 
     def __init__(self, state: State, *, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
@@ -67,7 +67,7 @@ class Dashboard:
             self._server.server_close()
 
     def close(self) -> None:
-        """Let `serve` return."""
+        """Have `serve` return."""
         self._server.shutdown()
 
 

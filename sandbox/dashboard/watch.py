@@ -1,4 +1,4 @@
-"""The dashboard while it is watched: what it shows is looked up again and again, and the page opened in a browser."""
+"""Keeps the dashboard's content up to date while it is watched, and opens its page in a browser."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from sandbox.plan import lifecycle
 
 log = logging.getLogger(__name__)
 
-WATCHED = 10.0  # seconds after the last question in which the page counts as watched
-FIRST = 5.0  # seconds that the first answer may wait for looks that have not ended
-# Leads on by itself (WHATWG HTML, "Refresh state"); neither page tells the other's server where it came from.
+WATCHED = 10.0  # seconds after the last request in which the page counts as watched
+FIRST = 5.0  # seconds that the first answer waits for parts that are not ready
+# Redirects by itself (WHATWG HTML, "Refresh state"); neither page tells the other's server where it came from.
 PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
@@ -40,14 +40,14 @@ PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked at, and how many seconds lie between two looks."""
+    """A part of the page: the function that reads it, and the seconds between two calls."""
 
     look: Callable[[], Any]
     every: float
 
 
 class Live:
-    """The newest results of several looks, each renewed by a thread of its own."""
+    """The newest results of several parts, each renewed by a thread of its own."""
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
         self._looks = looks
@@ -57,16 +57,16 @@ class Live:
         self._first = {name: threading.Event() for name in looks}
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to read the parts."""
         for name, look in self._looks.items():
             threading.Thread(target=self._keep, args=(name, look), daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; a look at work is not waited for."""
+        """Stop; a running read is not waited for."""
         self._ended.set()
 
     def newest(self, *, patience: float) -> dict[str, Any]:
-        """Return what was found last, without the looks that have not come to an end within `patience` seconds yet."""
+        """Return the newest results, without parts that have no result within `patience` seconds yet."""
         self._asked = time.monotonic()
         deadline = time.monotonic() + patience
         for first in self._first.values():
@@ -76,7 +76,7 @@ class Live:
     def _look(self, look: Look) -> Any:
         try:
             return look.look()
-        except Exception as error:  # the page goes on, and says so
+        except Exception as error:  # the page goes on, and shows the error
             log.exception("a look failed")
             return {"error": str(error)}
 
@@ -89,7 +89,7 @@ class Live:
 
 
 class Page:
-    """The served page; the one in a browser that leads to it is removed once it was asked for with the token."""
+    """The served page, and a page in the user's files that redirects a browser to it, removed after its first use."""
 
     def __init__(self, live: Live, *, port: int) -> None:
         self._live = live
@@ -114,19 +114,19 @@ class Page:
         return None
 
     def close(self) -> None:
-        """Remove the page that leads to this one."""
+        """Remove the redirecting page."""
         self._door.close()
 
     def _state(self) -> Mapping[str, Any]:
-        self.close()  # a browser that asks with the token needs it no more
+        self.close()  # a browser that sends the token does not need it any more
         return self._live.newest(patience=FIRST)
 
 
 @contextmanager
 def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
-    """Keep what the page shows up to date for the length of the block. Raises SandboxError where the port is taken.
+    """Keep the page's content up to date during the block. Raises SandboxError where the port is taken.
 
-    Steps are shown of `sandbox` alone, for only its spec is known.
+    Steps are shown of `sandbox` alone, whose spec is known.
     """
     home, engine = context.home(), Engine.connect()
     steps, _, _ = machine_plan.steps(sandbox.spec)
@@ -150,11 +150,10 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
 
 @contextmanager
 def opened(url: str, folder: Path) -> Iterator[None]:
-    """Let the browser open `url` by way of a page in `folder` that only this user can read, removed after the block.
+    """Have the browser open `url` by way of a page in `folder` that only this user can read, removed after the block.
 
-    An argument would show the token to every user of the machine. The folder is one that browsers may read which are
-    confined to files of the home folder that are not hidden, as snaps are. Raises OSError when nothing can be written
-    there.
+    An argument would show the token to every user of the machine. The folder can be read by browsers that are confined
+    to files of the home folder that are not hidden, such as snaps. Raises OSError when nothing can be written there.
     """
     descriptor, name = tempfile.mkstemp(prefix="sandbox-dashboard-", suffix=".html", dir=folder)  # with mode 0600
     page = Path(name)

@@ -1,4 +1,4 @@
-"""Checks the way to a Service, hop by hop: this machine, the edge, the node, kube-proxy, its endpoints, its pods."""
+"""Checks the path to a Service, hop by hop: this machine, the edge, the node, kube-proxy, its endpoints, its pods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 
 @dataclass(frozen=True)
 class ServiceTrace:
-    """The Service `name` of `namespace`, and what there is of it."""
+    """The Service `name` of `namespace`, and everything on the path to it."""
 
     context: DoctorContext
     namespace: str
@@ -55,7 +55,7 @@ class ServiceTrace:
 
     @property
     def ready(self) -> Sequence[Manifest]:
-        """Return those that get connections. Raises ClusterError."""
+        """Return the endpoints that get connections. Raises ClusterError."""
         return [end for end in self.endpoints if end.get("conditions", {}).get("ready")]
 
     def offered(self, protocol: str) -> Sequence[Manifest]:
@@ -76,7 +76,7 @@ class ServiceTrace:
 
     @property
     def events(self) -> Sequence[Manifest]:
-        """Return the events of the sandbox's own in its namespace, oldest first. Raises ClusterError."""
+        """Return the sandbox's own events about the Service in its namespace, oldest first. Raises ClusterError."""
         found = self._cluster.list("v1", "Event", self.namespace)
         ours = (one for one in found if (one.get("source") or {}).get("component") == "sandbox")
         return sorted(ours, key=lambda one: str(one.get("lastTimestamp")))
@@ -109,7 +109,7 @@ class ServiceTrace:
 
 
 def exists(trace: ServiceTrace) -> Finding:
-    """Look for the Service."""
+    """Check that the Service exists."""
     try:
         found = trace.service
     except ClusterError as trouble:
@@ -122,7 +122,7 @@ def exists(trace: ServiceTrace) -> Finding:
 
 
 def machine(trace: ServiceTrace) -> Finding:
-    """Find the ways from this machine, and see whether its ports are open."""
+    """Check how this machine reaches it, and that its ports are open."""
     ways = []
     for one in trace.ports:
         place = trace.route.place(one) if trace.route else ("", 0)
@@ -141,13 +141,13 @@ def machine(trace: ServiceTrace) -> Finding:
 
 
 def _refusal(trace: ServiceTrace) -> str:
-    """Return what the newest event of the sandbox's own says, which tells why an address was refused."""
+    """Return the newest event of the sandbox's own, which tells why an address was refused."""
     mine = [one for one in trace.events if one["involvedObject"].get("uid") == trace.service["metadata"].get("uid")]
     return f": {mine[-1]['message']}" if mine else ""
 
 
 def edge(trace: ServiceTrace) -> Finding:
-    """See whether the edge runs and was told where the ports lead."""
+    """Check that the edge runs and routes the ports."""
     if not trace.ports or trace.route is None:
         return skipped("no port of this machine leads to it")
     found = EdgeContainer.of(with_engine(trace.context).engine, trace.context.home).find()
@@ -161,7 +161,7 @@ def edge(trace: ServiceTrace) -> Finding:
 
 
 def node(trace: ServiceTrace) -> Finding:
-    """See whether all nodes run."""
+    """Check that all nodes run."""
     if not trace.context.spec.cluster.supports.containers:
         return skipped("the nodes of an existing cluster are elsewhere")
     nodes = trace.nodes
@@ -170,7 +170,7 @@ def node(trace: ServiceTrace) -> Finding:
 
 
 def proxy(trace: ServiceTrace) -> Finding:
-    """See whether kube-proxy is ready on all nodes."""
+    """Check that kube-proxy is ready on all nodes."""
     if not trace.proxies:
         return skipped("the cluster has no kube-proxy of its own")
     lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not is_ready(one)]
@@ -180,7 +180,7 @@ def proxy(trace: ServiceTrace) -> Finding:
 
 
 def endpoints(trace: ServiceTrace) -> Finding:
-    """Look for a ready endpoint, else find why there is none."""
+    """Check that an endpoint is ready, else find why there is none."""
     if trace.ready:
         if lost := _lost(trace):
             return error(
@@ -199,7 +199,7 @@ def endpoints(trace: ServiceTrace) -> Finding:
 
 
 def answer(trace: ServiceTrace) -> Finding:
-    """Connect to each ready pod from a node, where its port is one of TCP."""
+    """Connect to each ready pod from a node, if its port is a TCP port."""
     if not trace.context.spec.cluster.supports.containers:
         return skipped("the nodes of an existing cluster are elsewhere")
     tried = []
@@ -215,7 +215,7 @@ def answer(trace: ServiceTrace) -> Finding:
 
 
 def address(trace: ServiceTrace) -> Finding:
-    """Connect to its address as a load balancer from this machine, where its port is one of TCP."""
+    """Connect to its address as a load balancer from this machine, if its port is a TCP port."""
     ports = [int(one["port"]) for one in trace.offered("TCP")] if trace.address else []
     if not ports:
         return skipped("it has no address with a port of TCP")
@@ -249,7 +249,7 @@ def _accepts(place: tuple[str, int]) -> bool:
 
 
 def _standing(pod: Manifest) -> str:
-    """Return how a pod stands, in the API's words."""
+    """Return the state of a pod, in the API's words."""
     name = pod["metadata"]["name"]
     for fault in faults(pod):
         return f"{name}, {fault}"

@@ -1,1 +1,1 @@
-"""What a folder holds, and the sandbox.yaml and images.yaml made of it."""
+"""Detects what a project's folder contains, and writes a sandbox.yaml and images.yaml for it."""

@@ -1,4 +1,4 @@
-"""Reads the services of a compose file (the Compose Specification), as far as a cluster can run them alike."""
+"""Reads the services of a compose file (the Compose Specification), as far as they can run in a cluster alike."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LINE = re.compile(
 )
 _ESCAPED = re.compile(r"\\(.)")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-# Programs that others reach by name though their service says no port, by the last part of their image's name.
+# Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
     **{"mysql": 3306, "mariadb": 3306, "percona": 3306, "mongo": 27017, "mongodb": 27017},
@@ -40,9 +40,9 @@ PORTS = {
 
 
 def load(path: Path) -> tuple[list[App], list[str]]:
-    """Return the services of the file, and what was left out, in words; raises UsageError when it is no such file.
+    """Return the services of the file, and what was left out, in words; raises UsageError if it is not a compose file.
 
-    A service of a profile is started by compose only when that is asked for, and left out.
+    A service with a profile is left out: compose starts it only on request.
     """
     wanted, notes = compose_files.services(path)
     apart = [name for name, one in wanted.items() if one.get("profiles")]
@@ -70,7 +70,7 @@ def _renamed(name: str, apps: list[App]) -> str:
 
 
 def _awaited(given: Any) -> Iterator[str]:
-    """Yield the services that are to end before another one begins."""
+    """Yield the services that have to end before another one starts."""
     for name, how in given.items() if isinstance(given, dict) else ():
         if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
             yield str(name)
@@ -139,7 +139,7 @@ def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
     file = context / options.get("dockerfile", "Dockerfile")
     try:
         return not file.is_file() or dockerfile.copies_context(text_file.read(file), options["target"])
-    except UsageError:  # the build says what is wrong with it
+    except UsageError:  # the build reports what is wrong with it
         return True
 
 
@@ -148,7 +148,7 @@ def _last(image: str) -> str:
 
 
 def _words(given: Any) -> tuple[str, ...]:
-    """Return a command as a list, or as text that compose splits like a shell."""
+    """Return a command as a list; text is split as by a shell."""
     if isinstance(given, str):
         try:
             return tuple(shlex.split(given.replace("$$", "$")))
@@ -194,7 +194,7 @@ def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
 
 
 def _context(build: Any) -> str | None:
-    """Return the folder that is built, unless it or its Dockerfile is none of the project's."""
+    """Return the folder that is built, unless it or its Dockerfile lies outside the project."""
     if isinstance(build, dict):
         file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
         if file.is_absolute() or ".." in file.parts or "dockerfile_inline" in build:

@@ -1,4 +1,4 @@
-"""Sorts the volumes of a compose service: data that is kept, files that its program reads, source code that changes."""
+"""Classifies the volumes of a compose service: data that is kept, files that its program reads, source code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, is_inside, label
 
-# What fits into a ConfigMap, which holds at most 1 MiB.
+# Fits into a ConfigMap, which can hold 1 MiB.
 MOST_FILES, MOST_BYTES = 50, 512 << 10
 
 
 @dataclass
 class Volumes:
-    """What is mounted: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
+    """The volumes: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
 
     `left_out` tells that there are others.
     """
@@ -32,10 +32,10 @@ class Volumes:
 
 
 def sort(given: Any, folder: Path, context: str | None) -> Volumes:
-    """Return the volumes of a service of the compose file in `folder`, whose image is built from `context` there."""
+    """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there."""
     found = Volumes()
     for source, place in pairs(given):
-        if not source or not re.fullmatch(r"/.*[^/].*", place):  # of no name, with no more in it than the image's
+        if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
         if not source.startswith((".", "/", "~")):
             found.claims[place] = label(source)
@@ -67,7 +67,7 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 
 def _files(path: Path, folder: Path, place: str) -> Mount | None:
-    """Return the text files at the path, as many and as large as a ConfigMap takes; None for anything else."""
+    """Return the text files at the path, if a ConfigMap can hold them; else None."""
     listed = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
     if not listed or len(listed) > MOST_FILES or not all(one.is_file() and is_inside(folder, one) for one in listed):
         return None

@@ -28,21 +28,22 @@ from sandbox.kube import manifests
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
-DEPTH, DEEPER = 2, 4  # overlays are deep in their folder
-# Kustomizations for development; then what is for everything.
+DEPTH, DEEPER = 2, 4  # overlays are nested deeply
+# Names of kustomizations: for development first, then for everything.
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
-# Files of tools that stand among manifests, which are taken one by one then.
+# Files of tools among manifests; if there are some, manifests are listed one by one.
 MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
-MOST = 500  # files of a folder of manifests; what has more is something else
-# Folders of what a project has left behind, by their names.
+MOST = 500  # manifests of one project; a folder with more is something else
+# Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
 def look(folder: Path, store: Store) -> Found:
-    """Return what the folder has. Raises UsageError for a compose file that cannot be read.
+    """Return what the folder contains. Raises UsageError for a compose file that cannot be read.
 
-    `store` has the kubectl and helm of machines without them, by which hosts and images of what is rendered are known.
+    `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
+    images.
     """
     folder = folder.absolute()
     told = skaffold.load(folder) or Skaffold()
@@ -87,13 +88,13 @@ def _apps(folder: Path, notes: list[str]) -> Iterator[App]:
 
 
 def _exposing(folder: Path, app: App) -> App:
-    """Return the app with its Dockerfile's port where nothing else says one."""
+    """Return the app with its Dockerfile's port if it has no other."""
     file = folder / (app.context or "") / app.build.get("dockerfile", "Dockerfile")
     if app.context is None or app.port or not file.is_file() or not is_inside(folder, file):
         return app
     try:
         return replace(app, port=dockerfile.port(text_file.read(file)))
-    except UsageError:  # it says no port that can be read, and the build will say what is wrong with it
+    except UsageError:  # it names no readable port, and the build reports errors
         return app
 
 
@@ -105,7 +106,7 @@ def _require_inside(folder: Path, path: Path) -> None:
 
 
 def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
-    """Return what is to be applied: one overlay, else manifests, else charts; the others are noted."""
+    """Return what to apply: one overlay, else manifests, else charts; the others are noted."""
     overlay = _overlay(folder, notes)
     charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
     apart = [folder / one for one in charts]
@@ -129,7 +130,7 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
 
 
 def _lacking(chart: Path) -> Iterator[str]:
-    """Yield the dependencies of a chart that are not in its folder, without which helm does not render it."""
+    """Yield the dependencies that a chart's folder lacks, without which helm does not render it."""
     content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
     for one in content.get("dependencies") or ():
         name = one.get("name") if isinstance(one, dict) else None
@@ -143,7 +144,7 @@ def _is_old(path: str) -> bool:
 
 
 def _overlay(folder: Path, notes: list[str]) -> str | None:
-    """Return the kustomization to apply: one that no other is made of, by preference one for development."""
+    """Return the kustomization to apply: one that no other builds on, preferably one for development."""
     found: dict[Path, Reads] = {}
     for place in (folder, *_folders(folder, DEEPER)):
         file = manifests.kustomization(place)
@@ -178,7 +179,7 @@ def _path(folder: Path, place: Path) -> str:
 
 
 def _is_chart(folder: Path, place: Path) -> bool:
-    """Tell whether the folder is a chart that can be installed, and none that belongs to another."""
+    """Tell whether the folder is a chart that can be installed, and not part of another one."""
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False
@@ -190,7 +191,7 @@ def _is_chart(folder: Path, place: Path) -> bool:
 
 
 def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
-    """Return those of the paths whose kinds the cluster will have, and which say something that none before says."""
+    """Return the paths whose kinds the cluster will have, and that contain something not in the paths before."""
     loaded = {path: manifests.load([folder / path]) for one in paths for path in _parts(folder, one)}
     defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
     found: list[Item] = []
@@ -217,7 +218,7 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[It
 
 
 def _parts(folder: Path, path: str) -> list[str]:
-    """Return the path; of a folder that says something twice the files, those that say most first."""
+    """Return the path; of a folder that defines an object twice, the files, those with most objects first."""
     objects = manifests.load([folder / path])
     if len({manifests.identity(one) for one in objects}) == len(objects) or not path.endswith("/"):
         return [path]
@@ -227,22 +228,22 @@ def _parts(folder: Path, path: str) -> list[str]:
 
 
 def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:
-    """Return the objects of what is applied, as far as they can be read or rendered here."""
+    """Return the objects that are applied, as far as they can be read or rendered here."""
     found: list[Mapping[str, Any]] = []
     for item in items:
-        with suppress(SandboxError):  # `up` says what is wrong
+        with suppress(SandboxError):  # `up` reports what is wrong
             if isinstance(item, str):
                 found += user_manifests.load([folder / item], store)
             else:
                 values = tuple(folder / one for one in item.get("values", ()))
-                if "version" not in item:  # those from elsewhere are pulled by `up`
+                if "version" not in item:  # `up` pulls those from elsewhere
                     chart = {**item, "chart": folder / item["chart"], "values": values}
                     found += Helm.find(store).render(Chart.model_validate(chart))
     return tuple(found)
 
 
 def _manifests(folder: Path, apart: Iterable[Path], notes: list[str]) -> Iterator[str]:
-    """Files and folders that hold Kubernetes objects; of a folder that holds more, its files."""
+    """Return files and folders that contain Kubernetes objects; of a folder that contains other files, its files."""
     taken: list[Path] = list(apart)
     for place in _folders(folder):
         if any(place.is_relative_to(one) or one.is_relative_to(place) for one in taken):
@@ -277,7 +278,7 @@ def _holds_objects(folder: Path, path: Path) -> bool:
 
 
 def _folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Yield the folders below, each before its own."""
+    """Yield the folders below, each before its own subfolders."""
     for place in _listed(folder):
         foreign = place.name in FOREIGN or place.name[0] == "." or not _is_text(place.name)
         if not foreign and _is_open(place):
@@ -287,7 +288,7 @@ def _folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what is in the folder; nothing where this user may not look: a database's own may be below a project."""
+    """Return the folder's content; nothing where this user may not read: a database's folder may be in a project."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -302,12 +303,12 @@ def _is_open(place: Path) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether the name can be written into a file at all: bytes that are no UTF-8 cannot."""
+    """Tell whether the name can be written into a file: bytes that are not UTF-8 cannot."""
     return name.isprintable() or not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return what all objects say, once each; one of no sensible shape says nothing, and the cluster will say why."""
+    """Return what `read` finds in all objects, once each; malformed ones are skipped, for the cluster reports them."""
     found: dict[str, None] = {}
     for each in objects:
         with suppress(AttributeError, KeyError, TypeError):

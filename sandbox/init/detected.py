@@ -1,4 +1,4 @@
-"""What a project's folder was found to have, as far as a sandbox can use it."""
+"""The result of detection in a project's folder, as far as a sandbox can use it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from sandbox.config.schema.values import as_name
 from sandbox.fast_dataclass import dataclass
 
-# What `apply` is to name: a file, a folder (with a slash), or a chart.
+# An entry of `apply`: a file, a folder (with a slash), or a chart.
 Item = str | Mapping[str, Any]
 
 
 def label(text: str) -> str:
-    """Return the text as a name that Kubernetes takes (RFC 1123 label, short); `app` where nothing of it is left."""
+    """Return the text as a name that Kubernetes accepts (RFC 1123 label, short); `app` if nothing of it is left."""
     return as_name(text) or "app"
 
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return how an image is built, as images.yaml says it, and the names of arguments without a value of their own."""
+    """Return the build options, as in images.yaml, and the names of arguments without a value of their own."""
     listed = args if isinstance(args, list) else ()
     pairs = args.items() if isinstance(args, Mapping) else (str(one).partition("=")[::2] for one in listed)
     given = {str(key): value for key, value in pairs}
@@ -45,7 +45,7 @@ def _is_template(text: str) -> bool:
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Tell whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
+    """Tell whether the path is in the folder, all its links followed: anything else is not the project's."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
@@ -60,13 +60,13 @@ class Mount:
 
 @dataclass(frozen=True)
 class App:
-    """One program of the project: an image that is built from `context`, or one that is there already.
+    """A program of the project: an image that is built from `context`, or an existing one.
 
-    `port` is the one it listens on, if that is known; `command` and `args` take the place of the image's own, and
-    `check` is a program that tells whether it is ready; `once` tells that it ends. `mounts` are files that it reads,
-    `claims` volumes for its data, by their places, of which it is the first to name the `volumes`. `names` are what
-    manifests call its image, `build` is what images.yaml says of its build besides the context; `left_out` names what
-    its compose service has and objects that are made from it lack.
+    `port` is the one it listens on, if that is known; `command` and `args` replace the image's own, and `check` is a
+    program that tells whether it is ready; `once` tells that it ends. `mounts` are files that it reads, `claims`
+    volumes for its data, by their places, of which it is the first to name the `volumes`. `names` are what manifests
+    call its image, `build` is what images.yaml says of its build besides the context; `left_out` names what its compose
+    service has and objects that are made from it lack.
     """
 
     name: str
@@ -88,7 +88,7 @@ class App:
 
 @dataclass(frozen=True)
 class Front:
-    """A Service of the manifests that people may want to reach, though no Ingress leads to it."""
+    """A Service of the manifests that users may want to reach, although no Ingress leads to it."""
 
     name: str
     namespace: str
@@ -97,11 +97,11 @@ class Front:
 
 @dataclass(frozen=True)
 class Found:
-    """A folder as seen; paths are relative to it and end in a slash where they are folders.
+    """The content of a folder; paths are relative to it, with a slash at the end of folders.
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
-    what an Ingress is to be written for, `names` what its objects are called; `notes` say what was chosen and left out,
-    and why.
+    the Services that get an Ingress, `names` the names of its objects; `notes` say what was chosen and left out, and
+    why.
     """
 
     apps: tuple[App, ...] = ()

@@ -10,7 +10,7 @@ _EXPOSE = re.compile(r"^\s*EXPOSE\s+(\d{1,5})(?:/tcp)?\b", re.IGNORECASE | re.MU
 
 
 def port(text: str) -> int | None:
-    """Return the first TCP port that it exposes, if it says one (Dockerfile reference, EXPOSE)."""
+    """Return the first TCP port that it exposes, if any (Dockerfile reference, EXPOSE)."""
     found = _EXPOSE.search(text)
     return int(found[1]) if found and 0 < int(found[1]) < 65536 else None
 

@@ -1,4 +1,4 @@
-"""Reads a helmfile.yaml as far as it has no templates: the releases, their charts and values."""
+"""Reads a helmfile.yaml without templates: the releases, their charts and values."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def load(folder: Path) -> tuple[list[Item], list[str]]:
 def remote_or_local(
     folder: Path, chart: str, version: Any, repositories: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Return a chart as the spec has it, from its folder here, a registry, or one of the `repositories` by name."""
+    """Return a chart in the form of the spec: a folder here, or from a registry or one of the `repositories`."""
     if chart and (folder / chart / "Chart.yaml").is_file() and is_inside(folder, folder / chart):
         return {"chart": PurePosixPath(chart).as_posix()}
     if not VERSION.fullmatch(str(version)):
@@ -68,7 +68,7 @@ def remote_or_local(
 
 
 def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
-    """Return the namespace, the files of values and the single ones."""
+    """Return the namespace, the files of values and the single values."""
     found: dict[str, Any] = {"namespace": str(release["namespace"])} if release.get("namespace") else {}
     files: list[str] = []
     single: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
 
 
 def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values by their paths as helm's --set has them."""
+    """Yield the values by their paths, as in helm's --set."""
     for key, one in content.items():
         place = f"{path}{str(key).replace('.', chr(92) + '.')}"
         if isinstance(one, Mapping):

@@ -1,4 +1,4 @@
-"""The Kubernetes objects of one program: what a developer would write first, and goes on from."""
+"""The Kubernetes objects of one program, as a developer would write them first, and continue from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _files(app: App) -> Iterator[dict[str, Any]]:
 
 
 def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the volumes of a pod and where its container has them."""
+    """Return the volumes of a pod and their mounts in its container."""
     volumes: dict[str, dict[str, Any]] = {}
     places: list[dict[str, Any]] = []
     for place, claim in app.claims.items():
@@ -85,7 +85,7 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         "metadata": {"name": app.name},
         "spec": {
             "selector": {"matchLabels": {"app": app.name}},
-            # Two pods would write into one volume.
+            # Two pods would write into the same volume.
             **({"strategy": {"type": "Recreate"}} if app.claims else {}),
             "template": {"metadata": {"labels": {"app": app.name}}, "spec": pod},
         },
@@ -93,7 +93,7 @@ def _workload(app: App, image: str) -> dict[str, Any]:
 
 
 def _service(app: App, port: int) -> dict[str, Any]:
-    """Return a Service on the program's own port, since others of the project call it by that."""
+    """Return a Service on the program's own port, by which others in the project reach it."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

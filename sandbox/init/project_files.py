@@ -1,4 +1,4 @@
-"""From what a folder has to the text of the files that make a sandbox of it."""
+"""The texts of the files that make a sandbox of a project's folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from sandbox.oci.reference import target_of as target_of
 from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
-OWN = "sandbox-app.yaml"  # the objects of the project's own program, where its manifests run others only
+OWN = "sandbox-app.yaml"  # objects for the project's own program, where its manifests run only others
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
-# Folders whose names say what is in them, and not of which project.
+# Names of folders that tell what is in them, and not the project's name.
 KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
 
 
@@ -34,7 +34,7 @@ _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 
 
 def called(folder: Path) -> str:
-    """Return what the project in a folder is called: as that, or as the one above where it only says its kind."""
+    """Return the project's name: that of its folder, or of the one above if the folder's only tells its kind."""
     return folder.parent.name if folder.name.lower() in KINDS and folder.parent.name else folder.name
 
 
@@ -54,10 +54,7 @@ def registry_port(found: Found) -> int:
 
 
 def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...] | None) -> Mapping[str, str]:
-    """Return the files by their paths in the folder.
-
-    `https` are the proxy's ports where they are not to be the usual ones.
-    """
+    """Return the files by their paths in the folder; `https` are the edge's ports if they are not the usual ones."""
     called = dict(_targets(name, found))
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
     own = own_program(name, found)
@@ -88,7 +85,7 @@ def _head(found: Found) -> str:
 
 
 def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
-    """Yield what each built program is called in the registry: as the manifests call it, if they do."""
+    """Yield the name of each built program in the registry: as the manifests call it, if they do."""
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
@@ -110,7 +107,7 @@ def _can_be_pushed(name: str) -> bool:
 def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     """Return the manifest of images.
 
-    Those that the manifests name and no one builds are mentioned, as are those that no manifest names.
+    Images that the manifests name and that nothing builds are mentioned, and so are those that no manifest names.
     """
     idle = _idle(found, called, project)
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME."]
@@ -136,7 +133,7 @@ def unnamed(name: str, found: Found) -> dict[str, str]:
 
 
 def own_program(name: str, found: Found) -> App | None:
-    """Return the program of the project's own folder whose objects are to be written, as no manifest runs it."""
+    """Return the program of the project's own folder if objects have to be written for it, as no manifest runs it."""
     unnamed = _unnamed(found, dict(_targets(name, found)), name)
     own = [one for one in found.apps if one.name in unnamed and one.context == "." and one.port]
     return own[0] if own and own[0].name not in found.names else None
@@ -161,7 +158,7 @@ def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str
 
 
 def _names(app: App, target: str, found: Found, project: str) -> list[str]:
-    """Return what manifests call the program's image, where `up` would not know by the last part of the name.
+    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name.
 
     The program of the project's own folder may be called after the project.
     """
@@ -204,7 +201,7 @@ def _object(name: str, app: App, called: Mapping[str, str], registry: int) -> st
 
 
 def domain_of(hosts: tuple[str, ...]) -> str | None:
-    """Return the domain right above all hosts, unless it is the default one or there is none."""
+    """Return the domain directly above all hosts, unless it is the default one or there is none."""
     above = {host.partition(".")[2] for host in hosts}
     domain = above.pop() if len(above) == 1 else ""
     try:
@@ -214,5 +211,5 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 
 
 def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
-    """Programs that no one can reach, for nothing says which port they listen on."""
+    """Return programs that cannot be reached, because it is not known which port they listen on."""
     return tuple(app.name for app in apps if app.port is None and (app.context is not None or app.image))

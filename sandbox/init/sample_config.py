@@ -1,7 +1,7 @@
-"""A sandbox.yaml with every key, its meaning and its default, written from the models so that it is never out of date.
+"""Writes a sandbox.yaml with every key, its meaning and its default, from the models so that it is never outdated.
 
-What a line says about a key is a comment with a space after its `#`; a key that is not given is one without, so that
-taking the `#` away is all there is to do.
+A line about a key is a comment with a space after its `#`; a key that is not set is one without, so that removing the
+`#` sets it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Ite
 
 
 def _section(info: FieldInfo) -> type[BaseModel] | None:
-    """Return the model of a key that holds keys itself."""
+    """Return the model of a key that contains keys itself."""
     kind = info.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 

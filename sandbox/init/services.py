@@ -1,6 +1,6 @@
-"""Services that people would open in a browser, and Ingresses for them where a project's manifests have none.
+"""Finds Services that users would open in a browser, and writes Ingresses for them where manifests have none.
 
-On a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbox HTTPS by an Ingress is.
+In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbox it is HTTPS by an Ingress.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import yaml
 from sandbox.init.detected import Front
 
 FILE = "sandbox-ingress.yaml"
-# Kinds that say how to reach a Service from outside; the first two also in charts' own groups.
+# Kinds that publish a Service; the first two also in charts' own groups.
 ROUTES = {"Ingress", "HTTPRoute", "IngressRoute", "VirtualService", "TLSRoute"}
 OPEN = ("LoadBalancer", "NodePort")
-# What is the way in where no Service is of such a type, by its name.
+# Names of the Service that is the way in, where none has such a type.
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
-# Programs that people reach by HTTPS, told from databases and the like by their ports.
+# Ports of programs that users reach by HTTPS, unlike those of databases and the like.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
 INGRESS_CLASS = "nginx"
 
 
 def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
-    """Yield the Services that an Ingress is to be written for; none where the objects have a way in already."""
+    """Yield the Services that get an Ingress; none where the objects have a way in already."""
     known = list(objects)
     if any(one.get("kind") in ROUTES for one in known):
         return
@@ -35,7 +35,7 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
     wanted = wanted or (services if len(services) == 1 else [])
     seen: set[str] = set()
     for one in wanted:
-        with suppress(KeyError, TypeError, ValueError):  # one of no sensible shape, which the cluster will name
+        with suppress(KeyError, TypeError, ValueError):  # a malformed object, which the cluster reports
             metadata, port = one["metadata"], int(_spec(one)["ports"][0]["port"])
             if port not in NOT_HTTP and metadata["name"] not in seen and _spec(one).get("clusterIP") != "None":
                 seen.add(metadata["name"])
@@ -43,7 +43,7 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
 
 
 def ingresses(found: Iterable[Front], domain: str) -> str:
-    """Return an Ingress for each Service, at its name below the domain, as YAML."""
+    """Return an Ingress for each Service, with its name below the domain, as YAML."""
     return "# Ways to the Services that the manifests open in another way; written by `sandbox init`.\n" + "---\n".join(
         yaml.safe_dump(_ingress(one, f"{one.name}.{domain}"), sort_keys=False) for one in found
     )

@@ -22,7 +22,7 @@ BUILDERS = ("bazel", "buildpacks", "custom", "jib", "kaniko", "ko")
 
 @dataclass(frozen=True)
 class Skaffold:
-    """What the file says: programs that are built, what is deployed, and what of it was left out, in words."""
+    """The content of the file: programs that are built, what is deployed, and what was left out, in words."""
 
     apps: tuple[App, ...] = ()
     items: tuple[Item, ...] = ()
@@ -30,7 +30,7 @@ class Skaffold:
 
 
 def load(folder: Path) -> Skaffold | None:
-    """Return what the folder's skaffold.yaml says, None without one or where it is none of skaffold's."""
+    """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's."""
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None or not is_inside(folder, file):
         return None
@@ -74,7 +74,7 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes:
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
-    """Yield the files, folders and charts; the keys moved from `deploy` to `manifests` in v3."""
+    """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
     for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
         yield from _files(folder, path, notes)
     for path in _strings(config, "manifests", "kustomize", "paths") or _strings(config, "deploy", "kustomize", "paths"):
@@ -101,7 +101,7 @@ def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iter
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
-    """Yield the files that a path or pattern of rawYaml means; a whole folder where it means all of that."""
+    """Yield the files that a path or pattern of rawYaml means; a folder where it means everything in it."""
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         notes.append(f"{pattern} is not in the folder, and left out")
         return

@@ -1,4 +1,4 @@
-"""What the cluster can tell: the nodes' journals and settings, objects and events, and what pods wrote."""
+"""Collects from the cluster: the nodes' journals and settings, objects and events, and pods' logs."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
 
 
 def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
-    """Objects by kind, without the values of environment variables and without notes that repeat the object.
+    """Yield objects by kind, without values of environment variables and annotations that repeat the object.
 
-    With a `namespace` nothing outside of it is asked for: it is another user's.
+    With a `namespace`, nothing outside it is read: it is another user's.
     """
     for api_version, kind in IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES):
         try:
@@ -59,7 +59,7 @@ def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]
 
 
 def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the last output of each container of each pod, or of those in `namespace`, and that before its restart."""
+    """Yield the last log lines of each container, before its restart too, of all pods or those in `namespace`."""
     for pod in cluster.list("v1", "Pod", namespace):
         place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         for status in _containers(pod):

@@ -1,4 +1,4 @@
-"""What this machine can tell: our logs and configurations, versions, and the containers with their words."""
+"""Collects from this machine: logs and configurations, versions, and the containers with their logs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
 
 
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
-    """Yield what commands and our own processes wrote down."""
+    """Yield the logs of commands and of our own processes."""
     for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.passthrough.glob("*.log")):
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
 def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Yield the spec as it is understood, the spec of the last `up`, and what edge and passthrough were told."""
+    """Yield the resolved spec, the spec of the last `up`, and the configuration of edge and relay."""
     yield "spec.json", context.spec.model_dump_json(indent=2)
     if context.names.spec.exists():
         yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 
 def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
-    """Ours, Python's and its packages', the system's and the engine's."""
+    """Yield the versions of sandbox, Python and its packages, the system and the engine."""
     packages = sorted(f"{one.name} {one.version}" for one in metadata.distributions())
     system = (f"sandbox {__version__}", f"python {sys.version}", platform.platform(), _os_release())
     yield "versions.txt", "\n".join((*system, "", *packages)) + "\n"
@@ -46,7 +46,7 @@ def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 
 def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
-    """Yield every container of the sandbox, as it is and with its last words."""
+    """Yield every container of the sandbox, with its last log lines."""
     for one in labelled.containers(engine, home):
         yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
         yield f"containers/{one.name}.log", engine.logs(one.name, lines=LINES)

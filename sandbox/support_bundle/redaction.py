@@ -1,4 +1,4 @@
-"""Takes secrets out of text: whatever looks like one, and every one that is known, wherever it turns up."""
+"""Removes secrets from text: whatever looks like one, and every known one, wherever it occurs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KEYWORDS = (
     r"|authorization|cookie|(?<![A-Za-z0-9])(?:auth|pass|pwd)"
 )
 _SENSITIVE = re.compile(f"(?i)(?:{_KEYWORDS})$")
-# What well-known services begin their accounts with, so that they can be found: GitHub, GitLab, Slack, Docker, npm,
+# The prefixes of well-known services' accounts, by which leaked ones are found: GitHub, GitLab, Slack, Docker, npm,
 # PyPI, AWS and services of language models.
 _PREFIXED = (
     r"gh[pousr]_\w{16,}|github_pat_\w{16,}|gl[a-z]{1,6}-[\w-]{16,}|xox[a-z]-[\w-]{8,}|dckr_[a-z]{3}_[\w-]{16,}"
@@ -43,8 +43,8 @@ def _option(found: re.Match[str]) -> str:
     return f"{found[1]}{HIDDEN}" if _SENSITIVE.search(found[2]) else found[0]
 
 
-# Logs may have a megabyte without a space. So none of these begins with a repetition that could begin again at every
-# character, and what has been read once is given back (no backtracking) only up to the word's end.
+# Logs may have a megabyte without a space. So none of these begins with a repetition that could start again at every
+# character, and backtracking never goes further than the end of a word.
 _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
     (re.compile(r"LS0tLS1CRUdJTi[\w+/=]*"), HIDDEN),  # PEM as base64, as in kubeconfigs and Secrets
@@ -59,7 +59,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
 
 
 class Redaction:
-    """Hides the `known` secrets and what looks like one. What is shorter than six characters would hide half a text."""
+    """Hides the `known` secrets and what looks like one; shorter than six characters, they would hide half a text."""
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._known = sorted({one for one in known if LEAST <= len(one) <= MOST}, key=len, reverse=True)
@@ -74,7 +74,7 @@ class Redaction:
 
 
 def secrets_in(content: Any) -> Iterator[str]:
-    """Yield the values of what a document (JSON's types) calls a password, a token and the like."""
+    """Yield the values that a document (JSON's types) calls a password, a token and the like."""
     match content:
         case dict():
             for key, value in content.items():
@@ -88,7 +88,7 @@ def secrets_in(content: Any) -> Iterator[str]:
 
 
 def secrets_of(text: str) -> Iterator[str]:
-    """Yield what is secret in a file or value: parts of a document, the lines of a key or ini file, or all."""
+    """Yield the secrets in a file or value: parts of a document, the lines of a key or ini file, or all of it."""
     try:
         content = json.loads(text)
     except ValueError:
@@ -118,10 +118,7 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
 
 
 def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
-    """Yield the data of every Secret, or of those in `namespace`, as it is and decoded.
-
-    Nothing from a silent cluster.
-    """
+    """Yield the data of every Secret, or of those in `namespace`, encoded and decoded, if the cluster answers."""
     with suppress(SandboxError):
         for one in Cluster(kubeconfig).list("v1", "Secret", namespace):
             for name, value in (one.get("data") or {}).items():

@@ -1,4 +1,4 @@
-"""One archive of all that a report needs: logs, states and settings from many places at once, without secrets."""
+"""One archive of everything that a report needs: logs, states and settings, collected in parallel, without secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECONDS = 120.0
 
 
 def make(path: Path, spec: Spec, context: DoctorContext) -> int:
-    """Write the archive of a sandbox, broken or not, and return how many files it has. Raises SandboxError."""
+    """Write the archive of a sandbox, even a broken one, and return the number of files in it. Raises SandboxError."""
     texts = gather(_parts(spec, context), seconds=SECONDS)
     held = redaction.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
     redact = Redaction((*redaction.on_this_machine(context.home, spec, context.environment), *held))
@@ -43,7 +43,7 @@ def make(path: Path, spec: Spec, context: DoctorContext) -> int:
 
 
 def require_absent(path: Path) -> None:
-    """Raise UsageError when there is a file that would be written over."""
+    """Raise UsageError if there is a file that would be overwritten."""
     if path.exists():
         raise UsageError(f"{path} exists already", fix="remove it, or name another file with -o")
 
@@ -82,15 +82,15 @@ def _status(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
-    """Yield what the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
+    """Yield the state of the nodes; a cluster of this name may be another user's. Raises NameTaken."""
     labelled.require(engine, names)
     yield from cluster_state.nodes(providers.nodes(engine, names))
 
 
 def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
-    """Return what the parts give, by path; whatever has come after `seconds` is all there is.
+    """Return the content of the parts, by path, that have come after `seconds`.
 
-    Of a long text the last MiB is kept. What failed, is late or is too much is told in `problems.txt`.
+    Of a long text the last MiB is kept. What failed, is late or is too much is listed in `problems.txt`.
     """
     found = _Found()
     deadline = time.monotonic() + seconds
@@ -105,7 +105,7 @@ def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
 
 
 class _Found:
-    """What has come so far; nothing is taken any more once it is closed."""
+    """What has come so far; nothing is accepted any more once it is closed."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -119,7 +119,7 @@ class _Found:
             for path, text in part():
                 if not self._put(path, text[-LARGEST:]):
                     return
-        except Exception as error:  # a half-made sandbox breaks in any way, and the rest is wanted all the more
+        except Exception as error:  # a broken sandbox may raise anything, and the rest is needed all the more
             self._note(f"{name}: {type(error).__name__}: {error}")
 
     def close(self, *, late: list[str], seconds: float) -> dict[str, str]:
@@ -144,7 +144,7 @@ class _Found:
 
 
 def _write(path: Path, texts: Mapping[str, str]) -> None:
-    """Write the archive, with all of it in one folder of its name. Raises SandboxError when that is not possible."""
+    """Write the archive, with everything in a folder of its name. Raises SandboxError if that is not possible."""
     content = io.BytesIO()
     folder = path.name.removesuffix(".tar.gz")
     with tarfile.open(fileobj=content, mode="w:gz") as tar:

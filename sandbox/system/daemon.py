@@ -1,6 +1,6 @@
-"""Programs of the sandbox that outlive the command which started them, known again by what no later process can have.
+"""Programs of the sandbox that outlive the command which started them, identified beyond their process id.
 
-A process id alone may belong to another program by now; together with the start time of its process it cannot.
+A process id may belong to another program later; together with the start time of its process it cannot.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KILL = 5.0
 
 @dataclass(frozen=True)
 class Detached:
-    """A process: its id, and when it started as the system tells it (clock ticks since boot on Linux)."""
+    """A process: its id, and its start time in the system's units (clock ticks since boot on Linux)."""
 
     pid: int
     started: str
@@ -41,7 +41,7 @@ def this() -> Detached:
 
 
 def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
-    """Start a program that outlives us, its output added to `log_to`, and keep in `record` which one it is."""
+    """Start a program that outlives us, its output added to `log_to`, and record it in `record`."""
     pid = process.detach(argv, log_to=log_to)
     child = Detached(pid, _started(pid) or "")
     try:
@@ -53,7 +53,7 @@ def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
 
 
 def find(record: Path) -> Detached | None:
-    """Return the process that `record` tells of, if it still runs."""
+    """Return the recorded process, if it still runs."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         found = Detached(int(content["pid"]), str(content["started"]))
@@ -63,7 +63,7 @@ def find(record: Path) -> Detached | None:
 
 
 def end(record: Path) -> bool:
-    """End the process that `record` tells of, first by asking it, and forget it; returns whether it ran.
+    """End the recorded process, first by SIGTERM, and delete the record; returns whether it ran.
 
     Raises SandboxError when it cannot be ended.
     """
@@ -87,7 +87,7 @@ def _end(child: Detached) -> None:
 
 
 def _send(child: Detached, number: signal.Signals) -> bool:
-    """Signal the process unless it has gone; one that has the same id since then is never hit where pidfds exist."""
+    """Signal the process unless it has ended; a later process with the same id is never hit where pidfds exist."""
     try:
         handle = os.pidfd_open(child.pid) if hasattr(os, "pidfd_open") else None
     except ProcessLookupError:
@@ -108,9 +108,9 @@ def _send(child: Detached, number: signal.Signals) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Return when the process with this id started; None when there is none, or only what is left of one (a zombie)."""
+    """Return when the process with this id started; None if there is none, or only a zombie."""
     with contextlib.suppress(ChildProcessError, OSError):
-        os.waitpid(pid, os.WNOHANG)  # ours, perhaps: then nothing is to be left of it
+        os.waitpid(pid, os.WNOHANG)  # perhaps our own child: then its zombie is removed
     try:
         # Not psutil's create_time, which on Linux moves with the clock: ticks since boot do not.
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")

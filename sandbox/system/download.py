@@ -1,4 +1,4 @@
-"""A file from the internet that can only be the one we know, kept so that a machine without network can have it too."""
+"""Downloads a file of known digest, and keeps it so that a machine without network can have it too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 60.0
 def download(url: str, path: Path, *, sha256: str) -> bytes:
     """Return the content of `url`, whose digest is `sha256`, from the file `path` or else downloaded to it.
 
-    The environment's proxies are used. Raises SandboxError when it cannot be had or is another file.
+    The environment's proxies are used. Raises SandboxError when it is not available or has another digest.
     """
     if path.exists():
         data = path.read_bytes()
@@ -29,7 +29,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
 
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant
-            data = bytes(response.read(LARGEST))  # of more, the digest is another
+            data = bytes(response.read(LARGEST))  # if it is longer, its digest differs anyway
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection

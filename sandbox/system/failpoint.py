@@ -1,4 +1,4 @@
-"""Lets a test break a command at a step it names, so that what a crash leaves behind is proved and not supposed.
+"""Lets a test break a command at a step it names, so that recovery from crashes is tested.
 
 A failpoint reads `STEP:MOMENT:ACTION`, such as `cluster:during:kill`. It is fired by the walk, once in a process, so
 that every step has it without knowing of it.
@@ -20,7 +20,7 @@ from types import FrameType
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 
-# Every change of the world goes through one of these; `during` counts what has come back through them.
+# Every change goes through one of these modules; `during` counts the calls that have returned from them.
 _ENGINE = (f"engine.{part}" for part in ("containers", "engine_images", "networks"))
 DOORS = frozenset(f"sandbox.{name}" for name in (*_ENGINE, "system.process", "system.files", "kube.api", "oci.client"))
 HANG = 3600.0
@@ -37,7 +37,7 @@ def _fill_disk() -> None:
 
 
 def _hang() -> None:
-    """As an engine that never answers: nothing that is asked of this thread ends it."""
+    """Block like an engine that never answers: nothing that this thread is asked ends it."""
     threading.Event().wait(HANG)
 
 
@@ -58,7 +58,7 @@ ACTIONS: Mapping[str, Callable[[], None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Failpoint:
-    """What is done at which moment of which step; `during` is once `call` calls through a door have come back."""
+    """The action at a moment of a step; `during` is after `call` calls through a door have returned."""
 
     step: str
     moment: str
@@ -86,14 +86,14 @@ _doors = DOORS
 
 
 def arm(failpoint: Failpoint | None, *, doors: frozenset[str] = DOORS) -> None:
-    """Let the failpoint be fired when its step comes; None takes it back. `doors` are modules, by their names."""
+    """Have the failpoint fired when its step comes; None disarms it. `doors` are modules, by their names."""
     global _armed, _doors
     _armed, _doors = failpoint, doors
 
 
 @contextmanager
 def around(step: str) -> Iterator[None]:
-    """Fire the failpoint of this step, if there is one, before, during or after the block that makes or unmakes it."""
+    """Fire the failpoint of this step, if there is one, before, during or after the block that applies or undoes it."""
     point = _armed
     if point is None or point.step != step:
         yield
@@ -105,7 +105,7 @@ def around(step: str) -> Iterator[None]:
             yield
     else:
         yield
-    _fire()  # `after`, and a step that did not come to the call meant for `during`
+    _fire()  # `after`, and a step that made too few calls for `during`
 
 
 def _fire() -> None:
@@ -118,7 +118,7 @@ def _fire() -> None:
 
 @contextmanager
 def _counted(call: int) -> Iterator[None]:
-    """Fire in the middle of the block, where this thread's `call`-th call of a door returns to its caller."""
+    """Fire in the middle of the block, when this thread's `call`-th call of a door returns to its caller."""
     left = call
 
     def watch(frame: FrameType, event: str, _: object) -> None:

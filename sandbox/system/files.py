@@ -1,4 +1,4 @@
-"""Private folders and files written whole or not at all, because keys must survive a crash and a lax umask."""
+"""Private folders, and files that are written completely or not at all: keys must survive a crash and a lax umask."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = Path(__file__).parents[2]
 
 
 class NotAFile(SandboxError):
-    """There is something else in the place of a regular file; it was left as it is."""
+    """There is something else in the place of a regular file; it was not changed."""
 
     id = "not-a-file"
 
@@ -41,11 +41,11 @@ _KINDS = (
 
 
 def make_private_dir(path: Path) -> None:
-    """Make `path` a folder of mode 0700, whatever the umask, or tighten the one that is there.
+    """Create `path` as a folder of mode 0700, whatever the umask, or restrict an existing one to that.
 
     Missing parents get the same mode (XDG Base Directory Specification, "Referencing this specification"), existing
-    ones are left as they are. Another process may remove the folder meanwhile, then it is made again. Raises
-    SandboxError when that is refused.
+    ones are not changed. Another process may remove the folder meanwhile, then it is created again. Raises SandboxError
+    if refused.
     """
     for left in reversed(range(MKDIR_TRIES)):
         try:
@@ -91,7 +91,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
 def require_regular(path: Path) -> None:
     """Raise NotAFile where there is a device, FIFO, socket or folder at `path`, or a link to one.
 
-    To replace a device by a file takes it away from the whole machine, and to open a FIFO waits for another process.
+    Replacing a device by a file would take it from the whole machine, and opening a FIFO waits for another process.
     """
     try:
         mode = path.stat().st_mode
@@ -122,7 +122,7 @@ def packaged(package: str, name: str) -> str:
 
 
 def sweep(path: Path) -> None:
-    """Remove what `write_atomic` of a command that was killed left next to `path`; only for the holder of a lock."""
+    """Remove what a killed `write_atomic` left next to `path`; only for the holder of a lock."""
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{SUFFIX}"):
         left.unlink(missing_ok=True)
 
@@ -160,7 +160,7 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in `folder` to the disk, without which a rename may be forgotten. Raises OSError."""
+    """Write the names in `folder` to the disk, without which a rename may be lost. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -173,7 +173,7 @@ def _prefix(path: Path) -> str:
 
 
 def refused(brief: str, error: OSError) -> SandboxError:
-    """Return the error for a path that the system did not let us use."""
+    """Return the error for a path that the system does not let us use."""
     return SandboxError(
         brief,
         details=str(error),

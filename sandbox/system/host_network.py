@@ -1,4 +1,4 @@
-"""The network of this machine: free TCP ports and their holders, its addresses for others, whose a local peer is."""
+"""This machine's network: free ports and their holders, its addresses for other machines, owners of local peers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from typing import Any
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
-ALTERNATIVE = 8443  # what people type when 443 cannot be had
+ALTERNATIVE = 8443  # the usual alternatives to 443
 LONGEST_COMMAND = 80
 PROC = Path("/proc")
-# Networks of engines and of virtual machines on this machine: no other machine is on them.
+# Networks of engines and of virtual machines on this machine: no other machine is in them.
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
 # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
 _ELSEWHERE = ("198.51.100.1", 9)
@@ -37,7 +37,7 @@ def authority(host: str, port: int | str) -> str:
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that listens on a port; `command` is how it was started, as far as this user may see it."""
+    """A process that listens on a port; `command` is its command line, as far as this user may see it."""
 
     pid: int
     name: str
@@ -49,7 +49,7 @@ class Holder:
 
 
 def is_free(address: str, port: int) -> bool:
-    """Tell whether a listener could be bound there now; a port that only our privileges forbid counts as free."""
+    """Tell whether a listener can be bound there now; a port that only lacks privileges counts as free."""
     return _refusal(address, port) != errno.EADDRINUSE
 
 
@@ -70,10 +70,7 @@ def is_permitted(address: str, port: int) -> bool:
 
 
 def is_supported(address: str) -> bool:
-    """Tell whether this machine has the family of an address.
-
-    Where IPv6 is off or not in the kernel, there is no ::1.
-    """
+    """Tell whether this machine has the family of an address: without IPv6 in the kernel there is no ::1."""
     refusal = _refusal(address, 0)
     return refusal != errno.EAFNOSUPPORT and not (address == "::1" and refusal == errno.EADDRNOTAVAIL)
 
@@ -87,7 +84,7 @@ def first_unprivileged() -> int:
 
 
 def may_bind_all(program: str) -> bool:
-    """Tell whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may use any port."""
+    """Tell whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may open any port."""
     found = process.which(program)
     try:
         return found is not None and bool(os.getxattr(found, "security.capability"))
@@ -127,7 +124,7 @@ def holder(port: int) -> Holder | None:
 def _sockets() -> Iterator[tuple[int | None, Any]]:
     """Yield the TCP sockets of this machine, each with its process.
 
-    MacOS tells a user only of the user's own processes.
+    MacOS shows a user only the user's own processes.
     """
     import psutil
 
@@ -140,7 +137,7 @@ def _sockets() -> Iterator[tuple[int | None, Any]]:
 
 
 def _refusal(address: str, port: int) -> int:
-    """Return the error number that binding gives, 0 for none."""
+    """Return the error number of an attempt to bind, 0 for none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -153,7 +150,7 @@ def _refusal(address: str, port: int) -> int:
 
 
 def lan_addresses() -> tuple[str, ...]:
-    """Return this machine's IPv4 addresses on shared networks: private ones first, then that of the default route."""
+    """Return this machine's IPv4 addresses in shared networks: private ones first, then that of the default route."""
     main = _of_default_route()
     found = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
     ordered = sorted(found, key=lambda each: (not each.is_private, str(each) != main, each))
@@ -161,7 +158,7 @@ def lan_addresses() -> tuple[str, ...]:
 
 
 def routes() -> list[IPv4Network]:
-    """Return the IPv4 networks that this machine has routes to, the default route apart (proc(5), /proc/net/route)."""
+    """Return the IPv4 networks that this machine has routes to, except the default route (proc(5), /proc/net/route)."""
     with contextlib.suppress(OSError, ValueError):
         fields = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
         found = [(_number(one[1]), _number(one[7])) for one in fields]
@@ -193,9 +190,9 @@ def _of_interfaces() -> Iterator[str]:
 
 
 def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:
-    """Tell whether root or `uid` holds the other end, `peer`, of a connection to `local`; True where no kernel tells.
+    """Tell whether root or `uid` has the other end, `peer`, of a connection to `local`; True where that is unknown.
 
-    proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
+    See proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
     unknown: what was sent from it must not be believed.
     """
     table = SOCKET_TABLES[ip_address(peer[0].partition("%")[0]).version]
@@ -211,7 +208,7 @@ def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> boo
 
 
 def _written(end: tuple[Any, ...]) -> str:
-    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
+    """Return an address in the kernel's form: words of four bytes in the machine's order."""
     packed = ip_address(end[0].partition("%")[0]).packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"

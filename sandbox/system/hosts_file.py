@@ -1,4 +1,4 @@
-"""The system's hosts file: lines for names of sandboxes, each marked as ours; no other line is changed.
+"""Lines of the system's hosts file for names of sandboxes, each marked as ours; no other line is changed.
 
 Browsers, curl and systemd resolve every name below `localhost` by themselves (RFC 6761, section 6.3), Safari and macOS'
 getaddrinfo do not, and other domains need lines anyway.
@@ -17,7 +17,7 @@ _OURS = re.compile(r"^\S+\s+\S+\s+# sandbox: (?P<sandbox>\S+)$")
 
 
 def read() -> str:
-    """Return the file's text, with the ends of lines that it has. Raises SandboxError."""
+    """Return the file's text, with its own line endings. Raises SandboxError."""
     try:
         return HOSTS.read_bytes().decode(errors="surrogateescape")
     except OSError as error:
@@ -30,7 +30,7 @@ def lines(sandbox: str, hosts: Iterable[str], address: str) -> tuple[str, ...]:
 
 
 def placed(text: str, sandbox: str, hosts: Iterable[str], address: str) -> str:
-    """Return the text with those lines in place of what there was for the sandbox."""
+    """Return the text with those lines in place of the sandbox's previous ones."""
     rest = removed(text, sandbox)
     whole = rest if not rest or rest.endswith("\n") else rest + "\n"
     return whole + "".join(f"{line}\n" for line in lines(sandbox, hosts, address))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as it is on a connection (RFC 9112): what asks a server of this machine, and takes its answer apart.
+"""HTTP/1.1 on a connection (RFC 9112): writes requests to servers of this machine, and parses their answers.
 
 The standard library's http.client imports TLS and the formats of mail, which takes longer than most pushes.
 """
@@ -13,7 +13,7 @@ _BODILESS = (204, 304)
 
 
 class Head(NamedTuple):
-    """The beginning of an answer; names of headers are in lower case, and what comes twice is joined by commas."""
+    """The head of an answer; names of headers are in lower case, and repeated ones are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -21,7 +21,7 @@ class Head(NamedTuple):
 
     @property
     def length(self) -> int | None:
-        """How long the body is said to be; None where its end is marked, or is the connection's."""
+        """Return the length of the body; None where its end is marked, or is the connection's."""
         said = self.headers.get("content-length", "")
         return int(said) if said.isdecimal() and not self.is_chunked else None
 
@@ -32,7 +32,7 @@ class Head(NamedTuple):
 
 
 def request(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a request. Raises ValueError for what would be read as more than these headers."""
+    """Return the head of a request. Raises ValueError for what would be read as further headers."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header has more than one line")
@@ -40,7 +40,7 @@ def request(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 def read_head(answer: BinaryIO) -> Head:
-    """Read an answer to where its body begins. Raises OSError."""
+    """Read an answer up to its body. Raises OSError."""
     while True:
         left = LARGEST_HEAD
         lines = list[str]()
@@ -51,7 +51,7 @@ def read_head(answer: BinaryIO) -> Head:
                 raise broken_off()
             lines.append(line.decode("latin-1").rstrip("\r\n"))
         head = _head(lines[0], lines[1:-1])
-        if head.status >= 200:  # else it only tells that there is more to come
+        if head.status >= 200:  # otherwise it only announces the real answer
             return head
 
 
@@ -70,12 +70,12 @@ def _head(first: str, lines: list[str]) -> Head:
 
 
 def is_bodiless(method: str, head: Head) -> bool:
-    """Tell whether an answer ends with its head."""
+    """Tell whether an answer has no body."""
     return method == "HEAD" or head.status in _BODILESS
 
 
 def has_end(method: str, head: Head) -> bool:
-    """Tell whether an answer says where it ends, so that another may come on its connection."""
+    """Tell whether an answer marks its end, so that another one can follow on its connection."""
     return is_bodiless(method, head) or head.is_chunked or head.length is not None
 
 
@@ -97,7 +97,7 @@ def read_body(answer: BinaryIO, method: str, head: Head, size: int) -> Iterator[
 
 
 def broken_off() -> ConnectionResetError:
-    """Return what is raised where an answer ends early."""
+    """Return the error for an answer that ends early."""
     return ConnectionResetError("the answer broke off")
 
 
@@ -118,7 +118,7 @@ def _chunk_length(answer: BinaryIO) -> int:
 
 
 def _end_line(answer: BinaryIO) -> bytes:
-    """Read to the end of a line, and return what stands before it."""
+    """Read to the end of a line, and return the text before it."""
     line = answer.readline(LARGEST_HEAD)
     if not line.endswith(b"\n"):
         raise broken_off()

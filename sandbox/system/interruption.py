@@ -1,4 +1,4 @@
-"""Lets a command be interrupted while threads work: they are told, and whatever they wait for ends."""
+"""Lets a command be interrupted while threads work: each is told, and whatever it waits for ends."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ class Interrupted(Exception):
 
 
 def request() -> None:
-    """Tell every thread to stop at its next look."""
+    """Tell every thread to stop at its next check."""
     _requested.set()
 
 
 def clear() -> None:
-    """Let work be done again, such as the cleaning up."""
+    """Allow work again, such as cleaning up."""
     _requested.clear()
     _spared.thread = False
 
 
 def spare() -> None:
-    """Let this thread go on, to clean up, while the others stay told to stop: one of them has not stopped yet."""
+    """Let this thread continue, to clean up, while the others stay told to stop: one of them has not stopped yet."""
     _spared.thread = True
 
 
 def check() -> None:
-    """Raise Interrupted when a stop was requested."""
+    """Raise Interrupted if a stop was requested."""
     if _requested.is_set() and not _is_spared():
         raise Interrupted
 
 
 def pause(seconds: float) -> None:
-    """Sleep, unless a stop is requested before or meanwhile; raises Interrupted then."""
+    """Sleep, unless a stop is requested before or meanwhile; then raise Interrupted."""
     if _is_spared():
         time.sleep(seconds)
     elif _requested.wait(seconds):

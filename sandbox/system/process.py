@@ -1,4 +1,4 @@
-"""The only door to other programs: argv lists, no shell, everything logged, failures with the program's own words."""
+"""The only door to other programs: argv lists, no shell, everything logged, failures with the program's own output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 Argv = Sequence[str | os.PathLike[str]]
 
-# Of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
+# Folders of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
 _MACS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.docker/bin", "~/.orbstack/bin", "~/.rd/bin")
 _running: set[subprocess.Popen[str]] = set()
 
@@ -48,9 +48,9 @@ class ToolFailed(SandboxError):
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
-    """Return where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere.
+    """Return the path of `name`: on the PATH, else in one of the folders `extra`; None if it is nowhere.
 
-    On macOS what Homebrew and the engines' tools bring is found too: only terminals have these folders on the PATH.
+    On macOS the folders of Homebrew and the engines' tools are searched too: only terminals have these on the PATH.
     """
     further = [*map(str, extra), *(map(os.path.expanduser, _MACS) if sys.platform == "darwin" else ())]
     found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(further))
@@ -63,7 +63,7 @@ def path_after(folder: str) -> str:
 
 
 class Stop:
-    """Lets another thread end the program that `run` waits for, as it would end by SIGTERM."""
+    """Lets another thread end the program that `run` waits for, as by SIGTERM."""
 
     def __init__(self) -> None:
         self.child: subprocess.Popen[str] | None = None
@@ -88,10 +88,10 @@ def run(
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
-    Not `merged`, only its standard output is returned, and what it said on the other is in the error when it fails.
-    `env` is added to our own environment; `timeout` is in seconds; `on_line` sees each line as it comes.
-    The program gets a process group of its own, so that an interrupt typed at the terminal reaches only us and the
-    program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
+    Not `merged`, only its standard output is returned, and its standard error is in the exception when it fails. `env`
+    is added to our own environment; `timeout` is in seconds; `on_line` gets each line as it comes. The program gets a
+    process group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us,
+    once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
         return _run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, aside=aside, stop=stop)
@@ -126,14 +126,14 @@ def _run(
         )
     except FileNotFoundError as error:
         raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
-    except OSError as error:  # not permitted, or made for another machine
+    except OSError as error:  # not permitted, or for another architecture
         raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
     killer = _Deadline(child, timeout)
     _running.add(child)
     if stop is not None:
         stop.child = child
     try:
-        interruption.check()  # a stop ends only the programs that it sees running
+        interruption.check()  # a stop ends only the programs that it finds in the list
         output = _collect(child, on_line, stdin)
         status = child.wait()
     except BaseException:
@@ -161,8 +161,8 @@ def _run(
 def run_at_terminal(argv: Argv) -> str:
     """Run a program that may ask the user at the terminal, as sudo does for a password; otherwise like `run`.
 
-    It stays in our session and group, without which it could not ask, and takes as long as the user does. Raises
-    MissingTool and ToolFailed.
+    It stays in our session and group, without which it could not ask, and has no timeout. Raises MissingTool and
+    ToolFailed.
     """
     words = [os.fspath(word) for word in argv]
     interruption.check()
@@ -179,7 +179,7 @@ def run_at_terminal(argv: Argv) -> str:
         try:
             output = child.communicate()[0]
         except BaseException:
-            with contextlib.suppress(PermissionError):  # root's; the terminal has told it as well
+            with contextlib.suppress(PermissionError):  # it belongs to root; the terminal has signalled it as well
                 child.terminate()
             raise
     if child.returncode == 0:
@@ -203,7 +203,7 @@ def kill_all() -> None:
 
 @contextmanager
 def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
-    """Keep a program running for the length of the block, its output in the file `log_to`, and end it afterwards."""
+    """Run a program for the length of the block, its output in the file `log_to`, and end it afterwards."""
     words = [os.fspath(word) for word in argv]
     log.debug("serve: %s", shlex.join(words))
     with log_to.open("w", encoding="utf-8") as output:
@@ -224,9 +224,9 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
 
 @contextmanager
 def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
-    """Run a program for the length of the block; what is yielded is its standard input and output.
+    """Run a program for the length of the block; yields its standard input and output.
 
-    What it says on standard error goes to the file `errors`. Raises MissingTool.
+    Its standard error is written to the file `errors`. Raises MissingTool.
     """
     words = [os.fspath(word) for word in argv]
     log.debug("talk: %s", shlex.join(words))
@@ -253,7 +253,7 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
 
 
 def detach(argv: Argv, *, log_to: Path) -> int:
-    """Start a program that outlives us in a session of its own, its output added to a file; returns its process id.
+    """Start a program that outlives us in a session of its own, its output added to a file; return its process id.
 
     It gets none of the files that we were started with, or a script's lock or pipe would stay held. Raises MissingTool
     when it cannot be started.
@@ -274,10 +274,10 @@ def detach(argv: Argv, *, log_to: Path) -> int:
 
 
 def _inherited() -> list[int]:
-    """Return the open files beyond the standard ones that a program started now would have."""
+    """Return the open files beyond the standard ones that a new program would inherit."""
     found = []
     for entry in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):  # the folder's own, which is closed by now
+        with contextlib.suppress(OSError):  # the descriptor of the folder itself, which is closed by now
             if (number := int(entry.name)) > 2 and os.get_inheritable(number):
                 found.append(number)
     return found
@@ -285,7 +285,7 @@ def _inherited() -> list[int]:
 
 @asynccontextmanager
 async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
-    """Keep a program running for the length of the block, which reads its lines, and end its whole group afterwards."""
+    """Run a program for the length of the block, which reads its lines, and end its whole group afterwards."""
     import asyncio
 
     words = [os.fspath(word) for word in argv]
@@ -300,7 +300,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
         yield cast("asyncio.StreamReader", child.stdout)  # it is piped
     finally:
         for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and only the event loop has yet to hear of it
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and the event loop has not noticed yet
                 os.killpg(child.pid, number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):  # not wait_for, which before Python 3.12 may lose a cancellation
@@ -336,8 +336,8 @@ def _feed(child: subprocess.Popen[str], text: str | None) -> None:
 
 
 def _end(child: subprocess.Popen[Any]) -> None:
-    """Ask the program's whole group to stop, then make it."""
-    # The second time even if the program itself has gone: its children may have stayed, and hold its output open.
+    """End the program's whole group by SIGTERM, then by SIGKILL."""
+    # The second signal even if the program itself has ended: its children may remain, and keep its output open.
     for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
@@ -345,7 +345,7 @@ def _end(child: subprocess.Popen[Any]) -> None:
 
 
 class _Deadline:
-    """Ends a program that outlives its time; a thread of its own because reading its output blocks."""
+    """Ends a program that exceeds its timeout; in a thread of its own because reading its output blocks."""
 
     def __init__(self, child: subprocess.Popen[str], seconds: float) -> None:
         self._expired = False
@@ -359,6 +359,6 @@ class _Deadline:
         _end(self._child)
 
     def cancel(self) -> bool:
-        """Stop waiting; True when the time had run out."""
+        """Stop waiting; return whether the time had run out."""
         self._timer.cancel()
         return self._expired

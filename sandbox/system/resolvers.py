@@ -1,4 +1,4 @@
-"""The nameservers this machine really uses, and for which domains, as far as pods could reach them too."""
+"""The nameservers that this machine really uses, and for which domains, as far as pods can reach them too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-# Where those are kept whose place in resolv.conf a stub on a loopback address has taken: systemd-resolved's, and
+# Files of the real nameservers where resolv.conf has a stub on a loopback address: systemd-resolved's, and
+# NetworkManager's if it runs a stub itself.
 # NetworkManager's when it runs a stub itself.
 BEHIND_A_STUB = (Path("/run/systemd/resolve/resolv.conf"), Path("/run/NetworkManager/no-stub-resolv.conf"))
 WELL_KNOWN = ("1.1.1.1", "8.8.8.8")
@@ -28,29 +29,26 @@ class Upstream:
 
 
 def upstream() -> Upstream:
-    """Return what the host resolves with, or well-known nameservers when it has none that a pod can reach.
+    """Return the machine's nameservers, or well-known ones when it has none that a pod can reach.
 
-    Split DNS is told by systemd-resolved only; who else has it (dnsmasq, macOS) does not tell it in a file.
+    Only systemd-resolved tells of split DNS; others that have it (dnsmasq, macOS) do not tell it in a file.
     """
     return direct(RESOLV_CONF) or split(resolved()) or nameservers(BEHIND_A_STUB)
 
 
 def direct(file: Path) -> Upstream | None:
-    """Return what a resolv.conf(5) names, unless that is only a stub."""
+    """Return the nameservers in a resolv.conf(5), unless that is only a stub."""
     found = _read(file)
     return Upstream(found) if found else None
 
 
 def nameservers(files: Iterable[Path]) -> Upstream:
-    """Return what the first of `files` that has some names, else well-known ones."""
+    """Return the nameservers in the first of `files` that has some, else well-known ones."""
     return Upstream(next((found for file in files if (found := _read(file))), WELL_KNOWN))
 
 
 def resolved() -> Mapping[str, str]:
-    """Return what `resolvectl` says of `dns`, `domain` and `default-route`.
-
-    Nothing when systemd-resolved does not run.
-    """
+    """Return the output of `resolvectl` for `dns`, `domain` and `default-route`; nothing without systemd-resolved."""
     program = process.which("resolvectl")
     if program is None:
         return {}
@@ -62,7 +60,7 @@ def resolved() -> Mapping[str, str]:
 
 
 def split(said: Mapping[str, str]) -> Upstream | None:
-    """Return the routing of systemd-resolved.service(8), "Protocols and Routing", for answers of `resolvectl`.
+    """Return the routing of systemd-resolved.service(8), "Protocols and Routing", from the output of `resolvectl`.
 
     A link's servers answer for its domains, `~` or not, and for all names if it is a default route; a link with the
     domain `~.` does so alone.
@@ -84,7 +82,7 @@ def split(said: Mapping[str, str]) -> Upstream | None:
     found = tuple(dict.fromkeys(preferred or general))[:3]
     if not found:
         return None
-    # What would be asked anyway needs no rule.
+    # A server that is asked anyway needs no rule.
     return Upstream(found, {zone: asked[:3] for zone, asked in special.items() if asked[:3] != found})
 
 
@@ -96,7 +94,7 @@ def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
 
 
 def _links(text: str) -> dict[str, list[str]]:
-    """`Link 3 (tun0): a b` or `Global: a b` a line: the words by what is before the colon."""
+    """Return the words of `Link 3 (tun0): a b` or `Global: a b`, line by line, by what is before the colon."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         link, colon, words = line.strip().partition(":" if line.startswith("Global") else "):")
@@ -106,7 +104,7 @@ def _links(text: str) -> dict[str, list[str]]:
 
 
 def _read(file: Path) -> tuple[str, ...]:
-    """Up to three nameservers of a resolv.conf that pods can reach."""
+    """Return up to three nameservers of a resolv.conf that pods can reach."""
     try:
         words = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     except OSError:

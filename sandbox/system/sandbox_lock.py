@@ -1,7 +1,7 @@
-"""One command at a time on one sandbox: the others wait, and are told for whom.
+"""One command at a time on one sandbox: the others wait, and are told which one runs.
 
-The file lock alone decides (flock(2), which the kernel lets go however its holder ends). What is written next to it
-only informs.
+Only the file lock counts (flock(2), which the kernel releases however its holder ends). What is written next to it is
+for information.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Busy(SandboxError):
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who has the turn: the command as it was typed, when it got it (seconds since 1970), and its process."""
+    """The holder of a lock: the command as it was typed, when it got the lock (seconds since 1970), and its process."""
 
     command: str
     since: float
@@ -45,7 +45,7 @@ class Holder:
 
     @classmethod
     def read(cls, folder: Path) -> Holder | None:
-        """Return who wrote that he has the turn in `folder`, if that process still runs."""
+        """Return the recorded holder of the lock in `folder`, if its process still runs."""
         try:
             content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             found = cls(
@@ -65,10 +65,10 @@ class Holder:
 
 @contextmanager
 def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], None], what: str = "") -> Iterator[None]:
-    """Have the turn in `folder` for the length of the block, after waiting up to `seconds` for its holder.
+    """Hold the lock in `folder` for the length of the block, after waiting up to `seconds` for its holder.
 
-    `waits` is told once, in words for people, when there is something to wait for. `what` is what others work on
-    meanwhile, by default the sandbox that `folder` is called after. Raises Busy.
+    `waits` is called once, with a message for people, when there is something to wait for. `what` is what the others
+    work on, by default the sandbox that `folder` is named after. Raises Busy.
     """
     files.make_private_dir(folder)
     files.require_regular(folder / ".lock")
@@ -77,7 +77,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
         _acquire(lock, folder, 0)
     except Timeout:
         _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
-    files.make_private_dir(folder)  # who held it before may have removed it
+    files.make_private_dir(folder)  # its previous holder may have removed it
     record = folder / RECORD
     files.sweep(record)
     try:
@@ -90,9 +90,9 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
 
 
 def forget(folder: Path) -> None:
-    """Remove the lock's own files, as the last act of its holder: one who waits for them makes them again.
+    """Remove the lock's own files, as the last act of its holder; a waiting command creates them again.
 
-    A lock on a file that has no name any more counts for nothing (filelock, UnixFileLock: st_nlink).
+    A lock on a file that has no name any more does not count (filelock, UnixFileLock: st_nlink).
     """
     for name in (RECORD, ".lock"):
         (folder / name).unlink(missing_ok=True)
@@ -102,12 +102,12 @@ def forget(folder: Path) -> None:
 
 
 def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
-    """Acquire the lock within `seconds`, also when its holder removes the folder meanwhile. Raises Timeout."""
+    """Acquire the lock within `seconds`, even if its holder removes the folder meanwhile. Raises Timeout."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        except (FileNotFoundError, FileExistsError):  # the second from mkdir(2) of a folder that is gone a moment later
+        except (FileNotFoundError, FileExistsError):  # mkdir(2) if the folder is removed right after
             files.make_private_dir(folder)
         else:
             return

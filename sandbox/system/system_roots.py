@@ -1,4 +1,4 @@
-"""Where systems keep the certificates they trust in one file, and what every Java keeps its own behind."""
+"""The files where systems keep their trusted certificates, and the password of Java's truststores."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ SYSTEM_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # macOS
 )
-# Not a secret: what a truststore holds is public, and Java wants a password all the same.
+# Not a secret: the content of a truststore is public, and Java requires a password all the same.
 JAVA_PASSWORD = "changeit"  # noqa: S105

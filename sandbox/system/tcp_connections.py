@@ -1,7 +1,7 @@
-"""Open TCP connections of this machine to a port, asked of the kernel by sock_diag(7).
+"""Open TCP connections of this machine to a port, from the kernel by sock_diag(7).
 
-It goes through as many connections as for the tables in /proc/net, and takes a tenth of their time: it writes nothing
-down but what it was asked for. Where it does not answer, the tables do.
+This takes a tenth of the time of the tables in /proc/net, because the kernel filters before it writes anything. Where
+it does not answer, the tables are used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENDS = slice(20, 56)  # of an answer: ports and addresses of both ends
 
 
 def to_port(port: int) -> frozenset[str]:
-    """Return the established connections whose far end is at `port`, each by its ends; none where nothing tells."""
+    """Return the established connections whose far end is at `port`, each by its ends; none where that is unknown."""
     try:
         return frozenset(found for family in (socket.AF_INET, socket.AF_INET6) for found in _asked(family, port))
     except (OSError, AttributeError):  # the second on a system without netlink
@@ -36,8 +36,8 @@ def to_port(port: int) -> frozenset[str]:
 
 
 def _asked(family: int, port: int) -> Iterator[str]:
-    """Yield what the kernel answers. Raises OSError."""
-    # Each test says how many bytes on the program goes when it holds and when not; beyond its end it has failed.
+    """Yield the kernel's answer. Raises OSError."""
+    # Each test says how many bytes further the program continues if it holds and if not; beyond its end it has failed.
     tests = ((_AT_LEAST, 8, 20), (_AT_MOST, 8, 12))
     program = b"".join(struct.pack("=BBHBBH", *test, 0, 0, port) for test in tests)
     body = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, 1 << ESTABLISHED)
@@ -59,7 +59,7 @@ def _asked(family: int, port: int) -> Iterator[str]:
 
 
 def _listed(port: int) -> Iterator[str]:
-    """Yield what the tables say."""
+    """Yield the connections in the tables."""
     end = f":{port:04X}"
     for table in TABLES:
         try:

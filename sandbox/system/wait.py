@@ -1,4 +1,4 @@
-"""Waiting and trying again: until a state is there or a deadline has passed, and as often as a failure may pass."""
+"""Waiting for a state with a deadline, and retrying what may fail for a while."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 
 
 class WaitTimeout(SandboxError):
-    """What was waited for did not happen in time; `details` holds the last state seen."""
+    """A state was not reached in time; `details` holds the last state seen."""
 
     id = "timeout"
 
@@ -27,7 +27,7 @@ def wait_until(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = interruption.pause,
 ) -> None:
-    """Return once `ready()` returns None; it returns the present state, for people, as long as it is not there yet.
+    """Return once `ready()` returns None; until then it returns the present state, for people.
 
     `ready` raises to give up at once on a state that cannot become good. Seconds throughout. Raises WaitTimeout.
     """
@@ -45,7 +45,7 @@ def retry(
     transient: Callable[[Found | Exception], bool],
     wait: Callable[[int], None],
 ) -> Found:
-    """Return what `attempt()` returns, called again while that, or what it raised, is `transient`.
+    """Return the result of `attempt()`, called again while its result, or its error, is `transient`.
 
     The last of `tries` counts whatever it returns or raises. `wait` gets the number of the failed try, from 0.
     """

@@ -23,37 +23,34 @@ class Origin(Model):
 
     @classmethod
     def of(cls, file: Path) -> Self:
-        """Return the origin that a file of the user is; links in its path stay as they are written."""
+        """Return the origin for a file of the user's; links in its path are kept."""
         return cls(kind="file", source=os.path.abspath(file))  # noqa: PTH100  # resolve() would follow them
 
     @property
     def is_fetched(self) -> bool:
-        """Tell whether it was written elsewhere, so that the user has to agree to what it asks for."""
+        """Tell whether others wrote it, so that the user has to agree to what it asks for."""
         return self.kind in ("git", "bundle")
 
     @property
     def source_key(self) -> str:
-        """Return how the key of every revision of this source begins.
-
-        A bundle is its identity, wherever its file is.
-        """
+        """Return the prefix of the keys of every revision of this source; for a bundle file, its identity."""
         return f"git {self.source} " if self.kind == "git" else f"{self.kind} {self.revision}"
 
     @property
     def key(self) -> str:
-        """Return what the user's agreement is kept under: this revision, and no other."""
+        """Return the key of the user's agreement, which is for this revision only."""
         return f"{self.source_key}{self.revision}"
 
     @property
     def folder_name(self) -> str:
-        """Return the folder of the data that every revision of it shares."""
+        """Return the name of the folder of the data that all revisions share."""
         shared = self.source if self.kind == "git" else ""
         return f"{self.kind}-{hashlib.sha256(shared.encode()).hexdigest()[:12]}"
 
     def may_replace(self, known: Self) -> bool:
-        """Tell whether a spec from here takes the place of one from `known` without a question.
+        """Tell whether a spec from here may replace one from `known` without a question.
 
-        The default spec holds nothing of the user's, and becomes a file as soon as there is something to say.
+        The default spec holds nothing of the user's, and is replaced by a file as soon as one is needed.
         """
         if self.kind == "bundle" or known.kind == "bundle":
             return (self.kind, self.revision) == (known.kind, known.revision)

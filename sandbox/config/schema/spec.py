@@ -85,11 +85,11 @@ class Spec(Model):
         return int(self.pause_after[:-1]) * {"m": 60.0, "h": 3600.0}[self.pause_after[-1]] if self.pause_after else None
 
     def origin(self, *path: str | int) -> ValueOrigin:
-        """Return where the value at `path` is from; an entry of a list that has a default is from where the list is."""
+        """Return the origin of the value at `path`; an entry of a default list has the origin of the list."""
         return self._origins.get(path, ValueOrigin())
 
     def says(self, *path: str | int) -> bool:
-        """Tell whether anything but the default stands at `path`, be it the same."""
+        """Tell whether a value was given at `path`, even if it equals the default."""
         return self.origin(*path).giver is not Giver.DEFAULT
 
     @property
@@ -101,25 +101,25 @@ class Spec(Model):
         return f"{origin}: `{OLD_EDGE_KEY}:` is called `{EDGE_KEY}:` now; both names are read"
 
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
-        """Copy with other values of top-level keys, unchecked, and with the origins of what is other in them."""
+        """Return a copy with other values of top-level keys, unchecked, and the origins of what differs in them."""
         copy = self.model_copy(update=update)
         copy._origins = {**self._origins, **origins}
         return copy
 
     def recorded(self) -> Self:
-        """Copy whose values are all from the last `up`."""
+        """Return a copy whose values all count as those of the last `up`."""
         return self.changed({}, {path: ValueOrigin(Giver.RECORDED) for path, _ in _of_program(self)})
 
     @property
     def vouched(self) -> tuple[str, ...]:
-        """Return the domains of certificates: the sandbox's, and hosts outside it that end at the edge."""
+        """Return the domains that the CA issues for: the sandbox's, and hosts outside it whose TLS ends at the edge."""
         ending = (one.host for one in self.proxy.hosts if one.ends)
         outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
 
     @property
     def namespace(self) -> str | None:
-        """Return the only namespace that is the sandbox's to use; None where the whole cluster is."""
+        """Return the only namespace that the sandbox may use; None where it has the whole cluster."""
         return None if self.cluster.supports.whole_cluster else self.cluster.namespace or f"sandbox-{self.name}"
 
     @property
@@ -171,7 +171,7 @@ class ResolvedSpec(Spec):
         tcp: Sequence[int] | None = None,
         udp: Sequence[int] | None = None,
     ) -> Self:
-        """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all.
+        """Return `spec`, which was validated, with these ports, of which those that were `auto` were chosen.
 
         Without `tcp` and `udp`, those of `edge.tcp` and `edge.udp` are the usual ones.
         """
@@ -197,7 +197,7 @@ def _opened(
 
 
 def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:
-    """Yield the values that were given to the models' constructors."""
+    """Yield the paths of values that a program passed to the models' constructors."""
     for name in model.model_fields_set:
         yield (*above, name), ValueOrigin(Giver.PROGRAM)
         if isinstance(value := getattr(model, name), BaseModel):
