@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,15 +13,6 @@ from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import SERVED_PORT, begin, find_spec, output_option, session
 from sandbox.cli.output import show_json
-
-if TYPE_CHECKING:
-    from sandbox.app.edge_ports import PortStatus
-    from sandbox.app.service_places import Balanced
-    from sandbox.components.edge.container import EdgeContainer
-    from sandbox.components.edge.haproxy_admin import RouteStatus, Server
-    from sandbox.names import Home
-
-COLORS = {"UP": "green", "DOWN": "red"}
 
 
 @click.group("edge", cls=Group)
@@ -49,50 +37,19 @@ def status(ctx: click.Context, *, output: str) -> int:
     sandbox edge status -o json
     """
     begin(ctx)
-    from sandbox.app import context, edge_ports, service_places
-    from sandbox.components.edge import routes
-    from sandbox.components.edge.container import EdgeContainer, serves, surplus
-    from sandbox.components.edge.haproxy_admin import ENDS, route_statuses
-    from sandbox.engine import Engine
+    from sandbox.cli import edge_status
 
-    home = context.home()
-    engine = Engine.connect()
-    box = EdgeContainer.of(engine, home)
-    known = routes.load(home.edge)
-    container = box.find()
-    running = container is not None and container.running
-    servers = _servers(box) if running else None
-    found = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
-    days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
-    ports = sorted(serves(container)) if container else []
-    unasked = surplus(container, known) if container else frozenset()
-    served, balanced = edge_ports.statuses(known), service_places.balanced(known, home, engine)
+    state = edge_status.read()
     if output == "json":
-        report = {
-            "running": running,
-            "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
-            "routes": [_row(one, days) for one in found],
-            **{
-                kind: [asdict(one) for one in served if one.protocol == kind and not one.host]
-                for kind in (routes.TCP, routes.UDP)
-            },
-            "tls": [asdict(one) for one in served if one.host],
-            "load_balancers": [asdict(one) for one in balanced],
-        }
-        show_json(report)
+        show_json(state.as_json())
     else:
-        said = ", ".join(
-            f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in unasked else "") for bind in ports
-        )
-        click.echo(f"listens on {said}" if running else "is not running; `sandbox up` starts it")
-        for line in (*_table(found, days), *map(_port_line, served), *map(_balanced_line, balanced)):
+        for line in state.lines():
             click.echo(line)
-        if running and servers is None:
+        if state.running and not state.answers:
             click.echo(
                 "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
             )
-    down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in found)
-    return 0 if running and not down and all(one.ready != 0 for one in served) else 1
+    return 0 if state.is_healthy else 1
 
 
 @edge.command("url")
@@ -234,14 +191,15 @@ def add_port(
     """
     begin(ctx)
     from sandbox.app import edge_ports
+    from sandbox.cli.edge_status import port_line
     from sandbox.components.edge.routes import UDP
 
     number, protocol = port
     if proxy_protocol and protocol == UDP:
         raise click.UsageError("--proxy-protocol is for TCP")
     say = partial(click.echo, err=True)
-    found = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol, say=say)
-    click.echo(_port_line(found))
+    added = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol, say=say)
+    click.echo(port_line(added))
     return 0
 
 
@@ -277,80 +235,16 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
     """
     begin(ctx)
     from sandbox.app import context, edge_ports
+    from sandbox.cli.edge_status import port_line
     from sandbox.components.edge import routes
 
-    found = edge_ports.statuses(routes.load(context.home().edge))
+    ports = edge_ports.statuses(routes.load(context.home().edge))
     if output == "json":
-        show_json([asdict(one) for one in found])
+        show_json([asdict(one) for one in ports])
     else:
-        for one in found:
-            click.echo(_port_line(one))
+        for one in ports:
+            click.echo(port_line(one))
     return 0
-
-
-def _port_line(one: PortStatus) -> str:
-    detail = click.style(one.detail, fg="green" if one.ready else "red")
-    how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
-    how += ", for its address" if one.balanced else ""
-    kind = "TLS" if one.host else one.protocol.upper()
-    return f"{click.style(one.place, bold=True)} → {one.to}   {kind}, sandbox {one.sandbox}{how}\n    {detail}"
-
-
-def _balanced_line(one: Balanced) -> str:
-    place = click.style(one.address, bold=True) if one.address else click.style("no address yet", fg="red")
-    far = (
-        ""
-        if one.reached or not one.address
-        else "\n    not reached from this machine: use its ports above, which `sandbox up` adds"
-    )
-    return f"{place} → {one.service}   {', '.join(one.ports)}, sandbox {one.sandbox}{far}"
-
-
-def _servers(box: EdgeContainer) -> Sequence[Server] | None:
-    from sandbox.components.edge.haproxy_admin import Unreachable
-
-    try:
-        return box.control.servers()
-    except Unreachable:
-        return None
-
-
-def _days_left(home: Home, sandbox: str) -> int | None:
-    """Find how long the certificate of a sandbox's hosts that end at the edge is good."""
-    from sandbox.components.certificates.keystore import Keystore, inventory
-    from sandbox.names import EDGE_LEAF
-
-    entries = inventory(Keystore(home.sandbox(sandbox).keys), now=datetime.now(UTC))
-    return next((one.facts.days_left for one in entries if one.name == EDGE_LEAF and one.facts), None)
-
-
-def _row(one: RouteStatus, days: Mapping[str, int | None]) -> dict[str, Any]:
-    from sandbox.components.edge.haproxy_admin import ENDS
-
-    row: dict[str, Any] = {
-        "host": one.host,
-        "sandbox": one.sandbox,
-        "mode": one.mode,
-        "upstreams": one.upstreams,
-        "servers": [asdict(server) for server in one.servers],
-    }
-    return {**row, "certificate_days_left": days[one.sandbox]} if one.mode == ENDS else row
-
-
-def _table(found: Sequence[RouteStatus], days: Mapping[str, int | None]) -> Iterator[str]:
-    from sandbox.components.edge.haproxy_admin import ENDS
-
-    for one in found:
-        yield f"{click.style(one.host, bold=True)} → {', '.join(one.upstreams)}   {one.mode}, sandbox {one.sandbox}"
-        if one.mode == ENDS:
-            left = days[one.sandbox]
-            yield "    certificate " + ("is missing" if left is None else f"{left} days left")
-        for server in one.servers:
-            health = click.style(server.health, fg=COLORS.get(server.health))
-            yield (
-                f"    {server.address or server.name} {health} {server.last_check}   "
-                f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
-            )
 
 
 def _code(url: str) -> str:
