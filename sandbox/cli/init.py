@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from sandbox.init.detected import Found
 
 LOCAL = "127.0.0.1"
 HTTPS = (443, 8443)
@@ -28,7 +33,7 @@ def init(folder: Path, *, name: str | None) -> int:
     from sandbox.init import project_files
     from sandbox.init.detect import look
     from sandbox.sanitize import fit
-    from sandbox.system import files, host_network
+    from sandbox.system import host_network
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
@@ -43,32 +48,46 @@ def init(folder: Path, *, name: str | None) -> int:
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
     https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
-    kept = [path for path in written if (folder / path).exists()]
+    _write(folder, written)
+    for note in found.notes:
+        click.echo(f"note  {fit(note)}", err=True)
+    for note in _advice(name, found):
+        click.echo(note, err=True)
+    click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
+    return 0
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the files that do not exist yet, and print which those are."""
+    from sandbox.init import project_files
+    from sandbox.system import files
+
+    kept = [path for path in texts if (folder / path).exists()]
     # The spec last: until it is there, all this can be repeated.
-    for path, text in sorted(written.items(), key=lambda item: item[0] == project_files.SPEC):
+    for path, text in sorted(texts.items(), key=lambda item: item[0] == project_files.SPEC):
         if path not in kept:
             (folder / path).parent.mkdir(exist_ok=True)
             files.write_atomic(folder / path, text.encode(), mode=0o644)
             click.echo(f"wrote {folder / path}")
     for path in kept:
         click.echo(f"kept  {folder / path}   (existed)")
-    for note in found.notes:
-        click.echo(f"note  {fit(note)}", err=True)
-    if (domain := project_files.domain_of(found.hosts)) and not domain.endswith(".localhost"):
-        click.echo(f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only", err=True)
-    for app in () if found.manifests else project_files.without_port(found.apps):
-        click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
-    if own := project_files.own_program(name, found):
-        click.echo(
-            f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there",
-            err=True,
-        )
+
+
+def _advice(name: str, found: Found) -> Iterator[str]:
+    """Yield what the user has to do before `up` can run all of the project."""
+    from sandbox.init import project_files
+
+    domain = project_files.domain_of(found.hosts)
+    if domain and not domain.endswith(".localhost"):
+        yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only"
+    if not found.manifests:
+        for app in project_files.without_port(found.apps):
+            yield f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service"
+    own = project_files.own_program(name, found)
+    if own:
+        yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"
     idle = project_files.unnamed(name, found)
-    for app, image in idle.items():
-        click.echo(f"note  no manifest runs {app}: add a Deployment with `image: {image}`", err=True)
+    for program, image in idle.items():
+        yield f"note  no manifest runs {program}: add a Deployment with `image: {image}`"
     if idle:
-        click.echo(
-            "      and remove the # before its line in images.yaml; sandbox.yaml needs `push: images.yaml`", err=True
-        )
-    click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
-    return 0
+        yield "      and remove the # before its line in images.yaml; sandbox.yaml needs `push: images.yaml`"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,7 @@ from sandbox.cli.output import laid_out, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.core import Part
+    from sandbox.app.overview import Exposure
     from sandbox.app.service_places import Reached
 
 MARKS = {
@@ -37,8 +39,6 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     sandbox status demo -o json
     """
     begin(ctx)
-    from dataclasses import asdict
-
     from sandbox.app.session import rouse
     from sandbox.engine import Engine
 
@@ -50,37 +50,53 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
         from sandbox.app import context, service_places  # takes long to import: most of it is imported by now
         from sandbox.app.overview import exposure
 
-        runs = any((one.name, one.state) == ("cluster", "ready") for one in parts)
+        runs = any(part.name == "cluster" and part.state == "ready" for part in parts)
         services = service_places.reached_of(sandbox.name, context.home(), engine) if runs else ()
         exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), engine)
     if output == "json":
-        rows = [{"step": one.name, "title": one.title, "state": one.state, "detail": one.detail} for one in parts]
-        network = {
-            "open": exposed.access.open,
-            "urls": exposed.urls,
-            "without_certificate": exposed.access.unvouched,
-            "neighbours": exposed.neighbours,
-        }
-        reached = [asdict(one) for one in services]
-        show_json({"name": sandbox.name, "steps": rows, "network": network, "services": reached})
+        show_json(_as_json(sandbox.name, parts, services, exposed))
     else:
-        for one in parts:
-            mark, color = MARKS[one.state]
-            word = _word(one)
-            first, *more = laid_out(f"{one.title:<40} {word:<8}", "" if one.detail == word else one.detail)
-            click.echo(f"{click.style(mark, fg=color)} {first}")
-            for line in more:
-                click.echo(line)
+        for part in parts:
+            _show_part(part)
         for service in services:
-            _show(service)
+            _show_service(service)
         if exposed.access.open:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
-    return 0 if all(one.state == "ready" for one in parts) else 1
+    return 0 if all(part.state == "ready" for part in parts) else 1
 
 
-def _show(service: Reached) -> None:
+def _as_json(name: str, parts: Sequence[Part], services: Sequence[Reached], exposed: Exposure) -> dict[str, Any]:
+    """Return the status as `json_results.SandboxStatus` has it."""
+    from dataclasses import asdict
+
+    return {
+        "name": name,
+        "steps": [
+            {"step": part.name, "title": part.title, "state": part.state, "detail": part.detail} for part in parts
+        ],
+        "network": {
+            "open": exposed.access.open,
+            "urls": exposed.urls,
+            "without_certificate": exposed.access.unvouched,
+            "neighbours": exposed.neighbours,
+        },
+        "services": [asdict(service) for service in services],
+    }
+
+
+def _show_part(part: Part) -> None:
+    """Print the state of a component."""
+    mark, color = MARKS[part.state]
+    word = _word(part)
+    first, *more = laid_out(f"{part.title:<40} {word:<8}", "" if part.detail == word else part.detail)
+    click.echo(f"{click.style(mark, fg=color)} {first}")
+    for line in more:
+        click.echo(line)
+
+
+def _show_service(service: Reached) -> None:
     """Print where a Service is reached, and its name for pods."""
     places = ", ".join(service.places) or "no address yet"
     first, *more = laid_out(f"{service.service:<40}", f"{places}, by pods as {service.name}")
