@@ -70,23 +70,7 @@ class _Upgrading:
         names = self.sandbox.names
         steps, _, own = machine_plan.steps(self.spec)
         own.require(self.spec.cluster.kubernetes)
-        nodes = kind_provider.nodes(self.engine, names)
-        stopped = [one.name for one in nodes.all() if not one.running]
-        if stopped or not nodes.all():
-            raise UsageError(
-                f"the cluster of '{names.name}' does not run",
-                details=f"stopped: {', '.join(stopped)}" if stopped else "it has no nodes",
-                fix=f"sandbox start {names.name}",
-                id="stopped",
-            )
-        change = NodeUpgrade(
-            engine=self.engine,
-            names=names,
-            nodes=tuple(one for one in nodes.every() if self.engine.container(one)),
-            image=self._image(own),
-            version=own.kubernetes,
-            keeps_etcd=own.source == "bundle",
-        )
+        change = self._change(own)
         before, begun = self._present(), change.begun()
         self._require(before, own.kubernetes, begun)
         if before == own.kubernetes and begun is None:
@@ -111,6 +95,27 @@ class _Upgrading:
             error.add_note(f"Kubernetes is {own.kubernetes} now; as before: sandbox snapshot restore {snapshot}")
             raise
         return Upgraded(before, own.kubernetes, snapshot)
+
+    def _change(self, own: OwnImages) -> NodeUpgrade:
+        """Return the upgrade of the cluster's nodes. Raises UsageError unless all of them run."""
+        names = self.sandbox.names
+        nodes = kind_provider.nodes(self.engine, names)
+        stopped = [one.name for one in nodes.all() if not one.running]
+        if stopped or not nodes.all():
+            raise UsageError(
+                f"the cluster of '{names.name}' does not run",
+                details=f"stopped: {', '.join(stopped)}" if stopped else "it has no nodes",
+                fix=f"sandbox start {names.name}",
+                id="stopped",
+            )
+        return NodeUpgrade(
+            engine=self.engine,
+            names=names,
+            nodes=tuple(one for one in nodes.every() if self.engine.container(one)),
+            image=self._image(own),
+            version=own.kubernetes,
+            keeps_etcd=own.source == "bundle",
+        )
 
     def _image(self, own: OwnImages) -> str:
         """Return the published node image with the new Kubernetes, its images still packed."""

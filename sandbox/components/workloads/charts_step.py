@@ -110,15 +110,9 @@ class ChartsStep:
         return found
 
     def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
+        """Install or upgrade the release of a chart, and record it."""
         release = helm.newest(records.cluster, chart.name, chart.namespace)
-        if release is not None and not (release.ours and _key(chart) in known):
-            raise SandboxError(
-                f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
-                details=f"revision {release.revision}, {release.state}",
-                fix=f"give this one another name (`release:` below `apply`), or: helm --kube-context "
-                f"{self.names.cluster} uninstall {chart.name} --namespace {chart.namespace}",
-                id="foreign-release",
-            )
+        self._require_ours(release, chart, known)
         objects = self.program.render(chart)
         missing = self.images.missing(objects)
         if missing:
@@ -137,28 +131,44 @@ class ChartsStep:
         change = self.images.renaming(full) if full else {}
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
-        coming = Changed(records.cluster, [_placed(one, chart) for one in objects])
-        begun = time.monotonic()
+        changed = Changed(records.cluster, [_placed(manifest, chart) for manifest in objects])
+        self._upgrade(chart, change, changed, work)
+        known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
+        _write(records, known, self.record)
+
+    def _require_ours(self, release: Release | None, chart: Chart, known: Known) -> None:
+        """Raise SandboxError for a release that `up` did not make."""
+        if release is None or (release.ours and _key(chart) in known):
+            return
+        raise SandboxError(
+            f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
+            details=f"revision {release.revision}, {release.state}",
+            fix=f"give this one another name (`release:` below `apply`), or: helm --kube-context "
+            f"{self.names.cluster} uninstall {chart.name} --namespace {chart.namespace}",
+            id="foreign-release",
+        )
+
+    def _upgrade(self, chart: Chart, change: Mapping[str, Any], changed: Changed, work: Work) -> None:
+        """Have helm install or upgrade the release, again while a webhook does not answer yet."""
+        deadline = time.monotonic() + PATIENCE
 
         def doomed() -> SandboxError | None:
-            error = coming.hopeless()
-            if coming.waiting:
-                work.say(coming.waiting)
+            error = changed.hopeless()
+            if changed.waiting:
+                work.say(changed.waiting)
             return error
 
         while True:
             try:
                 self.program.upgrade(chart, self.names.kubeconfig, change, work.say, doomed)
             except SandboxError as error:
-                if is_unanswered(error.details) and time.monotonic() < begun + PATIENCE:
-                    work.say(f"{chart.name}: once more, when what answers its webhook may be there")
-                    interruption.pause(RETRY)
-                    continue
-                error.details = "\n".join((error.details, *coming.probed()))
-                raise
-            break
-        known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
-        _write(records, known, self.record)
+                if not is_unanswered(error.details) or time.monotonic() >= deadline:
+                    error.details = "\n".join((error.details, *changed.probed()))
+                    raise
+                work.say(f"{chart.name}: once more, when what answers its webhook may be there")
+                interruption.pause(RETRY)
+            else:
+                return
 
     def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
         """Return what keeps the release from being as the spec says, and ready; None for nothing."""
