@@ -205,30 +205,30 @@ def _walk(
     steps = {step.name: step for step in plan}
     order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
     order.prepare()
-    news: SimpleQueue[_News] = SimpleQueue()
-    over = threading.Event()
+    events: SimpleQueue[_Event] = SimpleQueue()
+    stopping = threading.Event()
     usable: set[str] = set()
     ready: list[str] = []
     walking: dict[threading.Thread, Step] = {}
     running = 0
-    first: BaseException | None = None
-    apart: SandboxError | None = None
+    first_error: BaseException | None = None
+    spared_error: SandboxError | None = None
 
     def walk(step: Step) -> None:
         error: BaseException | None = None
         try:
-            if not over.is_set():
-                visit(step, partial(news.put, _News(step)))
+            if not stopping.is_set():
+                visit(step, partial(events.put, _Event(step)))
         except BaseException as caught:
             error = caught
             if report and isinstance(error, interruption.Interrupted):
                 report.interrupted(step.title)
-        news.put(_News(step, ended=True, error=error))
+        events.put(_Event(step, ended=True, error=error))
 
     try:
-        while running or (first is None and order.is_active()):
+        while running or (first_error is None and order.is_active()):
             ready += order.get_ready()
-            while ready and running < WIDTH and first is None:
+            while ready and running < WIDTH and first_error is None:
                 step = steps[ready.pop(0)]
                 thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
                 walking[thread] = step  # first, for an interrupt may come at any moment
@@ -236,38 +236,38 @@ def _walk(
                 running += 1
             if not running:  # all that is left needs a step that was spared
                 break
-            told = news.get()
-            running -= told.ended
-            if told.error is None:
-                if told.step.name not in usable:
-                    usable.add(told.step.name)
-                    order.done(told.step.name)
+            event = events.get()
+            running -= event.ended
+            if event.error is None:
+                if event.step.name not in usable:
+                    usable.add(event.step.name)
+                    order.done(event.step.name)
                 continue
-            if report and not isinstance(told.error, interruption.Interrupted):
-                error = told.error
-                report.failed(told.step.title, _brief(error))
-            if told.step.name in spared and isinstance(told.error, SandboxError):
-                apart = apart or told.error
-            elif first is None:
+            if report and not isinstance(event.error, interruption.Interrupted):
+                report.failed(event.step.title, _brief(event.error))
+            if event.step.name in spared and isinstance(event.error, SandboxError):
+                spared_error = spared_error or event.error
+            elif first_error is None:
                 # What is still running would only be undone.
-                first = told.error
+                first_error = event.error
                 _stop()
     except BaseException as error:
-        first = error
-        over.set()
+        first_error = error
+        stopping.set()
         _stop()
+    is_interrupted = first_error is not None and not isinstance(first_error, Exception)
     try:
-        _join(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
+        _join(walking, GRACE if is_interrupted else None, report)
     except BaseException:  # interrupted here: running steps must end before anything is undone
         _join(walking, GRACE, report)
         raise
-    if first is not None:
-        raise first
-    return apart
+    if first_error is not None:
+        raise first_error
+    return spared_error
 
 
 @dataclass(frozen=True)
-class _News:
+class _Event:
     """What the walk hears of a step: that it is usable, or that it has ended, perhaps with an error."""
 
     step: Step

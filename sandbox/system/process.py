@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -93,8 +94,11 @@ def run(
     process group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us,
     once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
-    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
-        return _run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, aside=aside, stop=stop)
+    run_with = partial(_run, argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, stop=stop)
+    if merged:
+        return run_with(aside=None)
+    with tempfile.TemporaryFile() as aside:
+        return run_with(aside=aside)
 
 
 def _run(

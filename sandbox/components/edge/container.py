@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
@@ -83,18 +83,18 @@ class EdgeContainer:
         With sockets of the machine's own no connection ends: the old container serves its open connections to their
         end.
         """
-        # There may be no IPv6 here, or another user has the port: then without the further addresses.
-        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         # Clients on other machines come through the engine anyway, as it and the host's firewall allow.
         local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
+        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         handed = (True, False) if local and socket_handover.are_handed_over(self.engine) else (False,)
-        ways = list(product(handed, (True, False)))
-        while ways:
-            held, also = ways.pop(0)
+        # There may be no IPv6 here, or another user has the port: then without the further addresses.
+        attempts = list(product(handed, (True, False)))
+        while attempts:
+            held, also = attempts.pop(0)
             try:
                 self._make(image, known, published(known, also=also), held=held)
             except SandboxError as error:
-                if not ways:
+                if not attempts:
                     raise
                 log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
                 continue
@@ -102,8 +102,8 @@ class EdgeContainer:
             if deaf is None:
                 break
             # The engine may still forward ports from another network than its host's.
-            ways = [way for way in ways if held and not way[0]]
-            if not ways:
+            attempts = [(False, also) for still_held, also in attempts if held and not still_held]
+            if not attempts:
                 raise reach.unheard(deaf, reach.again(self.engine, self.home))
         edge_folder.note_taken(self.folder)
         self.join(known)
@@ -248,13 +248,20 @@ class EdgeContainer:
         if held:
             self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
             socket_handover.wait(self.engine, self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
-        with self._replacing() if keeps else nullcontext():
-            (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-            # Before it starts, so that it finds the nodes at once: a waiting client would be refused.
-            placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
-            self.engine.run(replace(spec, joined=self._networks(known), folders={haproxy.FOLDER: placed}))
-            if held:
-                socket_handover.wait(self.engine, self.name, self._answers)
+        if keeps:
+            with self._replacing():
+                self._run(spec, known, held=held)
+        else:
+            self._run(spec, known, held=held)
+
+    def _run(self, spec: ContainerSpec, known: Sequence[Route], *, held: bool) -> None:
+        """Run the container, on all its networks and with its files, until it serves the sockets that are `held`."""
+        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+        # Before it starts, so that it finds the nodes at once: a waiting client would be refused.
+        placed = edge_folder.placed(self.folder, edge_folder.marks(self.folder), self._group)
+        self.engine.run(replace(spec, joined=self._networks(known), folders={haproxy.FOLDER: placed}))
+        if held:
+            socket_handover.wait(self.engine, self.name, self._answers)
 
     def _networks(self, known: Sequence[Route]) -> Mapping[str, str]:
         names = sorted({route.network for route in known} - {self.network})

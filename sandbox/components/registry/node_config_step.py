@@ -182,8 +182,10 @@ class NodeWiring:
         if (cluster.get("v1", "Service", SERVICE, SYSTEM_NAMESPACE) is not None) != bool(there.address):
             return f"the Service {SERVICE}"
         slices = cluster.get(*SLICE) or {}
-        leads_to = [address for one in slices.get("endpoints") or () for address in one["addresses"]]
-        return None if leads_to == [there.address] * bool(there.address) else "the registry's address"
+        addresses = [address for one in slices.get("endpoints") or () for address in one["addresses"]]
+        if addresses != ([there.address] if there.address else []):
+            return "the registry's address"
+        return None
 
     def _canary(self, there: Reach) -> Status:
         """Push the test image unless the registry has it, and pull it inside every node."""
