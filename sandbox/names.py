@@ -270,8 +270,8 @@ class Names:
         return self.folder / "asked.json"
 
     @property
-    def asleep(self) -> Path:
-        """Return the file that exists while its nodes are frozen."""
+    def paused(self) -> Path:
+        """Return the file that exists while its nodes are paused."""
         return self.folder / "asleep"
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import Chosen
-from sandbox.app.session import PATIENCE, Session, rouse
+from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
@@ -224,7 +224,7 @@ class Sandbox:
             return lifecycle.stop(steps, self.session.report)
 
     def pause(self) -> bool:
-        """Freeze its nodes, with all they have in memory, until it is used again; returns whether any ran.
+        """Pause its nodes, with everything in memory, until it is used again; returns whether any ran.
 
         A client at the edge, kubectl and every command wake it.
         """
@@ -239,7 +239,7 @@ class Sandbox:
 
     def status(self) -> Found:
         """Check every part; changes nothing, but wakes it."""
-        rouse(self.names)
+        wake_paused(self.names)
         engine = Engine.connect()
         with engine.glance():
             asked_before.ask(engine, self.names)
@@ -392,9 +392,9 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
 def _require_pausable(spec: Spec) -> None:
     """Raise UsageError unless the cluster's nodes are containers that kind made on this machine."""
     chosen_spec.require_own_cluster(spec, "sandbox pause")
-    if not spec.cluster.supports.sleeps:
+    if not spec.cluster.supports.pausing:
         raise UsageError(
-            f"sandbox pause holds clusters of kind still, not of {spec.cluster.provider}", fix="sandbox stop"
+            f"sandbox pause works with clusters of kind, not of {spec.cluster.provider}", fix="sandbox stop"
         )
 
 

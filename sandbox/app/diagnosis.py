@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.app import context, ports
-from sandbox.app.session import rouse
+from sandbox.app.session import wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.doctor.check import LEAST, Row, Status, repair, run
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe, probe_engine
@@ -49,7 +49,7 @@ def context_of(
     """Gather what is to be checked: this machine, its engine if one answers, and the sandbox, awake."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
     with contextlib.suppress(SandboxError):  # the checks tell what is wrong
-        rouse(home.sandbox(spec.name))
+        wake_paused(home.sandbox(spec.name))
     which = f" -f {shlex.quote(str(file))}" if file else f" {name}" if name else ""
     resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)

@@ -1,4 +1,4 @@
-"""Pauses a sandbox: its nodes are frozen with all they have in memory, until it is used again.
+"""Pauses a sandbox: its nodes stand still with everything in memory, until it is used again.
 
 A process of the user's (`waker`) sees clients of the edge and of the API server, whose connections wait in the kernel
 meanwhile. What a command asks of the cluster wakes it in the same way; what changes the sandbox wakes it first.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from sandbox.components.cluster import sleeping_nodes
+from sandbox.components.cluster import paused_nodes
 from sandbox.components.edge.use import Use
 from sandbox.engine import Engine
 from sandbox.names import Names
@@ -17,27 +17,27 @@ from sandbox.system import daemon, files
 
 
 def pause(engine: Engine, names: Names) -> bool:
-    """Freeze a sandbox's nodes until it is used again; returns whether any ran. The caller holds the lock.
+    """Pause a sandbox's nodes until it is used again; returns whether any ran. The caller holds the lock.
 
     Connected clients are cut off, so that they connect again when they need something. Raises SandboxError.
     """
     use = Use.of(engine, names)
     use.trust_servers(healthy=True)
     use.cut()
-    files.write_atomic(names.asleep, use.look().to_json(), mode=0o600)
-    held = sleeping_nodes.hold(providers.nodes(engine, names))
+    files.write_atomic(names.paused, use.look().to_json(), mode=0o600)
+    held = paused_nodes.pause(providers.nodes(engine, names))
     if not held:
-        names.asleep.unlink()
+        names.paused.unlink()
     return held
 
 
 def wake(engine: Engine, names: Names) -> bool:
-    """Let a sandbox's nodes go on if they are frozen; returns whether any was. Raises SandboxError."""
-    if not names.asleep.exists():
+    """Resume a sandbox's nodes if they are paused; returns whether any was. Raises SandboxError."""
+    if not names.paused.exists():
         return False
-    woken = sleeping_nodes.let_go(providers.nodes(engine, names))
+    woken = paused_nodes.resume(providers.nodes(engine, names))
     Use.of(engine, names).trust_servers(healthy=False)
-    names.asleep.unlink(missing_ok=True)
+    names.paused.unlink(missing_ok=True)
     return woken
 
 
@@ -55,5 +55,5 @@ def watch(names: Names, after: float | None) -> None:
 def forget(names: Names) -> None:
     """End that process and remove its files. Raises SandboxError."""
     daemon.end(names.waker)
-    for path in (names.asleep, names.waker.with_suffix(".log")):
+    for path in (names.paused, names.waker.with_suffix(".log")):
         path.unlink(missing_ok=True)

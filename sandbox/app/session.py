@@ -49,7 +49,7 @@ class Session:
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if Store(names.home.snapshots).is_unfinished(name):
                 restoring(names, Engine.connect()).recover()
-            rouse(names)
+            wake_paused(names)
             yield
 
     @contextmanager
@@ -74,9 +74,9 @@ class Session:
         return self.command or f"Sandbox.{doing}"
 
 
-def rouse(names: Names) -> None:
+def wake_paused(names: Names) -> None:
     """Wake a sandbox that is paused. Raises SandboxError."""
-    if names.asleep.exists():
+    if names.paused.exists():
         from sandbox.app import pausing
 
         pausing.wake(Engine.connect(), names)

@@ -39,7 +39,7 @@ class Waker:
         """Watch until the sandbox is gone, or awake for good. Raises SandboxError when the engine is gone."""
         use = Use.of(self.engine, self.names)
         while self.names.folder.exists():
-            if self.names.asleep.exists():
+            if self.names.paused.exists():
                 self._while_asleep(use)
             elif self.after is None:
                 return
@@ -48,10 +48,10 @@ class Waker:
 
     def _while_asleep(self, use: Use) -> None:
         try:
-            before = Seen.from_json(self.names.asleep.read_bytes())
+            before = Seen.from_json(self.names.paused.read_bytes())
         except FileNotFoundError:  # a command has just woken it
             return
-        while self.names.asleep.exists():
+        while self.names.paused.exists():
             now = use.look()
             if now.is_used(before):
                 log.info("wakes: %s, was %s", now, before)
@@ -64,7 +64,7 @@ class Waker:
 
     def _while_awake(self, use: Use, after: float) -> None:
         before, since = use.look(), time.monotonic()
-        while self.names.folder.exists() and not self.names.asleep.exists():
+        while self.names.folder.exists() and not self.names.paused.exists():
             time.sleep(RESTING)
             now = use.look()
             if now.open or now.api or now.is_used(before):

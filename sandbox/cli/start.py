@@ -64,10 +64,10 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
 @progress_option
 @click.pass_context
 def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
-    """Hold a sandbox still until it is wanted: no processor time, all memory kept.
+    """Pause a sandbox until it is used: no processor time, all memory kept.
 
     The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
-    in sandbox.yaml it is paused by itself when no client has come for so long.
+    in sandbox.yaml it is paused automatically after that time without a client.
 
     \b
     sandbox pause
@@ -76,7 +76,7 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     begin(ctx, "stopping")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.pause():
-        click.echo(f"it wakes when it is wanted, or by: sandbox start {sandbox.name}", err=True)
+        click.echo(f"it wakes when it is used, or by: sandbox start {sandbox.name}", err=True)
     else:
         _did_not_run(sandbox.name)
     return 0

@@ -39,11 +39,11 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     sandbox status demo -o json
     """
     begin(ctx)
-    from sandbox.app.session import rouse
+    from sandbox.app.session import wake_paused
     from sandbox.engine import Engine
 
     sandbox = sandbox_of(file, name)
-    rouse(sandbox.names)
+    wake_paused(sandbox.names)
     engine = Engine.connect()
     with engine.glance():
         parts = sandbox.parts()

@@ -34,7 +34,7 @@ class Capabilities:
     `whole_cluster`: the sandbox creates it and may change nodes and all namespaces, not one only. `containers`: those
     of the engine share a network with its nodes; else registry and edge are processes that go through the API server.
     `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
-    of the control plane. `sleeps`: its nodes can be paused. `own_addons`: names of addons are the provider's, and
+    of the control plane. `pausing`: its nodes can be paused. `own_addons`: names of addons are the provider's, and
     `ingress_addons` those of them that take the nodes' ports 80 and 443. `host_names`: the names of this machine in
     pods. `refused`: keys of a spec that make no sense for it, with the reason.
     """
@@ -43,7 +43,7 @@ class Capabilities:
     containers: bool = True
     node_image: bool = False
     api_on_nodes: bool = False
-    sleeps: bool = False
+    pausing: bool = False
     own_addons: bool = False
     ingress_addons: tuple[str, ...] = ()
     host_names: tuple[str, ...] = (HOST,)
@@ -54,7 +54,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
     "kind": Capabilities(
         node_image=True,
         api_on_nodes=True,
-        sleeps=True,
+        pausing=True,
         refused={
             **_EXISTING_ONLY,
             ("cluster", "profile"): "is a minikube profile: write 'provider: minikube'",
@@ -125,7 +125,7 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     yield from _ingress_addons(spec)
     if spec.cluster.profile and spec.cluster.kubernetes and ("cluster", "profile") not in can.refused:
         yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' keeps its Kubernetes version"
-    if spec.pause_after and not can.sleeps:
+    if spec.pause_after and not can.pausing:
         yield ("pause_after",), f"is for clusters of kind, which can be paused, not of {spec.cluster.provider}"
     if not can.whole_cluster:
         yield from _one_namespace(spec)

@@ -12,7 +12,7 @@ from sandbox.app import context, pausing, waker
 from sandbox.app.session import Session
 from sandbox.app.waker import Waker
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster import sleeping_nodes
+from sandbox.components.cluster import paused_nodes
 from sandbox.components.cluster.kind.provider import nodes
 from sandbox.components.edge.use import Seen, Use
 from sandbox.config.schema import Spec
@@ -54,8 +54,8 @@ def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     names.folder.mkdir(parents=True)
     made = World(names)
     monkeypatch.setattr(Use, "look", lambda self: made.look(self))
-    monkeypatch.setattr(sleeping_nodes, "hold", made.hold)
-    monkeypatch.setattr(sleeping_nodes, "let_go", made.let_go)
+    monkeypatch.setattr(paused_nodes, "pause", made.hold)
+    monkeypatch.setattr(paused_nodes, "resume", made.let_go)
     for seconds in ("WATCHING", "RESTING"):
         monkeypatch.setattr(waker, seconds, 0.0)
     return made
@@ -73,7 +73,7 @@ def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeE
     pausing.pause(engine, world.names)
     Waker(engine, world.names, None).run()
     assert world.done == ["held", "let go"]
-    assert not world.names.asleep.exists()
+    assert not world.names.paused.exists()
 
 
 def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngine) -> None:
@@ -104,10 +104,10 @@ def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch:
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sleeping_nodes, "hold", lambda _: False)
+    monkeypatch.setattr(paused_nodes, "pause", lambda _: False)
     world.totals = iter([0])
     assert not pausing.pause(engine, world.names)
-    assert not world.names.asleep.exists()
+    assert not world.names.paused.exists()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30m", 1800.0), ("2h", 7200.0), (None, None)])
@@ -136,7 +136,7 @@ def test_nodes_are_stopped_in_order_and_held_still(
                 name=f"{names.cluster}-{role}", image=image, command=("init",), labels=labels, network=NETWORK
             )
         )
-    assert sleeping_nodes.hold(found)
+    assert paused_nodes.pause(found)
     control_plane, worker = f"{names.cluster}-control-plane", f"{names.cluster}-worker"
     assert sorted(done[:2]) == [f"prepare {control_plane}", f"prepare {worker}"]
     assert done[2:] == [f"pause {worker}", f"pause {control_plane}"]

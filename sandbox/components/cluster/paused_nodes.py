@@ -1,6 +1,6 @@
-"""Nodes held still (the cgroup freezer): they keep all they have in memory, and use no processor time.
+"""Pauses nodes by the cgroup freezer: they keep everything in memory, and use no processor time.
 
-The kernel goes on to accept connections for them; these wait until the nodes go on.
+The kernel still accepts connections for them, which wait until the nodes resume.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from sandbox.system import files
 
 WIDTH = 8
 CONTROL_PLANE = "control-plane"
-# The rest of it outlives the command, and takes no script by systemd-run, which would expand its variables.
+# Its last part outlives the command; not by systemd-run, which would expand the variables of the script.
 PREPARE = (
     "sh",
     "-c",
     "pkill -STOP -x kube-controller; systemctl stop kubelet; read -r now _ </proc/uptime\n"
-    'setsid sh -c "$1" after-sleep "${now%.*}" </dev/null >/dev/null 2>&1 &',
+    'setsid sh -c "$1" after-pause "${now%.*}" </dev/null >/dev/null 2>&1 &',
     "sh",
-    files.packaged(__package__, "scripts/after-sleep.sh"),
+    files.packaged(__package__, "scripts/after-pause.sh"),
 )
 
 
-def hold(nodes: Containers) -> bool:
-    """Hold every node that runs still, until `let_go`; returns whether any ran. Raises SandboxError."""
+def pause(nodes: Containers) -> bool:
+    """Pause every running node until `resume`; returns whether any ran. Raises SandboxError."""
     running = [one for one in nodes.all() if one.running]
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(lambda one: nodes.engine.execute(one.name, PREPARE), running))
-        # Workers first: what a control plane would make of their silence it does not see.
+        # Workers first, and the control plane at once after them, before it notices their silence.
         for leads in (False, True):
             group = [one.name for one in running if (one.labels.get(nodes.role or "") == CONTROL_PLANE) is leads]
             list(pool.map(nodes.engine.pause, group))
     return bool(running)
 
 
-def let_go(nodes: Containers) -> bool:
-    """Let every node go on that is held still; returns whether there was any. Raises SandboxError."""
+def resume(nodes: Containers) -> bool:
+    """Resume every paused node; returns whether there was any. Raises SandboxError."""
     held = [one.name for one in nodes.all() if one.held]
     with ThreadPoolExecutor(WIDTH) as pool:
         list(pool.map(nodes.engine.start, held))
