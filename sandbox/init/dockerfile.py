@@ -6,13 +6,25 @@ import re
 
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
-_EXPOSE = re.compile(r"^\s*EXPOSE\s+(\d{1,5})(?:/tcp)?\b", re.IGNORECASE | re.MULTILINE)
+_EXPOSE = re.compile(r"^\s*EXPOSE\s+(.+)", re.IGNORECASE | re.MULTILINE)
+_VALUES = re.compile(r"^\s*(?:ARG|ENV)\s+(.+)", re.IGNORECASE | re.MULTILINE)
+_VALUE = re.compile(r"(\w+)[= ]['\"]?(\w+)")
+_VARIABLE = re.compile(r"\$\{?(\w+)(?::-(\w+))?\}?")
+_PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
 def port(text: str) -> int | None:
-    """Return the first TCP port that it exposes, if any (Dockerfile reference, EXPOSE)."""
-    found = _EXPOSE.search(text)
-    return int(found[1]) if found and 0 < int(found[1]) < 65536 else None
+    """Return the first TCP port that it exposes, if it says one (Dockerfile reference, EXPOSE), of a range the first.
+
+    Variables have the values that ARG and ENV give them.
+    """
+    values = dict(pair for line in _VALUES.finditer(text) for pair in _VALUE.findall(line[1]))
+    for line in _EXPOSE.finditer(text):
+        for word in line[1].split():
+            said = _PORT.fullmatch(_VARIABLE.sub(lambda one: values.get(one[1]) or one[2] or "", word))
+            if said and 0 < int(said[1]) < 65536:
+                return int(said[1])
+    return None
 
 
 def copies_context(text: str, stage: str) -> bool:

@@ -1,0 +1,27 @@
+"""What a Dockerfile says without being built."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.init import dockerfile
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("EXPOSE 80", 80),
+        ("FROM a\nexpose 8080/tcp 9", 8080),
+        ("EXPOSE 53/udp 54", 54),
+        ("EXPOSE 53/udp\nEXPOSE 9000-9010/TCP", 9000),
+        ("ENV PORT=3000\nEXPOSE $PORT", 3000),
+        ("ENV A=1 PORT='3001'\nEXPOSE ${PORT}/tcp", 3001),
+        ("ENV PORT 3002\nEXPOSE $PORT", 3002),
+        ("ARG PORT\nEXPOSE ${PORT:-3003}", 3003),
+        ("ARG PORT\nEXPOSE $PORT", None),
+        ("EXPOSE 0 70000", None),
+        ("# EXPOSE 80", None),
+    ],
+)
+def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) -> None:
+    assert dockerfile.port(text) == port
