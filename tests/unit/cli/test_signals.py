@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -38,9 +39,9 @@ undoing = (lambda: time.sleep(60)) if "stuck" in sys.argv else (lambda: None)
 plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, requires=("made",), making=slow)]
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-signals.catch("undoing", "go on: again")
+signals.catch("undoing", "go on: again", signals.as_event if "json" in sys.argv else signals.as_text)
 try:
-    lifecycle.up(plan, reporter("auto"), keep="keep" in sys.argv)
+    lifecycle.up(plan, reporter("json" if "json" in sys.argv else "auto"), keep="keep" in sys.argv)
     code = 0
 except BaseException as error:
     code = boundary.report(error)
@@ -90,6 +91,18 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
     if number is not signal.SIGHUP:
         assert b"go on: again" in terminal.shown
         assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l"), "the cursor is back"
+
+
+def test_interrupt_is_told_to_programs_as_events(start: Start) -> None:
+    """Ctrl-C in an `up --progress json` → every line is an event, with what stays and how to go on."""
+    terminal = start("json")
+    terminal.child.send_signal(signal.SIGINT)
+    assert terminal.end() == 130
+    events = [json.loads(line) for line in terminal.shown.splitlines()]
+    assert [one["detail"] for one in events if one["event"] == "note"] == [
+        "interrupted: undoing (press again to exit at once)",
+        "go on: again",
+    ]
 
 
 @pytest.mark.fault(7)
