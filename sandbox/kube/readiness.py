@@ -271,6 +271,15 @@ def is_ready(pod: Manifest) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
+def has_failed(live: Mapping[str, Any]) -> bool:
+    """Tell whether a workload has ended in a failure, and does not try again by itself."""
+    try:
+        progress(live)
+    except ClusterError:
+        return True
+    return False
+
+
 def progress(live: Mapping[str, Any]) -> str | None:
     """Return what a workload lacks to be ready, by its status, or None."""
     if is_leaving(live):

@@ -10,11 +10,13 @@ from sandbox.components.addons.addon_objects import Place
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt
+from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt, has_failed
 from sandbox.system.wait import wait_until
 
 # These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.
 RECREATED = ("Job", "Pod", "RoleBinding", "ClusterRoleBinding")
+# These end, and stay as they ended.
+RUN_AGAIN = ("Job", "Pod")
 UNPROCESSABLE = 422
 # A webhook may be answered by pods that are applied together with its objects, and whose image must be pulled.
 PATIENCE = 180.0
@@ -60,9 +62,15 @@ def attempt_changed(
 ) -> str | None:
     """As `attempt`; an object that cannot change and is among `ours`, which the sandbox applied, is recreated.
 
-    `context` is the kubectl context that the fix in an error names, `recreated` gets a line for each. Raises
-    ClusterError.
+    So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
+    context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
     """
+    if manifest["kind"] in RUN_AGAIN and Place.of(manifest) in ours:
+        live = _live(cluster, manifest)
+        if live is not None and has_failed(live):
+            say(f"running {title(manifest)} again: it had failed")
+            recreated.append(f"recreated {title(manifest)}, which had failed")
+            _delete(cluster, live)
     try:
         return attempt(cluster, manifest, say=say)
     except ClusterError as error:
@@ -73,14 +81,22 @@ def attempt_changed(
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
     recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
-    metadata = manifest["metadata"]
-    live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
+    live = _live(cluster, manifest)
     if live is not None:
-        cluster.delete(
-            manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"), whole=True
-        )
-        deletion.await_end(cluster, [live])
+        _delete(cluster, live)
     return attempt(cluster, manifest, say=say)
+
+
+def _live(cluster: Cluster, manifest: Manifest) -> Manifest | None:
+    metadata = manifest["metadata"]
+    return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
+
+
+def _delete(cluster: Cluster, live: Manifest) -> None:
+    """Delete the object with all that it made, and wait for its end."""
+    metadata = live["metadata"]
+    cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
+    deletion.await_end(cluster, [live])
 
 
 def unanswered(cluster: Cluster, words: str) -> Iterator[str]:

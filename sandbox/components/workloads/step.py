@@ -96,7 +96,7 @@ class ApplyStep(NothingToUndo):
         try:
             wait_ready(Records.of(self.names).cluster, placed.objects, timeout=TIMEOUT)
         except SandboxError as error:
-            error.fix = error.fix or bring_advice(str(error))
+            error.fix = error.fix or bring_advice(str(error)) or "correct that, then sandbox up"
             raise
         self.remember(placed)
 

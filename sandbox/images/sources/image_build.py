@@ -119,7 +119,11 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
         )
     except ToolFailed as error:
         details = failed_step(error.output) or error.details
-        raise EngineError(f"building {name} from {entry.context} failed", details=details) from error
+        brief, fix = (
+            f"building {name} from {entry.context} failed",
+            "correct its Dockerfile or context, then sandbox up",
+        )
+        raise EngineError(brief, details=details, fix=fix) from error
 
 
 def failed_step(output: str) -> str:

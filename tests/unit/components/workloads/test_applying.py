@@ -57,6 +57,22 @@ def test_a_changed_job_of_the_sandbox_is_recreated_and_said(cluster: Cluster, se
     assert told == ["recreated Job shop/seed, whose spec.template had changed"]
 
 
+@pytest.mark.parametrize("kind", ["Job", "Pod"])
+def test_what_has_failed_runs_again_if_it_is_ours(cluster: Cluster, server: ApiServer, kind: str) -> None:
+    """A Job has failed, and what it needs is corrected → `up` runs it again, though it is the same."""
+    one = made(kind, "seed", "batch/v1" if kind == "Job" else "v1", image="a")
+    path = f"/{'apis/batch/v1' if kind == 'Job' else 'api/v1'}/namespaces/shop/{kind.lower()}s/seed"
+    told: list[str] = []
+    failed = {"conditions": [{"type": "Failed", "status": "True"}], "phase": "Failed"}
+    for status, ours in (({}, True), (failed, False), (failed, True)):
+        server.objects[path] = {**one, "status": status}
+        places = [Place.of(one)] if ours else []
+        attempt_changed(cluster, one, ours=places, context="c", say=print, recreated=told)
+        deleted = [asked for asked in server.asked if asked[:2] == ("DELETE", path)]
+        assert len(deleted) == len(told) == (status is failed and ours)
+    assert told == [f"recreated {kind} shop/seed, which had failed"]
+
+
 def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> None:
     path = "/apis/batch/v1/namespaces/shop/jobs/seed"
     server.objects[path] = made("Job", "seed", "batch/v1", image="a")
