@@ -58,7 +58,7 @@ def test_a_changed_job_of_the_sandbox_is_recreated_and_said(cluster: Cluster, se
 
 
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
-def test_what_has_failed_runs_again_if_it_is_ours(cluster: Cluster, server: ApiServer, kind: str) -> None:
+def test_failed_job_or_pod_of_the_sandbox_runs_again(cluster: Cluster, server: ApiServer, kind: str) -> None:
     """A Job has failed, and what it needs is corrected → `up` runs it again, though it is the same."""
     one = made(kind, "seed", "batch/v1" if kind == "Job" else "v1", image="a")
     path = f"/{'apis/batch/v1' if kind == 'Job' else 'api/v1'}/namespaces/shop/{kind.lower()}s/seed"
