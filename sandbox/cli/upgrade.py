@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of, spec_options
+from sandbox.errors import UsageError
 
 
 @click.command("upgrade")
@@ -25,6 +27,11 @@ def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience
     sandbox upgrade demo
     """
     begin(ctx, "stopping")
+    if name and re.fullmatch(r"v?\d+(\.\d+)+", name):  # no sandbox has such a name
+        raise UsageError(
+            f"{name} is a version, and `upgrade` takes the name of a sandbox",
+            fix=f"write `cluster: {{kubernetes: v{name.removeprefix('v')}}}` in sandbox.yaml, then: sandbox upgrade",
+        )
     from sandbox.app import cluster_upgrade
 
     done = cluster_upgrade.upgrade(sandbox_of(file, name, progress=progress, patience=patience))

@@ -160,10 +160,16 @@ class Changed:
         return _failure(found) if found else None
 
     def probed(self) -> list[str]:
-        """Return the probes' messages about pods that are not ready; nothing if the cluster does not answer."""
+        """Return what failed Jobs wrote and what probes say of pods that are not ready, if the cluster answers."""
         with suppress(ClusterError):
             found = [live for one in self._workloads if (live := _find(self._cluster, one))]
-            return [line for live in found if progress(live) for line in _probed(self._cluster, live)]
+            failed = [
+                trouble.evidence
+                for live in found
+                if has_failed(live) and (trouble := _trouble(self._cluster, live, 0.0))
+            ]
+            unready = [live for live in found if not has_failed(live) and progress(live)]
+            return [*filter(None, failed), *(line for live in unready for line in _probed(self._cluster, live))]
         return []
 
 

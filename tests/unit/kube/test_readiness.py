@@ -242,6 +242,7 @@ def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> 
         cluster.await_ready()
     assert "container app: Error, exit code 1" in caught.value.details
     assert "the end of move-1" in caught.value.details
+    assert Changed(cast("Cluster", cluster), [job]).probed() == [caught.value.details]
 
 
 def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
