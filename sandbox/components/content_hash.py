@@ -1,4 +1,4 @@
-"""Objects that carry a mark of the text they were made from, so that one look tells whether they are as wanted."""
+"""Objects with an annotation of the digest of their text, so that one read tells whether they are as wanted."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ MARK = "sandbox.dev/applied"
 
 
 def marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object with a mark that tells whether what is in the cluster was made from the same text."""
+    """Return the object with the digest of its text as an annotation."""
     metadata = manifest["metadata"]
     annotations = {**(metadata.get("annotations") or {}), MARK: digest(manifest)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def mark(manifest: Mapping[str, Any]) -> str:
-    """Return the mark of an object; empty for one that has none."""
+    """Return the digest in an object's annotation; empty if there is none."""
     return str((manifest["metadata"].get("annotations") or {}).get(MARK, ""))
 
 
 def digest(content: object) -> str:
-    """Return a mark for anything that prints the same when it is the same."""
+    """Return a digest of anything whose `repr` is the same whenever it is the same."""
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
-    """Return what is not as these marked objects say, or None; workloads must be ready.
+    """Return what differs in the cluster from these objects, made by `marked`, or None; workloads must be ready.
 
-    They are looked at from the last to the first: without the workload, which comes last, nothing is there, and without
-    another part something is wrong.
+    They are compared from the last to the first: without the workload, which comes last, all counts as absent, and
+    without another object as drifted.
     """
     for one, found in bulk.live(cluster, tuple(reversed(wanted))):
         if found is None:

@@ -1,1 +1,1 @@
-"""`sandbox dev`: watches a project's files, and brings what changes into the running sandbox."""
+"""`sandbox dev`: watches a project's files, and applies each change to the running sandbox."""

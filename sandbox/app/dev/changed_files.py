@@ -1,4 +1,4 @@
-"""Decides what a set of changed files asks for: images to build, files to copy, manifests to apply. Pure."""
+"""Decides what a set of changed files requires: images to build, files to copy, manifests to apply. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci.reference import Target
 
-# What programs leave next to the files that people write.
+# Temporary files of editors and other programs.
 LEFT_OVER = {".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".DS_Store"}
-# Further ones are sooner built than copied one by one.
+# More files than this are faster built into an image than copied one by one.
 MOST_COPIED = 100
 
 Excluded = Callable[[str], bool]
@@ -21,7 +21,7 @@ Excluded = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Copied:
-    """Files that go into running containers of one image, each with its place there, by the rules that say so."""
+    """Files to copy into running containers of one image, each with its place there, and the rules that say so."""
 
     entry: FromBuild
     files: Mapping[Path, str]
@@ -69,11 +69,11 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """The files that a sandbox is made of.
+    """The files that a sandbox is made from.
 
-    `spec` are sandbox.yaml and images.yaml, `manifests` the files and folders of what is applied, `written` files that
-    we write ourselves; `excluded` tells for each build context what .dockerignore excludes; `bases` are the images that
-    an image is made from.
+    `spec` are sandbox.yaml and images.yaml, `manifests` the files and folders that are applied, `written` files that we
+    write ourselves; `excluded` tells for each build context what .dockerignore excludes; `bases` are the images that an
+    image is made from.
     """
 
     spec: tuple[Path, ...] = ()
@@ -90,7 +90,7 @@ class Project:
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
 
     def work(self, paths: Collection[Path]) -> Work:
-        """Return what changes of these files ask for."""
+        """Return what changes of these files require."""
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
         if any(path in self.spec for path in changed):
             return Work(spec=True)
@@ -115,7 +115,7 @@ class Project:
         return tuple(one for one in self.entries if one.target in changed)
 
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Copied | bool:
-        """Tell whether the files ask for the image to be pushed again; or which of them are copied instead."""
+        """Tell whether the files require a push of the image; or which of them are copied instead."""
         source = _source(entry)
         if source is None:
             return False
@@ -143,7 +143,7 @@ def _nothing(_: str) -> bool:
 
 
 def _source(entry: Entry) -> Path | None:
-    """Return the file or folder that an image is made of; None where it comes from elsewhere."""
+    """Return the file or folder that an image is made from; None if it comes from elsewhere."""
     match entry:
         case FromBuild():
             return entry.context
@@ -158,7 +158,7 @@ def _placed(name: str, entry: FromBuild) -> tuple[SyncRule, str] | None:
 
 
 def _says_how(name: str, entry: FromBuild) -> bool:
-    """Tell whether the file says how the image is built."""
+    """Tell whether the file defines how the image is built."""
     return name in (".dockerignore", str(PurePosixPath(entry.dockerfile or "Dockerfile")))
 
 
@@ -172,5 +172,5 @@ def _is_left_over(path: Path) -> bool:
         not LEFT_OVER.isdisjoint(path.parts)
         or name.endswith(("~", ".swp", ".swx", ".swo", ".pyc", ".tmp"))
         or name.startswith((".#", ".goutputstream-"))
-        or name == "4913"  # which vim writes to see whether it may
+        or name == "4913"  # which vim writes to find out whether it may
     )

@@ -1,4 +1,4 @@
-"""Copies files into the running containers of an image, and reads them back to see that they are the same."""
+"""Copies files into the running containers of an image, and reads them back to compare them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.oci import digest
 from sandbox.oci.reference import Target
 
 WIDTH = 8
-# The first words are paths to delete up to `--`, the others what is read back; the archive is on standard input.
+# The first arguments are paths to delete, up to `--`, the others are read back; the archive is on standard input.
 SCRIPT = """\
 for one in rm tar; do command -v $one >/dev/null || eval "$one() { busybox $one \"\\$@\"; }"; done
 while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
@@ -31,14 +31,14 @@ Run = Callable[[Container, Sequence[str], bytes], Executed]
 
 
 class SyncFailed(SandboxError):
-    """Files could not be copied into a container, or are not the same there."""
+    """Files could not be copied into a container, or differ there."""
 
     id = "sync-failed"
 
 
 @dataclass(frozen=True)
 class Running:
-    """A container that runs an image; its program is started again by a signal where it is `restartable`."""
+    """A container that runs an image; its program is restarted by a signal if it is `restartable`."""
 
     container: Container
     restartable: bool
@@ -62,7 +62,7 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
 def copy(copied: Copied, into: Sequence[Running], run: Run) -> int:
     """Copy the files into all these containers, then do what their rules say; returns the bytes of the files.
 
-    Raises SyncFailed where a container has no shell or tar, refuses the files, or has others afterwards.
+    Raises SyncFailed where a container has no shell or tar, refuses the files, or has other content afterwards.
     """
     archive, wanted, gone = packed(copied.files)
 
@@ -83,14 +83,14 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> int:
 
 
 def by_cluster(cluster: Cluster) -> Run:
-    """Run commands in containers of a cluster."""
+    """Return a function that runs commands in containers of a cluster."""
     return lambda place, argv, stdin: execute(
         cluster, pod=place.pod, namespace=place.namespace, container=place.name, argv=argv, stdin=stdin
     )
 
 
 def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]:
-    """Return a tar of the files that are there, the digests of their bytes by name in it, and the paths that are gone.
+    """Return a tar of the existing files, the digests of their bytes by name in it, and the paths that were deleted.
 
     The files belong to root, as with COPY. Raises SyncFailed for one that cannot be read.
     """
@@ -117,7 +117,7 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]
 
 
 def require_same(wanted: Mapping[str, str], answer: bytes, place: Container) -> None:
-    """Raise SyncFailed unless the tar that the container answered with has just these files."""
+    """Raise SyncFailed unless the tar that the container returned has exactly these files."""
     try:
         found = _digests(answer) if wanted else {}
     except tarfile.TarError as error:

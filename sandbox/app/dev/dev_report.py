@@ -1,4 +1,4 @@
-"""What `dev` tells while it works; calls come from several threads at once."""
+"""The progress of `dev`; calls come from several threads at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.fast_dataclass import dataclass
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a pod, as people and programs know it."""
+    """A container of a pod, as users and programs know it."""
 
     namespace: str
     pod: str
@@ -23,7 +23,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Crash:
-    """A container that ended and should not have: its exit code, the reason, and the last lines that it wrote."""
+    """A container that ended and should not have: its exit code, the reason, and the last lines of its log."""
 
     container: Container
     code: int
@@ -33,35 +33,35 @@ class Crash:
 
 
 class DevReport(Protocol):
-    """Hears of every phase of every change, and of what the pods say meanwhile."""
+    """Receives every phase of every change, and what pods write meanwhile."""
 
     def watching(self, folders: Collection[Path]) -> None:
-        """Report that all is up, and changes of these files and folders are waited for."""
+        """Report that everything is up, and that these files and folders are watched for changes."""
 
     def changed(self, paths: Collection[Path]) -> None:
-        """Report that files changed which ask for something to be done."""
+        """Report changed files that require something to be done."""
 
     def progress(self, phase: str, detail: str) -> None:
-        """Report the newest line of what is done."""
+        """Report the newest line of output."""
 
     def phase(self, name: str, what: str, seconds: float, detail: str = "") -> None:
-        """Report the end of one part of the work: `build`, `push`, `sync`, `apply`, `roll-out`."""
+        """Report the end of a phase: `build`, `push`, `sync`, `apply`, `roll-out`."""
 
     def failed(self, error: SandboxError) -> None:
-        """Report what could not be done; the next change is waited for all the same."""
+        """Report an error; `dev` still waits for the next change."""
 
     def ready(self, seconds: float) -> None:
-        """Report that all is done, so long after the change was seen."""
+        """Report that everything is done, so many seconds after the change was seen."""
 
     def log(self, container: Container, line: str) -> None:
-        """Report a line that a container wrote."""
+        """Report a line of a container's log."""
 
     def crashed(self, crash: Crash) -> None:
         """Report a container that ended in an error."""
 
 
 class Timed:
-    """One phase at work; `detail` is said at its end."""
+    """A running phase; `detail` is reported at its end."""
 
     def __init__(self) -> None:
         self.detail = ""
@@ -69,7 +69,7 @@ class Timed:
 
 @contextmanager
 def timed(report: DevReport, name: str, what: str) -> Iterator[Timed]:
-    """Report a phase when the block has ended well, with its time."""
+    """Report a phase with its time, if the block ends without an error."""
     begun, told = time.monotonic(), Timed()
     yield told
     report.phase(name, what, time.monotonic() - begun, told.detail)

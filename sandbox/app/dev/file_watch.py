@@ -1,4 +1,4 @@
-"""Watches files and folders in threads, and gives what changed in bursts."""
+"""Watches files and folders in threads, and returns changes in bursts."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from sandbox.fast_dataclass import dataclass
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
-# Milliseconds without a further change that end a burst, and how long one may last.
+# Milliseconds without a further change that end a burst, and the longest burst.
 QUIET, LONGEST = 50, 1600
-# Milliseconds after which a thread looks whether it is to end, and seconds after which one who waits is woken.
+# Milliseconds after which a thread checks whether to end, and seconds after which a waiting caller is woken.
 EVERY = 1000
-# Milliseconds between two looks at all files where they are polled.
+# Milliseconds between two scans of all files where they are polled.
 DELAY = 300
 LIMITS = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 
 
 @dataclass(frozen=True)
 class Burst:
-    """Paths that changed together, and when that was seen first, in seconds of the monotonic clock."""
+    """Paths that changed together, and when the first change was seen, in seconds of the monotonic clock."""
 
     paths: frozenset[Path]
     seen: float
 
 
 class FileWatch:
-    """What changed since it was last taken; `begin` starts to watch, by `polling` where no events come."""
+    """The changes since they were last taken; `begin` starts to watch, by `polling` where there are no events."""
 
     def __init__(self, *, polling: bool = False) -> None:
         self._polling = polling
@@ -42,7 +42,7 @@ class FileWatch:
         self._stop = threading.Event()
 
     def begin(self, roots: Iterable[Path]) -> None:
-        """Watch these files and folders in place of those before. Raises SandboxError."""
+        """Watch these files and folders instead of previous ones. Raises SandboxError."""
         from watchfiles._rust_notify import RustNotify  # documented: watchfiles.helpmanual.io/api/rust_backend
 
         self.end()
@@ -51,7 +51,7 @@ class FileWatch:
         for paths, deep in zip(sorted_roots(roots), (True, False), strict=True):
             if paths:
                 try:
-                    # No debugging; what may not be read is left out.
+                    # No debugging; folders that may not be read are left out.
                     notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
                 except OSError as error:
                     raise SandboxError("files cannot be watched", details=str(error), fix=LIMITS) from error
@@ -59,11 +59,11 @@ class FileWatch:
                 watching.start()
 
     def end(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._stop.set()
 
     def take(self, *, seconds: float | None = None) -> Burst | None:
-        """Wait for the next burst; None when there is none within so many seconds."""
+        """Wait for the next burst; None if there is none within so many seconds."""
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._news:
             while not self._changed:
@@ -76,7 +76,7 @@ class FileWatch:
 
     @property
     def changed(self) -> frozenset[Path]:
-        """Return what changed and was not taken yet."""
+        """Return the changes that were not taken yet."""
         return frozenset(self._changed)
 
     def _watch(self, notify: RustNotify, stop: threading.Event) -> None:
@@ -94,9 +94,9 @@ class FileWatch:
 
 
 def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the folders to watch with all in them, and those to watch for single files only.
+    """Return the folders to watch with everything in them, and those to watch for single files only.
 
-    A file is watched by its folder, because an editor that saves puts another file in its place.
+    A file is watched by its folder, because an editor that saves replaces the file by another one.
     """
     found = list(roots)
     folders = {root for root in found if root.is_dir()}

@@ -1,4 +1,4 @@
-"""`dev`: a sandbox that is up, and follows its project's files until the user leaves."""
+"""`dev`: a sandbox that is up and follows its project's files until the user ends the command."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster
 
-# What the user brings: while that is corrected, the sandbox around it stays.
+# Steps that depend on the user's files: while those are corrected, the rest of the sandbox stays.
 BROUGHT = ("push", "chart-archives", "charts", "apply")
 
 
 @dataclass
 class DevLoop:
-    """One call of `sandbox dev`; `choose` reads the spec, whose file is `file`, again after each change of it."""
+    """One run of `sandbox dev`; `choose` reads the spec, whose file is `file`, again after each change of it."""
 
     choose: Callable[[], Sandbox]
     file: Path | None
@@ -47,15 +47,15 @@ class DevLoop:
     _left: Work = field(default_factory=Work)  # what failed, and is tried again with the next change
 
     def once(self) -> Sandbox:
-        """Bring all up to date and wait for it. Raises SandboxError."""
+        """Bring everything up to date and wait until it is ready. Raises SandboxError."""
         sandbox = self.choose()
         sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
         return sandbox
 
     def run(self, told: Callable[[Sandbox], None]) -> None:
-        """Bring it up, then follow its files, until an exception ends it; `told` hears when it is up the first time.
+        """Bring the sandbox up, then follow its files, until an exception ends it; `told` is called once it is up.
 
-        Raises SandboxError only where there is nothing to go on with.
+        Raises SandboxError only if there is nothing to go on with.
         """
         sandbox = self.choose()
         try:
@@ -73,7 +73,7 @@ class DevLoop:
             self.watch.end()
 
     def next(self, sandbox: Sandbox) -> Sandbox:
-        """Wait for a change that asks for something, and do it with what is left from before."""
+        """Wait for a change that requires something, and do it with what is left from before."""
         burst = self.watch.take()
         asking = [path for path in burst.paths if self._project.work([path])] if burst else []
         if burst is None or not asking:
@@ -98,9 +98,9 @@ class DevLoop:
         return sandbox
 
     def up(self, sandbox: Sandbox) -> bool:
-        """Bring it up, its files watched from before that; returns whether it is.
+        """Bring the sandbox up, with its files watched from before that; returns whether it is up.
 
-        Raises SandboxError where there is no cluster to go on with.
+        Raises SandboxError if there is no cluster to go on with.
         """
         chosen_spec.require_own_cluster(sandbox.spec, "`sandbox dev`")
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
@@ -131,7 +131,7 @@ class DevLoop:
                 self._left = Work(manifests=True)
 
     def _read_again(self, sandbox: Sandbox) -> None:
-        """Read the manifests again, and watch what they lead to by now."""
+        """Read the manifests again, and watch the files that they refer to now."""
         before, self._rounds = self._rounds, None
         rounds = self._planned(sandbox)
         if before is not None:
@@ -161,10 +161,10 @@ class DevLoop:
 
 
 def project_of(file: Path | None, spec: Spec) -> Project:
-    """Return the files that a spec, read from `file`, is made of; of what cannot be read, what names it."""
+    """Return the files that a spec, read from `file`, is made of, as far as they can be read."""
     entries: tuple[Entry, ...] = ()
     if spec.push is not None:
-        with suppress(SandboxError):  # told by `up`, and read again when it changes
+        with suppress(SandboxError):  # reported by `up`, and read again when it changes
             entries = LockFile.of(spec.push).entries
     said = [path.absolute() for path in (file, spec.push) if path is not None]
     written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
@@ -182,7 +182,7 @@ def project_of(file: Path | None, spec: Spec) -> Project:
 
 
 def _bases(spec: Spec) -> Iterator[Path]:
-    """Yield the files and folders that kustomizations lead to, which may be anywhere."""
+    """Yield the files and folders that kustomizations refer to, which may be anywhere."""
     for item in spec.apply:
         rendered = user_manifests.rendered(item)
         if rendered is not None:

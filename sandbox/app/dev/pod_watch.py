@@ -1,4 +1,4 @@
-"""Follows what the pods of a project write, and tells of containers that end and should not."""
+"""Follows the logs of a project's pods, and reports containers that end and should not."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.sanitize import fit
 
-EVERY = 1.0  # seconds between two looks at the pods
+EVERY = 1.0  # seconds between two reads of the pods
 LAST = 15  # lines that are shown of a container that ended
-# A container's life: which of the pod's containers, and how often it was started again.
+# One run of a container: which of the pod's containers, and how often it was restarted.
 Life = tuple[str, str, int]
 
 
 @dataclass
 class PodWatch:
-    """Looks at the pods of `namespaces` in a thread; with `logs` every line of theirs is told.
+    """Watches the pods of `namespaces` in a thread; with `logs` every line of theirs is reported.
 
     `context` is the kubectl context that a fix names.
     """
@@ -38,11 +38,11 @@ class PodWatch:
     _ended: set[Life] | None = None
 
     def begin(self) -> None:
-        """Start to look; what ended before is not told."""
+        """Begin to watch; containers that ended before are not reported."""
         threading.Thread(target=self._work, name="pods", daemon=True).start()
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._stop.set()
 
     def _work(self) -> None:
@@ -53,7 +53,7 @@ class PodWatch:
             self._stop.wait(EVERY)
 
     def look(self, pods: Iterable[Manifest]) -> None:
-        """Follow the containers that are new among these pods, and tell of those that ended since the last look."""
+        """Follow the containers that are new among these pods, and report those that ended since the last call."""
         found, first = list(pods), self._ended is None
         ended = {life: pod for pod in found for life in failed_lives(pod)}
         for life in ended.keys() - (self._ended or set()):
@@ -68,7 +68,7 @@ class PodWatch:
                     threading.Thread(target=self._follow, args=(place, first), name="log", daemon=True).start()
 
     def _follow(self, place: Container, is_old: bool) -> None:
-        """Tell of every line; of a container that ran before, only of new ones."""
+        """Report every line; of a container that ran before, only new ones."""
         with suppress(SandboxError):
             for line in self.cluster().follow_log(
                 place.pod, place.namespace, place.name, seconds=1 if is_old else None
@@ -94,7 +94,7 @@ class PodWatch:
 
 
 def started_lives(pod: Manifest) -> Iterator[Life]:
-    """Yield the containers of a pod that have begun to run."""
+    """Yield the runs of containers of a pod that have begun."""
     for name, status in _statuses(pod).items():
         state = status.get("state") or {}
         if "running" in state or "terminated" in state:
@@ -102,7 +102,7 @@ def started_lives(pod: Manifest) -> Iterator[Life]:
 
 
 def failed_lives(pod: Manifest) -> Iterator[Life]:
-    """Yield the containers of a pod that ended last in an error; those of a pod that is being deleted may."""
+    """Yield the runs of containers of a pod that ended last in an error; a pod that is being deleted may do so."""
     if is_leaving(pod):
         return
     for name, status in _statuses(pod).items():
@@ -113,7 +113,7 @@ def failed_lives(pod: Manifest) -> Iterator[Life]:
 
 
 def undo_command(pod: Manifest, context: str) -> str:
-    """Return what takes back the roll-out that made a pod, as far as a Deployment did."""
+    """Return the command that undoes the roll-out that made a pod, if a Deployment did."""
     metadata = pod["metadata"]
     owners = [one for one in metadata.get("ownerReferences") or () if one.get("kind") == "ReplicaSet"]
     label = (metadata.get("labels") or {}).get("pod-template-hash", "")

@@ -1,4 +1,4 @@
-"""Carries out what a change asks for: build, push, copy, apply, and the wait for the roll-out, phase by phase."""
+"""Carries out what a change requires: build, push, copy, apply, and wait for the roll-out, phase by phase."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from sandbox.oci.reference import Target
 from sandbox.step import State, Step
 from sandbox.system import interruption
 
-PAUSE = 0.2  # seconds between two looks at a roll-out, each of which costs the cluster three answers
+PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
 @dataclass
 class Rounds:
-    """What one plan's rounds share: its steps for what users bring, and the objects as they were applied last.
+    """What all rounds of a plan share: its steps for the user's files, and the objects as they were applied last.
 
     `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `copied` are images
-    whose containers have files that the image has not.
+    whose containers have files that the image does not have.
     """
 
     push: PushStep | None
@@ -51,7 +51,7 @@ class Rounds:
 
     @classmethod
     def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
-        """Return those of a plan."""
+        """Return the rounds of a plan."""
         push = next((one for one in steps if isinstance(one, PushStep)), None)
         charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
         return cls(push, charts, next(one for one in steps if isinstance(one, ApplyStep)), report, overtaken)
@@ -69,11 +69,11 @@ class Rounds:
         return frozenset(own | {one.namespace for one in (self.charts.charts if self.charts else ())} | {"default"})
 
     def applied_by_up(self) -> None:
-        """Take note of the objects as `up` has just applied them. Raises SandboxError."""
+        """Record the objects as `up` has just applied them. Raises SandboxError."""
         self.applied = {identity(one): one for one in self.apply.placed()}
 
     def run(self, work: Work) -> Work:
-        """Do it; returns the images that failed, which was reported. Raises SandboxError and Overtaken."""
+        """Do the work; returns the images that failed, which were reported. Raises SandboxError and Overtaken."""
         work = self._synced(work)
         built: list[Entry] = []
         failed: list[Entry] = []
@@ -96,7 +96,7 @@ class Rounds:
         return Work(images=tuple(failed))
 
     def _synced(self, work: Work) -> Work:
-        """Copy files into containers; returns the rest, with the images for which that is not possible."""
+        """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
         if not work.copied:
             return work
         images, cluster = self.apply.images, self.cluster
@@ -121,7 +121,7 @@ class Rounds:
         return True
 
     def _built(self, entry: Entry) -> Entry:
-        """Return the entry to push: the engine's image, where it is one that is built."""
+        """Return the entry to push: the engine's image, if it is built."""
         if not isinstance(entry, FromBuild) or self.push is None:
             return entry
         with timed(self.report, "build", str(entry.target)):
@@ -138,7 +138,7 @@ class Rounds:
         return results
 
     def _rolled_out(self, *, charts: bool) -> None:
-        """Apply what is not as it was applied last, and wait until its workloads are ready."""
+        """Apply objects that differ from what was applied last, and wait until their workloads are ready."""
         releases = self.charts and replace(self.charts, programs=self._programs())
         if charts and releases and releases.check().state is not State.READY:
             with timed(self.report, "helm", releases.title):
@@ -158,7 +158,7 @@ class Rounds:
         self._remember(placed)
 
     def _await(self, manifests: Sequence[Manifest]) -> None:
-        """Wait until the workloads are ready. Raises SandboxError with the pods' words, Overtaken."""
+        """Wait until the workloads are ready. Raises SandboxError with the pods' messages, Overtaken."""
         cluster, begun, waiting = self.cluster, time.monotonic(), list(manifests)
         while waiting:
             took = time.monotonic() - begun
@@ -178,13 +178,13 @@ class Rounds:
                 interruption.pause(PAUSE)
 
     def _remember(self, placed: Placed) -> None:
-        """Note the objects as applied; the record in the cluster is for `up`, which knows no shell before programs."""
+        """Record the objects as applied; the record in the cluster is for `up`, which puts no shell before programs."""
         self.applied = {identity(one): one for one in placed.objects}
         if not any(map(_has_supervised, placed.objects)):
             self.apply.remember(placed)
 
     def _supervised(self) -> Callable[[Manifest], Manifest] | None:
-        """Return what has programs restarted by a signal in the images whose rules say so; None where none does."""
+        """Return the change that lets a signal restart programs, for images whose rules say so, or None."""
         programs = self._programs()
         return (lambda manifest: restart.supervised(manifest, programs)) if programs else None
 
@@ -206,13 +206,13 @@ class Rounds:
 
 
 def _in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the images with those first that others are made from."""
+    """Return the images, those first that others are made from."""
     built = [one for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for one in wave]
     return [*(one for one in entries if not isinstance(one, FromBuild)), *built]
 
 
 class Overtaken(Exception):
-    """A roll-out was left to itself, because something else is to be done first."""
+    """A roll-out is not waited for, because there is something else to do first."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The outbound proxy in a cluster: containerd learns of it by its unit, pods by an admission policy."""
+"""The outbound proxy in a cluster: containerd gets it by its unit, pods by an admission policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DROP_IN = "/etc/systemd/system/containerd.service.d/sandbox-proxy.conf"
 LABEL = "sandbox.dev/proxy"
 POLICY = "sandbox-proxy"
 API = "admissionregistration.k8s.io/v1"  # since Kubernetes 1.36 (KEP-3962)
-# What shows the proxy that the containerd that runs was started with, and what makes it another.
+# Prints the proxy that the running containerd was started with, and restarts it with another.
 SHOWN = "grep -zi _proxy= /proc/$(systemctl show --property=MainPID --value containerd)/environ | tr '\\0' '\\n'"
 QUERY = ("sh", "-c", SHOWN)
 RESTART = "systemctl daemon-reload && systemctl restart containerd"
@@ -49,7 +49,8 @@ def read_shown(output: str) -> dict[str, str]:
 def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the MutatingAdmissionPolicy, with its binding, that adds the variables in both cases to new pods.
 
-    Only in namespaces with the label sandbox.dev/proxy=true, and nothing that a container sets itself.
+    It applies only in namespaces with the label sandbox.dev/proxy=true, and changes nothing that a container sets
+    itself.
     """
     both = {**variables, **{name.lower(): value for name, value in variables.items()}}
     kinds = {"containers": "object.spec.containers", "initContainers": "object.spec.?initContainers.orValue([])"}
@@ -111,16 +112,16 @@ class Proxied:
         return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
 
     def is_in_force(self, node: str) -> bool:
-        """Tell whether the containerd that runs on the node was told of it."""
+        """Tell whether the running containerd on the node has these variables."""
         status, output = self.nodes.query(node, QUERY)
         return read_shown(_succeeded(node, status, output)) == self.variables()
 
     def enforce(self, node: str) -> None:
-        """Restart the node's containerd with the proxy that is now written there; pods run on."""
+        """Restart the node's containerd with the proxy that is now in its unit; pods keep running."""
         _succeeded(node, *self.nodes.execute(node, ["sh", "-c", RESTART]))
 
     def drop_in(self) -> str:
-        """Return what tells containerd of it, for proxy.DROP_IN."""
+        """Return containerd's file for the variables, for proxy.DROP_IN."""
         return drop_in(self.variables())
 
     def __str__(self) -> str:
@@ -129,7 +130,7 @@ class Proxied:
 
 @dataclass(frozen=True)
 class PodProxyStep(NothingToUndo):
-    """An admission policy, as long as there is a proxy; pods that run already keep what they have."""
+    """An admission policy, while there is a proxy; running pods keep what they have."""
 
     names: Names
     proxied: Proxied
@@ -168,10 +169,7 @@ def _succeeded(node: str, status: int, output: str) -> str:
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
-    """Return what the cluster's policies say, by their names.
-
-    None for a Kubernetes before 1.36, which has no such thing.
-    """
+    """Return the variables in the cluster's policies, by their names; None for a Kubernetes without such policies."""
     try:
         return {one["metadata"]["name"]: one["spec"] for one in cluster.list(API, "MutatingAdmissionPolicy")}
     except ClusterError as error:

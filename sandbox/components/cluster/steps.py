@@ -1,4 +1,4 @@
-"""Steps of every cluster: itself, its context for kubectl, images in its nodes, our containers on its network."""
+"""Steps of every cluster: the cluster, its context for kubectl, images in its nodes, our containers on its network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox.system.wait import wait_until
 
 @dataclass(frozen=True)
 class ClusterStep:
-    """A cluster of whatever kind; ready when it is as the spec says and its API server answers."""
+    """A cluster of any kind; ready when it is as the spec says and its API server answers."""
 
     provider: Provider
     names: Names
@@ -73,7 +73,7 @@ class ClusterStep:
         return True
 
     def rebuild(self, work: Work) -> None:
-        """Make another cluster in place of this one."""
+        """Replace the cluster by a new one."""
         self.provider.delete()
         self.apply(work)
 
@@ -89,7 +89,7 @@ class ClusterStep:
 
 @dataclass(frozen=True)
 class ContextStep:
-    """One context, cluster and user of our name; nothing else in the file is touched."""
+    """One context, cluster and user of our name; nothing else in the file is changed."""
 
     names: Names
     name: str = "context"
@@ -119,9 +119,9 @@ class ContextStep:
 
 @dataclass(frozen=True)
 class NodeImagesStep(NothingToUndo):
-    """Images for pods, by name: the provider puts them into the nodes, and each node is asked whether it has them.
+    """Images for pods, by name: the provider loads them into the nodes, and each node is asked whether it has them.
 
-    `archive` opens one's archive by its name. Where nodes pull them themselves there are none of these.
+    `archive` opens an image's archive by its name. There are no images here where nodes pull them themselves.
     """
 
     provider: Provider
@@ -173,9 +173,10 @@ def _inspect(image: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class JoinStep(NothingToUndo):
-    """Registry, mirrors and edge are joined to `network`, so that nodes and they know each other by name.
+    """Connects registry, mirrors and edge to `network`, so that nodes and they resolve each other's names.
 
-    At the end of the range: providers give nodes its first addresses, and a stopped node keeps no claim to its own.
+    They get addresses at the end of its range: providers give nodes the first ones, and a stopped node does not reserve
+    its own.
     """
 
     engine: Engine

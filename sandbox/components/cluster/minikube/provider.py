@@ -78,7 +78,7 @@ def nodes(engine: Engine, profile: str) -> Containers:
 
 @dataclass(frozen=True, kw_only=True)
 class MinikubeProvider:
-    """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed.
+    """A profile of minikube's: the sandbox's own, or if `adopted` the user's, which is never created or removed.
 
     `kubernetes` is its version, by default minikube's; `loaded` says that our images are loaded into its nodes.
     """
@@ -97,7 +97,7 @@ class MinikubeProvider:
         return nodes(self.engine, self.minikube.profile)
 
     def asks(self, node: str) -> Iterable[Question]:
-        """Return the file that says that it was made, and the proxy that its containerd was told of."""
+        """Return the file that shows that it was finished, and the proxy that its containerd has."""
         made = (COMPLETE,) if node == self.minikube.profile and not self.adopted else ()
         return (*made, pod_proxy.QUERY)
 
@@ -114,7 +114,7 @@ class MinikubeProvider:
         return Standing.PARTIAL if half else found
 
     def stale(self) -> str | None:
-        """Return nothing: with what it was made is minikube's to know."""
+        """Return None: what it was created with is minikube's to know."""
         return None
 
     def drift(self) -> str | None:
@@ -123,7 +123,7 @@ class MinikubeProvider:
         return f"another proxy than {self.proxied}" if behind else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have minikube make it; it changes CoreDNS to the very end, so no other step may begin before."""
+        """Have minikube create it; minikube changes CoreDNS to the very end, so no other step may begin before."""
         if self.adopted:
             _require_usable(self.minikube)
         if self.standing() is Standing.PARTIAL:
@@ -136,9 +136,9 @@ class MinikubeProvider:
         self._tell_proxy(say)
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Have minikube start what is stopped, find its API server again, and tell containerd of the proxy."""
+        """Have minikube start what is stopped, find its API server again, and give containerd the proxy."""
         if self.nodes.standing() is Standing.STOPPED:
-            # The user's own context went when he stopped it, and comes back with this.
+            # The user's own context was removed by `minikube stop`, and this restores it.
             self.minikube.start(kubeconfig=None if self.adopted else self.names.kubeconfig, say=say)
         self.write_kubeconfig()
         self._tell_proxy(say)
@@ -148,7 +148,7 @@ class MinikubeProvider:
         self.minikube.stop(None if self.adopted else self.names.kubeconfig)
 
     def delete(self) -> bool:
-        """Take our containers off its network and have minikube remove it; what is ours leaves one that is adopted."""
+        """Take our containers off its network and have minikube delete it; an adopted one only loses what is ours."""
         standing = self.nodes.standing()
         there = standing is not Standing.ABSENT
         self._leave_network()
@@ -164,12 +164,12 @@ class MinikubeProvider:
         return there and not self.adopted
 
     def write_kubeconfig(self) -> None:
-        """Have minikube write where its API server is now: the port on this machine changes with every start."""
+        """Have minikube write the API server's present address: its port changes with every start."""
         files.make_private_dir(self.names.folder)
         self.minikube.write_kubeconfig(self.names.kubeconfig)
 
     def load(self, archive: Path) -> None:
-        """Put the images into the nodes; minikube would make two more copies on the way, and not say if it failed."""
+        """Load the images into the nodes; minikube would make two more copies on the way, and not report failures."""
         for node in self.nodes.running():
             copy = str(NODE_FOLDER / archive.name)
             with self.engine.patient():
@@ -180,9 +180,9 @@ class MinikubeProvider:
                 raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(said))
 
     def _sweep(self) -> str | None:
-        """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node.
+        """Remove what minikube leaves, though it reports success, when the engine takes long to end a node.
 
-        Returns what the engine still has against it: that it is about to do so, for one.
+        Returns why the engine refuses, such as that it is already removing it.
         """
         try:
             for node in self.nodes.all():
@@ -201,7 +201,7 @@ class MinikubeProvider:
         return None
 
     def _kept(self) -> tuple[str, ...]:
-        """Return what lets pods use images that were loaded, whatever else is pulled."""
+        """Return the setting that lets pods use images that were loaded, whatever else is pulled."""
         number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
         old = number is not None and tuple(map(int, number.groups())) < VERIFYING
         return (NO_SECOND_PULL,) if self.loaded and not old else ()
@@ -214,7 +214,7 @@ class MinikubeProvider:
                 self.proxied.enforce(node)
 
     def _leave_network(self) -> None:
-        """minikube cannot remove a network that others are on."""
+        """Disconnect containers from its network, which minikube cannot remove otherwise."""
         network = self.engine.network(self.nodes.network)
         ours = {one.name for one in labelled.containers(self.engine, self.names.home)}
         for member in sorted(ours & network.members) if network else ():

@@ -1,4 +1,4 @@
-"""What minikube's addon registry-creds is told of accounts: all four clouds at once, for it forgets what is left out.
+"""The settings of minikube's addon registry-creds: accounts of four clouds at once, for it forgets those left out.
 
 minikube: cmd/minikube/cmd/config/configure_registry_creds.go.
 """
@@ -62,7 +62,7 @@ def secret(cloud: str) -> str:
 
 
 def wanted(entries: Iterable[Credentials], environ: Mapping[str, str], *, now: datetime) -> dict[str, Values]:
-    """Cloud -> what its Secret is to hold. Raises CredentialsUnusable, and UsageError for what it cannot take."""
+    """Return the content of each cloud's Secret. Raises CredentialsUnusable, and UsageError for what it cannot hold."""
     found: dict[str, Values] = {}
     for entry in entries:
         cloud, values = _values(entry, environ, now)
@@ -73,7 +73,7 @@ def wanted(entries: Iterable[Credentials], environ: Mapping[str, str], *, now: d
 
 
 def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
-    """Return what the addon is configured with; the account of Google is read from `gcp_file`."""
+    """Return the addon's configuration; the account of Google is read from `gcp_file`."""
     parts: dict[str, object] = {}
     for cloud, (switch, part, keys) in _PARTS.items():
         parts[switch] = "enable" if cloud in values else "disable"
@@ -83,7 +83,7 @@ def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
 
 
 def held(cluster: Cluster) -> dict[str, Values]:
-    """Return what the addon was told of each cloud. Raises ClusterError."""
+    """Return the present content of each cloud's Secret. Raises ClusterError."""
     found: dict[str, Values] = {}
     for cloud in CLOUDS:
         data = (cluster.get("v1", "Secret", secret(cloud), NAMESPACE) or {}).get("data") or {}
@@ -92,7 +92,7 @@ def held(cluster: Cluster) -> dict[str, Values]:
 
 
 def is_set(values: Values) -> bool:
-    """Tell whether a Secret of the addon's holds an account."""
+    """Tell whether a Secret of the addon's contains an account."""
     return UNSET not in {value for key, value in values.items() if key != "aws-assume-role"}
 
 

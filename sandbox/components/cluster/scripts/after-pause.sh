@@ -1,7 +1,7 @@
 #!/bin/sh
-# Lets what was stopped on a node that was held still go on; that was when it had been up for $1 seconds. A process that
-# is held still sees nothing but a jump of the clock. The kubelet would say that the container runtime is down, and the
-# controllers would take every node for lost and withdraw its pods from their Services: so a new kubelet speaks first.
+# Resumes what was stopped on a node before its pause, when the node had been up for $1 seconds. A paused process
+# notices only a jump of the clock. The kubelet would then report that the container runtime is down, and the
+# controllers would take every node for lost and withdraw its pods from their Services: so a new kubelet starts first.
 trap 'systemctl start kubelet; sleep 4; pkill -CONT -x kube-controller' EXIT # as comm(5) has it
 before=$1
 for _ in 1 2 3 4 5 6 7 8 9 10; do
