@@ -71,4 +71,4 @@ def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
     names = ImageNames.of(spec.push, prefix=prefix, url="")
     for image, user in names.unlisted(objects).items():
-        yield f"{user}: nothing brings the image {image}; {image_names.advice([image], spec.push)}"
+        yield f"{user}: nothing provides the image {image}; {image_names.advice([image], spec.push)}"

@@ -45,7 +45,7 @@ def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
         if is_leaving(found):
             return Status(State.DRIFTED, f"{title(one)} {LEAVING}")
         if mark(found) != mark(one):
-            return Status(State.DRIFTED, f"{title(one)} is another")
+            return Status(State.DRIFTED, f"{title(one)} differs")
         pending = progress(found) if one["kind"] in WORKLOADS else None
         if pending:
             return Status(State.DRIFTED, f"{title(one)}: {pending}")

@@ -127,7 +127,7 @@ def machine(trace: ServiceTrace) -> Finding:
     for one in trace.ports:
         place = trace.route.place(one) if trace.route else ("", 0)
         if one.protocol == TCP and not _accepts(place):
-            return error(f"nothing listens on {place[0]}:{place[1]}, which is to lead to {one.to}")
+            return error(f"nothing listens on {place[0]}:{place[1]}, which should be routed to {one.to}")
         ways.append(f"{one.host}:{place[1]} (tls)" if one.host else f"{place[0]}:{place[1]} ({one.protocol})")
     if trace.service["spec"].get("type") == "LoadBalancer":
         if not trace.address:

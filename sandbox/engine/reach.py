@@ -166,7 +166,7 @@ def unheard(bind: Bind, found: Reach) -> SandboxError:
             id="engine-ports",
         )
     return SandboxError(
-        f"nothing of the Docker Engine's answers at {bind.asked_at}:{bind.port} of this machine",
+        f"no port of the Docker Engine answers at {bind.asked_at}:{bind.port} of this machine",
         details="a container listens there on the engine's machine, which has another network: it is a container or a "
         "virtual machine that forwards no ports to this one",
         fix="run sandbox where the engine runs, or let its machine forward ports (a container: --network host)",

@@ -222,7 +222,7 @@ def _send(transfer: Transfer, repository: str, destination: Destination) -> None
         else:
             destination.inventory.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
             return
-    raise problem or SandboxError(f"nothing can give {transfer.blob.digest}")
+    raise problem or SandboxError(f"no source has {transfer.blob.digest}")
 
 
 def _mount(transfer: Transfer, repository: str, destination: Destination) -> None:

@@ -244,7 +244,7 @@ class Client:
         except (ValueError, TypeError, AttributeError, RecursionError):
             pass
         raise RegistryError(
-            f"{self.url} gave no list of {key}",
+            f"{self.url} returned no list of {key}",
             details=f"{answer.action}: {answer.content[:100].decode(errors='replace')}",
             fix="check that this is a registry and not a web server or a proxy",
         )

@@ -73,7 +73,7 @@ def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError
     """Return the error for a `Docker-Content-Digest` that is not the digest of its content."""
     return RegistryError(
         f"the registry at {url} contradicts itself about {subject}",
-        details=f"it says {said}, the bytes are {found}",
+        details=f"it claims {said}, its content is {found}",
         fix="look for a proxy or a cache in between that mixes answers up, then try again",
     )
 

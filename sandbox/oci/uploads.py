@@ -277,7 +277,7 @@ class ChunkedUpload:
         self._follow(answer)
         known = _end(answer, end)
         if known == self.offset:
-            raise RegistryError("the registry took nothing of an upload", details=self._blob.digest, transient=True)
+            raise RegistryError("the registry accepted nothing of an upload", details=self._blob.digest, transient=True)
         self.offset = end if known is None else known
 
     def _follow(self, answer: Answer) -> None:

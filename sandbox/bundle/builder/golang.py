@@ -82,7 +82,7 @@ def _edit(file: Path, changes: Mapping[str, str]) -> None:
     for old, new in changes.items():
         if source.count(old) != 1:
             raise SandboxError(
-                f"{old!r} is not there once in {file.name}",
+                f"{old!r} must occur exactly once in {file.name}",
                 details="another version of the module needs another edit",
                 fix="correct `edit` in the recipe",
             )

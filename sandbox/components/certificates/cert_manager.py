@@ -172,7 +172,7 @@ class CertificateIssuer:
                 return Status(State.ABSENT, title(wanted))
             for part in ("data", "spec"):
                 if not _holds(found.get(part), wanted.get(part)):
-                    return Status(State.DRIFTED, f"{title(wanted)} is another")
+                    return Status(State.DRIFTED, f"{title(wanted)} differs")
         pending = self._pending()
         return Status(State.DRIFTED, pending) if pending else None
 

@@ -147,10 +147,10 @@ class PodProxyStep(NothingToUndo):
             return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
         found = policies.get(POLICY)
         if not variables:
-            return Status(State.DRIFTED, "a proxy that is no more") if found else Status(State.READY, "none")
+            return Status(State.DRIFTED, "the proxy of an earlier spec") if found else Status(State.READY, "none")
         wanted, _ = policy(variables)
         if (found or {}).get("variables") != wanted["spec"]["variables"]:
-            return Status(State.DRIFTED, "another proxy" if found else "pods are not told of it")
+            return Status(State.DRIFTED, "another proxy" if found else "pods do not have it yet")
         return Status(State.READY, f"{self.proxied} for the node, and namespaces with {LABEL}=true")
 
     def apply(self, work: Work) -> None:

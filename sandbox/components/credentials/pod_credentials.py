@@ -157,7 +157,7 @@ class PodCredentials:
         if pending := node_unit.problem(self.nodes, secrets.cluster, self._unit(secrets)):
             return pending
         if _ending(held) and daemon.find(self._record) is None:
-            return f"nothing renews them; the process last said in {self._log}"
+            return f"no process renews them; the log of the last one is {self._log}"
         return None
 
     @staticmethod

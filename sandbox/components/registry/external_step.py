@@ -72,7 +72,7 @@ class TeamRegistryStep(NothingToUndo):
         except RegistryError as error:
             if error.status not in (401, 403):
                 return Status(State.ABSENT, error.brief)
-        return Status(State.READY, "answers; nodes pull from it as they are told to")
+        return Status(State.READY, "answers; nodes pull from it by their own configuration")
 
     def apply(self, work: Work) -> None:
         found = self.check()

@@ -163,7 +163,7 @@ class ImageNames:
     def unbrought(self, missing: Mapping[str, str]) -> SandboxError:
         """Return the error for images that are `missing`."""
         return SandboxError(
-            f"nothing brings the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            f"nothing provides the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             details="\n".join(f"{user}: {name}" for name, user in missing.items()),
             fix=advice(missing, self.file),
             id="no-image",

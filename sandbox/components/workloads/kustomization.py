@@ -106,7 +106,7 @@ def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth
     if folder in local:
         return
     if not depth:
-        raise BadFile(f"{folder}: bases lead to more than {DEEPEST} others")
+        raise BadFile(f"{folder}: there are more than {DEEPEST} levels of bases")
     local |= dict.fromkeys((folder, file))
     content = _content(file)
     for text in _listed(content):

@@ -33,7 +33,7 @@ spec: {group: example.com, names: {kind: Widget}}
         (
             POD % "localhost:5001/team/api:dev",
             [
-                "Pod p: nothing brings the image localhost:5001/team/api:dev; add to images.yaml: "
+                "Pod p: nothing provides the image localhost:5001/team/api:dev; add to images.yaml: "
                 "- {from: build, context: ./api, as: team/api:dev}"
             ],
         ),

@@ -164,7 +164,7 @@ def test_non_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypa
     """A list of tags that is none, or has escape sequences in it → refused in words."""
     monkeypatch.setattr("sandbox.oci.transport.Answer.content", property(lambda _: body))
     registry.manifests["app", "1"] = ("", "")
-    with Client(registry.url) as client, pytest.raises(RegistryError, match="gave no list of tags"):
+    with Client(registry.url) as client, pytest.raises(RegistryError, match="returned no list of tags"):
         client.tags("app")
 
 

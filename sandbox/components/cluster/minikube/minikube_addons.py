@@ -226,7 +226,7 @@ class MinikubeAddonsStep(NothingToUndo):
         wanted = self._wanted()
         held = registry_creds.held(cluster) if wanted else {}
         other = [cloud for cloud, values in wanted.items() if held[cloud] != values]
-        return f"{registry_creds.ADDON} was not told of {', '.join(other)}" if other else None
+        return f"{registry_creds.ADDON} lacks the present account of {', '.join(other)}" if other else None
 
     def _configure(self, cluster: Cluster) -> None:
         """Configure it with all accounts, known and new; it would forget those that are left out."""

@@ -238,7 +238,7 @@ class Relay:
     def _not_served(self, state: Serving | None) -> str | None:
         """Return why the process does not follow the present routes, or None when it does."""
         if state is None:
-            return f"its process does not run; it last said in {self.log}"
+            return f"its process does not run; its log is {self.log}"
         if state.version != __version__:
             return f"runs {state.version}"
         if state.routes != digest(routes.load(self.home.passthrough)):

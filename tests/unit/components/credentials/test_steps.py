@@ -138,7 +138,7 @@ def test_tokens_are_renewed_by_a_process_that_ends_at_down(
     first = daemon.find(record)
     assert first is not None
     daemon.end(record)
-    assert "nothing renews them" in made.check().detail
+    assert "no process renews them" in made.check().detail
     made.apply(NoWork())
     second = daemon.find(record)
     assert second is not None

@@ -149,7 +149,7 @@ def test_a_port_in_use_is_an_error_and_leaves_nothing(engine: Described, front: 
 
 def test_frontend_that_is_not_heard_here_is_an_error(engine: Described, front: Frontend) -> None:
     engine.shares, engine.deaf = False, True
-    with pytest.raises(SandboxError, match=r"nothing .* answers at 127\.0\.0\.1:5001") as caught:
+    with pytest.raises(SandboxError, match=r"no port .* answers at 127\.0\.0\.1:5001") as caught:
         front.start()
     assert caught.value.id == "engine-ports"
 

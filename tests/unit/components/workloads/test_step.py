@@ -136,7 +136,7 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objec
 def test_image_without_a_source_is_reported_before_apply(names: Names, server: ApiServer, registry: Simulator) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "r/x:1"}]}}
     made = step(names, (SHOP, pod), ImageNames(prefix="r", url=registry.url))
-    with pytest.raises(SandboxError, match="nothing brings the image r/x:1") as caught:
+    with pytest.raises(SandboxError, match="nothing provides the image r/x:1") as caught:
         made.apply(NoWork())
     assert caught.value.details == "Pod p: r/x:1"
     assert "/api/v1/namespaces/shop" not in server.objects

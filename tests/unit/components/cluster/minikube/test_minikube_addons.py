@@ -209,7 +209,7 @@ def test_registry_creds_keeps_known_accounts_and_adds_new_ones(
     }
     made = step(Use("registry-creds"), entries=(Docker(kind="docker", file=file),))
     world.on["registry-creds"] = True
-    assert made.check().detail == "registry-creds was not told of dpr"
+    assert made.check().detail == "registry-creds lacks the present account of dpr"
     made.apply(NoWork())
     assert made.check().state is State.READY
     told = world.settings
