@@ -57,7 +57,7 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
         return
     own = [one["metadata"]["name"] for one in objects if one["kind"] == "IngressClass"]
     yield from unserved.notes(
-        [one for one in objects if one["kind"] == "Ingress"],
+        [one for one in objects if one["kind"] == "Ingress" and isinstance(one.get("spec"), dict)],
         domain=spec.domain,
         hosts=[one.host for one in spec.proxy.hosts],
         classes=(CLASS, *spec.ingress.classes, *own),

@@ -132,7 +132,8 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
 def _lacking(chart: Path) -> Iterator[str]:
     """Yield the dependencies that a chart's folder lacks, without which helm does not render it."""
     content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
-    for one in content.get("dependencies") or ():
+    listed = content.get("dependencies")
+    for one in listed if isinstance(listed, list) else ():
         name = one.get("name") if isinstance(one, dict) else None
         if isinstance(name, str) and "/" not in name:
             packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))

@@ -106,7 +106,8 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
     if program := _reader(version, kind):
         raise BadFile(f"{place}: this {kind} is for {program}, not for a cluster", fix=_advice(place))
-    if kind.endswith("List") and isinstance(content.get("items") or [], list) and not (metadata or {}).get("name"):
+    named = isinstance(metadata, dict) and metadata.get("name")
+    if kind.endswith("List") and isinstance(content.get("items") or [], list) and not named:
         for index, item in enumerate(content.get("items") or (), 1):
             # Items of a typed list, such as the API server sends, may omit apiVersion and kind.
             of = {} if kind == "List" else {"apiVersion": version, "kind": kind.removesuffix("List")}

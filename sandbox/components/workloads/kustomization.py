@@ -138,6 +138,9 @@ def _content(file: Path) -> Mapping[str, Any]:
     content = found[0] if len(found) == 1 else None
     if not isinstance(content, dict):
         raise BadFile(f"{file}: not a mapping of keys", fix="correct it")
+    for key in (*BASES, *FILES):
+        if not isinstance(content.get(key) or [], list):
+            raise BadFile(f"{file}: {key} is not a list", fix="correct it")
     return content
 
 

@@ -30,6 +30,7 @@ spec: {group: example.com, names: {kind: Widget}}
     [
         (POD % "nginx:1.27" + OWN + DEFINITION, []),
         (POD % "localhost:5001/team/app:dev", []),
+        ("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\nspec: true\n", []),
         (
             POD % "localhost:5001/team/api:dev",
             [

@@ -37,8 +37,10 @@ def test_an_empty_folder_and_an_empty_file_have_no_objects(tmp_path: Path) -> No
     assert load([tmp_path]) == ()
 
 
-def test_a_list_is_its_items() -> None:
-    text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n"
+@pytest.mark.parametrize("metadata", ["{}", "7", "text"])
+def test_a_list_is_its_items(metadata: str) -> None:
+    text = f"apiVersion: v1\nkind: List\nmetadata: {metadata}\n"
+    text += "items:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n"
     assert [one["metadata"]["name"] for one in parse(text, origin="x")] == ["a"]
     assert list(parse("apiVersion: v1\nkind: List\n", origin="x")) == []
 

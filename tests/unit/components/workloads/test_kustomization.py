@@ -91,6 +91,8 @@ def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) 
     [
         ("resources: [absent.yaml]", "names absent.yaml, which is not there"),
         ("- a\n", "not a mapping of keys"),
+        ("resources: base\n", "resources is not a list"),
+        ("generators: 7\n", "generators is not a list"),
         ("resources: [inner]", "inner has no kustomization.yaml"),
     ],
 )
