@@ -86,7 +86,7 @@ QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
 
 @dataclass(frozen=True)
 class Tags:
-    """The image tags that kubeadm is to use where they differ from its own defaults."""
+    """The image tags that kubeadm is to use with our node image, where they differ from its own defaults."""
 
     etcd: str
     coredns: str
@@ -147,11 +147,12 @@ def config(
         "kind": "ClusterConfiguration",
         "patch": yaml.safe_dump(added),
     }
+    network = {"disableDefaultCNI": True} if tags else {}  # our image brings one
     content = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "name": name,
-        "networking": {"ipFamily": shape.ip_family} | more.networking.model_dump(exclude_none=True),
+        "networking": {"ipFamily": shape.ip_family} | network | more.networking.model_dump(exclude_none=True),
         "featureGates": dict(shape.feature_gates),
         "runtimeConfig": dict(more.runtimeConfig),
         "nodes": [{"role": role, "extraMounts": extra} for role in roles],

@@ -25,9 +25,9 @@ from sandbox.components.cluster.kind.command import (
     node_names,
     sweep,
 )
-from sandbox.components.cluster.kind.default_storage import DefaultStorage
 from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
+from sandbox.components.cluster.kind.node_manifests import NodeManifests
 from sandbox.components.cluster.kind.worker_join import ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -154,14 +154,14 @@ class KindProvider:
         files.write_atomic(self._config, text.encode(), mode=0o600)
 
         early = EarlyStart(self.engine, self.names, write_kubeconfig=self.write_kubeconfig, usable=usable)
-        storage = DefaultStorage(self.engine, self.names)
+        manifests = NodeManifests(self.engine, self.names, networked=self.tags is not None)
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
                 everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
-                first = {**KUBEADM_PATCHES, **storage.left_to_kind()}
+                first = {**KUBEADM_PATCHES, **manifests.left_to_kind()}
                 for name in (one.name for one in self._containers.all()):
                     self.engine.write_files(name, everywhere | (first if name == self.names.node else {}))
                 if self._containers.are_several():
@@ -171,9 +171,9 @@ class KindProvider:
             if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
                 early.begin()
             if "✓ Starting control-plane" in line:
-                # What kind still does, storage and the network plugin, others need not wait for.
+                # What kind still does others need not wait for.
                 early.finish()
-                storage.apply()
+                manifests.apply()
 
         # kind asks the engine for this very image, and by its id it can be no other.
         kind, image = self.kind, self.engine.image_id(self.image) or self.image

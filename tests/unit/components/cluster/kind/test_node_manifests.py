@@ -1,4 +1,4 @@
-"""What a node image brings for volumes is divided between kind, which applies the class, and the sandbox."""
+"""What a node image brings is divided between kind, which applies the storage class, and the sandbox."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.cluster.kind import default_storage
-from sandbox.components.cluster.kind.default_storage import MANIFEST, DefaultStorage
+from sandbox.components.cluster.kind import node_manifests
+from sandbox.components.cluster.kind.node_manifests import NETWORK, STORAGE, NodeManifests
 from sandbox.names import Names
 from tests.support.fakes import FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
 
 CLASS = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "standard"}}
+ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "sandbox-pod-network"},
+}
 SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "local-path-storage"}}
 
 
@@ -30,14 +35,14 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def apply_all(self, objects: list[Any]) -> None:
             found.extend(objects)
 
-    monkeypatch.setattr(default_storage, "Cluster", Recorded)
+    monkeypatch.setattr(node_manifests, "Cluster", Recorded)
     return found
 
 
-def brought(engine: FakeEngine, names: Names, manifest: str) -> DefaultStorage:
+def brought(engine: FakeEngine, names: Names, manifest: str) -> NodeManifests:
     InMemory(engine).add(names, names.node, "control-plane")
-    engine.write_file(names.node, MANIFEST, manifest.encode())
-    return DefaultStorage(engine, names)
+    engine.write_file(names.node, STORAGE, manifest.encode())
+    return NodeManifests(engine, names, networked=False)
 
 
 def test_kind_is_left_the_class_and_others_are_applied(engine: FakeEngine, names: Names, applied: list[Any]) -> None:
@@ -46,6 +51,21 @@ def test_kind_is_left_the_class_and_others_are_applied(engine: FakeEngine, names
     assert list(yaml.safe_load_all(left)) == [CLASS]
     storage.apply()
     assert applied == [SPACE]
+
+
+def test_a_network_of_the_image_is_applied_unless_it_is_kinds(
+    engine: FakeEngine, names: Names, applied: list[Any]
+) -> None:
+    kinds = brought(engine, names, yaml.safe_dump(CLASS))
+    engine.write_file(names.node, NETWORK, b"subnet: {{ .PodSubnet }}\n")
+    kinds.left_to_kind()
+    kinds.apply()
+    assert applied == []
+    engine.write_file(names.node, NETWORK, yaml.safe_dump(ROLE).encode())
+    ours = NodeManifests(engine, names, networked=True)
+    assert ours.left_to_kind().keys() == {STORAGE}
+    ours.apply()
+    assert applied == [ROLE]
 
 
 @pytest.mark.parametrize("manifest", [yaml.safe_dump(SPACE), "a: [", "- kind", "", "text"])
@@ -60,7 +80,7 @@ def test_storage_without_a_class_is_left_to_kind(
 
 def test_an_image_without_storage_is_left_alone(engine: FakeEngine, names: Names, applied: list[Any]) -> None:
     InMemory(engine).add(names, names.node, "control-plane")
-    storage = DefaultStorage(engine, names)
+    storage = NodeManifests(engine, names, networked=False)
     assert not storage.left_to_kind()
     storage.apply()
     assert applied == []
