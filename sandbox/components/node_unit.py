@@ -193,19 +193,18 @@ def holds(found: bytes | None, account: str, now: datetime) -> bool:
 
 def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
     """Return what of a unit is not there, is another or does not run."""
-    told = {node: nodes.ask(node, unit.asks(nodes, node)) for node in unit.nodes(nodes)}
-    for node, answers in told.items():
-        for path, content in unit.files().items():
-            if answers[path] != (0, content):
-                return f"{path} on {node}"
     account = None
-    for one in map(content_hash.marked, unit.objects()):
+    for one in map(content_hash.marked, unit.objects()):  # first, for what nodes are asked takes longer
         found = cluster.get(one["apiVersion"], one["kind"], unit.name, one["metadata"].get("namespace"))
         if one["kind"] == "ServiceAccount":
             account = _uid(found)
         if found is None or content_hash.mark(found) != content_hash.mark(one):
             return f"{title(one)} is {'absent' if found is None else 'another'}"
-    for node, answers in told.items():
+    for node in unit.nodes(nodes):
+        answers = nodes.ask(node, unit.asks(nodes, node))
+        for path, content in unit.files().items():
+            if answers[path] != (0, content):
+                return f"{path} on {node}"
         if account is None or not holds(answers[unit.kubeconfig][1], account, datetime.now(UTC)):
             return f"{unit.kubeconfig} on {node} has no valid token"
         if answers[unit.is_active][0] != 0:

@@ -63,15 +63,17 @@ class TrustStep(NothingToUndo):
         return "CA in the cluster"
 
     def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
+        if pending:
+            return Status(State.DRIFTED, pending)
         for node in self.nodes.running():
             found = self.nodes.ask(node, (ROOT, company_ca.PLACE))
             if found[ROOT] != (0, self._root):
                 return Status(State.ABSENT if found[ROOT][0] else State.DRIFTED, f"{ROOT} on {node}")
             if found[company_ca.PLACE][1] != self.company.pem:
                 return Status(State.DRIFTED, f"{company_ca.PLACE} on {node}")
-        cluster = Cluster(self.names.kubeconfig)
-        pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
-        return Status(State.DRIFTED, pending) if pending else READY
+        return READY
 
     def asks(self, node: str) -> Iterable[Question]:
         yield from (ROOT, company_ca.PLACE)
