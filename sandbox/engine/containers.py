@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import tarfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from sandbox.engine import shared_folders, stream_frames
-from sandbox.engine.base import LONG_TIMEOUT, Door, once, translated
-from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed, Placed
+from sandbox.engine import stream_frames
+from sandbox.engine.base import LONG_TIMEOUT, once, translated
+from sandbox.engine.container_files import ContainerFiles
+from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 
 log = logging.getLogger(__name__)
@@ -24,7 +22,7 @@ log = logging.getLogger(__name__)
 UNFROZEN, FREEZES = "unable to freeze", 3
 
 
-class Containers(Door):
+class Containers(ContainerFiles):
     """What can be done with the engine's containers."""
 
     @once
@@ -134,7 +132,7 @@ class Containers(Door):
                     body = {"Container": made.id, "EndpointConfig": chosen}
                     self._ask("POST", f"/networks/{network}/connect", body=body)
                 given = {**spec.read_only_binds, **spec.binds}
-                shared_folders.require_seen(lambda path: self._file(spec.name, path), given, self._place)
+                self.require_seen(spec.name, given)
                 for folder, files in spec.folders.items():
                     self.put_files(spec.name, folder, files)
                 made.start()
@@ -282,78 +280,6 @@ class Containers(Door):
             status = self._get(f"/exec/{run}/json")["ExitCode"]
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), stream_frames.said(output).decode(errors="replace")
-
-    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        """Write a file in a container, with its parent folders."""
-        self.write_files(name, {path: data}, mode)
-
-    def write_files(
-        self,
-        name: str,
-        files: Mapping[PurePosixPath, bytes],
-        mode: int = 0o644,
-        *,
-        private: Collection[PurePosixPath] = (),
-    ) -> None:
-        """Write files in a container at once, with their parent folders; only root may read `private` ones."""
-        if not files:
-            return
-        content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as tar:
-            inside = {path.relative_to("/"): data for path, data in files.items()}
-            for folder in dict.fromkeys(one for path in inside for one in reversed(path.parents[:-1])):
-                info = tarfile.TarInfo(str(folder))
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(info)
-            for path, data in inside.items():
-                info = tarfile.TarInfo(str(path))
-                info.size, info.mode = len(data), 0o600 if PurePosixPath("/", path) in private else mode
-                tar.addfile(info, io.BytesIO(data))
-        with translated(f"writing {', '.join(map(str, files))} in {name}"):
-            self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())
-
-    def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
-        """Put files into one of a container's own folders, whether it runs or not; what else is there stays."""
-        content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as tar:
-            for path, one in files.items():
-                info = tarfile.TarInfo(path)
-                info.type = tarfile.DIRTYPE if one.data is None else tarfile.REGTYPE
-                info.size, info.mode = len(one.data or b""), one.mode
-                info.uid, info.gid = one.owner
-                tar.addfile(info, io.BytesIO(one.data or b""))
-        with translated(f"writing {', '.join(files)} in {name}"):
-            self._ask("PUT", f"/containers/{name}/archive", {"path": folder}, content.getvalue())
-
-    def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
-        """Copy a file of this machine, however large, into a folder that a container has."""
-        with translated(f"copying {source.name} into {name}"):
-            self._client.api.put_archive(name, str(folder), _packed(source))
-
-    def _read(self, name: str, path: PurePosixPath) -> bytes | None:
-        with translated(f"reading {path} in {name}"):
-            return self._file(name, path)
-
-    def _file(self, name: str, path: PurePosixPath) -> bytes | None:
-        try:
-            content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).body
-        except NotThere:
-            return None
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            member = tar.next()
-            data = tar.extractfile(member) if member is not None and member.isreg() else None
-            return None if data is None else data.read()
-
-
-def _packed(source: Path) -> Iterator[bytes]:
-    """Yield a file as a tar archive of its own, piece by piece."""
-    info = tarfile.TarInfo(source.name)
-    info.size = source.stat().st_size
-    yield info.tobuf(tarfile.GNU_FORMAT)
-    with source.open("rb") as data:
-        while piece := data.read(1 << 20):
-            yield piece
-    yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
 def _container(found: Mapping[str, Any]) -> Container:

@@ -34,12 +34,13 @@ def require_seen(
     place: Endpoint | None,
     *,
     make: bool = False,
-) -> None:
-    """Raise SandboxError unless a container sees the files of the folders in `mounts`, each by its path inside.
+) -> set[Path]:
+    """Return those of the folders in `mounts` that a container was seen to share, each by its path inside.
 
     `read` returns a file of the container, which need not run, or None. A folder without a file cannot be tested,
-    unless we `make` one meanwhile.
+    unless we `make` one meanwhile. Raises SandboxError for a folder whose files the container does not see.
     """
+    proved: set[Path] = set()
     for source, target in mounts.items():
         with _witness(source, make=make) as witness:
             if witness is None:
@@ -54,6 +55,8 @@ def require_seen(
                 fix=how_to_share(place, source),
                 id="engine-folders",
             )
+        proved.add(source)
+    return proved
 
 
 def how_to_share(place: Endpoint | None, folder: Path) -> str:
