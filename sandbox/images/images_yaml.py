@@ -132,10 +132,12 @@ class Item(BaseModel):
     origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field(
         "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
     )
-    image: str | None = Field(None, description="Its name there; in an archive or a layout, the one that is meant.")
-    path: Path | None = Field(None, description="The archive's file or the layout's folder, from this file's folder.")
-    context: Path | None = Field(None, description="The folder with the Dockerfile, from this file's folder.")
-    dockerfile: str | None = Field(None, description="Another file than Dockerfile, from the context.")
+    image: str | None = Field(None, description="Its name there; in an archive or a layout, one of several.")
+    path: Path | None = Field(
+        None, description="The archive's file or the layout's folder, relative to this file's folder."
+    )
+    context: Path | None = Field(None, description="The folder with the Dockerfile, relative to this file's folder.")
+    dockerfile: str | None = Field(None, description="Another file than Dockerfile, relative to the context.")
     args: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
         {}, description="Build arguments: a map, or a list of NAME=VALUE."
     )

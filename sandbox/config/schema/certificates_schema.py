@@ -33,6 +33,6 @@ class Certs(Model):
         default="sandbox", description="What issues certificates: the sandbox itself, or cert-manager in the cluster."
     )
     default: KeyPairFiles | None = Field(
-        default=None, description="The default certificate, when it is not to be one of the sandbox's own authority."
+        default=None, description="The default certificate, if it is not to be one of the sandbox's own CA."
     )
     secrets: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with their own certificates.")

@@ -101,20 +101,19 @@ class Cluster(Model):
 
     provider: ProviderName = Field(
         default="kind",
-        description="What runs the cluster: kind or minikube on this machine, or another program, for one that exists "
-        "already.",
+        description="What runs the cluster: kind or minikube on this machine, or another program for an existing "
+        "cluster.",
     )
     profile: Label | None = Field(
         default=None,
-        description="A minikube profile of your own that the sandbox is to move into; it is never removed. By default "
-        "the sandbox makes one.",
+        description="Your own minikube profile to use, which is never removed. By default the sandbox creates one.",
     )
     context: str | None = Field(
         default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
     )
     namespace: Label | None = Field(
         default=None,
-        description="The one namespace of the existing cluster that everything is put into.  [default: sandbox-NAME]",
+        description="The one namespace of the existing cluster, for everything.  [default: sandbox-NAME]",
     )
     kubernetes: Release | None = Field(
         default=None,
@@ -155,9 +154,10 @@ class Images(Model):
     )
     mirror: Mirrors | None = Field(
         default=None,
-        description="The registry, with a path where it needs one, that is asked in place of docker.io for the "
-        "sandbox's own images and those of addons; digests are checked as with docker.io. For other registries too: "
-        "{docker.io: mirror.example/hub, registry.k8s.io: mirror.example/k8s, quay.io: …, ghcr.io: …}.",
+        description="The registry, with a path where it needs one, that is used in place of docker.io for the "
+        "sandbox's own images and those of addons; digests are checked as with docker.io. For other "
+        "registries too: {docker.io: mirror.example/hub, registry.k8s.io: mirror.example/k8s, "
+        "quay.io: …, ghcr.io: …}.",
     )
 
     @property

@@ -25,8 +25,8 @@ class Network(Model):
 
     nameservers: Literal["auto"] | Annotated[tuple[PodAddress, ...], Field(min_length=1, max_length=3), Unique] = Field(
         default="auto",
-        description="The nameservers that outside names are resolved with, asked in this order; auto takes the host's "
-        "own, a VPN's for its domains, or public ones where pods cannot reach those.",
+        description="The nameservers that outside names are resolved with, asked in this order; auto uses the "
+        "host's own, a VPN's for its domains, or public ones where pods cannot reach those.",
     )
     search: Annotated[tuple[Subdomain, ...], Field(max_length=8), Unique] = Field(
         default=(),
@@ -37,8 +37,9 @@ class Network(Model):
     )
     proxy: Literal["auto"] | OutboundProxy = Field(
         default="auto",
-        description="The proxy that the node pulls images through, and that pods of namespaces labelled "
-        "sandbox.dev/proxy=true are told of; auto takes the one that HTTP_PROXY and HTTPS_PROXY name, {} none.",
+        description="The proxy that the node pulls images through, and that pods in namespaces labelled "
+        "sandbox.dev/proxy=true get as variables; auto takes the one that HTTP_PROXY and HTTPS_PROXY "
+        "name, {} none.",
     )
     ca: Literal["auto", "none"] | LocalPath = Field(
         default="auto",

@@ -14,19 +14,20 @@ class Registry(Model):
 
     port: AutoPort = Field(
         default=5001,
-        description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next free "
-        "one, and the same again as long as the registry is there.",
+        description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next "
+        "free one, kept as long as the registry exists.",
     )
     tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
         default=(),
-        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
-        "sandbox's domain: the node pulls from them through the ingress, trusting the sandbox's authority.",
+        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each "
+        "inside the sandbox's domain: the node pulls from them through the ingress, trusting the "
+        "sandbox's CA.",
     )
     external: RegistryUrl | None = Field(
         default=None,
-        description="A registry that is there already, HOST:PORT, to use instead of one of the sandbox's own: images "
-        "are pushed to it and nodes pull from it. localhost:PORT is spoken to by http, others by https unless http:// "
-        "is written before it.",
+        description="An existing registry, HOST:PORT, to use instead of the sandbox's own: images are pushed to "
+        "it and nodes pull from it. localhost:PORT is reached by http, others by https unless they "
+        "begin with http://.",
     )
     storage: LocalPath | None = Field(
         default=None,
@@ -35,8 +36,9 @@ class Registry(Model):
     )
     mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
         default=(),
-        description="Registries whose images nodes are to take from a cache next to the cluster, such as docker.io, "
-        "with the account of `docker login`; what the cache cannot give comes from the registry itself.",
+        description="Registries whose images nodes pull through a cache next to the cluster, such as docker.io, "
+        "with the account of `docker login`; what the cache does not have comes from the registry "
+        "itself.",
     )
 
 

@@ -75,8 +75,8 @@ class Spec(Model):
 
     pause_after: Duration | None = Field(
         default=None,
-        description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default it is "
-        "never paused by itself.",
+        description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default "
+        "it is never paused automatically.",
     )
 
     @property
