@@ -118,6 +118,15 @@ def require_own_cluster(spec: Spec, what: str) -> None:
         )
 
 
+def require_pausable(spec: Spec) -> None:
+    """Raise UsageError unless the cluster's nodes are containers that kind made on this machine."""
+    require_own_cluster(spec, "sandbox pause")
+    if not spec.cluster.supports.pausing:
+        raise UsageError(
+            f"sandbox pause works with clusters of kind, not of {spec.cluster.provider}", fix="sandbox stop"
+        )
+
+
 def as_made(spec: AnySpec) -> AnySpec:
     """Return the spec with the present cluster, where it does not say how to make one."""
     known = None

@@ -8,13 +8,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import Chosen
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine import Bind, Engine
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -29,8 +28,6 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
 
     from sandbox.app.agreement import Agreement
     from sandbox.images.image_push import ImagePush
-
-ANSWER_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -230,7 +227,7 @@ class Sandbox:
         """
         from sandbox.app import pausing
 
-        _require_pausable(self.spec)
+        chosen_spec.require_pausable(self.spec)
         with self.session.alone(self.name, "pause"):
             held = pausing.pause(Engine.connect(), self.names)
             if held:
@@ -323,21 +320,9 @@ class Sandbox:
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
-        import http.client
-        import socket
+        from sandbox.app import edge_request
 
-        address = urlsplit(self.url(host))
-        name, port = str(address.hostname), address.port or 443
-        place = Bind(self.resolved.proxy.listen, port).asked_at
-        connection = http.client.HTTPSConnection(name, port)
-        plain = socket.create_connection((place, port), timeout=ANSWER_TIMEOUT)
-        connection.sock = (context or self.ssl_context()).wrap_socket(plain, server_hostname=name)
-        try:
-            connection.request("GET", path, headers={"Connection": "close"})
-            return connection.getresponse()
-        except BaseException:
-            connection.close()
-            raise
+        return edge_request.get(self.url(host, path), self.resolved.proxy.listen, context or self.ssl_context())
 
     @property
     def registry(self) -> str:
@@ -387,15 +372,6 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
         found = lifecycle.survey(steps, report, at_once=runs)
         asked_before.remember(engine, names)
         return found
-
-
-def _require_pausable(spec: Spec) -> None:
-    """Raise UsageError unless the cluster's nodes are containers that kind made on this machine."""
-    chosen_spec.require_own_cluster(spec, "sandbox pause")
-    if not spec.cluster.supports.pausing:
-        raise UsageError(
-            f"sandbox pause works with clusters of kind, not of {spec.cluster.provider}", fix="sandbox stop"
-        )
 
 
 def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:

@@ -1,0 +1,28 @@
+"""A GET request through the edge, whether or not this machine resolves the host's name."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from sandbox.engine import Bind
+
+TIMEOUT = 30.0
+
+
+def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPResponse:
+    """Return the answer to a request for `url` from the edge, which listens on the address `listen`. Raises OSError."""
+    target = urlsplit(url)
+    host, port = str(target.hostname), target.port or 443
+    address = Bind(listen, port).asked_at
+    connection = http.client.HTTPSConnection(host, port)
+    plain = socket.create_connection((address, port), timeout=TIMEOUT)
+    connection.sock = context.wrap_socket(plain, server_hostname=host)
+    try:
+        connection.request("GET", url.partition(target.netloc)[2] or "/", headers={"Connection": "close"})
+        return connection.getresponse()
+    except BaseException:
+        connection.close()
+        raise
