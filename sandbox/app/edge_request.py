@@ -19,10 +19,11 @@ def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPRespo
     address = Bind(listen, port).asked_at
     connection = http.client.HTTPSConnection(host, port)
     plain = socket.create_connection((address, port), timeout=TIMEOUT)
-    connection.sock = context.wrap_socket(plain, server_hostname=host)
     try:
+        connection.sock = context.wrap_socket(plain, server_hostname=host)
         connection.request("GET", url.partition(target.netloc)[2] or "/", headers={"Connection": "close"})
         return connection.getresponse()
     except BaseException:
+        plain.close()
         connection.close()
         raise

@@ -1,0 +1,56 @@
+"""A request through the edge: to the edge's address, for the host and path of the URL, by the context's roots."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import edge_request
+from sandbox.components.certificates.authority import make_self_signed
+
+HOST = "app.demo.test"
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the host and the path that it was asked for."""
+
+    def do_GET(self) -> None:  # the base class's name
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.headers['Host']} {self.path}".encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
+    """The port of a server for HOST, and a context that trusts it."""
+    pair = make_self_signed(HOST, now=datetime.now(UTC))
+    (tmp_path / "pair").write_bytes(pair.key_pem + pair.cert_pem)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "pair")
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], ssl.create_default_context(cadata=pair.cert_pem.decode())
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("path", "asked"), [("/a/b?c=1", "/a/b?c=1"), ("", "/")])
+def test_the_url_s_host_is_asked_for_its_path(served: tuple[int, ssl.SSLContext], path: str, asked: str) -> None:
+    port, context = served
+    answer = edge_request.get(f"https://{HOST}:{port}{path}", "127.0.0.1", context)
+    assert (answer.status, answer.read().decode()) == (200, f"{HOST}:{port} {asked}")
+
+
+def test_a_server_that_is_not_trusted_is_an_error(served: tuple[int, ssl.SSLContext]) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        edge_request.get(f"https://{HOST}:{served[0]}/", "127.0.0.1", ssl.create_default_context())
