@@ -48,6 +48,6 @@ def _add(home: Home, engine: Engine, name: str, new: Sequence[Port]) -> None:
         route = routes.find(routes.load(home.edge), name)
         if route is None:
             return
-        chosen = edge_ports.choose(Machine.look(name, home, engine), route, None, one)
+        chosen = edge_ports.choose(Machine.inspect(name, home, engine), route, None, one)
         with files.exclusive(home.edge):
             routes.save_port(home.edge, name, chosen)

@@ -94,7 +94,7 @@ def add(
     home, engine = user_home(), Engine.connect()
     route = _route(home, name)
     with session.alone(route.name, "port"):
-        machine = Machine.look(route.name, home, engine)
+        machine = Machine.inspect(route.name, home, engine)
         target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy, protocol)
         _require_port(home, engine, route.name, target)
         chosen = choose(machine, route, port, target)

@@ -24,7 +24,7 @@ def pause(engine: Engine, names: Names) -> bool:
     use = Use.of(engine, names)
     use.trust_servers(healthy=True)
     use.cut()
-    files.write_atomic(names.paused, use.look().to_json(), mode=0o600)
+    files.write_atomic(names.paused, use.read().to_json(), mode=0o600)
     held = paused_nodes.pause(providers.nodes(engine, names))
     if not held:
         names.paused.unlink()

@@ -71,7 +71,7 @@ class Machine:
     edge: str = EDGE
 
     @classmethod
-    def look(cls, name: str, home: Home, engine: Engine) -> Machine:
+    def inspect(cls, name: str, home: Home, engine: Engine) -> Machine:
         """List the containers that there are now."""
         # A replaced edge has no port any more, only connections.
         found = tuple(one for one in labelled.containers(engine, home) if RETIRED not in one.name)

@@ -44,7 +44,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         with edge_folder.alone(home.edge):  # no other command of the user chooses, or starts an edge, meanwhile
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
-            machine = Machine.look(spec.name, home, engine)
+            machine = Machine.inspect(spec.name, home, engine)
             resolved = _resolve(spec, machine)
             _require_names(resolved, home)
             wanted = _wanted(resolved, home)
@@ -72,7 +72,7 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
     """Return the spec with the ports that `up` would choose now; an existing sandbox keeps its own."""
     if isinstance(spec, ResolvedSpec):
         return spec
-    return _resolve(spec, Machine.look(spec.name, home, engine))
+    return _resolve(spec, Machine.inspect(spec.name, home, engine))
 
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:

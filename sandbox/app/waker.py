@@ -14,7 +14,7 @@ import time
 
 from sandbox.app import context, pausing
 from sandbox.app.session import Session
-from sandbox.components.edge.use import Seen, Use
+from sandbox.components.edge.use import Use, UseCounts
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -48,11 +48,11 @@ class Waker:
 
     def _while_asleep(self, use: Use) -> None:
         try:
-            before = Seen.from_json(self.names.paused.read_bytes())
+            before = UseCounts.from_json(self.names.paused.read_bytes())
         except FileNotFoundError:  # a command has just woken it
             return
         while self.names.paused.exists():
-            now = use.look()
+            now = use.read()
             if now.is_used(before):
                 log.info("wakes: %s, was %s", now, before)
                 pausing.wake(self.engine, self.names)
@@ -63,10 +63,10 @@ class Waker:
             time.sleep(WATCHING)
 
     def _while_awake(self, use: Use, after: float) -> None:
-        before, since = use.look(), time.monotonic()
+        before, since = use.read(), time.monotonic()
         while self.names.folder.exists() and not self.names.paused.exists():
             time.sleep(RESTING)
-            now = use.look()
+            now = use.read()
             if now.open or now.api or now.is_used(before):
                 since = time.monotonic()
             before = now

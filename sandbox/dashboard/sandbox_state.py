@@ -71,10 +71,10 @@ def edge(home: Home, engine: Engine) -> Part:
     return {"running": running, "routes": [asdict(way) for way in found]}
 
 
-def attempt(look: Callable[[], Part]) -> Part:
+def attempt(read: Callable[[], Part]) -> Part:
     """Return the part, or why it cannot be shown."""
     try:
-        return look()
+        return read()
     except (SandboxError, OSError) as error:
         return {"error": str(error)}
 

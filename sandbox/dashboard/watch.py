@@ -39,27 +39,27 @@ PAGE = """<!doctype html>
 
 
 @dataclass(frozen=True)
-class Look:
+class PolledPart:
     """A part of the page: the function that reads it, and the seconds between two calls."""
 
-    look: Callable[[], Any]
+    read: Callable[[], Any]
     every: float
 
 
 class Live:
     """The newest results of several parts, each renewed by a thread of its own."""
 
-    def __init__(self, looks: Mapping[str, Look]) -> None:
-        self._looks = looks
+    def __init__(self, parts: Mapping[str, PolledPart]) -> None:
+        self._parts = parts
         self._found: dict[str, Any] = {}
         self._asked = time.monotonic()
         self._ended = threading.Event()
-        self._first = {name: threading.Event() for name in looks}
+        self._first = {name: threading.Event() for name in parts}
 
     def start(self) -> None:
         """Begin to read the parts."""
-        for name, look in self._looks.items():
-            threading.Thread(target=self._keep, args=(name, look), daemon=True).start()
+        for name, part in self._parts.items():
+            threading.Thread(target=self._keep, args=(name, part), daemon=True).start()
 
     def stop(self) -> None:
         """Stop; a running read is not waited for."""
@@ -73,19 +73,19 @@ class Live:
             first.wait(max(0.0, deadline - time.monotonic()))
         return dict(self._found)
 
-    def _look(self, look: Look) -> Any:
+    def _read(self, part: PolledPart) -> Any:
         try:
-            return look.look()
+            return part.read()
         except Exception as error:  # the page goes on, and shows the error
-            log.exception("a look failed")
+            log.exception("a part of the dashboard failed")
             return {"error": str(error)}
 
-    def _keep(self, name: str, look: Look) -> None:
+    def _keep(self, name: str, part: PolledPart) -> None:
         while not self._ended.is_set():
             if time.monotonic() - self._asked < WATCHED:
-                self._found[name] = self._look(look)
+                self._found[name] = self._read(part)
                 self._first[name].set()
-            self._ended.wait(look.every)
+            self._ended.wait(part.every)
 
 
 class Page:
@@ -133,10 +133,10 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
     surveys = {sandbox.name: partial(lifecycle.survey, steps)}
     live = Live(
         {
-            "sandboxes": Look(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
-            "edge": Look(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
-            "registries": Look(lambda: sandbox_state.registries(home, engine), 10),
-            "doctor": Look(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec)], 30),
+            "sandboxes": PolledPart(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
+            "edge": PolledPart(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
+            "registries": PolledPart(lambda: sandbox_state.registries(home, engine), 10),
+            "doctor": PolledPart(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec)], 30),
         }
     )
     page = Page(live, port=port)

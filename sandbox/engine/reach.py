@@ -98,7 +98,7 @@ def again(engine: Engine, home: Home) -> Reach:
 
 
 def _measured(engine: Engine, home: Home) -> Reach:
-    found = reach_probe.look(engine, home)
+    found = reach_probe.measure(engine, home)
     if found is None:
         return UNKNOWN
     kernel = bool(found.boot) and found.boot == _read(_BOOT)

@@ -67,7 +67,7 @@ class Shown:
     written: bool = False
 
 
-def look(engine: Engine, home: Home) -> Shown | None:
+def measure(engine: Engine, home: Home) -> Shown | None:
     """Return the results of the containers, None where there is no image for them.
 
     Raises EngineError. Removes the containers.

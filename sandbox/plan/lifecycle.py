@@ -162,7 +162,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     found: dict[str, Status] = {}
     begun = {step.name: _begun(step) for step in reversed(plan)} if at_once else {}
 
-    def look(step: Step, _: Callable[[], None]) -> None:
+    def visit(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in needed(step, found) if found[need].state is not State.READY]
         if missing:
             absent = any(found[need].state is State.ABSENT for need in missing)
@@ -170,7 +170,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
         else:
             found[step.name] = begun[step.name].result() if at_once else step.check()
 
-    _walk(plan, look, report)
+    _walk(plan, visit, report)
     return [(step, found[step.name]) for step in plan]
 
 

@@ -49,10 +49,10 @@ class PodWatch:
         while not self._stop.is_set():
             with suppress(SandboxError):  # the cluster may be stopped, and started again
                 cluster = self.cluster()
-                self.look([pod for one in self.namespaces() for pod in cluster.list("v1", "Pod", one)])
+                self.read([pod for one in self.namespaces() for pod in cluster.list("v1", "Pod", one)])
             self._stop.wait(EVERY)
 
-    def look(self, pods: Iterable[Manifest]) -> None:
+    def read(self, pods: Iterable[Manifest]) -> None:
         """Follow the containers that are new among these pods, and report those that ended since the last call."""
         found, first = list(pods), self._ended is None
         ended = {life: pod for pod in found for life in failed_lives(pod)}

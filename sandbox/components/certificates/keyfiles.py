@@ -143,12 +143,12 @@ class KeyFiles:
         except OSError as error:
             return broken(f"cannot be read: {error}")
 
-    def _steadily(self, look: Callable[[Path, Path], Seen]) -> Seen:
-        """Call `look` with key and certificate, again if they were moved to their final place meanwhile."""
+    def _steadily(self, read: Callable[[Path, Path], Seen]) -> Seen:
+        """Call `read` with key and certificate, again if they were moved to their final place meanwhile."""
         while True:
             key, cert = self.key, self.cert
             try:
-                return look(key, cert)
+                return read(key, cert)
             except FileNotFoundError:
                 if (key, cert) == (self.key, self.cert):
                     raise

@@ -25,7 +25,7 @@ from sandbox.oci.credential import CredentialsUnusable
 
 log = logging.getLogger(__name__)
 
-LOOK = 30.0
+CHECK_EVERY = 30.0
 """Seconds between two checks of the clocks; the time of day goes on while a laptop sleeps."""
 
 RETRY = timedelta(minutes=1)
@@ -111,7 +111,7 @@ def run(
             if failures:
                 pause = min(RETRY * 2 ** min(failures - 1, 10), LONGEST)
             day, ticks = now.day + pause, now.ticks + pause.total_seconds()
-        stopping.wait(LOOK)
+        stopping.wait(CHECK_EVERY)
 
 
 def _renew(
@@ -128,7 +128,7 @@ def _renew(
     if renewed.failed:
         return RETRY
     times = [one.validity.renewal for one in delivery.held().values() if one.validity.renewal is not None]
-    return max(min(times) - now, timedelta(seconds=LOOK)) if times else None
+    return max(min(times) - now, timedelta(seconds=CHECK_EVERY)) if times else None
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from sandbox.system import tcp_connections
 
 
 @dataclass(frozen=True)
-class Seen:
+class UseCounts:
     """The number of connections at the edge, in all and open now, and the open ones to the API server.
 
     It is not `healthy` where the edge takes a node for lost, and so refuses clients.
@@ -33,7 +33,7 @@ class Seen:
     healthy: bool = True
 
     @classmethod
-    def from_json(cls, data: bytes) -> Seen:
+    def from_json(cls, data: bytes) -> UseCounts:
         """Return the value of `to_json`."""
         content = json.loads(data)
         return cls(content["total"], content["open"], frozenset(content["api"]))
@@ -42,7 +42,7 @@ class Seen:
         """Return it as JSON, for a file."""
         return json.dumps({"total": self.total, "open": self.open, "api": sorted(self.api)}).encode()
 
-    def is_used(self, before: Seen) -> bool:
+    def is_used(self, before: UseCounts) -> bool:
         """Tell whether a client has come since `before`; a total that fell is that of another process of the edge."""
         came = self.total > before.total or (self.total < before.total and self.open > 0)
         return came or bool(self.api - before.api)
@@ -60,11 +60,11 @@ class Use:
         """Return the service that tells a sandbox's use on an engine."""
         return cls(names, EdgeContainer.of(engine, names.home).control)
 
-    def look(self) -> Seen:
+    def read(self) -> UseCounts:
         """Return the present counts."""
         servers = self._servers()
         healthy = all(one.health != "DOWN" for one in servers)
-        return Seen(sum(one.total for one in servers), sum(one.current for one in servers), self._api(), healthy)
+        return UseCounts(sum(one.total for one in servers), sum(one.current for one in servers), self._api(), healthy)
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Have the edge take the sandbox's nodes as `healthy` without checking them, or check them again."""

@@ -40,7 +40,7 @@ LABEL = "sandbox.dev/release"
 OWN = "sandbox"  # the name of a repository with an account while a chart is pulled
 DEPLOYED, INSTALLING = "deployed", "pending-install"
 LARGEST = 32 << 20  # bytes of a release, unpacked
-LOOK = 1.0  # seconds between checks of what it waits for
+CHECK_EVERY = 1.0  # seconds between checks of what it waits for
 
 Doomed = Callable[[], SandboxError | None]
 
@@ -223,16 +223,16 @@ def _given_up(doomed: Doomed | None) -> Iterator[Stop]:
     """Yield what ends a helm that waits for what cannot become ready; the error of `doomed` is then raised."""
     stop, done, found = Stop(), threading.Event(), list[SandboxError]()
 
-    def look() -> None:
-        while doomed and not done.wait(LOOK):
+    def check() -> None:
+        while doomed and not done.wait(CHECK_EVERY):
             with suppress(ClusterError):  # it is called again
                 if error := doomed():
                     found.append(error)
                     stop.now()
                     return
 
-    looking = threading.Thread(target=look, name="helm", daemon=True)
-    looking.start()
+    checking = threading.Thread(target=check, name="helm", daemon=True)
+    checking.start()
     try:
         yield stop
     except SandboxError as error:
@@ -241,7 +241,7 @@ def _given_up(doomed: Doomed | None) -> Iterator[Stop]:
         raise
     finally:
         done.set()
-        looking.join()
+        checking.join()
 
 
 def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:

@@ -1,4 +1,4 @@
-"""A sandbox that sleeps, and what wakes it and lays it down."""
+"""A paused sandbox: what wakes it, and what pauses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.app.waker import Waker
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import paused_nodes
 from sandbox.components.cluster.kind.provider import nodes
-from sandbox.components.edge.use import Seen, Use
+from sandbox.components.edge.use import Use, UseCounts
 from sandbox.config.schema import Spec
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.names import Names
@@ -31,13 +31,13 @@ class World:
         self.totals: Iterator[int] = iter(())
         self.done: list[str] = []
 
-    def look(self, use: Use) -> Seen:
+    def read(self, use: Use) -> UseCounts:
         total = next(self.totals, None)
         if total is None:
             for path in self.names.folder.iterdir():
                 path.unlink()
             self.names.folder.rmdir()
-        return Seen(total or 0, 0, NONE)
+        return UseCounts(total or 0, 0, NONE)
 
     def hold(self, nodes: Any) -> bool:
         self.done.append("held")
@@ -53,7 +53,7 @@ def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     names = context.home().sandbox("demo")
     names.folder.mkdir(parents=True)
     made = World(names)
-    monkeypatch.setattr(Use, "look", lambda self: made.look(self))
+    monkeypatch.setattr(Use, "read", lambda self: made.read(self))
     monkeypatch.setattr(paused_nodes, "pause", made.hold)
     monkeypatch.setattr(paused_nodes, "resume", made.let_go)
     for seconds in ("WATCHING", "RESTING"):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.dashboard import watch
-from sandbox.dashboard.watch import Live, Look
+from sandbox.dashboard.watch import Live, PolledPart
 
 URL = "http://127.0.0.1:4711/#the-token-4f1c9e&x"
 OPEN = """
@@ -63,7 +63,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_state_is_renewed_while_watched() -> None:
     counter = itertools.count()
-    watched = Live({"count": Look(lambda: next(counter), 0.01)})
+    watched = Live({"count": PolledPart(lambda: next(counter), 0.01)})
     watched.start()
     first = watched.newest(patience=10)["count"]
     until(lambda: watched.newest(patience=10)["count"] > first)
@@ -73,7 +73,11 @@ def test_state_is_renewed_while_watched() -> None:
 def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
     hold = threading.Event()
     watched = Live(
-        {"slow": Look(hold.wait, 1), "bad": Look(lambda: os.environ["NONE_SUCH"], 1), "good": Look(lambda: 1, 1)}
+        {
+            "slow": PolledPart(hold.wait, 1),
+            "bad": PolledPart(lambda: os.environ["NONE_SUCH"], 1),
+            "good": PolledPart(lambda: 1, 1),
+        }
     )
     watched.start()
     until(lambda: watched.newest(patience=0.01).keys() >= {"bad", "good"})
@@ -85,7 +89,7 @@ def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
 def test_state_is_not_polled_without_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "WATCHED", 0.0)
     counter = itertools.count()
-    watched = Live({"count": Look(lambda: next(counter), 0.01)})
+    watched = Live({"count": PolledPart(lambda: next(counter), 0.01)})
     watched.start()
     time.sleep(0.1)
     watched.stop()

@@ -36,7 +36,7 @@ def test_ports_of_an_engine_elsewhere(
 ) -> None:
     """An engine of another network, ports forwarded or not → the doctor says what arrives, and how this is found."""
     engine.shares = False
-    monkeypatch.setattr(reach_probe, "look", lambda *_: shown)
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: shown)
     found = reach_checks.ports(context)
     assert found.status is status and words in found.evidence
 
@@ -65,7 +65,7 @@ def test_folders_matter_where_the_spec_mounts_some(
     status: Status,
 ) -> None:
     engine.shares = False
-    monkeypatch.setattr(reach_probe, "look", lambda *_: shown)
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: shown)
     if mounts:
         wanted = Cluster.model_validate({"mounts": ({"host": Path.home(), "node": "/data"},)})
         object.__setattr__(context, "spec", context.spec.model_copy(update={"cluster": wanted}))
@@ -75,7 +75,7 @@ def test_folders_matter_where_the_spec_mounts_some(
 def test_fix_measures_again(context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.shares = False
     shown = [Shown(), Shown(published=("127.0.0.1",)), Shown(published=("127.0.0.1",), machine="m")]
-    monkeypatch.setattr(reach_probe, "look", lambda *_: shown.pop(0))
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: shown.pop(0))
     assert reach_checks.ports(context).status is Status.ERROR
     assert [reach_checks.ports(context).status for _ in range(2)] == [Status.WARN] * 2
     reach_checks.measure(context)

@@ -53,13 +53,13 @@ def test_measured_reach_is_kept_until_forgotten(
 ) -> None:
     asked: list[Shown] = []
 
-    def look(*_: object) -> Shown:
+    def measure(*_: object) -> Shown:
         asked.append(shown)
         return shown
 
     monkeypatch.setattr(reach, "_read", lambda path: "this")
     monkeypatch.setattr(reach, "_link", lambda path: "net:[1]")
-    monkeypatch.setattr(reach_probe, "look", look)
+    monkeypatch.setattr(reach_probe, "measure", measure)
     engine = FakeEngine()
     assert [reach.of(engine, folders) for _ in range(2)] == [expected, expected]
     assert reach.known(engine, folders) == expected and len(asked) == 1
@@ -68,7 +68,7 @@ def test_measured_reach_is_kept_until_forgotten(
 
 
 def test_a_kept_reach_counts_for_one_place(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL))
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(published=LOCAL))
     reach.of(FakeEngine(), folders)
     assert reach.known(FakeEngine(), folders) == Reach(published=LOCAL)
     monkeypatch.setattr(reach, "_link", lambda path: "another network")
@@ -77,7 +77,7 @@ def test_a_kept_reach_counts_for_one_place(folders: Home, monkeypatch: pytest.Mo
 
 def test_a_kept_reach_counts_until_the_engine_starts_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker makes its first network again at each start, and a virtual machine's folders are settings of its start."""
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL))
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(published=LOCAL))
     engine = FakeEngine()
     for _ in range(3):
         engine.networks.pop("bridge", None)
@@ -89,13 +89,13 @@ def test_a_kept_reach_counts_until_the_engine_starts_again(folders: Home, monkey
 
 def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     (folders.state / "reach.json").write_text("[", encoding="utf-8")
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(published=LOCAL, containers=True))
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(published=LOCAL, containers=True))
     assert reach.of(FakeEngine(), folders).containers
     assert reach.known(FakeEngine(), folders) == Reach(published=LOCAL, containers=True)
 
 
 def test_a_machine_that_forwards_nothing_is_asked_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach_probe, "look", lambda *_: Shown(boot="b"))
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(boot="b"))
     assert reach.of(FakeEngine(), folders).measured
     assert reach.known(FakeEngine(), folders) is None
 

@@ -150,7 +150,7 @@ class Minikube:
         """Have the context in `kubeconfig`, which is created if need be, lead to the API server's present address."""
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
-    def look(self) -> Profile | None:
+    def inspect(self) -> Profile | None:
         """Return the settings that the profile was created with; None when there is no such profile."""
         config = self._config()
         if config is None:

@@ -62,5 +62,5 @@ class MinikubeIngressStep(NothingToUndo):
                 self.minikube.enable(ADDON)
 
     def _certificate(self) -> str:
-        found = self.minikube.look()
+        found = self.minikube.inspect()
         return found.ingress_certificate if found else ""

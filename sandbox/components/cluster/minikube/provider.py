@@ -155,7 +155,7 @@ class MinikubeProvider:
         if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
             uninstall(Cluster(self.names.kubeconfig), self.nodes)
         if not self.adopted:
-            if there or self.minikube.look():
+            if there or self.minikube.inspect():
                 self.minikube.delete(self.names.kubeconfig)
             wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)
         self.names.kubeconfig.unlink(missing_ok=True)
@@ -233,7 +233,7 @@ def require(minikube: Minikube, *, adopted: bool) -> str:
 
 
 def _require_usable(minikube: Minikube) -> None:
-    profile, found = minikube.profile, minikube.look()
+    profile, found = minikube.profile, minikube.inspect()
     wanted = f"minikube start --profile {profile} --driver={DRIVER} --container-runtime={RUNTIME}"
     if found is None:
         raise UsageError(

@@ -35,7 +35,7 @@ class Pace:
     first: float = 0.2
     longest: float = 2.0
     patience: float = 20.0
-    look: float = 10.0
+    check: float = 10.0
     answer: float = 5.0
 
 
@@ -114,7 +114,7 @@ class Forward:
         while not reading.done() and not self._broken:
             waiting = asyncio.create_task(self._doubt.wait())
             try:
-                await asyncio.wait({reading, waiting}, timeout=self._pace.look, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({reading, waiting}, timeout=self._pace.check, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 waiting.cancel()
             self._doubt.clear()

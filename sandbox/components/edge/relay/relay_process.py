@@ -40,11 +40,11 @@ async def run(folder: Path, allowed: Limits) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     passthrough = Passthrough(Forwards(), allowed)
-    seen, looks, trouble = None, 0, False
+    seen, checks, trouble = None, 0, False
     while not stopping.is_set():
-        looks += 1
+        checks += 1
         now = _signature(folder)
-        if now != seen or (trouble and looks % RETRY == 0):
+        if now != seen or (trouble and checks % RETRY == 0):
             trouble = await _follow(folder, passthrough)
             seen = now
         with contextlib.suppress(TimeoutError):

@@ -73,21 +73,21 @@ def test_crash_is_reported_once_with_last_lines_and_the_undo() -> None:
     """A container exits with status 3 → its last lines, and the command that takes the roll-out back."""
     heard = Heard()
     pods = watch(Pods(), heard)
-    pods.look([pod()])
-    pods.look([pod(code=3, waits=False)])
-    pods.look([pod(code=3, restarts=1)])  # the same end, and started again
+    pods.read([pod()])
+    pods.read([pod(code=3, waits=False)])
+    pods.read([pod(code=3, restarts=1)])  # the same end, and started again
     (crash,) = heard.crashes
     assert (crash.code, crash.lines) == (3, "web-abc-1 web previous=False[2J")
     assert crash.fix == "kubectl --context c --namespace shop rollout undo deployment/web"
-    pods.look([pod(code=4, restarts=2)])
+    pods.read([pod(code=4, restarts=2)])
     assert heard.crashes[1].lines == "web-abc-1 web previous=True[2J"
 
 
 def test_earlier_crashes_and_deleted_pods_are_not_reported() -> None:
     heard = Heard()
     pods = watch(Pods(), heard)
-    pods.look([pod(code=1, restarts=4)])
-    pods.look([pod(code=1, restarts=4), pod("b", code=143, waits=False, deletionTimestamp="2026-01-01T00:00:00Z")])
+    pods.read([pod(code=1, restarts=4)])
+    pods.read([pod(code=1, restarts=4), pod("b", code=143, waits=False, deletionTimestamp="2026-01-01T00:00:00Z")])
     assert heard.crashes == []
 
 
@@ -104,11 +104,11 @@ def test_a_pod_of_a_job_has_no_roll_out_to_take_back() -> None:
 def test_lines_are_sanitized_and_containers_followed_once() -> None:
     heard, cluster = Heard(), Pods()
     pods = watch(cluster, heard, logs=True)
-    pods.look([pod()])
+    pods.read([pod()])
     assert heard.told.wait(10)
-    pods.look([pod()])
+    pods.read([pod()])
     assert heard.lines == [(Container("shop", "web-abc-1", "web"), "web-abc-1 says [31mhello")]
     heard.told.clear()
-    pods.look([pod(), pod("new")])
+    pods.read([pod(), pod("new")])
     assert heard.told.wait(10)
     assert cluster.followed == [("web-abc-1", 1), ("new", None)]  # of what ran before, only new lines

@@ -55,7 +55,7 @@ def entries(names: Names) -> Path:
 
 def run(names: Names, monkeypatch: pytest.MonkeyPatch, *times: datetime | Time) -> None:
     """The keeper at these times; where only the time of day is said, no clock was set."""
-    monkeypatch.setattr(renewal_daemon, "LOOK", 0.0)
+    monkeypatch.setattr(renewal_daemon, "CHECK_EVERY", 0.0)
     stopping = threading.Event()
     moments = [one if isinstance(one, Time) else Time(one, one.timestamp()) for one in times]
     clock = Clock(stopping, moments[0], *moments)

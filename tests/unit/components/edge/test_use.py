@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
-from sandbox.components.edge.use import Seen, Use
+from sandbox.components.edge.use import Use, UseCounts
 from sandbox.names import Names
 from sandbox.system import tcp_connections
 
@@ -79,18 +79,18 @@ def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
 def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.kubeconfig.parent.mkdir(parents=True)
     names.kubeconfig.write_text(KUBECONFIG, encoding="utf-8")
-    seen = Use(names, edge).look()
+    seen = Use(names, edge).read()
     assert (seen.total, seen.open) == (45, 3)
     assert seen.api == {"0100007F:C0010100007F:8707"}
-    assert Seen.from_json(seen.to_json()) == seen
+    assert UseCounts.from_json(seen.to_json()) == seen
     monkeypatch.setattr(Edge, "stat", STAT.replace("443,UP,L4OK,,1", "443,DOWN,L4CON,,1"))
-    assert not Use(names, edge).look().healthy
+    assert not Use(names, edge).read().healthy
 
 
 @pytest.mark.parametrize("kind", [Silent, Replaced])
 def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names, kind: type[Silent]) -> None:
     silent = Use(names, kind(edge.path))
-    assert silent.look() == Seen(0, 0, frozenset())
+    assert silent.read() == UseCounts(0, 0, frozenset())
     silent.trust_servers(healthy=True)
     silent.cut()
 
@@ -98,17 +98,17 @@ def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names, kind: 
 @pytest.mark.parametrize(
     ("now", "used"),
     [
-        (Seen(5, 0, frozenset()), False),
-        (Seen(6, 0, frozenset()), True),
-        (Seen(0, 0, frozenset()), False),
-        (Seen(1, 1, frozenset()), True),
-        (Seen(5, 0, frozenset({"a"})), False),
-        (Seen(5, 0, frozenset({"b"})), True),
+        (UseCounts(5, 0, frozenset()), False),
+        (UseCounts(6, 0, frozenset()), True),
+        (UseCounts(0, 0, frozenset()), False),
+        (UseCounts(1, 1, frozenset()), True),
+        (UseCounts(5, 0, frozenset({"a"})), False),
+        (UseCounts(5, 0, frozenset({"b"})), True),
     ],
     ids=["the same", "a client", "another process of the edge", "its first client", "who was there", "kubectl"],
 )
-def test_a_sandbox_is_used_by_who_comes_anew(now: Seen, used: bool) -> None:
-    assert now.is_used(Seen(5, 1, frozenset({"a"}))) is used
+def test_a_sandbox_is_used_if_a_client_came_since(now: UseCounts, used: bool) -> None:
+    assert now.is_used(UseCounts(5, 1, frozenset({"a"}))) is used
 
 
 def test_servers_are_trusted_asked_again_and_cut_off(edge: Edge, names: Names) -> None:

@@ -136,7 +136,7 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
 ) -> None:
     """helm waits for five minutes → it is ended once the pods cannot become ready, and their words are the error."""
     monkeypatch.setenv("HELM_WAITS", "1")
-    monkeypatch.setattr("sandbox.components.workloads.helm.LOOK", 0.05)
+    monkeypatch.setattr("sandbox.components.workloads.helm.CHECK_EVERY", 0.05)
 
     class Never:
         waiting = "Deployment web: 0 of 1 pods ready"

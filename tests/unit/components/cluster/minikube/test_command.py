@@ -112,14 +112,14 @@ def test_the_version_that_the_user_chose_is_asked_for(folder: Path, monkeypatch:
 def test_a_profile_is_found_by_its_name(folder: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
-    assert install(folder, profile=said(profiles)).look() == Profile("docker", "docker", "v1.35.1")
-    assert install(folder, profile=said({"invalid": [], "valid": []})).look() is None
+    assert install(folder, profile=said(profiles)).inspect() == Profile("docker", "docker", "v1.35.1")
+    assert install(folder, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 
 def test_profile_ingress_certificate_is_set_without_a_prompt(folder: Path) -> None:
     kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
     config = {"Driver": "docker", "KubernetesConfig": kubernetes}
-    found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).look()
+    found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).inspect()
     assert found is not None and found.ingress_certificate == "a/b"
     install(folder, addons=f"read -r line; echo $line > {folder}/read").give_ingress("sandbox-system/default-tls")
     assert (folder / "read").read_text() == "sandbox-system/default-tls\n"

@@ -33,7 +33,7 @@ class World:
 class Playing(Minikube):
     world: World
 
-    def look(self) -> Profile | None:
+    def inspect(self) -> Profile | None:
         certificate = self.world.certificate
         return None if certificate is None else Profile("docker", "containerd", "v1.36.3", certificate)
 

@@ -82,7 +82,7 @@ class Playing(Minikube):
             self.world.engine.remove_network(self.profile)
         del self.world.profiles[self.profile]
 
-    def look(self) -> Profile | None:
+    def inspect(self) -> Profile | None:
         return self.world.profiles.get(self.profile)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:

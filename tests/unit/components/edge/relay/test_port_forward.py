@@ -24,7 +24,7 @@ from tests.support import client_hellos
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, make_pki
 
-PACE = Pace(first=0.02, longest=0.1, patience=20.0, look=0.1, answer=1.0)
+PACE = Pace(first=0.02, longest=0.1, patience=20.0, check=0.1, answer=1.0)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_forward_to_a_dead_pod_is_replaced(upstream: Forwarded, mood: Path) -> N
         _, before = await forwards.address(upstream)
         await another(forwards, upstream, before)
 
-    during(upstream, scenario, Pace(first=0.02, longest=0.1, look=0.05, answer=0.2))
+    during(upstream, scenario, Pace(first=0.02, longest=0.1, check=0.05, answer=0.2))
 
 
 def test_connection_without_an_answer_is_checked_at_once(upstream: Forwarded, mood: Path) -> None:
@@ -163,7 +163,7 @@ def test_connection_without_an_answer_is_checked_at_once(upstream: Forwarded, mo
         assert not await forwards.is_sound(upstream)
         await another(forwards, upstream, before)
 
-    during(upstream, scenario, Pace(first=0.02, longest=0.1, look=1000.0, answer=0.2))
+    during(upstream, scenario, Pace(first=0.02, longest=0.1, check=1000.0, answer=0.2))
 
 
 def test_a_kubectl_that_is_not_there_is_tried_again(upstream: Forwarded) -> None:
