@@ -153,7 +153,7 @@ def test_host_that_an_ingress_has_is_not_taken(place: Place) -> None:
         place.cluster.delete("networking.k8s.io/v1", "Ingress", "mine", "default")
 
 
-def test_repository_that_does_not_answer_is_told_with_a_fix(place: Place) -> None:
+def test_repository_that_does_not_answer_is_an_error_with_a_fix(place: Place) -> None:
     folder = place.folder / "far"
     folder.mkdir()
     chart = "{chart: page, repo: 'http://127.0.0.1:9', version: 1.0.0}"

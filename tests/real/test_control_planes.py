@@ -101,7 +101,7 @@ def test_all_end_and_start_with_the_engine(app: Application) -> None:
     up_again(app)
 
 
-def test_all_are_held_still_and_go_on(app: Application) -> None:
+def test_all_are_paused_and_resume(app: Application) -> None:
     app.command("pause")
     app.command("start")
     up_again(app)

@@ -138,7 +138,7 @@ SetEnv DOCKER_HOST=unix://{socket_of_the_engine()} PATH={os.environ["PATH"]}
 
 
 @pytest.mark.fault(60)
-def test_engine_over_ssh_is_looked_at_and_refused(app: Application, ssh: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_over_ssh_is_checked_and_refused(app: Application, ssh: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """DOCKER_HOST=ssh:// of a machine that answers → the doctor sees its engine, and `up` refuses it."""
     version = Engine.connect().version
     monkeypatch.setenv("DOCKER_HOST", f"ssh://{getpass.getuser()}@{LOCAL}:{ssh}")

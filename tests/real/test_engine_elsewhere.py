@@ -115,7 +115,7 @@ def test_sandbox_on_an_engine_elsewhere_is_whole(app: Application, folders: str)
 
 @pytest.mark.fault(60, 61)
 @pytest.mark.parametrize("app", [("--ports", "no")], indirect=True)
-def test_engine_that_forwards_no_port_is_told_at_once(app: Application) -> None:
+def test_engine_that_forwards_no_port_is_reported_at_once(app: Application) -> None:
     """An engine in another network that forwards nothing → `up` says so by the first port, and rolls back."""
     ran = app.command("up", status=None)
     assert ran.status != 0 and "error[engine-ports]" in ran.err, ran.err

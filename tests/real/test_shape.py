@@ -284,7 +284,7 @@ def test_kind_config_reaches_kubeadm_kubelets_and_containerd(sandbox: Shaped) ->
     assert certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=4 * 365)
 
 
-def test_after_a_rest_it_has_both_families_again(sandbox: Shaped) -> None:
+def test_after_a_stop_it_has_both_families_again(sandbox: Shaped) -> None:
     sandbox.command("stop")
     sandbox.command("start")
     wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=180)

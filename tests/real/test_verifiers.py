@@ -133,7 +133,7 @@ def test_exported_truststore_is_listed_by_keytool_in_both_types(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("pki", [PKI, OTHER], ids=["its own", "another's"])
-def test_ssl_cert_file_bundle_decides_whom_python_trusts(pki: Pki, tmp_path: Path) -> None:
+def test_ssl_cert_file_bundle_decides_what_python_trusts(pki: Pki, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(FORMATS["bundle"](pki.root.cert_pem, public_roots()))
     ask = "import sys, urllib.request as r; r.urlopen(f'https://localhost:{sys.argv[1]}/', timeout=10)"

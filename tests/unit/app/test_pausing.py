@@ -115,7 +115,7 @@ def test_pause_after_is_minutes_or_hours(text: str | None, seconds: float | None
     assert Spec(name="demo", pause_after=text).pause_seconds == seconds
 
 
-def test_nodes_are_stopped_in_order_and_held_still(
+def test_nodes_are_stopped_in_order_and_paused(
     engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []

@@ -633,7 +633,7 @@ def chart(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.mark.fault(42)
-def test_a_chart_that_does_not_render_is_told_first(place: Home, engine: FakeEngine, chart: Path) -> None:
+def test_a_chart_that_does_not_render_is_reported_first(place: Home, engine: FakeEngine, chart: Path) -> None:
     """A template with an unclosed action → helm's words with file and line, before anything is made."""
     with pytest.raises(BadFile, match="does not render") as caught:
         check(spec(apply=({"chart": chart},)), place, engine)

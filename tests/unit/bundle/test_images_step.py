@@ -124,7 +124,7 @@ def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> N
     assert all(one.startswith("mirror.example:5000/hub/") for one in found.values())
 
 
-def test_pulls_go_on_at_once_and_each_is_told_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pulls_run_at_once_and_each_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Together(FakeEngine):
         both = threading.Barrier(2)
 

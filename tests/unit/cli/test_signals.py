@@ -93,7 +93,7 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
         assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l"), "the cursor is back"
 
 
-def test_interrupt_is_told_to_programs_as_events(start: Start) -> None:
+def test_interrupt_is_reported_to_programs_as_events(start: Start) -> None:
     """Ctrl-C in an `up --progress json` → every line is an event, with what stays and how to go on."""
     terminal = start("json")
     terminal.child.send_signal(signal.SIGINT)

@@ -70,7 +70,7 @@ def test_state_is_renewed_while_watched() -> None:
     watched.stop()
 
 
-def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
+def test_a_slow_part_is_not_waited_for_and_a_failed_one_says_why() -> None:
     hold = threading.Event()
     watched = Live(
         {

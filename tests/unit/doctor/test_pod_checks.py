@@ -25,7 +25,7 @@ def cluster(server: ApiServer) -> ApiServer:
     return server
 
 
-def test_crash_is_told_with_exit_code_and_last_lines(context: DoctorContext, cluster: ApiServer) -> None:
+def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext, cluster: ApiServer) -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
     last = {"terminated": {"exitCode": 3, "reason": "Error"}}
     one = {"name": "app", "state": state, "lastState": last, "restartCount": 4}

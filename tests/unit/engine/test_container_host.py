@@ -21,7 +21,7 @@ def test_the_gateway_is_taken_or_the_first_address() -> None:
 
 
 @pytest.mark.parametrize(("lower", "place", "kept"), [("172.30.0.0/17", 4, "172.30.255.251"), ("", 4, "")])
-def test_an_address_is_kept_where_the_engine_gives_it_to_nobody(lower: str, place: int, kept: str) -> None:
+def test_an_address_is_kept_outside_of_the_engine_s_range(lower: str, place: int, kept: str) -> None:
     network = Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset(), lower=lower)
     assert kept_address(network, place) == kept
 

@@ -35,7 +35,7 @@ def test_extraction_does_not_count_bytes_again() -> None:
     assert pull.line(11.0) == "100 of 100 MB, 1 of 1 layers"
 
 
-def test_engine_that_tries_again_is_told_until_it_goes_on() -> None:
+def test_engine_that_tries_again_is_reported_until_it_continues() -> None:
     pull = Pull(started=0.0)
     pull.add(downloading("a", MB, 2 * MB))
     pull.add({"id": "a", "status": "Retrying in 5 seconds", "progressDetail": {}})

@@ -56,7 +56,7 @@ def test_all_questions_of_a_glance_are_one_command(files: list[PurePosixPath]) -
     assert engine.asked == ["bash"]
 
 
-def test_questions_not_told_before_are_asked_by_themselves(files: list[PurePosixPath]) -> None:
+def test_questions_not_announced_are_asked_by_themselves(files: list[PurePosixPath]) -> None:
     engine = Local()
     with engine.glance():
         engine.gather("node", lambda: [ECHO])

@@ -82,7 +82,7 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
         (pod(waiting("RunContainerError", "too many open files")), 0, "too many", Outlook.NONE, "max_user_instances"),
     ],
 )
-def test_fault_is_told_with_its_outlook_and_fix(
+def test_fault_is_reported_with_its_outlook_and_fix(
     found: dict[str, Any], waited: float, said: str, outlook: Outlook, fix: str
 ) -> None:
     """A container that cannot start, each way → its reason, its exit code, and what to do."""

@@ -164,7 +164,7 @@ def test_helper_without_usable_answer_is_named_and_not_quoted(
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
-def test_helper_that_hangs_or_cannot_be_run_is_told_so(
+def test_helper_that_hangs_or_cannot_be_run_is_reported(
     path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docker_config, "SECONDS", 1.0)

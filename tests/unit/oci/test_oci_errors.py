@@ -14,7 +14,7 @@ NUMBER = {"DriverName": "filesystem", "Enclosed": {"Op": "write", "Path": "/var/
 
 @pytest.mark.fault(17)
 @pytest.mark.parametrize("detail", [WORDS, NUMBER], ids=["distribution 3", "distribution 2"])
-def test_a_full_disk_is_told_and_not_tried_again(detail: object) -> None:
+def test_a_full_disk_is_reported_and_not_tried_again(detail: object) -> None:
     """The registry answers 500 and says in the details that its disk is full → told so, not as a passing failure."""
     body = json.dumps({"errors": [{"code": "UNKNOWN", "message": "unknown error", "detail": detail}]})
     error = from_response("PATCH http://localhost:5001/v2/app/blobs/uploads/1", 500, body.encode())

@@ -322,7 +322,7 @@ class Sure(FakeStep):
         return Status(State.READY)
 
 
-def test_step_that_knows_how_it_stands_is_not_checked_again() -> None:
+def test_step_that_returns_its_state_is_not_checked_again() -> None:
     assert up([Sure("a", set())], Silent())
 
 

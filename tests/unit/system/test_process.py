@@ -242,7 +242,7 @@ def test_failure_at_a_terminal_is_reported_alike() -> None:
         run_at_terminal(["no-such-program"])
 
 
-def test_detached_program_holds_no_file_of_ours(tmp_path: Path) -> None:
+def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
     """A script's lock, `( flock 9; sandbox up ) 9>lock`, is not held by what `up` leaves running."""
     log = tmp_path / "log"
     with (tmp_path / "lock").open("w") as lock:

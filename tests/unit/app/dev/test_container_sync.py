@@ -89,7 +89,7 @@ def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_
         copy(copied({tmp_path / "a": "/a"}, rule), into(), folder)
 
 
-def test_a_command_that_fails_is_told_with_its_words(folder: Folder, tmp_path: Path) -> None:
+def test_a_failed_command_is_reported_with_its_output(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     folder.status = 3
     with pytest.raises(SyncFailed) as failed:

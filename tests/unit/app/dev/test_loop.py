@@ -164,7 +164,7 @@ def test_a_cluster_of_others_is_refused_before_anything_is_done(stage: Stage, lo
     assert stage.ups == 0
 
 
-def test_bases_elsewhere_and_files_of_ours_are_known(tmp_path: Path) -> None:
+def test_bases_elsewhere_and_our_own_files_are_known(tmp_path: Path) -> None:
     project = tmp_path / "project"
     for name in ("project/overlay", "base"):
         (tmp_path / name).mkdir(parents=True)

@@ -145,7 +145,7 @@ def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBu
 
 
 @pytest.mark.fault(86)
-def test_a_build_that_fails_is_told_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
+def test_a_failed_build_is_reported_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
     """RUN false in a Dockerfile while `dev` works → the build's last lines; what ran before still runs."""
     stage.rounds.run(Work(images=(entry,)))
     before, stage.engine.fails = stage.image, True

@@ -89,9 +89,7 @@ def test_packages_wait_for_a_machine_of_their_own(kitchen: Kitchen, tmp_path: Pa
         build(store, RecordingReporter(), only=["top"])
 
 
-def test_a_build_that_says_nothing_is_told_of(
-    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_build_is_reported(kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TELL", 0.01)
     told = RecordingReporter()
     kitchen.cook["tool"] = lambda *_: time.sleep(0.2)

@@ -65,7 +65,7 @@ def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> Non
 
 
 @pytest.mark.security(20)
-def test_only_what_all_pods_may_have_is_lent(write: Write, tmp_path: Path) -> None:
+def test_only_accounts_for_all_pods_are_given_to_mirrors(write: Write, tmp_path: Path) -> None:
     """A mirror asks for an account → it gets one of an entry for all namespaces, none of `docker login`."""
     write(config("quay.io", "canary-login"), "config.json")
     environ = {"DOCKER_CONFIG": str(tmp_path)}

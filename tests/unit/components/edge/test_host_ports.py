@@ -67,7 +67,7 @@ def step(edge: EdgeStep) -> PortsStep:
     return PortsStep(edge.engine, edge.names, edge.image)
 
 
-def test_service_is_led_to_by_one_of_ours_with_its_selector(
+def test_service_gets_a_second_one_with_its_selector(
     step: PortsStep, edge: EdgeStep, server: ApiServer, place: Home
 ) -> None:
     server.objects[THEIRS] = service()
@@ -148,7 +148,7 @@ def test_udp_has_a_service_and_a_container_of_its_own(
     assert step.names.udp not in engine.boxes and not step.undo()
 
 
-def test_service_of_ours_goes_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:
+def test_the_second_service_is_removed_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:
     server.objects[THEIRS] = service()
     step.apply(NoWork())
     route = routes.load(place.edge)[0]

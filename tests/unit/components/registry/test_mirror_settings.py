@@ -16,7 +16,7 @@ def proxy(account: Credential | None) -> object:
     return yaml.safe_load(mirror_settings.settings(HUB, account, data="/data", port=5000))["proxy"]
 
 
-def test_where_it_listens_keeps_its_data_and_whom_it_asks() -> None:
+def test_mirror_settings_say_address_data_and_upstream() -> None:
     found = yaml.safe_load(mirror_settings.settings(HUB, None, data="/data", port=5000))
     assert (found["version"], found["http"]["addr"]) == (0.1, ":5000")
     assert found["storage"] == {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": True}}

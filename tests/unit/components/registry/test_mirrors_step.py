@@ -162,7 +162,7 @@ def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: 
 
 
 @pytest.mark.security(20)
-def test_a_login_of_the_user_s_is_not_lent_to_pods(names: Names, step: MirrorsStep) -> None:
+def test_a_login_of_the_user_s_is_not_given_to_pods(names: Names, step: MirrorsStep) -> None:
     """`docker login` has an account for a mirrored registry → the mirror asks without it, and its step says why."""
     bare = replace(step, keychain=step.lent, lent=Accounts())
     bare.apply(NoWork())

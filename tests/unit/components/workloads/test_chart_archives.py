@@ -108,7 +108,7 @@ def test_kept_archive_that_was_damaged_is_pulled_again(remote: Path, chart: Remo
     assert archive.read_bytes() == remote.read_bytes()
 
 
-def test_chart_that_is_not_there_is_told_in_helms_words(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+def test_missing_chart_is_reported_in_helms_words(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
     absent = chart.model_copy(update={"version": "9.9.9"})
     with pytest.raises(SandboxError) as caught:
         step_of(absent, tmp_path / "kept").apply(NoWork())
@@ -159,7 +159,7 @@ def test_lock_forgets_charts_that_are_not_named(remote: Path, chart: RemoteChart
     assert [one["version"] for one in yaml.safe_load(chart.lock.read_text())["charts"]] == ["2.0.0"]
 
 
-def test_broken_lock_is_told_with_its_line(chart: RemoteChart, tmp_path: Path) -> None:
+def test_broken_lock_is_reported_with_its_line(chart: RemoteChart, tmp_path: Path) -> None:
     chart.lock.write_text("apiVersion: sandbox.dev/v1\ncharts:\n- {chart: a, version: 1.0.0, digest: none}\n")
     with pytest.raises(UsageError, match=r"charts\.lock\.yaml:3"):
         step_of(chart, tmp_path / "kept").check()
