@@ -62,9 +62,11 @@ def dev(
     from sandbox.cli.summary import welcome
 
     caller = session(progress, patience)
+    # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
+    file = file or (context.default_file() if name is None else None)
     loop = DevLoop(
         choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
-        file=file or (context.default_file() if name is None else None),
+        file=file,
         report=report_for(progress),
         agreement=prompts.Asking(caller.say, yes=yes, trusted=False),
         logs=logs,

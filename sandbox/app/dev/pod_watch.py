@@ -17,6 +17,8 @@ from sandbox.sanitize import fit
 
 EVERY = 1.0  # seconds between two reads of the pods
 LAST = 15  # lines that are shown of a container that ended
+# What containerd says of containers that ended with their node, as at `stop` (internal/cri/store/container).
+STOPPED = "Unknown"
 # One run of a container: which of the pod's containers, and how often it was restarted.
 Life = tuple[str, str, int]
 
@@ -107,7 +109,7 @@ def failed_lives(pod: Manifest) -> Iterator[Life]:
         return
     for name, status in _statuses(pod).items():
         state = _terminated(status)
-        if state is not None and state.get("exitCode", 0) != 0:
+        if state is not None and state.get("exitCode", 0) != 0 and state.get("reason") != STOPPED:
             restarts = int(status.get("restartCount", 0))
             yield pod["metadata"]["uid"], name, restarts - ("terminated" not in (status.get("state") or {}))
 

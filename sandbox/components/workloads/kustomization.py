@@ -6,9 +6,11 @@ which would take it for a URL or a git repository, is called.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,12 @@ OFFLINE: Mapping[str, str] = {
     "GIT_ALLOW_PROTOCOL": "none",
 }
 _REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://|^git@|^[\w.-]+\.[a-z]{2,}[/:]|[?&](ref|version)=", re.IGNORECASE)
+
+
+# kubectl logs its last error, with the time and its own line (klog).
+_LOGGED = re.compile(
+    r'^E\d{4} [^\n]*? "command failed" err=(?:("(?:[^"\\]|\\.)*")|<\n(.*)\n >)$', re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,19 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
             else:
                 process.run(argv, timeout=LOCAL_TIMEOUT, env=OFFLINE)
         except ToolFailed as error:
-            said = error.output.strip() or error.details
+            said = _LOGGED.sub(_unquoted, error.output.strip()) or error.details
             raise BadFile(f"{folder} cannot be rendered", details=said, fix="correct it") from error
         return text_file.read(rendered)
+
+
+def _unquoted(logged: re.Match[str]) -> str:
+    """Return the message of a line of a log, which Go has quoted, or indented."""
+    if logged[2] is not None:
+        return textwrap.dedent(logged[2])
+    try:
+        return str(ast.literal_eval(logged[1]))
+    except (ValueError, SyntaxError):
+        return logged[1]
 
 
 def reads(folder: Path) -> Reads:

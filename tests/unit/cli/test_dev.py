@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
-from sandbox.cli.dev import report_for
+from sandbox.app.dev.loop import DevLoop
+from sandbox.cli import log, signals
+from sandbox.cli.dev import dev, report_for
 from sandbox.errors import SandboxError
 
 PLACE = Container("shop", "web-1", "web")
@@ -60,3 +63,18 @@ def test_quiet_leaves_errors_and_crashes(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "error[failed]: building failed"
     assert said[2].startswith("✗ web-1 web ended")
+
+
+def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
+    loops: list[DevLoop] = []
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    CliRunner().invoke(dev, [], obj=False, catch_exceptions=False, standalone_mode=False)
+    assert loops[0].choose().name == "demo"
+    (tmp_path / "sandbox.yaml").unlink()
+    with pytest.raises(SandboxError, match=r"sandbox\.yaml"):
+        loops[0].choose()

@@ -95,6 +95,14 @@ def test_a_container_that_ended_well_did_not_fail() -> None:
     assert list(failed_lives(pod(code=0, waits=False))) == []
 
 
+def test_container_that_ended_with_its_node_did_not_fail() -> None:
+    """`stop` and `start` in another terminal → no crash, and no advice to take a roll-out back."""
+    stopped = pod(code=255, restarts=1)
+    assert list(failed_lives(stopped))
+    stopped["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "Unknown"
+    assert list(failed_lives(stopped)) == []
+
+
 def test_a_pod_of_a_job_has_no_roll_out_to_take_back() -> None:
     made = pod()
     made["metadata"]["ownerReferences"] = [{"kind": "Job", "name": "seed"}]

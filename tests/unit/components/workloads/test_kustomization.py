@@ -104,11 +104,21 @@ def test_missing_files_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 @needs_kubectl
+def test_refusal_by_kustomize_of_several_lines_is_shown(project: Path) -> None:
+    file = project / "base" / "kustomization.yaml"
+    file.write_text(file.read_text() + "patches: [{patch: '{'}]\n")
+    with pytest.raises(BadFile, match="cannot be rendered") as caught:
+        user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
+    assert caught.value.details.startswith("trouble configuring builtin PatchTransformer")
+
+
+@needs_kubectl
 def test_refusal_by_kustomize_is_shown(project: Path) -> None:
     (project / "base" / "map.yaml").write_text(MAP + "---\n" + MAP)
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
         user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
     assert "may not add resource with an already registered id" in caught.value.details
+    assert "command failed" not in caught.value.details
 
 
 def test_without_any_kubectl_the_fix_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
