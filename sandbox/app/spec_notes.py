@@ -10,6 +10,8 @@ from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import image_names
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import Spec
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromArchive, FromBuild, FromLayout
 from sandbox.kube import manifests
 from sandbox.kube.manifests import title
 
@@ -20,6 +22,7 @@ def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Return a line for each warning about the spec and the objects that it applies."""
     yield from _twice(objects)
     yield from _kindless(objects)
+    yield from _absent(spec)
     yield from _unlisted(spec, objects)
     yield from _unserved(spec, objects)
     yield from _unenforced(spec, objects)
@@ -42,6 +45,18 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     for (group, kind), one in wanted.items():
         if not manifests.is_builtin(group) and (group, kind) not in defined:
             yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) must come from elsewhere, for example an addon"
+
+
+def _absent(spec: Spec) -> Iterator[str]:
+    """Yield files and folders that images.yaml names, and that something else may yet make."""
+    for one in images_yaml.load(spec.push) if spec.push else ():
+        match one:
+            case FromBuild(context=context) if not context.is_dir():
+                yield f"{one.target}: there is no folder {context}, its context"
+            case FromBuild() if not (one.context / (one.dockerfile or "Dockerfile")).is_file():
+                yield f"{one.target}: there is no {one.context / (one.dockerfile or 'Dockerfile')}"
+            case FromArchive(path=path) | FromLayout(path=path) if not path.exists():
+                yield f"{one.target}: there is no {path}"
 
 
 def _unenforced(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

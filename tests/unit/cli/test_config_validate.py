@@ -46,6 +46,7 @@ spec: {group: example.com, names: {kind: Widget}}
 def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
     (tmp_path / "sandbox.yaml").write_text("name: shop\npush: images.yaml\napply: [k8s.yaml]\n")
     (tmp_path / "images.yaml").write_text("images: [{from: build, context: ., as: 'team/app:dev'}]\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     (tmp_path / "k8s.yaml").write_text(objects)
     printed = CliRunner().invoke(validate, ["-f", str(tmp_path / "sandbox.yaml")], catch_exceptions=False)
     assert printed.exit_code == 0 and printed.stdout.startswith("valid: name shop, ")
@@ -79,6 +80,22 @@ def test_addons_are_counted_and_an_unknown_one_is_an_error(tmp_path: Path) -> No
     file.write_text("name: shop\naddons: [grafna]\n")
     with pytest.raises(UsageError, match="there is no addon 'grafna'"):
         CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+
+
+def test_files_of_images_that_are_absent_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "sandbox.yaml").write_text("name: shop\npush: images.yaml\n")
+    (tmp_path / "images.yaml").write_text(
+        "images:\n- {from: build, context: ./web, as: a}\n- {from: build, context: ./api, as: b}\n"
+        "- {from: archive, path: c.tar, as: c}\n- {from: layout, path: web, as: d}\n"
+    )
+    printed = CliRunner().invoke(validate, ["-f", str(tmp_path / "sandbox.yaml")], catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert printed.stderr.splitlines() == [
+        f"note   a:latest: there is no {tmp_path}/web/Dockerfile",
+        f"note   b:latest: there is no folder {tmp_path}/api, its context",
+        f"note   c:latest: there is no {tmp_path}/c.tar",
+    ]
 
 
 def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
