@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol, runtime_checkable
 
 from sandbox.fast_dataclass import dataclass
@@ -43,6 +43,16 @@ class Work(Protocol):
 
     def usable(self) -> None:
         """Let the steps that need this one begin before it has finished; call it once at most."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The Work of a step that is applied outside of a walk: it only passes progress on."""
+
+    say: Callable[[str], None]
+
+    def usable(self) -> None:
+        """Do nothing, for no other step waits."""
 
 
 class Step(Protocol):

@@ -27,7 +27,7 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
 from sandbox.kube.readiness import WORKLOADS
 from sandbox.oci.reference import Target
-from sandbox.step import State, Step
+from sandbox.step import Progress, State, Step
 from sandbox.system import interruption
 
 PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
@@ -142,7 +142,7 @@ class Rounds:
         releases = self.charts and replace(self.charts, programs=self._programs())
         if charts and releases and releases.check().state is not State.READY:
             with timed(self.report, "helm", releases.title):
-                releases.apply(_Saying(self.report))
+                releases.apply(Progress(partial(self.report.progress, "helm")))
         if not self.apply.manifests and not self.applied:
             return
         with timed(self.report, "apply", "") as phase:
@@ -213,19 +213,6 @@ def _in_order(entries: Sequence[Entry]) -> list[Entry]:
 
 class Overtaken(Exception):
     """A roll-out is not waited for, because there is something else to do first."""
-
-
-@dataclass(frozen=True)
-class _Saying:
-    """The Work of the charts' step."""
-
-    report: DevReport
-
-    def say(self, line: str) -> None:
-        self.report.progress("helm", line)
-
-    def usable(self) -> None:
-        return
 
 
 def _has_supervised(manifest: Manifest) -> bool:

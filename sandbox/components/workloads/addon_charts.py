@@ -32,20 +32,10 @@ from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
-from sandbox.step import Status, Step, Work
+from sandbox.step import Progress, Status, Step, Work
 from sandbox.system import files
 
 HEADER = "# Written by `sandbox`: the images of an addon's chart.\n"
-
-
-@dataclass(frozen=True)
-class _Saying:
-    """The Work of a step that only reports progress."""
-
-    say: Say
-
-    def usable(self) -> None:
-        """Let nothing begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +77,14 @@ class AddonCharts:
 
     def install(self, use: ChartUse, work: Work) -> None:
         """Install or upgrade the release, and wait. Raises SandboxError."""
-        self._step(use).apply(_Saying(work.say))
+        self._step(use).apply(Progress(work.say))
 
     def uninstall(self, addon: str, say: Say) -> None:
         """Uninstall the addon's release and remove its images, if this user's commands made it. Raises SandboxError."""
         records, name = Records.of(self.names), _record(addon)
         if records.read(name) is None:
             return
-        self.install_step((), self.images, name).apply(_Saying(say))
+        self.install_step((), self.images, name).apply(Progress(say))
         records.delete(name)
         self._values(addon).unlink(missing_ok=True)
         if not self.external:
@@ -148,7 +138,7 @@ class AddonCharts:
         files.write_atomic(manifest, (HEADER + yaml.safe_dump(content, sort_keys=False)).encode(), mode=0o600)
         if not lock_path(manifest).exists():  # a push only updates an existing lock
             files.write_atomic(lock_path(manifest), dump(lock_of(())).encode(), mode=0o600)
-        self.push(manifest).apply(_Saying(say))
+        self.push(manifest).apply(Progress(say))
         with Client(self.images.url, keychain=self.images.keychain) as client:
             sizes = [image_size(client, one.target.repository, one.target.tag) for one in LockFile.of(manifest).entries]
         files.write_atomic(self._size(use.addon), str(sum(sizes)).encode(), mode=0o600)
