@@ -40,7 +40,7 @@ class ContainerSpec:
 
     It is on `network` at the IPv4 `address`, or at any, and before it starts on the networks `joined` too, at the
     address given for each, or at any. `folders` are of its own and writable for their owners; they contain these files,
-    by paths in them, before it starts. The TCP ports that it publishes are only a label unless `forwarded`: it then has
+    by paths in them, before it starts. Unless `forwarded`, the TCP ports that it publishes are only a label: it has
     sockets of the machine's own, or another container in front of it publishes them.
     """
 

@@ -44,7 +44,7 @@ def _option(found: re.Match[str]) -> str:
 
 
 # Logs may have a megabyte without a space. So none of these begins with a repetition that could start again at every
-# character, and backtracking never goes further than the end of a word.
+# character, and atomic groups and possessive quantifiers keep backtracking within a word.
 _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
     (re.compile(r"LS0tLS1CRUdJTi[\w+/=]*"), HIDDEN),  # PEM as base64, as in kubeconfigs and Secrets

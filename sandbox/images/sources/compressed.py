@@ -321,5 +321,5 @@ class CompressedImages:
 
 
 def _is_config(document: bytes | None) -> bool:
-    """Tell whether a document is an image's configuration, and not a manifest that the containerd store names."""
+    """Tell whether a document is a configuration; the containerd store names a manifest instead."""
     return document is not None and b'"rootfs"' in document

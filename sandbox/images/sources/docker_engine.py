@@ -342,7 +342,7 @@ def _incomplete(one: Inspected, digest: str) -> MissingBlob:
 
 
 def _describes(document: bytes, one: Inspected) -> bool:
-    """Tell whether a document is an image's configuration, and not a manifest that the containerd store names."""
+    """Tell whether a document is this image's configuration; the containerd store names a manifest instead."""
     try:
         return manifests.diff_ids(document) == one.diff_ids
     except SandboxError:
