@@ -99,7 +99,7 @@ def push_images(
     whose = "" if registry or spec.registry.external else sandbox.name
     pruning = _pruning(work, whose) if prune else None
     if dry_run:
-        return _foretell(work, pruning, output)
+        return _forecast(work, pruning, output)
     if pruning is not None:
         _require_consent(pruning, yes=yes)
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
@@ -188,9 +188,9 @@ def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
     return repair
 
 
-def _foretell(work: ImagePush, pruning: Pruning | None, output: str) -> int:
-    forecasts = work.foretell()
-    report = push_report.foretold(forecasts)
+def _forecast(work: ImagePush, pruning: Pruning | None, output: str) -> int:
+    forecasts = work.forecast()
+    report = push_report.forecast(forecasts)
     if pruning is not None:
         report["unlisted"] = pruning.names
     if output == "json":

@@ -49,7 +49,7 @@ def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, sec
     }
 
 
-def foretold(forecasts: Sequence[Forecast]) -> dict[str, Any]:
+def forecast(forecasts: Sequence[Forecast]) -> dict[str, Any]:
     """Return the report of a dry run.
 
     `action` is null where it cannot be known, `exact` is false where `bytes` are an upper bound.

@@ -99,8 +99,8 @@ def forecast(
         }
         list(pool.map(lambda place: inventory.size(*place), sorted(places)))
         named = {entry.target: entry.image for entry in local}
-        foretelling = _Foretelling(inventory, engine, named)
-        answers = [foretelling(entry.target, found.get(entry.target)) for entry in entries]
+        forecaster = _Forecaster(inventory, engine, named)
+        answers = [forecaster(entry.target, found.get(entry.target)) for entry in entries]
         _require(promised or {}, {e.target: answer for e, answer in zip(entries, answers, strict=True)})
         return tuple(answers)
 
@@ -126,7 +126,7 @@ def _read(
     return found
 
 
-class _Foretelling:
+class _Forecaster:
     """Goes through the images in their order; a blob counts for the first that needs it."""
 
     def __init__(self, inventory: BlobInventory, engine: Remembering | None, names: Mapping[Target, str]) -> None:

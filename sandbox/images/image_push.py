@@ -165,7 +165,7 @@ class ImagePush:
         with Client(self.registry, keychain=self.keychain) as client:
             return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
 
-    def foretell(self) -> Sequence[Forecast]:
+    def forecast(self) -> Sequence[Forecast]:
         """Predict what a push would do, without doing it. Raises SandboxError."""
         from sandbox.images.dry_run import forecast
 

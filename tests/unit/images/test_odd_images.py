@@ -61,8 +61,8 @@ def test_archive_without_an_image_is_an_error(tmp_path: Path, registry: Simulato
             push([entry], registry.url)
         assert f"{name} holds no image" in caught.value.details
         assert caught.value.fix
-        (foretold,) = forecast([entry], registry.url)
-        assert foretold.error is not None
+        (answer,) = forecast([entry], registry.url)
+        assert answer.error is not None
     assert not registry.manifests and not registry.content
 
 
