@@ -37,10 +37,10 @@ class Repository:
     @classmethod
     def parse(cls, source: str) -> Self | None:
         """Return the repository that `source` names, None if it is not the address of one. Raises UsageError."""
-        if not _URL.fullmatch(source):
-            return None
         url, _, fragment = source.partition("#")
-        branch, _, below = fragment.partition(":")
+        if not _URL.fullmatch(url) or not fragment.isprintable():
+            return None
+        branch, _, below = fragment.partition(":")  # in which blanks are as good as any
         if branch.startswith("-") or ".." in Path(below).parts or Path(below).is_absolute():
             raise UsageError(f"'{fragment}' is not a branch and folder of a repository", fix="write #BRANCH:FOLDER")
         found = cls(url, branch, below)

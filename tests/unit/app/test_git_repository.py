@@ -42,6 +42,7 @@ def parsed(source: str) -> Repository:
         ("http://127.0.0.1:8080/demo", "http://127.0.0.1:8080/demo", "demo"),
         ("git://localhost/demo", "git://localhost/demo", "demo"),
         (ACCOUNT, "https://git.example.com/team/demo.git", "demo"),
+        ("file:///srv/a%20b/demo#feature/ü:my folder", "file:///srv/a%20b/demo", "demo"),
         ("https://me:can@ary@git.example.com/demo", "https://git.example.com/demo", "demo"),
     ],
 )
