@@ -52,8 +52,8 @@ def build(
     The first build takes about ten minutes on two cores; if nothing changed, the next one ends at once. It needs
     root, Debian packages and Go modules.
 
-    For another architecture what is made of Go modules is built, and the rest is named: it needs such a machine, which
-    takes what was built from the folder that is printed. On macOS kind, helm, buildx and kubectl are built for it.
+    For another architecture, only components made of Go modules are built. The others are named: build them on such a
+    machine, after copying the printed folder there. On macOS, kind, helm, buildx and kubectl are built for macOS.
 
     \b
     sandbox bundle build

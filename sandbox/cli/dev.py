@@ -25,9 +25,9 @@ MOST_NAMED = 3
 
 @click.command("dev")
 @spec_options
-@click.option("--once", is_flag=True, help="Bring all up to date, wait for it, and leave.")
-@click.option("--logs/--no-logs", default=True, help="Show what the project's pods write.")
-@click.option("--poll", is_flag=True, help="Look at every file again and again, where folders send no events.")
+@click.option("--once", is_flag=True, help="Bring everything up to date, wait until it is ready, and exit.")
+@click.option("--logs/--no-logs", default=True, help="Show the logs of the project's pods.")
+@click.option("--poll", is_flag=True, help="Compare all files periodically, where folders send no events.")
 @click.option("--yes", is_flag=True, help="As for `sandbox up`.")
 @lock_options
 @progress_option

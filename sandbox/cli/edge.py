@@ -61,11 +61,11 @@ def status(ctx: click.Context, *, output: str) -> int:
 def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
     """Print the URL of HOST, or of every host of the sandbox.
 
-    For a Service, NAMESPACE/SERVICE instead of HOST, these are its ports of this machine and its address as a load
-    balancer.
+    For a Service (NAMESPACE/SERVICE instead of HOST), print the URLs of its ports of this machine and of its address
+    as a load balancer.
 
-    If other machines may connect (edge.listen), these are the URLs for them. A phone must first trust the
-    sandbox's root certificate, or you must accept its warning.
+    If other machines may connect (edge.listen), the URLs are those for them. A phone must first trust the sandbox's
+    root certificate, or you must accept its warning.
 
     \b
     sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr

@@ -22,8 +22,8 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would c
 def names() -> None:
     """Let this machine resolve the hosts of a sandbox, by lines of its hosts file.
 
-    Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari, other programs on
-    macOS and on Windows do not, and neither does any for another domain.
+    Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari and other programs
+    on macOS and Windows do not; and names in another domain need these lines everywhere.
     """
 
 

@@ -19,8 +19,9 @@ from sandbox.errors import UsageError
 def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
     """Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.
 
-    Workloads and their data stay; without `kubernetes` in the spec's `cluster` it is the version of this release. A
-    snapshot is saved first: if a node cannot be upgraded, it is restored. An upgrade that was killed is continued.
+    Workloads and their data stay. Without `kubernetes` in the spec's `cluster`, the version is that of this release.
+    A snapshot is saved first: if a node cannot be upgraded, it is restored. Run the command again to continue an
+    upgrade that was killed.
 
     \b
     sandbox upgrade
