@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
+from sandbox.kube.readiness import WORKLOADS
 from sandbox.names import Home
 from sandbox.plan import providers
 from sandbox.support_bundle import cluster_state as parts
@@ -83,3 +84,7 @@ def test_existing_cluster_is_read_only_within_the_namespace(cluster: Cluster, se
     assert "pods/mine/app/app.log" in found and not any("web-1" in path for path in found)
     asked = [path for _, path, _, _ in server.asked if path not in server.kinds]
     assert asked and all("/namespaces/mine/" in path or path.endswith("/v1") for path in asked)
+
+
+def test_every_kind_of_workload_is_collected() -> None:
+    assert {kind for _, kind in parts.IN_NAMESPACES} >= WORKLOADS
