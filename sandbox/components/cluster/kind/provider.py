@@ -214,6 +214,8 @@ class KindProvider:
         for node in self.nodes.running():
             if node in stopped:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
+        if not self.names.kubeconfig.exists():
+            self.write_kubeconfig()  # while the API server comes
         api_answers.refresh(self.engine, self.names.node, refused or cold)
         missing = self._missing()
         if missing:
@@ -232,8 +234,6 @@ class KindProvider:
             if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
-        if not self.names.kubeconfig.exists():
-            self.write_kubeconfig()
         api_answers.await_news(self.engine, self.names.kubeconfig, refused or cold)
 
     def _attach(self, say: Callable[[str], None]) -> None:
