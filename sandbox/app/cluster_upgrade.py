@@ -13,7 +13,7 @@ from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.command import in_reach
+from sandbox.components.cluster.kind.cluster_config import in_reach
 from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.cluster.kind.command import PODS, SERVICES
+from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
 from sandbox.components.edge.lan_access import access, warning
 from sandbox.components.edge.relay import Relay
 from sandbox.doctor import reach_checks

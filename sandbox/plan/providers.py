@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
     from sandbox.components.cluster.company_ca import CompanyCa
     from sandbox.components.cluster.docker_nodes import Containers
-    from sandbox.components.cluster.kind.command import Kind, Tags
+    from sandbox.components.cluster.kind.cluster_config import Tags
+    from sandbox.components.cluster.kind.command import Kind
     from sandbox.components.cluster.pod_proxy import Proxied
     from sandbox.components.network.proxy_settings import Proxies
     from sandbox.config.schema import Spec
@@ -177,6 +178,6 @@ def _tags(own: OwnImages) -> Tags | None:
     if own.source != "bundle":
         return None
     from sandbox.bundle.recipe import recipes
-    from sandbox.components.cluster.kind.command import Tags
+    from sandbox.components.cluster.kind.cluster_config import Tags
 
     return Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

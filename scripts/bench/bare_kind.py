@@ -12,7 +12,8 @@ from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
+from sandbox.components.cluster.kind.command import Kind
 from sandbox.engine import Engine
 from sandbox.system import resolvers
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from sandbox.app import context, machine_plan
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind, Tags, config
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
+from sandbox.components.cluster.kind.command import Kind
 from sandbox.config import schema
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until

@@ -20,7 +20,8 @@ import yaml
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.cluster import kubeconfig as kubeconfigs
 from sandbox.components.cluster import pod_proxy
-from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
+from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik
 from sandbox.components.node_unit import ADMIN

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.components.cluster.kind.command import PODS, SERVICES
+from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
 from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined

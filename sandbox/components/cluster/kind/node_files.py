@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.docker_nodes import Containers
-from sandbox.components.cluster.kind.command import RESOLV_CONF
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import shared_folders
 from sandbox.errors import SandboxError

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
 
-from sandbox.components.cluster.kind.command import STATIC_POD_PATCHES
+from sandbox.components.cluster.kind.cluster_config import STATIC_POD_PATCHES
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine, container_copy, labelled

@@ -15,16 +15,15 @@ from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.kind import api_answers, etcd_peers
-from sandbox.components.cluster.kind.command import (
+from sandbox.components.cluster.kind.cluster_config import (
     KUBEADM_PATCHES,
     KUBELET_LAST,
-    Kind,
     Tags,
     config,
     in_reach,
     node_names,
-    sweep,
 )
+from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.node_manifests import NodeManifests

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from sandbox.components.cluster.kind.command import in_reach
+from sandbox.components.cluster.kind.cluster_config import in_reach
 from sandbox.components.cluster.kind.node_upgrade import BEGUN, ETCD, PATCHES, Begun, NodeUpgrade
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.engine import ContainerSpec, container_copy

@@ -11,7 +11,8 @@ import yaml
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.command import KUBEADM_PATCHES, RESOLV_CONF, STAND_INS, Kind
+from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, RESOLV_CONF
+from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
