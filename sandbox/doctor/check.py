@@ -130,7 +130,7 @@ def run(checks: Sequence[Check[SubjectT]], subject: SubjectT, *, seconds: float)
     asked = [pool.submit(finding, check, subject) for check in checks]
     wait(asked, max(0.0, deadline - time.monotonic()))
     pool.shutdown(wait=False, cancel_futures=True)
-    late = warn(f"no answer within {seconds:g} s")
+    late = warn(f"no answer within {round(seconds, 1):g} s")
     return tuple(
         row(check.id, one.result() if one.done() and not one.cancelled() else late, fix=check.fix, which=subject.which)
         for check, one in zip(checks, asked, strict=True)
