@@ -1,4 +1,4 @@
-"""Waits for objects: until they can be applied, until workloads are ready, until pods have seen changes."""
+"""Waits until workloads are ready, and until pods have seen changes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -23,15 +23,9 @@ SETTLING = 15.0  # seconds
 # Without a readiness probe, a pod is ready while its program runs, also one that is about to crash.
 STEADY = 2.0  # seconds
 # How often the pods of an unready workload are read while the workload itself has not changed.
-LOOK = 1.0  # seconds
+REREAD = 1.0  # seconds
 LINES = 15
-APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
-# The API server's messages where an object comes before its kind, before a webhook's pods, or before its kind's
-# endpoint.
-UNKNOWN = "the cluster knows no"
-UNANSWERED = ("failed calling webhook", "conversion webhook for")
-EARLY = (*UNANSWERED, "the server could not find the requested resource")
 
 
 @dataclass(frozen=True)
@@ -54,57 +48,82 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
 
     A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it.
     """
-    waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
-    begun = time.monotonic()
-    unready: Sequence[Manifest] = ()
-    unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
-    steady_since: float | None = None
-    failed_since: float | None = None
-    crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
-    looked: dict[str, tuple[str, float, _Trouble | None]] = {}  # by title: at which version, when, what was found
+    waiting = _Waiting(cluster, manifests)
+    try:
+        wait_until(waiting.state, what="workloads", timeout=timeout)
+    except WaitTimeout as error:
+        with suppress(ClusterError):
+            error.details = "\n".join((error.details, *waiting.probed()))
+        raise
 
-    def trouble(live: Manifest, now: float) -> _Trouble | None:
-        version, last = live["metadata"].get("resourceVersion", ""), looked.get(title(live))
-        if last is None or last[0] != version or now >= last[1] + LOOK:
-            last = looked[title(live)] = (version, now, _trouble(cluster, live, now - begun))
-        return last[2]
 
-    def state() -> str | None:
-        nonlocal waiting, unready, steady_since, failed_since, crashes
+class _Waiting:
+    """The workloads of one `wait_ready`, and what was read of them so far."""
+
+    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+        self._cluster = cluster
+        self._waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
+        self._begun = time.monotonic()
+        self._unready: Sequence[Manifest] = ()
+        self._unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
+        self._steady_since: float | None = None
+        self._failed_since: float | None = None
+        self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+        self._read: dict[str, tuple[str, float, _Trouble | None]] = {}  # by title: version, when, what was found
+
+    def state(self) -> str | None:
+        """Return what is not ready yet, or None. Raises ClusterError once waiting cannot help."""
         now = time.monotonic()
-        found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
-        seen = {title(one): trouble(live, now) for one, live in found}
-        waiting = [one for one, _ in found]  # what is ready may crash while others come up
-        troubles = {name: one for name, one in seen.items() if one}
-        unready = [one for one in waiting if title(one) in troubles]
-        unprobed.update(title(live) for _, live in found if title(live) in troubles and _is_unprobed(live))
-        steady_since = None if troubles else steady_since or now
-        if steady_since is not None and unprobed and now < steady_since + STEADY:
-            return f"{', '.join(unprobed)}: ready for a moment"
-        # What crashes may wait for another workload, so each gets one more start once all of those are up.
-        coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
-        if coming:
-            crashes = None
-        elif crashes is None:
-            crashes = {name: one.crashes for name, one in troubles.items()}
-        failed = [name for name, one in troubles.items() if _is_hopeless(one, (crashes or {}).get(name), coming)]
-        if not failed:
-            failed_since = None
-            return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
-        failed_since = failed_since or now
-        explained = all(map(_is_explained, troubles.values()))
-        patience = (0.0 if len(troubles) == len(found) else SETTLING / 3) if explained else SETTLING
-        if now >= failed_since + patience:
+        troubles = self._troubles(now)
+        self._steady_since = None if troubles else self._steady_since or now
+        if self._steady_since is not None and self._unprobed and now < self._steady_since + STEADY:
+            return f"{', '.join(self._unprobed)}: ready for a moment"
+        failed = self._failed(troubles)
+        self._failed_since = (self._failed_since or now) if failed else None
+        if self._failed_since is not None and now >= self._failed_since + self._patience(troubles):
             raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
         return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
 
-    try:
-        wait_until(state, what="workloads", timeout=timeout)
-    except WaitTimeout as error:
-        with suppress(ClusterError):
-            said = [line for one in unready if (live := _find(cluster, one)) for line in _probed(cluster, live)]
-            error.details = "\n".join((error.details, *said))
-        raise
+    def probed(self) -> list[str]:
+        """Return the last messages of probes about workloads that are not ready. Raises ClusterError."""
+        found = [live for one in self._unready if (live := _find(self._cluster, one))]
+        return [line for live in found for line in _probed(self._cluster, live)]
+
+    def _troubles(self, now: float) -> Mapping[str, _Trouble]:
+        """Return what is wrong with the workloads that are there, by their titles."""
+        found = [(one, live) for one in self._waiting if (live := _find(self._cluster, one)) and not is_leaving(live)]
+        read = {title(one): self._trouble(live, now) for one, live in found}
+        self._waiting = [one for one, _ in found]  # what is ready may crash while others come up
+        troubles = {name: one for name, one in read.items() if one}
+        self._unready = [one for one in self._waiting if title(one) in troubles]
+        self._unprobed.update(title(live) for _, live in found if title(live) in troubles and _is_unprobed(live))
+        return troubles
+
+    def _trouble(self, live: Manifest, now: float) -> _Trouble | None:
+        """Return what is wrong with a workload; its pods are read again once it has changed, or after a second."""
+        version, last = live["metadata"].get("resourceVersion", ""), self._read.get(title(live))
+        if last is None or last[0] != version or now >= last[1] + REREAD:
+            last = self._read[title(live)] = (version, now, _trouble(self._cluster, live, now - self._begun))
+        return last[2]
+
+    def _failed(self, troubles: Mapping[str, _Trouble]) -> list[str]:
+        """Return the workloads for which waiting is useless.
+
+        What crashes may wait for another workload, so each gets one more start once all of those are up.
+        """
+        coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
+        if coming:
+            self._crashes = None
+        elif self._crashes is None:
+            self._crashes = {name: one.crashes for name, one in troubles.items()}
+        before = self._crashes or {}
+        return [name for name, one in troubles.items() if _is_hopeless(one, before.get(name), coming)]
+
+    def _patience(self, troubles: Mapping[str, _Trouble]) -> float:
+        """Return how many seconds the other workloads get to fail as well."""
+        if not all(map(_is_explained, troubles.values())):
+            return SETTLING
+        return 0.0 if len(troubles) == len(self._waiting) else SETTLING / 3
 
 
 def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
@@ -356,31 +375,6 @@ def _revision(pod: Manifest) -> str:
     """Return what identifies the template that the pod was made from."""
     labels = pod["metadata"].get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
-
-
-def apply_patiently(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> None:
-    """Apply an object, again until everything it depends on is there. Raises ClusterError, WaitTimeout."""
-    wait_until(partial(attempt, cluster, manifest, say=say), what=title(manifest), timeout=APPLY_TIMEOUT)
-
-
-def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str | None:
-    """Apply an object once; a namespace's service account, a kind's endpoint and a webhook's Service take a moment.
-
-    Returns None when it is done, what it still lacks otherwise; raises ClusterError for everything else.
-    """
-    try:
-        cluster.apply(manifest, say=say)
-    except ClusterError as error:
-        account = error.status == 403 and "serviceaccount" in error.details
-        if not (account or UNKNOWN in str(error) or any(words in error.details for words in EARLY)):
-            raise
-        return error.details or error.brief
-    return None
-
-
-def is_unanswered(words: str) -> bool:
-    """Tell whether the API server says that nothing answers a webhook, whose pods may not have started yet."""
-    return any(one in words for one in UNANSWERED)
 
 
 def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:

@@ -14,8 +14,9 @@ from sandbox.components.content_hash import mark
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk, deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
+from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress
+from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
 
 LABEL = "sandbox.dev/addon"
 _PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")

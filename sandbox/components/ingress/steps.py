@@ -15,7 +15,8 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, Manifest
-from sandbox.kube.readiness import apply_patiently, wait_ready
+from sandbox.kube.apply_attempts import apply_patiently
+from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work

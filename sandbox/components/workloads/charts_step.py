@@ -22,7 +22,8 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Manifest, title
-from sandbox.kube.readiness import WORKLOADS, Changed, is_unanswered, progress
+from sandbox.kube.apply_attempts import is_unanswered
+from sandbox.kube.readiness import WORKLOADS, Changed, progress
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError

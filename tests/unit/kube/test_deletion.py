@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.kube import deletion, readiness
+from sandbox.kube import apply_attempts, deletion, readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.deletion import BeingDeleted
 from tests.support.api_server import ApiServer, Refused, kubeconfig, serving
@@ -52,7 +52,7 @@ def test_an_object_being_deleted_is_applied_after_its_end(server: ApiServer, clu
     server.objects[APP] = leaving()
     said: list[str] = []
     with soon(lambda: server.objects.pop(APP)):
-        readiness.apply_patiently(cluster, WANTED, say=said.append)
+        apply_attempts.apply_patiently(cluster, WANTED, say=said.append)
     assert server.objects[APP] == WANTED
     assert said == ["waiting for the end of Deployment shop/app"]
 

@@ -12,7 +12,8 @@ import pytest
 
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.readiness import Changed, attempt, progress, wait_ready
+from sandbox.kube.apply_attempts import attempt
+from sandbox.kube.readiness import Changed, progress, wait_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import kubeconfig, serving
 

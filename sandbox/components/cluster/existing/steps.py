@@ -13,8 +13,9 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.manifests import namespace
-from sandbox.kube.readiness import apply_patiently, wait_ready
+from sandbox.kube.readiness import wait_ready
 from sandbox.names import LABEL, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
