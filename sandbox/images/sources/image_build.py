@@ -118,12 +118,11 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
             on_line=lambda line: told(f"{name}: {line.strip()}"),
         )
     except ToolFailed as error:
-        details = failed_step(error.output) or error.details
-        brief, fix = (
+        raise EngineError(
             f"building {name} from {entry.context} failed",
-            "correct its Dockerfile or context, then sandbox up",
-        )
-        raise EngineError(brief, details=details, fix=fix) from error
+            details=failed_step(error.output) or error.details,
+            fix="correct its Dockerfile or context, then run the command again",
+        ) from error
 
 
 def failed_step(output: str) -> str:
