@@ -90,7 +90,7 @@ class Machine:
         container = self.edge if owner == EDGE else owner
         own = (container, container + FRONTEND, container + HOLDER)
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name in own and (one.running or one.held) for one in publishers):
+        if any(one.name in own and (one.running or one.paused) for one in publishers):
             return None
         other = next((one for one in publishers if one.name not in own), None)
         if other:

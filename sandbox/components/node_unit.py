@@ -192,14 +192,14 @@ def holds(found: bytes | None, account: str, now: datetime) -> bool:
 
 
 def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
-    """Return what of a unit is not there, is another or does not run."""
+    """Return what of a unit is not there, differs or does not run."""
     account = None
     for one in map(content_hash.marked, unit.objects()):  # first, for what nodes are asked takes longer
         found = cluster.get(one["apiVersion"], one["kind"], unit.name, one["metadata"].get("namespace"))
         if one["kind"] == "ServiceAccount":
             account = _uid(found)
         if found is None or content_hash.mark(found) != content_hash.mark(one):
-            return f"{title(one)} is {'absent' if found is None else 'another'}"
+            return f"{title(one)} {'is absent' if found is None else 'differs'}"
     for node in unit.nodes(nodes):
         answers = nodes.ask(node, unit.asks(nodes, node))
         for path, content in unit.files().items():

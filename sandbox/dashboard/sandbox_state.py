@@ -87,7 +87,7 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
     row: dict[str, Any] = {
         "name": names.name,
         "domain": route.domain if route else "",
-        "cluster": "paused" if node and node.held else standing(absent=node is None, running=running, holder=holder),
+        "cluster": "paused" if node and node.paused else standing(absent=node is None, running=running, holder=holder),
         "busy": holder.command if holder else "",
         "context": names.cluster,
         "certificates": [_certificate(one) for one in entries],

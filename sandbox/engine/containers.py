@@ -299,7 +299,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
         published=_of("tcp", published | listens),
         udp=_of("udp", published),
-        held=found["State"]["Status"] == "paused",
+        paused=found["State"]["Status"] == "paused",
         network=_made_on(found),
         # Podman tells the name again.
         attached={name: "" if (id_ := one.get("NetworkID") or "") == name else id_ for name, one in networks.items()},

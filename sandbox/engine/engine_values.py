@@ -71,7 +71,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container as the engine sees it now; one that is paused (`held`) does not run, and keeps its ports.
+    """A container as the engine sees it now; one that is `paused` does not run, and keeps its ports.
 
     `published` are its TCP ports, `udp` its UDP ports. `network` is the one it was created on, `attached` those it is
     on with their ids, as far as they are known while it is stopped. `mounts` are the folders and files of this machine
@@ -86,7 +86,7 @@ class Container:
     addresses: Mapping[str, str]
     published: Mapping[int, frozenset[Bind]]
     udp: Mapping[int, frozenset[Bind]] = field(default_factory=dict)
-    held: bool = False
+    paused: bool = False
     network: str = ""
     attached: Mapping[str, str] = field(default_factory=dict)
     mounts: frozenset[str] = frozenset()

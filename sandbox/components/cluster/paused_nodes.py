@@ -37,7 +37,7 @@ def pause(nodes: Containers) -> bool:
 
 def resume(nodes: Containers) -> bool:
     """Resume every paused node; returns whether there was any. Raises SandboxError."""
-    held = [one.name for one in nodes.all() if one.held]
+    paused = [one.name for one in nodes.all() if one.paused]
     with ThreadPoolExecutor(WIDTH) as pool:
-        list(pool.map(nodes.engine.start, held))
-    return bool(held)
+        list(pool.map(nodes.engine.start, paused))
+    return bool(paused)

@@ -39,7 +39,7 @@ def asleep(engine: Engine, up: Application, *, seconds: float) -> Iterator[None]
     before, pods = unwell(cluster), restarts(cluster)
     up.command("pause")
     found = engine.container(up.names.node)
-    assert found and found.held and standing(up) == "paused"
+    assert found and found.paused and standing(up) == "paused"
     time.sleep(seconds)
     yield
     wait_until(lambda: None if standing(up) == "running" else "paused", what="the sandbox", timeout=10)

@@ -202,7 +202,7 @@ class KindProvider:
         resting = [one for one in self._containers.all() if not one.running]
         # Whom the engine itself started with the API server was refused as well.
         refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
-        cold = [one.name for one in resting if not one.held and one.labels.get(ROLE) in ROLES]
+        cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
         for name in cold:
             self.engine.write_files(name, KUBELET_LAST)
         stopped = [one.name for one in resting]

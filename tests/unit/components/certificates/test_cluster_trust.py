@@ -246,7 +246,7 @@ def test_the_unit_has_an_account_of_its_own(step: TrustStep, server: ApiServer, 
         (["configmaps"], ["create", "patch"]),
     ]
     role["rules"], role["metadata"]["annotations"] = [], {}
-    assert step.check().detail == "ClusterRole sandbox-trust is another"
+    assert step.check().detail == "ClusterRole sandbox-trust differs"
     step.apply(NoWork())
     assert step.check().state is State.READY
 
