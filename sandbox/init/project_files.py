@@ -85,7 +85,10 @@ def _head(found: Found) -> str:
 
 
 def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
-    """Yield the name of each built program in the registry: as the manifests call it, if they do."""
+    """Yield the name of each built program in the registry: as the manifests call it, if they do.
+
+    Without the project's name where that would be a registry's, as `localhost/app` is.
+    """
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
@@ -93,7 +96,8 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
         same = [one for one in sorted(wanted) if PurePosixPath(one.partition(":")[0]).name == app.name]
         if not same and len(built) == len(wanted) == 1:
             same = list(wanted)
-        yield app.name, same[0] if same else f"{name}/{app.name}:dev"
+        own = f"{name}/{app.name}:dev"
+        yield app.name, same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
 
 
 def _can_be_pushed(name: str) -> bool:

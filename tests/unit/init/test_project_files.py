@@ -77,6 +77,11 @@ def test_single_program_is_the_image_that_manifests_name() -> None:
     assert "as: backend:2}" in project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
 
 
+def test_project_named_as_a_registry_is_in_no_image_s_name() -> None:
+    files = project_files.files("localhost", Found((App("app", "."),)), registry=5001, https=None)
+    assert "as: app:dev}" in files["images.yaml"]
+
+
 def test_an_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
     assert [path.name for path in written(tmp_path, Found()).iterdir()] == ["sandbox.yaml"]
     assert load(tmp_path / "sandbox.yaml").name == "shop"
