@@ -138,6 +138,11 @@ class Cluster:
             raise
         return dict(found)
 
+    def live(self, manifest: Manifest) -> dict[str, Any] | None:
+        """Return the object that a manifest names, or None when there is none."""
+        metadata = manifest["metadata"]
+        return self.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
+
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:

@@ -37,11 +37,19 @@ def is_leaving(live: Manifest) -> bool:
     return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
+def delete_whole(cluster: Cluster, going: Sequence[Manifest]) -> None:
+    """Delete objects with all that they made, and wait for their end. Raises ClusterError, BeingDeleted."""
+    for one in going:
+        metadata = one["metadata"]
+        cluster.delete(one["apiVersion"], one["kind"], metadata["name"], metadata.get("namespace"), whole=True)
+    await_end(cluster, going)
+
+
 def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:
     """Return when all of these objects are gone, or replaced by others. Raises BeingDeleted with what holds them."""
 
     def left() -> list[Manifest]:
-        found = ((one, _find(cluster, one)) for one in going)
+        found = ((one, cluster.live(one)) for one in going)
         return [now for one, now in found if now and now["metadata"].get("uid") == one["metadata"].get("uid")]
 
     try:
@@ -71,11 +79,6 @@ def in_the_way(cluster: Cluster, wanted: Manifest, definition: str) -> Manifest 
         if found and is_leaving(found):
             return found
     return None
-
-
-def _find(cluster: Cluster, live: Manifest) -> dict[str, Any] | None:
-    metadata = live["metadata"]
-    return cluster.get(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"))
 
 
 def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | None) -> dict[str, Any] | None:

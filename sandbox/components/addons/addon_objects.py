@@ -175,11 +175,7 @@ def remove(cluster: Cluster, places: Iterable[Place]) -> None:
 
     Raises ClusterError, BeingDeleted.
     """
-    going = [live for place in reversed(tuple(places)) if (live := _live(cluster, place))]
-    for live in going:
-        metadata = live["metadata"]
-        cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
-    deletion.await_end(cluster, going)
+    deletion.delete_whole(cluster, [live for place in reversed(tuple(places)) if (live := _live(cluster, place))])
 
 
 def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:

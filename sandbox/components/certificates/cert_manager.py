@@ -167,7 +167,7 @@ class CertificateIssuer:
     def problem(self) -> Status | None:
         """Return which of its objects is missing or differs, or what cert-manager has not done yet, or None."""
         for wanted in self._manifests():
-            found = _find(self.cluster, wanted)
+            found = self.cluster.live(wanted)
             if found is None:
                 return Status(State.ABSENT, title(wanted))
             for part in ("data", "spec"):
@@ -199,7 +199,7 @@ class CertificateIssuer:
 
     def _pending(self) -> str | None:
         for wanted in self._manifests()[1:]:
-            live = _find(self.cluster, wanted)
+            live = self.cluster.live(wanted)
             said = unready(live) if live else "gone"
             if said:
                 return f"{title(wanted)}: {said}"
@@ -241,11 +241,6 @@ class IssuerStep(NothingToUndo):
     def _issuer(self) -> CertificateIssuer:
         authority = Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
         return CertificateIssuer(Cluster(self.names.kubeconfig), authority, self.secrets)
-
-
-def _find(cluster: Cluster, wanted: Manifest) -> dict[str, Any] | None:
-    metadata = wanted["metadata"]
-    return cluster.get(wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace"))
 
 
 def _holds(found: Any, wanted: Any) -> bool:

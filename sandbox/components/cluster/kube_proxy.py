@@ -43,17 +43,17 @@ class KubeProxyStep(NothingToUndo):
         return "kube-proxy as configured"
 
     def check(self) -> Status:
-        lacks = self._lacks(Cluster(self.names.kubeconfig))
+        lacks = _lacks(Cluster(self.names.kubeconfig))
         return Status(State.DRIFTED, lacks) if lacks else Status(State.READY)
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         # kubeadm makes it late, when the cluster is in use already; what is not there is not waited for.
-        wait_until(partial(self._absence, cluster), what="kubeadm's kube-proxy", timeout=TIMEOUT)
+        wait_until(partial(_absence, cluster), what="kubeadm's kube-proxy", timeout=TIMEOUT)
         try:
             wait_ready(cluster, [DAEMON_SET], timeout=TIMEOUT)
         except ClusterError as error:
-            if not self._lacks(cluster):  # it is the API server that did not answer
+            if not _lacks(cluster):  # it is the API server that did not answer
                 raise
             raise KubeProxyFailed(
                 "kube-proxy does not run as the spec configures it, and without it no Service is reached",
@@ -62,13 +62,11 @@ class KubeProxyStep(NothingToUndo):
                 "further programs and kernel modules",
             ) from error
 
-    def _lacks(self, cluster: Cluster) -> str | None:
-        live = self._find(cluster)
-        return progress(live) if live else "absent"
 
-    def _absence(self, cluster: Cluster) -> str | None:
-        return None if self._find(cluster) else "absent"
+def _lacks(cluster: Cluster) -> str | None:
+    live = cluster.live(DAEMON_SET)
+    return progress(live) if live else "absent"
 
-    def _find(self, cluster: Cluster) -> dict[str, Any] | None:
-        metadata = DAEMON_SET["metadata"]
-        return cluster.get(DAEMON_SET["apiVersion"], DAEMON_SET["kind"], metadata["name"], metadata["namespace"])
+
+def _absence(cluster: Cluster) -> str | None:
+    return None if cluster.live(DAEMON_SET) else "absent"

@@ -67,11 +67,11 @@ def attempt_changed(
     context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
     """
     if manifest["kind"] in RUN_AGAIN and Place.of(manifest) in ours:
-        live = _live(cluster, manifest)
+        live = cluster.live(manifest)
         if live is not None and has_failed(live):
             say(f"running {title(manifest)} again: it had failed")
             recreated.append(f"recreated {title(manifest)}, which had failed")
-            _delete(cluster, live)
+            deletion.delete_whole(cluster, [live])
     try:
         return attempt(cluster, manifest, say=say)
     except ClusterError as error:
@@ -82,22 +82,10 @@ def attempt_changed(
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
     recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
-    live = _live(cluster, manifest)
+    live = cluster.live(manifest)
     if live is not None:
-        _delete(cluster, live)
+        deletion.delete_whole(cluster, [live])
     return attempt(cluster, manifest, say=say)
-
-
-def _live(cluster: Cluster, manifest: Manifest) -> Manifest | None:
-    metadata = manifest["metadata"]
-    return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
-
-
-def _delete(cluster: Cluster, live: Manifest) -> None:
-    """Delete the object with all that it made, and wait for its end."""
-    metadata = live["metadata"]
-    cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
-    deletion.await_end(cluster, [live])
 
 
 def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
