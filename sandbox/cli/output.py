@@ -128,14 +128,19 @@ def as_text(value: Any) -> str:
     return json.dumps(value, indent=2)
 
 
+def event_line(event: str, **more: Any) -> str:
+    """Return an event of `--progress json`: {time, event, …}."""
+    return json.dumps({"time": round(time.time(), 3), "event": event, **more})
+
+
 class Events:
-    """One JSON object an event: {time, event, …}."""
+    """A line for each event."""
 
     def __init__(self, out: TextIO) -> None:
         self._lines = Lines(out)
 
     def add(self, event: str, **more: Any) -> None:
-        self._lines.add(json.dumps({"time": round(time.time(), 3), "event": event, **more}))
+        self._lines.add(event_line(event, **more))
 
 
 class Plain:

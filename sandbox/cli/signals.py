@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -13,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import ClassVar
 
+from sandbox.cli import output
 from sandbox.system import process
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,7 +41,7 @@ class Terminated(BaseException):
 
 def as_event(text: str) -> str:
     """Return the text as a line of `--progress json`."""
-    return json.dumps({"time": round(time.time(), 3), "event": "note", "detail": text})
+    return output.event_line("note", detail=text)
 
 
 def as_text(text: str) -> str:
