@@ -131,9 +131,10 @@ class Sandbox:
             if after:
                 pausing.watch(self.names, after)
 
-    def earlier_names(self) -> tuple[str, ...]:
-        """Return the sandboxes that this spec brought up before its name was changed, and that are still there."""
-        return saved_spec.earlier_names(self.names, self._chosen.origin)
+    def note_earlier_names(self) -> None:
+        """Name the sandboxes that this spec brought up before its name was changed, and that are still there."""
+        for other in saved_spec.earlier_names(self.names, self._chosen.origin):
+            self.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
@@ -151,10 +152,7 @@ class Sandbox:
         with self.session.alone(self.name, "up"):
             agreement.replace(self.names, chosen.origin)
             if not self.names.spec.exists():
-                for other in self.earlier_names():
-                    self.session.say(
-                        f"'{other}' is of the same spec, from before its name changed: sandbox down {other}"
-                    )
+                self.note_earlier_names()
             if chosen.fetched:
                 if agreement.demands(home, chosen.fetched, chosen.spec):
                     chosen.fetched.complete(home, self.session.say)

@@ -33,8 +33,7 @@ def down(
         sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
         sandbox.session.say(f"'{sandbox.name}' has nothing to remove")
-        for other in sandbox.earlier_names():
-            sandbox.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
+        sandbox.note_earlier_names()
     elif not purge:
         sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
     return 0
