@@ -64,7 +64,7 @@ class ContainerFiles(Door):
         with translated(f"copying {source.name} into {name}"):
             self._client.api.put_archive(name, str(folder), _packed(source))
 
-    def require_seen(self, name: str, mounts: Mapping[Path, str]) -> None:
+    def _require_seen(self, name: str, mounts: Mapping[Path, str]) -> None:
         """Raise SandboxError unless a container that was made sees its folders; what one saw others see, too."""
         unproved = {source: target for source, target in mounts.items() if source not in self._proved}
         self._proved.update(shared_folders.require_seen(lambda path: self._file(name, path), unproved, self._place))

@@ -132,7 +132,7 @@ class Containers(ContainerFiles):
                     body = {"Container": made.id, "EndpointConfig": chosen}
                     self._ask("POST", f"/networks/{network}/connect", body=body)
                 given = {**spec.read_only_binds, **spec.binds}
-                self.require_seen(spec.name, given)
+                self._require_seen(spec.name, given)
                 for folder, files in spec.folders.items():
                     self.put_files(spec.name, folder, files)
                 made.start()
