@@ -152,8 +152,8 @@ def _content(path: Path) -> Any:
 
 def _services(content: Any) -> dict[str, dict[str, Any]]:
     found = content.get("services") if isinstance(content, Mapping) else None
-    listed = found.items() if isinstance(found, Mapping) else ()
-    return {str(name): one for name, one in listed if isinstance(one, dict)}
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    return {str(name): one for name, one in pairs if isinstance(one, dict)}
 
 
 def _map(given: Any) -> Any:
