@@ -12,7 +12,7 @@ import yaml
 from sandbox.config import schema
 from sandbox.fast_dataclass import dataclass
 
-# The first Kubernetes that kind describes by kubeadm's v1beta4.
+# The first Kubernetes that kind describes by kubeadm's v1beta4 (kind 0.33, kubeadm/config.go: Config).
 NEW_KUBEADM = (1, 36)
 # The first whose kubelet may be told whether to verify images that are there (KEP-2535, beta).
 VERIFYING = (1, 35)
