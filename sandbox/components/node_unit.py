@@ -195,7 +195,7 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
     """Return what of a unit is not there, differs or does not run."""
     account = None
     for one in map(content_hash.marked, unit.objects()):  # first, for what nodes are asked takes longer
-        found = cluster.get(one["apiVersion"], one["kind"], unit.name, one["metadata"].get("namespace"))
+        found = cluster.live(one)
         if one["kind"] == "ServiceAccount":
             account = _uid(found)
         if found is None or content_hash.mark(found) != content_hash.mark(one):
@@ -210,6 +210,11 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
         if answers[unit.is_active][0] != 0:
             return f"{unit.service} does not run on {node}"
     return None
+
+
+def is_absent(cluster: Cluster, unit: NodeUnit) -> bool:
+    """Tell whether a unit was never placed: none of its objects is there."""
+    return not any(map(cluster.live, unit.objects()))
 
 
 def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:

@@ -66,7 +66,8 @@ class TrustStep(NothingToUndo):
         cluster = Cluster(self.names.kubeconfig)
         pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
         if pending:
-            return Status(State.DRIFTED, pending)
+            absent = node_unit.is_absent(cluster, UNIT)
+            return Status(State.ABSENT if absent else State.DRIFTED, pending)
         for node in self.nodes.running():
             found = self.nodes.ask(node, (ROOT, company_ca.PLACE))
             if found[ROOT] != (0, self._root):

@@ -145,7 +145,7 @@ def step(engine: FakeEngine, names: Names, systemd: Systemd) -> TrustStep:
 
 
 def test_namespaces_that_ask_have_the_root(server: ApiServer, step: TrustStep, systemd: Systemd) -> None:
-    assert step.check().state is State.DRIFTED
+    assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": step.names.root_certificate.read_text()}
