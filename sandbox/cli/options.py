@@ -123,7 +123,7 @@ def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None
 
     log.start(verbose=ctx.obj)
     if doing is not None:
-        signals.catch(doing, after, signals.as_event if ctx.params.get("progress") == "json" else signals.as_text)
+        signals.catch(doing, after, events=ctx.params.get("progress") == "json")
 
 
 def session(progress: str = "auto", patience: float = PATIENCE) -> Session:

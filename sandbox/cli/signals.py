@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import FrameType
 from typing import ClassVar
 
@@ -39,22 +39,12 @@ class Terminated(BaseException):
         self.after = after
 
 
-def as_event(text: str) -> str:
-    """Return the text as a line of `--progress json`."""
-    return output.event_line("note", detail=text)
-
-
-def as_text(text: str) -> str:
-    """Return the text as people read it."""
-    return text
-
-
-def catch(doing: str = "stopping", after: str = "", form: Callable[[str], str] = as_text) -> None:
+def catch(doing: str = "stopping", after: str = "", *, events: bool = False) -> None:
     """Raise Terminated in the main thread, whatever it waits in, when a signal tells the command to end.
 
     `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on;
-    both in this `form`. A second signal ends the command at once, with the programs it runs. A hangup that nohup(1)
-    ignores stays ignored.
+    with `events` both are events of `--progress json`. A second signal ends the command at once, with the programs it
+    runs. A hangup that nohup(1) ignores stays ignored.
     """
     # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
     # for if the signal comes just before the wait; a second thread learns of each signal without delay.
@@ -65,7 +55,7 @@ def catch(doing: str = "stopping", after: str = "", form: Callable[[str], str] =
         if not raised.is_set():
             raised.set()
             said.wait(EVERY * 10)  # the first message must come before the last ones
-            raise Terminated(number, form(after) if after else "")
+            raise Terminated(number, _event(after) if after and events else after)
 
     for number in ENDS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -73,12 +63,16 @@ def catch(doing: str = "stopping", after: str = "", form: Callable[[str], str] =
     signal.signal(NUDGE, lambda *_: None)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     main = threading.get_ident()
-    threading.Thread(target=_listen, args=(heard, main, doing, form, raised, said), name="signals", daemon=True).start()
+    threading.Thread(
+        target=_listen, args=(heard, main, doing, events, raised, said), name="signals", daemon=True
+    ).start()
 
 
-def _listen(
-    heard: int, main: int, doing: str, form: Callable[[str], str], raised: threading.Event, said: threading.Event
-) -> None:
+def _event(text: str) -> str:
+    return output.event_line("note", detail=text)
+
+
+def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.Event, said: threading.Event) -> None:
     number = _next(heard, None)
     if number == signal.SIGHUP:  # no one reads any more, and a write would fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -86,8 +80,8 @@ def _listen(
         os.dup2(nowhere, 2)
     first = time.monotonic()
     # Not by way of sys.stderr, which another thread may be writing to.
-    words = form(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)")
-    os.write(2, f"{words}\n".encode() if form is as_event else f"\n{words}\n".encode())
+    words = f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)"
+    os.write(2, f"{_event(words)}\n".encode() if events else f"\n{words}\n".encode())
     said.set()
     while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():

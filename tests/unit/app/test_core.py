@@ -97,7 +97,7 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
         shutil.rmtree(noted)
 
     monkeypatch.setattr(log, "start", lambda **_: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.setattr(Restoring, "recover", recover)
     act()
     assert parts_at_recovery == [{"cluster"}] != [there]

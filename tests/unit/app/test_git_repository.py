@@ -90,7 +90,7 @@ def test_account_in_an_address_is_written_nowhere(
     fake_git: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`up --from https://me:token@…` → the token is in no argument of git, no output, no log, no file of the state."""
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     for name in ("handlers", "propagate"):  # put back afterwards
         monkeypatch.setattr(logging.getLogger("sandbox"), name, getattr(logging.getLogger("sandbox"), name))
     argv = ["--from", f"{ACCOUNT}#main"]

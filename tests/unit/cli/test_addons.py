@@ -18,7 +18,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a spec, no log file, and the test's own signals."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_next_up_uses_adopted_cluster_without_a_spec_entry(machine: Machine, mon
     monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
     monkeypatch.setattr(log, "start", lambda **_: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
     kept = ResolvedSpec.of(FOUND.adopted_by(Spec(name="demo")), registry=5009, https=(443,))
     RememberedStep(context.home().sandbox("demo"), kept).apply(NoWork())

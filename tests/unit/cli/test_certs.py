@@ -44,7 +44,7 @@ SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No log file, and the test's own signals."""
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.Monke
     """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
     loops: list[DevLoop] = []
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")

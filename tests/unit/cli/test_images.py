@@ -56,7 +56,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Labelled:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(Engine, "connect", lambda *_: found)
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     return found
 
 

@@ -38,7 +38,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise Reached(spec)
 
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(ports, "reserve", reached)
     monkeypatch.chdir(tmp_path)

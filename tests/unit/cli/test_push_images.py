@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr("sandbox.images.image_push.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr(signals, "catch", lambda *said: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)

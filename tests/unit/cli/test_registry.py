@@ -29,7 +29,7 @@ def registry() -> Iterator[Simulator]:
 @pytest.fixture
 def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "sandbox.yaml"
     file.write_text(f"registry: {{external: '{registry.url}'}}\n")
@@ -78,7 +78,7 @@ def test_sandbox_without_a_registry_is_an_error(
 ) -> None:
     """`registry list NAME` of a sandbox that was never up, while another has the default port → an error."""
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
     engine = FakeEngine("registry:1")
     other = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("other")

@@ -39,7 +39,7 @@ undoing = (lambda: time.sleep(60)) if "stuck" in sys.argv else (lambda: None)
 plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, requires=("made",), making=slow)]
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-signals.catch("undoing", "go on: again", signals.as_event if "json" in sys.argv else signals.as_text)
+signals.catch("undoing", "go on: again", events="json" in sys.argv)
 try:
     lifecycle.up(plan, reporter("json" if "json" in sys.argv else "auto"), keep="keep" in sys.argv)
     code = 0

@@ -14,7 +14,7 @@ from sandbox.cli.app import sandbox
 
 def test_stop_of_an_unknown_sandbox_promises_no_start(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "stop", lambda _: False)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.chdir(home)
     done = CliRunner().invoke(sandbox, ["stop", "nosuch"])
     assert done.exit_code == 0

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("node")
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test's own signals, and a folder without a spec."""
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
 
 
