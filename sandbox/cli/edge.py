@@ -57,8 +57,9 @@ def status(ctx: click.Context, *, output: str) -> int:
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
 @click.option("--sandbox", "name", help="The sandbox's name, instead of a spec.")
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
+@output_option
 @click.pass_context
-def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
+def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool, output: str) -> int:
     """Print the URL of HOST, or of every host of the sandbox.
 
     For a Service (NAMESPACE/SERVICE instead of HOST), print the URLs of its ports of this machine and of its address
@@ -70,20 +71,24 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
     \b
     sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
     sandbox edge url shop/db
+    sandbox edge url -o json
     """
     begin(ctx)
     if host and "/" in host:
         from sandbox.app import edge_ports
 
-        for place in edge_ports.places(find_spec(file, name).name, host):
-            click.echo(place)
-        return 0
-    from sandbox.app.overview import host_urls
+        found, qr = edge_ports.places(find_spec(file, name).name, host), False
+    else:
+        from sandbox.app.overview import host_urls
 
-    for found in host_urls(find_spec(file, name).name, host, for_others=qr):
-        click.echo(found)
+        found = host_urls(find_spec(file, name).name, host, for_others=qr)
+    if output == "json":
+        show_json({"urls": found})
+        return 0
+    for one in found:
+        click.echo(one)
         if qr:
-            click.echo(_code(found))
+            click.echo(_code(one))
     return 0
 
 

@@ -190,6 +190,13 @@ class EdgeStatus:
 
 
 @dataclass(frozen=True)
+class Urls:
+    """`sandbox edge url`."""
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Account:
     """Accounts at other registries in a Secret; `from` is the command or file that asked for them."""
 
@@ -315,6 +322,7 @@ RESULTS: Mapping[str, Any] = {
     "edge port list": tuple[PortStatus, ...],
     "edge route list": tuple[AddedRoute, ...],
     "edge status": EdgeStatus,
+    "edge url": Urls,
     "explain": tuple[ErrorAdvice, ...],
     "images prune": PrunedImages,
     "list": tuple[Known, ...],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +18,10 @@ from sandbox.engine import Container, Engine, EngineError, container_copy, label
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-from sandbox.snapshot import volume_archive
+from sandbox.snapshot import resumer, volume_archive
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed
-from sandbox.system import files
+from sandbox.system import files, process
 
 CERTIFICATES = "certificates.tar"
 SPEC = "spec.json"
@@ -94,21 +96,27 @@ class Saving:
 
     @contextmanager
     def _paused(self, registry: bool) -> Iterator[None]:
-        """Pause everything that writes, at the same time, so that the data is as after a loss of power."""
+        """Pause everything that writes, at the same time, so that the data is as after a loss of power.
+
+        If this process is killed meanwhile, another one resumes it all.
+        """
         running = [one.name for one in self.nodes if one.running]
         found = self.engine.container(self.names.registry) if registry else None
         if found and found.running:
             running.append(found.name)
         held: list[str] = []
-        try:
-            for name in running:
-                held.append(name)
-                self.engine.pause(name)
-            yield
-        finally:
-            for name in held:
-                with contextlib.suppress(EngineError):
-                    self.engine.start(name)
+        lock, paused = self.names.home.lock(self.names.name), self.names.paused
+        argv = [sys.executable, "-P", "-m", resumer.__name__, lock, paused, *running]
+        with Path(os.devnull).open("wb") as nowhere, process.talking(argv, errors=nowhere):
+            try:
+                for name in running:
+                    held.append(name)
+                    self.engine.pause(name)
+                yield
+            finally:
+                for name in held:
+                    with contextlib.suppress(EngineError):
+                        self.engine.start(name)
 
 
 def packing(nodes: Sequence[Node]) -> list[Packed]:

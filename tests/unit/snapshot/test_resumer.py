@@ -1,0 +1,86 @@
+"""What resumes containers of a killed `snapshot save`: only those that are paused, and no sandbox paused on purpose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from sandbox.engine import Container, Engine
+from sandbox.names import Home, Names
+from sandbox.snapshot import resumer
+from sandbox.snapshot.snapshot_save import Saving
+from sandbox.snapshot.snapshot_store import Store
+from sandbox.system import process
+from tests.support.fakes import FakeEngine
+
+
+class Nodes(FakeEngine):
+    """An engine with a container that is paused and one that runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_paused = {"paused": True, "running": False}
+
+    def container(self, name: str) -> Container | None:
+        if (paused := self.is_paused.get(name)) is None:
+            return None
+        return Container(
+            name=name, id=name, running=not paused, image="", labels={}, addresses={}, published={}, paused=paused
+        )
+
+    def pause(self, name: str) -> None:
+        self.is_paused[name] = True
+
+    def start(self, name: str) -> None:
+        assert self.is_paused[name], "it is running already"
+        self.is_paused[name] = False
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Names:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("demo")
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    made = Nodes()
+    monkeypatch.setattr(Engine, "connect", lambda *_: made)
+    return made
+
+
+def test_paused_containers_are_resumed(nodes: Nodes, names: Names) -> None:
+    resumer.resume(names.home.lock("demo"), names.paused, ["paused", "running", "gone"])
+    assert nodes.is_paused == {"paused": False, "running": False}
+
+
+def test_sandbox_that_is_paused_on_purpose_stays_paused(nodes: Nodes, names: Names) -> None:
+    names.paused.parent.mkdir(parents=True)
+    names.paused.touch()
+    resumer.resume(names.home.lock("demo"), names.paused, ["paused"])
+    assert nodes.is_paused["paused"]
+
+
+def test_save_is_watched_while_its_containers_are_paused(
+    nodes: Nodes, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[object] = []
+
+    @contextmanager
+    def talking(argv: process.Argv, *, errors: IO[bytes]) -> Iterator[None]:
+        events.append([os.fspath(word) for word in argv][3:])
+        yield
+        events.append(nodes.is_paused["running"])
+
+    monkeypatch.setattr(process, "talking", talking)
+    running = nodes.container("running")
+    assert running
+    saving = Saving(engine=nodes, names=names, store=Store(names.home.snapshots), nodes=[running])
+    with saving._paused(registry=False):
+        assert nodes.is_paused["running"]
+    lock, paused = str(names.home.lock("demo")), str(names.paused)
+    assert events == [["sandbox.snapshot.resumer", lock, paused, "running"], False]
