@@ -19,7 +19,10 @@ HTTPS = (443, 8443)
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option("--name", help="The sandbox's name.  [default: the folder's]")
-def init(folder: Path, *, name: str | None) -> int:
+@click.option(
+    "--profile", "profiles", metavar="NAME", multiple=True, help="Also use compose services of this profile (* of any)."
+)
+def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.
 
     \b
@@ -42,7 +45,7 @@ def init(folder: Path, *, name: str | None) -> int:
             f"{folder / project_files.SPEC} exists already",
             fix="check it with `sandbox config validate`, or move it away",
         )
-    found = look(folder, Store(context.home().bundle))
+    found = look(folder, Store(context.home().bundle), profiles)
     name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.init import compose_files, compose_volumes, dockerfile
-from sandbox.init.detected import App, as_text, build_options, is_inside, label
+from sandbox.init import compose_files, compose_secrets, compose_variables, compose_volumes, dockerfile
+from sandbox.init.detected import App, as_text, build_options, label
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 USED = {
-    *("build", "command", "container_name", "entrypoint", "env_file", "environment", "expose", "healthcheck"),
-    *("develop", "image", "logging", "networks", "ports", "profiles", "restart", "volumes"),
+    *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
+    *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
 }
-_VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<other>[^}]*))?\})"
-)
-# A line of a file of variables, without blanks around it.
-_LINE = re.compile(
-    r"""(?:export\s+)?(?P<key>[\w.-]+)\s*=\s*"""
-    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<plain>(?!['"]).*?))(?:(?<=[\s=])\#.*|\s+\#.*)?"""
-)
-_ESCAPED = re.compile(r"\\(.)")
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -39,27 +29,47 @@ PORTS = {
 }
 
 
-def load(path: Path) -> tuple[list[App], list[str]]:
+def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[str]]:
     """Return the services of the file, and what was left out, in words; raises UsageError if it is not a compose file.
 
-    A service with a profile is left out: compose starts it only on request.
+    A service with profiles is left out unless one of them is wanted: compose starts it only on request.
     """
-    wanted, notes = compose_files.services(path)
-    apart = [name for name, one in wanted.items() if one.get("profiles")]
-    notes += [f"{path.name}: {', '.join(apart)} left out, since only a profile starts them"] if apart else []
-    known = _variables(".env", path.parent)
-    given = {name: _filled(one, known) for name, one in wanted.items() if name not in apart}
+    found, notes = compose_files.project(path)
+    known = compose_variables.of_files(".env", path.parent)
+    apart = _apart(found["services"], {*profiles, *(known.get("COMPOSE_PROFILES") or "").split(",")})
+    if apart:
+        options = " ".join(f"--profile {shlex.quote(one)}" for one in sorted(set().union(*apart.values())))
+        notes.append(f"{path.name}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
+    sections = {section: compose_variables.filled(named, known) for section, named in found.items()}
+    given = {name: one for name, one in sections["services"].items() if name not in apart}
     ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
     apps: list[App] = []
     for name, one in given.items():
         app = _app(name, one, path.parent, notes)
+        mounts, left_out = compose_secrets.mounts(one, sections, path.parent, known.get)
         seen = {volume for each in apps for volume in each.volumes}
-        volumes = tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen)
-        apps.append(replace(app, once=name in ending, volumes=volumes))
+        apps.append(
+            replace(
+                app,
+                once=name in ending,
+                volumes=tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen),
+                mounts=(*app.mounts, *mounts),
+                elsewhere=tuple(mount for each in apps for mount in each.mounts if mount.name),
+                left_out=tuple(sorted((*app.left_out, *left_out))),
+            )
+        )
     notes += [_renamed(name, apps) for name in given if label(name) != name]
     if any(value in app.environment.values() for app in apps for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
+    if any(mount.secret for app in apps for mount in app.mounts):
+        notes.append(f"the secrets of {path.name} are in what is written: keep it out of git")
     return apps, notes
+
+
+def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
+    """Return the services that none of the wanted profiles starts, with theirs."""
+    profiles = {name: set(map(str, compose_files.listed(one.get("profiles")))) for name, one in services.items()}
+    return {name: own for name, own in profiles.items() if own and "*" not in wanted and not own & {*wanted}}
 
 
 def _renamed(name: str, apps: list[App]) -> str:
@@ -76,31 +86,6 @@ def _awaited(given: Any) -> Iterator[str]:
             yield str(name)
 
 
-def _filled(content: Any, known: Mapping[str, str | None]) -> Any:
-    """Return the content with the variables that have a value or a default (Compose Specification, interpolation)."""
-
-    def value(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return match[0]
-        found, operator = known.get(match["plain"] or match["name"]), match["operator"] or ""
-        if operator.startswith(":"):
-            found = found or None
-        if operator.endswith("+"):
-            return "" if found is None else match["other"]
-        default = match["other"] if operator.endswith("-") else match[0]
-        return default if found is None else found
-
-    match content:
-        case str():
-            return _VARIABLE.sub(value, content)
-        case list():
-            return [_filled(one, known) for one in content]
-        case dict():
-            return {key: _filled(one, known) for key, one in content.items()}
-        case _:
-            return content
-
-
 def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) -> App:
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     if context is None and image is None:
@@ -115,7 +100,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
     given = dict(_environment(service.get("environment")))
-    environment = {**_variables(service.get("env_file"), folder), **given}
+    environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
     left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
     return App(
         label(name),
@@ -172,27 +157,6 @@ def _check(given: Any) -> tuple[str, ...]:
             return ()
 
 
-def _variables(given: Any, folder: Path) -> dict[str, str | None]:
-    """Return the variables of those of the files that are in the project; None for what only the shell has."""
-    found: dict[str, str | None] = {}
-    for one in compose_files.listed(given):
-        path = one.get("path") if isinstance(one, dict) else one
-        if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
-            for line in text_file.read(folder / path).splitlines():
-                if match := _LINE.fullmatch(line.strip()):
-                    found[match["key"]] = _value(match, found)
-    return found
-
-
-def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
-    """Return the value of a line of such a file (docs.docker.com, Env file syntax)."""
-    if (literal := match["single"]) is not None:
-        return literal
-    text = match["double"]
-    text = match["plain"] if text is None else _ESCAPED.sub(lambda each: ESCAPES.get(each[1], each[1]), text)
-    return _whole(_filled(text, known))
-
-
 def _context(build: Any) -> str | None:
     """Return the folder that is built, unless it or its Dockerfile lies outside the project."""
     if isinstance(build, dict):
@@ -224,9 +188,4 @@ def _environment(given: Any) -> Iterator[tuple[str, str | None]]:
         given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in compose_files.listed(given))
     )
     for key, *value in pairs:
-        yield str(key), _whole(as_text(value[0])) if value and value[0] is not None else None
-
-
-def _whole(text: str) -> str | None:
-    """Return the text unless a variable in it has no value."""
-    return None if "$" in text.replace("$$", "") else text.replace("$$", "$")
+        yield str(key), compose_variables.whole(as_text(value[0])) if value and value[0] is not None else None

@@ -1,10 +1,11 @@
-"""The services of a compose file with what belongs to them elsewhere: overrides, included files, extended services.
+"""What a compose file defines, with what belongs to it elsewhere: overrides, included files, extended services.
 
 They are put together as the Compose Specification says (13-merge.md, 14-include.md, `extends` of 05-services.md).
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,30 +21,47 @@ from sandbox.init.detected import is_inside
 # What compose reads besides its file, if one is there.
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 DEEPEST = 16  # services that extend others
+SECTIONS = ("services", "secrets", "configs")
+# What a file defines, by section and name.
+Sections = dict[str, dict[str, dict[str, Any]]]
 # Lists of NAME=VALUE or of names that are maps too, and settings that take the place of others whole.
 MAPS = ("args", "depends_on", "environment", "labels", "networks")
 WHOLE = ("command", "entrypoint", "test")
 
 
-def services(path: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the services by name, with paths from the folder of the file, and what was left out, in words.
+def project(path: Path) -> tuple[Sections, list[str]]:
+    """Return services, secrets and configs by name, with paths from the folder of the file, and what was left out.
 
     Raises UsageError when it is no such file.
     """
     content, folder = _content(path), path.parent
-    included = listed(content.get("include")) if isinstance(content, dict) else []
-    if not isinstance(content, dict) or not (included or isinstance(content.get("services"), dict)):
+    if not isinstance(content, dict) or not (content.get("include") or isinstance(content.get("services"), dict)):
         raise UsageError(f"{path} has no services", fix="correct it, or move it away")
     notes: list[str] = []
-    own = _services(content)
-    files = [file for one in included for file in listed(one.get("path") if isinstance(one, Mapping) else one)]
-    parts = [_elsewhere(folder, file, notes) for file in files]
-    parts.append({name: _whole(one, own, folder, notes) for name, one in own.items()})
-    parts += [_elsewhere(folder, name, notes) for name in OVERRIDES if (folder / name).is_file()][:1]
-    found: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        found |= {name: merged(found.get(name, {}), service) for name, service in part.items()}
+    seen = {os.path.normpath(path)}
+    found = _sections(content, folder, notes, seen)
+    for name in [name for name in OVERRIDES if (folder / name).is_file()][:1]:
+        found = _both(found, _elsewhere(folder, name, notes, seen))
     return found, list(dict.fromkeys(notes))
+
+
+def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> Sections:
+    """Return what the content of a file in the folder says, with what it includes; `seen` are the files so far."""
+    found: Sections = {section: {} for section in SECTIONS}
+    for one in listed(content.get("include") if isinstance(content, Mapping) else None):
+        for file in listed(one.get("path") if isinstance(one, Mapping) else one):
+            found = _both(found, _elsewhere(folder, file, notes, seen))
+    own = {section: _named(content, section) for section in SECTIONS}
+    services = own["services"]
+    own["services"] = {name: _whole(one, services, folder, notes) for name, one in services.items()}
+    return _both(found, own)
+
+
+def _both(base: Sections, over: Sections) -> Sections:
+    return {
+        section: {**base[section], **{name: merged(base[section].get(name, {}), one) for name, one in named.items()}}
+        for section, named in over.items()
+    }
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:
@@ -80,7 +98,7 @@ def _whole(
     name = extended.get("service") if isinstance(extended, Mapping) else extended
     file = extended.get("file") if isinstance(extended, Mapping) else None
     if file is not None:
-        base = _elsewhere(folder, file, notes, only=str(name), depth=depth - 1).get(str(name))
+        base = _extended(folder, file, str(name), notes, depth - 1)
     else:
         given = others.get(str(name))
         base = _whole(given, others, folder, notes, depth - 1) if isinstance(given, Mapping) and depth > 0 else None
@@ -91,32 +109,37 @@ def _whole(
     return whole
 
 
-def _elsewhere(
-    folder: Path, file: Any, notes: list[str], *, only: str | None = None, depth: int = DEEPEST
-) -> dict[str, dict[str, Any]]:
-    """Return the services, or the `only` one wanted, of another file of the project, with paths from `folder`.
+def _elsewhere(folder: Path, file: Any, notes: list[str], seen: set[str]) -> Sections:
+    """Return what another file of the project says, with paths from `folder`; nothing where it cannot be used."""
+    path, below = folder / str(file), posixpath.dirname(str(file))
+    content = _read(folder, file, notes) if os.path.normpath(path) not in seen else None
+    seen.add(os.path.normpath(path))
+    found = _sections(content, path.parent, notes, seen)
+    return {section: {name: _moved(one, below) for name, one in named.items()} for section, named in found.items()}
 
-    None where it cannot be used.
-    """
+
+def _extended(folder: Path, file: Any, name: str, notes: list[str], depth: int) -> dict[str, Any] | None:
+    """Return a service of another file of the project, with paths from `folder`."""
+    found = _named(_read(folder, file, notes) if depth > 0 else None, "services")
+    if name not in found:
+        return None
+    return _moved(_whole(found[name], found, (folder / str(file)).parent, notes, depth), posixpath.dirname(str(file)))
+
+
+def _read(folder: Path, file: Any, notes: list[str]) -> Any:
     path = folder / str(file)
     if not is_inside(folder, path) or not path.is_file():
         notes.append(f"{file} is left out: it is not in this folder")
-        return {}
+        return None
     try:
-        found = _services(_content(path)) if depth > 0 else {}
+        return _content(path)
     except UsageError as error:
         notes.append(f"{file} is left out: {error.brief.removeprefix(f'{folder}/')}")
-        return {}
-    below = posixpath.dirname(str(file))
-    return {
-        name: _moved(_whole(service, found, path.parent, notes, depth - 1), below)
-        for name, service in found.items()
-        if only in (None, name)
-    }
+        return None
 
 
 def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
-    """Return the service of a file in the folder `below` with its paths from here."""
+    """Return the service, secret or config of a file in the folder `below` with its paths from here."""
 
     def path(text: Any) -> Any:
         return posixpath.normpath(posixpath.join(below, text)) if isinstance(text, str) and "://" not in text else text
@@ -130,6 +153,8 @@ def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
         return one
 
     moved = dict(service)
+    if "file" in service:
+        moved["file"] = path(service["file"])
     if (build := service.get("build")) is not None:
         given = build if isinstance(build, Mapping) else {"context": build}
         moved["build"] = {**given, "context": path(given.get("context", "."))}
@@ -150,8 +175,8 @@ def _content(path: Path) -> Any:
         raise UsageError(f"{path} cannot be read", details=str(error)) from error
 
 
-def _services(content: Any) -> dict[str, dict[str, Any]]:
-    found = content.get("services") if isinstance(content, Mapping) else None
+def _named(content: Any, section: str) -> dict[str, dict[str, Any]]:
+    found = content.get(section) if isinstance(content, Mapping) else None
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {str(name): one for name, one in pairs if isinstance(one, dict)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count, islice
@@ -39,16 +39,16 @@ OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
-def look(folder: Path, store: Store) -> Found:
+def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     """Return what the folder contains. Raises UsageError for a compose file that cannot be read.
 
     `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
-    images.
+    images; `profiles` are those of the compose file whose services are wanted too.
     """
     folder = folder.absolute()
     told = skaffold.load(folder) or Skaffold()
     notes = list(told.notes)
-    apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes))))
+    apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes, profiles))))
     releases, left_out = helmfile.load(folder)
     notes += left_out
     applied = told.items or tuple(releases) or _chosen(folder, notes)
@@ -73,11 +73,11 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
         yield replace(app, name=name)
 
 
-def _apps(folder: Path, notes: list[str]) -> Iterator[App]:
+def _apps(folder: Path, notes: list[str], profiles: Collection[str]) -> Iterator[App]:
     for name in compose.FILES:
         if (folder / name).exists():
             _require_inside(folder, folder / name)
-            apps, left_out = compose.load(folder / name)
+            apps, left_out = compose.load(folder / name, profiles)
             notes += left_out
             yield from apps
             return

@@ -46,16 +46,29 @@ def _is_template(text: str) -> bool:
 
 def is_inside(folder: Path, path: Path) -> bool:
     """Tell whether the path is in the folder, all its links followed: anything else is not the project's."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a path with a null byte, which no file has
+        return False
 
 
 @dataclass(frozen=True)
 class Mount:
-    """Text files of the project that a program reads at a place in its container: one file, or those of a folder."""
+    """Text files of the project that a program reads at a place in its container: one file, or those of a folder.
+
+    Those with a `name` are shared by all programs that have a mount of it.
+    """
 
     place: str
     files: Mapping[str, str]
     single: bool = False
+    name: str = ""
+    secret: bool = False
+
+    @property
+    def shared(self) -> tuple[bool, str]:
+        """Return what is the same in all mounts of the same content."""
+        return self.secret, self.name
 
 
 @dataclass(frozen=True)
@@ -64,9 +77,9 @@ class App:
 
     `port` is the one it listens on, if that is known; `command` and `args` replace the image's own, and `check` is a
     program that tells whether it is ready; `once` tells that it ends. `mounts` are files that it reads, `claims`
-    volumes for its data, by their places, of which it is the first to name the `volumes`. `names` are what manifests
-    call its image, `build` is what images.yaml says of its build besides the context; `left_out` names what its compose
-    service has and objects that are made from it lack.
+    volumes for its data, by their places; it is the first to name the `volumes`, and not the first that reads the files
+    `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
+    context; `left_out` names what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -81,6 +94,7 @@ class App:
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    elsewhere: tuple[Mount, ...] = ()
     names: tuple[str, ...] = ()
     build: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.init.detected import App
+from sandbox.init.detected import App, Mount
 from sandbox.init.services import INGRESS_CLASS
 from sandbox.sanitize import fit
 
@@ -34,9 +34,18 @@ def _claims(app: App) -> Iterator[dict[str, Any]]:
 
 
 def _files(app: App) -> Iterator[dict[str, Any]]:
+    seen = [mount.shared for mount in app.elsewhere]
     for number, mount in enumerate(app.mounts, 1):
-        metadata = {"name": f"{app.name}-files-{number}"}
-        yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(mount.files)}
+        if mount.name and mount.shared in seen:
+            continue
+        seen.append(mount.shared)
+        kind, data = ("Secret", "stringData") if mount.secret else ("ConfigMap", "data")
+        metadata = {"name": _called(app, number, mount)}
+        yield {"apiVersion": "v1", "kind": kind, "metadata": metadata, data: dict(mount.files)}
+
+
+def _called(app: App, number: int, mount: Mount) -> str:
+    return mount.name or f"{app.name}-files-{number}"
 
 
 def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -47,12 +56,21 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
         places.append({"name": claim, "mountPath": place})
     for number, mount in enumerate(app.mounts, 1):
-        name = f"{app.name}-files-{number}"
-        volumes[name] = {"name": name, "configMap": {"name": name, "defaultMode": 0o755}}
+        called = _called(app, number, mount)
+        if mount.secret:
+            volume, source = f"secret-{called}", {"secret": {"secretName": called}}
+        else:
+            volume, source = f"config-{called}" if mount.name else called, {"configMap": _runnable(called)}
+        volumes[volume] = {"name": volume, **source}
         places.append(
-            {"name": name, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}
+            {"name": volume, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}
         )
     return list(volumes.values()), places
+
+
+def _runnable(name: str) -> dict[str, Any]:
+    """Return a ConfigMap as a volume, whose files may be scripts."""
+    return {"name": name, "defaultMode": 0o755}
 
 
 def _workload(app: App, image: str) -> dict[str, Any]:

@@ -84,11 +84,12 @@ services:
 """
     (tmp_path / "outside.yaml").write_text("services: {secret: {image: x}}")
     path = write(tmp_path / "project", compose_yaml=text, broken_yaml="services: [")
-    found, notes = compose_files.services(path)
-    assert set(found) == {"a", "b", "c", "d"} and found["c"] == {"image": "c"}
+    found, notes = compose_files.project(path)
+    services = found["services"]
+    assert set(services) == {"a", "b", "c", "d"} and services["c"] == {"image": "c"}
     assert {note.partition(" ")[0] for note in notes} == {"../outside.yaml", "absent.yaml", "broken.yaml", "the"}
     with pytest.raises(UsageError, match="has no services"):
-        compose_files.services(write(tmp_path / "none", compose_yaml="include: []"))
+        compose_files.project(write(tmp_path / "none", compose_yaml="include: []"))
 
 
 def test_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
@@ -138,3 +139,28 @@ def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
     text = f"services: {{my_db: {{image: x}}, web: {web}}}"
     _, notes = compose.load(write(tmp_path, compose_yaml=text))
     assert notes == ["my_db is called my-db in the cluster: change what calls it (HOST of web, URL of web)"]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "env", "names"),
+    [
+        ((), "", ["web"]),
+        (("debug",), "", ["web", "tools"]),
+        (("seed", "debug"), "", ["web", "tools", "seeds"]),
+        (("*",), "", ["web", "tools", "seeds"]),
+        ((), "COMPOSE_PROFILES=debug,seed\n", ["web", "tools", "seeds"]),
+    ],
+)
+def test_services_of_wanted_profiles_are_used(
+    tmp_path: Path, profiles: tuple[str, ...], env: str, names: list[str]
+) -> None:
+    (tmp_path / ".env").write_text(env)
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web: {image: web}\n"
+        "  tools: {image: tools, profiles: [debug, other]}\n  seeds: {image: seeds, profiles: [seed]}\n"
+    )
+    apps, notes = compose.load(tmp_path / "compose.yaml", profiles)
+    assert [app.name for app in apps] == names
+    left_out = "compose.yaml: tools, seeds left out, since only a profile starts them: add "
+    options = "--profile debug --profile other --profile seed"
+    assert (f"{left_out}{options}" in notes) == (names == ["web"])

@@ -327,7 +327,7 @@ services:
     assert db.check == ("sh", "-c", "pg_isready -U $USER")
     assert (job.command, job.check, job.names) == (("run", "it"), (), ("acme/job:1",))
     assert (job.build, job.left_out) == ({"target": "dev", "args": {"A": "1"}}, ("build.args.B", "build.args.C"))
-    assert found.notes == ("compose.yaml: extra left out, since only a profile starts them",)
+    assert found.notes == ("compose.yaml: extra left out, since only a profile starts them: add --profile debug",)
 
 
 def test_objects_of_no_sensible_shape_do_not_stop_it(tmp_path: Path) -> None:

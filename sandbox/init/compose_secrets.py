@@ -1,0 +1,66 @@
+"""The secrets and configs of a compose service (Compose Specification, 08-configs.md and 09-secrets.md), as mounts."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox.config import text_file
+from sandbox.errors import UsageError
+from sandbox.init import compose_variables
+from sandbox.init.compose_files import listed
+from sandbox.init.compose_volumes import MOST_BYTES
+from sandbox.init.detected import Mount, is_inside, label
+
+# Where a container finds them by default.
+PLACES = {"secrets": "/run/secrets/", "configs": "/"}
+
+
+def mounts(
+    service: Mapping[str, Any],
+    defined: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    value: Callable[[str], str | None],
+) -> tuple[list[Mount], list[str]]:
+    """Return the mounts, and what is left out, with the reason.
+
+    `defined` are the file's sections of PLACES, `folder` is where it is, and `value` returns that of a variable.
+    """
+    found: list[Mount] = []
+    left_out: list[str] = []
+    for section, default in PLACES.items():
+        for one in listed(service.get(section)):
+            given = one if isinstance(one, Mapping) else {"source": one}
+            name = str(given.get("source"))
+            place = posixpath.join(default, str(given.get("target") or name))
+            text, reason = _text(defined[section].get(name), folder, value)
+            if text is None:
+                left_out.append(f"{section}.{name} ({reason})")
+            else:
+                found.append(
+                    Mount(place, {label(name): text}, single=True, name=label(name), secret=section != "configs")
+                )
+    return found, left_out
+
+
+def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple[str | None, str]:
+    """Return the content, or None and why there is none."""
+    match given:
+        case {"external": external} if external:
+            return None, "external: what has it is not in this file"
+        case {"content": content}:
+            return compose_variables.whole(str(content)), "only your shell has its variables"
+        case {"environment": variable}:
+            return value(str(variable)), f"only your shell has {variable}"
+        case {"file": file}:
+            path = folder / str(file)
+            if not path.is_file() or not is_inside(folder, path):
+                return None, f"there is no {file} in this folder"
+            try:
+                return text_file.read(path, most=MOST_BYTES), ""
+            except UsageError:
+                return None, f"{file} is no text, or too long"
+        case _:
+            return None, "the file does not define it"
