@@ -122,6 +122,7 @@ class Answer:
 
 
 BUSY = (429, 503)
+START = "start it: sandbox up"
 _NEXT = re.compile(r"""<([^>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
 
@@ -250,14 +251,19 @@ class Transport:
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
-        return self._authorization.denied(from_response(action, response.status_code, body.encode()))
+        error = self._authorization.denied(from_response(action, response.status_code, body.encode()))
+        if (
+            error.status == 503 and self.address.is_loopback
+        ):  # the answer of what has the port, where the registry is down
+            error.fix = START
+        return error
 
     def _unreachable(self, action: str, error: Exception) -> RegistryError:
         """Return the error for a connection that could not be made or broke off.
 
         It is raised `from None`, because the original error contains URLs with their signatures.
         """
-        fix = "start it: sandbox up" if self.address.is_loopback else "check the network, a proxy or the host's name"
+        fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
         if untrusted(error):
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
         return RegistryError(

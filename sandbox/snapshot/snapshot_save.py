@@ -105,8 +105,8 @@ class Saving:
         if found and found.running:
             running.append(found.name)
         held: list[str] = []
-        lock, paused = self.names.home.lock(self.names.name), self.names.paused
-        argv = [sys.executable, "-P", "-m", resumer.__name__, lock, paused, *running]
+        lock_and_mark = self.names.home.lock(self.names.name), self.names.paused
+        argv = (sys.executable, "-P", "-m", resumer.__name__, *map(str, lock_and_mark), *running)
         with Path(os.devnull).open("wb") as nowhere, process.talking(argv, errors=nowhere):
             try:
                 for name in running:

@@ -110,6 +110,7 @@ def test_retries_are_limited_and_the_last_answer_is_reported(
     with pytest.raises(RegistryError) as caught:
         client.blob_size("app", BLOB.digest)
     assert (caught.value.status, caught.value.transient) == (503, True)
+    assert caught.value.fix == "start it: sandbox up"
     assert registry.count("HEAD") == TRIES
     assert slept == sorted(slept)
 
