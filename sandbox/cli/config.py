@@ -41,7 +41,7 @@ def validate(file: Path | None, name: str | None) -> int:
     from sandbox.app import chosen_spec, context, spec_notes
     from sandbox.bundle.store import Store
     from sandbox.components.addons import catalogue
-    from sandbox.components.workloads import user_manifests
+    from sandbox.components.workloads import gone_kinds, user_manifests
     from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.helm import Helm
     from sandbox.images import images_yaml
@@ -66,6 +66,8 @@ def validate(file: Path | None, name: str | None) -> int:
             f"{one.source} {one.version} is not pulled yet, and not looked at" for one in archives.missing(charts)
         ]
         has.append(count(len(objects), "object"))
+        if spec.cluster.supports.whole_cluster:
+            gone_kinds.require(objects, spec.cluster.kubernetes)
     noted = [*filter(None, [spec.old_key]), *unseen, *spec_notes.notes(spec, objects)]
     click.echo(f"valid: {', '.join(has)}")
     for note in noted:

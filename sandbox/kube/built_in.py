@@ -40,3 +40,12 @@ def place(base: str, kind: str) -> tuple[str, bool] | None:
         if plural := names.get(base, {}).get(kind):
             return plural, namespaced
     return None
+
+
+def version(kind: str) -> str | None:
+    """Return the apiVersion of a kind."""
+    for names in (_IN_NAMESPACES, _IN_NONE):
+        for base, kinds in names.items():
+            if kind in kinds:
+                return base.removeprefix("/apis/").removeprefix("/api/")
+    return None

@@ -12,7 +12,7 @@ from sandbox.components.cluster.kube_proxy import KubeProxyStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
-from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
@@ -98,6 +98,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))
+    gone_kinds.require(manifests, site.spec.cluster.kubernetes)
     requires = ("wiring", "addons")
     after = ("kube-proxy", "push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
     steps: list[Step] = []

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from sandbox.cli.config import validate
 from sandbox.components.workloads.helm import Helm
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 from sandbox.kube import manifests
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n---\n"
@@ -113,3 +113,10 @@ def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file.write_text("name: shop\napply: [{chart: web}]\n")
     printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
     assert (printed.exit_code, printed.stderr, seen) == (0, "", [True])
+
+
+def test_api_version_that_no_cluster_has_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: shop\napply: [k8s.yaml]\n")
+    (tmp_path / "k8s.yaml").write_text("apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: web}\n")
+    ran = CliRunner().invoke(validate, ["-f", str(tmp_path / "sandbox.yaml")])
+    assert isinstance(ran.exception, BadFile) and "no cluster has the kind Ingress" in str(ran.exception)

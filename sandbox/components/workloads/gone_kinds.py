@@ -1,0 +1,36 @@
+"""Finds objects in an API version that no cluster has: unlike for a kind that is yet to come, waiting is in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sandbox.errors import BadFile
+from sandbox.kube import built_in, manifests
+from sandbox.kube.manifests import Manifest, title
+
+# Since this release each of the kinds has one version (Kubernetes' Deprecated API Migration Guide).
+SINCE = (1, 25)
+
+
+def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
+    """Raise BadFile for an object of one of Kubernetes' kinds in a version of another group or of old releases.
+
+    `kubernetes` is the cluster's version, None for a present one.
+    """
+    if kubernetes and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < SINCE:
+        return
+    found = list(objects)
+    defined = set(map(manifests.defined, found))
+    for one in found:
+        version, kind = one["apiVersion"], one["kind"]
+        group, right = version.rpartition("/")[0], built_in.version(kind)
+        if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
+            raise BadFile(
+                f"{title(one)}: no cluster has the kind {kind} in {version}",
+                fix=f"write `apiVersion: {right}`, with its fields: kubectl explain {kind.lower()}",
+            )
+
+
+def _is_kubernetes(group: str) -> bool:
+    """Tell whether only Kubernetes itself can define a group: others have a domain's name, and not of this domain."""
+    return "." not in group or manifests.is_builtin(group) or group.endswith(".k8s.io")

@@ -1,0 +1,51 @@
+"""Objects in an API version that no cluster has are refused before anything is made; what may yet come is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.components.workloads import gone_kinds
+from sandbox.errors import BadFile
+
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "jobs.batch.k8s.io"},
+    "spec": {"group": "batch.k8s.io", "names": {"kind": "Job"}},
+}
+
+
+def one(version: str, kind: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "web"}}
+
+
+@pytest.mark.fault(99)
+@pytest.mark.parametrize(
+    ("version", "kind", "right"),
+    [
+        ("extensions/v1beta1", "Ingress", "networking.k8s.io/v1"),
+        ("networking.k8s.io/v1beta1", "Ingress", "networking.k8s.io/v1"),
+        ("network.k8s.io/v1", "Ingress", "networking.k8s.io/v1"),
+        ("v1", "Deployment", "apps/v1"),
+        ("app/v1", "Deployment", "apps/v1"),
+        ("batch/v1beta1", "CronJob", "batch/v1"),
+        ("core/v1", "Service", "v1"),
+        ("rbac.authorization.k8s.io/v1beta1", "ClusterRole", "rbac.authorization.k8s.io/v1"),
+    ],
+)
+def test_version_that_no_cluster_has_is_refused(version: str, kind: str, right: str) -> None:
+    """An Ingress of extensions/v1beta1, a Deployment of v1 → refused with the version to write, nothing is made."""
+    with pytest.raises(BadFile, match=f"^{kind} web: no cluster has the kind {kind} in {version}$") as caught:
+        gone_kinds.require([one("v1", "Pod"), one(version, kind)], None)
+    assert f"`apiVersion: {right}`" in caught.value.fix
+
+
+def test_kinds_that_may_come_are_let_through() -> None:
+    others = [one("serving.knative.dev/v1", "Service"), one("gateway.networking.k8s.io/v1", "HTTPRoute")]
+    gone_kinds.require([*others, one("apps/v1", "Deployment"), DEFINITION, one("batch.k8s.io/v1", "Job")], "v1.36.3")
+
+
+def test_old_cluster_is_asked_itself() -> None:
+    gone_kinds.require([one("batch/v1beta1", "CronJob")], "v1.24.17")
