@@ -1,7 +1,7 @@
-"""`python -m sandbox.snapshot.resumer LOCK PAUSED CONTAINER…`: resumes containers whose command was killed.
+"""`python -m sandbox.snapshot.resumer STATE CACHE KUBECONFIG NAME CONTAINER…`: resumes what a killed `save` has paused.
 
-Its standard input ends with the command that paused them, which otherwise resumes them and ends this process. It
-leaves a sandbox alone that is paused on purpose, as the file PAUSED tells.
+Its standard input ends with the command that paused the sandbox's containers, which otherwise resumes them and ends
+this process. A sandbox that is paused on purpose by then stays so.
 """
 
 from __future__ import annotations
@@ -11,34 +11,53 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox.names import Names
 
 PATIENCE = 600.0  # seconds to wait for a command that runs by then
 
 
-def resume(lock: Path, paused: Path, containers: Sequence[str]) -> None:
+def argv(names: Names, containers: Sequence[str]) -> tuple[str, ...]:
+    """Return the command that runs this for containers of a sandbox."""
+    home = names.home
+    # -P, since the folder that a command is called in may hold a package of our name.
+    program = (sys.executable, "-P", "-m", __name__)
+    return (*program, *map(str, (home.state, home.cache, home.kubeconfig)), names.name, *containers)
+
+
+def resume(names: Names, containers: Sequence[str]) -> None:
     """Resume those containers that are paused, with the sandbox's lock. Raises SandboxError."""
+    from sandbox.components.edge.use import Use
     from sandbox.engine import Engine
     from sandbox.system import sandbox_lock
 
-    with sandbox_lock.take(lock, "sandbox snapshot save", seconds=PATIENCE, waits=lambda _: None):
+    with sandbox_lock.take(
+        names.home.lock(names.name), "sandbox snapshot save", seconds=PATIENCE, waits=lambda _: None
+    ):
+        if names.paused.exists():
+            return
         engine = Engine.connect()
-        for name in containers if not paused.exists() else ():
+        for name in containers:
             found = engine.container(name)
             if found and found.paused:
                 engine.start(name)
+        Use.of(engine, names).trust_servers(healthy=False)
 
 
 def main() -> None:
     """Wait for the end of the command, then resume."""
-    lock, paused, *containers = sys.argv[1:]
+    state, cache, kubeconfig, name, *containers = sys.argv[1:]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o077)
     sys.stdin.buffer.read()
     from sandbox.errors import SandboxError
+    from sandbox.names import Home
 
     try:
-        resume(Path(lock), Path(paused), containers)
+        resume(Home(Path(state), Path(cache), Path(kubeconfig)).sandbox(name), containers)
     except SandboxError as error:
         sys.exit(f"{error}: {error.details}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sandbox import __version__
 from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.components.edge.use import Use
 from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
@@ -104,10 +104,11 @@ class Saving:
         found = self.engine.container(self.names.registry) if registry else None
         if found and found.running:
             running.append(found.name)
+        use = Use.of(self.engine, self.names)
         held: list[str] = []
-        lock_and_mark = self.names.home.lock(self.names.name), self.names.paused
-        argv = (sys.executable, "-P", "-m", resumer.__name__, *map(str, lock_and_mark), *running)
+        argv = resumer.argv(self.names, running)
         with Path(os.devnull).open("wb") as nowhere, process.talking(argv, errors=nowhere):
+            use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
             try:
                 for name in running:
                     held.append(name)
@@ -117,6 +118,7 @@ class Saving:
                 for name in held:
                     with contextlib.suppress(EngineError):
                         self.engine.start(name)
+                use.trust_servers(healthy=False)
 
 
 def packing(nodes: Sequence[Node]) -> list[Packed]:

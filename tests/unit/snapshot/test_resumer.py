@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import IO
 
 import pytest
 
+from sandbox.components.edge.use import Use
 from sandbox.engine import Container, Engine
 from sandbox.names import Home, Names
 from sandbox.snapshot import resumer
@@ -54,14 +58,14 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
 
 
 def test_paused_containers_are_resumed(nodes: Nodes, names: Names) -> None:
-    resumer.resume(names.home.lock("demo"), names.paused, ["paused", "running", "gone"])
+    resumer.resume(names, ["paused", "running", "gone"])
     assert nodes.is_paused == {"paused": False, "running": False}
 
 
 def test_sandbox_that_is_paused_on_purpose_stays_paused(nodes: Nodes, names: Names) -> None:
     names.paused.parent.mkdir(parents=True)
     names.paused.touch()
-    resumer.resume(names.home.lock("demo"), names.paused, ["paused"])
+    resumer.resume(names, ["paused"])
     assert nodes.is_paused["paused"]
 
 
@@ -72,15 +76,27 @@ def test_save_is_watched_while_its_containers_are_paused(
 
     @contextmanager
     def talking(argv: process.Argv, *, errors: IO[bytes]) -> Iterator[None]:
-        events.append([os.fspath(word) for word in argv][3:])
+        events.append(argv)
         yield
         events.append(nodes.is_paused["running"])
 
     monkeypatch.setattr(process, "talking", talking)
+    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: events.append(f"trust {healthy}"))
     running = nodes.container("running")
     assert running
     saving = Saving(engine=nodes, names=names, store=Store(names.home.snapshots), nodes=[running])
     with saving._paused(registry=False):
         assert nodes.is_paused["running"]
-    lock, paused = str(names.home.lock("demo")), str(names.paused)
-    assert events == [["sandbox.snapshot.resumer", lock, paused, "running"], False]
+    assert events == [resumer.argv(names, ["running"]), "trust True", "trust False", False]
+
+
+def test_process_resumes_once_its_input_ends(names: Names, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[object] = []
+    monkeypatch.setattr(resumer, "resume", lambda *given: ends.append(given))
+    monkeypatch.setattr(sys, "argv", [*resumer.argv(names, ["one", "two"])[3:]])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setattr(os, "umask", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    resumer.main()
+    assert ends == [(names, ["one", "two"])]
