@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count, islice
@@ -84,7 +84,21 @@ def _apps(folder: Path, notes: list[str], profiles: Collection[str]) -> Iterator
     for place in (folder, *_folders(folder)):
         if (place / "Dockerfile").is_file():
             context = place.relative_to(folder).as_posix()
-            yield App(label("app" if place == folder else place.name), context=context)
+            if _copies_from(folder, place):
+                notes.append(f"{context}/Dockerfile is built from this folder, which has what it copies")
+                yield App(label(place.name), context=".", build={"dockerfile": f"{context}/Dockerfile"})
+            else:
+                yield App(label("app" if place == folder else place.name), context=context)
+
+
+def _copies_from(folder: Path, place: Path) -> bool:
+    """Tell whether the Dockerfile in a subfolder copies what is not there, but in the project's folder."""
+    file = place / "Dockerfile"
+    try:
+        found = list(dockerfile.sources(text_file.read(file))) if is_inside(folder, file) else []
+    except UsageError:  # the build reports what is wrong with it
+        return False
+    return place != folder and any((folder / one).exists() > (place / one).exists() for one in found)
 
 
 def _exposing(folder: Path, app: App) -> App:
@@ -109,9 +123,8 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
     """Return what to apply: one overlay, else manifests, else charts; the others are noted."""
     overlay = _overlay(folder, notes)
     charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
-    apart = [folder / one for one in charts]
-    apart += [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
-    written = list(_manifests(folder, apart, notes))
+    kustomized = [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
+    written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
     if overlay is not None:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
@@ -243,16 +256,20 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
     return tuple(found)
 
 
-def _manifests(folder: Path, apart: Iterable[Path], notes: list[str]) -> Iterator[str]:
-    """Return files and folders that contain Kubernetes objects; of a folder that contains other files, its files."""
-    taken: list[Path] = list(apart)
+def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path], notes: list[str]) -> Iterator[str]:
+    """Return files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
+
+    What is in the folders of `charts` and `kustomized` is theirs.
+    """
+    taken = [*charts, *kustomized]
     for place in _folders(folder):
-        if any(place.is_relative_to(one) or one.is_relative_to(place) for one in taken):
+        if any(place.is_relative_to(one) for one in taken) or any(one.is_relative_to(place) for one in charts):
             continue
-        if _holds_objects(folder, place):
+        above = any(one.is_relative_to(place) for one in kustomized)
+        if not above and _holds_objects(folder, place):
             taken.append(place)
             yield _path(folder, place)
-        elif any(file.name in MIXED for file in _listed(place)):
+        elif above or any(file.name in MIXED for file in _listed(place)):
             yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
         elif len(list(place.glob("*.y*ml"))) < MOST and any(_object_files(folder, place)):
             try:

@@ -99,6 +99,11 @@ class App:
     build: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether it is the project's own program, and not one in a subfolder that is built from the project's."""
+        return self.context == "." and "/" not in self.build.get("dockerfile", "")
+
 
 @dataclass(frozen=True)
 class Front:

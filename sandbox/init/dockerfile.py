@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+LONGEST = 255  # the name of a file
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
+_SOURCES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*(?!--)(\S.*)", re.IGNORECASE | re.MULTILINE)
 _EXPOSE = re.compile(r"^\s*EXPOSE\s+(.+)", re.IGNORECASE | re.MULTILINE)
 _VALUES = re.compile(r"^\s*(?:ARG|ENV)\s+(.+)", re.IGNORECASE | re.MULTILINE)
 _VALUE = re.compile(r"(\w+)[= ]['\"]?(\w+)")
@@ -25,6 +28,14 @@ def port(text: str) -> int | None:
             if said and 0 < int(said[1]) < 65536:
                 return int(said[1])
     return None
+
+
+def sources(text: str) -> Iterator[str]:
+    """Yield the files and folders that it copies from its context, as far as they are named without variables."""
+    for line in _SOURCES.finditer(text.replace("\\\n", " ")):
+        for word in re.findall(r"[^\s\"\[\],]+", line[1])[:-1]:
+            if len(word) < LONGEST and not set("$*?<") & set(word) and "://" not in word and ".." not in word:
+                yield word.strip("/")
 
 
 def copies_context(text: str, stage: str) -> bool:

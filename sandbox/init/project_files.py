@@ -139,7 +139,7 @@ def unnamed(name: str, found: Found) -> dict[str, str]:
 def own_program(name: str, found: Found) -> App | None:
     """Return the program of the project's own folder if objects have to be written for it, as no manifest runs it."""
     unnamed = _unnamed(found, dict(_targets(name, found)), name)
-    own = [one for one in found.apps if one.name in unnamed and one.context == "." and one.port]
+    own = [one for one in found.apps if one.name in unnamed and one.is_whole and one.port]
     return own[0] if own and own[0].name not in found.names else None
 
 
@@ -169,7 +169,7 @@ def _names(app: App, target: str, found: Found, project: str) -> list[str]:
     own = PurePosixPath(target.partition(":")[0]).name
     called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
     alike = [one for one in sorted(called) if re.fullmatch(rf"(.*[-_.])?{re.escape(app.name)}", _last(one))]
-    if app.context == "." and not alike:
+    if app.is_whole and not alike:
         alike = [one for one in sorted(called) if _last(one) == project]
     names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
     return [] if all(_last(one) == own for one in names) else list(dict.fromkeys(map(_untagged, names)))

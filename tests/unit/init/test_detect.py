@@ -80,6 +80,26 @@ def test_service_built_from_elsewhere_is_left_out_and_named(tmp_path: Path, buil
     assert any(note.startswith("web is left out: it names no image") for note in look(tmp_path).notes)
 
 
+def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        **{
+            "services__api__Dockerfile": "FROM busybox\nCOPY services/api/index.html libs /www/\nEXPOSE 8080\n",
+            "services__api__index.html": "hi",
+            "services__web__Dockerfile": "FROM busybox\nCOPY src /www/\n",
+            "services__web__src__a": "",
+            "src__a": "",
+            "k8s__db.yaml": DEPLOYMENT.replace("shop/api", "other/db"),
+        },
+    )
+    found = look(tmp_path)
+    api, web = found.apps
+    assert (api.name, api.context, api.build) == ("api", ".", {"dockerfile": "services/api/Dockerfile"})
+    assert (api.port, api.is_whole) == (8080, False)
+    assert (web.context, web.build) == ("services/web", {})
+    assert found.notes == ("services/api/Dockerfile is built from this folder, which has what it copies",)
+
+
 @pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
 def test_folders_that_may_not_be_read_are_passed_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
@@ -468,6 +488,14 @@ def test_manifests_next_to_a_kustomization_are_named(tmp_path: Path) -> None:
     assert found.manifests == ("base/",)
     assert "other/ is left out, since the kustomization does not name it" in found.notes
     assert not any("parts/" in note for note in found.notes)
+
+
+def test_manifests_above_a_kustomization_are_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"deploy__web.yaml": DEPLOYMENT, "deploy__k__kustomization.yaml": "resources: [a.yaml]\n"})
+    write(tmp_path, **{"deploy__k__a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"})
+    found = look(tmp_path)
+    assert found.manifests == ("deploy/k/",)
+    assert "deploy/web.yaml is left out, since the kustomization does not name it" in found.notes
 
 
 def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:

@@ -25,3 +25,19 @@ from sandbox.init import dockerfile
 )
 def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) -> None:
     assert dockerfile.port(text) == port
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("COPY services/api/ /app", ["services/api"]),
+        ("copy --chown=a:b a b /x/", ["a", "b"]),
+        ('ADD ["a.txt", "b.txt", "/x/"]', ["a.txt", "b.txt"]),
+        ("COPY a \\\n  b /x/", ["a", "b"]),
+        ("COPY --from=build /out /x", []),
+        ("COPY $DIR *.txt https://example.com/x ../y <<EOF /x/", []),
+        (f"COPY {'a' * 300} /x", []),
+    ],
+)
+def test_what_is_copied_from_the_context_is_found(text: str, sources: list[str]) -> None:
+    assert list(dockerfile.sources(text)) == sources
