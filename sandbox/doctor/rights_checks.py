@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 import threading
 from functools import lru_cache, partial
@@ -90,10 +92,15 @@ def _cluster(context: DoctorContext) -> Cluster:
 
 @lru_cache(maxsize=1)
 def _connected(content: bytes) -> Cluster:
-    with tempfile.TemporaryDirectory(prefix="sandbox-doctor-") as folder:
-        path = Path(folder) / "kubeconfig"
-        files.write_atomic(path, content, mode=0o600)
+    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed.
+    folder = Path(tempfile.mkdtemp(prefix="sandbox-doctor-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "kubeconfig"
+    files.write_atomic(path, content, mode=0o600)
+    try:
         return Cluster(path)
+    finally:
+        path.unlink()
 
 
 CHECKS = (

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport as transport
 from sandbox.kube import built_in, deletion
+from sandbox.kube.access_rules import Rules
 from sandbox.kube.api_transport import Transport
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
@@ -23,6 +24,7 @@ from sandbox.kube.manifests import title as title
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
+QUOTA = "ask for a larger quota of that namespace, or use less of it: kubectl describe quota"
 # The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
 # deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
@@ -38,45 +40,13 @@ _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,ap
 _loading = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Verbs for resources (`pods`, `pods/log`) of groups; `*` stands for all of them."""
-
-    verbs: frozenset[str]
-    groups: frozenset[str]
-    resources: frozenset[str]
-
-    def allows(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether it allows the verb."""
-        asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
-        return all({"*", one} & known for one, known in asked)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The rules for objects of any name; more may be allowed, for not every authorizer can list its rules."""
-
-    rules: tuple[Rule, ...]
-
-    @classmethod
-    def read(cls, review: Mapping[str, Any]) -> Self:
-        """Return the rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
-        found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
-        keys = ("verbs", "apiGroups", "resources")
-        return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
-
-    def allow(self, verb: str, group: str, resource: str) -> bool:
-        """Tell whether one of them allows the verb."""
-        return any(rule.allows(verb, group, resource) for rule in self.rules)
-
-
 class ClusterError(SandboxError):
     """The cluster refused or did not answer; `details` is the API server's own message."""
 
     id = "cluster"
 
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
-        super().__init__(brief, details=details, fix=fix)
+        super().__init__(brief, details=details, fix=fix or (QUOTA if "exceeded quota" in details else ""))
         self.status = status
 
 
@@ -118,7 +88,8 @@ class Cluster:
             with _loading:
                 self._connection = _connection(kubeconfig, kubeconfig.stat().st_mtime_ns)
         except (transport.Unusable, OSError) as error:
-            raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
+            fix = getattr(error, "fix", "")
+            raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
     def is_up(self) -> bool:
         """Tell whether the API server answers and is ready."""

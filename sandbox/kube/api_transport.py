@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import ssl
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -30,7 +32,15 @@ _USER = {"client-certificate", "client-certificate-data", "client-key", "client-
 
 
 class Unusable(ValueError):
-    """A kubeconfig that cannot be used, with the reason."""
+    """A kubeconfig that cannot be used, with the reason and perhaps what to do."""
+
+    fix = ""
+
+
+class NoLogin(Unusable):
+    """A kubeconfig whose program for logging in gives no credentials."""
+
+    fix = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 
 
 class Unanswered(OSError):
@@ -136,7 +146,7 @@ class Official:
 
         url, told = self.client.configuration.host + path, dict(headers)
         try:
-            self.client.update_params_for_auth(told, [], ["BearerToken"], path, method, body)
+            self._log_in(told, path, method, body)
             answer = self.client.call_api(method, url, told, body, _request_timeout=CALL_TIMEOUT)
             data = answer.read()
             return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
@@ -148,7 +158,7 @@ class Official:
     def lines(self, path: str) -> Iterator[bytes]:
         url, told = self.client.configuration.host + path, dict[str, str]()
         try:
-            self.client.update_params_for_auth(told, [], ["BearerToken"], path, "GET", None)
+            self._log_in(told, path)
             answer = self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
             try:
                 yield from _lines_of(answer.status, answer)
@@ -160,11 +170,16 @@ class Official:
     def socket(self, path: str, protocol: str) -> Socket:
         told = dict[str, str]()
         try:
-            self.client.update_params_for_auth(told, [], ["BearerToken"], path, "GET", None)
+            self._log_in(told, path)
         except Exception as error:  # as above
             raise Unanswered(str(error)) from error
         tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
         return Socket(self.client.configuration.host + path, protocol, told, tls)
+
+    def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
+        """Add what logs in to the headers, after renewing it if it has expired. Raises NoLogin."""
+        with _login():
+            self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
 
 
 def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -225,18 +240,48 @@ def _official(kubeconfig: Path) -> Official:
         # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
         with tempfile.TemporaryDirectory() as folder:
             load: Any = config.load_kube_config  # it has no types
-            load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
+            with _login():
+                load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
             if _is_here(settings.host):
                 # A company proxy in the environment must not be used for this machine.
                 settings.proxy = None
             settings.retries = False
             api = client.ApiClient(settings)
             _take_in(api.rest_client.pool_manager.connection_pool_kw)
+    except NoLogin:
+        raise
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
         raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
     return Official(api)
+
+
+class _Errors(logging.Handler):
+    """Collects the errors that reach the root logger."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "root":
+            said = record.getMessage()
+            # At a terminal a program has its stderr there, which the client wants to read nevertheless.
+            self.messages.append("exec: the program failed" if said.startswith("'NoneType'") else said)
+
+
+@contextmanager
+def _login() -> Iterator[None]:
+    """Raise NoLogin where the official client, in the block, only logs that a program did not log in."""
+    errors = _Errors()
+    logging.getLogger().addHandler(errors)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(errors)
+    if errors.messages:
+        raise NoLogin("; ".join(errors.messages))
 
 
 def _take_in(asked: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,22 @@ def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorC
     assert found["rights.namespace"].evidence == "mine exists"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
     assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
+
+
+def test_login_by_a_program_is_renewed_while_the_rows_are_made(
+    context: DoctorContext, server: ApiServer, tmp_path: Path
+) -> None:
+    """A program whose tokens expire at once → it runs again, in a folder that is still there."""
+    expires = {"expirationTimestamp": "2020-01-01T00:00:00Z", "token": "secret"}
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": expires}
+    login = tmp_path / "login"
+    login.write_text(f"#!/bin/sh\npwd >>{tmp_path}/ran\necho '{json.dumps(answer)}'\n")
+    login.chmod(0o755)
+    content = yaml.safe_load(context.home.kubeconfig.read_text())
+    content["users"][0]["user"] = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
+    context.home.kubeconfig.write_text(yaml.safe_dump(content))
+    assert {one.status for one in rows(context).values()} == {Status.OK}
+    assert len((tmp_path / "ran").read_text().splitlines()) > 3
 
 
 def test_listed_rights_are_not_queried_one_by_one(context: DoctorContext, server: ApiServer) -> None:

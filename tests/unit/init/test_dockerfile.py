@@ -39,5 +39,5 @@ def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) ->
         (f"COPY {'a' * 300} /x", []),
     ],
 )
-def test_what_is_copied_from_the_context_is_found(text: str, sources: list[str]) -> None:
+def test_copied_files_of_the_context_are_found(text: str, sources: list[str]) -> None:
     assert list(dockerfile.sources(text)) == sources

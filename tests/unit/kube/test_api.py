@@ -223,3 +223,9 @@ def test_kinds_that_every_cluster_has_are_asked_for_at_once(cluster: Cluster, se
         "/api/v1/namespaces/s/configmaps/none",
         "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     ]
+
+
+def test_exhausted_quota_has_a_fix() -> None:
+    error = ClusterError("no", details='pods "x" is forbidden: exceeded quota: q, requested: limits.cpu=2')
+    assert "kubectl describe quota" in error.fix
+    assert not ClusterError("no", details="forbidden").fix

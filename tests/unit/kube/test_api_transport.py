@@ -15,6 +15,7 @@ import yaml
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
+from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import ApiServer
 from tests.support.tls import make_pki
 
@@ -109,3 +110,25 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
 
 def coded(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\necho log in first >&2; exit 3\n", "exec: process returned 3. log in first"),
+        ("#!/bin/sh\necho nothing\n", "exec: failed to decode process output"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_program_that_does_not_log_in_is_named_with_its_words(
+    tmp_path: Path, program: str | None, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if program:
+        (tmp_path / "login").write_text(program)
+        (tmp_path / "login").chmod(0o755)
+    login = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(tmp_path / "login")}
+    path = kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, {"exec": login})
+    with pytest.raises(ClusterError, match="no usable kubeconfig") as caught:
+        Cluster(path)
+    assert said in caught.value.details and "kubectl auth whoami" in caught.value.fix
+    assert capfd.readouterr() == ("", "")

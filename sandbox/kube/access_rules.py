@@ -1,0 +1,40 @@
+"""The rules by which an API server lets a user do something, as it lists them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from sandbox.fast_dataclass import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Verbs for resources (`pods`, `pods/log`) of groups; `*` stands for all of them."""
+
+    verbs: frozenset[str]
+    groups: frozenset[str]
+    resources: frozenset[str]
+
+    def allows(self, verb: str, group: str, resource: str) -> bool:
+        """Tell whether it allows the verb."""
+        asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
+        return all({"*", one} & known for one, known in asked)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules for objects of any name; more may be allowed, for not every authorizer can list its rules."""
+
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def read(cls, review: Mapping[str, Any]) -> Self:
+        """Return the rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
+        found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
+        keys = ("verbs", "apiGroups", "resources")
+        return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
+
+    def allow(self, verb: str, group: str, resource: str) -> bool:
+        """Tell whether one of them allows the verb."""
+        return any(rule.allows(verb, group, resource) for rule in self.rules)
