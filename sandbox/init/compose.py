@@ -19,6 +19,7 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 USED = {
     *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
     *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
+    "working_dir",
 }
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
@@ -99,6 +100,10 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
+    left_out += [f"networks.aliases.{alias}" for alias in _aliases(service.get("networks")) if alias != name]
+    user = str(service.get("user") or "")
+    if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):
+        left_out.remove("user")
     given = dict(_environment(service.get("environment")))
     environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
     left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
@@ -111,12 +116,20 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
         command=entrypoint,
         args=command,
         check=_check(service.get("healthcheck")),
+        folder=str(service.get("working_dir") or ""),
+        user=user if "user" not in left_out else "",
         mounts=tuple(volumes.mounts),
         claims=volumes.claims,
         names=(image.partition("@")[0],) if image and context is not None else (),
         build=options if context is not None else {},
         left_out=tuple(sorted(left_out)),
     )
+
+
+def _aliases(networks: Any) -> Iterator[str]:
+    """Yield the other names that a service has on its networks."""
+    for one in networks.values() if isinstance(networks, dict) else ():
+        yield from map(str, compose_files.listed(one.get("aliases") if isinstance(one, dict) else None))
 
 
 def _has_code(context: Path, options: Mapping[str, Any]) -> bool:

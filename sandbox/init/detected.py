@@ -76,7 +76,8 @@ class App:
     """A program of the project: an image that is built from `context`, or an existing one.
 
     `port` is the one it listens on, if that is known; `command` and `args` replace the image's own, and `check` is a
-    program that tells whether it is ready; `once` tells that it ends. `mounts` are files that it reads, `claims`
+    program that tells whether it is ready; `once` tells that it ends; `folder` is where it begins, and `user` is UID or
+    UID:GID, where these are not the image's. `mounts` are files that it reads, `claims`
     volumes for its data, by their places; it is the first to name the `volumes`, and not the first that reads the files
     `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
     context; `left_out` names what its compose service has and objects that are made from it lack.
@@ -91,6 +92,8 @@ class App:
     args: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     once: bool = False
+    folder: str = ""
+    user: str = ""
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()

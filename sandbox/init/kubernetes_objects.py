@@ -79,6 +79,11 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         container["command"] = list(app.command)
     if app.args:
         container["args"] = list(app.args)
+    if app.folder:
+        container["workingDir"] = app.folder
+    if app.user:
+        ids = zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
+        container["securityContext"] = dict(ids)
     if app.port and not app.once:
         container["ports"] = [{"containerPort": app.port}]
     if app.once:

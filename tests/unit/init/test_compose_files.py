@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.errors import UsageError
 from sandbox.init import compose, compose_files
 from sandbox.init.detected import App
+from sandbox.init.kubernetes_objects import manifest
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -164,3 +166,25 @@ def test_services_of_wanted_profiles_are_used(
     left_out = "compose.yaml: tools, seeds left out, since only a profile starts them: add "
     options = "--profile debug --profile other --profile seed"
     assert (f"{left_out}{options}" in notes) == (names == ["web"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "container", "left_out"),
+    [
+        ("working_dir: /app, user: 1000", {"workingDir": "/app", "securityContext": {"runAsUser": 1000}}, ()),
+        ("user: '1:2'", {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}, ()),
+        ("user: node", {}, ("user",)),
+        ("user: '${UID}'", {}, ("user",)),
+        ("networks: {default: {aliases: [web, web.internal]}, other: null}", {}, ("networks.aliases.web.internal",)),
+        ("networks: [a]", {}, ()),
+    ],
+)
+def test_user_folder_and_other_names_are_not_lost(
+    tmp_path: Path, settings: str, container: dict[str, Any], left_out: tuple[str, ...]
+) -> None:
+    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: web, {settings}}}}}\n")
+    (app,), _ = compose.load(tmp_path / "compose.yaml")
+    (deployment,) = yaml.safe_load_all(manifest(app, image="web", host=None))
+    made = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert {key: value for key, value in made.items() if key not in ("name", "image")} == container
+    assert app.left_out == left_out
