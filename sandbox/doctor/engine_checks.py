@@ -14,6 +14,7 @@ from sandbox.system import process
 CPUS = 2
 MEMORY = 2 << 30
 COMFORT = 4 << 30
+DAY = 86400.0  # seconds
 SKEW = 30.0
 # The first Podman whose service starts containers of the policy unless-stopped too (containers/podman#28328).
 RESTARTING = (5, 8)
@@ -83,7 +84,8 @@ def clock(context: DoctorContext) -> Finding:
     if docker.facts.time is None:
         return skipped("the engine does not report its time")
     skew = abs((docker.facts.time - docker.asked).total_seconds())
-    evidence = f"the engine's clock and this machine's are {skew:.0f} s apart"
+    said = f"{skew:.0f} s" if skew < 2 * DAY else f"{skew / DAY:.0f} days"
+    evidence = f"the engine's clock and this machine's are {said} apart"
     return (
         ok(evidence)
         if skew <= SKEW

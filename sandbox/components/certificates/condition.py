@@ -25,10 +25,11 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A state, and for anything but GOOD the reason in a few words."""
+    """A state, and for anything but GOOD the reason in a few words; `early` tells that its time is yet to begin."""
 
     state: State
     reason: str = ""
+    early: bool = False
 
     @property
     def usable(self) -> bool:
@@ -98,7 +99,8 @@ def _judge_age(certificate: x509.Certificate, now: datetime) -> Condition:
     if now > ends:
         return broken(f"expired on {ends:%Y-%m-%d}")
     if now < begins:
-        return broken(f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?")
+        reason = f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?"
+        return Condition(State.BROKEN, reason, early=True)
     if now - begins >= (ends - begins) * 2 / 3:
         return Condition(State.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
     return GOOD

@@ -207,10 +207,11 @@ class Keystore:
         return self.issuing.read()
 
     def _unusable(self, condition: Condition, fix: str = "") -> SandboxError:
+        fix = fix or "sandbox certs renew --root replaces it; clients of the old root must then trust the new one"
         return SandboxError(
             f"the certificate authority in {self.folder} cannot be used",
             details=condition.reason,
-            fix=fix or "sandbox certs renew --root replaces it; clients of the old root must then trust the new one",
+            fix="set this machine's clock" if condition.early else fix,
             id="authority",
         )
 

@@ -95,12 +95,20 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.fault(29)
 @pytest.mark.parametrize(
-    ("seconds", "status"), [(0, Status.OK), (-20, Status.OK), (3600, Status.ERROR), (-45, Status.ERROR)]
+    ("seconds", "status", "words"),
+    [
+        (0, Status.OK, "are 0 s apart"),
+        (-20, Status.OK, "are 20 s apart"),
+        (3600, Status.ERROR, "are 3600 s apart"),
+        (-45, Status.ERROR, "are 45 s apart"),
+        (-400 * 86400, Status.ERROR, "are 400 days apart"),
+    ],
 )
-def test_clocks(context: DoctorContext, seconds: int, status: Status) -> None:
+def test_clocks(context: DoctorContext, seconds: int, status: Status, words: str) -> None:
     """The engine's clock is an hour ahead → the doctor says by how much."""
     assert isinstance(context.docker, EngineProbe)
-    assert engine_checks.clock(told(context, time=context.docker.asked + timedelta(seconds=seconds))).status is status
+    found = engine_checks.clock(told(context, time=context.docker.asked + timedelta(seconds=seconds)))
+    assert found.status is status and words in found.evidence
 
 
 @pytest.mark.fault(60)

@@ -232,6 +232,15 @@ def test_a_broken_root_is_recreated_only_when_asked(
         handshake(leaf, DOMAIN, root_pem, tmp_path)
 
 
+def test_root_of_the_future_is_kept_for_a_right_clock(store: Keystore) -> None:
+    store.authority([DOMAIN], now=NOW)
+    before = snapshot(store.folder)
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        store.authority([DOMAIN], now=NOW - timedelta(days=400))
+    assert caught.value.fix == "set this machine's clock"
+    assert snapshot(store.folder) == before
+
+
 @pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("harm", "reason"),
