@@ -48,8 +48,10 @@ class TenancyStep:
         return f"Namespace {self.namespace} of {self.context}"
 
     def check(self) -> Status:
-        if not self._is_written():
+        if not self.names.kubeconfig.exists():
             return Status(State.ABSENT)
+        if not self._is_written():
+            return Status(State.DRIFTED, f"your kubeconfig has another login for {self.context}, or another server")
         record = self._record()
         if record is None:
             return Status(State.ABSENT)

@@ -103,6 +103,19 @@ def test_missing_right_to_create_namespaces_is_explained(step: TenancyStep, serv
     assert "a namespace that you may use" in caught.value.fix
 
 
+def test_another_login_in_the_kubeconfig_is_taken_over(step: TenancyStep, server: ApiServer, place: Home) -> None:
+    step.apply(NoWork())
+    place.kubeconfig.write_text(place.kubeconfig.read_text().replace("secret", "newer"))
+    found = step.check()
+    assert (found.state, found.detail) == (
+        State.DRIFTED,
+        "your kubeconfig has another login for team, or another server",
+    )
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert "newer" in step.names.kubeconfig.read_text()
+
+
 def test_down_works_without_the_context_in_the_kubeconfig(step: TenancyStep, server: ApiServer, place: Home) -> None:
     step.apply(NoWork())
     place.kubeconfig.write_text("contexts: []")
