@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
@@ -43,14 +43,14 @@ class _Trouble:
         return "; ".join(one for one in (self.state, self.evidence) if one)
 
 
-def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
+def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float, say: Say = log.debug) -> None:
     """Wait until every workload among `manifests` is ready; otherwise raise ClusterError with the pods' own words.
 
     A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it.
     """
     waiting = _Waiting(cluster, manifests)
     try:
-        wait_until(waiting.state, what="workloads", timeout=timeout)
+        wait_until(waiting.state, what="workloads", timeout=timeout, say=say)
     except WaitTimeout as error:
         with suppress(ClusterError):
             error.details = "\n".join((error.details, *waiting.probed()))

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sandbox.errors import SandboxError
 from sandbox.system import interruption
 
+SAY_EVERY = 10.0  # seconds
 Found = TypeVar("Found")
 
 
@@ -24,17 +25,23 @@ def wait_until(
     what: str,
     timeout: float,
     pause: float = 0.2,
+    say: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = interruption.pause,
 ) -> None:
     """Return once `ready()` returns None; until then it returns the present state, for people.
 
-    `ready` raises to give up at once on a state that cannot become good. Seconds throughout. Raises WaitTimeout.
+    `ready` raises to give up at once on a state that cannot become good. `say` gets the first line of a state when it
+    is new, and from time to time. Seconds throughout. Raises WaitTimeout.
     """
-    deadline = clock() + timeout
+    deadline, said, again = clock() + timeout, "", 0.0
     while (state := ready()) is not None:
-        if clock() >= deadline:
+        if (now := clock()) >= deadline:
             raise WaitTimeout(f"{what}: not ready after {timeout:.0f} s", details=state)
+        line = state.partition("\n")[0]
+        if line != said or now >= again:
+            said, again = line, now + SAY_EVERY
+            say(line)
         sleep(pause)
 
 

@@ -36,7 +36,7 @@ class WorkloadsStep(NothingToUndo):
         return Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT)
+        wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT, say=work.say)
 
     def _live(self) -> list[Mapping[str, Any]]:
         records = Records.of(self.names)

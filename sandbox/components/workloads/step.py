@@ -94,7 +94,7 @@ class ApplyStep(NothingToUndo):
         placed = self.place(work.say)
         work.say("waiting for the pods")
         try:
-            wait_ready(Records.of(self.names).cluster, placed.objects, timeout=TIMEOUT)
+            wait_ready(Records.of(self.names).cluster, placed.objects, timeout=TIMEOUT, say=work.say)
         except SandboxError as error:
             error.fix = error.fix or bring_advice(str(error)) or "correct that, then sandbox up"
             raise

@@ -33,6 +33,21 @@ def states(*given: str | None) -> Iterator[str | None]:
     return iter(given)
 
 
+def test_state_is_said_when_new_and_every_ten_seconds(clock: Clock) -> None:
+    said: list[tuple[float, str]] = []
+    given = states("one\nmore", *["two"] * 24, None)
+    wait_until(
+        lambda: next(given),
+        what="x",
+        timeout=60,
+        pause=0.5,
+        say=lambda line: said.append((clock.now - 100, line)),
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    assert said == [(0.0, "one"), (0.5, "two"), (10.5, "two")]
+
+
 def test_ready_condition_is_not_waited_for(clock: Clock) -> None:
     wait_until(lambda: None, what="x", timeout=0, clock=clock, sleep=clock.sleep)
     assert clock.now == 100
