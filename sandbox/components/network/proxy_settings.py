@@ -39,16 +39,20 @@ class Proxies:
 
 
 def of_environment(environment: Mapping[str, str]) -> Proxies:
-    """Return the environment's proxies (a lower-case variable counts first), without those on a loopback."""
+    """Return the environment's proxies (a lower-case variable counts first), without those on a loopback.
+
+    Without a scheme, which most programs allow, they are spoken to by HTTP.
+    """
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())
+    http, https = (url if "://" in url or not url else f"http://{url}" for url in (http, https))
     return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)
 
 
 def shown(url: str) -> str:
     """Return the host of a proxy's URL, whatever its kind, as it can be shown."""
     try:
-        return urlsplit(url).hostname or "an unreadable address"
+        return urlsplit(url if "://" in url else f"//{url}").hostname or "an unreadable address"
     except ValueError:
         return "an unreadable address"
 

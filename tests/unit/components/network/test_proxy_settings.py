@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.components.network.proxy_settings import Proxies, of_environment
+from sandbox.components.network.proxy_settings import Proxies, of_environment, shown
 
 SECRET = "http://user:secret@proxy.example.com:3128"  # no one's
 
@@ -18,10 +18,19 @@ def test_the_lower_case_variable_counts_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:1", "proxy:3128", "x y"]
+    "url", ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:1", "127.0.0.1:3128", "x y", ":::"]
 )
 def test_proxy_unreachable_from_containers_is_omitted(url: str) -> None:
     assert not of_environment({"https_proxy": url})
+
+
+def test_proxy_without_a_scheme_is_one_by_http() -> None:
+    assert of_environment({"HTTPS_PROXY": "proxy:3128"}) == Proxies(https="http://proxy:3128")
+    assert [shown(url) for url in ("proxy:3128", "http://a:b@proxy:1", ":::")] == [
+        "proxy",
+        "proxy",
+        "an unreadable address",
+    ]
 
 
 @pytest.mark.fault(54)
