@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,15 +43,12 @@ class Edge:
         """Compare the container and its files with the existing routes, and this sandbox's with `route`."""
         if not self.folder.exists():
             return Status(State.ABSENT)
+        with suppress(OSError, SandboxError):  # another command may replace or remove files meanwhile
+            status = self._compared(route)
+            if status.state is State.READY:
+                return status
         with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
-            known = routes.load(self.folder)
-            mine, found = routes.find(known, route.name), self._box.find()
-            if mine is None or found is None:
-                return Status(State.ABSENT)
-            if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
-                return Status(State.DRIFTED, "the route has another target")
-            reason = self._drift(found, known, mine)
-            return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
+            return self._compared(route)
 
     def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
         """Serve the sandbox by `route`, with its certificate and the routes that commands added.
@@ -105,6 +103,16 @@ class Edge:
             for left in {network, *((mine.network,) if mine else ())} - {route.network for route in rest}:
                 self._box.leave(left)
             return removed
+
+    def _compared(self, route: Route) -> Status:
+        known = routes.load(self.folder)
+        mine, found = routes.find(known, route.name), self._box.find()
+        if mine is None or found is None:
+            return Status(State.ABSENT)
+        if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
+            return Status(State.DRIFTED, "the route has another target")
+        reason = self._drift(found, known, mine)
+        return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
     def _drift(self, found: Container, known: Sequence[Route], mine: Route) -> str | None:
         """Return how the container differs from what the routes ask for, or None."""

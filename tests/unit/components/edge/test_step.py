@@ -162,6 +162,12 @@ def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep)
         assert found.result().state is State.READY
 
 
+def test_ready_edge_is_found_while_another_command_has_it(place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    with files.exclusive(place.edge):
+        assert a.check().state is State.READY
+
+
 def test_an_edge_without_routes_is_taken_away(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     a.apply(NoWork())
     routes.remove(place.edge, "a")
