@@ -21,6 +21,10 @@ from sandbox.system.http_wire import Head
 # A paused server sends nothing on an open connection; a new connection wakes it.
 IDLE = 4.0  # seconds
 PIECE = 1 << 20
+# To open a connection takes both sides as long as several answers. So requests that come at once share a few, but none
+# waits longer than this for those before it, which may be slow.
+FEW = 4
+TURN = 0.1  # seconds
 
 
 class LocalServer:
@@ -32,12 +36,23 @@ class LocalServer:
         self._timeout = timeout
         self._idle: list[tuple[float, _Connection]] = []
         self._lock = threading.Lock()
+        self._turns = threading.Semaphore(FEW)
         weakref.finalize(self, _close, self._idle)
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
     ) -> tuple[int, bytes]:
         """Return status and content of the answer. Raises OSError."""
+        has_turn = self._turns.acquire(timeout=TURN)
+        try:
+            return self._request(method, path, headers, body)
+        finally:
+            if has_turn:
+                self._turns.release()
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
+    ) -> tuple[int, bytes]:
         connection = self._taken()
         try:
             head = connection.ask(method, path, headers, body.encode() if isinstance(body, str) else body or None)

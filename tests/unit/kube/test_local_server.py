@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,11 +16,15 @@ from sandbox.kube.local_server import LocalServer
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with path, body and the client's port; closes where the path says so."""
+    """Answers with path, body and the client's port; closes, or waits before, where the path says so."""
 
     protocol_version = "HTTP/1.1"
 
+    wait: Callable[[], object] = staticmethod(lambda: None)
+
     def do_POST(self) -> None:
+        if "wait" in self.path:
+            self.wait()
         body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
         answer = f"{self.path} {body} {self.client_address[1]}".encode()
         self.send_response(200)
@@ -67,6 +72,24 @@ def test_a_request_goes_below_the_servers_path(server: LocalServer) -> None:
 
 def test_a_connection_is_kept_for_the_next_request(server: LocalServer) -> None:
     assert ask(server)[1] == ask(server)[1]
+
+
+def test_requests_at_once_share_a_few_connections(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_server, "TURN", 60.0)
+    with ThreadPoolExecutor(20) as pool:
+        ports = [port for _, port in pool.map(lambda _: ask(server), range(40))]
+    assert len(set(ports)) <= local_server.FEW
+
+
+def test_slow_requests_keep_no_other_waiting(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_server, "TURN", 0.01)
+    end = threading.Event()
+    monkeypatch.setattr(Echo, "wait", end.wait)
+    with ThreadPoolExecutor(local_server.FEW) as pool:
+        slow = [pool.submit(ask, server, "/wait") for _ in range(local_server.FEW)]
+        assert ask(server)[0] == "/below/x body"
+        assert not any(one.done() for one in slow)
+        end.set()
 
 
 def test_a_connection_that_the_server_closed_is_replaced(server: LocalServer) -> None:
