@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -79,17 +80,22 @@ def _listen(heard: int, main: int, doing: str, events: bool, raised: threading.E
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
     first = time.monotonic()
-    # Not by way of sys.stderr, which another thread may be writing to.
-    words = f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)"
-    os.write(2, f"{_event(words)}\n".encode() if events else f"\n{words}\n".encode())
+    _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
     said.set()
     while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():
             signal.pthread_kill(main, NUDGE)
     process.kill_all()
+    _write("exiting at once: what was begun is left as it is", events=events)
     if sys.stderr.isatty():
         os.write(2, SHOW_CURSOR)
     os._exit(128 + number)
+
+
+def _write(words: str, *, events: bool) -> None:
+    # Not by way of sys.stderr, which another thread may be writing to; what read it may have ended.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{_event(words)}\n".encode() if events else f"\n{words}\n".encode())
 
 
 def _next(heard: int, seconds: float | None) -> int:

@@ -125,6 +125,7 @@ def test_second_signal_exits_at_once(start: Start) -> None:
     assert terminal.end() == 130
     assert "made" in made(terminal)
     terminal.until(lambda: not runs(terminal.folder / "child"))
+    assert b"exiting at once: what was begun is left as it is" in terminal.shown
     assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l")
 
 
