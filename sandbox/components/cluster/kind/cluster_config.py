@@ -56,6 +56,9 @@ ALONE = {"leader-elect": "false"}
 SEVERAL = {"leader-elect-retry-period": "500ms"}
 # A lone etcd waits for rivals, too: for up to the election timeout of a second. Five heartbeats are the least.
 ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # milliseconds
+# How often etcd tells each of the API server's hundred watches that nothing happened: kubeadm has five seconds. An API
+# server that waits for it asks (KEP-2340), and history stays for five minutes.
+QUIET = {"watch-progress-notify-interval": "60s"}
 # kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner (early_start).
 SKIPPED = ["preflight", "kubelet-finalize"]
 # kubeadm's own certificates end after a year by default, and the cluster with them.
@@ -126,8 +129,9 @@ def _control_plane(shape: schema.Cluster, tags: Tags | None) -> dict[str, object
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
     cluster |= {"scheduler": {"extraArgs": _election(shape) if old else _listed(_election(shape))}}
     etcd: dict[str, object] = {"imageTag": tags.etcd} if tags else {}
-    if shape.nodes.control_plane == 1:
-        etcd |= {"extraArgs": ELECTION if old else _listed(ELECTION)}
+    arguments = (ELECTION if shape.nodes.control_plane == 1 else {}) | (QUIET if tags else {})
+    if arguments:
+        etcd |= {"extraArgs": arguments if old else _listed(arguments)}
     cluster |= {"etcd": {"local": etcd}} if etcd else {}
     cluster |= {"dns": {"imageTag": tags.coredns}} if tags else {}
     return cluster

@@ -155,6 +155,13 @@ def test_several_etcds_keep_their_time_for_elections() -> None:
     assert "etcd" not in patches["ClusterConfiguration"]
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+def test_etcd_of_the_bundle_tells_watches_rarely_of_nothing(planes: int) -> None:
+    patches = parsed(f"{{nodes: {{control_plane: {planes}}}}}", tags=TAGS)[1]
+    arguments = patches["ClusterConfiguration"]["etcd"]["local"]["extraArgs"]
+    assert {"name": "watch-progress-notify-interval", "value": "60s"} in arguments
+
+
 @pytest.mark.parametrize(("planes", "skipped"), [(1, ["preflight", "kubelet-finalize"]), (3, None)])
 def test_kubeadm_restarts_no_kubelet_that_we_restart(planes: int, skipped: list[str] | None) -> None:
     init = parsed(f"{{nodes: {{control_plane: {planes}}}}}")[1]["InitConfiguration"]
