@@ -384,6 +384,18 @@ def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
     wait_until(not_yet, what="the components of Kubernetes", timeout=60)
 
 
+def test_the_api_server_describes_itself_when_asked(demo: Demo) -> None:
+    def asked(path: str) -> Any:
+        return json.loads(tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "--raw", path))
+
+    path = asked("/openapi/v3")["paths"]["apis/apps/v1"]["serverRelativeURL"]
+    assert "io.k8s.api.apps.v1.Deployment" in asked(path)["components"]["schemas"]
+    assert asked(path.partition("=")[0] + "=another") == asked(path)  # redirected to what it goes by
+    assert "io.k8s.api.core.v1.Pod" in asked("/openapi/v2")["definitions"]
+    fields = tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "explain", "ingress.spec.ingressClassName")
+    assert "<string>" in fields
+
+
 def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
     report = json.loads(demo.command("push-images", "-o", "json").out)
     assert {image["action"] for image in report["images"]} == {"skipped"}
