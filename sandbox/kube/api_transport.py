@@ -12,6 +12,7 @@ import ssl
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
+LOGIN_MARGIN = timedelta(seconds=10)  # how long before its end a login is renewed
 
 # The keys of a kubeconfig that are understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
@@ -235,6 +237,8 @@ def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
 def _official(kubeconfig: Path) -> Official:
     from kubernetes import client, config
 
+    # Within five minutes of its end, the client's own margin, it would log in again for every request.
+    config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
     settings = client.Configuration()
     try:
         # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import ssl
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError
-from tests.support.api_server import ApiServer
+from tests.support.api_server import ApiServer, serving
 from tests.support.tls import make_pki
 
 
@@ -132,3 +133,18 @@ def test_program_that_does_not_log_in_is_named_with_its_words(
         Cluster(path)
     assert said in caught.value.details and "kubectl auth whoami" in caught.value.fix
     assert capfd.readouterr() == ("", "")
+
+
+def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
+    """A token for a minute → the program that gives it runs once for all requests."""
+    expires = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {"token": "secret", "expirationTimestamp": expires}
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    login = tmp_path / "login"
+    login.write_text(f"#!/bin/sh\necho ran >>{tmp_path}/ran\necho '{json.dumps(answer)}'\n")
+    login.chmod(0o755)
+    user = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
+    with serving() as server:
+        cluster = Cluster(kubeconfig(tmp_path / "config", {"server": f"http://127.0.0.1:{server.server_port}"}, user))
+        assert [cluster.is_up() for _ in range(3)] == [True] * 3
+    assert (tmp_path / "ran").read_text() == "ran\n"
