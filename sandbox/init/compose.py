@@ -19,8 +19,10 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 USED = {
     *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
     *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
-    "working_dir",
+    *("stdin_open", "tty", "working_dir"),
 }
+# What a container's setting is called in a service.
+TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -118,6 +120,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
         check=_check(service.get("healthcheck")),
         folder=str(service.get("working_dir") or ""),
         user=user if "user" not in left_out else "",
+        terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
         mounts=tuple(volumes.mounts),
         claims=volumes.claims,
         names=(image.partition("@")[0],) if image and context is not None else (),

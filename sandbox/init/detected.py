@@ -77,10 +77,11 @@ class App:
 
     `port` is the one it listens on, if that is known; `command` and `args` replace the image's own, and `check` is a
     program that tells whether it is ready; `once` tells that it ends; `folder` is where it begins, and `user` is UID or
-    UID:GID, where these are not the image's. `mounts` are files that it reads, `claims`
-    volumes for its data, by their places; it is the first to name the `volumes`, and not the first that reads the files
-    `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
-    context; `left_out` names what its compose service has and objects that are made from it lack.
+    UID:GID, where these are not the image's; `terminal` has stdin and tty if it is to have these. `mounts` are files
+    that it reads, `claims` volumes for its data, by their places; it is the first to name the `volumes`, and not the
+    first that reads the files `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says
+    of its build besides the context; `left_out` names what its compose service has and objects that are made from it
+    lack.
     """
 
     name: str
@@ -94,6 +95,7 @@ class App:
     once: bool = False
     folder: str = ""
     user: str = ""
+    terminal: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()

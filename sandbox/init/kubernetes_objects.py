@@ -79,6 +79,7 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         container["command"] = list(app.command)
     if app.args:
         container["args"] = list(app.args)
+    container |= dict.fromkeys(app.terminal, True)
     if app.folder:
         container["workingDir"] = app.folder
     if app.user:

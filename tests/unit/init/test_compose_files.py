@@ -174,12 +174,14 @@ def test_services_of_wanted_profiles_are_used(
         ("working_dir: /app, user: 1000", {"workingDir": "/app", "securityContext": {"runAsUser": 1000}}, ()),
         ("user: '1:2'", {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}, ()),
         ("user: node", {}, ("user",)),
+        ("tty: true, stdin_open: true", {"stdin": True, "tty": True}, ()),
+        ("tty: false", {}, ()),
         ("user: '${UID}'", {}, ("user",)),
         ("networks: {default: {aliases: [web, web.internal]}, other: null}", {}, ("networks.aliases.web.internal",)),
         ("networks: [a]", {}, ()),
     ],
 )
-def test_user_folder_and_other_names_are_not_lost(
+def test_user_folder_terminal_and_names_are_not_lost(
     tmp_path: Path, settings: str, container: dict[str, Any], left_out: tuple[str, ...]
 ) -> None:
     (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: web, {settings}}}}}\n")
