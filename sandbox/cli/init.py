@@ -20,7 +20,11 @@ HTTPS = (443, 8443)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option("--name", help="The sandbox's name.  [default: the folder's]")
 @click.option(
-    "--profile", "profiles", metavar="NAME", multiple=True, help="Also use compose services of this profile (* of any)."
+    "--profile",
+    "profiles",
+    metavar="NAME",
+    multiple=True,
+    help="Also use the compose services of this profile (* for all).",
 )
 def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.

@@ -19,7 +19,7 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 USED = {
     *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
     *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
-    *("stdin_open", "tty", "working_dir"),
+    *("stdin_open", "tty", "user", "working_dir"),
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
@@ -39,7 +39,8 @@ def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[st
     """
     found, notes = compose_files.project(path)
     known = compose_variables.of_files(".env", path.parent)
-    apart = _apart(found["services"], {*profiles, *(known.get("COMPOSE_PROFILES") or "").split(",")})
+    always = (one.strip() for one in (known.get("COMPOSE_PROFILES") or "").split(","))
+    apart = _apart(found["services"], {*profiles, *always})
     if apart:
         options = " ".join(f"--profile {shlex.quote(one)}" for one in sorted(set().union(*apart.values())))
         notes.append(f"{path.name}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
@@ -72,7 +73,7 @@ def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[st
 def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
     """Return the services that none of the wanted profiles starts, with theirs."""
     profiles = {name: set(map(str, compose_files.listed(one.get("profiles")))) for name, one in services.items()}
-    return {name: own for name, own in profiles.items() if own and "*" not in wanted and not own & {*wanted}}
+    return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
 
 
 def _renamed(name: str, apps: list[App]) -> str:
@@ -103,9 +104,10 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
     left_out += [f"networks.aliases.{alias}" for alias in _aliases(service.get("networks")) if alias != name]
-    user = str(service.get("user") or "")
-    if re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):
-        left_out.remove("user")
+    user = str(service.get("user", ""))
+    if user and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):  # a name, which only the image can resolve
+        left_out.append("user")
+        user = ""
     given = dict(_environment(service.get("environment")))
     environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
     left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
@@ -119,7 +121,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
         args=command,
         check=_check(service.get("healthcheck")),
         folder=str(service.get("working_dir") or ""),
-        user=user if "user" not in left_out else "",
+        user=user,
         terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
         mounts=tuple(volumes.mounts),
         claims=volumes.claims,

@@ -24,9 +24,10 @@ def mounts(
     folder: Path,
     value: Callable[[str], str | None],
 ) -> tuple[list[Mount], list[str]]:
-    """Return the mounts, and what is left out, with the reason.
+    """Return the mounts of a service, and the names of what is left out, each with the reason.
 
-    `defined` are the file's sections of PLACES, `folder` is where it is, and `value` returns that of a variable.
+    `defined` has the compose file's secrets and configs by section and name, `folder` is where it is, and `value`
+    returns the value of a variable.
     """
     found: list[Mount] = []
     left_out: list[str] = []
@@ -40,7 +41,7 @@ def mounts(
                 left_out.append(f"{section}.{name} ({reason})")
             else:
                 found.append(
-                    Mount(place, {label(name): text}, single=True, name=label(name), secret=section != "configs")
+                    Mount(place, {label(name): text}, single=True, name=label(name), secret=section == "secrets")
                 )
     return found, left_out
 
@@ -49,7 +50,7 @@ def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple
     """Return the content, or None and why there is none."""
     match given:
         case {"external": external} if external:
-            return None, "external: what has it is not in this file"
+            return None, "it is external"
         case {"content": content}:
             return compose_variables.whole(str(content)), "only your shell has its variables"
         case {"environment": variable}:
@@ -61,6 +62,6 @@ def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple
             try:
                 return text_file.read(path, most=MOST_BYTES), ""
             except UsageError:
-                return None, f"{file} is no text, or too long"
+                return None, f"{file} is not text, or too long"
         case _:
             return None, "the file does not define it"

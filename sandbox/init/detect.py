@@ -94,11 +94,21 @@ def _apps(folder: Path, notes: list[str], profiles: Collection[str]) -> Iterator
 def _copies_from(folder: Path, place: Path) -> bool:
     """Tell whether the Dockerfile in a subfolder copies what is not there, but in the project's folder."""
     file = place / "Dockerfile"
+    if place == folder or not is_inside(folder, file):
+        return False
     try:
-        found = list(dockerfile.sources(text_file.read(file))) if is_inside(folder, file) else []
+        found = list(dockerfile.sources(text_file.read(file)))
     except UsageError:  # the build reports what is wrong with it
         return False
-    return place != folder and any((folder / one).exists() > (place / one).exists() for one in found)
+    return any(_exists(folder / one) and not _exists(place / one) for one in found)
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether there is such a file, as far as this user may read; none has too long a name."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _exposing(folder: Path, app: App) -> App:

@@ -56,7 +56,7 @@ def is_inside(folder: Path, path: Path) -> bool:
 class Mount:
     """Text files of the project that a program reads at a place in its container: one file, or those of a folder.
 
-    Those with a `name` are shared by all programs that have a mount of it.
+    Those with a `name` are a ConfigMap or Secret of that name, which all programs that mount it share.
     """
 
     place: str
@@ -66,8 +66,8 @@ class Mount:
     secret: bool = False
 
     @property
-    def shared(self) -> tuple[bool, str]:
-        """Return what is the same in all mounts of the same content."""
+    def identity(self) -> tuple[bool, str]:
+        """Return what tells its ConfigMap or Secret from others."""
         return self.secret, self.name
 
 
@@ -76,12 +76,12 @@ class App:
     """A program of the project: an image that is built from `context`, or an existing one.
 
     `port` is the one it listens on, if that is known; `command` and `args` replace the image's own, and `check` is a
-    program that tells whether it is ready; `once` tells that it ends; `folder` is where it begins, and `user` is UID or
-    UID:GID, where these are not the image's; `terminal` has stdin and tty if it is to have these. `mounts` are files
-    that it reads, `claims` volumes for its data, by their places; it is the first to name the `volumes`, and not the
-    first that reads the files `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says
-    of its build besides the context; `left_out` names what its compose service has and objects that are made from it
-    lack.
+    program that tells whether it is ready; `once` tells that it ends. `folder` is its working directory, and `user` is
+    UID or UID:GID; where they are empty, the image's count. `terminal` has stdin and tty if it is to have these.
+    `mounts` are files that it reads, `claims` volumes for its data, by their places. Its objects define the `volumes`;
+    those of earlier programs define the mounts `elsewhere`. `names` are what manifests call its image, `build` is what
+    images.yaml says of its build besides the context; `left_out` names what its compose service has and objects that
+    are made from it lack.
     """
 
     name: str
@@ -106,7 +106,7 @@ class App:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether it is the project's own program, and not one in a subfolder that is built from the project's."""
+        """Tell whether it is built from the project's folder by a Dockerfile there, not by one of a subfolder."""
         return self.context == "." and "/" not in self.build.get("dockerfile", "")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-LONGEST = 255  # the name of a file
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
 _SOURCES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*(?!--)(\S.*)", re.IGNORECASE | re.MULTILINE)
@@ -31,10 +30,10 @@ def port(text: str) -> int | None:
 
 
 def sources(text: str) -> Iterator[str]:
-    """Yield the files and folders that it copies from its context, as far as they are named without variables."""
+    """Yield the files and folders that it copies from its context, without those named by variables or patterns."""
     for line in _SOURCES.finditer(text.replace("\\\n", " ")):
         for word in re.findall(r"[^\s\"\[\],]+", line[1])[:-1]:
-            if len(word) < LONGEST and not set("$*?<") & set(word) and "://" not in word and ".." not in word:
+            if not set("$*?<") & set(word) and "://" not in word and ".." not in word:
                 yield word.strip("/")
 
 

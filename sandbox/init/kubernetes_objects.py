@@ -34,17 +34,18 @@ def _claims(app: App) -> Iterator[dict[str, Any]]:
 
 
 def _files(app: App) -> Iterator[dict[str, Any]]:
-    seen = [mount.shared for mount in app.elsewhere]
+    defined = {mount.identity for mount in app.elsewhere}
     for number, mount in enumerate(app.mounts, 1):
-        if mount.name and mount.shared in seen:
+        if mount.name and mount.identity in defined:
             continue
-        seen.append(mount.shared)
+        defined.add(mount.identity)
         kind, data = ("Secret", "stringData") if mount.secret else ("ConfigMap", "data")
-        metadata = {"name": _called(app, number, mount)}
+        metadata = {"name": _name(app, number, mount)}
         yield {"apiVersion": "v1", "kind": kind, "metadata": metadata, data: dict(mount.files)}
 
 
-def _called(app: App, number: int, mount: Mount) -> str:
+def _name(app: App, number: int, mount: Mount) -> str:
+    """Return the name of the ConfigMap or Secret of a mount."""
     return mount.name or f"{app.name}-files-{number}"
 
 
@@ -56,11 +57,11 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
         places.append({"name": claim, "mountPath": place})
     for number, mount in enumerate(app.mounts, 1):
-        called = _called(app, number, mount)
+        name = _name(app, number, mount)
         if mount.secret:
-            volume, source = f"secret-{called}", {"secret": {"secretName": called}}
+            volume, source = f"secret-{name}", {"secret": {"secretName": name}}
         else:
-            volume, source = f"config-{called}" if mount.name else called, {"configMap": _runnable(called)}
+            volume, source = f"config-{name}" if mount.name else name, {"configMap": _runnable(name)}
         volumes[volume] = {"name": volume, **source}
         places.append(
             {"name": volume, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -59,7 +60,9 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
     own = own_program(name, found)
     if own is not None:
-        made[OWN] = _object(name, own, called, registry)
+        # Nothing is written for the programs that it shares volumes and files with.
+        alone = replace(own, volumes=tuple(dict.fromkeys(own.claims.values())), elsewhere=())
+        made[OWN] = _object(name, alone, called, registry)
     written = {**made, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     if domain := domain_of(found.hosts):

@@ -67,7 +67,7 @@ def test_secrets_and_configs_are_mounted_as_compose_does(tmp_path: Path) -> None
     assert apps[0].left_out == (
         "configs.undefined (the file does not define it)",
         "configs.unset (only your shell has its variables)",
-        "secrets.abroad (external: what has it is not in this file)",
+        "secrets.abroad (it is external)",
         "secrets.absent (there is no secrets/absent.txt in this folder)",
         "secrets.key (only your shell has KEY)",
     )
@@ -98,5 +98,5 @@ def test_secret_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     )
     (tmp_path / "store.p12").write_bytes(b"\xff\xfe\x00")
     apps, _, objects = written(tmp_path)
-    assert apps[0].left_out == ("secrets.store (store.p12 is no text, or too long)",)
+    assert apps[0].left_out == ("secrets.store (store.p12 is not text, or too long)",)
     assert list(objects) == [("Deployment", "web")]

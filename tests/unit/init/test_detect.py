@@ -86,7 +86,7 @@ def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) 
         **{
             "services__api__Dockerfile": "FROM busybox\nCOPY services/api/index.html libs /www/\nEXPOSE 8080\n",
             "services__api__index.html": "hi",
-            "services__web__Dockerfile": "FROM busybox\nCOPY src /www/\n",
+            "services__web__Dockerfile": f"FROM busybox\nCOPY src {'a' * 300} /www/\n",
             "services__web__src__a": "",
             "src__a": "",
             "k8s__db.yaml": DEPLOYMENT.replace("shop/api", "other/db"),

@@ -36,7 +36,6 @@ def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) ->
         ("COPY a \\\n  b /x/", ["a", "b"]),
         ("COPY --from=build /out /x", []),
         ("COPY $DIR *.txt https://example.com/x ../y <<EOF /x/", []),
-        (f"COPY {'a' * 300} /x", []),
     ],
 )
 def test_copied_files_of_the_context_are_found(text: str, sources: list[str]) -> None:

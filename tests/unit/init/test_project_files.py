@@ -162,6 +162,15 @@ def test_objects_are_written_for_a_program_that_nothing_runs(tmp_path: Path) -> 
         assert project_files.own_program("shop", other) is None
 
 
+def test_objects_of_a_lone_program_include_what_others_share(tmp_path: Path) -> None:
+    key = Mount("/run/secrets/key", {"key": "k"}, single=True, name="key", secret=True)
+    app = App("app", ".", port=5000, mounts=(key,), claims={"/data": "data"}, elsewhere=(key,))
+    (tmp_path / "k8s").mkdir()
+    folder = written(tmp_path, Found((app,), ("k8s/",), images=("postgres:16",), names=("db",)))
+    kinds = {one["kind"] for one in manifests.load([folder / project_files.OWN])}
+    assert kinds == {"Deployment", "Ingress", "PersistentVolumeClaim", "Secret", "Service"}
+
+
 def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
     found = Found((App("app", "."),), ("k8s/",), images=("ghcr.io/acme/shop:6.1", "redis:7"))
     (tmp_path / "k8s").mkdir()
