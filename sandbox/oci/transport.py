@@ -252,9 +252,7 @@ class Transport:
     def _refusal(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
         error = self._authorization.denied(from_response(action, response.status_code, body.encode()))
-        if (
-            error.status == 503 and self.address.is_loopback
-        ):  # the answer of what has the port, where the registry is down
+        if error.status == 503 and self.address.is_loopback:  # the frontend's answer where the registry is down
             error.fix = START
         return error
 
