@@ -25,7 +25,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A state, and for anything but GOOD the reason in a few words; `early` tells that its time is yet to begin."""
+    """A state, and for anything but GOOD the reason in a few words; `early` tells that its validity has not begun."""
 
     state: State
     reason: str = ""

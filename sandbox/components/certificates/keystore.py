@@ -211,7 +211,7 @@ class Keystore:
         return SandboxError(
             f"the certificate authority in {self.folder} cannot be used",
             details=condition.reason,
-            fix="set this machine's clock" if condition.early else fix,
+            fix=f"set this machine's clock; where it is right, {fix}" if condition.early else fix,
             id="authority",
         )
 
