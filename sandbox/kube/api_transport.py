@@ -10,6 +10,7 @@ import json
 import logging
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,7 +27,7 @@ from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
-LOGIN_MARGIN = timedelta(seconds=10)  # how long before its end a login is renewed
+LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 
 # The keys of a kubeconfig that are understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
@@ -179,7 +180,7 @@ class Official:
         return Socket(self.client.configuration.host + path, protocol, told, tls)
 
     def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
-        """Add what logs in to the headers, after renewing it if it has expired. Raises NoLogin."""
+        """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
         with _login():
             self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
 
@@ -237,7 +238,7 @@ def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
 def _official(kubeconfig: Path) -> Official:
     from kubernetes import client, config
 
-    # Within five minutes of its end, the client's own margin, it would log in again for every request.
+    # By default five minutes, within which the client logs in again for every request.
     config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
     settings = client.Configuration()
     try:
@@ -262,16 +263,17 @@ def _official(kubeconfig: Path) -> Official:
 
 
 class _Errors(logging.Handler):
-    """Collects the errors that reach the root logger."""
+    """Collects the errors that this thread logs with the root logger."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
+        self.thread = threading.get_ident()
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "root":
+        if record.name == "root" and record.thread == self.thread:
             said = record.getMessage()
-            # At a terminal a program has its stderr there, which the client wants to read nevertheless.
+            # At a terminal a program writes its errors there, and the client fails where it wants to read them.
             self.messages.append("exec: the program failed" if said.startswith("'NoneType'") else said)
 
 
