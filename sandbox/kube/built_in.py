@@ -43,7 +43,7 @@ def place(base: str, kind: str) -> tuple[str, bool] | None:
 
 
 def version(kind: str) -> str | None:
-    """Return the apiVersion of a kind."""
+    """Return the apiVersion of a kind; None for one that is not listed here."""
     for names in (_IN_NAMESPACES, _IN_NONE):
         for base, kinds in names.items():
             if kind in kinds:

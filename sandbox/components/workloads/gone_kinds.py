@@ -13,9 +13,9 @@ SINCE = (1, 25)
 
 
 def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
-    """Raise BadFile for an object of one of Kubernetes' kinds in a version of another group or of old releases.
+    """Raise BadFile for an object of a built-in kind in another group, or in a version that Kubernetes has removed.
 
-    `kubernetes` is the cluster's version, None for a present one.
+    `kubernetes` is the cluster's version, None for the default one.
     """
     if kubernetes and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < SINCE:
         return
@@ -32,5 +32,5 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
 
 
 def _is_kubernetes(group: str) -> bool:
-    """Tell whether only Kubernetes itself can define a group: others have a domain's name, and not of this domain."""
+    """Tell whether a group is Kubernetes' own: those of others are names of domains, and not below k8s.io."""
     return "." not in group or manifests.is_builtin(group) or group.endswith(".k8s.io")
