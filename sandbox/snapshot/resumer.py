@@ -1,7 +1,8 @@
 """`python -m sandbox.snapshot.resumer STATE CACHE KUBECONFIG NAME CONTAINER…`: resumes what a killed `save` has paused.
 
-Its standard input ends with the command that paused the sandbox's containers, which otherwise resumes them and ends
-this process. A sandbox that is paused on purpose by then stays so.
+The command that pauses the containers holds the other end of this process's standard input. It resumes them and ends
+this process itself; where the input ends before that, the command was killed. A sandbox that `pause` has paused by
+then stays so.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sandbox.names import Names
 
-PATIENCE = 600.0  # seconds to wait for a command that runs by then
+PATIENCE = 600.0  # seconds to wait for a command that has the lock by then
 
 
 def argv(names: Names, containers: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that runs this for containers of a sandbox."""
+    """Return the command that runs this module for containers of a sandbox."""
     home = names.home
     # -P, since the folder that a command is called in may hold a package of our name.
     program = (sys.executable, "-P", "-m", __name__)
@@ -28,7 +29,7 @@ def argv(names: Names, containers: Sequence[str]) -> tuple[str, ...]:
 
 
 def resume(names: Names, containers: Sequence[str]) -> None:
-    """Resume those containers that are paused, with the sandbox's lock. Raises SandboxError."""
+    """Resume those of the containers that are paused, under the sandbox's lock. Raises SandboxError."""
     from sandbox.components.edge.use import Use
     from sandbox.engine import Engine
     from sandbox.system import sandbox_lock
@@ -47,7 +48,7 @@ def resume(names: Names, containers: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Wait for the end of the command, then resume."""
+    """Wait for the end of standard input, then resume."""
     state, cache, kubeconfig, name, *containers = sys.argv[1:]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")

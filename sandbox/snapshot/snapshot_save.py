@@ -98,7 +98,7 @@ class Saving:
     def _paused(self, registry: bool) -> Iterator[None]:
         """Pause everything that writes, at the same time, so that the data is as after a loss of power.
 
-        If this process is killed meanwhile, another one resumes it all.
+        If this process is killed meanwhile, `resumer` resumes it all.
         """
         running = [one.name for one in self.nodes if one.running]
         found = self.engine.container(self.names.registry) if registry else None
@@ -108,8 +108,8 @@ class Saving:
         held: list[str] = []
         argv = resumer.argv(self.names, running)
         with Path(os.devnull).open("wb") as nowhere, process.talking(argv, errors=nowhere):
-            use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
             try:
+                use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
                 for name in running:
                     held.append(name)
                     self.engine.pause(name)
