@@ -41,7 +41,7 @@ def project(path: Path) -> tuple[Sections, list[str]]:
     seen = {os.path.normpath(path)}
     found = _sections(content, folder, notes, seen)
     for name in [name for name in OVERRIDES if (folder / name).is_file()][:1]:
-        found = _both(found, _elsewhere(folder, name, notes, seen))
+        found = _combined(found, _elsewhere(folder, name, notes, seen))
     return found, list(dict.fromkeys(notes))
 
 
@@ -50,14 +50,15 @@ def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> S
     found: Sections = {section: {} for section in SECTIONS}
     for one in listed(content.get("include") if isinstance(content, Mapping) else None):
         for file in listed(one.get("path") if isinstance(one, Mapping) else one):
-            found = _both(found, _elsewhere(folder, file, notes, seen))
-    own = {section: _named(content, section) for section in SECTIONS}
+            found = _combined(found, _elsewhere(folder, file, notes, seen))
+    own = {section: _entries(content, section) for section in SECTIONS}
     services = own["services"]
     own["services"] = {name: _whole(one, services, folder, notes) for name, one in services.items()}
-    return _both(found, own)
+    return _combined(found, own)
 
 
-def _both(base: Sections, over: Sections) -> Sections:
+def _combined(base: Sections, over: Sections) -> Sections:
+    """Return what two files define together; the second's settings replace or extend the first's."""
     return {
         section: {**base[section], **{name: merged(base[section].get(name, {}), one) for name, one in named.items()}}
         for section, named in over.items()
@@ -120,13 +121,14 @@ def _elsewhere(folder: Path, file: Any, notes: list[str], seen: set[str]) -> Sec
 
 def _extended(folder: Path, file: Any, name: str, notes: list[str], depth: int) -> dict[str, Any] | None:
     """Return a service of another file of the project, with paths from `folder`."""
-    found = _named(_read(folder, file, notes) if depth > 0 else None, "services")
+    found = _entries(_read(folder, file, notes) if depth > 0 else None, "services")
     if name not in found:
         return None
     return _moved(_whole(found[name], found, (folder / str(file)).parent, notes, depth), posixpath.dirname(str(file)))
 
 
 def _read(folder: Path, file: Any, notes: list[str]) -> Any:
+    """Return the content of another file of the project; None, with a note, where it cannot be used."""
     path = folder / str(file)
     if not is_inside(folder, path) or not path.is_file():
         notes.append(f"{file} is left out: it is not in this folder")
@@ -175,7 +177,8 @@ def _content(path: Path) -> Any:
         raise UsageError(f"{path} cannot be read", details=str(error)) from error
 
 
-def _named(content: Any, section: str) -> dict[str, dict[str, Any]]:
+def _entries(content: Any, section: str) -> dict[str, dict[str, Any]]:
+    """Return the well-formed entries of a section, by name."""
     found = content.get(section) if isinstance(content, Mapping) else None
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {str(name): one for name, one in pairs if isinstance(one, dict)}

@@ -32,7 +32,7 @@ def wait_until(
     """Return once `ready()` returns None; until then it returns the present state, for people.
 
     `ready` raises to give up at once on a state that cannot become good. `say` gets the first line of a state when it
-    is new, and from time to time. Seconds throughout. Raises WaitTimeout.
+    is new, and every SAY_EVERY. Seconds throughout. Raises WaitTimeout.
     """
     deadline, said, again = clock() + timeout, "", 0.0
     while (state := ready()) is not None:

@@ -105,6 +105,7 @@ class Edge:
             return removed
 
     def _compared(self, route: Route) -> Status:
+        """Return the status, as far as the files and the container tell at this moment."""
         known = routes.load(self.folder)
         mine, found = routes.find(known, route.name), self._box.find()
         if mine is None or found is None:
