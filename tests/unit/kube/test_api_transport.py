@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import ssl
 import threading
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,15 @@ def test_program_that_does_not_log_in_is_named_with_its_words(
         Cluster(path)
     assert said in caught.value.details and "kubectl auth whoami" in caught.value.fix
     assert capfd.readouterr() == ("", "")
+
+
+def test_error_of_another_thread_is_no_failed_login() -> None:
+    with api_transport._login():
+        other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
+        other.start()
+        other.join()
+    with pytest.raises(api_transport.NoLogin, match="exec: process returned 4"), api_transport._login():
+        logging.error("exec: process returned 4")
 
 
 def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:

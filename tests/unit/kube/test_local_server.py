@@ -87,9 +87,11 @@ def test_slow_requests_keep_no_other_waiting(server: LocalServer, monkeypatch: p
     monkeypatch.setattr(Echo, "wait", end.wait)
     with ThreadPoolExecutor(local_server.FEW) as pool:
         slow = [pool.submit(ask, server, "/wait") for _ in range(local_server.FEW)]
-        assert ask(server)[0] == "/below/x body"
-        assert not any(one.done() for one in slow)
-        end.set()
+        try:
+            assert ask(server)[0] == "/below/x body"
+            assert not any(one.done() for one in slow)
+        finally:
+            end.set()
 
 
 def test_a_connection_that_the_server_closed_is_replaced(server: LocalServer) -> None:
