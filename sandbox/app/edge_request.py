@@ -20,6 +20,7 @@ def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPRespo
     connection = http.client.HTTPSConnection(host, port)
     plain = socket.create_connection((address, port), timeout=TIMEOUT)
     try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the library's own connections have
         connection.sock = context.wrap_socket(plain, server_hostname=host)
         connection.request("GET", url.partition(target.netloc)[2] or "/", headers={"Connection": "close"})
         return connection.getresponse()

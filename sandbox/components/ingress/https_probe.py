@@ -100,11 +100,11 @@ def _read(stream: BinaryIO, certificate: str) -> tuple[Answer, bool]:
 @contextmanager
 def _connected(host: str, address: str, port: int, root: Path | None) -> Iterator[ssl.SSLSocket]:
     host.encode("idna")  # as the next line does, which leaves a socket open where it fails
-    with (
-        socket.create_connection((address, port), timeout=TIMEOUT) as plain,
-        (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection,
-    ):
-        yield connection
+    with socket.create_connection((address, port), timeout=TIMEOUT) as plain:
+        # Otherwise the request waits until the server has acknowledged the end of the handshake, 40 ms with Traefik.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with (_trusting(root) if root else _trusting_any()).wrap_socket(plain, server_hostname=host) as connection:
+            yield connection
 
 
 def _certificate(connection: ssl.SSLSocket) -> str:
