@@ -22,7 +22,7 @@ def authority(context: DoctorContext) -> Finding:
     if root.state is State.ABSENT:
         return skipped("sandbox up creates it")
     if not root.usable:
-        return error(f"root: {root.reason}", RENEW_ROOT)
+        return error(f"root: {root.reason}", root.advice(RENEW_ROOT))
     issuing = keystore.inspect_issuing(domains, now=context.now)
     if not issuing.usable:
         return error(f"issuing CA: {issuing.reason}")

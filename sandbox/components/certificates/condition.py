@@ -36,6 +36,10 @@ class Condition:
         """Tell whether clients accept what is there now."""
         return self.state in (State.GOOD, State.DUE)
 
+    def advice(self, fix: str) -> str:
+        """Return `fix`, after the clock where that may be what is wrong."""
+        return f"set this machine's clock; where it is right, {fix}" if self.early else fix
+
 
 GOOD = Condition(State.GOOD)
 ABSENT = Condition(State.ABSENT, "not made yet")

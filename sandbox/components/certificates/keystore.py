@@ -24,6 +24,7 @@ _LEAF_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?")
 ROOT = "root"
 ISSUING = "issuing"
 LEAF = "leaf"
+NEW_ROOT = "sandbox certs renew --root replaces it; clients of the old root must then trust the new one"
 
 
 @dataclass(frozen=True)
@@ -206,12 +207,11 @@ class Keystore:
             raise self._unusable(condition, fix="sandbox certs renew --authority replaces it under the same root")
         return self.issuing.read()
 
-    def _unusable(self, condition: Condition, fix: str = "") -> SandboxError:
-        fix = fix or "sandbox certs renew --root replaces it; clients of the old root must then trust the new one"
+    def _unusable(self, condition: Condition, fix: str = NEW_ROOT) -> SandboxError:
         return SandboxError(
             f"the certificate authority in {self.folder} cannot be used",
             details=condition.reason,
-            fix=f"set this machine's clock; where it is right, {fix}" if condition.early else fix,
+            fix=condition.advice(fix),
             id="authority",
         )
 
