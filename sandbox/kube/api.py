@@ -330,7 +330,7 @@ class Cluster:
         try:
             status, data = self._connection.transport.request(method, path, headers, body)
         except transport.Unanswered as error:
-            raise ClusterError("the cluster's API server does not answer", details=str(error)) from error
+            raise ClusterError("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
         log.debug("%s %s -> %s", method, path, status)
         answer = data.decode(errors="replace")
         if status >= 400:

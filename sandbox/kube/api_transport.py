@@ -47,7 +47,11 @@ class NoLogin(Unusable):
 
 
 class Unanswered(OSError):
-    """The API server was not reached, or did not answer."""
+    """The API server was not reached, or did not answer; with what to do, where that is known."""
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(reason)
+        self.fix = fix
 
 
 class Transport(Protocol):
@@ -156,7 +160,7 @@ class Official:
         except ApiException as error:
             raise Unanswered(str(error.reason)) from error
         except Exception as error:  # urllib3's errors, and those of programs that log in
-            raise Unanswered(str(error)) from error
+            raise _unanswered(error) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
         url, told = self.client.configuration.host + path, dict[str, str]()
@@ -168,14 +172,14 @@ class Official:
             finally:
                 answer.close()
         except Exception as error:  # as above
-            raise Unanswered(str(error)) from error
+            raise _unanswered(error) from error
 
     def socket(self, path: str, protocol: str) -> Socket:
         told = dict[str, str]()
         try:
             self._log_in(told, path)
         except Exception as error:  # as above
-            raise Unanswered(str(error)) from error
+            raise _unanswered(error) from error
         tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
         return Socket(self.client.configuration.host + path, protocol, told, tls)
 
@@ -183,6 +187,10 @@ class Official:
         """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
         with _login():
             self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+
+
+def _unanswered(error: Exception) -> Unanswered:
+    return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
 
 
 def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

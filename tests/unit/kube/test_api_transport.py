@@ -136,6 +136,20 @@ def test_program_that_does_not_log_in_is_named_with_its_words(
     assert capfd.readouterr() == ("", "")
 
 
+def test_login_that_ends_during_a_command_has_a_fix(tmp_path: Path) -> None:
+    """A program gives an expired token, and then fails → its words and what to do, not only Unauthorized."""
+    status = {"token": "secret", "expirationTimestamp": "2020-01-01T00:00:00Z"}
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    login = tmp_path / "login"
+    login.write_text(f"#!/bin/sh\nmkdir {tmp_path}/ran || exit 3\necho '{json.dumps(answer)}'\n")
+    login.chmod(0o755)
+    user = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
+    cluster = Cluster(kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, user))
+    with pytest.raises(ClusterError) as caught:
+        cluster.get("v1", "Namespace", "default")
+    assert "exec: process returned 3" in caught.value.details and "kubectl auth whoami" in caught.value.fix
+
+
 def test_error_of_another_thread_is_no_failed_login() -> None:
     with api_transport._login():
         other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
