@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import ssl
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -27,7 +23,6 @@ from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
-LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 
 # The keys of a kubeconfig that are understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
@@ -38,12 +33,6 @@ class Unusable(ValueError):
     """A kubeconfig that cannot be used, with the reason and perhaps what to do."""
 
     fix = ""
-
-
-class NoLogin(Unusable):
-    """A kubeconfig whose program for logging in gives no credentials."""
-
-    fix = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 
 
 class Unanswered(OSError):
@@ -80,7 +69,7 @@ class Socket:
                 header=[f"{name}: {value}" for name, value in headers.items()],
                 subprotocols=[protocol],
                 sslopt={"context": tls} if tls else {},
-                http_no_proxy="*" if _is_here(url) else None,
+                http_no_proxy="*" if is_here(url) else None,
             )
         except (websocket.WebSocketException, OSError) as error:
             raise Unanswered(cause(error)) from error
@@ -113,7 +102,11 @@ def connect(kubeconfig: Path) -> Transport:
         content = yaml_text.document(kubeconfig.read_bytes())
     except (yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
-    return _plain(content, kubeconfig.parent) or _official(kubeconfig)
+    if plain := _plain(content, kubeconfig.parent):
+        return plain
+    from sandbox.kube import official_client
+
+    return official_client.connect(kubeconfig)
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class Plain:
     def lines(self, path: str) -> Iterator[bytes]:
         try:
             with self.server.stream(path, self.headers) as (status, pieces):
-                yield from _lines_of(status, pieces)
+                yield from lines_of(status, pieces)
         except OSError as error:
             raise Unanswered(cause(error)) from error
 
@@ -142,58 +135,7 @@ class Plain:
         return Socket(self.url + path, protocol, self.headers, self.server.tls)
 
 
-@dataclass(frozen=True)
-class Official:
-    """The official client, used for nothing but requests."""
-
-    client: Any
-
-    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
-        from kubernetes.client.exceptions import ApiException
-
-        url, told = self.client.configuration.host + path, dict(headers)
-        try:
-            self._log_in(told, path, method, body)
-            answer = self.client.call_api(method, url, told, body, _request_timeout=CALL_TIMEOUT)
-            data = answer.read()
-            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
-        except ApiException as error:
-            raise Unanswered(str(error.reason)) from error
-        except Exception as error:  # urllib3's errors, and those of programs that log in
-            raise _unanswered(error) from error
-
-    def lines(self, path: str) -> Iterator[bytes]:
-        url, told = self.client.configuration.host + path, dict[str, str]()
-        try:
-            self._log_in(told, path)
-            answer = self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
-            try:
-                yield from _lines_of(answer.status, answer)
-            finally:
-                answer.close()
-        except Exception as error:  # as above
-            raise _unanswered(error) from error
-
-    def socket(self, path: str, protocol: str) -> Socket:
-        told = dict[str, str]()
-        try:
-            self._log_in(told, path)
-        except Exception as error:  # as above
-            raise _unanswered(error) from error
-        tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
-        return Socket(self.client.configuration.host + path, protocol, told, tls)
-
-    def _log_in(self, headers: dict[str, str], path: str, method: str = "GET", body: Any = None) -> None:
-        """Add the credentials to the headers, renewed if they end soon. Raises NoLogin."""
-        with _login():
-            self.client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-
-
-def _unanswered(error: Exception) -> Unanswered:
-    return Unanswered(str(error), error.fix if isinstance(error, Unusable | Unanswered) else "")
-
-
-def _lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def lines_of(status: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of an answer as its pieces come. Raises Unanswered for an error status."""
     if status >= 400:
         raise Unanswered(next(iter(pieces), b"")[:1000].decode(errors="replace"))
@@ -213,7 +155,7 @@ def _plain(content: Any, folder: Path) -> Plain | None:
         )
         context = contexts[content["current-context"]]
         cluster, user = clusters[context["cluster"]], users[context["user"]]
-        if not (_CLUSTER.issuperset(cluster) and _USER.issuperset(user) and _is_here(cluster["server"])):
+        if not (_CLUSTER.issuperset(cluster) and _USER.issuperset(user) and is_here(cluster["server"])):
             return None
         tls = _tls(cluster, user, folder) if cluster["server"].startswith("https:") else None
     except (KeyError, TypeError, ValueError, OSError):
@@ -243,76 +185,7 @@ def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
     return (folder / entry[name]).read_bytes() if name in entry else None
 
 
-def _official(kubeconfig: Path) -> Official:
-    from kubernetes import client, config
-
-    # By default five minutes, within which the client logs in again for every request.
-    config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
-    settings = client.Configuration()
-    try:
-        # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
-        with tempfile.TemporaryDirectory() as folder:
-            load: Any = config.load_kube_config  # it has no types
-            with _login():
-                load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
-            if _is_here(settings.host):
-                # A company proxy in the environment must not be used for this machine.
-                settings.proxy = None
-            settings.retries = False
-            api = client.ApiClient(settings)
-            _take_in(api.rest_client.pool_manager.connection_pool_kw)
-    except NoLogin:
-        raise
-    except (config.ConfigException, yaml.YAMLError, OSError) as error:
-        raise Unusable(str(error)) from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
-        raise Unusable(f"{kubeconfig} is no kubeconfig: {error}") from error
-    return Official(api)
-
-
-class _Errors(logging.Handler):
-    """Collects the errors that this thread logs with the root logger."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.thread = threading.get_ident()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "root" and record.thread == self.thread:
-            said = record.getMessage()
-            # At a terminal a program writes its errors there, and the client fails where it wants to read them.
-            self.messages.append("exec: the program failed" if said.startswith("'NoneType'") else said)
-
-
-@contextmanager
-def _login() -> Iterator[None]:
-    """Raise NoLogin where the official client, in the block, only logs that a program did not log in."""
-    errors = _Errors()
-    logging.getLogger().addHandler(errors)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(errors)
-    if errors.messages:
-        raise NoLogin("; ".join(errors.messages))
-
-
-def _take_in(asked: dict[str, Any]) -> None:
-    """Set up TLS once in what connections are made with, in place of files that would be read for each of them."""
-    from urllib3.util.ssl_ import create_urllib3_context
-
-    tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
-    authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
-    if authorities:
-        tls.load_verify_locations(authorities)
-    else:
-        tls.load_default_certs()
-    if certificate:
-        tls.load_cert_chain(certificate, key)
-    asked["ssl_context"] = tls
-
-
-def _is_here(url: str) -> bool:
+def is_here(url: str) -> bool:
+    """Tell whether a URL is of this machine."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
-import logging
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,7 @@ import yaml
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
-from sandbox.kube.api import Cluster, ClusterError
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer
 from tests.support.tls import make_pki
 
 
@@ -112,63 +109,3 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
 
 def coded(content: bytes) -> str:
     return base64.b64encode(content).decode()
-
-
-@pytest.mark.parametrize(
-    ("program", "said"),
-    [
-        ("#!/bin/sh\necho log in first >&2; exit 3\n", "exec: process returned 3. log in first"),
-        ("#!/bin/sh\necho nothing\n", "exec: failed to decode process output"),
-        (None, "No such file or directory"),
-    ],
-)
-def test_program_that_does_not_log_in_is_named_with_its_words(
-    tmp_path: Path, program: str | None, said: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    if program:
-        (tmp_path / "login").write_text(program)
-        (tmp_path / "login").chmod(0o755)
-    login = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(tmp_path / "login")}
-    path = kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, {"exec": login})
-    with pytest.raises(ClusterError, match="no usable kubeconfig") as caught:
-        Cluster(path)
-    assert said in caught.value.details and "kubectl auth whoami" in caught.value.fix
-    assert capfd.readouterr() == ("", "")
-
-
-def test_login_that_ends_during_a_command_has_a_fix(tmp_path: Path) -> None:
-    """A program gives an expired token, and then fails → its words and what to do, not only Unauthorized."""
-    status = {"token": "secret", "expirationTimestamp": "2020-01-01T00:00:00Z"}
-    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
-    login = tmp_path / "login"
-    login.write_text(f"#!/bin/sh\nmkdir {tmp_path}/ran || exit 3\necho '{json.dumps(answer)}'\n")
-    login.chmod(0o755)
-    user = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
-    cluster = Cluster(kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, user))
-    with pytest.raises(ClusterError) as caught:
-        cluster.get("v1", "Namespace", "default")
-    assert "exec: process returned 3" in caught.value.details and "kubectl auth whoami" in caught.value.fix
-
-
-def test_error_of_another_thread_is_no_failed_login() -> None:
-    with api_transport._login():
-        other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
-        other.start()
-        other.join()
-    with pytest.raises(api_transport.NoLogin, match="exec: process returned 4"), api_transport._login():
-        logging.error("exec: process returned 4")
-
-
-def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
-    """A token for a minute → the program that gives it runs once for all requests."""
-    expires = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    status = {"token": "secret", "expirationTimestamp": expires}
-    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
-    login = tmp_path / "login"
-    login.write_text(f"#!/bin/sh\necho ran >>{tmp_path}/ran\necho '{json.dumps(answer)}'\n")
-    login.chmod(0o755)
-    user = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
-    with serving() as server:
-        cluster = Cluster(kubeconfig(tmp_path / "config", {"server": f"http://127.0.0.1:{server.server_port}"}, user))
-        assert [cluster.is_up() for _ in range(3)] == [True] * 3
-    assert (tmp_path / "ran").read_text() == "ran\n"

@@ -1,0 +1,85 @@
+"""Logins by programs that a kubeconfig names: what they fail with is reported, and they run only when needed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.kube import official_client
+from sandbox.kube.api import Cluster, ClusterError
+from tests.support.api_server import serving
+
+CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+
+
+def kubeconfig(folder: Path, script: str | None, server: str = "https://127.0.0.1:1") -> Path:
+    """Return a kubeconfig whose user logs in by a shell script, absent if that is None."""
+    login = folder / "login"
+    if script is not None:
+        login.write_text(f"#!/bin/sh\n{script}\n")
+        login.chmod(0o755)
+    content = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "c", "user": {"exec": {"apiVersion": CREDENTIAL["apiVersion"], "command": str(login)}}}],
+    }
+    path = folder / "config"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def token(ends: datetime) -> str:
+    """Return the command that prints credentials until then."""
+    status = {"token": "secret", "expirationTimestamp": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+    return f"echo '{json.dumps({**CREDENTIAL, 'status': status})}'"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo log in first >&2; exit 3", "exec: process returned 3. log in first"),
+        ("echo nothing", "exec: failed to decode process output"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_program_that_does_not_log_in_is_named_with_its_words(
+    tmp_path: Path, script: str | None, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ClusterError, match="no usable kubeconfig") as caught:
+        Cluster(kubeconfig(tmp_path, script))
+    assert said in caught.value.details and "kubectl auth whoami" in caught.value.fix
+    assert capfd.readouterr() == ("", "")
+
+
+def test_login_that_ends_during_a_command_has_a_fix(tmp_path: Path) -> None:
+    """A program gives an expired token, and then fails → its words and what to do, not only Unauthorized."""
+    expired = token(datetime(2020, 1, 1, tzinfo=UTC))
+    cluster = Cluster(kubeconfig(tmp_path, f"mkdir {tmp_path}/ran || exit 3; {expired}"))
+    with pytest.raises(ClusterError) as caught:
+        cluster.get("v1", "Namespace", "default")
+    assert "exec: process returned 3" in caught.value.details and "kubectl auth whoami" in caught.value.fix
+
+
+def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
+    """A token for a minute → the program that gives it runs once for all requests."""
+    script = f"echo ran >>{tmp_path}/ran; {token(datetime.now(UTC) + timedelta(minutes=1))}"
+    with serving() as server:
+        cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
+        assert [cluster.is_up() for _ in range(3)] == [True] * 3
+    assert (tmp_path / "ran").read_text() == "ran\n"
+
+
+def test_error_of_another_thread_is_no_failed_login() -> None:
+    with official_client._login():
+        other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
+        other.start()
+        other.join()
+    with pytest.raises(official_client.NoLogin, match="exec: process returned 4"), official_client._login():
+        logging.error("exec: process returned 4")
