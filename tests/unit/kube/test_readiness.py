@@ -127,6 +127,7 @@ class Clusters:
         self.workloads: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.said: list[str] = []
         self.steps = list(steps)
         self.now, self.seconds = 0.0, 10.0
         clock = partial(wait_until, clock=lambda: self.now, sleep=self.pause)
@@ -155,7 +156,7 @@ class Clusters:
         return f"the end of {pod}"
 
     def await_ready(self) -> None:
-        wait_ready(cast("Cluster", self), list(self.workloads.values()), timeout=300.0)
+        wait_ready(cast("Cluster", self), list(self.workloads.values()), timeout=300.0, say=self.said.append)
 
 
 def workload(name: str, **status: int) -> dict[str, Any]:
@@ -222,6 +223,13 @@ def test_container_that_runs_again_is_waited_for(monkeypatch: pytest.MonkeyPatch
     cluster.pods = {"web-1": crashing(4, running={})}
     cluster.await_ready()
     assert not cluster.steps
+
+
+def test_workload_that_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=workload("web", **UP)))
+    cluster.workloads = {"web": workload("web")}
+    cluster.await_ready()
+    assert cluster.said == ["Deployment ns/web: 0 of 1 pods ready"]
 
 
 def test_pods_of_the_template_before_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
