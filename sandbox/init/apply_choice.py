@@ -1,0 +1,185 @@
+"""Chooses what a sandbox applies of a project's folder: a kustomization, else its manifests, else its charts."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import yaml
+
+from sandbox.components.workloads import kustomization
+from sandbox.components.workloads.kustomization import Reads
+from sandbox.config import text_file, yaml_text
+from sandbox.errors import UsageError
+from sandbox.init import compose, skaffold
+from sandbox.init.detected import Item, is_inside, label
+from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
+from sandbox.kube import manifests
+
+# Names of kustomizations: for development first, then for everything.
+PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
+# Files of tools among manifests; if there are some, manifests are listed one by one.
+MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
+MOST = 500  # manifests of one project; a folder with more is something else
+# Names of folders with outdated files.
+OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
+OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
+
+
+def choose(folder: Path, notes: list[str]) -> tuple[Item, ...]:
+    """Return what to apply: one overlay, else manifests, else charts; what is left out is added to the notes."""
+    overlay = _overlay(folder, notes)
+    charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
+    kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
+    written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
+    if overlay is not None:
+        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
+        idle = (one for one in written if not any(path.is_relative_to((folder / one).resolve()) for path in used))
+        notes += [f"{one} is left out, since the kustomization does not name it" for one in idle]
+        return (overlay,)
+    notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
+    found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
+    if found:
+        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        return tuple(found)
+    for one in charts:
+        if lacking := list(_lacking(folder / one)):
+            notes.append(f"{one} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {one}")
+    return tuple({"chart": one.rstrip("/"), "release": label(Path(folder.absolute(), one).name)} for one in charts)
+
+
+def _lacking(chart: Path) -> Iterator[str]:
+    """Yield the dependencies that a chart's folder lacks, without which helm does not render it."""
+    content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
+    needed = content.get("dependencies")
+    for one in needed if isinstance(needed, list) else ():
+        name = one.get("name") if isinstance(one, dict) else None
+        if isinstance(name, str) and "/" not in name:
+            packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))
+            yield from () if packed or (chart / "charts" / name).is_dir() else (name,)
+
+
+def _is_old(path: str) -> bool:
+    return not OLD.isdisjoint(path.split("/"))
+
+
+def _overlay(folder: Path, notes: list[str]) -> str | None:
+    """Return the kustomization to apply: one that no other builds on, preferably one for development."""
+    found: dict[Path, Reads] = {}
+    for place in (folder, *folders(folder, DEEPER)):
+        file = manifests.kustomization(place)
+        if file and is_inside(folder, file) and "kind: Component" not in text_file.read(file):
+            try:
+                read = kustomization.reads(place)
+            except UsageError as error:
+                notes.append(f"{shown(folder, place)} is left out: {error.brief}")
+                continue
+            if read.fetched:
+                notes.append(f"{shown(folder, place)} is left out: it fetches {read.fetched[0]}")
+            elif all(is_inside(folder, one) for one in read.local):
+                found[place] = read
+    used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
+    tops = [place for place in found if place.resolve() not in used] or list(found)
+    if not tops:
+        return None
+    best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
+    for place in tops:
+        if place != best:
+            notes.append(f"{shown(folder, place)} is another kustomization, and left out")
+    notes.append(f"{shown(folder, best)} is applied by `kubectl kustomize`")
+    return shown(folder, best)
+
+
+def _preference(name: str) -> int:
+    return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+
+
+def _is_chart(folder: Path, place: Path) -> bool:
+    """Tell whether the folder is a chart that can be installed, and not part of another one."""
+    file = place / "Chart.yaml"
+    if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
+        return False
+    try:
+        content = yaml_text.document(text_file.read(file))
+    except (yaml.YAMLError, UsageError):
+        return False
+    return isinstance(content, dict) and content.get("type") != "library"
+
+
+def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
+    """Return the paths whose kinds the cluster will have, and that contain something not in the paths before."""
+    loaded = {path: manifests.load([folder / path]) for one in paths for path in _parts(folder, one)}
+    defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
+    found: list[Item] = []
+    seen: set[tuple[str, ...]] = set()
+    for path, objects in loaded.items():
+        unknown = [
+            one
+            for one in objects
+            if not manifests.is_builtin(group := one["apiVersion"].rpartition("/")[0])
+            and (group, one["kind"]) not in defined
+        ]
+        # Two files may each bring the namespace that they are in.
+        names = {manifests.identity(one) for one in objects if one["kind"] != "Namespace"}
+        if unknown:
+            kinds = ", ".join(dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown))
+            notes.append(f"{path} is left out, since nothing defines its kinds: {kinds}")
+        elif twice := names & seen:
+            what = "what" if names <= seen else f"some of what ({min(twice)[1]} {min(twice)[-1]}, …)"
+            notes.append(f"{path} is left out, since {what} it says others say before it")
+        else:
+            found.append(path)
+            seen |= names
+    return found
+
+
+def _parts(folder: Path, path: str) -> list[str]:
+    """Return the path; of a folder that defines an object twice, the files, those with most objects first."""
+    objects = manifests.load([folder / path])
+    if len({manifests.identity(one) for one in objects}) == len(objects) or not path.endswith("/"):
+        return [path]
+    files = manifests.files(folder / path)
+    files.sort(key=lambda file: -len(manifests.load([file])))
+    return [file.relative_to(folder).as_posix() for file in files]
+
+
+def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path], notes: list[str]) -> Iterator[str]:
+    """Return files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
+
+    What is in the folders of `charts` and `kustomized` is theirs.
+    """
+    taken = [*charts, *kustomized]
+    for place in folders(folder):
+        if any(place.is_relative_to(one) for one in taken) or any(one.is_relative_to(place) for one in charts):
+            continue
+        above = any(one.is_relative_to(place) for one in kustomized)
+        if not above and _holds_objects(folder, place):
+            taken.append(place)
+            yield shown(folder, place)
+        elif above or any(file.name in MIXED for file in listed(place)):
+            yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
+        elif len(list(place.glob("*.y*ml"))) < MOST and any(_object_files(folder, place)):
+            try:
+                manifests.load([place])
+            except UsageError as error:
+                notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
+    if folder not in taken:
+        yield from (file.name for file in _object_files(folder, folder) if file.name not in OURS)
+
+
+def _object_files(folder: Path, place: Path) -> Iterator[Path]:
+    return (file for file in sorted(place.glob("*.y*ml")) if _holds_objects(folder, file))
+
+
+def _holds_objects(folder: Path, path: Path) -> bool:
+    if path.is_dir() and len(list(islice(path.rglob("*"), MOST))) == MOST:
+        return False
+    if not all(is_inside(folder, file) and is_text(file.name) for file in manifests.files(path)):
+        return False
+    try:
+        return bool(manifests.load([path]))
+    except UsageError:
+        return False

@@ -1,0 +1,54 @@
+"""Walks through a project's folder, past tools' folders and whatever this user may not read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Folders of tools, whose YAML and Dockerfiles are not the project's.
+FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
+DEPTH, DEEPER = 2, 4  # overlays are nested deeply
+
+
+def folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """Yield the folders below, each before its own subfolders."""
+    for place in listed(folder):
+        foreign = place.name in FOREIGN or place.name[0] == "." or not is_text(place.name)
+        if not foreign and _is_open(place):
+            yield place
+            if depth > 1:
+                yield from folders(place, depth - 1)
+
+
+def listed(folder: Path) -> list[Path]:
+    """Return the folder's content; nothing where this user may not read: a database's folder may be in a project."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_open(place: Path) -> bool:
+    try:
+        return not place.is_symlink() and place.is_dir() and os.access(place, os.R_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def is_text(name: str) -> bool:
+    """Tell whether the name can be written into a file: bytes that are not UTF-8 cannot."""
+    return name.isprintable() or not any("\ud800" <= one <= "\udfff" for one in name)
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is such a file, as far as this user may read; none has too long a name."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def shown(folder: Path, place: Path) -> str:
+    """Return a folder's path from the project's folder, with a slash."""
+    return place.relative_to(folder).as_posix() + "/"
