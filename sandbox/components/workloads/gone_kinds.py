@@ -8,7 +8,8 @@ from sandbox.errors import BadFile
 from sandbox.kube import built_in, manifests
 from sandbox.kube.manifests import Manifest, title
 
-# Since this release each of the kinds has one version (Kubernetes' Deprecated API Migration Guide).
+GUIDE = "https://kubernetes.io/docs/reference/using-api/deprecation-guide/"
+# Since this release each of the kinds has one version, by that guide.
 SINCE = (1, 25)
 
 
@@ -27,7 +28,7 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
         if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
             raise BadFile(
                 f"{title(one)}: no cluster has the kind {kind} in {version}",
-                fix=f"write `apiVersion: {right}`, with its fields: kubectl explain {kind.lower()}",
+                fix=f"write `apiVersion: {right}`; if its fields differ: {GUIDE}",
             )
 
 
