@@ -13,7 +13,7 @@ from typing import Self
 import yaml
 
 from sandbox.components.cluster.kind.worker_join import PORT
-from sandbox.engine import Engine
+from sandbox.engine import Engine, reach
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Names
@@ -103,11 +103,22 @@ class EarlyStart:
         self._thread.start()
 
     def finish(self) -> None:
-        """Tell it now, when kubeadm is done, unless it was told."""
+        """Tell it now, when kubeadm is done, unless it was told.
+
+        Raises SandboxError where the port of the API server does not arrive at this machine.
+        """
         self.__exit__()
         if not self._told:
             self._write_kubeconfig()
+            self._require_heard()
             self._usable()
+
+    def _require_heard(self) -> None:
+        # Whatever asks the API server would fail at once, and say nothing of the engine.
+        node = self._engine.container(self._names.node)
+        for bind in node.published.get(PORT, ()) if node else ():
+            if not self._engine.is_heard(bind):
+                raise reach.unheard(bind, reach.again(self._engine, self._names.home))
 
     def __enter__(self) -> Self:
         return self

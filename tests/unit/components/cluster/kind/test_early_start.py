@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from sandbox.components.cluster.kind import early_start
 from sandbox.components.cluster.kind.early_start import STARTERS, EarlyStart
+from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
@@ -110,6 +112,16 @@ def test_nothing_is_told_of_a_failed_init(engine: FakeEngine, names: Names, serv
         init.early.begin()
         raise ZeroDivisionError
     assert init.times == 0
+
+
+def test_cluster_whose_port_does_not_arrive_is_an_error(engine: FakeEngine, names: Names, server: ApiServer) -> None:
+    init = Init(engine, names, server)
+    engine.shares, engine.deaf = False, True
+    node = engine.boxes[names.node]
+    node.spec = replace(node.spec, publish={6443: (Bind("127.0.0.1", 40001),)})
+    with pytest.raises(SandboxError, match=r"no port .* answers at 127\.0\.0\.1:40001") as caught, init.early:
+        init.early.finish()
+    assert caught.value.id == "engine-ports" and init.times == 0
 
 
 @pytest.mark.parametrize("said", ["", "{}", "{users: []}", "\t{", "no kubeconfig"])
