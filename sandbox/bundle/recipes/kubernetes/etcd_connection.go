@@ -15,7 +15,8 @@ var (
 )
 
 // shareETCD3Client returns a client of etcd over one connection for all resources, of which upstream makes one for each:
-// some seventy, one after another, before the API server is ready.
+// some seventy, one after another, before the API server is ready. Nothing closes the connection, as some resource always
+// needs it. Configurations are told apart as upstream tells those of compactors apart, by what they print as.
 func shareETCD3Client(c storagebackend.TransportConfig) (*kubernetes.Client, error) {
 	connectedLock.Lock()
 	defer connectedLock.Unlock()

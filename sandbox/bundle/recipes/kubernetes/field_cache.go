@@ -10,8 +10,8 @@ var (
 	fieldsLock sync.RWMutex
 )
 
-// fieldInfoFromField returns what is to know about a field, which it remembers. Upstream copies what it knows of all fields
-// for each that is new.
+// fieldInfoFromField returns what is known about a field, and remembers it. Upstream copies what it knows about all fields
+// for each new one.
 func fieldInfoFromField(structType reflect.Type, field int) *fieldInfo {
 	key := structField{structType, field}
 	fieldsLock.RLock()

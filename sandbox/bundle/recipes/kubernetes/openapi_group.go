@@ -7,8 +7,8 @@ import (
 	"k8s.io/kube-openapi/pkg/spec3"
 )
 
-// UpdateGroupVersionLater adds or updates a group by what tells its content from others, and asks for the content itself, as
-// a service that has this group, when a client first does.
+// UpdateGroupVersionLater adds or updates a group by its ETag. Its content is built when a client first asks for it, by a
+// function that returns a service with this group.
 func (o *OpenAPIService) UpdateGroupVersionLater(group, etag string, content func() *OpenAPIService) {
 	later := newOpenAPIV3Group()
 	later.etag = etag

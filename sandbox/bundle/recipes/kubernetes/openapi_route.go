@@ -16,14 +16,15 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
-// InstallV2 installs the endpoint of OpenAPI v2, whose content is built when a client first asks for it. Returns what builds
-// it, too. Before an API server is ready, it would else build all that it may ever be asked for.
+// InstallV2 installs the endpoint of OpenAPI v2, whose content is built when a client first asks for it, and returns what
+// builds it. Upstream builds all that may ever be asked for before the API server is ready.
 func (oa OpenAPI) InstallV2(c *restful.Container, m *mux.PathRecorderMux) (*handler.OpenAPIService, func() *spec.Swagger) {
 	build := sync.OnceValue(func() *spec.Swagger {
-		_, built := oa.installV2AtOnce(c, mux.NewPathRecorderMux("later"))
+		_, built := oa.installV2AtOnce(c, mux.NewPathRecorderMux("unused"))
 		return built
 	})
-	service := handler.NewOpenAPIServiceLazy(cached.Func(func() (*spec.Swagger, string, error) { return build(), "later", nil }))
+	// Clients get an ETag of the content; this one only says that it never changes.
+	service := handler.NewOpenAPIServiceLazy(cached.Func(func() (*spec.Swagger, string, error) { return build(), "once", nil }))
 	service.RegisterOpenAPIVersionedService("/openapi/v2", m)
 	return service, build
 }
@@ -36,14 +37,14 @@ func (oa OpenAPI) InstallV3(c *restful.Container, m *mux.PathRecorderMux) *handl
 		service.UpdateGroupVersionLater(group.RootPath()[1:], etag(group), func() *handler3.OpenAPIService {
 			alone := restful.NewContainer()
 			alone.Add(group)
-			return oa.installV3AtOnce(alone, mux.NewPathRecorderMux("later"))
+			return oa.installV3AtOnce(alone, mux.NewPathRecorderMux("unused"))
 		})
 	}
 	return service
 }
 
-// etag tells a group's content from others, which depends on Kubernetes' version, on features and on what is served. All API
-// servers of a cluster agree on it, as a client may ask any of them.
+// etag returns what tells a group's content from that of others: Kubernetes' version, features and what is served, on which
+// the content depends. All API servers of a cluster agree on it, as a client may ask any of them.
 func etag(group *restful.WebService) string {
 	hash := sha512.New()
 	fmt.Fprintln(hash, version.Get(), feature.DefaultMutableFeatureGate, feature.DefaultMutableFeatureGate.EmulationVersion())

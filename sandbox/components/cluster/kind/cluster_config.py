@@ -56,8 +56,8 @@ ALONE = {"leader-elect": "false"}
 SEVERAL = {"leader-elect-retry-period": "500ms"}
 # A lone etcd waits for rivals, too: for up to the election timeout of a second. Five heartbeats are the least.
 ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # milliseconds
-# How often etcd tells each of the API server's hundred watches that nothing happened: kubeadm has five seconds. An API
-# server that waits for it asks (KEP-2340), and history stays for five minutes.
+# How often etcd tells each of the API server's seventy watches that nothing happened: kubeadm sets five seconds. An API
+# server that waits for it asks (KEP-2340), and history stays for five minutes. Only the bundle's etcd surely knows it.
 QUIET = {"watch-progress-notify-interval": "60s"}
 # kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner (early_start).
 SKIPPED = ["preflight", "kubelet-finalize"]
