@@ -88,7 +88,7 @@ def _require_own_classes(cluster: Cluster, manifests: Sequence[Manifest]) -> Non
     """Raise SandboxError for an IngressClass that exists and was not made by this step."""
     for one in manifests:
         if one["kind"] == "IngressClass" and one["metadata"]["name"] != CLASS:
-            live = cluster.get(one["apiVersion"], one["kind"], one["metadata"]["name"])
+            live = cluster.live(one)
             if live is not None and not content_hash.mark(live):
                 name, owner = one["metadata"]["name"], (live.get("spec") or {}).get("controller")
                 raise SandboxError(
