@@ -54,7 +54,8 @@ KUBELET_LAST = {
 ALONE = {"leader-elect": "false"}
 # After a refusal while RBAC is not set up yet, ask again soon.
 SEVERAL = {"leader-elect-retry-period": "500ms"}
-# A lone etcd waits for rivals, too: for up to the election timeout of a second. Five heartbeats are the least.
+# A lone etcd waits for rivals, too: up to twice the election timeout of a second. Five heartbeats are the least. The
+# bundle's does not wait, so that its heart need not beat fifty times a second while nothing happens.
 ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # milliseconds
 # How often etcd tells each of the API server's seventy watches that nothing happened: kubeadm sets five seconds. An API
 # server that waits for it asks (KEP-2340), and history stays for five minutes. Only the bundle's etcd surely knows it.
@@ -129,7 +130,7 @@ def _control_plane(shape: schema.Cluster, tags: Tags | None) -> dict[str, object
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
     cluster |= {"scheduler": {"extraArgs": _election(shape) if old else _listed(_election(shape))}}
     etcd: dict[str, object] = {"imageTag": tags.etcd} if tags else {}
-    arguments = (ELECTION if shape.nodes.control_plane == 1 else {}) | (QUIET if tags else {})
+    arguments = QUIET if tags else ELECTION if shape.nodes.control_plane == 1 else {}
     if arguments:
         etcd |= {"extraArgs": arguments if old else _listed(arguments)}
     cluster |= {"etcd": {"local": etcd}} if etcd else {}

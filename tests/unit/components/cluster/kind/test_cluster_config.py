@@ -150,6 +150,12 @@ def test_lone_etcd_elects_itself_at_once() -> None:
     assert older["extraArgs"] == {name: str(value) for name, value in arguments.items()}
 
 
+def test_etcd_of_the_bundle_is_not_told_of_elections() -> None:
+    """It needs no short ones to lead at once (sandbox/bundle/recipes/etcd)."""
+    local = parsed(tags=TAGS)[1]["ClusterConfiguration"]["etcd"]["local"]
+    assert {one["name"] for one in local["extraArgs"]} == {"watch-progress-notify-interval"}
+
+
 def test_several_etcds_keep_their_time_for_elections() -> None:
     patches = parsed("{nodes: {control_plane: 3}}")[1]
     assert "etcd" not in patches["ClusterConfiguration"]
