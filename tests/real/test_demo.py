@@ -396,6 +396,17 @@ def test_the_api_server_describes_itself_when_asked(demo: Demo) -> None:
     assert "<string>" in fields
 
 
+def test_the_clusters_own_pods_share_a_shim(demo: Demo, engine: Engine) -> None:
+    """Those of the control plane, CoreDNS, Traefik and the storage do; kube-proxy and the demo's have one each."""
+    grouped = tool(
+        *(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "pods", "-A", "-o"),
+        r"jsonpath={range .items[*]}{.metadata.annotations.io\.containerd\.runc\.v2\.group}|{end}",
+    ).split("|")[:-1]
+    assert grouped.count("sandbox") == 7
+    status, shims = engine.execute(demo.names.node, ["pgrep", "-fc", "^/usr/local/bin/containerd-shim-runc-v2 "])
+    assert (status, int(shims)) == (0, 1 + grouped.count(""))
+
+
 def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
     report = json.loads(demo.command("push-images", "-o", "json").out)
     assert {image["action"] for image in report["images"]} == {"skipped"}

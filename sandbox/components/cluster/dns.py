@@ -17,7 +17,7 @@ from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import pending, progress, wait_ready
-from sandbox.names import HOST, Names
+from sandbox.names import HOST, SHIM, Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
@@ -179,7 +179,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
         "metadata": {"name": NAME, "namespace": NAMESPACE},
         "spec": {
             "replicas": 1 if alone else 2,
-            "template": {"metadata": {"annotations": mark}, "spec": {"containers": [container]}},
+            "template": {"metadata": {"annotations": mark | SHIM}, "spec": {"containers": [container]}},
         },
     }
 

@@ -11,6 +11,7 @@ import yaml
 
 from sandbox.config import schema
 from sandbox.fast_dataclass import dataclass
+from sandbox.names import SHIM
 
 # The first Kubernetes that kind describes by kubeadm's v1beta4 (kind 0.33, kubeadm/config.go: Config).
 NEW_KUBEADM = (1, 36)
@@ -32,7 +33,7 @@ SELDOM = {"readinessProbe": {"periodSeconds": 5}}
 def _static_pod(name: str, cpu: str) -> bytes:
     """Return a patch (kubeadm.k8s.io/v1beta4, Patches) for one of the control plane's pods."""
     container = {"name": name, "resources": {"requests": {"cpu": cpu}}, **(SELDOM if name in ASKED_SELDOM else {})}
-    return json.dumps({"spec": {"containers": [container]}}).encode()
+    return json.dumps({"metadata": {"annotations": SHIM}, "spec": {"containers": [container]}}).encode()
 
 
 # CoreDNS, which as it comes asks the nameservers of its own accord, is not started: it would be restarted soon anyway.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sandbox.components.cluster.kind.cluster_config import (
     PATCHES,
     REQUESTS,
     RESOLV_CONF,
+    STATIC_POD_PATCHES,
     Tags,
     config,
     node_names,
@@ -154,6 +156,11 @@ def test_etcd_of_the_bundle_is_not_told_of_elections() -> None:
     """It needs no short ones to lead at once (sandbox/bundle/recipes/etcd)."""
     local = parsed(tags=TAGS)[1]["ClusterConfiguration"]["etcd"]["local"]
     assert {one["name"] for one in local["extraArgs"]} == {"watch-progress-notify-interval"}
+
+
+def test_pods_of_the_control_plane_share_a_shim() -> None:
+    patches = map(json.loads, STATIC_POD_PATCHES.values())
+    assert {one["metadata"]["annotations"]["io.containerd.runc.v2.group"] for one in patches} == {"sandbox"}
 
 
 def test_several_etcds_keep_their_time_for_elections() -> None:
