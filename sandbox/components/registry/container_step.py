@@ -30,6 +30,7 @@ CONFIG = {
     # Layers that are stored elsewhere (OCI image-spec, descriptor.md, `urls`) get HTTP 500 without this.
     "REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW": '["^https?://"]',
     "OTEL_TRACES_EXPORTER": "none",
+    "GOGC": "50",  # after a push it would keep more memory than it needs
 }
 BLOBS = f"{DATA}/docker/registry/v2/blobs"
 QUARANTINE = f"{DATA}/quarantine"

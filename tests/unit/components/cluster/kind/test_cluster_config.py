@@ -158,6 +158,12 @@ def test_etcd_of_the_bundle_is_not_told_of_elections() -> None:
     assert {one["name"] for one in local["extraArgs"]} == {"watch-progress-notify-interval"}
 
 
+@pytest.mark.parametrize(("version", "envs"), [("v1.36.3", [{"name": "GOGC", "value": "50"}]), ("v1.35.8", None)])
+def test_etcd_spares_memory_where_kubeadm_can_say_so(version: str, envs: list[dict[str, str]] | None) -> None:
+    local = parsed(f"{{kubernetes: {version}}}", tags=TAGS)[1]["ClusterConfiguration"]["etcd"]["local"]
+    assert local.get("extraEnvs") == envs
+
+
 def test_pods_of_the_control_plane_share_a_shim() -> None:
     patches = map(json.loads, STATIC_POD_PATCHES.values())
     assert {one["metadata"]["annotations"]["io.containerd.runc.v2.group"] for one in patches} == {"sandbox"}
