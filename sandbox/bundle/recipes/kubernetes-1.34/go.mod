@@ -1,6 +1,6 @@
 module sandbox.bundle/kubernetes
 
-go 1.24.0
+go 1.26.0
 
 require (
 	github.com/spf13/cobra v1.9.1
