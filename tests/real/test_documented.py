@@ -49,12 +49,14 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
 
 
 def prepare(folder: Path) -> None:
-    """Give what `init` wrote the Services that pages name, and ports that are free."""
+    """Give what `init` wrote the Services that pages name, and ports that are free where it chose none itself."""
     objects = [*service("db", "shop", "TCP", 5432), *service("dns", "infra", "UDP", 53)]
     (folder / "k8s" / "services.yaml").write_text(yaml.safe_dump_all(objects), encoding="utf-8")
     spec = folder / "sandbox.yaml"
     text = spec.read_text(encoding="utf-8")
-    spec.write_text(f"{text}\nregistry: {{port: auto}}\nedge: {{ports: [auto]}}\n", encoding="utf-8")
+    wanted = {"registry": {"port": "auto"}, "edge": {"ports": ["auto"]}}
+    open_ones = {key: value for key, value in wanted.items() if key not in yaml.safe_load(text)}
+    spec.write_text(f"{text}\n{yaml.safe_dump(open_ones) if open_ones else ''}", encoding="utf-8")
 
 
 @pytest.mark.timeout(900)
