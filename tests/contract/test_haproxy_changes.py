@@ -526,6 +526,32 @@ def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
     assert failures == []
 
 
+@pytest.mark.fault(83)
+@pytest.mark.real
+def test_no_client_is_lost_to_a_holder_beside_a_hung_edge(stand: Stand) -> None:
+    """The container that holds the ports is restarted while the edge hangs → it opens no sockets that no one serves."""
+    if not socket_handover.are_handed_over(stand.engine):
+        pytest.skip("this engine is not of this machine")
+    client = stand.engine._client
+    edge, holder = (client.containers.get(name) for name in (stand.box.name, stand.box.holder))
+    handed = stand.box.folder / "sockets" / socket_handover.HANDED
+
+    def untried() -> str | None:
+        tried = client.api.inspect_container(holder.id)["RestartCount"] or handed.exists()
+        return None if tried else "the holder has not asked the edge yet"
+
+    edge.pause()
+    try:
+        handed.unlink()
+        holder.restart(timeout=1)
+        wait_until(untried, what="the holder", timeout=20, pause=0.05)
+    finally:
+        edge.unpause()
+    wait_until(lambda: None if handed.exists() else "not yet", what="sockets to hand over", timeout=30, pause=0.05)
+    for _ in range(20):
+        assert " 200 " in stand.get(APP)
+
+
 @pytest.mark.nightly
 @pytest.mark.real
 def test_a_hundred_changes_break_nothing(stand: Stand) -> None:

@@ -38,11 +38,14 @@ _BINDS = "binds.json"
 _PATIENCE = 20.0  # seconds until a running container has to answer
 
 # The sockets are the server's too, so the holder may neither pause them nor accept anything, from the first moment on.
-# A log forwarder takes `maxconn 0` literally, where a frontend takes it for "no limit".
+# A log forwarder takes `maxconn 0` literally, where a frontend takes it for "no limit". Where a server has the ports
+# but does not answer within a second, further sockets would get a part of its clients, whom no one would serve: without
+# SO_REUSEPORT they are refused, and the holder is started again until the server answers.
 _HEAD = f"""\
 global
   log stdout format raw local0 notice
   nbthread 1
+  noreuseport
   maxconn 16
   stats socket {FOLDER}/{HANDED} mode 660 level admin expose-fd listeners
 
