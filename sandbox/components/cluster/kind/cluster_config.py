@@ -132,7 +132,7 @@ def _control_plane(shape: schema.Cluster, tags: Tags | None) -> dict[str, object
         # A dozen RSA keys would take a second or two to make.
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
     cluster |= {"scheduler": {"extraArgs": _election(shape) if old else _listed(_election(shape))}}
-    etcd: dict[str, object] = {"imageTag": tags.etcd} | ({} if old else SPARING) if tags else {}
+    etcd: dict[str, object] = {"imageTag": tags.etcd, **({} if old else SPARING)} if tags else {}
     arguments = QUIET if tags else ELECTION if shape.nodes.control_plane == 1 else {}
     if arguments:
         etcd |= {"extraArgs": arguments if old else _listed(arguments)}
