@@ -528,7 +528,7 @@ def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
 
 @pytest.mark.fault(83)
 @pytest.mark.real
-def test_no_client_is_lost_to_a_holder_beside_a_hung_edge(stand: Stand) -> None:
+def test_no_client_is_lost_to_a_holder_next_to_a_hung_edge(stand: Stand) -> None:
     """The container that holds the ports is restarted while the edge hangs → it opens no sockets that no one serves."""
     if not socket_handover.are_handed_over(stand.engine):
         pytest.skip("this engine is not of this machine")
