@@ -27,7 +27,7 @@ SERVED = "edge.sock"
 # One that can take no sockets over, since there is no server yet, ends at once with 1, and its successor opens them. A
 # master, which would keep running, takes 7 MB.
 _HOLD = f"haproxy -db -f {FOLDER}/holder.cfg"
-COMMAND = ("dash", "-c", f"{_HOLD} -x {LIVE}/{SERVED} || [ $? -ne 1 ] || exec {_HOLD}")
+COMMAND = ("sh", "-c", f"{_HOLD} -x {LIVE}/{SERVED} || [ $? -ne 1 ] || exec {_HOLD}")
 # A server that cannot take sockets over must not listen in its own network, but end and be restarted. More than this
 # would overlap the ports of outgoing connections, which the kernel refuses.
 LAST = 32767

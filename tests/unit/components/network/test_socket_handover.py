@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, haproxy
 from sandbox.components.edge.container import EdgeContainer
@@ -110,6 +111,13 @@ def test_both_sides_agree_on_sockets_and_have_least_privilege(tmp_path: Path) ->
     found = box.find()
     assert found is not None and box.drift(found, IMAGE, [ROUTE]) is None
     assert edge_folder.is_current(folder, [ROUTE])
+
+
+def test_holder_runs_only_programs_of_both_images() -> None:
+    """The published image is Alpine's, whose shell is only known as sh; the bundle's has one of that name, too."""
+    assert socket_handover.COMMAND[0] == "sh"
+    own = recipes()["haproxy"].image
+    assert own is not None and f"/usr/bin/{own.links['/bin/sh']}" in own.copies
 
 
 def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
