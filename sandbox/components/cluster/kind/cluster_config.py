@@ -61,8 +61,9 @@ ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # millisecon
 # How often etcd tells each of the API server's seventy watches that nothing happened: kubeadm sets five seconds. An API
 # server that waits for it asks (KEP-2340), and history stays for five minutes. Only the bundle's etcd surely knows it.
 QUIET = {"watch-progress-notify-interval": "60s"}
-# Memory is what a laptop has least of; by default it may grow to twice what is in use.
-SPARING = {"extraEnvs": [{"name": "GOGC", "value": "50"}]}
+# etcd's garbage may take half as much memory as what is in use, by default as much again. kubeadm's v1beta3 has no
+# variables to say so.
+SPARING: dict[str, object] = {"extraEnvs": [{"name": "GOGC", "value": "50"}]}
 # kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner (early_start).
 SKIPPED = ["preflight", "kubelet-finalize"]
 # kubeadm's own certificates end after a year by default, and the cluster with them.
@@ -132,8 +133,14 @@ def _control_plane(shape: schema.Cluster, tags: Tags | None) -> dict[str, object
         # A dozen RSA keys would take a second or two to make.
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
     cluster |= {"scheduler": {"extraArgs": _election(shape) if old else _listed(_election(shape))}}
-    etcd: dict[str, object] = {"imageTag": tags.etcd, **({} if old else SPARING)} if tags else {}
-    arguments = QUIET if tags else ELECTION if shape.nodes.control_plane == 1 else {}
+    etcd: dict[str, object] = {"imageTag": tags.etcd} if tags else {}
+    if tags and not old:
+        etcd |= SPARING
+    arguments = {}
+    if tags:
+        arguments = QUIET
+    elif shape.nodes.control_plane == 1:
+        arguments = ELECTION
     if arguments:
         etcd |= {"extraArgs": arguments if old else _listed(arguments)}
     cluster |= {"etcd": {"local": etcd}} if etcd else {}
