@@ -227,6 +227,12 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
         network.remove()
 
 
+def require_handover(stand: Stand) -> None:
+    """Skip the test where the engine forwards ports, so that there is no container that holds them."""
+    if not socket_handover.are_handed_over(stand.engine):
+        pytest.skip("this engine is not of this machine")
+
+
 def silence(stand: Stand) -> str | None:
     try:
         with stand.connect(APP):
@@ -404,8 +410,7 @@ def test_edge_of_an_engine_elsewhere_is_changed_by_its_port(stand: Stand) -> Non
 @pytest.mark.real
 def test_handed_over_sockets_return_after_restart_of_either_side(stand: Stand) -> None:
     """The edge's containers → the one that is root accepts no client, the one that does has no right."""
-    if not socket_handover.are_handed_over(stand.engine):
-        pytest.skip("this engine is not of this machine")
+    require_handover(stand)
     attributes = {name: stand.engine._client.containers.get(name).attrs for name in (stand.box.name, stand.box.holder)}
     proxy, holder = attributes[stand.box.name]["HostConfig"], attributes[stand.box.holder]["HostConfig"]
     assert (proxy["CapDrop"], proxy["CapAdd"] or []) == (["ALL"], [])
@@ -473,8 +478,7 @@ def knocking(stand: Stand) -> Iterator[list[str]]:
 @pytest.mark.real
 def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> None:
     """40 reloads and a port that comes and goes, with clients → no connection ends, and none is refused."""
-    if not socket_handover.are_handed_over(stand.engine):
-        pytest.skip("this engine is not of this machine")
+    require_handover(stand)
     base, further = stand.route(), free_port()
     stand.certify(f"o.{DOMAIN}")
     with contextlib.ExitStack() as stack, knocking(stand) as failures:
@@ -513,8 +517,7 @@ def swept(stand: Stand) -> str | None:
 @pytest.mark.real
 def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
     """The container that holds the ports is restarted → it has the edge's sockets; no connection is refused or lost."""
-    if not socket_handover.are_handed_over(stand.engine):
-        pytest.skip("this engine is not of this machine")
+    require_handover(stand)
     holder = stand.engine._client.containers.get(stand.box.holder)
     handed = stand.box.folder / "sockets" / socket_handover.HANDED
     with stand.connect(APP) as stream, knocking(stand) as failures:
@@ -530,8 +533,7 @@ def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
 @pytest.mark.real
 def test_no_client_is_lost_to_a_holder_next_to_a_hung_edge(stand: Stand) -> None:
     """The container that holds the ports is restarted while the edge hangs → it opens no sockets that no one serves."""
-    if not socket_handover.are_handed_over(stand.engine):
-        pytest.skip("this engine is not of this machine")
+    require_handover(stand)
     client = stand.engine._client
     edge, holder = (client.containers.get(name) for name in (stand.box.name, stand.box.holder))
     handed = stand.box.folder / "sockets" / socket_handover.HANDED
