@@ -54,7 +54,10 @@ class Outlook(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A container that does not run: why it waits or how it ended, and how often it was restarted."""
+    """A container that does not run: why it waits or how it ended, and how often it was restarted.
+
+    `again` tells that the kubelet is about to start it once more: a back-off would be a reason to wait.
+    """
 
     container: str
     reason: str
@@ -64,6 +67,7 @@ class Fault:
     restarts: int = 0
     memory: str = ""
     running: bool = False
+    again: bool = False
 
     def __str__(self) -> str:
         said = [self.reason]
@@ -85,7 +89,7 @@ class Fault:
             return Outlook.NONE if gone else Outlook.OPEN
         if self.reason == MISSING and waited > MISSING_PATIENCE:
             return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
-        if self.running or self.ended == LOST:  # it may have what it needs by now
+        if self.running or self.again or self.ended == LOST:  # it may have what it needs by now
             return Outlook.OPEN
         if self.unstartable and self.restarts >= 1:
             return Outlook.NONE
@@ -158,4 +162,5 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             restarts=one.get("restartCount", 0),
             memory=str(limits.get(one["name"]) or ""),
             running="running" in state,
+            again="terminated" in state and not once,
         )

@@ -79,6 +79,8 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
         (pod(waiting("InvalidImageName", "no")), 0, "InvalidImageName: no", Outlook.NONE, "correct `image`"),
         (pod(ended(1, "Error")), 0, "Error, exit code 1", Outlook.OPEN, ""),
         (pod(ended(255, "Unknown"), restartCount=9), 0, "Unknown, exit code 255", Outlook.OPEN, ""),
+        # Ended with its node, as it did many times before, and not started again yet.
+        (pod(ended(137, "Error"), restartCount=74), 0, "exit code 137, restarted 74 times", Outlook.OPEN, ""),
         (pod(waiting("RunContainerError", "too many open files")), 0, "too many", Outlook.NONE, "max_user_instances"),
     ],
 )
