@@ -64,7 +64,8 @@ QUIET = {"watch-progress-notify-interval": "60s"}
 # etcd's garbage may take half as much memory as what is in use, by default as much again. kubeadm's v1beta3 has no
 # variables to say so.
 SPARING: dict[str, object] = {"extraEnvs": [{"name": "GOGC", "value": "50"}]}
-# kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner (early_start).
+# kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner, if at all
+# (early_start).
 SKIPPED = ["preflight", "kubelet-finalize"]
 # kubeadm's own certificates end after a year by default, and the cluster with them.
 YEARS = f"{5 * 365 * 24}h"

@@ -71,8 +71,8 @@ STARTERS: tuple[Manifest, ...] = (
 )
 TIMEOUT = 300.0  # seconds; kubeadm gives up after four minutes
 ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
-# One that was refused waits twice as long each time, and starts no pod before it has read all Services.
-REFRESH = f"cat {SUPER_ADMIN} && systemctl try-restart kubelet >/dev/null 2>&1"
+# A kubelet that was refused waits twice as long each time, and starts no pod before it has read all Services.
+RESTART = "systemctl try-restart kubelet >/dev/null 2>&1"
 
 
 def key_file(names: Names) -> Path:
@@ -87,13 +87,20 @@ class _Over(Exception):
 class EarlyStart:
     """Tells that a control plane is usable, as soon as it is, or at `finish` at the latest.
 
-    Its kubelet is restarted on the way, in place of kubeadm's restart at the end. Leaving the block ends the watch.
+    With `restarts` its kubelet is restarted on the way. Leaving the block ends the watch.
     """
 
     def __init__(
-        self, engine: Engine, names: Names, *, write_kubeconfig: Callable[[], None], usable: Callable[[], None]
+        self,
+        engine: Engine,
+        names: Names,
+        *,
+        restarts: bool,
+        write_kubeconfig: Callable[[], None],
+        usable: Callable[[], None],
     ) -> None:
         self._engine, self._names = engine, names
+        self._then = f"cat {SUPER_ADMIN}" + (f" && {RESTART}" if restarts else "")
         self._write_kubeconfig, self._usable = write_kubeconfig, usable
         self._over, self._told = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, name="early-start", daemon=True)
@@ -147,7 +154,7 @@ class EarlyStart:
 
         def serving() -> str | None:
             status, said = self._engine.execute(
-                self._names.node, ["bash", "-c", ASK, "ask", str(PORT), "sh", "-c", REFRESH]
+                self._names.node, ["bash", "-c", ASK, "ask", str(PORT), "sh", "-c", self._then]
             )
             conf[:] = [said]
             if not self._names.kubeconfig.exists():

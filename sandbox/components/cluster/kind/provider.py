@@ -152,7 +152,13 @@ class KindProvider:
         )
         files.write_atomic(self._config, text.encode(), mode=0o600)
 
-        early = EarlyStart(self.engine, self.names, write_kubeconfig=self.write_kubeconfig, usable=usable)
+        early = EarlyStart(
+            self.engine,
+            self.names,
+            restarts=not self._asks_again,
+            write_kubeconfig=self.write_kubeconfig,
+            usable=usable,
+        )
         manifests = NodeManifests(self.engine, self.names, networked=self.tags is not None)
 
         def on_line(line: str) -> None:
@@ -215,7 +221,8 @@ class KindProvider:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
-        api_answers.refresh(self.engine, self.names.node, refused or cold)
+        if not self._asks_again:
+            api_answers.refresh(self.engine, self.names.node, refused or cold)
         missing = self._missing()
         if missing:
             silent = partial(api_answers.silence, self.engine, self.names.node)
@@ -287,6 +294,14 @@ class KindProvider:
     def load(self, archive: Path) -> None:
         """Have kind put the images into the nodes."""
         self.kind.load(self.names.cluster, archive)
+
+    @property
+    def _asks_again(self) -> bool:
+        """Tell whether kubelets ask an API server that refused them again soon, of their own accord.
+
+        The bundle's do. What balances the load of several control planes refuses no one, it ends connections.
+        """
+        return self.tags is not None and not self._has_rivals()
 
     @property
     def _config(self) -> Path:

@@ -32,16 +32,20 @@ def server() -> Iterator[ApiServer]:
 class Init:
     """What a control plane at kubeadm's work does: it serves after some questions; `told` are our words on it."""
 
-    def __init__(self, engine: FakeEngine, names: Names, server: ApiServer, *, serves_after: int = 0) -> None:
+    def __init__(
+        self, engine: FakeEngine, names: Names, server: ApiServer, *, serves_after: int = 0, restarts: bool = False
+    ) -> None:
         self.names, self.server, self.left = names, server, serves_after
         self.told, self.asked = threading.Event(), threading.Event()
         self.times, self.keyless = 0, 0
         Nodes(engine).add(names, names.node, "control-plane")
         engine.programs["bash"] = self.node
         names.folder.mkdir(parents=True)
-        self.early = EarlyStart(engine, names, write_kubeconfig=self.write, usable=self.usable)
+        self.early = EarlyStart(engine, names, restarts=restarts, write_kubeconfig=self.write, usable=self.usable)
+        self.asking = ""
 
     def node(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        self.asking = argv[-1]
         self.asked.set()
         if self.left:
             self.left -= 1
@@ -70,6 +74,17 @@ def test_cluster_is_usable_once_its_api_server_is_ready(engine: FakeEngine, name
         init.early.finish()
     assert init.times == 1
     assert [path.name for path in names.folder.iterdir()] == [names.kubeconfig.name]  # no key of a super-admin
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_kubelet_is_restarted_where_it_would_wait(
+    engine: FakeEngine, names: Names, server: ApiServer, restarts: bool
+) -> None:
+    init = Init(engine, names, server, restarts=restarts)
+    with init.early:
+        init.early.begin()
+        assert init.told.wait(10)
+    assert ("try-restart kubelet" in init.asking) is restarts
 
 
 def test_kubeconfig_that_is_not_there_yet_is_asked_for_again(

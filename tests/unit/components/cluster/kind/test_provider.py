@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, RESOLV_CONF
+from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, RESOLV_CONF, Tags
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
@@ -28,6 +28,7 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
 
 PROXIES = Proxies(https="http://proxy.example.com:3128")
+TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 
 
 def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names: Names) -> None:
@@ -317,6 +318,24 @@ def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names:
     engine.boxes[worker].running = False
     three.start(lambda line: None)
     assert [one for one in told if "kubelet" in one] == [(worker, "try-restart", "kubelet")]
+
+
+@pytest.mark.parametrize(("tags", "planes", "restarted"), [(TAGS, 1, False), (TAGS, 3, True), (None, 1, True)])
+def test_kubelets_that_ask_again_soon_are_not_restarted(
+    engine: FakeEngine, names: Names, provider: KindProvider, tags: Tags | None, planes: int, restarted: bool
+) -> None:
+    made(provider)
+    provider = replace(provider, tags=tags, shape=Cluster(nodes=Nodes(control_plane=planes)))
+    told: list[str] = []
+
+    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append(" ".join(argv))
+        return 0, "active\n"
+
+    engine.programs["systemctl"] = systemctl
+    engine.boxes[names.node].running = False
+    provider.start(lambda line: None)
+    assert ("systemctl try-restart kubelet" in told) is restarted
 
 
 def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
