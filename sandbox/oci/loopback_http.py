@@ -185,6 +185,7 @@ class _Connection:
         self._answer = io.BufferedReader(Paced(self._socket))
         head = http_wire.read_head(self._answer)
         self.is_spent |= not head.persistent or not http_wire.has_end(method, head)
+        self.is_spent |= data is not None and head.status >= 400  # who refuses a body may close, and not say so
         return head
 
     def _send(self, head: bytes, data: bytes | Iterable[bytes] | None) -> None:

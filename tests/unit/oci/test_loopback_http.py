@@ -123,6 +123,32 @@ def test_a_body_refused_on_the_way_leaves_nothing_behind() -> None:
         thread.join(10)
 
 
+def test_connection_a_body_was_refused_on_is_not_used_again() -> None:
+    """The server has read all of a body it refuses, and closes a moment later → the next request meets no end."""
+    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    body = [b"x" * 100]
+    with socket.create_server((HERE, 0)) as server:
+
+        def serve() -> None:
+            for answer in (refusal, KEPT):
+                near, _ = server.accept()
+                with near:
+                    asked = near.recv(1 << 10)
+                    while asked.startswith(b"PUT") and not asked.endswith(body[0]):
+                        asked += near.recv(1 << 10)
+                    near.sendall(answer)
+                    near.recv(1 << 10)  # the end of the connection, or a request that gets no answer
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://{HERE}:{server.getsockname()[1]}"
+        connections = Connections(parse(url))
+        with closing(connections):
+            assert connections.request("PUT", f"{url}/blob", {}, body).status_code == 413
+            assert connections.request("GET", f"{url}/v2/", {}).content == b"ok"
+        thread.join(10)
+
+
 def straight(to: Simulator, near: str = HERE) -> Shortcut:
     place: Address = parse(to.url)
     return Shortcut(place.host, place.port, near)
