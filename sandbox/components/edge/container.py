@@ -247,7 +247,8 @@ class EdgeContainer:
         spec = self._spec(image, publish, held=held)
         if held:
             self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
-            socket_handover.wait(self.engine, self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
+            handed = self.folder / "sockets" / socket_handover.HANDED
+            socket_handover.wait(self.engine, self.holder, handed.exists, again=keeps)
         if keeps:
             with self._replacing():
                 self._run(spec, known, held=held)

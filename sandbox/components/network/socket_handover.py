@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ NOBODY = 65532
 READABLE = 0o644  # the containers may run as another user
 _BINDS = "binds.json"
 _PATIENCE = 20.0  # seconds until a running container has to answer
+_RESTARTING = 5.0  # seconds until one that ended, and that the engine starts again, has to run
 
 # The sockets are the server's too, so the holder may neither pause them nor accept anything, from the first moment on.
 # A log forwarder takes `maxconn 0` literally, where a frontend takes it for "no limit". Where a server has the ports
@@ -130,17 +132,20 @@ def owner(facts: Facts) -> tuple[int, int] | None:
     return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
 
 
-def wait(engine: Engine, name: str, done: Callable[[], bool]) -> None:
-    """Wait until a container is ready.
+def wait(engine: Engine, name: str, done: Callable[[], bool], *, again: bool = False) -> None:
+    """Wait until a container is ready; with `again`, one that ends has some seconds in which the engine restarts it.
 
     Raises EngineError with its output if it ends, SandboxError if it takes too long.
     """
+    since = time.monotonic()
 
     def silence() -> str | None:
         if done():
             return None
         found = engine.container(name)
         if found is None or not found.running:
+            if again and found is not None and time.monotonic() - since < _RESTARTING:
+                return "was started again"
             raise EngineError(f"the container {name} stopped", details=engine.logs(name))
         return "does not answer"
 

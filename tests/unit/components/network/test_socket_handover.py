@@ -15,7 +15,7 @@ from sandbox.components.edge import container, edge_folder, haproxy
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, ContainerSpec, EngineError
+from sandbox.engine import Bind, Container, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import EDGE, LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine
@@ -52,7 +52,12 @@ def test_sockets_are_handed_over_in_one_network(shares: bool | None, options: Se
 
 
 class Handing(FakeEngine):
-    """An engine of this machine, whose HAProxy holds what it is told to; but no address of IPv6 unless `six`."""
+    """An engine of this machine, whose HAProxy holds what it is told to; but no address of IPv6 unless `six`.
+
+    With `restarts` it ends as often before it holds anything, which is counted by questions for it.
+    """
+
+    restarts = 0
 
     def __init__(self, folder: Path, *, six: bool = True, works: bool = True) -> None:
         super().__init__(IMAGE)
@@ -68,6 +73,21 @@ class Handing(FakeEngine):
         if not self.works or (not self.six and "[::1]" in told.read_text()):
             self.signal(spec.name, "SIGKILL")
             return
+        if self.restarts:
+            self.signal(spec.name, "SIGKILL")
+            return
+        self._hand()
+
+    def container(self, name: str) -> Container | None:
+        found = super().container(name)
+        if self.restarts and found and not found.running:
+            self.restarts -= 1
+            if not self.restarts:
+                self.start(name)
+                self._hand()
+        return found
+
+    def _hand(self) -> None:
         (self.folder / "sockets" / socket_handover.HANDED).touch()
 
 
@@ -205,6 +225,17 @@ def test_an_edge_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
         box._answers()
     assert engine.boxes[EDGE] is before
     assert (before.signals, box.retired()) == ([], ())
+
+
+def test_holder_that_the_engine_restarts_is_waited_for(tmp_path: Path) -> None:
+    """The edge is too busy to hand over at once → the holder ends, is started again, and has the sockets then."""
+    home = place(tmp_path)
+    engine = Handing(home.edge)
+    Answering(engine, home).start(IMAGE, [ROUTE])
+    engine.restarts = 3
+    Answering(engine, home).start(IMAGE, [ROUTE])
+    assert engine.restarts == 0
+    assert socket_handover.held(home.edge) != ()
 
 
 def test_replaced_edges_are_limited_in_number(tmp_path: Path) -> None:
