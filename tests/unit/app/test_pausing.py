@@ -39,12 +39,12 @@ class World:
             self.names.folder.rmdir()
         return UseCounts(total or 0, 0, NONE)
 
-    def hold(self, nodes: Any) -> bool:
-        self.done.append("held")
+    def pause(self, nodes: Any) -> bool:
+        self.done.append("paused")
         return True
 
-    def let_go(self, nodes: Any) -> bool:
-        self.done.append("let go")
+    def resume(self, nodes: Any) -> bool:
+        self.done.append("resumed")
         return True
 
 
@@ -54,8 +54,8 @@ def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     names.folder.mkdir(parents=True)
     made = World(names)
     monkeypatch.setattr(Use, "read", lambda self: made.read(self))
-    monkeypatch.setattr(paused_nodes, "pause", made.hold)
-    monkeypatch.setattr(paused_nodes, "resume", made.let_go)
+    monkeypatch.setattr(paused_nodes, "pause", made.pause)
+    monkeypatch.setattr(paused_nodes, "resume", made.resume)
     for seconds in ("WATCHING", "RESTING"):
         monkeypatch.setattr(waker, seconds, 0.0)
     return made
@@ -65,14 +65,14 @@ def test_a_sandbox_that_is_not_wanted_stays_asleep(world: World, engine: FakeEng
     world.totals = iter([3, 3, 3, 0, 0])
     pausing.pause(engine, world.names)
     Waker(engine, world.names, None).run()
-    assert world.done == ["held"]
+    assert world.done == ["paused"]
 
 
 def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 4, 4])
     pausing.pause(engine, world.names)
     Waker(engine, world.names, None).run()
-    assert world.done == ["held", "let go"]
+    assert world.done == ["paused", "resumed"]
     assert not world.names.paused.exists()
 
 
@@ -80,7 +80,7 @@ def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngin
     world.totals = iter([3, 3, 0, 1, 1])
     pausing.pause(engine, world.names)
     Waker(engine, world.names, None).run()
-    assert world.done == ["held", "let go"]
+    assert world.done == ["paused", "resumed"]
 
 
 def test_a_sandbox_long_unused_is_paused_again(
@@ -89,7 +89,7 @@ def test_a_sandbox_long_unused_is_paused_again(
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     world.totals = iter([3, 3, 3, 4])
     Waker(engine, world.names, 1e-9).run()
-    assert world.done[:2] == ["held", "let go"]
+    assert world.done[:2] == ["paused", "resumed"]
 
 
 def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch:
     pausing.pause(engine, world.names)
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     with Session().alone("demo", "up"):
-        assert world.done == ["held", "let go"]
+        assert world.done == ["paused", "resumed"]
     assert not pausing.wake(engine, world.names)
 
 
