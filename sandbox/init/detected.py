@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from sandbox.config.schema.values import as_name
+from sandbox.config.schema.values import MAX_NAME, as_name
 from sandbox.fast_dataclass import dataclass
 
 # An entry of `apply`: a file, a folder (with a slash), or a chart.
@@ -16,8 +17,15 @@ Item = str | Mapping[str, Any]
 
 
 def label(text: str) -> str:
-    """Return the text as a name that Kubernetes accepts (RFC 1123 label, short); `app` if nothing of it is left."""
-    return as_name(text) or "app"
+    """Return the text as a name that Kubernetes accepts (RFC 1123 label, short); `app` if nothing of it is left.
+
+    A longer text is cut and ends in a part of its digest, so that texts which begin alike have different names.
+    """
+    whole = as_name(text, most=None)
+    if len(whole) <= MAX_NAME:
+        return whole or "app"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{as_name(text, most=MAX_NAME - len(digest) - 1)}-{digest}"
 
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:

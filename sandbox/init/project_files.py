@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
-from sandbox.config.schema.values import Domain
+from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import services
-from sandbox.init.detected import App, Found, label
+from sandbox.init.detected import App, Found
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
@@ -44,7 +44,7 @@ def name_of(folder: str, found: Found) -> str:
     said = {
         match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(DOMAIN_SUFFIX)}", host))
     }
-    return label(said.pop() if len(said) == 1 else folder)
+    return as_name(said.pop() if len(said) == 1 else folder) or "app"
 
 
 def registry_port(found: Found) -> int:

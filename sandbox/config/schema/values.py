@@ -50,9 +50,9 @@ def _name(value: str) -> str:
     return value
 
 
-def as_name(text: str) -> str:
-    """Return what of the text can be a sandbox's name; empty where nothing can."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
+def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
+    """Return what of the text can be a sandbox's name, of at most so many characters; empty where nothing can."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:most].strip("-")
 
 
 def _label(value: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.config.schema.values import MAX_NAME
 from sandbox.errors import UsageError
 from sandbox.init import compose, compose_files
 from sandbox.init.detected import App
@@ -141,6 +142,17 @@ def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
     text = f"services: {{my_db: {{image: x}}, web: {web}}}"
     _, notes = compose.load(write(tmp_path, compose_yaml=text))
     assert notes == ["my_db is called my-db in the cluster: change what calls it (HOST of web, URL of web)"]
+
+
+def test_services_whose_long_names_begin_alike_stay_apart(tmp_path: Path) -> None:
+    """So do their volumes, in which the data would be mixed."""
+    names = [f"{'x' * 40}-{end}" for end in ("one", "two")]
+    listed = [f"{name}: {{image: x, volumes: ['{name}:/data']}}" for name in names]
+    text = f"services: {{{', '.join(listed)}}}\nvolumes: {{{names[0]}: {{}}, {names[1]}: {{}}}}"
+    first, second = compose.load(write(tmp_path, compose_yaml=text))[0]
+    assert first.name != second.name
+    assert first.claims["/data"] != second.claims["/data"]
+    assert max(map(len, (first.name, *first.volumes))) <= MAX_NAME
 
 
 @pytest.mark.parametrize(
