@@ -2,7 +2,7 @@
 
 The command that pauses the containers holds the other end of this process's standard input. It resumes them and ends
 this process itself; where the input ends before that, the command was killed. A sandbox that `pause` has paused by
-then stays so.
+then stays so. What goes wrong is said on standard error, which is the log of commands.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,11 +57,13 @@ def main() -> None:
     sys.stdin.buffer.read()
     from sandbox.errors import SandboxError
     from sandbox.names import Home
+    from sandbox.sanitize import fit
 
     try:
         resume(Home(Path(state), Path(cache), Path(kubeconfig)).sandbox(name), containers)
     except SandboxError as error:
-        sys.exit(f"{error}: {error.details}")
+        now = time.strftime("%F %T")
+        sys.exit(fit(f"{now} {os.getpid()} {__spec__.name}: {name} stays paused: {error}: {error.details}"))
 
 
 if __name__ == "__main__":

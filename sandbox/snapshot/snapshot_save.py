@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from sandbox import __version__
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.edge.use import Use
 from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import Names
+from sandbox.names import Home, Names
 from sandbox.snapshot import resumer, volume_archive
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed
@@ -107,7 +108,7 @@ class Saving:
         use = Use.of(self.engine, self.names)
         held: list[str] = []
         argv = resumer.argv(self.names, running)
-        with Path(os.devnull).open("wb") as nowhere, process.talking(argv, errors=nowhere):
+        with _log(self.names.home) as errors, process.talking(argv, errors=errors):
             try:
                 use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
                 for name in running:
@@ -128,6 +129,15 @@ def packing(nodes: Sequence[Node]) -> list[Packed]:
         for node in nodes
         for place, volume in node.volumes.items()
     ]
+
+
+def _log(home: Home) -> IO[bytes]:
+    """Open the log of commands, to add to it; one that cannot be written stops no command."""
+    try:
+        files.make_private_dir(home.state)
+        return open(home.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+    except (OSError, SandboxError):
+        return Path(os.devnull).open("wb")
 
 
 def _tar(folder: Path) -> bytes:

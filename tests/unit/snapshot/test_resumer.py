@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import signal
+import stat
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -100,3 +102,26 @@ def test_process_resumes_once_its_input_ends(names: Names, nodes: Nodes, monkeyp
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     resumer.main()
     assert ends == [(names, ["one", "two"])]
+
+
+def test_what_keeps_it_from_resuming_is_in_the_log(nodes: Nodes, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is gone as well when `save` is killed → the user finds in sandbox.log what stays paused, and why."""
+    real = process.talking
+
+    def killed(argv: process.Argv, *, errors: IO[bytes]) -> AbstractContextManager[object]:
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=errors, timeout=60, check=False)
+        assert ended.returncode == 1
+        return real(("true",), errors=errors)
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setattr(process, "talking", killed)
+    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: None)
+    running = nodes.container("running")
+    assert running
+    saving = Saving(engine=nodes, names=names, store=Store(names.home.snapshots), nodes=[running])
+    with saving._paused(registry=False):
+        pass
+    said = names.home.log.read_text()
+    assert "sandbox.snapshot.resumer: demo stays paused: " in said
+    assert "/nowhere/docker.sock" in said
+    assert stat.S_IMODE(names.home.log.stat().st_mode) == 0o600
