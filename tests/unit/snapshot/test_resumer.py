@@ -104,7 +104,7 @@ def test_process_resumes_once_its_input_ends(names: Names, nodes: Nodes, monkeyp
     assert ends == [(names, ["one", "two"])]
 
 
-def test_what_keeps_it_from_resuming_is_in_the_log(nodes: Nodes, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_to_resume_is_in_the_log(nodes: Nodes, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine is gone as well when `save` is killed → the user finds in sandbox.log what stays paused, and why."""
     real = process.talking
 
