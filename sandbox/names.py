@@ -110,6 +110,15 @@ class Home:
         """Return the folder of snapshots, SANDBOX/SNAPSHOT each; they contain keys."""
         return self.state / "snapshots"
 
+    @property
+    def sandboxes(self) -> Path:
+        """Return the folder of the sandboxes' own files, a folder for each."""
+        return self.state / "sandboxes"
+
+    def known(self) -> tuple[Names, ...]:
+        """Return the sandboxes that have files, by name."""
+        return tuple(self.sandbox(path.name) for path in sorted(self.sandboxes.glob("*")))
+
     def lock(self, name: str) -> Path:
         """Return the folder that any command locks that changes the sandbox `name`."""
         return self.state / "locks" / name
@@ -255,7 +264,7 @@ class Names:
     @property
     def folder(self) -> Path:
         """Return the folder of the sandbox's own files, removed with it."""
-        return self.home.state / "sandboxes" / self.name
+        return self.home.sandboxes / self.name
 
     @property
     def spec(self) -> Path:

@@ -46,7 +46,7 @@ def sweep(home: Home) -> None:
     if not home.projects.is_dir():
         return
     with suppress(SandboxError), files.exclusive(home.projects, seconds=0):
-        kept = [*_texts(home.state / "sandboxes"), *_texts(home.snapshots)]
+        kept = [*_texts(home.sandboxes), *_texts(home.snapshots)]
         for folder in home.projects.iterdir():
             if folder.is_dir() and not any(f"/{folder.name}" in text for text in kept) and not _is_in_use(folder):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -100,12 +100,17 @@ def brought_up(name: str | None) -> ResolvedSpec:
     wanted = find(None, name)
     spec = remembered(wanted.name)
     if spec is None:
-        raise UsageError(
-            f"there is no sandbox '{wanted.name}'",
-            fix="list all with: sandbox list; create one with: sandbox up",
-            id="no-sandbox",
-        )
+        raise unknown(wanted.name)
     return spec
+
+
+def unknown(name: str) -> UsageError:
+    """Return the error for a name that no sandbox has."""
+    return UsageError(
+        f"there is no sandbox '{name}'",
+        fix="list all with: sandbox list; create one with: sandbox up",
+        id="no-sandbox",
+    )
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:

@@ -26,8 +26,7 @@ def note_spec(home: Home, origin: Origin) -> None:
 
 def sweep(home: Home) -> None:
     """Forget agreements to specs that no sandbox is up from, whichever revision they were for."""
-    sandboxes = (home.sandbox(path.name) for path in (home.state / "sandboxes").glob("*"))
-    used = tuple(known.source_key for names in sandboxes if (known := saved_spec.origin(names)))
+    used = tuple(known.source_key for names in home.known() if (known := saved_spec.origin(names)))
     for file in home.agreed.glob("*"):
         if not file.read_text(encoding="utf-8").startswith((COMPONENTS, *used)):
             file.unlink(missing_ok=True)

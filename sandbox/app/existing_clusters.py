@@ -57,17 +57,10 @@ def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:
 
 def _found(engine: Engine, home: Home) -> Iterator[Neighbour]:
     planes = [one for one in engine.containers(CLUSTER) if one.labels.get(ROLE) == "control-plane" and one.running]
-    for name in sorted({one.labels[CLUSTER] for one in planes} - _ours(home)):
+    for name in sorted({one.labels[CLUSTER] for one in planes} - {one.cluster for one in home.known()}):
         context = f"kind-{name}"
         with suppress(SandboxError):  # no such context, or no server answers there
             yield Neighbour(context, _announced(home, context) or _published(engine))
-
-
-def _ours(home: Home) -> set[str]:
-    """Return the clusters of sandboxes, which have files."""
-    folder = home.state / "sandboxes"
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return {home.sandbox(name).cluster for name in names}
 
 
 def _announced(home: Home, context: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.engine import Engine, labelled
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL
 from sandbox.plan import providers
@@ -52,8 +52,6 @@ def require_known(name: str) -> None:
     except SandboxError:
         return
     if name not in known:
-        raise UsageError(
-            f"there is no sandbox '{name}'",
-            fix="list all with: sandbox list; create one with: sandbox up",
-            id="no-sandbox",
-        )
+        from sandbox.app import chosen_spec  # and the schema of specs, which `list` does without
+
+        raise chosen_spec.unknown(name)

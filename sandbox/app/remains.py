@@ -20,7 +20,7 @@ def sweep(home: Home, name: str) -> None:
     if not _is_any_left(home):
         for folder in (home.edge, home.networks):
             _remove(home, folder)
-        for folder in (home.claims, home.passthrough, home.state / "sandboxes", home.state / "certificates"):
+        for folder in (home.claims, home.passthrough, home.sandboxes, home.state / "certificates"):
             with suppress(OSError):  # it is not there, or not empty
                 folder.rmdir()
     lock = home.lock(name)
@@ -39,7 +39,7 @@ def forget_addons(names: Names) -> None:
 
 def _is_any_left(home: Home) -> bool:
     """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
-    folders = (home.state / "sandboxes", home.state / "certificates", home.claims)
+    folders = (home.sandboxes, home.state / "certificates", home.claims)
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
     return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())
 

@@ -110,8 +110,7 @@ def _is_kept(name: str, home: Home, engine: Engine) -> bool:
 
 def _known(home: Home) -> frozenset[str]:
     """Return the sandboxes that have a route or files."""
-    folder = home.state / "sandboxes"
-    with_files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    with_files = {one.name for one in home.known()}
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
     return frozenset(with_files | {route.name for route in known})
 

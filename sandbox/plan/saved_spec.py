@@ -126,8 +126,7 @@ def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
     """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
     if where is None or not where.source:
         return ()
-    folders = sorted((names.home.state / "sandboxes").glob("*"))
-    others = (names.home.sandbox(path.name) for path in folders if path.name != names.name)
+    others = (one for one in names.home.known() if one.name != names.name)
     known = ((one, origin(one)) for one in others if one.spec.exists())
     return tuple(one.name for one, from_ in known if from_ and (from_.kind, from_.source) == (where.kind, where.source))
 

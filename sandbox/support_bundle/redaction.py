@@ -104,7 +104,7 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
     """Return the secrets in keys, kubeconfigs, cache settings, credentials and proxy URLs."""
     for key in (*(home.state / "certificates").rglob("*.key"), *(home.edge / "keys").glob("*.pem")):
         yield from secrets_of(_read(key))
-    own = (*(home.state / "sandboxes").glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))
+    own = (*home.sandboxes.glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))
     for file in (home.kubeconfig, *home.other_kubeconfigs, *own):
         with suppress(yaml.YAMLError):
             yield from secrets_in(yaml.safe_load(_read(file)))
