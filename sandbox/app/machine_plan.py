@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
 from sandbox.config.schema import Spec
-from sandbox.engine import Engine
-from sandbox.engine import labelled as owned
+from sandbox.engine import Engine, labelled
 from sandbox.errors import UsageError
 from sandbox.names import REGISTRY_PORT, Home
 from sandbox.step import Step
@@ -37,7 +36,7 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
     spec = chosen_spec.as_made(spec)
     with engine.glance():
         if spec.cluster.supports.containers:
-            owned.require(engine, place.sandbox(spec.name))
+            labelled.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
         resolved, accounts = ports.resolve(spec, place, engine), keychain(spec.credentials)
         built = plan_build.build(resolved, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
@@ -112,7 +111,7 @@ def _registry_port(spec: Spec) -> int | None:
         from sandbox.app import ports
 
         return ports.registry_tunnel(spec, names.home)
-    owned.require(engine, names)
+    labelled.require(engine, names)
     container = engine.container(names.registry)
     binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
     return next((bind.port for bind in binds), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
@@ -11,6 +11,7 @@ from sandbox.app import port_reservations
 from sandbox.app.port_usage import Machine, Wanted, forbidden, taken
 from sandbox.components.edge import edge_folder, lan_access, routes
 from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema.edge_schema import TcpPort, UdpPort
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
@@ -64,8 +65,8 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
     mine = routes.Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.proxy.listen)
     )
-    byhand_too = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
-    routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
+    asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
+    routes.require_unclaimed(asked, (*others, *routes.load(home.passthrough)))
 
 
 def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
@@ -98,28 +99,31 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
-    spoken_for = spoken_for | {one.port for one in spec.proxy.tcp if one.port != "auto"}
-    usable = partial(_is_usable, machine, _proxy(spec), spec.proxy.listen, TCP)
-    chosen: list[int] = []
-    for one in spec.proxy.tcp:
-        if one.port != "auto":
-            chosen.append(one.port)
-        else:
-            chosen.append(_first(before.get(one.target), one.usual, spoken_for | set(chosen), usable))
-    return chosen
+    return _chosen(
+        spec.proxy.tcp, before, spoken_for, partial(_is_usable, machine, _proxy(spec), spec.proxy.listen, TCP)
+    )
 
 
 def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
     """Choose the ports of `udp` that are `auto`, in the same way."""
     route = routes.find(routes.load(machine.home.edge), spec.name)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.UDP} if route else {}
-    spoken_for = {one.port for one in spec.proxy.udp if one.port != "auto"}
+    return _chosen(spec.proxy.udp, before, set(), partial(_is_usable_udp, machine, spec.proxy.listen))
+
+
+def _chosen(
+    wanted: Sequence[TcpPort | UdpPort],
+    before: Mapping[str, int],
+    spoken_for: set[int],
+    usable: Callable[[int], bool],
+) -> Sequence[int]:
+    """Return the ports in their order; `before` are those that Services have now."""
+    spoken_for = spoken_for | {one.port for one in wanted if one.port != "auto"}
     chosen: list[int] = []
-    for one in spec.proxy.udp:
+    for one in wanted:
         if one.port != "auto":
             chosen.append(one.port)
         else:
-            usable = partial(_is_usable_udp, machine, spec.proxy.listen)
             chosen.append(_first(before.get(one.target), one.usual, spoken_for | set(chosen), usable))
     return chosen
 
@@ -159,12 +163,12 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
-    https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
-    https += [Wanted(_proxy(spec), Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
-    https += [udp_wanted(Bind(spec.proxy.listen, one.port)) for one in spec.proxy.udp]
+    edge = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
+    edge += [Wanted(_proxy(spec), Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
+    edge += [udp_wanted(Bind(spec.proxy.listen, one.port)) for one in spec.proxy.udp]
     if spec.registry.external:
-        return https
-    return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *https]
+        return edge
+    return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]
 
 
 def _registry_owner(spec: Spec, home: Home) -> str:

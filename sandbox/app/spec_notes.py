@@ -19,7 +19,7 @@ REGISTRY_PORT = 5001
 
 
 def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Return a line for each warning about the spec and the objects that it applies."""
+    """Yield a line for each warning about the spec and the objects that it applies."""
     yield from _twice(objects)
     yield from _kindless(objects)
     yield from _absent(spec)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Milliseconds without a further change that end a burst, and the longest burst.
 QUIET, LONGEST = 50, 1600
-# Milliseconds after which a thread checks whether to end, and seconds after which a waiting caller is woken.
+# Milliseconds after which a thread checks whether to end, and a waiting caller whether its time is over.
 EVERY = 1000
 # Milliseconds between two scans of all files where they are polled.
 DELAY = 300
