@@ -47,14 +47,23 @@ def silence(engine: Engine, control_plane: str) -> str | None:
     return None if status == 0 else said.strip()
 
 
-def await_news(engine: Engine, kubeconfig: Path, nodes: Sequence[str]) -> None:
+def await_news(engine: Engine, control_plane: str, kubeconfig: Path, nodes: Sequence[str]) -> None:
     """Wait until the API server has been told how all pods of `nodes` are since these were started.
 
-    Until then it tells how they were before, and all of them would seem to be ready.
+    Until then it tells how they were before, and all of them would seem to be ready. Raises WaitTimeout for one that
+    does not serve.
     """
     since = {node: engine.since(node).replace(microsecond=0) for node in nodes}  # pods have whole seconds
-    with suppress(ClusterError, WaitTimeout):
-        wait_until(partial(old_news, Cluster(kubeconfig), since), what="the pods", timeout=NEWS)
+
+    def is_told() -> bool:
+        with suppress(ClusterError, WaitTimeout):
+            wait_until(partial(old_news, Cluster(kubeconfig), since), what="the pods", timeout=NEWS)
+            return True
+        return False
+
+    if not is_told() and deafness(engine, control_plane) is not None:  # a slow machine's is still to come
+        wait_until(partial(deafness, engine, control_plane), what="the API server", timeout=TIMEOUT)
+        is_told()
 
 
 def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:

@@ -240,7 +240,7 @@ class KindProvider:
             if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
-        api_answers.await_news(self.engine, self.names.kubeconfig, refused or cold)
+        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, refused or cold)
 
     def _attach(self, say: Callable[[str], None]) -> None:
         """Bring nodes back to the network that they were taken from, or that was removed and is there again.

@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from sandbox.components.cluster.kind import api_answers
 from sandbox.components.cluster.kind.api_answers import old_news
 from sandbox.kube.api import ClusterError
+from sandbox.names import Names
+from sandbox.system.wait import WaitTimeout
+from tests.support import api_server
+from tests.support.fakes import FakeEngine
+from tests.support.memory_nodes import Nodes
 
 BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
@@ -72,3 +78,32 @@ def test_pods_and_workloads_of_before_are_old_news(objects: list[dict[str, Any]]
 
 def test_nothing_is_asked_where_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
+
+
+def test_an_api_server_that_comes_late_is_waited_for(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine it serves only after the news have been given up."""
+    Nodes(engine).add(names, names.node, "control-plane")
+    names.folder.mkdir(parents=True)
+    api_server.kubeconfig(names.kubeconfig, 6443)
+    answers = [1, 1, 0]
+    engine.programs["bash"] = lambda box, argv: (answers.pop(0), "it does not serve yet")
+    monkeypatch.setattr(api_answers, "NEWS", 0.0)
+    monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused" if answers else None)
+    api_answers.await_news(engine, names.node, names.kubeconfig, ())
+    assert not answers
+
+
+def test_an_api_server_that_never_comes_is_an_error(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Nodes(engine).add(names, names.node, "control-plane")
+    names.folder.mkdir(parents=True)
+    api_server.kubeconfig(names.kubeconfig, 6443)
+    engine.programs["bash"] = lambda box, argv: (1, "it does not serve yet")
+    monkeypatch.setattr(api_answers, "NEWS", 0.0)
+    monkeypatch.setattr(api_answers, "TIMEOUT", 0.0)
+    monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused")
+    with pytest.raises(WaitTimeout, match="the API server"):
+        api_answers.await_news(engine, names.node, names.kubeconfig, ())
