@@ -192,7 +192,7 @@ def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
         containers = manifest["spec"]["template"]["spec"]["containers"]
         containers.reverse()  # that one answers already, and Traefik takes longest to be ready
         for container in containers:
-            container["env"] = list(NEXT_API_SERVER)
+            container["env"] = [*container.get("env", ()), *NEXT_API_SERVER]
     return manifest
 
 
