@@ -52,7 +52,7 @@ def test_other_pods_route_by_node_and_own_range_is_the_plugins(tmp_path: Path) -
     (ptp, portmap) = plugin["plugins"]
     assert ptp["ipam"]["ranges"] == [[{"subnet": "10.244.0.0/24"}]]
     assert ptp["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
-    assert portmap["capabilities"] == {"portMappings": True}
+    assert (portmap["backend"], portmap["capabilities"]) == ("nftables", {"portMappings": True})
 
 
 def test_a_node_without_a_range_is_waited_for(tmp_path: Path) -> None:
