@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -26,6 +27,9 @@ KILLED = "OOMKilled"
 # The reason of a container that ended with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
 LOST = "Unknown"
+# Exit codes of ends by SIGKILL and SIGTERM. What ended by itself may be `terminated` until its next start:
+# Kubernetes 1.36 does not always say CrashLoopBackOff.
+SIGNALLED = {128 + signal.SIGKILL, 128 + signal.SIGTERM}
 # Messages about an image that no second try will bring: of registries (OCI distribution-spec, error codes), containerd
 # and the resolver. A registry that does not answer may do so later.
 NO_IMAGE = re.compile(
@@ -56,7 +60,7 @@ class Outlook(Enum):
 class Fault:
     """A container that does not run: why it waits or how it ended, and how often it was restarted.
 
-    `again` tells that the kubelet is about to start it once more: a back-off would be a reason to wait.
+    `again` tells that a signal ended it, as its node's end does, and that the kubelet is to start it once more.
     """
 
     container: str
@@ -146,7 +150,8 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
         waiting, last = state.get("waiting") or {}, (one.get("lastState") or {}).get("terminated") or {}
         end = state.get("terminated") or last
         held = waiting.get("reason") in WAITING
-        failed = end.get("exitCode", 0) != 0 and not (one.get("ready") or (once and "running" in state))
+        excused = once or end.get("reason") == LOST  # an end that says nothing of what runs now
+        failed = end.get("exitCode", 0) != 0 and not (one.get("ready") or (excused and "running" in state))
         if not held and not failed:
             continue
         reason = waiting["reason"] if held else end.get("reason") or "Error"
@@ -162,5 +167,5 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             restarts=one.get("restartCount", 0),
             memory=str(limits.get(one["name"]) or ""),
             running="running" in state,
-            again="terminated" in state and not once,
+            again="terminated" in state and not once and reason == "Error" and end.get("exitCode") in SIGNALLED,
         )

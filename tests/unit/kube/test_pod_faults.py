@@ -81,6 +81,9 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
         (pod(ended(255, "Unknown"), restartCount=9), 0, "Unknown, exit code 255", Outlook.OPEN, ""),
         # Ended with its node, as it did many times before, and not started again yet.
         (pod(ended(137, "Error"), restartCount=74), 0, "exit code 137, restarted 74 times", Outlook.OPEN, ""),
+        # Crashed by itself, and waits for its next start.
+        (pod(ended(1, "Error"), restartCount=5), 0, "exit code 1, restarted 5 times", Outlook.NONE, ""),
+        (pod(ended(137, "OOMKilled"), restartCount=5), 0, "OOMKilled, exit code 137", Outlook.NONE, "limits.memory"),
         (pod(waiting("RunContainerError", "too many open files")), 0, "too many", Outlook.NONE, "max_user_instances"),
     ],
 )
@@ -116,6 +119,7 @@ def test_init_container_failures_count_and_normal_waiting_not() -> None:
     "found",
     [
         pod({"running": {}}, ended(1, "Error"), restartCount=1, ready=True),
+        pod({"running": {}}, ended(255, "Unknown"), restartCount=3, ready=False),  # it was stopped with its node
         pod(ended(0, "Completed")),
         pod(waiting("ContainerCreating")),
     ],

@@ -225,6 +225,16 @@ def test_container_that_runs_again_is_waited_for(monkeypatch: pytest.MonkeyPatch
     assert not cluster.steps
 
 
+def test_workload_that_starts_again_is_not_named_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One crashes, and one that was stopped with its node has yet to become ready → only the first is named."""
+    cluster = Clusters(monkeypatch, *[lambda: None] * 3)
+    cluster.workloads = {"web": workload("web"), "db": workload("db")}
+    cluster.pods = {"web-1": crashing(6), "db-1": crashing(3, running={})}
+    cluster.pods["db-1"]["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] = "Unknown"
+    with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start"):
+        cluster.await_ready()
+
+
 def test_workload_that_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=workload("web", **UP)))
     cluster.workloads = {"web": workload("web")}
