@@ -398,14 +398,14 @@ def test_the_api_server_describes_itself_when_asked(demo: Demo) -> None:
 
 
 def test_the_clusters_own_pods_share_a_shim(demo: Demo, engine: Engine) -> None:
-    """Those of the control plane, CoreDNS, Traefik and the storage do; kube-proxy and the demo's have one each."""
+    """Those of the control plane, kube-proxy, CoreDNS, Traefik and the storage do; the demo's have one each."""
     if demo.provider != "kind" or Spec().images.source == "upstream":
         pytest.skip("only the bundle's nodes pass the annotation on")
     grouped = tool(
         *(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "pods", "-A", "-o"),
         r"jsonpath={range .items[*]}{.metadata.annotations.io\.containerd\.runc\.v2\.group}|{end}",
     ).split("|")[:-1]
-    assert grouped.count("sandbox") == 7
+    assert grouped.count("sandbox") == 8
     status, shims = engine.execute(demo.names.node, ["pgrep", "-fc", "^/usr/local/bin/containerd-shim-runc-v2 "])
     assert (status, int(shims)) == (0, 1 + grouped.count(""))
 
