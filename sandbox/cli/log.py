@@ -71,13 +71,9 @@ class _Log(RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         opened = open(  # noqa: SIM115  # for as long as it logs
-            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_private
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=files.private
         )
         return cast("TextIOWrapper", opened)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _log_file(place: Home) -> logging.Handler:

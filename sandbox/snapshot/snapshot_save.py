@@ -135,7 +135,7 @@ def _log(home: Home) -> IO[bytes]:
     """Open the log of commands, to add to it; one that cannot be written stops no command."""
     try:
         files.make_private_dir(home.state)
-        return open(home.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+        return open(home.log, "ab", opener=files.private)
     except (OSError, SandboxError):
         return Path(os.devnull).open("wb")
 

@@ -60,6 +60,11 @@ def make_private_dir(path: Path) -> None:
         return
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file that only this user can read, if it is new; an `opener` for `open`. Raises OSError."""
+    return os.open(path, flags, 0o600)
+
+
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     """Replace `path` by `data` with exactly `mode`; readers, even after a loss of power, see the old file or the new.
 
