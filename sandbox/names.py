@@ -34,6 +34,8 @@ READY = "ready.sandbox.internal"
 # Pods of the cluster itself share a shim, which would take 5 MB for each (containerd, core/runtime/v2/README.md). The
 # bundle's nodes pass this on to it; others know nothing of it.
 SHIM = {"io.containerd.runc.v2.group": "sandbox"}
+# A Go program's garbage may take half as much memory as what is in use, by default as much again.
+SPARING = {"name": "GOGC", "value": "50"}
 # The client's address that the edge gives an ingress where a header has the real one: unused (RFC 5737).
 EDGE_ADDRESS = "192.0.2.1"
 

@@ -17,7 +17,7 @@ from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import pending, progress, wait_ready
-from sandbox.names import HOST, SHIM, Names
+from sandbox.names import HOST, SHIM, SPARING, Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
@@ -40,8 +40,6 @@ BEHIND, OTHERWISE = 3, 4  # exit codes of scripts/ask-dns.sh
 # CoreDNS waits longer after each refusal.
 API = ("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
 _HOST = {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
-# Its garbage may take half as much memory as what is in use, not as much again.
-_SPARING = {"name": "GOGC", "value": "50"}
 
 # kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for the values below. Without `loop`,
 # which queries the nameservers by itself; they are never addresses of the pod itself.
@@ -172,7 +170,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
     case.
     """
     port = api["ports"][0]["port"] if api else 6443
-    env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}, _SPARING]
+    env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}, SPARING]
     mark = {MARK: _digest(f"{text}{'' if alone else ' of several'}")}
     container = {"name": NAME, "readinessProbe": {"periodSeconds": 1}} | ({"env": env} if alone else {})
     return {

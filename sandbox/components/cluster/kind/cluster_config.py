@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.config import schema
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import SHIM
+from sandbox.names import SHIM, SPARING
 
 # The first Kubernetes that kind describes by kubeadm's v1beta4 (kind 0.33, kubeadm/config.go: Config).
 NEW_KUBEADM = (1, 36)
@@ -61,9 +61,6 @@ ELECTION = {"heartbeat-interval": "20", "election-timeout": "100"}  # millisecon
 # How often etcd tells each of the API server's seventy watches that nothing happened: kubeadm sets five seconds. An API
 # server that waits for it asks (KEP-2340), and history stays for five minutes. Only the bundle's etcd surely knows it.
 QUIET = {"watch-progress-notify-interval": "60s"}
-# etcd's garbage may take half as much memory as what is in use, by default as much again. kubeadm's v1beta3 has no
-# variables to say so.
-SPARING: dict[str, object] = {"extraEnvs": [{"name": "GOGC", "value": "50"}]}
 # kind leaves preflight out. The other restarts the kubelet at the end, which the sandbox does sooner, if at all
 # (early_start).
 SKIPPED = ["preflight", "kubelet-finalize"]
@@ -135,8 +132,8 @@ def _control_plane(shape: schema.Cluster, tags: Tags | None) -> dict[str, object
         cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
     cluster |= {"scheduler": {"extraArgs": _election(shape) if old else _listed(_election(shape))}}
     etcd: dict[str, object] = {"imageTag": tags.etcd} if tags else {}
-    if tags and not old:
-        etcd |= SPARING
+    if tags and not old:  # which has no variables
+        etcd |= {"extraEnvs": [SPARING]}
     arguments = {}
     if tags:
         arguments = QUIET
