@@ -30,7 +30,7 @@ def refresh(engine: Engine, control_plane: str, started: Sequence[str]) -> None:
     """
     if not started:
         return
-    wait_until(partial(deafness, engine, control_plane), what="the API server", timeout=TIMEOUT)
+    _await_serving(engine, control_plane)
     for node in started:
         engine.execute(node, ["systemctl", "try-restart", "kubelet"])
 
@@ -39,6 +39,10 @@ def deafness(engine: Engine, control_plane: str) -> str | None:
     """Return why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
     status, said = engine.execute(control_plane, ["bash", "-c", ASK, "ask", str(PORT)])
     return None if status == 0 else said.strip()
+
+
+def _await_serving(engine: Engine, control_plane: str) -> None:
+    wait_until(partial(deafness, engine, control_plane), what="the API server", timeout=TIMEOUT)
 
 
 def silence(engine: Engine, control_plane: str) -> str | None:
@@ -62,7 +66,7 @@ def await_news(engine: Engine, control_plane: str, kubeconfig: Path, nodes: Sequ
         return False
 
     if not is_told() and deafness(engine, control_plane) is not None:  # a slow machine's is still to come
-        wait_until(partial(deafness, engine, control_plane), what="the API server", timeout=TIMEOUT)
+        _await_serving(engine, control_plane)
         is_told()
 
 

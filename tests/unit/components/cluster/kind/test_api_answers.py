@@ -80,30 +80,32 @@ def test_nothing_is_asked_where_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
 
 
-def test_an_api_server_that_comes_late_is_waited_for(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a slow machine it serves only after the news have been given up."""
+@pytest.fixture
+def late(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """A started cluster whose news are given up at once."""
     Nodes(engine).add(names, names.node, "control-plane")
     names.folder.mkdir(parents=True)
     api_server.kubeconfig(names.kubeconfig, 6443)
+    monkeypatch.setattr(api_answers, "NEWS", 0.0)
+    return names
+
+
+def test_an_api_server_that_comes_late_is_waited_for(
+    engine: FakeEngine, late: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine it serves only after the news have been given up."""
     answers = [1, 1, 0]
     engine.programs["bash"] = lambda box, argv: (answers.pop(0), "it does not serve yet")
-    monkeypatch.setattr(api_answers, "NEWS", 0.0)
     monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused" if answers else None)
-    api_answers.await_news(engine, names.node, names.kubeconfig, ())
+    api_answers.await_news(engine, late.node, late.kubeconfig, ())
     assert not answers
 
 
 def test_an_api_server_that_never_comes_is_an_error(
-    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+    engine: FakeEngine, late: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Nodes(engine).add(names, names.node, "control-plane")
-    names.folder.mkdir(parents=True)
-    api_server.kubeconfig(names.kubeconfig, 6443)
     engine.programs["bash"] = lambda box, argv: (1, "it does not serve yet")
-    monkeypatch.setattr(api_answers, "NEWS", 0.0)
     monkeypatch.setattr(api_answers, "TIMEOUT", 0.0)
     monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused")
     with pytest.raises(WaitTimeout, match="the API server"):
-        api_answers.await_news(engine, names.node, names.kubeconfig, ())
+        api_answers.await_news(engine, late.node, late.kubeconfig, ())
