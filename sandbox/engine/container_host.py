@@ -56,7 +56,8 @@ def spare_address(engine: Engine, name: str) -> str:
 
     The engine accepts a requested address only where the network's maker chose the range.
     """
-    return "" if LABEL in joined(engine, name).labels else free_address(engine, name)
+    network = joined(engine, name)
+    return "" if LABEL in network.labels and not network.lower else free_address(engine, name)
 
 
 def gateway(network: Network) -> str:

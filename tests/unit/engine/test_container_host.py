@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.engine import Network, reach
-from sandbox.engine.container_host import gateway, host_address, kept_address
+from sandbox.engine.container_host import gateway, host_address, kept_address, spare_address
 from sandbox.engine.reach import Reach
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -24,6 +24,16 @@ def test_the_gateway_is_taken_or_the_first_address() -> None:
 def test_an_address_is_kept_outside_of_the_engine_s_range(lower: str, place: int, kept: str) -> None:
     network = Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset(), lower=lower)
     assert kept_address(network, place) == kept
+
+
+@pytest.mark.parametrize(
+    ("labelled", "halved", "found"),
+    [(True, True, "172.30.255.250"), (True, False, ""), (False, False, "172.30.255.250")],
+)
+def test_a_spare_address_leaves_the_first_ones_to_nodes(names: Names, labelled: bool, halved: bool, found: str) -> None:
+    engine = FakeEngine("image:1")
+    engine.create_network(NETWORK, names.labels if labelled else {}, halved=halved)
+    assert spare_address(engine, NETWORK) == found
 
 
 def test_without_the_network_there_is_none(names: Names) -> None:
