@@ -384,6 +384,22 @@ def test_a_stopped_container_keeps_to_a_network_that_was_removed(world: World) -
     world.engine.remove_container(world.name)
 
 
+def test_a_start_gets_the_lowest_address_that_is_free(world: World) -> None:
+    names = [f"{world.name}{suffix}" for suffix in ("", "-2", "-3")]
+    for name in names:
+        world.engine.run(replace(world.spec(), name=name))
+    before = {one.name: one.addresses[world.name] for one in world.engine.containers(LABEL) if one.name in names}
+    for name in names:
+        world.engine.stop(name)
+    for name in reversed(names):
+        world.engine.start(name)
+    after = {one.name: one.addresses[world.name] for one in world.engine.containers(LABEL) if one.name in names}
+    if not world.engine.is_podman:  # which goes on after the last that it gave
+        assert after == dict(zip(reversed(names), (before[name] for name in names), strict=True))
+    for name in names:
+        world.engine.remove_container(name)
+
+
 def test_networks_are_found_by_label(world: World) -> None:
     assert world.name in world.engine.labelled_networks(LABEL)
     assert world.engine.labelled_networks("sandbox-test-none") == ()

@@ -76,6 +76,14 @@ def up_again(app: Application) -> None:
     assert app.command("up", "--plan").out == ""
 
 
+def test_all_start_again_at_their_addresses(app: Application) -> None:
+    before = addresses(app)
+    app.command("stop")
+    app.command("start")
+    assert addresses(app) == before
+    up_again(app)
+
+
 @pytest.mark.fault(26)
 def test_all_start_again_at_other_addresses(app: Application) -> None:
     """three control planes stop, others take their addresses → `start` brings all back, their etcds know each other"""

@@ -219,6 +219,18 @@ def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, wor
     sandbox.talk(3)
 
 
+def test_nodes_that_stop_and_start_keep_their_addresses(
+    sandbox: Cast, engine: Engine, worker: str, second: str
+) -> None:
+    nodes = (sandbox.names.node, worker, second)
+    before = {node: address(engine, node) for node in nodes}
+    for _ in range(2):
+        sandbox.command("stop")
+        sandbox.command("start")
+        assert {node: address(engine, node) for node in nodes} == before
+    sandbox.talk(3)
+
+
 def test_returning_node_gets_no_client_before_it_knows_its_hosts(sandbox: Cast, engine: Engine, worker: str) -> None:
     before = sandbox.addresses(worker)
     tool("docker", "restart", "--time", "0", worker)

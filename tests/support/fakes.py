@@ -350,7 +350,7 @@ class FakeEngine(Engine):
         if name in box.ids:
             raise EngineError(f"{doing} failed", details=f"endpoint with name {container} already exists in network")
         address = address or self._free(name)
-        if any(address in (one.address, *one.joined.values()) for one in self.boxes.values()):
+        if address in self._used():
             raise EngineError(f"{doing} failed", details="Address already in use")
         box.ids[name] = self.networks[name].id
         if name == box.spec.network:
@@ -422,9 +422,13 @@ class FakeEngine(Engine):
         box.ids[spec.network] = network.id
 
     def _free(self, network: str) -> str:
-        used = {address for one in self.boxes.values() for address in (one.address, *one.joined.values())}
+        used = self._used()
         prefix = self.networks[network].subnet.removesuffix("0.0/16")
         return next(address for last in range(2, 250) if (address := f"{prefix}0.{last}") not in used)
+
+    def _used(self) -> set[str]:
+        running = (one for one in self.boxes.values() if one.running)
+        return {address for one in running for address in (one.address, *one.joined.values())}
 
     def _address(self, box: FakeContainer, network: str) -> str:
         return box.address if network == box.spec.network else box.joined[network]

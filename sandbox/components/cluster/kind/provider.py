@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.docker_nodes import Containers
-from sandbox.components.cluster.kind import api_answers, etcd_peers
+from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
 from sandbox.components.cluster.kind.cluster_config import (
     KUBEADM_PATCHES,
     KUBELET_LAST,
@@ -212,7 +212,7 @@ class KindProvider:
         for name in cold:
             self.engine.write_files(name, KUBELET_LAST)
         stopped = [one.name for one in resting]
-        for name in sorted(stopped, key=lambda name: name != self.names.node):
+        for name in start_order.by_address(self.engine, self.names.network, stopped) if stopped else ():
             say(f"starting {name}")
             self.engine.start(name)
         self._files.write()

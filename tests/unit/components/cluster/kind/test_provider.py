@@ -15,6 +15,7 @@ from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, RESO
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
+from sandbox.components.cluster.kind.start_order import FLAGS
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
@@ -230,6 +231,18 @@ def test_a_worker_that_is_stopped_is_started(engine: FakeEngine, names: Names, t
     three.start(said.append)
     assert said == [f"starting {worker}"]
     assert three.drift() is None
+
+
+@pytest.mark.fault(26)
+def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    """kind gave a worker the first address, and all nodes are stopped → `start` gives each its own again"""
+    order = (f"{names.cluster}-worker2", names.node, f"{names.cluster}-worker")
+    for number, name in enumerate(order, start=2):
+        engine.boxes[name].files[FLAGS] = f"--node-ip=172.30.0.{number}".encode()
+    three.stop()
+    said: list[str] = []
+    three.start(said.append)
+    assert said == [f"starting {name}" for name in order]
 
 
 def test_a_node_that_was_added_by_hand_gets_what_the_others_have(

@@ -1,0 +1,42 @@
+"""The order in which stopped nodes start, by which each has its address again.
+
+The engine gives a container that starts the lowest free address. In another order nodes would exchange addresses, and
+until the last API server's lease is over, after 15 seconds, Service `kubernetes` would lead to a worker, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import PurePosixPath
+
+from sandbox.engine import Engine
+from sandbox.engine.container_host import joined
+
+# What kubeadm and, after a change of the address, the node's entrypoint write for the kubelet.
+FLAGS = PurePosixPath("/var/lib/kubelet/kubeadm-flags.env")
+ADDRESS = re.compile(rb"--node-ip=([\d.]+)")
+GATEWAY = 1  # the first address of a network, which is the engine's own
+
+
+def by_address(engine: Engine, network: str, stopped: Iterable[str]) -> list[str]:
+    """Return the names of stopped containers in the order of the addresses that they had.
+
+    What balances the load of control planes has no kubelet that knows its address: it had the one that is left over.
+    """
+    found = [(_last_address(engine, name), name) for name in stopped]
+    order = sorted((address, name) for address, name in found if address)
+    lowest = IPv4Network(joined(engine, network).subnet)[GATEWAY + 1]
+    for name in (name for address, name in found if address is None):
+        place = next((at for at, (address, _) in enumerate(order) if address != lowest + at), len(order))
+        order.insert(place, (lowest + place, name))
+    return [name for _, name in order]
+
+
+def _last_address(engine: Engine, node: str) -> IPv4Address | None:
+    said = ADDRESS.search(engine.read_file(node, FLAGS) or b"")
+    try:
+        return IPv4Address(said[1].decode()) if said else None
+    except ValueError:
+        return None
