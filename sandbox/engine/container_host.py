@@ -54,10 +54,14 @@ def kept_address(network: Network, place: int) -> str:
 def spare_address(engine: Engine, name: str) -> str:
     """Return an address for joining a network: at its end, or empty (any) on one whose range the engine chose.
 
-    The engine accepts a requested address only where the network's maker chose the range.
+    The engine accepts a requested address only where the network's maker chose the range. Of our own networks it is in
+    the last quarter, for Services have the third one.
     """
     network = joined(engine, name)
-    return "" if LABEL in network.labels and not network.lower else free_address(engine, name)
+    if LABEL not in network.labels:
+        return free_address(engine, name)
+    found = free_address(engine, name) if network.lower else ""
+    return found if found and IPv4Address(found) in list(IPv4Network(network.subnet).subnets(2))[-1] else ""
 
 
 def gateway(network: Network) -> str:

@@ -9,7 +9,7 @@ from sandbox.engine.container_host import gateway, host_address, kept_address, s
 from sandbox.engine.reach import Reach
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.fakes import NETWORK, FakeEngine, FakeNetwork
 
 
 def test_the_gateway_is_taken_or_the_first_address() -> None:
@@ -34,6 +34,12 @@ def test_a_spare_address_leaves_the_first_ones_to_nodes(names: Names, labelled: 
     engine = FakeEngine("image:1")
     engine.create_network(NETWORK, names.labels if labelled else {}, halved=halved)
     assert spare_address(engine, NETWORK) == found
+
+
+def test_a_spare_address_is_none_of_those_for_services(names: Names) -> None:
+    engine = FakeEngine("image:1")
+    engine.networks[NETWORK] = FakeNetwork("172.30.0.0/28", names.labels, lower="172.30.0.0/29")
+    assert spare_address(engine, NETWORK) == ""
 
 
 def test_without_the_network_there_is_none(names: Names) -> None:
