@@ -203,9 +203,12 @@ class Sandbox:
         """Start it as `start` does; the caller holds the lock."""
         from sandbox.app import ports
 
-        spec = chosen_spec.brought_up(self.name)
-        with ports.reserve(spec, context.home(), Engine.connect()) as resolved, _explaining(resolved):
-            lifecycle.up(machine_plan.without_files(resolved), self.session.report, keep=True)
+        spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
+        with ports.reserve(spec, context.home(), engine) as resolved, _explaining(resolved):
+            with engine.glance():
+                steps = machine_plan.without_files(resolved)
+                found = _survey(steps, engine, self.names, report)
+            lifecycle.up(steps, report, keep=True, found=found)
         self._watch(spec.pause_seconds)
         self._resolved = spec
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandbox.engine import Container, Engine, container_copy, labelled
@@ -23,6 +24,7 @@ from sandbox.system import files, host_network
 
 NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
 READY = "ready"
+WIDTH = 8
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
@@ -102,7 +104,7 @@ class Restoring:
             wanted = self._description(node, manifest)
             self.engine.make(node.name + NEW, wanted.config, wanted.host)
             container_copy.write(self.engine, node.name + NEW, kept / node.files)
-            self._claim(node.name + NEW)
+            self._claim(node.name + NEW, kept / node.files)
             made.append(node.model_copy(update={"volumes": self._volumes(node)}))
         packed = [
             Packed(new.volume, old.file, old.base)
@@ -116,15 +118,13 @@ class Restoring:
 
     def _switch(self, manifest: Manifest) -> None:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
-        new = {one.name for one in self._new()}
-        for container in self.engine.containers(self.mark):
-            if container.name not in new and container.name + NEW in new:
-                self.engine.remove_container(container.name)
-        for name in sorted(new):
-            container_copy.rename(self.engine, name, name.removesuffix(NEW))
-        if manifest.registry:
-            labelled.make_room(self.engine, self.names.registry, self.names.home)
-            volume_archive.swap(self.engine, self.names, manifest.image, self.names.volume, NEW)
+        # At once: the engine takes half a second to end a node, and as long for the volume.
+        with ThreadPoolExecutor(WIDTH) as pool:
+            parts = [pool.submit(self._replace, one.name.removesuffix(NEW)) for one in self._new()]
+            if manifest.registry:
+                parts.append(pool.submit(self._replace_registry, manifest.image))
+        for part in parts:
+            part.result()
         if (self._noted / "certificates").exists():
             if self.names.keys.exists():
                 shutil.rmtree(self.names.keys)
@@ -134,6 +134,15 @@ class Restoring:
         files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         shutil.rmtree(self._noted)
+
+    def _replace(self, node: str) -> None:
+        if any(one.name == node for one in self.engine.containers(self.mark)):
+            self.engine.remove_container(node)
+        container_copy.rename(self.engine, node + NEW, node)
+
+    def _replace_registry(self, image: str) -> None:
+        labelled.make_room(self.engine, self.names.registry, self.names.home)
+        volume_archive.swap(self.engine, self.names, image, self.names.volume, NEW)
 
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"
@@ -149,12 +158,14 @@ class Restoring:
         more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
         return Description(node.name, node.config, {**node.host, **more})
 
-    def _claim(self, node: str) -> None:
-        """Make this user the owner in the node's record; another user may have saved the snapshot."""
-        record = self.engine.read_file(node, labelled.COMPLETE)
-        if record:
-            content = {**json.loads(record), "owner": self.names.home.owner}
-            self.engine.write_file(node, labelled.COMPLETE, json.dumps(content).encode())
+    def _claim(self, node: str, saved: Path) -> None:
+        """Make this user the owner in the node's record, of its `saved` files; another user may have saved them."""
+        with tarfile.open(saved) as tar, contextlib.suppress(KeyError):
+            file = tar.extractfile(str(labelled.COMPLETE.relative_to("/")))
+            record = json.load(file) if file else {}
+            if record.get("owner") != self.names.home.owner:
+                record["owner"] = self.names.home.owner
+                self.engine.write_file(node, labelled.COMPLETE, json.dumps(record).encode())
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         old = self.engine.container(node.name)

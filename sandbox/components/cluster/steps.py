@@ -51,12 +51,12 @@ class ClusterStep:
             return Status(State.DRIFTED, drift)
         if not self._answers():
             return Status(State.DRIFTED, "its API server does not answer")
-        return Status(State.READY, ", ".join(self.provider.nodes.running()))
+        return self._ready
 
     def asks(self, node: str) -> Iterable[Question]:
         return self.provider.asks(node)
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Work) -> Status:
         files.make_private_dir(self.names.folder)
         if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
             self.provider.create(work.say, work.usable)
@@ -65,6 +65,8 @@ class ClusterStep:
         if not self.names.kubeconfig.exists():
             self.provider.write_kubeconfig()
         wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
+        drift = self.provider.drift()  # all else has just been made so, or was seen before
+        return Status(State.DRIFTED, drift) if drift else self._ready
 
     def stop(self) -> bool:
         if self.provider.standing() in (Standing.ABSENT, Standing.STOPPED):
@@ -72,13 +74,17 @@ class ClusterStep:
         self.provider.stop()
         return True
 
-    def rebuild(self, work: Work) -> None:
+    def rebuild(self, work: Work) -> Status:
         """Replace the cluster by a new one."""
         self.provider.delete()
-        self.apply(work)
+        return self.apply(work)
 
     def undo(self) -> bool:
         return self.provider.delete()
+
+    @property
+    def _ready(self) -> Status:
+        return Status(State.READY, ", ".join(self.provider.nodes.running()))
 
     def _answers(self) -> bool:
         try:

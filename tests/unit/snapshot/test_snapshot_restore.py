@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox.engine import ContainerSpec
+from sandbox.engine import ContainerSpec, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.snapshot.snapshot_restore import Restoring
@@ -69,6 +70,25 @@ def test_non_certificate_is_refused(restoring: Restoring, tmp_path: Path, name: 
         restoring._certificates(tmp_path / CERTIFICATES)
     assert caught.value.id == "snapshot-damaged" and name in caught.value.details
     assert list((restoring._noted / "certificates").iterdir()) == []
+
+
+@pytest.mark.parametrize(("owner", "claimed"), [("theirs", True), ("ours", False), (None, False)])
+def test_node_of_another_users_snapshot_becomes_this_users(
+    restoring: Restoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str | None, claimed: bool
+) -> None:
+    ours, written = restoring.names.home.owner, dict[PurePosixPath, bytes]()
+    monkeypatch.setattr(restoring.engine, "write_file", lambda _, path, data: written.update({path: data}))
+    saved, content = tmp_path / "node.tar", io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        if owner:
+            record = json.dumps({"nodes": {}, "owner": ours if owner == "ours" else owner}).encode()
+            member = tarfile.TarInfo("kind/sandbox-complete")
+            member.size = len(record)
+            tar.addfile(member, io.BytesIO(record))
+    saved.write_bytes(content.getvalue())
+    restoring._claim("node", saved)
+    expected = {labelled.COMPLETE: {"nodes": {}, "owner": ours}} if claimed else {}
+    assert {path: json.loads(data) for path, data in written.items()} == expected
 
 
 @pytest.mark.security(22)

@@ -80,15 +80,15 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
         return None
     try:
         pods = cluster.list("v1", "Pod")
-        workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}
+        for pod in pods:
+            begun = since.get(pod["spec"].get("nodeName", ""))
+            for one in pod.get("status", {}).get("containerStatuses") or ():
+                running = one["state"].get("running")
+                if begun and running and datetime.fromisoformat(running["startedAt"]) < begun:
+                    return title(pod)
+        workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
     except ClusterError as error:  # the API server has not read its roles yet
         return str(error)
-    for pod in pods:
-        begun = since.get(pod["spec"].get("nodeName", ""))
-        for one in pod.get("status", {}).get("containerStatuses") or ():
-            running = one["state"].get("running")
-            if begun and running and datetime.fromisoformat(running["startedAt"]) < begun:
-                return title(pod)
     ready = Counter(_controller(pod) for pod in pods if is_ready(pod))
     for each in workloads["ReplicaSet"]:
         ready[_controller(each)] += ready[each["metadata"]["uid"]]

@@ -44,6 +44,10 @@ class NodeFiles:
         """Write what they are to say now, in place: they are mounted, and replaced ones would no longer be."""
         self.names.resolv_conf.write_text(self._resolv_conf(), encoding="utf-8")
         self.names.resolv_conf.chmod(0o644)
+        self.write_proxy()
+
+    def write_proxy(self) -> None:
+        """Do the same for what says the proxy, which no node need run for."""
         self.names.proxy_conf.touch(0o600)
         self.names.proxy_conf.write_text(self.proxied.drop_in(), encoding="utf-8")
 

@@ -209,8 +209,7 @@ class KindProvider:
         # Whom the engine itself started with the API server was refused as well.
         refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
-        for name in cold:
-            self.engine.write_files(name, KUBELET_LAST)
+        self._files.write_proxy()  # a containerd that starts reads it
         stopped = [one.name for one in resting]
         for name in start_order.by_address(self.engine, self.names.network, stopped) if stopped else ():
             say(f"starting {name}")
@@ -237,7 +236,7 @@ class KindProvider:
             self._note_complete()
         self._files.copy(self.nodes.running())
         for node in self.nodes.running():
-            if not self.proxied.is_in_force(node):
+            if node not in cold and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
         api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, refused or cold)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.components.cluster.kind.cluster_config import KUBELET_LAST
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -19,6 +20,13 @@ PORT = 6443
 CONFIG = PurePosixPath("/kind/kubeadm.conf")
 ADMIN = ("--kubeconfig", "/etc/kubernetes/admin.conf")
 START_TIMEOUT = 60.0
+# Waits in the node for some seconds, for each command that an engine is given takes it a tenth of a second.
+_CONTAINERD = """
+tries=50
+until state=$(systemctl is-active containerd 2>&1) || [ $((tries -= 1)) = 0 ]; do sleep 0.1; done
+echo "$state"
+[ "$state" = active ]
+"""
 _JOIN = re.compile(r"--token (\S+) --discovery-token-ca-cert-hash (\S+)")
 
 
@@ -65,7 +73,8 @@ class Joining:
         try:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
             self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
-            self.engine.write_file(name, CONFIG, yaml.safe_dump(self._document(name)).encode())
+            config = yaml.safe_dump(self._document(name)).encode()
+            self.engine.write_files(name, {CONFIG: config, **KUBELET_LAST})
             self._run(name, "kubeadm", "join", "--config", str(CONFIG))
         except BaseException:
             self.engine.remove_container(name)
@@ -73,7 +82,7 @@ class Joining:
 
     def silence(self, node: str) -> str | None:
         """Return why a node that starts cannot be used yet, or None."""
-        status, said = self.engine.execute(node, ["systemctl", "is-active", "containerd"])
+        status, said = self.engine.execute(node, ["sh", "-c", _CONTAINERD])
         return None if status == 0 else f"containerd is {said.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:

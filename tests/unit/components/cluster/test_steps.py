@@ -1,4 +1,4 @@
-"""The sandbox's context in the user's kubeconfig, by what the file says afterwards."""
+"""A cluster that is started, and its context in the user's kubeconfig, by what the file says afterwards."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.cluster.steps import ContextStep
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.kind.provider import KindProvider
+from sandbox.components.cluster.steps import ClusterStep, ContextStep
+from sandbox.engine.labelled import COMPLETE
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import State
+from tests.support import memory_nodes
 from tests.support.api_server import kubeconfig
-from tests.support.fakes import NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.memory_nodes import Nodes as InMemory
 
 
 @pytest.fixture
@@ -100,3 +106,21 @@ def test_context_is_removed_from_whichever_listed_file_has_it(names: Names, tmp_
     assert later.undo()
     assert first.read_text() == before
     assert yaml.safe_load(second.read_text())["contexts"] == []
+
+
+@pytest.mark.parametrize(("drift", "state"), [(None, State.READY), ("a node is stopped", State.DRIFTED)])
+def test_started_cluster_is_compared_only_by_what_may_drift(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch, drift: str | None, state: State
+) -> None:
+    """What it was made with was compared before it was started."""
+    InMemory(engine).add(names, names.node, "control-plane").running = False
+    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
+    engine.write_file(names.node, COMPLETE, b"{}")
+    monkeypatch.setattr(KindProvider, "start", lambda self, say: self.engine.start(names.node))
+    monkeypatch.setattr(KindProvider, "stale", lambda self: pytest.fail("it was compared again"))
+    monkeypatch.setattr(KindProvider, "drift", lambda self: drift)
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, 6443)
+    status = ClusterStep(provider, names, "v1").apply(NoWork())
+    assert (status.state, status.detail) == (state, drift or names.node)

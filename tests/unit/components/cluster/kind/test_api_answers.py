@@ -46,8 +46,10 @@ class Objects:
 
     def __init__(self, objects: Sequence[dict[str, Any]]) -> None:
         self.objects = objects
+        self.listed: set[str] = set()
 
     def list(self, api_version: str, kind: str) -> list[dict[str, Any]]:
+        self.listed.add(kind)
         if not self.objects:
             raise ClusterError("forbidden")
         return [one for one in self.objects if one["kind"] == kind]
@@ -74,6 +76,12 @@ class Objects:
 )
 def test_pods_and_workloads_of_before_are_old_news(objects: list[dict[str, Any]], said: str | None) -> None:
     assert old_news(Objects(objects), {"node": BEGUN}) == said  # type: ignore[arg-type]  # as much as is asked of one
+
+
+def test_workloads_are_not_asked_for_before_all_pods_are_told_of() -> None:
+    cluster = Objects([pod(running(9), owner="web")])
+    assert old_news(cluster, {"node": BEGUN}) == "Pod shop/web"  # type: ignore[arg-type]  # as above
+    assert cluster.listed == {"Pod"}
 
 
 def test_nothing_is_asked_where_no_node_was_started() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, RESOLV_CONF, Tags
+from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, KUBELET_LAST, RESOLV_CONF, Tags
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
@@ -186,6 +186,25 @@ def test_changed_proxy_restarts_containerd(engine: FakeEngine, provider: KindPro
     assert said == ["restarting containerd for another proxy"]
 
 
+def test_node_that_starts_finds_the_present_proxy(
+    engine: FakeEngine, names: Names, provider: KindProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(provider)
+    provider.stop()
+    other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
+    found: list[str] = []
+    said: list[str] = []
+
+    def start(name: str) -> None:
+        found.append(names.proxy_conf.read_text())
+        FakeEngine.start(engine, name)
+
+    monkeypatch.setattr(engine, "start", start)
+    other.start(said.append)
+    assert found == [other.proxied.drop_in()] and "proxy.example.com" in found[0]
+    assert said == [f"starting {names.node}"]
+
+
 def test_nodes_of_an_engine_elsewhere_get_the_proxy_written(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
@@ -281,6 +300,7 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
         assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
         assert engine.boxes[worker].spec.labels[ROLE] == "worker"
         assert [worker, "kubeadm", "join", "--config", str(CONFIG)] in ran
+        assert KUBELET_LAST.keys() <= engine.boxes[worker].files.keys()
     engine.remove_container(workers[0])
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
