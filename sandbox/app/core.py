@@ -204,10 +204,13 @@ class Sandbox:
         from sandbox.app import ports
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
-        with ports.reserve(spec, context.home(), engine) as resolved, _explaining(resolved):
-            with engine.glance():
-                steps = machine_plan.without_files(resolved)
-                found = _survey(steps, engine, self.names, report)
+        with ExitStack() as looking, ExitStack() as held:
+            looking.enter_context(engine.glance())
+            resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
+            held.enter_context(_explaining(resolved))
+            steps = machine_plan.without_files(resolved)
+            found = _survey(steps, engine, self.names, report)
+            looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
         self._watch(spec.pause_seconds)
         self._resolved = spec
