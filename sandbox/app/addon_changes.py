@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.addons import catalogue
@@ -21,7 +19,7 @@ from sandbox.components.addons.catalogue import Addon, Chosen, Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.config import capabilities
+from sandbox.config import capabilities, loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
 from sandbox.errors import SandboxError, UsageError
@@ -152,10 +150,7 @@ def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
 
 def _source(addon: str) -> str:
     """Return the name, or the folder's absolute path."""
-    try:
-        TypeAdapter(AddonSource).validate_python(addon)
-    except ValidationError as error:
-        raise UsageError(f"{addon!r} {error.errors()[0]['ctx']['error']}") from error
+    loader.require(AddonSource, addon)
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 

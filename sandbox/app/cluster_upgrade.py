@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
@@ -78,13 +74,15 @@ class _Upgrading:
             return Upgraded(before, before, None)
         lifecycle.up([step for step in steps if step.name == "images"], self.sandbox.session.report)
         if own.published and self.engine.image_id(change.image) is None:  # the image made from it does not suffice
-            with self._reported(f"Node image {own.kubernetes}", "pulled") as say:
-                self.engine.pull(change.image, say)
+            with self.sandbox.session.task(f"Node image {own.kubernetes}") as task:
+                self.engine.pull(change.image, task.say)
+                task.done = "pulled"
         snapshot = begun.snapshot if begun else self._saved(own.kubernetes)
         try:
             change.begin(snapshot)
-            with self._reported(f"Kubernetes {own.kubernetes}", own.kubernetes) as say, failpoint.around("upgrade"):
-                change.run(say)
+            with self.sandbox.session.task(f"Kubernetes {own.kubernetes}") as task, failpoint.around("upgrade"):
+                change.run(task.say)
+                task.done = own.kubernetes
         except BaseException as error:
             self._back(snapshot, error)
             raise
@@ -147,8 +145,9 @@ class _Upgrading:
         names, snapshot = self.sandbox.names, f"before-{after.replace('.', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         nodes = kind_provider.nodes(self.engine, names).all()
         saving = Saving(engine=self.engine, names=names, store=Store(names.home.snapshots), nodes=nodes)
-        with self._reported(f"Snapshot {snapshot}", "saved") as say:
-            saving.save(snapshot, say)
+        with self.sandbox.session.task(f"Snapshot {snapshot}") as task:
+            saving.save(snapshot, task.say)
+            task.done = "saved"
         return snapshot
 
     def _back(self, snapshot: str, error: BaseException) -> None:
@@ -156,9 +155,10 @@ class _Upgrading:
         name = self.sandbox.name
         interruption.clear()
         try:
-            with self._reported(f"Snapshot {snapshot}", "restored") as say:
+            with self.sandbox.session.task(f"Snapshot {snapshot}") as task:
                 store = Store(self.sandbox.names.home.snapshots)
-                restoring(self.sandbox.names, self.engine).restore(store.find(name, snapshot), say)
+                restoring(self.sandbox.names, self.engine).restore(store.find(name, snapshot), task.say)
+                task.done = "restored"
             self.sandbox.start_locked()
         except SandboxError as failed:
             raise UpgradeFailed(
@@ -172,14 +172,3 @@ class _Upgrading:
                 details="\n".join(line for line in (error.brief, error.details) if line),
                 fix="see `sandbox explain upgrade-failed`",
             ) from error
-
-    @contextmanager
-    def _reported(self, title: str, done: str) -> Iterator[partial[None]]:
-        report, started = self.sandbox.session.report, time.monotonic()
-        report.began(title)
-        try:
-            yield partial(report.progress, title)
-        except SandboxError as error:
-            report.failed(title, error.brief)
-            raise
-        report.finished(title, done, time.monotonic() - started)

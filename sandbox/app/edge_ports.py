@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from pydantic import TypeAdapter, ValidationError
-
 from sandbox.app.context import home as user_home
 from sandbox.app.port_usage import Machine, Wanted
 from sandbox.app.ports import TCP, problems, udp_wanted
@@ -19,6 +17,7 @@ from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.edge.udp_ports import UdpPorts
+from sandbox.config import loader
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
@@ -85,10 +84,7 @@ def add(
 
     Without `port` it is the Service's port, or the next free one. Raises SandboxError.
     """
-    try:
-        TypeAdapter(ServicePort).validate_python(to)
-    except ValidationError as error:
-        raise UsageError(f"{to!r} {error.errors()[0]['ctx']['error']}") from error
+    loader.require(ServicePort, to)
     if port is None and not to.partition(":")[2].isdigit():
         raise UsageError(f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto")
     home, engine = user_home(), Engine.connect()

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
@@ -21,6 +18,7 @@ from sandbox.components.edge.routes import Host as RoutedHost
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
+from sandbox.config import loader
 from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine, reach
 from sandbox.errors import SandboxError, UsageError
@@ -42,8 +40,8 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
 
     Raises SandboxError.
     """
-    _check(Host, host)
-    _check(Upstream, upstream)
+    loader.require(Host, host)
+    loader.require(Upstream, upstream)
     home = user_home()
     route = _owner(home, host, name)
     if any(one.host == host and one.sandbox != route.name for one in routes.load_added(home.edge)):
@@ -88,13 +86,6 @@ def trouble(host: str) -> Trouble | None:
     """Wait for the edge to check the server behind a host; return None if it answers."""
     reason = _unanswered(user_home(), host)
     return Trouble(reason, _gateway(user_home())) if reason else None
-
-
-def _check(kind: Any, text: str) -> None:
-    try:
-        TypeAdapter(kind).validate_python(text)
-    except ValidationError as error:
-        raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:

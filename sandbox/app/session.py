@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox.app.context import environ, home
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.report import Reporter, Silent
@@ -19,6 +22,14 @@ if TYPE_CHECKING:
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
+
+
+@dataclass
+class Task:
+    """What is done in no walk over a plan: `say` gets lines of progress, and `done` is said of it in the end."""
+
+    say: Callable[[str], None]
+    done: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,18 @@ class Session:
             what=f"the registry of '{name}'",
         ):
             yield
+
+    @contextmanager
+    def task(self, title: str) -> Iterator[Task]:
+        """Report the block as a step of this title."""
+        task, started = Task(partial(self.report.progress, title)), time.monotonic()
+        self.report.began(title)
+        try:
+            yield task
+        except SandboxError as error:
+            self.report.failed(title, error.brief)
+            raise
+        self.report.finished(title, task.done, time.monotonic() - started)
 
     def _command(self, doing: str) -> str:
         return self.command or f"Sandbox.{doing}"

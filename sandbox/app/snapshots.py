@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
@@ -12,8 +10,6 @@ from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
-from sandbox.report import Reporter
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
@@ -30,14 +26,12 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     """
     chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    names, report = sandbox.names, sandbox.session.report
-    with sandbox.session.alone(names.name, "snapshot"):
+    names, session = sandbox.names, sandbox.session
+    with session.alone(names.name, "snapshot"):
         engine = Engine.connect()
         saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
-        title, started = f"Snapshot {chosen} of {names.name}", time.monotonic()
-        with _reported(report, title):
-            made = saving.save(chosen, lambda line: report.progress(title, line))
-        report.finished(title, size(made.bytes), time.monotonic() - started)
+        with session.task(f"Snapshot {chosen} of {names.name}") as task:
+            task.done = size(saving.save(chosen, task.say).bytes)
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:
@@ -46,16 +40,15 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
     `agree` is called before an existing sandbox is replaced, and raises if it must not be. Raises SandboxError.
     """
     chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
-    names, report = sandbox.names, sandbox.session.report
-    with sandbox.session.alone(names.name, "restore"):
+    names, session = sandbox.names, sandbox.session
+    with session.alone(names.name, "restore"):
         engine = Engine.connect()
         manifest = store().find(names.name, snapshot)
         if kind_provider.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None:
             agree(manifest)
-        title, started = f"Snapshot {manifest.snapshot} of {names.name}", time.monotonic()
-        with _reported(report, title):
-            restoring(names, engine).restore(manifest, lambda line: report.progress(title, line))
-        report.finished(title, "brought back", time.monotonic() - started)
+        with session.task(f"Snapshot {manifest.snapshot} of {names.name}") as task:
+            restoring(names, engine).restore(manifest, task.say)
+            task.done = "restored"
         sandbox.start_locked()
 
 
@@ -63,13 +56,3 @@ def delete(sandbox: Sandbox, snapshot: str) -> None:
     """Remove a snapshot. Raises SandboxError."""
     with sandbox.session.alone(sandbox.name, "delete"):
         store().delete(sandbox.name, snapshot)
-
-
-@contextmanager
-def _reported(report: Reporter, title: str) -> Iterator[None]:
-    report.began(title)
-    try:
-        yield
-    except SandboxError as error:
-        report.failed(title, error.brief)
-        raise

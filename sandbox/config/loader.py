@@ -10,16 +10,16 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
 from sandbox.config.yaml_source import EDGE_KEY, Source, read
 from sandbox.errors import BadFile, UsageError
 
-__all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "validated"]
+__all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 Amend = Callable[[Source], Source]
@@ -99,6 +99,14 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "") ->
         return _validate(source, model, origin)
     except ValidationError as error:
         raise _error(origin, text, faults(error, source, model)) from error
+
+
+def require(kind: Any, text: str) -> None:
+    """Raise UsageError unless `text` is of a type of the schema that a function checks, such as Host."""
+    try:
+        TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
 def _validate(source: Source, model: type[M], origin: str) -> M:

@@ -12,6 +12,7 @@ import pytest
 from sandbox.app import cluster_upgrade
 from sandbox.app.cluster_upgrade import UpgradeFailed, _Upgrading
 from sandbox.app.core import Sandbox
+from sandbox.app.session import Session
 from sandbox.components.cluster.kind.node_upgrade import Begun
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
@@ -45,7 +46,7 @@ def back(monkeypatch: pytest.MonkeyPatch) -> Back:
 def upgrading(tmp_path: Path, back: Back) -> _Upgrading:
     names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("demo")
     report, started = RecordingReporter(), cast("Any", lambda: back.restored.append("started"))
-    sandbox = SimpleNamespace(name="demo", names=names, session=SimpleNamespace(report=report), start_locked=started)
+    sandbox = SimpleNamespace(name="demo", names=names, session=Session(report=report), start_locked=started)
     return _Upgrading(cast("Sandbox", sandbox), ResolvedSpec(), FakeEngine())
 
 
