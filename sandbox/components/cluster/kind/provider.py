@@ -211,7 +211,7 @@ class KindProvider:
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
         self._files.write_proxy()  # a containerd that starts reads it
         stopped = [one.name for one in resting]
-        for name in start_order.by_address(self.engine, self.names.network, stopped) if stopped else ():
+        for name in start_order.by_address(self.engine, self.names.network, stopped):
             say(f"starting {name}")
             self.engine.start(name)
         self._files.write()

@@ -7,7 +7,7 @@ until the last API server's lease is over, after 15 seconds, Service `kubernetes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePosixPath
 
@@ -20,11 +20,13 @@ ADDRESS = re.compile(rb"--node-ip=([\d.]+)")
 GATEWAY = 1  # the first address of a network, which is the engine's own
 
 
-def by_address(engine: Engine, network: str, stopped: Iterable[str]) -> list[str]:
+def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str]:
     """Return the names of stopped containers in the order of the addresses that they had.
 
     What balances the load of control planes has no kubelet that knows its address: it had the one that is left over.
     """
+    if len(stopped) < 2:  # which takes no time to order, as reading a file does
+        return list(stopped)
     found = [(_last_address(engine, name), name) for name in stopped]
     order = sorted((address, name) for address, name in found if address)
     lowest = IPv4Network(joined(engine, network).subnet)[GATEWAY + 1]

@@ -62,3 +62,8 @@ def test_a_node_whose_file_says_nothing_starts_all_the_same(engine: FakeEngine, 
     stop(engine)
     engine.boxes["worker"].files[FLAGS] = said
     assert sorted(by_address(engine, NETWORK, ("node", "worker"))) == ["node", "worker"]
+
+
+def test_file_of_a_single_node_is_not_read(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "read_file", lambda *_: pytest.fail("it was read"))
+    assert by_address(engine, NETWORK, ("node",)) == ["node"] and by_address(engine, NETWORK, ()) == []
