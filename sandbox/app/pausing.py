@@ -21,12 +21,15 @@ def pause(engine: Engine, names: Names) -> bool:
 
     Connected clients are cut off, so that they connect again when they need something. Raises SandboxError.
     """
+    if not names.folder.exists():
+        return False
     use = Use.of(engine, names)
     use.trust_servers(healthy=True)
     use.cut()
     files.write_atomic(names.paused, use.read().to_json(), mode=0o600)
     held = paused_nodes.pause(providers.nodes(engine, names))
     if not held:
+        use.trust_servers(healthy=False)
         names.paused.unlink()
     return held
 

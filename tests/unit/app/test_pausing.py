@@ -104,10 +104,19 @@ def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch:
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trusted: list[bool] = []
     monkeypatch.setattr(paused_nodes, "pause", lambda _: False)
+    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: trusted.append(healthy))
     world.totals = iter([0])
     assert not pausing.pause(engine, world.names)
     assert not world.names.paused.exists()
+    assert trusted[-1] is False
+
+
+def test_a_sandbox_that_does_not_exist_is_not_paused(world: World, engine: FakeEngine) -> None:
+    world.names.folder.rmdir()
+    assert not pausing.pause(engine, world.names)
+    assert not world.names.folder.exists()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30m", 1800.0), ("2h", 7200.0), (None, None)])
