@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
 OLDEST_API = "1.41"
+# A port of the machine that another has, in the words of moby's and Podman's forwarders and of the kernel.
+TAKEN = re.compile(r"[\d\]]:(\d+)\b.*(?:address already in use|port is already allocated)")
 
 
 class EngineError(SandboxError):
@@ -60,6 +63,8 @@ def translated(doing: str) -> Iterator[None]:
 
 def _failed(doing: str, said: str) -> EngineError:
     fix = "free space on the engine's disk: docker system df shows what to remove" if FULL.search(said) else ""
+    if port := TAKEN.search(said):
+        fix = f"stop what has port {port[1]} (ss -ltnp 'sport = :{port[1]}' shows it), then run the same command again"
     return EngineError(f"{doing} failed", details=said, fix=fix)
 
 

@@ -33,6 +33,25 @@ def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
     assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
 
 
+@pytest.mark.fault(13)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "driver failed programming external connectivity on endpoint demo (7582a3fa): Error starting userland proxy: "
+        "listen tcp4 127.0.0.1:36309: bind: address already in use",
+        "failed to set up container networking: driver failed programming external connectivity on endpoint demo "
+        "(7582a3fa): Bind for 127.0.0.1:36309 failed: port is already allocated",
+        "failed to bind host port for 127.0.0.1:36309:172.18.0.2:6443/tcp: address already in use",
+        "rootlessport listen tcp [::1]:36309: bind: address already in use",
+    ],
+)
+def test_a_port_that_another_has_is_named_in_the_fix(said: str) -> None:
+    """a program takes the API server's port of a stopped node → the engine's error, and how to see who has it"""
+    with pytest.raises(EngineError) as caught, translated("starting container demo"):
+        raise Refused(said)
+    assert "ss -ltnp 'sport = :36309'" in caught.value.fix
+
+
 @pytest.mark.fault(4)
 def test_long_calls_that_overlap_leave_others_their_timeout(door: Door) -> None:
     """Two long calls in two threads, neither inside the other → later calls still end after a minute."""
