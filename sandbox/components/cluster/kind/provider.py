@@ -27,7 +27,7 @@ from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.node_manifests import NodeManifests
-from sandbox.components.cluster.kind.worker_join import ROLE, START_TIMEOUT, Joining
+from sandbox.components.cluster.kind.worker_join import JOINED, ROLE, START_TIMEOUT, Joining
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine
@@ -88,7 +88,7 @@ class KindProvider:
 
     def asks(self, node: str) -> Iterable[Question]:
         """Return the files that say how it was made, and the proxy that its containerd was told of."""
-        made = (COMPLETE, VERSION) if node == self.names.node else ()
+        made = (COMPLETE, VERSION) if node == self.names.node else (JOINED,)
         return (*made, *self._files.read_of(node), pod_proxy.QUERY)
 
     def require(self) -> str:
@@ -128,6 +128,9 @@ class KindProvider:
         missing = self._missing()
         if missing:
             return f"{', '.join(missing)} is not there"
+        unjoined = self._unjoined()
+        if unjoined:
+            return f"{', '.join(unjoined)} has not joined"
         if self._files.has_other_nameservers():
             return "other nameservers"
         for node in self.nodes.running():
@@ -222,6 +225,8 @@ class KindProvider:
             self.write_kubeconfig()  # while the API server comes
         if not self._asks_again:
             api_answers.refresh(self.engine, self.names.node, refused or cold)
+        for name in self._unjoined():
+            self.engine.remove_container(name)
         missing = self._missing()
         if missing:
             silent = partial(api_answers.silence, self.engine, self.names.node)
@@ -339,11 +344,20 @@ class KindProvider:
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
+    @property
+    def _workers(self) -> tuple[str, ...]:
+        """Return the names of the workers that are to be."""
+        return node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
+
     def _missing(self) -> list[str]:
         """Return the workers that are to be and are not."""
         there = {one.name for one in self._containers.all()}
-        workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
-        return [name for name in workers if name not in there]
+        return [name for name in self._workers if name not in there]
+
+    def _unjoined(self) -> list[str]:
+        """Return the workers whose container a command had made when it was killed, before they joined."""
+        there = [one.name for one in self._containers.all() if one.name in self._workers]
+        return [name for name in there if self.engine.read_file(name, JOINED) is None]
 
     @property
     def _joining(self) -> Joining:

@@ -18,6 +18,8 @@ ROLE = "io.x-k8s.kind.role"
 PORT = 6443
 # Where kind has it too, and where the node image looks for addresses that change.
 CONFIG = PurePosixPath("/kind/kubeadm.conf")
+# The account of a kubelet that has joined, in files elsewhere.
+JOINED = PurePosixPath("/etc/kubernetes/kubelet.conf")
 ADMIN = ("--kubeconfig", "/etc/kubernetes/admin.conf")
 START_TIMEOUT = 60.0
 # Waits in the node for some seconds, for each command that an engine is given takes it a tenth of a second.

@@ -16,7 +16,7 @@ from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.start_order import FLAGS
-from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
+from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
@@ -286,6 +286,8 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
 
     def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         ran.append([box.spec.name, *argv])
+        if argv[1] == "join":
+            box.files[JOINED] = b""
         return 0, said
 
     engine.programs |= {"kubeadm": run, "kubectl": run}
@@ -305,6 +307,30 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
     assert three.drift() is None
+
+
+@pytest.mark.fault(8)
+def test_worker_that_a_killed_up_left_unjoined_is_made_again(
+    engine: FakeEngine, names: Names, three: KindProvider
+) -> None:
+    """`up` is killed when it had made a worker's container, before that joined → the next one makes it again"""
+    ran: list[list[str]] = []
+
+    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append([box.spec.name, *argv])
+        if argv[1] == "join":
+            box.files[JOINED] = b""
+        return 0, "--token abc.def --discovery-token-ca-cert-hash sha256:12"
+
+    engine.programs |= {"kubeadm": run, "kubectl": run}
+    left, by_hand = f"{names.cluster}-worker2", f"{names.cluster}-by-hand"
+    InMemory(engine).add(names, by_hand).files |= engine.boxes[left].files
+    for name in (left, by_hand):
+        del engine.boxes[name].files[JOINED]
+    assert three.drift() == f"{left} has not joined"
+    three.start(print)
+    assert three.drift() is None
+    assert [one[0] for one in ran if one[1:3] == ["kubeadm", "join"]] == [left]
 
 
 def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
