@@ -13,7 +13,7 @@ from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.early_start import ASK
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
-from sandbox.components.cluster.kind.worker_join import JOINED, ROLE
+from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster
@@ -38,7 +38,6 @@ class Nodes:
         labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
         spec = ContainerSpec(name=name, image=UPSTREAM["node"], command=("init",), labels=labels, network=NETWORK)
         box = FakeContainer(spec, self.engine.images[UPSTREAM["node"]], read_only=False)
-        box.files[JOINED] = b"apiVersion: v1\nkind: Config\n"
         self.engine.add(box)
         return box
 

@@ -56,10 +56,10 @@ class Playing(Kind):
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         assert config.stat().st_mode & 0o077 == 0
         on_line(" • Preparing nodes 📦  ...")
-        mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
-        self.nodes.add(self.names, self.names.node, "control-plane").files |= mounted
+        made = dict.fromkeys((PurePosixPath(RESOLV_CONF), PurePosixPath(pod_proxy.DROP_IN), JOINED), b"")
+        self.nodes.add(self.names, self.names.node, "control-plane").files |= made
         for number in range(1, self.workers + 1):
-            self.nodes.add(self.names, f"{self.names.cluster}-worker{number if number > 1 else ''}").files |= mounted
+            self.nodes.add(self.names, f"{self.names.cluster}-worker{number if number > 1 else ''}").files |= made
         on_line(" ✓ Preparing nodes 📦")
         if self.broken:
             raise ToolFailed("kind failed with status 1")
