@@ -6,6 +6,7 @@ for information.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -81,7 +82,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     record = folder / RECORD
     files.sweep(record)
     try:
-        files.write_atomic(record, json.dumps(asdict(Holder.this(command))).encode(), mode=0o600)
+        _note(record, command)
         yield
     finally:
         with suppress(OSError):
@@ -99,6 +100,15 @@ def forget(folder: Path) -> None:
     with suppress(OSError):  # there are more, or another command made one meanwhile
         folder.rmdir()
         folder.parent.rmdir()
+
+
+def _note(record: Path, command: str) -> None:
+    """Write who holds the lock; on a full disk it is not told, for the command may be the one that frees space."""
+    try:
+        files.write_atomic(record, json.dumps(asdict(Holder.this(command))).encode(), mode=0o600)
+    except SandboxError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -9,11 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
+from sandbox.errors import SandboxError
 from sandbox.system import sandbox_lock
 from sandbox.system.sandbox_lock import RECORD, Busy, Holder
 
@@ -142,6 +144,22 @@ def test_lock_without_a_record_still_prints_a_message(folder: Path) -> None:
         with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
             raise AssertionError("not ours")
     assert (str(folder) in caught.value.details, caught.value.fix) == (True, "wait for it")
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_full_disk_leaves_the_lock_without_a_record(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """no space for the file that says which command runs → `stop` and `down` work all the same, and free some"""
+
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    refused = nullcontext() if code != errno.EIO else pytest.raises(SandboxError, match="cannot be written")
+    with refused, sandbox_lock.take(folder, "sandbox down", seconds=0, waits=silent):
+        assert not (folder / RECORD).exists()
+        with pytest.raises(Busy), sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
+            raise AssertionError("both have it")
 
 
 def test_a_lock_that_its_holder_removes_still_keeps_others_out(tmp_path: Path) -> None:
