@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -46,6 +48,9 @@ _FRAMES = re.compile(r"^.*(?:unable to start container process|runc create faile
 PULL_PATIENCE = 20.0  # in which the kubelet tries at least twice
 MISSING_PATIENCE, MISSING_LONGEST = 30.0, 60.0
 CRASHES, MOST_CRASHES = 3, 5
+BACK_OFF = 10.0  # doubled each time
+# What tells when a pod's containers could first be started, since its node was (kubernetes, pkg/kubelet/status).
+BEGUN = "PodReadyToStartContainers"
 
 
 class Outlook(Enum):
@@ -60,7 +65,8 @@ class Outlook(Enum):
 class Fault:
     """A container that does not run: why it waits or how it ended, and how often it was restarted.
 
-    `again` tells that a signal ended it, as its node's end does, and that the kubelet is to start it once more.
+    `crashes` is how many of the restarts can have been because it crashed. `again` tells that a signal ended it, as its
+    node's end does, and that the kubelet is to start it once more.
     """
 
     container: str
@@ -69,6 +75,7 @@ class Fault:
     ended: str = ""
     exit_code: int | None = None
     restarts: int = 0
+    crashes: int = 0
     memory: str = ""
     running: bool = False
     again: bool = False
@@ -97,8 +104,8 @@ class Fault:
             return Outlook.OPEN
         if self.unstartable and self.restarts >= 1:
             return Outlook.NONE
-        if self.restarts >= CRASHES:
-            return Outlook.NONE if self.restarts >= MOST_CRASHES else Outlook.POOR
+        if self.crashes >= CRASHES:
+            return Outlook.NONE if self.crashes >= MOST_CRASHES else Outlook.POOR
         return Outlook.OPEN
 
     @property
@@ -141,6 +148,8 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield a fault for each container of a pod that waits because of an error, or ended with one."""
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
     once = spec.get("restartPolicy") == "Never"
+    conditions = status.get("conditions") or ()
+    begun = next((str(one.get("lastTransitionTime") or "") for one in conditions if one.get("type") == BEGUN), "")
     limits = {
         one.get("name"): ((one.get("resources") or {}).get("limits") or {}).get("memory", "")
         for one in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
@@ -165,7 +174,19 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             ended=str(end.get("reason", "")) if crashed else "",
             exit_code=end.get("exitCode") if crashed else None,
             restarts=one.get("restartCount", 0),
+            crashes=_crashes(one.get("restartCount", 0), begun, str(end.get("finishedAt") or "")),
             memory=str(limits.get(one["name"]) or ""),
             running="running" in state,
             again="terminated" in state and not once and reason == "Error" and end.get("exitCode") in SIGNALLED,
         )
+
+
+def _crashes(restarts: int, begun: str, ended: str) -> int:
+    """Return how many of a container's restarts can have followed crashes, the last of which `ended` it.
+
+    The others were with its node, when its pod has `begun` anew: a crash is followed by a restart ever later.
+    """
+    if not begun or not ended:
+        return restarts
+    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds() + 1  # both are whole ones
+    return min(restarts, 1 + int(math.log2(1 + max(seconds, 0) / BACK_OFF)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,3 +127,16 @@ def test_init_container_failures_count_and_normal_waiting_not() -> None:
 )
 def test_container_that_recovered_or_is_done_has_no_fault(found: dict[str, Any]) -> None:
     assert list(faults(found)) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outlook"),
+    [(0, Outlook.OPEN), (28, Outlook.OPEN), (30, Outlook.POOR), (148, Outlook.POOR), (150, Outlook.NONE)],
+)
+def test_restarts_with_the_node_are_no_crashes(seconds: int, outlook: Outlook) -> None:
+    begun, crash = datetime(2026, 1, 1, tzinfo=UTC), ended(1, "Error")
+    crash["terminated"]["finishedAt"] = f"{begun + timedelta(seconds=seconds):%FT%TZ}"
+    found = pod(crash, restartCount=9)
+    since = {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": f"{begun:%FT%TZ}"}
+    found["status"]["conditions"] = [since]
+    assert [one.outlook(200) for one in faults(found)] == [outlook]
