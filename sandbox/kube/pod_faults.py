@@ -29,8 +29,8 @@ KILLED = "OOMKilled"
 # The reason of a container that ended with its node, whose next start counts as a restart (containerd,
 # internal/cri/server/helpers.go: unknownExitReason).
 LOST = "Unknown"
-# Exit codes of ends by SIGKILL and SIGTERM. What ended by itself may be `terminated` until its next start:
-# Kubernetes 1.36 does not always say CrashLoopBackOff.
+# Exit codes of ends by SIGKILL and SIGTERM, which may be its node's. What ended by itself may be `terminated` until its
+# next start, too: Kubernetes 1.36 does not always say CrashLoopBackOff.
 SIGNALLED = {128 + signal.SIGKILL, 128 + signal.SIGTERM}
 # Messages about an image that no second try will bring: of registries (OCI distribution-spec, error codes), containerd
 # and the resolver. A registry that does not answer may do so later.
@@ -49,8 +49,9 @@ PULL_PATIENCE = 20.0  # in which the kubelet tries at least twice
 MISSING_PATIENCE, MISSING_LONGEST = 30.0, 60.0
 CRASHES, MOST_CRASHES = 3, 5
 BACK_OFF = 10.0  # doubled each time
-# What tells when a pod's containers could first be started, since its node was (kubernetes, pkg/kubelet/status).
-BEGUN = "PodReadyToStartContainers"
+# The condition of a pod that has a sandbox, which it gets once more after its node was started (kubernetes,
+# pkg/kubelet/status/generate.go).
+PLACED = "PodReadyToStartContainers"
 
 
 class Outlook(Enum):
@@ -65,8 +66,8 @@ class Outlook(Enum):
 class Fault:
     """A container that does not run: why it waits or how it ended, and how often it was restarted.
 
-    `crashes` is how many of the restarts can have been because it crashed. `again` tells that a signal ended it, as its
-    node's end does, and that the kubelet is to start it once more.
+    `crashes` is how many of the restarts can have been because it crashed. `again` tells that it ended with its node,
+    or may have, and that the kubelet is to start it once more.
     """
 
     container: str
@@ -148,8 +149,8 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield a fault for each container of a pod that waits because of an error, or ended with one."""
     status, spec = pod.get("status") or {}, pod.get("spec") or {}
     once = spec.get("restartPolicy") == "Never"
-    conditions = status.get("conditions") or ()
-    begun = next((str(one.get("lastTransitionTime") or "") for one in conditions if one.get("type") == BEGUN), "")
+    lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
+    placed = placed_since(pod)
     limits = {
         one.get("name"): ((one.get("resources") or {}).get("limits") or {}).get("memory", "")
         for one in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
@@ -159,7 +160,9 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
         waiting, last = state.get("waiting") or {}, (one.get("lastState") or {}).get("terminated") or {}
         end = state.get("terminated") or last
         held = waiting.get("reason") in WAITING
-        excused = once or end.get("reason") == LOST  # an end that says nothing of what runs now
+        ended = str(end.get("finishedAt") or "")
+        # An end that says nothing of what runs now.
+        excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
         failed = end.get("exitCode", 0) != 0 and not (one.get("ready") or (excused and "running" in state))
         if not held and not failed:
             continue
@@ -174,19 +177,35 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             ended=str(end.get("reason", "")) if crashed else "",
             exit_code=end.get("exitCode") if crashed else None,
             restarts=one.get("restartCount", 0),
-            crashes=_crashes(one.get("restartCount", 0), begun, str(end.get("finishedAt") or "")),
+            crashes=_crashes(one.get("restartCount", 0), placed or "", ended),
             memory=str(limits.get(one["name"]) or ""),
             running="running" in state,
-            again="terminated" in state and not once and reason == "Error" and end.get("exitCode") in SIGNALLED,
+            again="terminated" in state and lasting and _was_stopped(end, placed),
         )
 
 
-def _crashes(restarts: int, begun: str, ended: str) -> int:
+def placed_since(pod: Mapping[str, Any]) -> str | None:
+    """Return since when a pod has its sandbox, empty while it has none; None where its kubelet does not tell."""
+    for one in (pod.get("status") or {}).get("conditions") or ():
+        if one.get("type") == PLACED:
+            return str(one.get("lastTransitionTime") or "") if one.get("status") == "True" else ""
+    return None
+
+
+def _was_stopped(end: Mapping[str, Any], placed: str | None) -> bool:
+    """Tell whether a container ended with its node, or may have where that is not told."""
+    if placed is None:
+        return end.get("reason") == LOST or (end.get("reason") == "Error" and end.get("exitCode") in SIGNALLED)
+    return not placed or str(end.get("finishedAt") or "") < placed
+
+
+def _crashes(restarts: int, placed: str, ended: str) -> int:
     """Return how many of a container's restarts can have followed crashes, the last of which `ended` it.
 
-    The others were with its node, when its pod has `begun` anew: a crash is followed by a restart ever later.
+    The others were with its node, before its pod was `placed`: a restart after a crash is ever later.
     """
-    if not begun or not ended:
+    if not placed or not ended:
         return restarts
-    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds() + 1  # both are whole ones
+    begun, crash = map(datetime.fromisoformat, (placed, ended))
+    seconds = (crash - begun).total_seconds() + 1  # both are whole ones
     return min(restarts, 1 + int(math.log2(1 + max(seconds, 0) / BACK_OFF)))

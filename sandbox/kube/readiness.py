@@ -269,6 +269,9 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             found.append(f"pod {name}: no node takes it: {message}")
             outlooks.append(Outlook.POOR if "Insufficient" in message and waited > MISSING_LONGEST else Outlook.OPEN)
         for fault in faults(pod):
+            if fault.again:
+                said = f"{said}; pod {name}, {fault}"
+                continue
             outlooks.append(fault.outlook(waited))
             crashes += fault.restarts
             fixes.append(fault.fix)

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.kube.pod_faults import Outlook, faults
 
+SINCE, TIME = datetime(2026, 1, 1, tzinfo=UTC), "%Y-%m-%dT%H:%M:%SZ"
 UNFOUND = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
     "unable to start container process: error during container init: "
@@ -28,6 +29,20 @@ def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) 
     status = {"name": "app", "state": state, "lastState": last or {}, **more}
     container = {"name": "app", "resources": {"limits": {"memory": "64Mi"}}}
     return {"spec": {"containers": [container]}, "status": {"containerStatuses": [status]}}
+
+
+def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The pod with a sandbox, whose container ended some seconds later; with none for None."""
+    since = {
+        "type": "PodReadyToStartContainers",
+        "status": str(seconds is not None),
+        "lastTransitionTime": f"{SINCE:{TIME}}",
+    }
+    status = found["status"]["containerStatuses"][0]
+    for end in (status["state"].get("terminated"), status["lastState"].get("terminated")):
+        if end:
+            end["finishedAt"] = f"{SINCE + timedelta(seconds=seconds or 0):{TIME}}"
+    return found | {"status": {**found["status"], **more, "conditions": [since]}}
 
 
 @pytest.mark.fault(64)
@@ -121,6 +136,7 @@ def test_init_container_failures_count_and_normal_waiting_not() -> None:
     [
         pod({"running": {}}, ended(1, "Error"), restartCount=1, ready=True),
         pod({"running": {}}, ended(255, "Unknown"), restartCount=3, ready=False),  # it was stopped with its node
+        placed(-9, pod({"running": {}}, ended(1, "Error"), restartCount=3, ready=False)),  # so was this
         pod(ended(0, "Completed")),
         pod(waiting("ContainerCreating")),
     ],
@@ -134,9 +150,21 @@ def test_container_that_recovered_or_is_done_has_no_fault(found: dict[str, Any])
     [(0, Outlook.OPEN), (28, Outlook.OPEN), (30, Outlook.POOR), (148, Outlook.POOR), (150, Outlook.NONE)],
 )
 def test_restarts_with_the_node_are_no_crashes(seconds: int, outlook: Outlook) -> None:
-    begun, crash = datetime(2026, 1, 1, tzinfo=UTC), ended(1, "Error")
-    crash["terminated"]["finishedAt"] = f"{begun + timedelta(seconds=seconds):%FT%TZ}"
-    found = pod(crash, restartCount=9)
-    since = {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": f"{begun:%FT%TZ}"}
-    found["status"]["conditions"] = [since]
+    found = placed(seconds, pod(ended(1, "Error"), restartCount=9))
     assert [one.outlook(200) for one in faults(found)] == [outlook]
+
+
+@pytest.mark.parametrize(
+    ("found", "again"),
+    [
+        (placed(-9, pod(ended(1, "Error"))), True),
+        (placed(None, pod(ended(137, "Error"))), True),  # its node was started just now
+        (placed(None, pod(ended(137, "Error")), phase="Failed"), False),  # it was evicted
+        (placed(0, pod(ended(137, "Error"))), False),
+        (placed(0, pod(ended(143, "Error"))), False),  # by its liveness probe
+        (pod(ended(137, "Error")), True),  # a kubelet that does not tell since when the pod has its sandbox
+        (pod(ended(1, "Error")), False),
+    ],
+)
+def test_end_with_the_node_is_told_from_a_crash(found: dict[str, Any], again: bool) -> None:
+    assert [one.again for one in faults(found)] == [again]

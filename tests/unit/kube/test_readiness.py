@@ -235,6 +235,16 @@ def test_workload_that_starts_again_is_not_named_as_failed(monkeypatch: pytest.M
         cluster.await_ready()
 
 
+def test_workload_that_starts_after_its_node_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One crashes, and one that ended with its node is not started again yet → only the first is named."""
+    cluster = Clusters(monkeypatch, *[lambda: None] * 3)
+    cluster.workloads = {"web": workload("web"), "db": workload("db")}
+    cluster.pods = {"web-1": crashing(6), "db-1": crashing(3, terminated={"exitCode": 137, "reason": "Error"})}
+    with pytest.raises(ClusterError, match=r"^Deployment ns/web cannot start") as caught:
+        cluster.await_ready()
+    assert "Deployment ns/db" not in caught.value.details
+
+
 def test_workload_that_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch, lambda: cluster.workloads.update(web=workload("web", **UP)))
     cluster.workloads = {"web": workload("web")}

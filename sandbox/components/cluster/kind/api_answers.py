@@ -14,6 +14,7 @@ from sandbox.components.cluster.kind.early_start import ASK
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.readiness import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -73,19 +74,20 @@ def await_news(engine: Engine, control_plane: str, kubeconfig: Path, nodes: Sequ
 def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
     """Return an object that is not told of yet, or None.
 
-    That is a pod with a container that is said to run since before its node was started: the kubelet tells of it. Or it
-    is a workload with more ready pods than are ready: the controller manager tells of it, which starts later.
+    That is a pod with a sandbox or a container that is said to be from before its node was started: the kubelet tells
+    of it. Or it is a workload with more ready pods than are ready: the controller manager tells of it, which starts
+    later.
     """
     if not since:
         return None
     try:
         pods = cluster.list("v1", "Pod")
         for pod in pods:
-            begun = since.get(pod["spec"].get("nodeName", ""))
-            for one in pod.get("status", {}).get("containerStatuses") or ():
-                running = one["state"].get("running")
-                if begun and running and datetime.fromisoformat(running["startedAt"]) < begun:
-                    return title(pod)
+            begun, status = since.get(pod["spec"].get("nodeName", "")), pod.get("status", {})
+            running = (one["state"].get("running") or {} for one in status.get("containerStatuses") or ())
+            times = filter(None, [placed_since(pod), *(one.get("startedAt") for one in running)])
+            if begun and any(datetime.fromisoformat(one) < begun for one in times):
+                return title(pod)
         workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
     except ClusterError as error:  # the API server has not read its roles yet
         return str(error)

@@ -26,8 +26,13 @@ def owned(name: str, owner: str) -> dict[str, Any]:
     return {"name": name, "namespace": "shop", "uid": name, "ownerReferences": references}
 
 
-def pod(*states: dict[str, Any], node: str = "node", owner: str = "", ready: bool = False) -> dict[str, Any]:
+def pod(
+    *states: dict[str, Any], node: str = "node", owner: str = "", ready: bool = False, placed: int | None = None
+) -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": str(ready)}]
+    if placed is not None:
+        since = f"2026-11-27T14:00:{placed:02}Z"
+        conditions.append({"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": since})
     status = {"containerStatuses": [{"state": one} for one in states], "conditions": conditions}
     return {"kind": "Pod", "metadata": owned("web", owner), "spec": {"nodeName": node}, "status": status}
 
@@ -61,6 +66,8 @@ class Objects:
         ([pod(running(10), WAITING)], None),
         ([pod(WAITING), pod(WAITING, running(9))], "Pod shop/web"),
         ([pod(running(9), node="other"), pod({"terminated": {}})], None),
+        ([pod({"terminated": {}}, placed=9)], "Pod shop/web"),
+        ([pod({"terminated": {}}, placed=10), pod({"terminated": {}}, node="other", placed=9)], None),
         ([], "forbidden"),
         ([pod(running(10), owner="traefik"), workload("DaemonSet", "traefik", 1)], "DaemonSet shop/traefik"),
         ([pod(running(10), owner="traefik", ready=True), workload("DaemonSet", "traefik", 1)], None),
