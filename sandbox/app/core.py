@@ -164,7 +164,7 @@ class Sandbox:
             spec = neighbour.adopted_by(spec) if neighbour else spec
             context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
-                looking.enter_context(engine.glance())
+                looking.enter_context(asked_before.glance(engine, self.names))
                 asked_before.ask(engine, self.names)
                 resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
@@ -205,7 +205,7 @@ class Sandbox:
 
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
-            looking.enter_context(engine.glance())
+            looking.enter_context(asked_before.glance(engine, self.names))
             resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
             held.enter_context(_explaining(resolved))
             steps = machine_plan.without_files(resolved)
@@ -242,7 +242,7 @@ class Sandbox:
         """Check every part; changes nothing, but wakes it."""
         wake_paused(self.names)
         engine = Engine.connect()
-        with engine.glance():
+        with asked_before.glance(engine, self.names):
             asked_before.ask(engine, self.names)
             steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
             return _survey(steps, engine, self.names)
@@ -371,7 +371,7 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
     """Check every step, with each question to the engine asked once. Raises SandboxError."""
     from sandbox.plan import look_ahead
 
-    with engine.glance():
+    with asked_before.glance(engine, names):
         runs = look_ahead.ask_nodes(steps)
         found = lifecycle.survey(steps, report, at_once=runs)
         asked_before.remember(engine, names)

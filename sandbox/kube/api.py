@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport as transport
-from sandbox.kube import built_in, deletion
+from sandbox.kube import built_in, connection, deletion
 from sandbox.kube.access_rules import Rules
-from sandbox.kube.api_transport import Transport
+from sandbox.kube.connection import Resource as Resource
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
 
@@ -34,10 +30,6 @@ Page = dict[str, dict[str, Any]]
 
 # The content type for an object's metadata only (API concepts, "Metadata-only fetches").
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-
-# The official client writes certificates to files that all threads share, and returns a file's name before it is
-# written.
-_loading = threading.Lock()
 
 
 class ClusterError(SandboxError):
@@ -66,27 +58,12 @@ def _base(api_version: str) -> str:
     return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """A kind in the cluster: its name in paths, whether it is namespaced, and its verbs."""
-
-    kind: str
-    plural: str
-    namespaced: bool
-    verbs: frozenset[str]
-
-    def may(self, *verbs: str) -> bool:
-        """Tell whether it supports all of these verbs; whether we may use them is another matter."""
-        return self.verbs.issuperset(verbs)
-
-
 class Cluster:
     """A cluster, reached by a kubeconfig; every call raises ClusterError when the cluster fails."""
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            with _loading:
-                self._connection = _connection(kubeconfig, kubeconfig.stat().st_mtime_ns)
+            self._connection = connection.of(kubeconfig)
         except (transport.Unusable, OSError) as error:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
@@ -326,9 +303,13 @@ class Cluster:
         text: bool = False,
         accept: str = "application/json",
     ) -> Any:
-        headers = {"Accept": "*/*" if text else accept, "Content-Type": kind}
+        accepted = "*/*" if text else accept
         try:
-            status, data = self._connection.transport.request(method, path, headers, body)
+            if method == "GET":
+                status, data = self._connection.read((path, accepted))
+            else:
+                headers = {"Accept": accepted, "Content-Type": kind}
+                status, data = self._connection.transport.request(method, path, headers, body)
         except transport.Unanswered as error:
             raise ClusterError("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
         log.debug("%s %s -> %s", method, path, status)
@@ -336,20 +317,6 @@ class Cluster:
         if status >= 400:
             raise ClusterError(f"{method} {path} failed", details=_message(answer), status=status)
         return answer if text or not answer.startswith("{") else json.loads(answer)
-
-
-@dataclass(frozen=True)
-class _Connection:
-    """The shared state of all Clusters of one kubeconfig: connections, and the kinds of each API group version."""
-
-    transport: Transport
-    resources: dict[str, dict[str, Resource]] = field(default_factory=dict)
-
-
-@functools.lru_cache(maxsize=8)
-def _connection(kubeconfig: Path, changed: int) -> _Connection:
-    """Return the connection by a kubeconfig as of `changed` (st_mtime_ns): a recreated cluster gets another."""
-    return _Connection(transport.connect(kubeconfig))
 
 
 def _message(answer: str) -> str:

@@ -43,11 +43,21 @@ class Unanswered(OSError):
         self.fix = fix
 
 
+Read = tuple[str, str]
+"""The path of a GET request, and the content type that it accepts."""
+
+Answer = tuple[int, bytes]
+"""Status and content."""
+
+
 class Transport(Protocol):
     """A connection to an API server."""
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
+
+    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+        """Yield the answers to requests that change nothing, in their order. Raises Unanswered."""
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
@@ -121,6 +131,12 @@ class Plain:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         try:
             return self.server.request(method, path, {**self.headers, **headers}, text and text.encode())
+        except OSError as error:
+            raise Unanswered(cause(error)) from error
+
+    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+        try:
+            yield from self.server.ask_all((path, {**self.headers, "Accept": accept}) for path, accept in reads)
         except OSError as error:
             raise Unanswered(cause(error)) from error
 

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
@@ -67,6 +67,26 @@ class LocalServer:
             connection.close()
         return head.status, content
 
+    def ask_all(self, asked: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the answers to GET requests, each of a path with headers, which are sent at once (RFC 9112, 9.3.2).
+
+        There are fewer answers than requests where the server ends the connection after one. Raises OSError.
+        """
+        connection, is_whole = self._taken(), False
+        try:
+            for _ in range(connection.send(("GET", path, headers, None) for path, headers in asked)):
+                head = connection.head()
+                yield head.status, b"".join(connection.body("GET", head))
+                if not head.persistent or not http_wire.has_end("GET", head):
+                    return
+            is_whole = True
+        finally:
+            if is_whole:
+                with self._lock:
+                    self._idle.append((time.monotonic(), connection))
+            else:
+                connection.close()
+
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Yield the status of an answer that may never end, and its pieces as they come. Raises OSError.
@@ -118,11 +138,24 @@ class _Connection:
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Head:
         """Send a request and read the head of its answer."""
+        self.send([(method, path, headers, body)])
+        return self.head()
+
+    def send(self, requests: Iterable[tuple[str, str, Mapping[str, str], bytes | None]]) -> int:
+        """Send requests at once, each a method, a path, headers and a body; returns how many."""
+        sent = [self._request(*one) for one in requests]
+        self.socket.sendall(b"".join(sent))
+        return len(sent)
+
+    def head(self) -> Head:
+        """Read the head of the next answer."""
+        return http_wire.read_head(self._answers)
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
         named = {"Host": self._place.netloc.rpartition("@")[2], **headers}
         if body is not None or method != "GET":
             named["Content-Length"] = str(len(body or b""))
-        self.socket.sendall(http_wire.request(method, self._place.path + path, named) + (body or b""))
-        return http_wire.read_head(self._answers)
+        return http_wire.request(method, self._place.path + path, named) + (body or b"")
 
     def body(self, method: str, head: Head) -> Iterator[bytes]:
         """Yield the rest of the answer to the last request."""

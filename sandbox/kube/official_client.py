@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,16 @@ from typing import Any
 import yaml
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api_transport import CALL_TIMEOUT, Socket, Unanswered, Unusable, is_here, lines_of
+from sandbox.kube.api_transport import (
+    CALL_TIMEOUT,
+    Answer,
+    Read,
+    Socket,
+    Unanswered,
+    Unusable,
+    is_here,
+    lines_of,
+)
 
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 
@@ -75,6 +84,10 @@ class Official:
             raise Unanswered(str(error.reason)) from error
         except Exception as error:  # urllib3's errors, and those of programs that log in
             raise _unanswered(error) from error
+
+    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+        for path, accept in reads:
+            yield self.request("GET", path, {"Accept": accept}, None)
 
     def lines(self, path: str) -> Iterator[bytes]:
         url, told = self.client.configuration.host + path, dict[str, str]()

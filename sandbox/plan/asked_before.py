@@ -1,39 +1,54 @@
-"""Repeats what the last checks of a sandbox asked its nodes, while the plan for the next check is being made.
+"""Repeats what the last checks of a sandbox asked, while the plan for the next check is being made.
 
-To make a plan takes as long as a node takes to answer. A question that no step asks any more is asked in vain; one that
-is new is asked by itself, and recorded for the next time.
+To make a plan takes as long as a node, or the API server, takes to answer. A question that no step asks any more is
+asked in vain; one that is new is asked by itself, and recorded for the next time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
+from sandbox.kube import connection
 from sandbox.names import Names
 from sandbox.system import files
 
+MOST = 200  # questions to the API server; more would be answered later than they are wanted
+
+
+@contextlib.contextmanager
+def glance(engine: Engine, names: Names) -> Iterator[None]:
+    """Keep what engine and API server answer for the block, which changes nothing."""
+    with engine.glance(), connection.glance(names.kubeconfig):
+        yield
+
 
 def ask(engine: Engine, names: Names) -> None:
-    """Begin to ask each node what it was asked last, while answers are kept, if it still is the same container."""
-    with contextlib.suppress(LookupError, TypeError, AttributeError):  # another release may have written it
-        for node, known in _recorded(names).items():
+    """Begin to ask, in a glance, what was asked last: the API server, and nodes that still are the same containers."""
+    recorded, api = _recorded(names), connection.find(names.kubeconfig)
+    with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError):  # another release wrote it
+        for node, known in recorded["nodes"].items():
             paths, commands = map(PurePosixPath, known["files"]), map(tuple, known["commands"])
             questions: list[Question] = [*paths, *commands]
             engine.gather_known(node, str(known["id"]), questions)
+        if api:
+            api.read_ahead([(str(path), str(accept)) for path, accept in recorded["reads"]])
 
 
 def remember(engine: Engine, names: Names) -> None:
-    """Record what nodes were asked in this check, if that is new and can be recorded."""
+    """Record what was asked in this glance, if that is new and can be recorded."""
     with contextlib.suppress(SandboxError):
         found = sorted(engine.questions_asked().items())
-        asked = {node: _described(engine, node, questions) for node, questions in found}
-        if asked and asked != _recorded(names):
+        nodes = {node: _described(engine, node, questions) for node, questions in found}
+        api = connection.find(names.kubeconfig)
+        asked = {"nodes": nodes, "reads": sorted(map(list, api.reads()))[:MOST] if api else []}
+        if nodes and asked != _recorded(names):
             files.write_atomic(names.asked, json.dumps(asked).encode(), mode=0o600)
 
 

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -39,6 +40,8 @@ class Echo(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
             self.close_connection = True
             return
+        if "number" in self.path:
+            return self.do_POST()
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -92,6 +95,23 @@ def test_slow_requests_keep_no_other_waiting(server: LocalServer, monkeypatch: p
             assert not any(one.done() for one in slow)
         finally:
             end.set()
+
+
+def test_requests_sent_at_once_are_answered_in_order(server: LocalServer) -> None:
+    paths = [f"/number{number}" for number in range(50)]
+    answers = [content.decode().split() for _, content in server.ask_all((path, {}) for path in paths)]
+    assert [understood for understood, _ in answers] == [f"/below{path}" for path in paths]
+    assert {port for _, port in answers} == {ask(server)[1]}  # of one connection, which is kept
+
+
+@pytest.mark.parametrize("last", ["/number-close", "/early"])
+def test_server_may_end_the_connection_before_all_answers(server: LocalServer, last: str) -> None:
+    found = []
+    with suppress(ConnectionResetError):
+        for status, _ in server.ask_all((path, {}) for path in ("/number1", "/x", last, "/number2")):
+            found.append(status)
+    assert found[:2] == [200, 200] and len(found) <= 3
+    assert ask(server)[0] == "/below/x body"
 
 
 def test_a_connection_that_the_server_closed_is_replaced(server: LocalServer) -> None:

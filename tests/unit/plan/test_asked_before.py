@@ -1,4 +1,4 @@
-"""What nodes were asked is asked again before the plan is made, of the same containers and of no others."""
+"""What the API server and nodes were asked is asked again before the plan is made, of the same containers only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from sandbox.engine import Container, Engine
+from sandbox.kube.api import Cluster
+from sandbox.kube.api_transport import Plain
 from sandbox.names import Names
 from sandbox.plan import asked_before
+from tests.support.api_server import ApiServer
 
 ECHO, FAIL, NODE = ("printf", "a"), ("false",), "node"
 
@@ -95,6 +98,22 @@ def test_another_container_of_the_name_is_asked_by_the_plan(known: Names) -> Non
         asked_before.remember(engine, known)
     assert engine.ran == [("1f", "bash"), (NODE, "false"), (NODE, "bash")]
     assert '"2e"' in known.asked.read_text()
+
+
+def test_reads_of_before_are_sent_before_a_step_wants_them(
+    names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, cluster = Machine(), Cluster(names.kubeconfig)
+    with asked_before.glance(engine, names):
+        asked_before.ask(engine, names)
+        engine.query(NODE, ECHO)
+        assert cluster.list("v1", "Pod") == []
+        asked_before.remember(engine, names)
+    monkeypatch.setattr(Plain, "request", lambda *_: pytest.fail("it was sent by itself"))
+    with asked_before.glance(engine, names):
+        asked_before.ask(engine, names)
+        assert cluster.list("v1", "Pod") == []
+    assert [path for _, path, *_ in server.asked] == ["/api/v1/pods"] * 2
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"node": 1}', '{"node": {"id": "1f", "files": 1, "commands": []}}'])

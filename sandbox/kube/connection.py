@@ -1,0 +1,110 @@
+"""What all Clusters of one kubeconfig share: the way to the API server, the kinds it knows, and answers for a while."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from sandbox.engine.base import Glancing, once
+from sandbox.fast_dataclass import dataclass
+from sandbox.kube import api_transport
+from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered, Unusable
+
+PATIENCE = 2.0  # seconds that a read waits for its turn among those that are asked ahead
+_READS = "reads"
+
+# The official client writes certificates to files that all threads share, and returns a file's name before it is
+# written.
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A kind in the cluster: its name in paths, whether it is namespaced, and its verbs."""
+
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+    def may(self, *verbs: str) -> bool:
+        """Tell whether it supports all of these verbs; whether we may use them is another matter."""
+        return self.verbs.issuperset(verbs)
+
+
+class Connection(Glancing):
+    """One API server. In a glance each read is sent once; `resources` are the kinds of each API group version."""
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__()
+        self.transport = transport
+        self.resources: dict[str, dict[str, Resource]] = {}
+
+    @once
+    def read(self, read: Read) -> Answer:
+        """Return status and content of the answer to a GET request. Raises Unanswered."""
+        seen = self._seen
+        if seen:
+            seen.questions.setdefault(_READS, {})[read] = None
+        coming: Future[Answer | None] | None = seen.gathered.get(_READS, {}).get(read) if seen else None
+        with suppress(TimeoutError):
+            if coming and (answer := coming.result(PATIENCE)):
+                return answer
+        path, accept = read
+        return self.transport.request("GET", path, {"Accept": accept}, None)
+
+    def read_ahead(self, reads: Sequence[Read]) -> None:
+        """Send all these in a thread, for the rest of the glance; what is not answered is sent when it is wanted."""
+        seen = self._seen
+        if seen is None or not reads:
+            return
+        coming: dict[Read, Future[Answer | None]] = {read: Future() for read in reads}
+        seen.gathered[_READS] = coming
+
+        def work() -> None:
+            try:
+                with suppress(Unanswered):
+                    for one, answer in zip(coming.values(), self.transport.answers(reads), strict=False):
+                        one.set_result(answer)
+            finally:
+                for one in coming.values():
+                    if not one.done():
+                        one.set_result(None)
+
+        threading.Thread(target=work, name="ask the API server", daemon=True).start()
+
+    def reads(self) -> Collection[Read]:
+        """Return what was read in this glance."""
+        return self._seen.questions.get(_READS, ()) if self._seen else ()
+
+
+def of(kubeconfig: Path) -> Connection:
+    """Return the connection by a kubeconfig, the same until that changes. Raises Unusable, OSError."""
+    with _loading:
+        return _of(kubeconfig, kubeconfig.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _of(kubeconfig: Path, changed: int) -> Connection:
+    """Return the connection as of `changed` (st_mtime_ns): a recreated cluster gets another."""
+    return Connection(api_transport.connect(kubeconfig))
+
+
+def find(kubeconfig: Path) -> Connection | None:
+    """Return the connection by a kubeconfig, or None where there is none, or none that can be used."""
+    try:
+        return of(kubeconfig)
+    except (Unusable, OSError):
+        return None
+
+
+@contextmanager
+def glance(kubeconfig: Path) -> Iterator[None]:
+    """Keep what the API server answers for the block, which changes nothing; see `Glancing`."""
+    found = find(kubeconfig)
+    with found.glance() if found else nullcontext():
+        yield

@@ -1,0 +1,94 @@
+"""What an API server is asked once for a while, and what it is asked ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sandbox.kube import connection
+from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered
+from sandbox.kube.connection import Connection
+
+PODS, NODES = ("/api/v1/pods", "*/*"), ("/api/v1/nodes", "*/*")
+
+
+class Server:
+    """An API server that answers with the number of the request; `ahead` is how many of those at once it answers."""
+
+    def __init__(self, ahead: int = 9) -> None:
+        self.asked: list[str] = []
+        self.ahead = ahead
+        self.answering = threading.Event()
+        self.answering.set()
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+        self.asked.append(path)
+        return 200, b"%d" % len(self.asked)
+
+    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+        for number, (path, accept) in enumerate(reads):
+            self.answering.wait(9)
+            if number == self.ahead:
+                raise Unanswered("it ended the connection")
+            yield self.request("GET", path, {"Accept": accept}, None)
+
+
+def of(server: Server) -> Connection:
+    return Connection(cast("Transport", server))
+
+
+def test_read_is_sent_once_in_a_glance_and_else_each_time() -> None:
+    server = Server()
+    api = of(server)
+    with api.glance():
+        assert [api.read(PODS) for _ in range(2)] == [(200, b"1")] * 2
+        assert list(api.reads()) == [PODS]
+    assert api.read(PODS) == (200, b"2") and not api.reads()
+
+
+def test_answers_that_were_asked_ahead_are_used() -> None:
+    server = Server()
+    api = of(server)
+    with api.glance():
+        api.read_ahead([PODS, NODES])
+        assert (api.read(NODES), api.read(PODS)) == ((200, b"2"), (200, b"1"))
+        assert list(api.reads()) == [NODES, PODS]
+    assert server.asked == ["/api/v1/pods", "/api/v1/nodes"]
+
+
+def test_what_is_not_answered_ahead_is_read_when_it_is_wanted() -> None:
+    server = Server(ahead=1)
+    api = of(server)
+    with api.glance():
+        api.read_ahead([PODS, NODES])
+        assert (api.read(PODS), api.read(NODES)) == ((200, b"1"), (200, b"2"))
+
+
+def test_read_waits_only_a_while_for_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 0.01)
+    server = Server()
+    server.answering.clear()
+    api = of(server)
+    with api.glance():
+        api.read_ahead([PODS])
+        assert api.read(PODS) == (200, b"1")
+    server.answering.set()
+
+
+def test_nothing_is_read_ahead_outside_of_a_glance() -> None:
+    server = Server()
+    of(server).read_ahead([PODS])
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("text", [None, "clusters: ["])
+def test_glance_without_a_usable_kubeconfig_keeps_nothing(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "config"
+    if text:
+        path.write_text(text)
+    with connection.glance(path):
+        assert connection.find(path) is None
