@@ -43,7 +43,8 @@ from sandbox.system import files
 from sandbox.system.process import ToolFailed
 from sandbox.system.wait import WaitTimeout, wait_until
 
-ROLES = ("control-plane", "worker")  # the others balance load and run no pods
+ROLES = ("control-plane", "worker")
+BALANCER = "external-load-balancer"  # which runs no pods
 
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
@@ -113,6 +114,8 @@ class KindProvider:
         nodes, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
         if nodes.control_plane != wanted.control_plane or nodes.workers > wanted.workers:
             return f"it was made with {nodes.total} nodes, {nodes.control_plane} of them control planes"
+        if self._has_rivals() and not any(one.labels.get(ROLE) == BALANCER for one in self._containers.all()):
+            return "the balancer of its control planes is gone, by which all reach the API server"
         made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
         other = [key for key, value in made.items() if before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None

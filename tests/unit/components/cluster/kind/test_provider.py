@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -356,6 +357,20 @@ def test_impossible_change_is_explained(provider: KindProvider, three: KindProvi
     assert newer.stale() == f"{said}; `sandbox upgrade` changes it in place"
     three.engine.write_file(three.names.node, VERSION, b"v1.34.4\n")
     assert newer.stale() == said.replace("v1.35.4", "v1.34.4")
+
+
+def test_control_planes_without_their_balancer_are_recreated(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    """kind makes no balancer again, and without it no one reaches the API server"""
+    three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
+    nodes = InMemory(engine)
+    nodes.add(names, names.node, "control-plane")
+    balancer = nodes.add(names, f"{names.cluster}-external-load-balancer", kind_provider.BALANCER)
+    engine.write_file(names.node, COMPLETE, json.dumps(three._record()).encode())
+    assert three.stale() is None
+    engine.remove_container(balancer.spec.name)
+    assert "the balancer of its control planes is gone" in str(three.stale())
 
 
 def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:
