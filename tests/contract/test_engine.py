@@ -343,6 +343,10 @@ def test_containers_get_the_lower_half_of_a_halved_network(world: World) -> None
     world.engine.run(replace(world.spec(), address=kept))
     box = world.engine.container(world.name)
     assert box and box.addresses[world.name] == kept
+    world.engine.disconnect_network(world.name, world.name)
+    world.engine.connect_network(world.name, world.name, kept_address(found, 3))
+    box = world.engine.container(world.name)
+    assert box and box.addresses[world.name] == kept_address(found, 3)
     world.engine.remove_container(world.name)
 
 
