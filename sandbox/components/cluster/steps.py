@@ -84,7 +84,11 @@ class ClusterStep:
 
     @property
     def _ready(self) -> Status:
-        return Status(State.READY, ", ".join(self.provider.nodes.running()))
+        nodes = self.provider.nodes
+        running = nodes.running()
+        lost = [node for node in nodes.every() if node not in running]  # of several control planes, which go on without
+        without = f"; without {', '.join(lost)}, which is gone" if lost else ""
+        return Status(State.READY, ", ".join(running) + without)
 
     def _answers(self) -> bool:
         try:

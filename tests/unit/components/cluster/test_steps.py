@@ -12,6 +12,8 @@ import yaml
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.steps import ClusterStep, ContextStep
+from sandbox.config.schema import Cluster as SpecCluster
+from sandbox.config.schema import Nodes
 from sandbox.engine.labelled import COMPLETE
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -124,3 +126,24 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
     kubeconfig(names.kubeconfig, 6443)
     status = ClusterStep(provider, names, "v1").apply(NoWork())
     assert (status.state, status.detail) == (state, drift or names.node)
+
+
+def test_a_control_plane_that_is_lost_is_named(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = f"{names.cluster}-control-plane2"
+    for node in (names.node, second):
+        InMemory(engine).add(names, node, "control-plane")
+    shape = SpecCluster(nodes=Nodes(control_plane=2))
+    provider = replace(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), shape=shape)
+    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(KindProvider, "stale", lambda self: None)
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
+    engine.write_file(names.node, COMPLETE, b"{}")
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, 6443)
+    step = ClusterStep(provider, names, "v1")
+    assert step.check().detail == f"{names.node}, {second}"
+    engine.remove_container(second)
+    status = step.check()
+    assert (status.state, status.detail) == (State.READY, f"{names.node}; without {second}, which is gone")
