@@ -200,6 +200,26 @@ class Names:
         return f"{self.cluster}-copier"
 
     @property
+    def thawer(self) -> str:
+        """Return the container that lets frozen nodes go on so that they can end, there only meanwhile."""
+        return f"{self.cluster}-thaw"
+
+    @property
+    def upgrade(self) -> str:
+        """Return the container that has another Kubernetes for the nodes, there only meanwhile."""
+        return f"{self.node}-upgrade"
+
+    @property
+    def quarantine(self) -> str:
+        """Return the container that puts damaged data of the registry aside, there only meanwhile."""
+        return f"{self.registry}-quarantine"
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """Return the containers that a command leaves which is killed."""
+        return self.copier, self.thawer, self.upgrade, self.quarantine
+
+    @property
     def registry(self) -> str:
         """Return the registry's container, and its host name on the network."""
         return f"sandbox-{self.name}-registry"

@@ -13,7 +13,7 @@ from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import Chosen
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine import Engine
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -184,7 +184,10 @@ class Sandbox:
         home = context.home()
         with self.session.alone(self.name, "down"):
             self._watch(None)
-            steps, _, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
+            steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
+            there = labelled.containers(engine, home, self.name) if self.spec.cluster.supports.containers else ()
+            # They may use what is to be removed.
+            helped = [engine.remove_container(one.name) for one in there if one.name in self.names.helpers]
             removed = lifecycle.down(steps, self.session.report)
             remains.forget_addons(self.names)
             if purge:
@@ -192,7 +195,7 @@ class Sandbox:
                 remains.sweep(home, self.name)
         checkouts.sweep(home)
         self._resolved = None
-        return removed
+        return removed or any(helped)
 
     def start(self) -> None:
         """Start a stopped sandbox as it was last brought up, and wait until its hosts are answered."""

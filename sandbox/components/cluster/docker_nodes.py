@@ -38,7 +38,7 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
     else:
         return
     command = ("sh", "-c", files.packaged(__package__, "scripts/thaw.sh"), "thaw", *(node.id for node in nodes))
-    helper = f"{names.cluster}-thaw"
+    helper = names.thawer
     labelled.make_room(engine, helper, names.home)
     try:
         binds = {FREEZER: "/freezer"}

@@ -123,7 +123,7 @@ class Registry:
         blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         place = {DATA: str(self.storage or self.names.volume)}
-        name = f"{self.names.registry}-quarantine"
+        name = self.names.quarantine
         labelled.make_room(self.engine, name, self.names.home)  # of a command that was killed
         status, output = container_copy.run_script(
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels

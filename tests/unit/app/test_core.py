@@ -25,7 +25,7 @@ from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
-from sandbox.engine import Engine
+from sandbox.engine import ContainerSpec, Engine
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.snapshot.snapshot_restore import Restoring
@@ -102,6 +102,17 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
     act()
     assert parts_at_recovery == [{"cluster"}] != [there]
     assert not noted.exists()
+
+
+def test_down_removes_what_killed_commands_left(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names, engine = world.home().sandbox("x"), FakeEngine("busybox:1")
+    engine.create_network(names.network, names.labels)
+    for name in (names.copier, names.upgrade, names.registry):
+        box = ContainerSpec(name=name, image="busybox:1", command=("x",), labels=names.labels, network=names.network)
+        engine.run(box)
+    monkeypatch.setattr(machine_plan, "steps", lambda *_, **__: ((), engine, None))
+    assert Sandbox(Spec(name="x")).down()
+    assert engine.boxes.keys() == {names.registry}  # whose step is not in this plan
 
 
 def test_existing_sandbox_stays_after_the_block(there: set[str]) -> None:

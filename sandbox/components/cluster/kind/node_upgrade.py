@@ -103,7 +103,7 @@ class NodeUpgrade:
     @contextmanager
     def _unpacked(self, say: Callable[[str], None]) -> Iterator[str]:
         """Yield the name of a container that has programs and images of the new Kubernetes in PLACE."""
-        name = f"{self.names.node}-upgrade"
+        name = self.names.upgrade
         labelled.make_room(self.engine, name, self.names.home)
         say(f"unpacking Kubernetes {self.version}")
         config = {"Image": self.image, "Entrypoint": ["sleep", "infinity"], "Labels": dict(self.names.labels)}
