@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components import content_hash
@@ -209,7 +210,15 @@ def _push(site: TenantSite, keychain: Keychain | None) -> list[Step]:
     requires = (*site.pushing, *(step.name for step in steps))
     return [
         *steps,
-        PushStep(site.engine, images, spec.registry.push_url, keychain, site.names.home.spool, requires=requires),
+        PushStep(
+            site.engine,
+            images,
+            spec.registry.push_url,
+            keychain,
+            site.names.home.spool,
+            buildx=system_images.buildx(site.store),
+            requires=requires,
+        ),
     ]
 
 

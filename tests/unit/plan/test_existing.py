@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
@@ -54,6 +56,14 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     assert isinstance(leads, Forwarded)
     assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
     assert one(PushStep, steps).requires == ("registry", "edge")
+
+
+def test_images_are_built_as_push_images_builds_them(place: Home, tmp_path: Path) -> None:
+    images, program = tmp_path / "images.yaml", Store(place.bundle).here.program(recipes()["buildx"], "buildx")
+    images.write_text("images: [{from: build, context: ., as: app:1}]\n")
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert one(PushStep, build(place, push=images)).buildx == program
 
 
 def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_path: Path) -> None:
