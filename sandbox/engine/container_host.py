@@ -13,6 +13,8 @@ from sandbox.names import LABEL, Home
 RESERVED = 5
 # Positions among those, on the sandbox's own network.
 REGISTRY, FRONTEND = 4, 3
+# Where others begin to look for addresses, perhaps while the edge looks for one from the reserved ones on.
+UDP, MIRRORS = 16, 32
 
 
 def host_address(engine: Engine, network: str, home: Home) -> str:
@@ -31,13 +33,13 @@ def joined(engine: Engine, network: str) -> Network:
     return found
 
 
-def free_address(engine: Engine, name: str) -> str:
-    """Return a free address of the network, near the end of its range; the very last ones are left alone."""
+def free_address(engine: Engine, name: str, first: int = RESERVED) -> str:
+    """Return a free address of the network, near the end of its range; the `first` last ones are left alone."""
     network = joined(engine, name)
     members = (engine.container(member) for member in network.members)
     taken = {member.addresses.get(name) for member in members if member}
     last = int(IPv4Network(network.subnet).broadcast_address)
-    free = (str(IPv4Address(last - back)) for back in range(RESERVED, RESERVED + len(taken) + 1))
+    free = (str(IPv4Address(last - back)) for back in range(first, first + len(taken) + 1))
     return next(address for address in free if address not in taken)
 
 
@@ -51,16 +53,18 @@ def kept_address(network: Network, place: int) -> str:
     return str(last - place) if network.lower and place < RESERVED else ""
 
 
-def spare_address(engine: Engine, name: str) -> str:
+def spare_address(engine: Engine, name: str, first: int = RESERVED) -> str:
     """Return an address for joining a network: at its end, or empty (any) on one whose range the engine chose.
+
+    The `first` last ones are left alone: two that look at the same moment, each from another, do not find the same.
 
     The engine accepts a requested address only where the network's maker chose the range. Of our own networks it is in
     the last quarter, for Services have the third one.
     """
     network = joined(engine, name)
     if LABEL not in network.labels:
-        return free_address(engine, name)
-    found = free_address(engine, name) if network.lower else ""
+        return free_address(engine, name, first)
+    found = free_address(engine, name, first) if network.lower else ""
     return found if found and IPv4Address(found) in list(IPv4Network(network.subnet).subnets(2))[-1] else ""
 
 

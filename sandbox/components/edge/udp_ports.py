@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, labelled
+from sandbox.engine.container_host import UDP, spare_address
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -46,10 +48,11 @@ class UdpPorts:
         labelled.make_room(self.engine, self.names.udp, self.names.home)
         if not self._pairs(route):
             return
+        address = spare_address(self.engine, route.network, UDP)
         try:
-            self.engine.run(self._spec(route, also=True))
+            self.engine.run(replace(self._spec(route, also=True), address=address))
         except EngineError:  # no IPv6 here, or another program has its port
-            self.engine.run(self._spec(route, also=False))
+            self.engine.run(replace(self._spec(route, also=False), address=address))
 
     def stop(self) -> bool:
         """Remove it; returns whether there was one."""

@@ -150,6 +150,7 @@ class MirrorsStep:
             command=COMMAND,
             labels={**self.names.labels, MIRROR: one.name},
             network=self.names.network,
+            address=container_host.spare_address(self.engine, self.names.network, container_host.MIRRORS),
             environment={"OTEL_TRACES_EXPORTER": "none"},
         )
         if self.engine.shares_network():

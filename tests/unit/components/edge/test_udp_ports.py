@@ -34,9 +34,11 @@ def udp(engine: FakeEngine, names: Names) -> UdpPorts:
 
 def test_ports_of_known_services_are_forwarded(udp: UdpPorts, route: Route, engine: FakeEngine, names: Names) -> None:
     assert udp.drift(route) == "no container forwards the UDP ports"
+    engine.networks[NETWORK].lower = "172.30.0.0/17"
     udp.reconcile(route)
     assert udp.drift(route) is None
     spec = engine.boxes[names.udp].spec
+    assert spec.address == "172.30.255.239"  # not one that a node may have had
     assert spec.udp == {FIRST: (Bind("127.0.0.1", 5353), Bind("::1", 5353))} and spec.publish == {}
     assert spec.command[3:] == ("udp", names.node, f"{FIRST}=30053")
     assert (spec.capabilities, spec.labels[LABEL]) == (("NET_ADMIN",), names.name)

@@ -57,6 +57,13 @@ def test_each_upstream_has_a_cache_unreachable_from_outside(
         assert names.labels.items() <= box.spec.labels.items()
 
 
+def test_mirrors_leave_the_first_addresses_to_nodes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    engine.networks[NETWORK].lower = "172.30.0.0/17"
+    step.apply(NoWork())
+    mirrors = [engine.boxes[names.mirror(one)].address for one in step.upstreams]
+    assert mirrors == ["172.30.255.223", "172.30.255.222"]
+
+
 def test_account_is_in_one_private_file_and_nowhere_else(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     file = names.mirrors / "quay.io" / "config.yml"
