@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import SandboxError
+from sandbox.kube import api_connection, built_in, deletion
 from sandbox.kube import api_transport as transport
-from sandbox.kube import built_in, connection, deletion
 from sandbox.kube.access_rules import Rules
-from sandbox.kube.connection import Resource as Resource
+from sandbox.kube.api_connection import Resource as Resource
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
 
@@ -63,7 +63,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            self._connection = connection.of(kubeconfig)
+            self._connection = api_connection.of(kubeconfig)
         except (transport.Unusable, OSError) as error:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error

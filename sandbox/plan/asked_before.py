@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.engine import Engine
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
-from sandbox.kube import connection
+from sandbox.kube import api_connection
 from sandbox.names import Names
 from sandbox.system import files
 
@@ -25,13 +25,13 @@ MOST = 200  # questions to the API server; more would be answered later than the
 @contextlib.contextmanager
 def glance(engine: Engine, names: Names) -> Iterator[None]:
     """Keep what engine and API server answer for the block, which changes nothing."""
-    with engine.glance(), connection.glance(names.kubeconfig):
+    with engine.glance(), api_connection.glance(names.kubeconfig):
         yield
 
 
 def ask(engine: Engine, names: Names) -> None:
     """Begin to ask, in a glance, what was asked last: the API server, and nodes that still are the same containers."""
-    recorded, api = _recorded(names), connection.find(names.kubeconfig)
+    recorded, api = _recorded(names), api_connection.find(names.kubeconfig)
     with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError):  # another release wrote it
         for node, known in recorded["nodes"].items():
             paths, commands = map(PurePosixPath, known["files"]), map(tuple, known["commands"])
@@ -46,7 +46,7 @@ def remember(engine: Engine, names: Names) -> None:
     with contextlib.suppress(SandboxError):
         found = sorted(engine.questions_asked().items())
         nodes = {node: _described(engine, node, questions) for node, questions in found}
-        api = connection.find(names.kubeconfig)
+        api = api_connection.find(names.kubeconfig)
         asked = {"nodes": nodes, "reads": sorted(map(list, api.reads()))[:MOST] if api else []}
         if nodes and asked != _recorded(names):
             files.write_atomic(names.asked, json.dumps(asked).encode(), mode=0o600)

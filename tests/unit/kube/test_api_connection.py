@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.kube import connection
+from sandbox.kube import api_connection
+from sandbox.kube.api_connection import Connection
 from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered
-from sandbox.kube.connection import Connection
 
 PODS, NODES = ("/api/v1/pods", "*/*"), ("/api/v1/nodes", "*/*")
 
@@ -60,7 +60,7 @@ def test_answers_that_were_asked_ahead_are_used() -> None:
     assert server.asked == ["/api/v1/pods", "/api/v1/nodes"]
 
 
-def test_what_is_not_answered_ahead_is_read_when_it_is_wanted() -> None:
+def test_question_not_answered_ahead_is_asked_when_wanted() -> None:
     server = Server(ahead=1)
     api = of(server)
     with api.glance():
@@ -69,7 +69,7 @@ def test_what_is_not_answered_ahead_is_read_when_it_is_wanted() -> None:
 
 
 def test_read_waits_only_a_while_for_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.01)
+    monkeypatch.setattr(api_connection, "PATIENCE", 0.01)
     server = Server()
     server.answering.clear()
     api = of(server)
@@ -90,5 +90,5 @@ def test_glance_without_a_usable_kubeconfig_keeps_nothing(tmp_path: Path, text: 
     path = tmp_path / "config"
     if text:
         path.write_text(text)
-    with connection.glance(path):
-        assert connection.find(path) is None
+    with api_connection.glance(path):
+        assert api_connection.find(path) is None
