@@ -15,10 +15,14 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import failpoint, interruption
+from sandbox.system.wait import retry
+
+TRIES, PAUSE = 4, 10.0  # seconds, of the start after an upgrade
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,22 @@ class _Upgrading:
             raise
         saved_spec.save(names, self.spec)
         try:
-            self.sandbox.start_locked()  # kube-proxy and whatever else kubeadm replaced needs its time
+            self._settle()
         except SandboxError as error:
             error.add_note(f"Kubernetes is {own.kubernetes} now; as before: sandbox snapshot restore {snapshot}")
             raise
         return Upgraded(before, own.kubernetes, snapshot)
+
+    def _settle(self) -> None:
+        """Wait for kube-proxy and whatever else kubeadm replaced, as `start` does.
+
+        A kubelet of another Kubernetes may restart its API server once more, in the middle of an answer.
+        """
+
+        def is_broken_off(found: Exception | None) -> bool:
+            return isinstance(found, ClusterError) and not found.status
+
+        retry(self.sandbox.start_locked, tries=TRIES, transient=is_broken_off, wait=lambda _: interruption.pause(PAUSE))
 
     def _change(self, own: OwnImages) -> NodeUpgrade:
         """Return the upgrade of the cluster's nodes. Raises UsageError unless all of them run."""

@@ -16,6 +16,7 @@ from sandbox.app.session import Session
 from sandbox.components.cluster.kind.node_upgrade import Begun
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import ClusterError
 from sandbox.names import Home
 from sandbox.snapshot.snapshot_store import Store
 from tests.support.fakes import FakeEngine, RecordingReporter
@@ -86,3 +87,29 @@ def test_failed_way_back_names_both_errors_and_the_snapshot(upgrading: _Upgradin
         upgrading._back("before-1", SandboxError("kubeadm failed"))
     assert caught.value.fix == "sandbox snapshot restore before-1 demo"
     assert "kubeadm failed" in caught.value.details and "damaged" in caught.value.details
+
+
+def test_api_server_that_breaks_off_after_an_upgrade_is_asked_again(
+    upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_upgrade, "PAUSE", 0.0)
+    errors: list[SandboxError | None] = [ClusterError("it does not answer"), None]
+
+    def start() -> None:
+        if error := errors.pop(0):
+            raise error
+
+    upgrading.sandbox.start_locked = start  # type: ignore[method-assign]  # of a stand-in
+    upgrading._settle()
+    assert not errors
+
+
+@pytest.mark.parametrize("error", [ClusterError("it refuses", status=403), SandboxError("the engine failed")])
+def test_other_errors_of_the_start_after_an_upgrade_end_it(upgrading: _Upgrading, error: SandboxError) -> None:
+    def start() -> None:
+        raise error
+
+    upgrading.sandbox.start_locked = start  # type: ignore[method-assign]  # as above
+    with pytest.raises(SandboxError) as caught:
+        upgrading._settle()
+    assert caught.value is error
