@@ -75,8 +75,9 @@ class Questions(Containers):
         threading.Thread(target=work, name=f"ask {name}", daemon=True).start()
 
     def questions_asked(self) -> Mapping[str, Collection[Question]]:
-        """Return what containers were asked in this glance, by their names."""
-        return self._seen.questions if self._seen else {}
+        """Return what containers were asked in this glance so far, by their names."""
+        asked = tuple(self._seen.questions.items()) if self._seen else ()
+        return {name: tuple(questions) for name, questions in asked}
 
     def ask(self, name: str, questions: Iterable[Question]) -> Answers:
         """Ask a container all these by one command, or each by itself in a glance, which may have the answers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -77,9 +77,9 @@ class Connection(Glancing):
 
         threading.Thread(target=work, name="ask the API server", daemon=True).start()
 
-    def reads(self) -> Collection[Read]:
-        """Return what was read in this glance."""
-        return self._seen.questions.get(_READS, ()) if self._seen else ()
+    def reads(self) -> Sequence[Read]:
+        """Return what was read in this glance so far."""
+        return tuple(self._seen.questions.get(_READS, ())) if self._seen else ()
 
 
 def of(kubeconfig: Path) -> Connection:
