@@ -89,7 +89,7 @@ def test_failed_way_back_names_both_errors_and_the_snapshot(upgrading: _Upgradin
     assert "kubeadm failed" in caught.value.details and "damaged" in caught.value.details
 
 
-def test_api_server_that_breaks_off_after_an_upgrade_is_asked_again(
+def test_answer_broken_off_after_an_upgrade_is_asked_for_again(
     upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_upgrade, "PAUSE", 0.0)
