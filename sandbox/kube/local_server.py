@@ -60,11 +60,7 @@ class LocalServer:
         except BaseException:
             connection.close()
             raise
-        if head.persistent and http_wire.has_end(method, head):
-            with self._lock:
-                self._idle.append((time.monotonic(), connection))
-        else:
-            connection.close()
+        self._give_back(connection, usable=head.persistent and http_wire.has_end(method, head))
         return head.status, content
 
     def ask_all(self, asked: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[tuple[int, bytes]]:
@@ -81,11 +77,7 @@ class LocalServer:
                     return
             is_whole = True
         finally:
-            if is_whole:
-                with self._lock:
-                    self._idle.append((time.monotonic(), connection))
-            else:
-                connection.close()
+            self._give_back(connection, usable=is_whole)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -99,6 +91,14 @@ class LocalServer:
             head = connection.ask("GET", path, headers, None)
             yield head.status, connection.body("GET", head)
         finally:
+            connection.close()
+
+    def _give_back(self, connection: _Connection, *, usable: bool) -> None:
+        """Keep a connection for the next request if it is usable, else close it."""
+        if usable:
+            with self._lock:
+                self._idle.append((time.monotonic(), connection))
+        else:
             connection.close()
 
     def _taken(self) -> _Connection:
