@@ -99,17 +99,19 @@ def test_answer_broken_off_after_an_upgrade_is_asked_for_again(
         if error := errors.pop(0):
             raise error
 
-    upgrading.sandbox.start_locked = start  # type: ignore[method-assign]  # of a stand-in
+    monkeypatch.setattr(upgrading.sandbox, "start_locked", start)
     upgrading._settle()
     assert not errors
 
 
 @pytest.mark.parametrize("error", [ClusterError("it refuses", status=403), SandboxError("the engine failed")])
-def test_other_errors_of_the_start_after_an_upgrade_end_it(upgrading: _Upgrading, error: SandboxError) -> None:
+def test_other_errors_of_the_start_after_an_upgrade_end_it(
+    upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch, error: SandboxError
+) -> None:
     def start() -> None:
         raise error
 
-    upgrading.sandbox.start_locked = start  # type: ignore[method-assign]  # as above
+    monkeypatch.setattr(upgrading.sandbox, "start_locked", start)
     with pytest.raises(SandboxError) as caught:
         upgrading._settle()
     assert caught.value is error
