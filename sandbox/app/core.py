@@ -185,9 +185,8 @@ class Sandbox:
         with self.session.alone(self.name, "down"):
             self._watch(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
-            there = labelled.containers(engine, home, self.name) if self.spec.cluster.supports.containers else ()
-            # They may use what is to be removed.
-            helped = [engine.remove_container(one.name) for one in there if one.name in self.names.helpers]
+            left = self.names.helpers if self.spec.cluster.supports.containers else ()
+            helped = [labelled.remove(engine, one, home) for one in left]  # they may use what is to be removed
             removed = lifecycle.down(steps, self.session.report)
             remains.forget_addons(self.names)
             if purge:
