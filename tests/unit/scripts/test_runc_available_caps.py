@@ -5,47 +5,65 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "runc-available-caps"
+STATUS = "/proc/self/status"
 EVERY = 2**41 - 1  # the mask of capabilities 0 to 40, CAP_CHECKPOINT_RESTORE
-WITHOUT_RESOURCE = EVERY & ~(1 << 24)
+SYS_RESOURCE = 1 << 24
+WITHOUT_RESOURCE = EVERY & ~SYS_RESOURCE
 PRIVILEGED = ["CAP_SYS_TIME", "CAP_SYS_RESOURCE", "CAP_CHOWN", "CAP_NEWER_THAN_THIS_SCRIPT", "CAP_SYS_ADMIN"]
 KEPT = ["CAP_SYS_TIME", "CAP_CHOWN", "CAP_NEWER_THAN_THIS_SCRIPT", "CAP_SYS_ADMIN"]
+Done = subprocess.CompletedProcess[str]
+KINDS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
-def load() -> ModuleType:
-    loader = SourceFileLoader("runc_available_caps", str(SCRIPT))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    # The script has no suffix; a compiled file next to it would be litter.
-    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = writing
-    return module
+@dataclass(frozen=True)
+class Shim:
+    """A copy of the script that takes its bounding set from a file, and a runc that prints its arguments."""
+
+    folder: Path
+
+    def run(self, *arguments: str, bounding: int = WITHOUT_RESOURCE, path: str | None = None) -> Done:
+        """Run it in its folder, with nothing but a PATH in its environment."""
+        status = self.folder / "status"
+        status.write_text(f"Name:\tsh\nCapEff:\t{0:016x}\nCapBnd:\t{bounding:016x}\nCapAmb:\t{0:016x}\n")
+        script = self.folder / "shim"
+        script.write_text(SCRIPT.read_text().replace(STATUS, str(status)))
+        environment = {"PATH": path or f"{self.folder}/bin:{os.defpath}"}
+        command = ["/bin/sh", str(script), *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
+
+    def left_of(self, text: str, bounding: int = WITHOUT_RESOURCE) -> str:
+        """Return what an exec leaves of a process file with this text."""
+        file = self.folder / "process.json"
+        file.write_text(text)
+        done = self.run("exec", "--process", str(file), "id", bounding=bounding)
+        assert (done.returncode, done.stderr) == (3, "")
+        return file.read_text()
 
 
-shim = load()
+@pytest.fixture
+def shim(tmp_path: Path) -> Shim:
+    runc = tmp_path / "bin" / "runc"
+    runc.parent.mkdir()
+    runc.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\nexit 3\n')
+    runc.chmod(0o755)
+    return Shim(tmp_path)
 
 
-def process(capabilities: list[str]) -> dict[str, Any]:
-    kinds = ("bounding", "effective", "inheritable", "permitted", "ambient")
-    return {"args": ["/bin/größe"], "user": {"uid": 0}, "capabilities": {kind: list(capabilities) for kind in kinds}}
+def process(capabilities: list[str], args: Sequence[str] = ("/bin/größe",)) -> dict[str, Any]:
+    sets = dict.fromkeys(KINDS, capabilities)
+    return {"args": list(args), "user": {"uid": 0}, "capabilities": sets, "cwd": "/"}
 
 
-def written(path: Path, document: object) -> Path:
-    path.write_text(json.dumps(document))
-    return path
+def test_script_reads_its_bounding_set_from_the_kernel() -> None:
+    assert f"done <{STATUS}\n" in SCRIPT.read_text()
 
 
 @pytest.mark.parametrize(
@@ -54,28 +72,76 @@ def written(path: Path, document: object) -> Path:
         (EVERY, set()),
         (WITHOUT_RESOURCE, {"CAP_SYS_RESOURCE"}),
         (EVERY & ~(1 << 40) & ~1, {"CAP_CHOWN", "CAP_CHECKPOINT_RESTORE"}),
+        (EVERY & ~(1 << 21) & ~(1 << 12), {"CAP_SYS_ADMIN", "CAP_NET_ADMIN"}),
         (EVERY | 1 << 41, set()),
+        (2**64 - 1, set()),
     ],
 )
-def test_missing_names_the_bits_that_are_not_set(bounding: int, names: set[str]) -> None:
-    assert shim.missing(bounding) == names
+def test_bits_that_are_not_set_name_what_is_dropped(shim: Shim, bounding: int, names: set[str]) -> None:
+    every = ["CAP_CHOWN", "CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_RESOURCE", "CAP_CHECKPOINT_RESTORE", "CAP_41"]
+    left = json.loads(shim.left_of(json.dumps(process(every)), bounding))
+    assert left == process([name for name in every if name not in names])
 
 
-def test_bundle_drops_missing_capabilities_and_keeps_order(tmp_path: Path) -> None:
+def test_bundle_loses_missing_capabilities_and_keeps_order(shim: Shim) -> None:
     limits = {"linux": {"resources": {"memory": {"limit": 2**63 - 1}}}}
-    config = written(tmp_path / "config.json", {"ociVersion": "1.0.2", "process": process(PRIVILEGED), **limits})
+    config = shim.folder / "config.json"
+    config.write_text(json.dumps({"ociVersion": "1.0.2", "process": process(PRIVILEGED), **limits}))
     config.chmod(0o640)
+    inode = config.stat().st_ino
 
-    shim.drop(str(config), shim.missing(WITHOUT_RESOURCE))
+    assert shim.run("create", "--bundle", str(shim.folder), "id").returncode == 3
 
     assert json.loads(config.read_text()) == {"ociVersion": "1.0.2", "process": process(KEPT), **limits}
     assert config.stat().st_mode & 0o777 == 0o640
+    assert config.stat().st_ino == inode
 
 
-def test_an_exec_process_file_is_a_process_itself(tmp_path: Path) -> None:
-    file = written(tmp_path / "process.json", process(PRIVILEGED))
-    shim.drop(str(file), shim.missing(WITHOUT_RESOURCE))
-    assert json.loads(file.read_text()) == process(KEPT)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('["CAP_SYS_RESOURCE","CAP_KILL","CAP_CHOWN"]', '["CAP_KILL","CAP_CHOWN"]'),
+        ('["CAP_KILL","CAP_SYS_RESOURCE","CAP_CHOWN"]', '["CAP_KILL","CAP_CHOWN"]'),
+        ('["CAP_KILL","CAP_CHOWN","CAP_SYS_RESOURCE"]', '["CAP_KILL","CAP_CHOWN"]'),
+        ('["CAP_SYS_RESOURCE"]', "[]"),
+        ('[ "CAP_SYS_RESOURCE" ]', "[ ]"),
+        ('["CAP_SYS_RESOURCE","CAP_SYS_RESOURCE"]', "[]"),
+        ('["CAP_SYS_RESOURCE","CAP_MKNOD"]', "[]"),
+        ('["CAP_MKNOD","CAP_SYS_RESOURCE","CAP_KILL"]', '["CAP_KILL"]'),
+        ('["CAP_KILL","CAP_MKNOD","CAP_SYS_RESOURCE"]', '["CAP_KILL"]'),
+        ('["CAP_MKNOD","CAP_KILL","CAP_SYS_RESOURCE"]', '["CAP_KILL"]'),
+        ('["CAP_SYS_RESOURCE_OF_MINE","CAP_SYS","CAP_MKNOD"]', '["CAP_SYS_RESOURCE_OF_MINE","CAP_SYS"]'),
+    ],
+)
+def test_name_is_dropped_wherever_it_is_in_its_set(shim: Shim, before: str, after: str) -> None:
+    text = '{"args":["sh"],"capabilities":{"bounding":%s,"ambient":null,"permitted":%s},"cwd":"/"}'
+    bounding = EVERY & ~SYS_RESOURCE & ~(1 << 27)
+    assert shim.left_of(text % (before, before), bounding).rstrip("\n") == text % (after, after)
+
+
+@pytest.mark.parametrize("indent", [0, 3, "\t"])
+def test_pretty_printed_file_stays_json(shim: Shim, indent: int | str) -> None:
+    names = ["CAP_SYS_RESOURCE", *PRIVILEGED, "CAP_SYS_RESOURCE"]
+    left = shim.left_of(json.dumps({"process": process(names)}, indent=indent))
+    assert json.loads(left) == {"process": process(KEPT)}
+
+
+def test_sets_that_are_null_stay_null(shim: Shim) -> None:
+    sets: dict[str, list[str] | None] = {"ambient": None, "bounding": ["CAP_SYS_RESOURCE"], "permitted": None}
+    left = json.loads(shim.left_of(json.dumps({"capabilities": sets})))
+    assert left == {"capabilities": {"ambient": None, "bounding": [], "permitted": None}}
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_name_outside_of_the_sets_stays(shim: Shim, separators: tuple[str, str]) -> None:
+    text = json.dumps({"capabilities": {"bounding": ["CAP_SYS_RESOURCE"]}}, separators=separators)
+    args = ["CAP_SYS_RESOURCE", "drop", "CAP_SYS_RESOURCE", '"CAP_SYS_RESOURCE"', text, f" {text}", "{" + text, "\\"]
+    notes = {"CAP_SYS_RESOURCE": "CAP_SYS_RESOURCE", text: text, "capabilities": "{"}
+    before = {"annotations": notes, "process": process(PRIVILEGED, args), "hostname": "CAP_SYS_RESOURCE"}
+
+    left = shim.left_of(json.dumps(before, separators=separators))
+
+    assert json.loads(left) == {**before, "process": process(KEPT, args)}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +149,7 @@ def test_an_exec_process_file_is_a_process_itself(tmp_path: Path) -> None:
     [
         {"process": process(KEPT)},
         process(KEPT),
+        process(KEPT, ["CAP_SYS_RESOURCE", '{"capabilities":{"bounding":["CAP_SYS_RESOURCE"]}}']),
         {"process": {"args": ["sh"]}},
         {"process": {"args": ["sh"], "capabilities": None}},
         {"process": {"args": ["sh"], "capabilities": {"ambient": None, "bounding": []}}},
@@ -90,84 +157,124 @@ def test_an_exec_process_file_is_a_process_itself(tmp_path: Path) -> None:
         {},
     ],
 )
-def test_a_file_with_nothing_to_drop_is_not_touched(tmp_path: Path, document: object) -> None:
-    file = tmp_path / "config.json"
+def test_file_with_nothing_to_drop_is_not_touched(shim: Shim, document: object) -> None:
+    file = shim.folder / "config.json"
     file.write_text(json.dumps(document, indent=3) + "\n")
     os.utime(file, ns=(1, 1))
     before = file.read_bytes()
 
-    shim.drop(str(file), shim.missing(WITHOUT_RESOURCE))
+    assert shim.run("run", "id").returncode == 3
 
     assert file.read_bytes() == before
     assert file.stat().st_mtime_ns == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"7", b'{"process": {"capabilities": ["CAP_SYS_RESOURCE"]}}'])
+def test_malformed_file_is_left_for_runc_to_judge(shim: Shim, content: bytes) -> None:
+    file = shim.folder / "config.json"
+    file.write_bytes(content)
+    assert shim.run("create", "id").returncode == 3
+    assert file.read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("command_line", "path"),
     [
-        ("--root /run/x --log /l --log-format json create --bundle /b --pid-file /p --no-pivot id", "/b/config.json"),
-        ("--log=/l --debug --systemd-cgroup run -b /b id", "/b/config.json"),
-        ("--systemd-cgroup --log /l run --detach --bundle=/b id", "/b/config.json"),
-        ("create id", "./config.json"),
-        ("exec --process /p --detach --pid-file /f id", "/p"),
-        ("exec -t -d -p /p id", "/p"),
-        ("exec id prog --process /not-ours", None),
-        ("exec --cap CAP_CHOWN id create --bundle /b", None),
-        ("--root /create delete --force create", None),
+        ("--root /run/x --log l --log-format json create --bundle b --pid-file /p --no-pivot id", "b/config.json"),
+        ("--log=l --debug --systemd-cgroup run -b b id", "b/config.json"),
+        ("--systemd-cgroup --log l run --detach --bundle=b id", "b/config.json"),
+        ("-debug -root /run/x create -bundle b id", "b/config.json"),
+        ("create --bundle c --bundle b id", "b/config.json"),
+        ("create --bundle b -- --bundle c", "b/config.json"),
+        ("create id", "config.json"),
+        ("create id --bundle b", "config.json"),
+        ("exec --process p --detach --pid-file /f id", "p"),
+        ("exec -t -d -p p id", "p"),
+        ("exec --env --process -p p id", "p"),
+        ("exec id prog --process p", None),
+        ("exec -- id --process p", None),
+        ("exec --cap CAP_CHOWN id create --bundle b", None),
+        ("exec --process", None),
+        ("--root create delete --force create", None),
         ("--root create state run", None),
+        ("restore --bundle b id", None),
+        ("- create id", None),
         ("--version", None),
         ("", None),
     ],
 )
-def test_the_file_is_found_as_runc_would_read_its_command_line(command_line: str, path: str | None) -> None:
-    assert shim.process_file(command_line.split()) == path
+def test_file_is_found_as_runc_reads_its_command_line(shim: Shim, command_line: str, path: str | None) -> None:
+    files = ["b/config.json", "c/config.json", "config.json", "p"]
+    for name in files:
+        file = shim.folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(process(PRIVILEGED)))
+
+    done = shim.run(*command_line.split())
+
+    assert (done.returncode, done.stderr) == (3, "")
+    edited = [name for name in files if json.loads((shim.folder / name).read_text()) == process(KEPT)]
+    assert edited == ([path] if path else [])
 
 
-@pytest.mark.parametrize(
-    ("content", "evidence"),
-    [
-        (None, "cannot read"),
-        (b"{", "is not JSON"),
-        (b"\xff", "is not JSON"),
-        (b"7", "does not describe a process"),
-        (b'{"process": {"capabilities": ["CAP_CHOWN"]}}', "does not describe a process"),
-    ],
-)
-def test_a_malformed_bundle_is_named(tmp_path: Path, content: bytes | None, evidence: str) -> None:
-    config = tmp_path / "config.json"
-    if content is not None:
-        config.write_bytes(content)
-    with pytest.raises(shim.BadBundle, match=evidence) as raised:
-        shim.drop(str(config), {"CAP_CHOWN"})
-    assert str(config) in str(raised.value)
+def test_runc_gets_the_same_arguments(shim: Shim) -> None:
+    (shim.folder / "p").write_text(json.dumps(process(PRIVILEGED)))
+    odd = ["", "a b", "new\nline", "'", '"', "*", "$HOME", "\\n", "größe", "-", "--", "-p", "--x=y z"]
+    for arguments in (["exec", "--cwd", " ", "--process", "p", *odd], ["--log", "l", "kill", *odd], odd, [""]):
+        done = shim.run(*arguments)
+        assert (done.returncode, done.stderr) == (3, "")
+        assert done.stdout == "".join(f"{word}\0" for word in arguments)
 
 
-def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the script with, for runc, a program that prints its arguments."""
-    runc = tmp_path / "runc"
-    runc.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
-    runc.chmod(0o755)
-    command = [sys.executable, "-IS", str(SCRIPT), *arguments]
-    return subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+def test_locale_of_runc_is_the_one_of_its_caller(shim: Shim) -> None:
+    (shim.folder / "p").write_text(json.dumps(process(PRIVILEGED)))
+    (shim.folder / "bin" / "runc").write_text("#!/bin/sh\nexport -p\n")
+    assert "LC_ALL" not in shim.run("exec", "-p", "p", "id").stdout
 
 
-def test_wrapper_execs_runc_with_the_same_arguments(tmp_path: Path) -> None:
-    config = written(tmp_path / "config.json", {"process": process(PRIVILEGED)})
-    done = run(tmp_path, "create", "--bundle", str(tmp_path), "id")
-
-    assert (done.returncode, done.stdout, done.stderr) == (3, f"create --bundle {tmp_path} id\n", "")
-    left = json.loads(config.read_text())["process"]["capabilities"]["bounding"]
-    assert left == [name for name in PRIVILEGED if name not in shim.missing(shim.bounding_set())]
+def entries(log: Path) -> list[tuple[str, str]]:
+    """Return the level and message of each entry in a log of runc's."""
+    read = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all(entry["time"].endswith("Z") for entry in read)
+    return [(entry["level"], entry["msg"]) for entry in read]
 
 
-def test_a_failure_is_in_the_log_that_the_engine_reads(tmp_path: Path) -> None:
-    log = tmp_path / "log.json"
-    (tmp_path / "empty").mkdir()
-    command = [sys.executable, "-IS", str(SCRIPT), "--log", str(log), "--log-format", "json", "state", "id"]
-    environment = {"PATH": str(tmp_path / "empty")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("option", [["--log", "l"], ["--log=l"]])
+def test_missing_runc_is_in_the_log_the_engine_reads(shim: Shim, option: list[str]) -> None:
+    (shim.folder / "empty").mkdir()
+    (shim.folder / "l").write_text('{"level": "info", "msg": "before", "time": "Z"}\n')
 
-    assert done.returncode == 1
-    assert "cannot run runc: No such file or directory" in done.stderr
-    entry = json.loads(log.read_text())
-    assert (entry["level"], entry["msg"]) == ("error", "cannot run runc: No such file or directory")
+    done = shim.run(*option, "--log-format", "json", "state", "id", path=str(shim.folder / "empty"))
+
+    message = "cannot run runc: No such file or directory"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"runc-available-caps: {message}\n" in done.stderr
+    assert entries(shim.folder / "l") == [("info", "before"), ("error", message)]
+
+
+@pytest.mark.parametrize("bundle", ["nowhere", 'a"b\\c\n\td é'])
+def test_missing_file_is_in_the_log_the_engine_reads(shim: Shim, bundle: str) -> None:
+    done = shim.run("--log", "l", "create", "--bundle", str(shim.folder / bundle), "id")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    [(level, message)] = entries(shim.folder / "l")
+    assert level == "error"
+    assert message.startswith(f"cannot read or edit {shim.folder / bundle}/config.json: ")
+    assert "No such file" in message
+    assert done.stderr == f"runc-available-caps: {message}\n"
+
+
+def test_file_that_cannot_be_read_is_named(shim: Shim) -> None:
+    (shim.folder / "p").mkdir()
+    done = shim.run("exec", "--process", "p", "id")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("runc-available-caps: cannot read or edit ./p: ")
+
+
+def test_unknown_bounding_set_starts_nothing(shim: Shim) -> None:
+    script = shim.folder / "blind"
+    script.write_text(SCRIPT.read_text().replace(STATUS, "/dev/null"))
+    environment = {"PATH": f"{shim.folder}/bin:{os.defpath}"}
+    done = subprocess.run(["/bin/sh", str(script), "run", "id"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot read the bounding set" in done.stderr
