@@ -16,6 +16,7 @@ from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered, Unus
 
 PATIENCE = 2.0  # seconds that a read waits for its turn among those that are asked ahead
 _READS = "reads"
+_BUSY = 429
 
 # The official client writes certificates to files that all threads share, and returns a file's name before it is
 # written.
@@ -37,7 +38,11 @@ class Resource:
 
 
 class Connection(Glancing):
-    """One API server. In a glance each read is sent once; `resources` are the kinds of each API group version."""
+    """One API server. In a glance each read is sent once; `resources` are the kinds of each API group version.
+
+    In a glance, the server may answer with what it remembers, which is older by a moment: to ask etcd costs it more
+    than all else that it does for the answer. Whether etcd answers, `/readyz` tells.
+    """
 
     def __init__(self, transport: Transport) -> None:
         super().__init__()
@@ -54,8 +59,8 @@ class Connection(Glancing):
         with suppress(TimeoutError):
             if coming and (answer := coming.result(PATIENCE)):
                 return answer
-        path, accept = read
-        return self.transport.request("GET", path, {"Accept": accept}, None)
+        answer = self._get(_remembered(read)) if seen else None
+        return self._get(read) if answer is None or answer[0] == _BUSY else answer  # it has just begun to remember
 
     def read_ahead(self, reads: Sequence[Read]) -> None:
         """Send all these in a thread, for the rest of the glance; what is not answered is sent when it is wanted."""
@@ -68,8 +73,9 @@ class Connection(Glancing):
         def work() -> None:
             try:
                 with suppress(Unanswered):
-                    for one, answer in zip(coming.values(), self.transport.answers(reads), strict=False):
-                        one.set_result(answer)
+                    answers = self.transport.answers(map(_remembered, reads))
+                    for one, answer in zip(coming.values(), answers, strict=False):
+                        one.set_result(None if answer[0] == _BUSY else answer)
             finally:
                 for one in coming.values():
                     if not one.done():
@@ -77,9 +83,23 @@ class Connection(Glancing):
 
         threading.Thread(target=work, name="ask the API server", daemon=True).start()
 
+    def _get(self, read: Read) -> Answer:
+        path, accept = read
+        return self.transport.request("GET", path, {"Accept": accept}, None)
+
     def reads(self) -> Sequence[Read]:
         """Return what was read in this glance so far."""
         return tuple(self._seen.questions.get(_READS, ())) if self._seen else ()
+
+
+def _remembered(read: Read) -> Read:
+    """Return the read for which any version will do (API concepts, "Semantics for get and list").
+
+    Those by pages stay: a server that answers from memory sends all pages at once.
+    """
+    path, accept = read
+    _, mark, query = path.partition("?")
+    return read if "limit=" in query else (f"{path}{'&' if mark else '?'}resourceVersion=0", accept)
 
 
 def of(kubeconfig: Path) -> Connection:

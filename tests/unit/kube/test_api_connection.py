@@ -14,20 +14,26 @@ from sandbox.kube.api_connection import Connection
 from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered
 
 PODS, NODES = ("/api/v1/pods", "*/*"), ("/api/v1/nodes", "*/*")
+ANY_VERSION = "?resourceVersion=0"
 
 
 class Server:
-    """An API server that answers with the number of the request; `ahead` is how many of those at once it answers."""
+    """An API server that answers with the number of the request; `ahead` is how many of those at once it answers.
 
-    def __init__(self, ahead: int = 9) -> None:
+    Where it does not remember yet, it refuses to answer with any version.
+    """
+
+    def __init__(self, ahead: int = 9, *, remembers: bool = True) -> None:
         self.asked: list[str] = []
         self.ahead = ahead
+        self.remembers = remembers
         self.answering = threading.Event()
         self.answering.set()
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         self.asked.append(path)
-        return 200, b"%d" % len(self.asked)
+        refused = path.endswith("resourceVersion=0") and not self.remembers
+        return 429 if refused else 200, b"%d" % len(self.asked)
 
     def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
         for number, (path, accept) in enumerate(reads):
@@ -57,7 +63,7 @@ def test_answers_that_were_asked_ahead_are_used() -> None:
         api.read_ahead([PODS, NODES])
         assert (api.read(NODES), api.read(PODS)) == ((200, b"2"), (200, b"1"))
         assert api.reads() == (NODES, PODS)
-    assert server.asked == ["/api/v1/pods", "/api/v1/nodes"]
+    assert server.asked == [f"{path}{ANY_VERSION}" for path in ("/api/v1/pods", "/api/v1/nodes")]
 
 
 def test_question_not_answered_ahead_is_asked_when_wanted() -> None:
@@ -77,6 +83,34 @@ def test_read_waits_only_a_while_for_those_before_it(monkeypatch: pytest.MonkeyP
         api.read_ahead([PODS])
         assert api.read(PODS) == (200, b"1")
     server.answering.set()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/api/v1/pods", "/api/v1/pods?resourceVersion=0"),
+        ("/api/v1/pods?labelSelector=a", "/api/v1/pods?labelSelector=a&resourceVersion=0"),
+        ("/api/v1/pods?limit=9", "/api/v1/pods?limit=9"),
+    ],
+)
+def test_read_takes_any_version_in_a_glance_except_for_pages(path: str, sent: str) -> None:
+    server = Server()
+    api = of(server)
+    with api.glance():
+        api.read((path, "*/*"))
+    api.read((path, "*/*"))
+    assert server.asked == [sent, path]
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_read_of_what_a_server_does_not_remember_is_repeated(*, ahead: bool) -> None:
+    server = Server(remembers=False)
+    api = of(server)
+    with api.glance():
+        if ahead:
+            api.read_ahead([PODS])
+        assert api.read(PODS)[0] == 200
+    assert server.asked[-1] == "/api/v1/pods"
 
 
 def test_nothing_is_read_ahead_outside_of_a_glance() -> None:
