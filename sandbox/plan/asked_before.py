@@ -42,10 +42,17 @@ def ask(engine: Engine, names: Names) -> None:
 
 
 def remember(engine: Engine, names: Names) -> None:
-    """Record what was asked in this glance, if that is new and can be recorded."""
+    """Record what was asked in this glance, if that is new and can be recorded.
+
+    A stopped node is asked for a file or two only, which says nothing of the next check.
+    """
     with contextlib.suppress(SandboxError):
-        found = sorted(engine.questions_asked().items())
-        nodes = {node: _described(engine, node, questions) for node, questions in found}
+        nodes = {}
+        for node, questions in sorted(engine.questions_asked().items()):
+            found = engine.container(node)
+            if found is None or not found.running:
+                return
+            nodes[node] = {"id": found.id, **_described(questions)}
         api = api_connection.find(names.kubeconfig)
         asked = {"nodes": nodes, "reads": sorted(map(list, api.reads()))[:MOST] if api else []}
         if nodes and asked != _recorded(names):
@@ -59,9 +66,7 @@ def _recorded(names: Names) -> Mapping[str, Any]:
         return {}
 
 
-def _described(engine: Engine, node: str, questions: Collection[Question]) -> Mapping[str, object]:
-    """Return the id of a node's container, which no other has, with the questions it was asked."""
-    found = engine.container(node)
+def _described(questions: Collection[Question]) -> Mapping[str, object]:
     paths = sorted(str(one) for one in questions if isinstance(one, PurePosixPath))
     commands = sorted(list(one) for one in questions if not isinstance(one, PurePosixPath))
-    return {"id": found.id if found else "", "files": paths, "commands": commands}
+    return {"files": paths, "commands": commands}

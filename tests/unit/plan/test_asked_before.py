@@ -21,8 +21,9 @@ ECHO, FAIL, NODE = ("printf", "a"), ("false",), "node"
 class Machine(Engine):
     """An engine with one container, this machine, whose id is `id`; `ran` says what was run, in what."""
 
-    def __init__(self, id: str = "1f") -> None:
+    def __init__(self, id: str = "1f", *, running: bool = True) -> None:
         super().__init__(None)
+        self.running = running
         self.ran: list[tuple[str, str]] = []
         self.id_of_node = id
 
@@ -30,7 +31,7 @@ class Machine(Engine):
         return Container(
             name=name,
             id=self.id_of_node,
-            running=True,
+            running=self.running,
             image="",
             labels={},
             addresses={},
@@ -133,6 +134,15 @@ def test_record_is_the_users_own_and_written_when_it_changes(known: Names) -> No
     with engine.glance():
         asked_before.remember(engine, known)  # nothing was asked
     assert known.asked.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_record_is_kept_while_the_node_is_stopped(known: Names, file: PurePosixPath) -> None:
+    before = known.asked.read_bytes()
+    engine = Machine(running=False)
+    with engine.glance():
+        assert engine.read_file(NODE, file) == b"\xff"
+        asked_before.remember(engine, known)
+    assert known.asked.read_bytes() == before
 
 
 def test_record_that_cannot_be_written_is_no_error(known: Names) -> None:
