@@ -106,10 +106,13 @@ class Members:
             file = stack.enter_context(self.path.open("rb"))
             return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
         tar = stack.enter_context(tarfile.open(self.path, "r:*"))  # noqa: SIM115  # the stack closes it
-        member = tar.extractfile(name)
-        if member is None:
+        # By its place: in the tar its name may be another, such as `./index.json`.
+        place = self.pieces[name].offset
+        member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
+        found = tar.extractfile(member) if member else None
+        if found is None:
             raise BadImage(f"{name} in {self.path} is not a file")
-        return member
+        return found
 
 
 def _pieces(path: Path, mode: str) -> dict[str, _Piece]:

@@ -7,6 +7,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -325,10 +326,11 @@ def test_archive_without_a_layer_is_refused_before_sending(registry: Simulator, 
     assert registry.received == 0
 
 
-def test_an_oci_archive_keeps_its_own_manifest(registry: Simulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_an_oci_archive_keeps_its_own_manifest(registry: Simulator, tmp_path: Path, mode: Literal["w", "w:gz"]) -> None:
     image = TestImage(APP.layers, compressed=True)
     write_layout(tmp_path / "oci", index(image.descriptor()), image.files)
-    with tarfile.open(tmp_path / "oci.tar", "w") as tar:
+    with tarfile.open(tmp_path / "oci.tar", mode) as tar:
         tar.add(tmp_path / "oci", arcname=".")
     (result,) = push([FromArchive(parse_target("x:1"), tmp_path / "oci.tar")], registry.url)
     assert result.digest == digest_of(image.manifest)
