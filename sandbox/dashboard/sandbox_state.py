@@ -100,10 +100,12 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
 
 def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
     """Return the state of a cluster: that of its node, unless a running command is about to change it."""
-    at_work = (holder.command if holder else "").replace("Sandbox.", "sandbox ", 1).split()[1:]
-    if any(word in STARTING for word in at_work[:2]):
+    words = (holder.command if holder else "").replace("Sandbox.", "sandbox ", 1).split()[1:]
+    at_work = [word for word in words if not word.startswith("-")]
+    doing = " ".join(at_work[1:2] if at_work[:1] == ["snapshot"] else at_work[:1])
+    if doing in STARTING:
         return "starting"
-    if running and at_work[:1] == ["stop"]:
+    if running and doing == "stop":
         return "stopping"
     return "absent" if absent else "running" if running else "stopped"
 
