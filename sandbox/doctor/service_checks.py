@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.readiness import is_ready
+from sandbox.kube.readiness import is_ready, is_serving
 from sandbox.plan import providers
 from sandbox.provider import Nodes
 
@@ -56,7 +56,7 @@ class ServiceTrace:
     @property
     def ready(self) -> Sequence[Manifest]:
         """Return the endpoints that get connections. Raises ClusterError."""
-        return [end for end in self.endpoints if end.get("conditions", {}).get("ready")]
+        return [end for end in self.endpoints if is_serving(end)]
 
     def offered(self, protocol: str) -> Sequence[Manifest]:
         """Return its own ports of a protocol."""

@@ -15,6 +15,7 @@ from sandbox.components.edge.routes import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.readiness import is_serving
 from sandbox.names import Names
 from sandbox.step import State, Status
 
@@ -140,7 +141,7 @@ class HostPorts:
         if not slices:
             return Backend(0, "not routed yet; run sandbox up")
         ends = [end for one in slices for end in one.get("endpoints") or ()]
-        ready = {address for end in ends if end.get("conditions", {}).get("ready") for address in end["addresses"]}
+        ready = {address for end in ends if is_serving(end) for address in end["addresses"]}
         return Backend(len(ready))
 
 

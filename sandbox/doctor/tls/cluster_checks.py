@@ -10,6 +10,7 @@ from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
+from sandbox.kube.readiness import is_serving
 
 CONTROLLER = "k8s.io/ingress-nginx"
 
@@ -129,12 +130,11 @@ def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None
 
 
 def _ready(cluster: Cluster, one: Rule, backend: Backend) -> list[str]:
-    """Return the addresses that get traffic; a missing condition means ready (EndpointSlice's API reference)."""
+    """Return the addresses that get traffic."""
     selector = f"kubernetes.io/service-name={backend.service}"
     slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", one.namespace, selector=selector)
     found = [each for one_slice in slices for each in one_slice.get("endpoints") or ()]
-    ready = (each for each in found if (each.get("conditions") or {}).get("ready") is not False)
-    return [address for each in ready for address in each.get("addresses") or ()]
+    return [address for each in found if is_serving(each) for address in each.get("addresses") or ()]
 
 
 def _pod(pod: Mapping[str, Any]) -> str:

@@ -82,6 +82,11 @@ def test_a_service_that_works_has_no_error(context: DoctorContext, world: ApiSer
     assert rows(context, "db") == found
 
 
+def test_an_endpoint_without_conditions_is_ready(context: DoctorContext, world: ApiServer) -> None:
+    del world.objects[SLICE]["endpoints"][0]["conditions"]
+    assert rows(context)["service.endpoints"].evidence == "10.244.0.5"
+
+
 def test_a_name_is_looked_for_in_all_namespaces(context: DoctorContext, world: ApiServer) -> None:
     world.objects["/api/v1/namespaces/other/services/db"] = service("db", "other")
     with pytest.raises(UsageError, match="several") as caught:

@@ -166,11 +166,12 @@ def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
     ends = [
         {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
         {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
+        {"addresses": ["10.244.0.7"]},
     ]
     labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
     path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
     server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
-    assert (ports.backend(DB.to).ready, str(ports.backend(DB.to))) == (1, "1 pod ready")
+    assert (ports.backend(DB.to).ready, str(ports.backend(DB.to))) == (2, "2 pods ready")
 
 
 @pytest.mark.fault(92)
