@@ -77,7 +77,8 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
-    proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
+    given = (spec.registry.port, *spec.proxy.ports, *(one.port for one in spec.proxy.tcp))
+    proxy, fixed = _proxy(spec), {port for port in given if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
     usable = partial(_is_usable, machine, proxy, spec.proxy.listen, HTTPS)
