@@ -18,8 +18,8 @@ from sandbox.cli.output import count, show_json
 if TYPE_CHECKING:
     from sandbox.config.yaml_source import KeyPath
 
-# The account in a URL, such as a proxy's.
-_SECRET = re.compile(r"(://)[^/@]+@")
+# The account in a URL, such as a proxy's, up to the last @: a password may have one.
+_SECRET = re.compile(r"(://)[^/\s]+@")
 
 
 @click.group("config", cls=Group)
@@ -86,22 +86,14 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox config show demo -o json
     """
     from sandbox.app import chosen_spec
-    from sandbox.app.context import default_file
     from sandbox.config import problems
-    from sandbox.config.yaml_source import read
 
-    spec = chosen_spec.written(file, name).model_dump(mode="json")
-    source = file or (default_file() if name is None else None)
-    lines = (
-        {path: place.line for path, place in read(source.read_text("utf-8-sig")).with_edge().places.items()}
-        if source
-        else {}
-    )
-    rows = [(path, value, f"{source}:{lines[path]}" if path in lines else "default") for path, value in _leaves(spec)]
-    if source and ("name",) not in lines:
-        rows = [(path, value, "its folder" if path == ("name",) else origin) for path, value, origin in rows]
-    if name and source is None:
-        rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
+    spec = chosen_spec.written(file, name)
+    origins: dict[tuple[str | int, ...], str] = {("name",): "command line"} if name and file is None else {}
+    rows = [
+        (path, value, origins.get(path) or str(spec.origin(*path)))
+        for path, value in _leaves(spec.model_dump(mode="json"))
+    ]
     if output == "json":
         show_json([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows])
         return 0

@@ -118,7 +118,7 @@ class ErrorAdvice:
 
 @dataclass(frozen=True)
 class ConfigValue:
-    """A key of the spec, its value, and the file and line it is from."""
+    """A key of the spec, its value, and where it is from: FILE:LINE, or `default` and other words."""
 
     key: str
     value: Any

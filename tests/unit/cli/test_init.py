@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app.context import home
+from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.plan import saved_spec
 from tests.unit.cli.test_main import run
 
 
@@ -59,19 +62,26 @@ def test_init_goes_round_a_port_that_is_taken(project: Path) -> None:
 
 
 def test_show_tells_where_values_are_from(project: Path) -> None:
-    (project / "sandbox.yaml").write_text("name: shop\nnetwork:\n  proxy: {http: 'http://me:s3cret@proxy:1'}\n")
+    (project / "sandbox.yaml").write_text("name: shop\nnetwork:\n  proxy: {http: 'http://me:s3c@ret@proxy:1'}\n")
     lines = run("config", "show", cwd=project).stdout.splitlines()
     assert [line.split() for line in lines if line.startswith(("name", "cluster.provider"))] == [
         ["name", "shop", "sandbox.yaml:1"],
         ["cluster.provider", "kind", "default"],
     ]
-    assert "s3cret" not in "\n".join(lines)
+    assert "http://***@proxy:1" in "\n".join(lines) and "ret@" not in "\n".join(lines)
     (project / "sandbox.yaml").write_text("apply: []\n")
     nameless = [line.split() for line in run("config", "show", cwd=project).stdout.splitlines()]
     assert ["name", "shop", "its", "folder"] in nameless
     assert ["name", "other", "command", "line"] in [
         line.split() for line in run("config", "show", "other", cwd=project.parent).stdout.splitlines()
     ]
+
+
+def test_show_tells_what_the_last_up_had(project: Path) -> None:
+    saved_spec.save(home().sandbox("shop"), ResolvedSpec.of(Spec(name="shop"), registry=5005, https=(8444,)))
+    lines = [line.split() for line in run("config", "show", "shop", cwd=project).stdout.splitlines()]
+    assert ["registry.port", "5005", "the", "last", "up"] in lines
+    assert ["name", "shop", "command", "line"] in lines
 
 
 def test_validate_finds_what_is_wrong_in_any_of_the_files(project: Path) -> None:
