@@ -190,6 +190,7 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
     """Take the images out of the registry, and write the manifest and lock that push them into another one."""
     known = LockFile.of(manifest)
     url = spec.registry.push_url
+    context.trust(spec)
     with Client(url, keychain=context.keychain(spec.credentials)) as client:
         taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]

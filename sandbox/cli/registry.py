@@ -38,7 +38,8 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
     spec = sandbox_of(file, name).spec
     where = spec.registry.external or machine_plan.registry_url(spec).rpartition("/")[2]
-    with Client(where, keychain=context.keychain()) as client:
+    context.trust(spec)
+    with Client(where, keychain=context.keychain(spec.credentials)) as client:
         found = catalogue(client)
     if output == "json":
         show_json(_listed(where, found))

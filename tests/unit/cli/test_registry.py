@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sandbox.app import context
 from sandbox.cli import log, signals
 from sandbox.cli.registry import registry as command
+from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
@@ -64,6 +67,24 @@ def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, regi
     assert app["unique_bytes"] + app["shared_bytes"] == app["bytes"]
     assert app["shared_bytes"] == other["shared_bytes"] == 3_000_000
     assert report["bytes"] == app["bytes"] + other["bytes"] - 3_000_000
+
+
+def test_list_uses_the_accounts_and_the_ca_of_the_spec(
+    tmp_path: Path, registry: Simulator, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.basic = "me:secret"
+    with pytest.raises(SandboxError, match="refused"):
+        run("list", "-f", spec)
+    host = registry.url.removeprefix("http://")
+    auth = base64.b64encode(registry.basic.encode()).decode()
+    (tmp_path / "accounts.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    spec.write_text(
+        spec.read_text() + "credentials: [{kind: docker, file: accounts.json}]\nnetwork: {ca: company.pem}\n"
+    )
+    trusted: list[Spec] = []
+    monkeypatch.setattr(context, "trust", trusted.append)
+    assert run("list", "-f", spec).return_value == 0
+    assert [one.network.ca for one in trusted] == [tmp_path / "company.pem"]
 
 
 def test_the_garbage_of_a_registry_of_others_is_theirs(spec: Path) -> None:
