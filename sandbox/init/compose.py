@@ -196,7 +196,7 @@ def _ports(service: Mapping[str, Any]) -> Iterator[int]:
         said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
         numbers, _, protocol = said.rpartition(":")[2].partition("/")
         number = numbers.partition("-")[0]
-        if number.isdigit() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
+        if number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
             yield int(number)
 
 

@@ -53,7 +53,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     except (OSError, UnicodeError) as error:  # the second for a label that is longer than DNS allows
         return Answer(None, trouble=str(error), certificate=certificate)
     words = answer.partition("\r\n")[0].split()
-    if len(words) < 2 or not words[1].isdigit():
+    if len(words) < 2 or not words[1].isdecimal():
         return Answer(None, trouble=f"answered {answer[:60]!r}", certificate=certificate)
     return Answer(int(words[1]), page=answer, certificate=certificate)
 

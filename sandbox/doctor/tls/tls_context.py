@@ -116,7 +116,7 @@ def parse(text: str) -> tuple[str, int | None]:
     host, colon, port = text.removeprefix("https://").partition("/")[0].rpartition(":")
     if not colon:
         return check_host(port.lower()), None
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(
             f"{port!r} is not a port", fix="write HOST or HOST:PORT, as in app.demo.sandbox.localhost:8443"
         )

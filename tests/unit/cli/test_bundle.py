@@ -77,7 +77,8 @@ def test_invalid_time_and_unknown_sandbox_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
         run("save", tmp_path / "one.bundle", "nosuch")
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(UsageError, match="not a number of seconds"):
-        run("save", tmp_path / "one.bundle")
+    for said in ("yesterday", "²"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", said)
+        with pytest.raises(UsageError, match="not a number of seconds"):
+            run("save", tmp_path / "one.bundle")
     assert not list(tmp_path.glob("*one.bundle*"))

@@ -107,9 +107,10 @@ services:
   dns: {image: y, ports: [{target: 53, protocol: udp}, {target: 54}]}
   range: {image: z, ports: ["3000-3005:4000-4005"]}
   alone: {image: z, ports: 80, environment: true}
+  odd: {image: z, ports: ["²"]}
 """
     found = apps(tmp_path, compose_yaml=text)
-    assert [one.port for one in found.values()] == [22, 54, 4000, 80]
+    assert [one.port for one in found.values()] == [22, 54, 4000, 80, None]
     assert found["web"].environment == {"A": "true", "B": "yes", "C": "1:30", "D": "1.5", "E": "false", "F": "on"}
     assert found["web"].build == {"args": {"DEBUG": "true"}}
 

@@ -27,7 +27,7 @@ def test_target_is_parsed(text: str, host: str, port: int | None) -> None:
     assert parse(text) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["", "a_b.test", "a.test:", "a.test:x", "a.test:0", "a.test:65536", "-rf"])
+@pytest.mark.parametrize("text", ["", "a_b.test", "a.test:", "a.test:x", "a.test:0", "a.test:65536", "a.test:²", "-rf"])
 def test_invalid_host_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse(text)
