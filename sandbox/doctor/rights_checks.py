@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
+import os
 import threading
 from functools import lru_cache, partial
 from pathlib import Path
@@ -87,15 +85,14 @@ def _cluster(context: DoctorContext) -> Cluster:
     paths = (home.kubeconfig, *home.other_kubeconfigs)
     content = kubeconfig.single_context(paths, str(spec.cluster.context), str(spec.namespace))
     with _connecting:
-        return _connected(content)
+        return _connected(content, home.state)
 
 
 @lru_cache(maxsize=1)
-def _connected(content: bytes) -> Cluster:
-    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed.
-    folder = Path(tempfile.mkdtemp(prefix="sandbox-doctor-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "kubeconfig"
+def _connected(content: bytes, folder: Path) -> Cluster:
+    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed: it has to stay.
+    files.make_private_dir(folder)
+    path = folder / f"doctor-{os.getpid()}.kubeconfig"
     files.write_atomic(path, content, mode=0o600)
     try:
         return Cluster(path)

@@ -43,12 +43,16 @@ def rows(context: DoctorContext) -> dict[str, Row]:
     return {one.id: one for one in run(rights_checks.CHECKS, context, seconds=30)}
 
 
-def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorContext, server: ApiServer) -> None:
+def test_user_with_all_rights_lacks_none_and_nothing_is_written(
+    context: DoctorContext, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))  # which is not there
     found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine exists"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
     assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
+    assert not list(context.home.state.glob("*.kubeconfig"))
 
 
 def test_login_by_a_program_is_renewed_while_the_rows_are_made(

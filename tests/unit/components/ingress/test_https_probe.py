@@ -79,7 +79,9 @@ def test_request_does_not_wait_for_what_was_sent_before(pki: Pki, tmp_path: Path
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("said", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1\r\n", b"\xff\xfe\r\n", "HTTP/1.1 ² OK\r\n".encode()])
+@pytest.mark.parametrize(
+    "said", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1\r\n", b"\xff\xfe\r\n", "HTTP/1.1 ² OK\r\n".encode()]
+)
 def test_non_http_answer_is_reported(pki: Pki, tmp_path: Path, said: bytes) -> None:
     with serving(pki, said, tmp_path) as (port, _):
         answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(pki, tmp_path))
