@@ -98,7 +98,7 @@ def _actions(grants: Iterable[tuple[str, str]], resource: str) -> list[str]:
     return sorted(action for name, action in grants if name == resource)
 
 
-LIFETIME = 60.0
+LIFETIME, LONGEST = 60.0, 86_400.0
 MARGIN = 10.0
 CLIENT = "sandbox"
 
@@ -232,13 +232,13 @@ class Authorization:
         if status != 200:
             raise self.denied(from_response(action, status, self.redacted(body.decode(errors="replace")).encode()))
         content: Any = None
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             content = json.loads(body)
         value = (content.get("token") or content.get("access_token")) if isinstance(content, dict) else None
         if not isinstance(value, str) or not value:
             raise RegistryError("a token server gave no token", details=f"the answer for {action} holds none")
         seconds = content.get("expires_in")
-        lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else LIFETIME
+        lifetime = min(seconds, LONGEST) if isinstance(seconds, int | float) and seconds > 0 else LIFETIME
         return _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))
 
     def _check(self, realm: str) -> None:

@@ -182,7 +182,7 @@ def platform_of(config: bytes) -> str:
     try:
         content = json.loads(config)
         return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadImage("an image configuration cannot be read", details=repr(error)) from error
 
 

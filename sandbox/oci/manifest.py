@@ -157,10 +157,15 @@ def reduced(index: Document, keep: frozenset[str]) -> Document:
 
 def diff_ids(config: bytes) -> tuple[str, ...]:
     """Return the digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
+    problem = f"{digests.of(config)} is not an image configuration"
     try:
-        return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
+        found = tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
+        raise BadImage(problem, details=repr(error)) from error
+    for one in found:
+        if not (isinstance(one, str) and digests.is_digest(one)):
+            raise BadImage(problem, details=f"{one!r} is not a digest")
+    return found
 
 
 def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
@@ -180,21 +185,23 @@ def canonical(content: Mapping[str, Any]) -> bytes:
 
 
 def _descriptor(content: Mapping[str, Any]) -> Descriptor:
-    digest, size = content["digest"], content["size"]
+    media_type, digest, size = content["mediaType"], content["digest"], content["size"]
+    if not isinstance(media_type, str):
+        raise TypeError(f"{media_type!r} is not a media type")
     if not digests.is_digest(digest):
         raise ValueError(f"{digest!r} is not a digest")
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"{size!r} is not a size")
     platform = content.get("platform")
     return Descriptor(
-        media_type=content["mediaType"],
+        media_type=media_type,
         digest=digest,
         size=size,
         platform="/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
         if platform
         else None,
         urls=tuple(map(str, content.get("urls") or ())),
-        annotations=dict(content.get("annotations") or {}),
+        annotations={str(key): str(value) for key, value in (content.get("annotations") or {}).items()},
     )
 
 

@@ -259,16 +259,16 @@ def _list(saved: bytes) -> list[dict[str, Any]]:
     try:
         entries = json.loads(saved)
         for entry in entries:
-            posixpath.join(entry["Config"], *entry["Layers"])
+            posixpath.join(entry["Config"], *entry["Layers"], *(entry.get("RepoTags") or ()))
         return list(entries)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 
 def _object(index: bytes) -> dict[str, Any]:
     try:
         return dict(json.loads(index))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadImage("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 

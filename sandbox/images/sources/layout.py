@@ -76,7 +76,7 @@ class Layout:
         """Read it. Raises SandboxError when it is no layout, MissingBlob when it is not complete."""
         try:
             index = json.loads((self.folder / "index.json").read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadImage(
                 f"{self.folder} is not an OCI layout",
                 details=f"index.json: {error}",

@@ -11,6 +11,8 @@ import pytest
 from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
+from sandbox.images.sources.image_tar import Archive
+from sandbox.images.sources.layout import REF_NAME, Layout
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import walk
 from sandbox.oci.oci_errors import BadImage
@@ -64,6 +66,22 @@ def test_archive_without_an_image_is_an_error(tmp_path: Path, registry: Simulato
         (answer,) = forecast([entry], registry.url)
         assert answer.error is not None
     assert not registry.manifests and not registry.content
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"[1]", b"[" * 100_000, *(b'[{"Config": "c", "Layers": [], "RepoTags": %s}]' % tags for tags in (b"[1]", b"1"))],
+)
+def test_table_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
+    path = archive(tmp_path / "a.tar", {"manifest.json": said})
+    with pytest.raises(BadImage, match=r"manifest\.json of an image archive is not valid"):
+        Archive(path, "app:1").image()
+
+
+def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
+    odd = {**NOTHING, "annotations": {REF_NAME: []}}
+    with pytest.raises(BadImage, match="has no image app:1"):
+        Layout(write_layout(tmp_path, index(odd), {}), "app:1").image()
 
 
 def with_layer(**more: Any) -> tuple[bytes, dict[str, bytes]]:

@@ -220,13 +220,20 @@ def test_a_token_server_that_stumbles_is_asked_again(registry: Simulator, answer
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"tokn": "c4nary-s3cret"}', b"c4nary-s3cret", b"[]", b'{"token": {"a": "c4nary-s3cret"}}']
+    "body",
+    [b'{"tokn": "c4nary-s3cret"}', b"c4nary-s3cret", b"[]", b'{"token": {"a": "c4nary-s3cret"}}', b"[" * 100_000],
 )
 def test_an_answer_without_a_token_is_not_repeated(registry: Simulator, tokens: TokenServer, body: bytes) -> None:
     tokens.body = body.replace(b"%s", CANARY.encode())
     with signed_in(registry) as client, pytest.raises(RegistryError, match="gave no token") as caught:
         client.upload("app", BLOB, chunks)
     assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_any_lifetime_of_a_token_is_taken(registry: Simulator, tokens: TokenServer) -> None:
+    tokens.seconds = 10**400  # which no float has
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
 
 
 @pytest.mark.security(11)

@@ -46,11 +46,20 @@ def test_our_manifest_is_the_same_bytes_every_time() -> None:
         b'{"schemaVersion": 2, "config": {}, "layers": []}',
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "../../etc", "size": 1}]}',
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": -1}]}' % (b"a" * 64),
+        b'{"schemaVersion": 2, "manifests": [{"mediaType": [], "digest": "sha256:%s", "size": 1}]}' % (b"a" * 64),
+        b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": 1, "annotations": [1]}]}'
+        % (b"a" * 64),
     ],
 )
 def test_non_image_document_is_refused(data: bytes) -> None:
     with pytest.raises(SandboxError):
         manifests.parse(manifests.document(data))
+
+
+@pytest.mark.parametrize("said", [[1], ["sha256:x"], ["../../etc"], {"a": 1}, 1])
+def test_a_layer_without_a_digest_is_refused(said: object) -> None:
+    with pytest.raises(SandboxError, match="is not an image configuration"):
+        manifests.diff_ids(json.dumps({"rootfs": {"diff_ids": said}}).encode())
 
 
 def platforms() -> tuple[Document, dict[str, TestImage]]:
