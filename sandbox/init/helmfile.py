@@ -72,7 +72,8 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
     found: dict[str, Any] = {"namespace": str(release["namespace"])} if release.get("namespace") else {}
     files: list[str] = []
     single: dict[str, Any] = {}
-    for one in release.get("values") or ():
+    listed = release.get("values") or []
+    for one in listed if isinstance(listed, list) else [listed]:
         if isinstance(one, str) and (folder / one).is_file() and one.endswith((".yaml", ".yml")):
             files.append(PurePosixPath(one).as_posix())
         elif isinstance(one, dict):

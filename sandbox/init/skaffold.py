@@ -58,15 +58,15 @@ def load(folder: Path) -> Skaffold | None:
 def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes: list[str]) -> None:
     """Note one program that is built, if a Dockerfile does it."""
     image, context = artifact.get("image"), artifact.get("context", ".")
-    docker = _at(artifact, "docker") or {}
     if not isinstance(image, str) or not isinstance(context, str):
         return
     other = next((one for one in BUILDERS if one in artifact), None)
-    dockerfile = str(docker.get("dockerfile", "Dockerfile"))
+    dockerfile = str(_at(artifact, "docker", "dockerfile") or "Dockerfile")
     if other or ".." in PurePosixPath(dockerfile).parts:
         notes.append(f"the image {image} is built by {other or dockerfile}: push it with `from: daemon`")
         return
-    build, unknown = build_options(dockerfile, docker.get("target"), docker.get("buildArgs"))
+    target, args = _at(artifact, "docker", "target"), _at(artifact, "docker", "buildArgs")
+    build, unknown = build_options(dockerfile, target, args)
     notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
     name = label(PurePosixPath(image).name)
     if is_inside(folder, folder / context):
@@ -95,8 +95,9 @@ def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iter
             notes.append(f"of the release {name} these are left out: {', '.join(left)}")
         item = {**chart, "release": label(name)}
         item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
-        values = [one for one in release.get("valuesFiles") or () if isinstance(one, str)]
-        given = {str(key): one for key, one in (release.get("setValues") or {}).items() if isinstance(one, str | int)}
+        values, listed = _strings(release, "valuesFiles"), release.get("setValues")
+        single = listed.items() if isinstance(listed, dict) else ()
+        given = {str(key): one for key, one in single if isinstance(one, str | int)}
         yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}
 
 

@@ -570,3 +570,28 @@ deploy:
         {"chart": "oci://ghcr.io/acme/info", "version": "6.9.0", "release": "info"},
     )
     assert "the release loose is left out" in found.notes[0]
+
+
+RELEASE = {"chart": "charts/web", "release": "a"}
+
+
+@pytest.mark.parametrize(
+    ("said", "more"), [("one", {}), ("[one]", {"values": ["one"]}), ("{b: 1}", {"set": {"b": 1}}), ("7", {})]
+)
+def test_a_skaffold_file_of_another_form_is_no_bug(tmp_path: Path, said: str, more: dict[str, Any]) -> None:
+    text = f"""\
+apiVersion: skaffold/v4beta11
+build: {{artifacts: [{{image: web, docker: {said}}}]}}
+deploy: {{helm: {{releases: [{{name: a, chartPath: charts/web, valuesFiles: {said}, setValues: {said}}}]}}}}
+"""
+    write(tmp_path, **CHART, **{"skaffold.yaml": text})
+    assert look(tmp_path).manifests == ({**RELEASE, **more},)
+
+
+@pytest.mark.parametrize(
+    ("said", "more"), [("v.yaml", {"values": ["v.yaml"]}), ("{b: 1}", {"set": {"b": 1}}), ("7", {})]
+)
+def test_values_of_a_helmfile_need_not_be_a_list(tmp_path: Path, said: str, more: dict[str, Any]) -> None:
+    text = f"releases: [{{name: a, chart: ./charts/web, values: {said}}}]\n"
+    write(tmp_path, **CHART, **{"helmfile.yaml": text, "v.yaml": "a: 1\n"})
+    assert look(tmp_path).manifests == ({**RELEASE, **more},)
