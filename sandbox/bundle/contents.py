@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -50,6 +51,14 @@ class Component(_Part):
         return f"{COMPONENTS}/{self.name}-{self.digest}"
 
 
+def _apart(files: tuple[File, ...]) -> tuple[File, ...]:
+    paths = {file.path for file in files}
+    for file in files:
+        if both := paths.intersection(map(str, PurePosixPath(file.path).parents)):
+            raise ValueError(f"{min(both)} is a file and a folder")
+    return files
+
+
 class Contents(_Part):
     """Everything in a bundle, and the version of sandbox that saved it and can use it.
 
@@ -61,7 +70,7 @@ class Contents(_Part):
     architecture: str = Field(default_factory=lambda: native().name)
     project: Name | None = None
     components: tuple[Component, ...]
-    files: tuple[File, ...]
+    files: Annotated[tuple[File, ...], AfterValidator(_apart)]
 
     @property
     def size(self) -> int:

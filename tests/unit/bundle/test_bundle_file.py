@@ -304,6 +304,14 @@ def test_component_that_is_no_name_is_refused(file: Path, tmp_path: Path) -> Non
         load(file, Store(tmp_path / "loaded"))
 
 
+def test_list_with_a_file_in_a_file_is_refused(file: Path, tmp_path: Path) -> None:
+    with opened(file) as bundle:
+        listed = [one.model_dump() for one in bundle.contents.files]
+    head(file, files=[*listed, {**listed[0], "path": f"{listed[0]['path']}/x/y"}])
+    with pytest.raises(Damaged, match="is a file and a folder"):
+        load(file, Store(tmp_path / "loaded"))
+
+
 def test_free_disk_space_is_checked_first(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
