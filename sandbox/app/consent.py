@@ -28,8 +28,9 @@ def sweep(home: Home) -> None:
     """Forget agreements to specs that no sandbox is up from, whichever revision they were for."""
     used = tuple(known.source_key for names in home.known() if (known := saved_spec.origin(names)))
     for file in home.agreed.glob("*"):
-        if not file.read_text(encoding="utf-8").startswith((COMPONENTS, *used)):
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another command sweeps as well
+            if not file.read_text(encoding="utf-8", errors="replace").startswith((COMPONENTS, *used)):
+                file.unlink()
     with suppress(OSError):  # other agreements may be kept there
         home.agreed.rmdir()
 

@@ -1,0 +1,28 @@
+"""What the user agreed to is forgotten once no sandbox is up from it, also by two commands at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import consent
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.names import Home
+
+
+def test_two_sweeps_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, read = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig"), Path.read_text
+    for revision in ("1" * 40, "2" * 40):
+        consent.note_spec(home, Origin(kind="git", source="https://example.com/a", revision=revision))
+    consent.note_components(home, "sha256:0")
+
+    def late(file: Path, **how: str) -> str:
+        if not read(file, **how).startswith(consent.COMPONENTS):
+            file.unlink()  # by the other command
+        return read(file, **how)
+
+    monkeypatch.setattr(Path, "read_text", late)
+    consent.sweep(home)
+    assert consent.has_components(home, "sha256:0")
+    assert len(list(home.agreed.iterdir())) == 1
