@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.app.agreement import Agreement
     from sandbox.images.image_push import ImagePush
 
+# Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
+BROUGHT = ("push", "chart-archives", "charts", "apply")
+
 
 @dataclass(frozen=True)
 class Part:

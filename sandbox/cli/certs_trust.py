@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, find_spec, spec_options
+from sandbox.cli.options import begin, dry_run_option, find_spec, spec_options, yes_option
 from sandbox.cli.output import has_terminal
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.app.trusted_stores import TrustedStores
     from sandbox.truststore.trust_plan import Performer, Plan
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
 
 @click.command("trust")

@@ -8,14 +8,11 @@ import click
 
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin
+from sandbox.cli.options import begin, dry_run_option, yes_option
 from sandbox.cli.output import has_terminal
 
 if TYPE_CHECKING:
     from sandbox.app.resolvable_names import Change
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
 
 @click.group("names", cls=Group)

@@ -49,6 +49,9 @@ class _ServedPort(click.ParamType[Any]):
 PORT = _Port(1, 65535)
 SERVED_PORT = _ServedPort()
 
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+
 
 def spec_options(command: Command) -> Command:
     """`NAME` and `-f FILE`: which sandbox is meant."""

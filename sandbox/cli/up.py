@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sandbox.plan.lifecycle import Found
 
 CHANGES = 2
-# Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
-BROUGHT = ("push", "chart-archives", "charts", "apply")
 VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
 KEPT = """kept: everything from before, the registry's data and the certificates
 continue: sandbox up      remove everything: sandbox down --purge"""
@@ -89,7 +87,7 @@ def up(
     else:
         begin(ctx, "rolling back the changes of this run", KEPT)
     from sandbox.app import chosen_spec
-    from sandbox.app.core import Sandbox
+    from sandbox.app.core import BROUGHT, Sandbox
     from sandbox.cli import prompts
     from sandbox.cli.summary import welcome
     from sandbox.config import resolve

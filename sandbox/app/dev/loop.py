@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.agreement import Agreement
-from sandbox.app.core import Sandbox
+from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.app.dev.changed_files import Project, Work
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
@@ -27,9 +27,6 @@ from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster
-
-# Steps that depend on the user's files: while those are corrected, the rest of the sandbox stays.
-BROUGHT = ("push", "chart-archives", "charts", "apply")
 
 
 @dataclass
