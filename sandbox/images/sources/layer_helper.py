@@ -92,9 +92,10 @@ class LayerHelper:
         raise Unreadable("the registry is not a container of this engine", details=f"port {port}")
 
     def _sweep(self) -> None:
-        """Remove the containers of runs that were killed."""
+        """Remove the containers of runs that were killed; those of another process namespace may run there."""
         for found in self.engine.containers(LABEL):
-            if not Path("/proc", found.labels[LABEL]).exists():
+            pid, _, namespace = found.labels[LABEL].partition(" ")
+            if namespace in ("", _namespace()) and not _runs(pid):
                 self.engine.remove_container(found.name)
 
     @contextlib.contextmanager
@@ -118,7 +119,7 @@ class LayerHelper:
             "Cmd": command,
             "User": "0:0",
             "Env": [place],
-            "Labels": {LABEL: str(os.getpid())},
+            "Labels": {LABEL: f"{os.getpid()} {_namespace()}".strip()},
         }
         host = {
             "NetworkMode": network,
@@ -155,6 +156,25 @@ class LayerHelper:
             sent(int(event.get("sent") or 0))
             return
         log.info("the helper said: %s", line)
+
+
+def _namespace() -> str:
+    """Return the namespace of this process's id (pid_namespaces(7)), empty on systems that have none."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _runs(pid: str) -> bool:
+    """Tell whether there is a process with this id, also of another user, whom /proc may not show."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _inner(registry: Container, port: int) -> int | None:

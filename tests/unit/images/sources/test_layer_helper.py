@@ -38,6 +38,7 @@ ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 FOLDERS = engine_store.overlay_folders(
     {"GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": "/var/lib/docker/overlay2/a/diff"}}}
 )
+PROCESSES = Path("/proc/self/ns/pid")
 JOBS = (Job("app", "sha256:1", "sha256:2"), Job("app", "sha256:3"))
 
 
@@ -94,7 +95,7 @@ def test_the_container_may_read_two_folders_and_nothing_else() -> None:
         {"repository": "app", "digest": "sha256:3", "chain": "", "tree": False},
     ]
     assert config["Env"] == ["REGISTRY=http://172.20.0.2:5000"]
-    assert config["Labels"] == {LABEL: str(os.getpid())}
+    assert config["Labels"] == {LABEL: f"{os.getpid()} {PROCESSES.readlink()}"}
     assert host["Mounts"] == [
         {"Type": "bind", "Source": "/var/lib/docker/image/overlay2", "Target": "/image", "ReadOnly": True},
         {"Type": "bind", "Source": "/var/lib/docker/overlay2", "Target": "/overlay2", "ReadOnly": True},
@@ -141,6 +142,14 @@ def test_leftovers_of_a_killed_run_are_removed_by_the_next() -> None:
     containers = Containers(left={"dead": "999999999", "alive": str(os.getpid())})
     helper_of(containers).send(JOBS, FOLDERS, 5001, print)
     assert list(containers.left) == ["alive"]
+
+
+def test_a_helper_of_another_process_namespace_stays() -> None:
+    """As of another CI job on the same engine, in a container of its own."""
+    mine = PROCESSES.readlink()
+    containers = Containers(left={"theirs": "999999999 pid:[1]", "dead": f"999999999 {mine}", "odd": f"x {mine}"})
+    helper_of(containers).send(JOBS, FOLDERS, 5001, print)
+    assert list(containers.left) == ["theirs"]
 
 
 def test_documents_are_kept_by_what_they_are() -> None:
