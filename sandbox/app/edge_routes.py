@@ -139,8 +139,9 @@ def _unanswered(home: Home, host: str) -> str | None:
 
     def unchecked() -> str | None:
         known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        found = next(one for one in haproxy_admin.route_statuses(known, box.control.servers()) if one.host == host)
-        return next((one.last_check or one.health for one in found.servers if not one.answers), None)
+        listed = haproxy_admin.route_statuses(known, box.control.servers())
+        servers = (server for one in listed if one.host == host for server in one.servers)
+        return next((one.last_check or one.health for one in servers if not one.answers), None)
 
     try:
         wait_until(unchecked, what=host, timeout=PATIENCE)
