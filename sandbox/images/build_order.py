@@ -11,9 +11,9 @@ from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.oci import reference as references
 from sandbox.oci.reference import DOCKER_HUB, Target
 
-# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE, COPY --from=IMAGE.
+# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE [AS STAGE], COPY --from=IMAGE, or a stage.
 _ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE)
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPY = re.compile(r"^\s*COPY\s+(?:--\S+\s+)*?--from=(\S+)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
@@ -52,13 +52,13 @@ def _meant(name: str, targets: set[Target]) -> Target | None:
 
 
 def _names(entry: FromBuild) -> Iterator[str]:
-    """Yield the names of images in the Dockerfile, with its arguments filled in."""
+    """Yield the names of images in the Dockerfile, with its arguments filled in; not those of its stages."""
     file = entry.context / (entry.dockerfile or "Dockerfile")
     try:
         lines = text_file.read(file).splitlines() if file.is_file() else []
     except UsageError:  # the build reports what is wrong with it
         lines = []
-    given, known = dict(entry.args), dict[str, str]()
+    given, known, stages = dict(entry.args), dict[str, str](), set[str]()
 
     def value(match: re.Match[str]) -> str:
         return known.get(match[1] or match[2]) or match[3] or ""
@@ -67,4 +67,8 @@ def _names(entry: FromBuild) -> Iterator[str]:
         if argument := _ARG.match(line):
             known[argument[1]] = given.get(argument[1], (argument[2] or "").strip("\"'"))
         elif found := _FROM.match(line) or _COPY.match(line):
-            yield _VARIABLE.sub(value, found[1])
+            name = _VARIABLE.sub(value, found[1])
+            if name.lower() not in stages:
+                yield name
+            if found.re is _FROM and found[2]:
+                stages.add(found[2].lower())

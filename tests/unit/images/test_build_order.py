@@ -51,6 +51,14 @@ def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> Non
     assert bases(made)[APP] == frozenset()
 
 
+def test_a_stage_with_the_name_of_an_image_is_the_stage(tmp_path: Path) -> None:
+    dockerfile = "FROM busybox AS Top\nFROM top\nCOPY --from=TOP /a /a\n"
+    made = [image(tmp_path, APP, dockerfile), image(tmp_path, TOP, "FROM top AS top\n")]
+    assert bases(made) == {APP: frozenset(), TOP: frozenset()}
+    (tmp_path / "app" / "Dockerfile").write_text("FROM top AS top\n")
+    assert bases(made)[APP] == {TOP}
+
+
 def test_bases_are_built_first_and_circles_at_last(tmp_path: Path) -> None:
     top, app = image(tmp_path, TOP, "FROM team/app:dev\n"), image(tmp_path, APP, "FROM team/base:dev\n")
     base = image(tmp_path, BASE, "FROM scratch\n")
