@@ -18,9 +18,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference as references
-from sandbox.oci.reference import Reference, Target
-from sandbox.oci.reference import parse_target as parse_target
-from sandbox.oci.reference import target_of as target_of
+from sandbox.oci.reference import Reference, Target, parse_target, target_of
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from sandbox.init.detected import App, Found
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
-from sandbox.oci.reference import parse_target as parse_target
-from sandbox.oci.reference import target_of as target_of
+from sandbox.oci.reference import parse_target
 from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"

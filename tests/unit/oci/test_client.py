@@ -11,8 +11,7 @@ import pytest
 
 from sandbox.errors import UsageError
 from sandbox.oci import address
-from sandbox.oci.authorization import Challenge, takes_password
-from sandbox.oci.authorization import parse_challenge as parse_challenge
+from sandbox.oci.authorization import Challenge, parse_challenge, takes_password
 from sandbox.oci.client import Client, Clients
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
