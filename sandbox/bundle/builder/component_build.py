@@ -192,8 +192,10 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
 def _check(future: Future[None], recipe: Recipe, report: Reporter) -> None:
     try:
         future.result()
-    except ToolFailed as error:
+    except SandboxError as error:
         report.failed(recipe.name, error.brief)
+        if not isinstance(error, ToolFailed):
+            raise
         raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
     except OSError as error:
         report.failed(recipe.name, str(error))

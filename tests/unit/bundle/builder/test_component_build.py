@@ -16,7 +16,7 @@ from sandbox.bundle.builder import golang, image_archive, materials
 from sandbox.bundle.builder.component_build import RETRY, BuildFailed, build
 from sandbox.bundle.recipe import DebianTree, GoBuild, Image, Recipe
 from sandbox.bundle.store import Store
-from sandbox.errors import MissingTool, UsageError
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.system import interruption, process
 from tests.support.fakes import RecordingReporter
 
@@ -158,6 +158,17 @@ def test_failed_build_names_next_command_keeps_finished_parts(
     build(store, RecordingReporter())
     assert kitchen.cooked.count("tool") == 1
     assert store.has(kitchen.recipes["top"])
+
+
+def test_a_part_that_fails_before_its_tool_runs_is_reported(kitchen: Kitchen, tmp_path: Path) -> None:
+    def lacks(recipe: Recipe, folder: Path) -> None:
+        raise SandboxError("there is no Go", fix="install it")
+
+    reporter = RecordingReporter()
+    kitchen.cook["tool"] = lacks
+    with pytest.raises(SandboxError, match="there is no Go"):
+        build(Store(tmp_path), reporter, only=["tool"])
+    assert reporter.of("failed") == ["tool"]
 
 
 def test_interrupt_ends_build_tools_at_once(kitchen: Kitchen, tmp_path: Path) -> None:
