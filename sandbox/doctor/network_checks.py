@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_address
-from pathlib import Path
+from ipaddress import IPv4Network, ip_address
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
@@ -21,9 +19,7 @@ from sandbox.names import EDGE, PASSTHROUGH, Home
 from sandbox.system import host_network
 from sandbox.system.resolvers import upstream
 
-ROUTES = Path("/proc/net/route")
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
-UP = 1
 SHORT = 0.3  # seconds for an address of this machine
 # Opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
@@ -36,7 +32,8 @@ def subnet(context: DoctorContext) -> Finding:
     if network is None or not network.subnet:
         return skipped(f"the network {context.names.network} does not exist yet")
     mine = IPv4Network(network.subnet)
-    clashes = [f"{theirs} on {device}" for theirs, device in _routes() if theirs.overlaps(mine) and theirs != mine]
+    routes = [(theirs, device) for theirs, device in host_network.routes() if theirs.overlaps(mine)]
+    clashes = [f"{theirs} on {device}" for theirs, device in routes if theirs != mine]
     if clashes:
         return error(f"{network.name} is {mine}; this machine routes {', '.join(clashes)}")
     return ok(f"{network.name} is {mine}, and no other route of this machine overlaps it")
@@ -46,17 +43,16 @@ def cluster_ranges(context: DoctorContext) -> Finding:
     """Check that nameservers and routes are outside the ranges of pods and Services."""
     chosen = context.spec.network.nameservers
     servers = upstream().servers if chosen == "auto" else chosen
-    ranges = dict(INSIDE)
     hidden = [
         f"{server} is inside the range of {name}, {each}"
         for server in servers
-        for name, each in ranges.items()
+        for name, each in INSIDE.items()
         if ip_address(server) in each
     ]
     clashes = [
         f"{theirs} on {device} is inside the range of {name}"
-        for theirs, device in _routes()
-        for name, each in ranges.items()
+        for theirs, device in host_network.routes()
+        for name, each in INSIDE.items()
         if theirs.subnet_of(each)
     ]
     if hidden or clashes:
@@ -93,18 +89,6 @@ def is_here(address: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def _routes() -> Iterator[tuple[IPv4Network, str]]:
-    """Yield every IPv4 route except the default, with its device (Linux: /proc/net/route)."""
-    try:
-        lines = ROUTES.read_text(encoding="utf-8").splitlines()[1:]
-    except OSError:
-        return
-    for fields in map(str.split, lines):
-        destination, mask = (IPv4Address(int.from_bytes(bytes.fromhex(fields[at]), "little")) for at in (1, 7))
-        if int(fields[3], 16) & UP and int(mask):
-            yield IPv4Network(f"{destination}/{mask}", strict=False), fields[0]
 
 
 def https(context: DoctorContext) -> Finding:

@@ -110,7 +110,7 @@ class Networks(Door):
             return None
         configured = (one for network in self._get("/networks") for one in network["IPAM"]["Config"] or ())
         taken = [IPv4Network(one["Subnet"]) for one in configured if ":" not in one["Subnet"]]
-        taken += host_network.routes()
+        taken += [network for network, _ in host_network.routes()]
         return next((one for one in _RANGES if not any(map(one.overlaps, taken))), None)
 
     def _create(self, name: str, labels: Mapping[str, str], subnet6: str, **range4: str) -> str:

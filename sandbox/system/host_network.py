@@ -27,6 +27,7 @@ _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali
 _ELSEWHERE = ("198.51.100.1", 9)
 SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 ROUTES = Path("/proc/net/route")
+_UP = 1  # RTF_UP of include/uapi/linux/route.h
 ESTABLISHED = "01"
 
 
@@ -157,12 +158,15 @@ def lan_addresses() -> tuple[str, ...]:
     return tuple(str(each) for each in ordered if not each.is_loopback and not each.is_link_local)
 
 
-def routes() -> list[IPv4Network]:
-    """Return the IPv4 networks that this machine has routes to, except the default route (proc(5), /proc/net/route)."""
+def routes() -> list[tuple[IPv4Network, str]]:
+    """Return the IPv4 networks that this machine has routes to, with their devices (proc(5), /proc/net/route).
+
+    The default route is not among them.
+    """
     with contextlib.suppress(OSError, ValueError):
-        fields = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
-        found = [(_number(one[1]), _number(one[7])) for one in fields]
-        return [IPv4Network((network, mask.bit_count())) for network, mask in found if mask]
+        rows = [line.split() for line in ROUTES.read_text(encoding="utf-8").splitlines()[1:]]
+        found = [(_number(row[1]), _number(row[7]), row[0]) for row in rows if int(row[3], 16) & _UP]
+        return [(IPv4Network((network, mask.bit_count())), device) for network, mask, device in found if mask]
     return []
 
 

@@ -33,7 +33,7 @@ PODS = "tun0\t0005F40A\t00000000\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"  # 10.244.
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "route"
-    monkeypatch.setattr(network_checks, "ROUTES", path)
+    monkeypatch.setattr(host_network, "ROUTES", path)
     return path
 
 

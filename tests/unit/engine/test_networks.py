@@ -83,4 +83,5 @@ def test_a_range_that_is_refused_is_left_to_the_engine() -> None:
 
 
 def test_routes_are_read_without_the_default_one() -> None:
-    assert host_network.routes() == [IPv4Network("172.17.0.0/16"), IPv4Network("10.213.0.0/30")]
+    found = [(IPv4Network("172.17.0.0/16"), "br-1"), (IPv4Network("10.213.0.0/30"), "sb0")]
+    assert host_network.routes() == found
