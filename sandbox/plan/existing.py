@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.system_images import OwnImages
+from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components import content_hash
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
@@ -39,9 +39,6 @@ from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
-
-# What pods need of the bundle, except for the registry, which cannot be pushed to itself.
-BROUGHT = ("traefik", "busybox")
 
 
 def build(
@@ -195,7 +192,8 @@ def _ports(site: TenantSite) -> list[Step]:
 def _own_images(site: TenantSite, keychain: Keychain | None) -> list[Step]:
     if not site.brings:
         return []
-    entries = tuple(FromArchive(site.target(one), site.store.image(recipes()[one])) for one in BROUGHT)
+    # Not the registry's own image, which cannot be pushed to itself.
+    entries = tuple(FromArchive(site.target(one), site.store.image(recipes()[one])) for one in IN_PODS)
     return [OwnPushStep(entries, site.spec.registry.push_url, keychain, requires=site.pushing)]
 
 

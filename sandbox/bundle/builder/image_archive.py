@@ -18,6 +18,7 @@ from sandbox.bundle.builder import debian
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.fast_dataclass import dataclass
+from sandbox.oci import digest as digests
 from sandbox.system import interruption
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -187,7 +188,7 @@ def write_archive(
             "history": [{"created_by": "sandbox bundle build"}],
         }
     )
-    config_digest = _digest(image)
+    config_digest = digests.of(image)
     manifest = _json(
         {
             "schemaVersion": 2,
@@ -201,7 +202,7 @@ def write_archive(
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [
             {
-                **_descriptor("application/vnd.oci.image.manifest.v1+json", _digest(manifest), len(manifest)),
+                **_descriptor("application/vnd.oci.image.manifest.v1+json", digests.of(manifest), len(manifest)),
                 "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
             }
             for name in names
@@ -213,7 +214,7 @@ def write_archive(
         _add(tar, "index.json", _json(index))
         _add(tar, "manifest.json", _json(docker))
         _add(tar, _path(config_digest), image)
-        _add(tar, _path(_digest(manifest)), manifest)
+        _add(tar, _path(digests.of(manifest)), manifest)
         info = tarfile.TarInfo(_path(diff_id))
         info.size = layer.stat().st_size
         with layer.open("rb") as data:
@@ -228,10 +229,6 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def _path(digest: str) -> str:
