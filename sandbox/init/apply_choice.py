@@ -17,6 +17,7 @@ from sandbox.init import compose, skaffold
 from sandbox.init.detected import Item, is_inside, label
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
+from sandbox.system.files import is_dir
 
 # Names of kustomizations: for development first, then for everything.
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
@@ -59,7 +60,7 @@ def _lacking(chart: Path) -> Iterator[str]:
         name = one.get("name") if isinstance(one, dict) else None
         if isinstance(name, str) and "/" not in name:
             packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))
-            yield from () if packed or (chart / "charts" / name).is_dir() else (name,)
+            yield from () if packed or is_dir(chart / "charts" / name) else (name,)
 
 
 def _is_old(path: str) -> bool:

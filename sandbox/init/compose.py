@@ -13,6 +13,7 @@ from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init import compose_files, compose_secrets, compose_variables, compose_volumes, dockerfile
 from sandbox.init.detected import App, as_text, build_options, label
+from sandbox.system.files import is_file
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -141,7 +142,7 @@ def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
     """Tell whether the stage that is built copies the context."""
     file = context / options.get("dockerfile", "Dockerfile")
     try:
-        return not file.is_file() or dockerfile.copies_context(text_file.read(file), options["target"])
+        return not is_file(file) or dockerfile.copies_context(text_file.read(file), options["target"])
     except UsageError:  # the build reports what is wrong with it
         return True
 

@@ -17,6 +17,7 @@ from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init import compose_volumes
 from sandbox.init.detected import is_inside
+from sandbox.system.files import is_file
 
 # What compose reads besides its file, if one is there.
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
@@ -130,7 +131,7 @@ def _extended(folder: Path, file: Any, name: str, notes: list[str], depth: int) 
 def _read(folder: Path, file: Any, notes: list[str]) -> Any:
     """Return the content of another file of the project; None, with a note, where it cannot be used."""
     path = folder / str(file)
-    if not is_inside(folder, path) or not path.is_file():
+    if not is_inside(folder, path) or not is_file(path):
         notes.append(f"{file} is left out: it is not in this folder")
         return None
     try:

@@ -13,6 +13,7 @@ from sandbox.init import compose_variables
 from sandbox.init.compose_files import listed
 from sandbox.init.compose_volumes import MOST_BYTES
 from sandbox.init.detected import Mount, is_inside, label
+from sandbox.system.files import is_file
 
 # Where a container finds them by default.
 PLACES = {"secrets": "/run/secrets/", "configs": "/"}
@@ -57,7 +58,7 @@ def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple
             return value(str(variable)), f"only your shell has {variable}"
         case {"file": file}:
             path = folder / str(file)
-            if not path.is_file() or not is_inside(folder, path):
+            if not is_file(path) or not is_inside(folder, path):
                 return None, f"there is no {file} in this folder"
             try:
                 return text_file.read(path, most=MOST_BYTES), ""

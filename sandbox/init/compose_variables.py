@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.init.compose_files import listed
 from sandbox.init.detected import is_inside
+from sandbox.system.files import is_file
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<other>[^}]*))?\})"
@@ -53,7 +54,7 @@ def of_files(given: Any, folder: Path) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for one in listed(given):
         path = one.get("path") if isinstance(one, dict) else one
-        if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
+        if isinstance(path, str) and is_file(folder / path) and is_inside(folder, folder / path):
             for line in text_file.read(folder / path).splitlines():
                 if match := _LINE.fullmatch(line.strip()):
                     found[match["key"]] = _value(match, found)

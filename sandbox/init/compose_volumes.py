@@ -13,6 +13,7 @@ from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, is_inside, label
+from sandbox.system.files import is_dir, is_file
 
 # Fits into a ConfigMap, which can hold 1 MiB.
 MOST_FILES, MOST_BYTES = 50, 512 << 10
@@ -42,7 +43,7 @@ def sort(given: Any, folder: Path, context: str | None) -> Volumes:
             continue
         path = folder / source
         built = folder / context if context is not None else None
-        if built is not None and path.is_dir() and _is_below(path, built):
+        if built is not None and is_dir(path) and _is_below(path, built):
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
@@ -68,7 +69,7 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 def _files(path: Path, folder: Path, place: str) -> Mount | None:
     """Return the text files at the path, if a ConfigMap can hold them; else None."""
-    listed = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    listed = [path] if is_file(path) else sorted(path.iterdir()) if is_dir(path) else []
     if not listed or len(listed) > MOST_FILES or not all(one.is_file() and is_inside(folder, one) for one in listed):
         return None
     try:

@@ -21,6 +21,7 @@ from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, 
 from sandbox.init.detected import App, Found, Item, is_inside, label
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
+from sandbox.system.files import is_file
 
 
 def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
@@ -90,7 +91,7 @@ def _copies_from(folder: Path, place: Path) -> bool:
 def _exposing(folder: Path, app: App) -> App:
     """Return the app with its Dockerfile's port if it has no other."""
     file = folder / (app.context or "") / app.build.get("dockerfile", "Dockerfile")
-    if app.context is None or app.port or not file.is_file() or not is_inside(folder, file):
+    if app.context is None or app.port or not is_file(file) or not is_inside(folder, file):
         return app
     try:
         return replace(app, port=dockerfile.port(text_file.read(file)))
@@ -131,7 +132,7 @@ def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable
 
 def _hosts(each: Mapping[str, Any]) -> Iterator[str]:
     if each["kind"] == "Ingress":
-        yield from (rule["host"] for rule in each["spec"]["rules"] if rule.get("host"))
+        yield from (host for rule in each["spec"]["rules"] if isinstance(host := rule.get("host"), str) and host)
 
 
 def _images(each: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import yaml
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init.detected import Item, is_inside, label
+from sandbox.system.files import is_file
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
 VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
@@ -51,7 +52,7 @@ def remote_or_local(
     folder: Path, chart: str, version: Any, repositories: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """Return a chart in the form of the spec: a folder here, or from a registry or one of the `repositories`."""
-    if chart and (folder / chart / "Chart.yaml").is_file() and is_inside(folder, folder / chart):
+    if chart and is_file(folder / chart / "Chart.yaml") and is_inside(folder, folder / chart):
         return {"chart": PurePosixPath(chart).as_posix()}
     if not VERSION.fullmatch(str(version)):
         return None
@@ -74,7 +75,7 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
     single: dict[str, Any] = {}
     listed = release.get("values") or []
     for one in listed if isinstance(listed, list) else [listed]:
-        if isinstance(one, str) and (folder / one).is_file() and one.endswith((".yaml", ".yml")):
+        if isinstance(one, str) and is_file(folder / one) and one.endswith((".yaml", ".yml")):
             files.append(PurePosixPath(one).as_posix())
         elif isinstance(one, dict):
             single |= dict(_leaves(one))

@@ -14,6 +14,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.init import helmfile
 from sandbox.init.detected import App, Item, build_options, is_inside, label
 from sandbox.kube import manifests
+from sandbox.system.files import is_file
 
 FILES = ("skaffold.yaml", "skaffold.yml")
 # What builds an artifact in place of a Dockerfile.
@@ -107,7 +108,7 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
         notes.append(f"{pattern} is not in the folder, and left out")
         return
     found = sorted(folder.glob(pattern)) if any(one in pattern for one in "*?[") else [folder / pattern]
-    files = [one for one in found if one.is_file() and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
+    files = [one for one in found if is_file(one) and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
     whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
     for one in files:
         yield (

@@ -12,6 +12,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile
+from sandbox.system.files import is_dir, is_file
 
 # Kinds that others refer to are applied first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
@@ -167,12 +168,12 @@ def _advice(place: str) -> str:
 
 def kustomization(folder: Path) -> Path | None:
     """Return the file by which `kubectl kustomize` renders the folder, if there is one."""
-    return next((file for name in KUSTOMIZATIONS if (file := folder / name).is_file()), None)
+    return next((file for name in KUSTOMIZATIONS if is_file(file := folder / name)), None)
 
 
 def files(path: Path) -> list[Path]:
     """Return the files that `load` reads of the file or folder `path`."""
-    if path.is_dir():
+    if is_dir(path):
         return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
     return [path]
 

@@ -121,6 +121,16 @@ def read_regular(path: Path) -> bytes:
         os.close(descriptor)
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, as far as this user may see; there is none with a name that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113  # Path.is_file() raises OSError then
+
+
+def is_dir(path: Path) -> bool:
+    """Tell the same of a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def packaged(package: str, name: str) -> str:
     """Read a text that comes with a package of the sandbox, such as a script for nodes."""
     return PACKAGES.joinpath(*package.split("."), name).read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from sandbox.errors import BadFile, MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.manifests import kustomization
 from sandbox.system import process
+from sandbox.system.files import is_dir, is_file
 from sandbox.system.process import ToolFailed
 
 LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
@@ -129,9 +130,9 @@ def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth
     content = _content(file)
     for text in _listed(content):
         path = folder / text
-        if path.is_dir():
+        if is_dir(path):
             _look(Path(os.path.normpath(path)), local, fetched, depth - 1)
-        elif path.is_file():
+        elif is_file(path):
             local[path] = None
             if text in (content.get("generators") or ()) or text in (content.get("transformers") or ()):
                 _note(_documents(path), folder, local, fetched)
@@ -147,7 +148,7 @@ def _note(content: Any, folder: Path, local: dict[Path, None], fetched: dict[str
     for text in _paths(content):
         if "://" in text:
             fetched[text] = None
-        elif (folder / text).is_file():
+        elif is_file(folder / text):
             local[folder / text] = None
 
 

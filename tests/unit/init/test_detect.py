@@ -595,3 +595,38 @@ def test_values_of_a_helmfile_need_not_be_a_list(tmp_path: Path, said: str, more
     text = f"releases: [{{name: a, chart: ./charts/web, values: {said}}}]\n"
     write(tmp_path, **CHART, **{"helmfile.yaml": text, "v.yaml": "a: 1\n"})
     assert look(tmp_path).manifests == ({**RELEASE, **more},)
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("compose.yaml", f"services: {{web: {{extends: {{file: {LONG}, service: a}}, image: busybox}}}}"),
+        ("compose.yaml", f"services: {{web: {{image: busybox, env_file: {LONG}, volumes: ['./{LONG}:/a']}}}}"),
+        ("compose.yaml", f"services: {{web: {{build: {LONG}}}}}"),
+        (
+            "skaffold.yaml",
+            f"{{apiVersion: skaffold/v4beta6, manifests: {{rawYaml: [{LONG}], kustomize: {{paths: [{LONG}]}}}}}}",
+        ),
+        (
+            "helmfile.yaml",
+            f"releases: [{{name: a, chart: {LONG}}}, {{name: b, chart: ./charts/web, values: [{LONG}]}}]",
+        ),
+        ("over/kustomization.yaml", f"resources: [{LONG}]"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, file: str, text: str) -> None:
+    write(tmp_path, **CHART, **{file: text})
+    assert LONG not in repr(look(tmp_path).manifests)
+
+
+def test_hosts_and_ports_of_another_form_are_left_out(tmp_path: Path) -> None:
+    service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, ports: []}}"
+    write(tmp_path, **{"k8s/b.yaml": service})
+    assert look(tmp_path).fronts == ()
+    rules = "[{host: 1}, {host: web.shop.localhost}]"
+    ingress = f"{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web}}, spec: {{rules: {rules}}}}}"
+    write(tmp_path, **{"k8s/c.yaml": ingress})
+    assert look(tmp_path).hosts == ("web.shop.localhost",)
