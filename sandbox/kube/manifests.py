@@ -138,8 +138,11 @@ def defined(manifest: Manifest) -> tuple[str, str]:
     """Return the group and kind that the object defines, both empty if it is no CustomResourceDefinition."""
     if manifest["kind"] != "CustomResourceDefinition":
         return "", ""
-    spec = manifest.get("spec") or {}
-    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+    spec = manifest.get("spec")
+    names = spec.get("names") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict):  # the cluster reports it
+        return "", ""
+    return str(spec.get("group")), str(names.get("kind"))
 
 
 def identity(manifest: Manifest) -> tuple[str, ...]:

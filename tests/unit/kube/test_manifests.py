@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.kube.manifests import load, parse
+from sandbox.kube.manifests import defined, load, parse
 
 
 def kinds(found: tuple[dict[str, Any], ...]) -> list[str]:
@@ -126,3 +126,8 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, cont
         (tmp_path / "app.yaml").write_bytes(content)
     with pytest.raises(UsageError, match="cannot be read"):
         load([tmp_path / "app.yaml"])
+
+
+@pytest.mark.parametrize("spec", ["x", [1], {"group": "a.b", "names": "x"}, {"names": None}, None])
+def test_a_definition_of_another_form_defines_nothing(spec: Any) -> None:
+    assert defined({"kind": "CustomResourceDefinition", "spec": spec}) == ("", "")

@@ -74,6 +74,11 @@ def test_hosts_are_each_named_once_and_wildcards_are_no_links() -> None:
     assert found == ("a.test", "b.test")
 
 
+@pytest.mark.parametrize("spec", ["x", {"rules": 1}, {"rules": ["x"]}, {"rules": [{"host": ["a.test"]}, {"host": 1}]}])
+def test_rules_of_another_form_have_no_hosts(spec: Any) -> None:
+    assert hosts_of([{"spec": spec}]) == ()
+
+
 def test_the_backend_answers_404_with_the_page() -> None:
     data = manifest("the page")["data"]
     assert data["404.html"] == "the page"
