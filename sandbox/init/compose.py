@@ -24,6 +24,8 @@ USED = {
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
+# How many ports of one range a Service gets: a media server may name thousands.
+MOST_OF_RANGE = 100
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -109,6 +111,8 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     if user and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):  # a name, which only the image can resolve
         left_out.append("user")
         user = ""
+    ports = list(dict.fromkeys(_ports(service, left_out)))
+    port = next((number for number, protocol in ports if protocol == "tcp"), None)
     given = dict(_environment(service.get("environment")))
     environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
     left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
@@ -116,7 +120,8 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
         label(name),
         context=context,
         image=None if context is not None else image,
-        port=next(_ports(service), None) or (PORTS.get(_last(image)) if image and context is None else None),
+        port=port or (PORTS.get(_last(image)) if image and context is None else None),
+        more_ports=tuple(one for one in ports if one != (port, "tcp")),
         environment={key: value for key, value in environment.items() if value is not None},
         command=entrypoint,
         args=command,
@@ -188,17 +193,23 @@ def _context(build: Any) -> str | None:
     return str(PurePosixPath(build))
 
 
-def _ports(service: Mapping[str, Any]) -> Iterator[int]:
-    """Yield the container's ports: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form's `target`, `expose`.
+def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
 
-    Of a range it is the first.
+    Of a range too long for a Service it is the first; `left_out` says so.
     """
-    for one in (*compose_files.listed(service.get("ports")), *compose_files.listed(service.get("expose"))):
-        said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
-        numbers, _, protocol = said.rpartition(":")[2].partition("/")
-        number = numbers.partition("-")[0]
-        if number.isdecimal() and 0 < int(number) < 65536 and protocol in ("", "tcp"):
-            yield int(number)
+    for key in ("ports", "expose"):
+        for one in compose_files.listed(service.get(key)):
+            said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
+            numbers, _, protocol = said.rpartition(":")[2].partition("/")
+            first, _, last = numbers.partition("-")
+            if not first.isdecimal() or not 0 < int(first) < 65536 or protocol not in ("", "tcp", "udp"):
+                continue
+            end = int(last) if last.isdecimal() and int(last) < 65536 else int(first)
+            if end - int(first) >= MOST_OF_RANGE:
+                left_out.append(f"{key}.{numbers}")
+                end = int(first)
+            yield from ((port, protocol or "tcp") for port in range(int(first), end + 1))
 
 
 def _environment(given: Any) -> Iterator[tuple[str, str | None]]:

@@ -15,9 +15,10 @@ from sandbox.sanitize import fit
 def manifest(app: App, *, image: str, host: str | None) -> str:
     """Return a Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
     found: list[dict[str, Any]] = [*_claims(app), *_files(app), _workload(app, image)]
-    if app.port and not app.once:
-        found.append(_service(app, app.port))
-        if host:
+    ports = [] if app.once else _ports(app)
+    if ports:
+        found.append(_service(app, ports))
+        if host and app.port:
             found.append(_ingress(app, host))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
     if app.context is not None:
@@ -86,8 +87,10 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     if app.user:
         ids = zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
         container["securityContext"] = dict(ids)
-    if app.port and not app.once:
-        container["ports"] = [{"containerPort": app.port}]
+    if not app.once and (ports := _ports(app)):
+        container["ports"] = [
+            {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
+        ]
     if app.once:
         pass  # it is done when it ends
     elif app.check:
@@ -117,13 +120,25 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     }
 
 
-def _service(app: App, port: int) -> dict[str, Any]:
-    """Return a Service on the program's own port, by which others in the project reach it."""
+def _ports(app: App) -> list[tuple[int, str]]:
+    """Return the ports and protocols of a program, the one that its Ingress leads to first."""
+    main = [(app.port, "tcp")] if app.port else []
+    return list(dict.fromkeys([*main, *app.more_ports]))
+
+
+def _service(app: App, ports: list[tuple[int, str]]) -> dict[str, Any]:
+    """Return a Service on the program's own ports, by which others in the project reach it."""
+    listed = [
+        {"name": "main", "port": port}
+        if (port, protocol) == (app.port, "tcp")
+        else {"name": f"{protocol}-{port}", "port": port, "protocol": protocol.upper()}
+        for port, protocol in ports
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": app.name},
-        "spec": {"selector": {"app": app.name}, "ports": [{"name": "main", "port": port}]},
+        "spec": {"selector": {"app": app.name}, "ports": listed},
     }
 
 

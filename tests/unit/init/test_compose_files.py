@@ -115,6 +115,30 @@ services:
     assert found["web"].build == {"args": {"DEBUG": "true"}}
 
 
+@pytest.mark.parametrize(
+    ("settings", "ports"),
+    [
+        ('ports: ["8025:8025", "1025:1025"]', ["main 8025", "tcp-1025 1025"]),
+        (
+            'ports: ["9001-9002:80-81", "53:53/udp"], expose: [80, 82]',
+            ["main 80", "tcp-81 81", "udp-53 53", "tcp-82 82"],
+        ),
+        ('ports: ["53:53/udp", "53:53"]', ["main 53", "udp-53 53"]),
+        ('ports: ["51820:51820/udp"]', ["udp-51820 51820"]),
+        ('ports: ["10000-20000:10000-20000/udp"]', ["udp-10000 10000"]),
+    ],
+)
+def test_service_has_all_ports_of_a_compose_service(tmp_path: Path, settings: str, ports: list[str]) -> None:
+    """Others in the project reach each of them by the service's name, as with compose."""
+    app = apps(tmp_path, compose_yaml=f"services: {{a: {{image: x, {settings}}}}}")["a"]
+    deployment, service, *_ = yaml.safe_load_all(manifest(app, image="x", host="a.test"))
+    assert [f"{one['name']} {one['port']}" for one in service["spec"]["ports"]] == ports
+    assert [one.get("protocol") == "UDP" for one in service["spec"]["ports"]] == ["udp" in one for one in ports]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert [one["containerPort"] for one in container["ports"]] == [one["port"] for one in service["spec"]["ports"]]
+    assert app.left_out == (("ports.10000-20000",) if "10000-20000" in settings else ())
+
+
 def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> None:
     lines = [
         "# no",
