@@ -212,6 +212,8 @@ class KindProvider:
         self._unlock()
         self._attach(say)
         resting = [one for one in self._containers.all() if not one.running]
+        for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
+            self.engine.execute(node, ["systemctl", "start", "kubelet"])  # a killed `stop` has ended it
         # Whom the engine itself started with the API server was refused as well.
         refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]

@@ -391,7 +391,7 @@ def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names:
     worker = f"{names.cluster}-worker"
     engine.boxes[worker].running = False
     three.start(lambda line: None)
-    assert [one for one in told if "kubelet" in one] == [(worker, "try-restart", "kubelet")]
+    assert [one for one in told if "try-restart" in one] == [(worker, "try-restart", "kubelet")]
 
 
 @pytest.mark.parametrize(("tags", "planes", "restarted"), [(TAGS, 1, False), (TAGS, 3, True), (None, 1, True)])
@@ -410,6 +410,19 @@ def test_kubelets_that_ask_again_soon_are_not_restarted(
     engine.boxes[names.node].running = False
     provider.start(lambda line: None)
     assert ("systemctl try-restart kubelet" in told) is restarted
+
+
+def test_kubelet_that_a_killed_stop_ended_is_started(engine: FakeEngine, provider: KindProvider) -> None:
+    made(provider)
+    told: list[Sequence[str]] = []
+
+    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append(argv)
+        return 0, "active\n"
+
+    engine.programs["systemctl"] = systemctl
+    provider.start(print)
+    assert ["systemctl", "start", "kubelet"] in told
 
 
 def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
