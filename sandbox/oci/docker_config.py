@@ -79,7 +79,7 @@ def load(path: Path) -> _Content:
         raise _unreadable(path, error.strerror or "") from error
     except json.JSONDecodeError as error:
         raise _unreadable(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise _unreadable(path, "auths, credHelpers or an entry of theirs has not the form Docker gives it") from None
     return _Content({key: account for key, account in auths.items() if account}, helpers, store)
 

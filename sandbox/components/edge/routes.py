@@ -215,7 +215,7 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found.append((str(content.pop("sandbox")), Port(**content)))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SandboxError(
                 f"{path} is not a port", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
             ) from error

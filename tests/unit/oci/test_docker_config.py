@@ -100,6 +100,7 @@ def test_missing_or_empty_file_has_no_accounts(path: Path) -> None:
     [
         f'{{"auths": {{"a": {{"auth": "{CANARY}',
         f'["{CANARY}"]',
+        "[" * 100_000,
         json.dumps({"auths": {"a": {"auth": f"{CANARY}!"}}}),
         json.dumps({"auths": {"a": CANARY}}),
         json.dumps({"auths": [CANARY]}),

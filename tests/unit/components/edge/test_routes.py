@@ -121,9 +121,10 @@ def test_route_without_ports_is_as_earlier_releases_read_it(tmp_path: Path) -> N
     assert not {"ports", "added_ports", "node_ports"} & content.keys()
 
 
-def test_damaged_file_of_a_port_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "null", '"text"', "[]", "{}"])
+def test_damaged_file_of_a_port_is_named(tmp_path: Path, text: str) -> None:
     routes.save_port(tmp_path, "demo", Port(5432, "shop/db:5432"))
-    (tmp_path / "routes" / "ports" / "demo.5432.json").write_text("{")
+    (tmp_path / "routes" / "ports" / "demo.5432.json").write_text(text)
     with pytest.raises(SandboxError, match=r"demo\.5432\.json is not a port"):
         routes.load(tmp_path)
 
