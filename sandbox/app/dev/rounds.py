@@ -150,7 +150,8 @@ class Rounds:
                 partial(self.report.progress, "apply"), known_as=self.applied, change=self._supervised()
             )
             count = len(placed.changed)
-            phase.detail = f"{count} object{'' if count == 1 else 's'} changed"
+            removed = f", {len(placed.removed)} removed" if placed.removed else ""
+            phase.detail = f"{count} object{'' if count == 1 else 's'} changed{removed}"
         waiting = [one for one in placed.changed if one["kind"] in WORKLOADS]
         if waiting:
             with timed(self.report, "roll-out", ", ".join(map(title, waiting[:3])) + (" …" if waiting[3:] else "")):

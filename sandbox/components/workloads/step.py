@@ -33,11 +33,12 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Placed:
-    """Objects as they were applied, those of them that `changed`, and all places for the record."""
+    """Objects as they were applied, those of them that `changed`, all places for the record, and those `removed`."""
 
     objects: tuple[Manifest, ...]
     changed: tuple[Manifest, ...]
     known: tuple[Place, ...]
+    removed: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class ApplyStep(NothingToUndo):
         if dropped:
             say(f"removing {', '.join(map(str, dropped))}")
             addon_objects.remove(cluster, dropped)
-        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped))
+        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped), dropped)
 
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied, and ready."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -133,6 +133,16 @@ def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: F
     stage.told.phases.clear()
     stage.rounds.run(Work(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed"]
+
+
+def test_removed_objects_are_counted(stage: Stage, entry: FromBuild) -> None:
+    stage.rounds.run(Work(images=(entry,)))
+    rounds = stage.rounds
+    fewer = Rounds(rounds.push, None, replace(rounds.apply, manifests=(DEPLOYMENT,)), stage.told, lambda: False)
+    fewer.applied = rounds.applied
+    stage.told.phases.clear()
+    fewer.run(Work(manifests=True))
+    assert stage.told.phases == ["apply  0 objects changed, 1 removed"]
 
 
 def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBuild) -> None:
