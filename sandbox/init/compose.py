@@ -97,6 +97,10 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     if context is None and image is None:
         notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
+    if context is None and image and "$" in image:
+        notes.append(
+            f"the image of {name}, {image}, has a variable without a value: give it one in .env or its manifest"
+        )
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))

@@ -38,6 +38,9 @@ def sort(given: Any, folder: Path, context: str | None) -> Volumes:
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
+        if "$" in source:  # a folder that only a variable of the shell names, such as ${HOME}/.aws
+            found.left_out = True
+            continue
         if not source.startswith((".", "/", "~")):
             found.claims[place] = label(source)
             continue

@@ -218,5 +218,5 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 
 def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
     """Return programs that cannot be reached, because it is not known which port they listen on."""
-    silent = (app for app in apps if app.port is None and not app.more_ports)
+    silent = (app for app in apps if app.port is None and not app.more_ports and not app.once)
     return tuple(app.name for app in silent if app.context is not None or app.image)

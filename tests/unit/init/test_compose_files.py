@@ -13,6 +13,7 @@ from sandbox.errors import UsageError
 from sandbox.init import compose, compose_files
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.project_files import without_port
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -230,3 +231,17 @@ def test_user_folder_terminal_and_names_are_not_lost(
     made = deployment["spec"]["template"]["spec"]["containers"][0]
     assert {key: value for key, value in made.items() if key not in ("name", "image")} == container
     assert app.left_out == left_out
+
+
+def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
+    """`${HOME}/.aws` is a folder of this machine, no named volume; an image with `$` in its name is not pulled."""
+    text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$PWD:/app', 'data:/data']}}"
+    (tmp_path / "compose.yaml").write_text(text)
+    (app,), notes = compose.load(tmp_path / "compose.yaml")
+    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes",))
+    assert notes == ["the image of a, a:${TAG:?}, has a variable without a value: give it one in .env or its manifest"]
+
+
+def test_only_programs_that_serve_are_asked_for_a_port() -> None:
+    programs = App("a", image="a"), App("job", image="a", once=True), App("dns", image="a", more_ports=((53, "udp"),))
+    assert without_port(programs) == ("a",)
