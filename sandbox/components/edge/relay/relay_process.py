@@ -59,13 +59,13 @@ async def _follow(folder: Path, passthrough: Passthrough) -> bool:
     try:
         known = tuple(route for route in routes.load(folder) if _is_understood(route))
         trouble = await passthrough.follow(known)
-    except SandboxError as error:  # the previous routes stay
+        for (address, port), reason in trouble.items():
+            log.warning("cannot listen on %s:%d: %s", address, port, reason)
+        named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
+        relay.save(folder, Serving(relay.digest(known), passthrough.listening, named))
+    except SandboxError as error:  # what was served before is still served
         log.warning("%s: %s", error.brief, error.details)
         return True
-    for (address, port), reason in trouble.items():
-        log.warning("cannot listen on %s:%d: %s", address, port, reason)
-    named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
-    relay.save(folder, Serving(relay.digest(known), passthrough.listening, named))
     log.info("%d routes, listens on %s", len(known), sorted(passthrough.listening))
     return bool(trouble)
 

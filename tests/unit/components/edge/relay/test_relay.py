@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay, relay_process
+from sandbox.components.edge.relay.port_forward import Forwards
+from sandbox.components.edge.relay.relay_server import Passthrough
 from sandbox.components.edge.step import PassthroughStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
@@ -152,6 +155,17 @@ def test_relay_that_cannot_start_is_an_error_with_its_last_lines(
     with pytest.raises(SandboxError, match="the passthrough stopped") as caught:
         a.apply(NoWork())
     assert "no memory left" in caught.value.details
+
+
+def test_full_disk_does_not_end_the_relay(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise SandboxError("state.json cannot be written")
+
+    async def follow() -> bool:
+        return await relay_process._follow(place.passthrough, Passthrough(Forwards()))
+
+    monkeypatch.setattr(relay, "save", refuse)
+    assert asyncio.run(follow())  # it is tried again
 
 
 def test_edge_container_of_an_earlier_spec_is_removed(place: Home, a: PassthroughStep) -> None:
