@@ -80,7 +80,7 @@ def of(engine: Engine, home: Home) -> Reach:
 
 def known(engine: Engine, home: Home) -> Reach | None:
     """Return what was measured of an engine that is not the usual one, since this machine started."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         content = json.loads(_file(home).read_text(encoding="utf-8")).get(_key(engine))
         return Reach(**{**content, "published": tuple(content["published"])}) if content else None
     return None
@@ -121,7 +121,7 @@ def _keep(engine: Engine, home: Home, found: Reach) -> None:
     with suppress(OSError, ValueError):
         content = json.loads(_file(home).read_text(encoding="utf-8"))
         kept = content if isinstance(content, dict) else {}
-    with suppress(OSError):  # then it is measured again
+    with suppress(SandboxError):  # then it is measured again
         files.make_private_dir(home.state)
         files.write_atomic(_file(home), json.dumps({**kept, _key(engine): asdict(found)}).encode(), mode=0o600)
 

@@ -87,11 +87,18 @@ def test_a_kept_reach_counts_until_the_engine_starts_again(folders: Home, monkey
         assert reach.known(engine, folders) == Reach(published=LOCAL)
 
 
-def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folders.state / "reach.json").write_text("[", encoding="utf-8")
+@pytest.mark.parametrize("damaged", ["[", '{"KEY": {"machine": ""}}'])
+def test_a_damaged_record_is_measured_again(folders: Home, monkeypatch: pytest.MonkeyPatch, damaged: str) -> None:
+    (folders.state / "reach.json").write_text(damaged.replace("KEY", reach._key(FakeEngine())), encoding="utf-8")
     monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(published=LOCAL, containers=True))
     assert reach.of(FakeEngine(), folders).containers
     assert reach.known(FakeEngine(), folders) == Reach(published=LOCAL, containers=True)
+
+
+def test_a_record_that_cannot_be_written_stops_nothing(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(published=LOCAL))
+    (folders.state / "reach.json").mkdir()
+    assert reach.of(FakeEngine(), folders) == Reach(published=LOCAL)
 
 
 def test_a_machine_that_forwards_nothing_is_asked_again(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
