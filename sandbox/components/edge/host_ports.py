@@ -92,7 +92,7 @@ class HostPorts:
                 continue
             if to not in found:
                 return Status(State.ABSENT, f"{to} is not routed yet")
-            elif not _is_as(found[to], manifest):
+            if not _is_as(found[to], manifest):
                 return Status(State.DRIFTED, f"{to} has changed")
             if node_ports.get(to) != _node_port(found[to]):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
@@ -168,9 +168,10 @@ def _node_port(live: Manifest) -> int | None:
 
 
 def _is_as(live: Manifest, wanted: Manifest) -> bool:
-    (port,), (asked,) = live["spec"]["ports"], wanted["spec"]["ports"]
-    same = all(port.get(key) == asked.get(key) for key in ("port", "targetPort"))
-    return same and live["spec"].get("selector") == wanted["spec"]["selector"]
+    ports, asked = (
+        [(one.get("port"), one.get("targetPort")) for one in each["spec"]["ports"]] for each in (live, wanted)
+    )
+    return ports == asked and live["spec"].get("selector") == wanted["spec"]["selector"]
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:

@@ -114,6 +114,13 @@ def test_changed_selector_is_drift_and_followed(step: PortsStep, server: ApiServ
     assert step.check().state is State.READY
 
 
+def test_second_port_of_our_service_is_drift(step: PortsStep, server: ApiServer) -> None:
+    server.objects[THEIRS] = service()
+    step.apply(NoWork())
+    server.objects[OURS]["spec"]["ports"].append({"name": "more", "port": 1, "targetPort": 1})
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "shop/db:5432 has changed")
+
+
 def test_service_that_comes_later_has_its_place_already(step: PortsStep, server: ApiServer, place: Home) -> None:
     step.apply(NoWork())
     assert OURS not in server.objects  # without a namespace
