@@ -22,14 +22,15 @@ from sandbox.system import files, process
 from sandbox.system.wait import wait_until
 
 RBAC = "rbac.authorization.k8s.io/v1"
+# Of the ingress controllers, their page, the Gateway API and the units on nodes.
+ROLES = ("traefik", "traefik-gateway", "ingress-nginx", "page", "trust", "credentials", "services")
 OURS = (
-    (RBAC, "ClusterRoleBinding", "sandbox-traefik", None),
-    (RBAC, "ClusterRole", "sandbox-traefik", None),
     *(
-        (RBAC, kind, name, None)
-        for name in ("sandbox-trust", "sandbox-credentials")
-        for kind in ("ClusterRoleBinding", "ClusterRole")
+        (pod_proxy.API, kind, name, None)
+        for name in ("sandbox-credentials", pod_proxy.POLICY)
+        for kind in ("MutatingAdmissionPolicyBinding", "MutatingAdmissionPolicy")
     ),
+    *((RBAC, kind, f"sandbox-{name}", None) for name in ROLES for kind in ("ClusterRoleBinding", "ClusterRole")),
     ("v1", "ConfigMap", "local-registry-hosting", "kube-public"),
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )

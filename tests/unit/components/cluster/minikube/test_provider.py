@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
+from unittest.mock import Mock
 
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.certificates import cluster_trust
+from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.minikube import provider as minikube_provider
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
 from sandbox.components.cluster.minikube.provider import APPLIED, NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
+from sandbox.components.credentials import pull_secrets
+from sandbox.components.credentials.pod_credentials import secrets_unit
+from sandbox.components.edge import service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
+from sandbox.system import files
 from tests.support.api_server import kubeconfig, serving
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
@@ -32,6 +41,11 @@ CLUSTER_WIDE = {
     },
 }
 CLASS = "/apis/networking.k8s.io/v1/ingressclasses/nginx"
+RBAC, ADMISSION = "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
+POLICIES = {
+    "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
+    "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
+}
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
 INGRESS = "/api/v1/namespaces/ingress-nginx/configmaps/ingress-nginx-controller"
 DOCKER = Profile("docker", "containerd", "v1.36.3")
@@ -276,6 +290,26 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
     assert "mine" in world.profiles and "mine" in world.engine.boxes
     assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
     assert not names.folder.exists()
+
+
+def test_every_cluster_wide_right_leaves_a_user_profile(world: World, names: Names) -> None:
+    units = (cluster_trust.UNIT, secrets_unit(()), service_unit.unit("10.0.0.0/24", None, "node", 1))
+    roles = {one.name for one in units}
+    for file in ("traefik.yaml", "traefik-gateway.yaml", "nginx.yaml"):
+        text = files.packaged("sandbox.components.ingress", file)
+        roles |= set(re.findall(r"kind: ClusterRole, name: ([a-z-]+)", text))
+    policies = (pod_proxy.POLICY, pull_secrets.POLICY)
+    names.kubeconfig.parent.mkdir(parents=True)
+    with serving() as server:
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()} | {ADMISSION: POLICIES}
+        for plural in ("clusterroles", "clusterrolebindings"):
+            server.objects |= {f"{RBAC}/{plural}/{name}": {} for name in roles}
+        for plural, _ in POLICIES.values():
+            server.objects |= {f"{ADMISSION}/{plural}/{name}": {} for name in policies}
+        assert len(server.objects) == 2 * (7 + 2)
+        minikube_provider.uninstall(Cluster(names.kubeconfig), Mock(running=tuple))
+        assert server.objects == {}
 
 
 @pytest.mark.parametrize("found", [None, replace(DOCKER, driver="kvm2"), replace(DOCKER, runtime="docker")])
