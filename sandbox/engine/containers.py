@@ -153,8 +153,8 @@ class Containers(ContainerFiles):
     ) -> None:
         """Create and start a container made as `like` was, but for its name, `labels`, and ports, of which it has none.
 
-        With `image`, it is of that one.
-        Variables of its environment that are named in `without` are left out, volumes without a name are its own.
+        With `image`, it is of that one. Variables of its environment that are named in `without` are left out, volumes
+        without a name are its own.
         """
         with translated(f"starting container {name}"):
             found = self._inspect(like)

@@ -14,7 +14,6 @@ from sandbox.system.process import ToolFailed
 RESOLV_CONF = Path("/etc/resolv.conf")
 # Files of the real nameservers where resolv.conf has a stub on a loopback address: systemd-resolved's, and
 # NetworkManager's if it runs a stub itself.
-# NetworkManager's when it runs a stub itself.
 BEHIND_A_STUB = (Path("/run/systemd/resolve/resolv.conf"), Path("/run/NetworkManager/no-stub-resolv.conf"))
 WELL_KNOWN = ("1.1.1.1", "8.8.8.8")
 TIMEOUT = 2.0

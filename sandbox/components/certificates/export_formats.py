@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificat
 from sandbox.components.certificates import pem
 from sandbox.system.system_roots import JAVA_PASSWORD, SYSTEM_BUNDLES
 
-# Java refuses a truststore without a password; this one is generally known, and certificates are no secret.
-
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 

@@ -72,7 +72,7 @@ class Provided:
         try:
             return load_pem_private_key(data, password=None)
         except TypeError as error:
-            fix = f"openssl pkey -in {self.key} -out NEW.key, and name NEW.key"
+            fix = f"openssl pkey -in {shlex.quote(str(self.key))} -out NEW.key, and name NEW.key"
             raise _refused(self.key, "has a passphrase", "servers start without anybody to ask", fix) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             kinds = {line.decode(errors="replace") for line in data.splitlines() if line.startswith(b"-----BEGIN")}
