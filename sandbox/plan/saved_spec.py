@@ -82,13 +82,21 @@ def load(names: Names) -> ResolvedSpec | None:
         return _recorded(names.spec.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        raise SandboxError(
-            f"the saved spec in {names.spec} cannot be read",
-            details=str(error),
-            fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
-            id="remembered-spec",
-        ) from error
+    except OSError as error:
+        raise _unreadable(names, str(error)) from error
+    except ValidationError as error:
+        # Not the values, among which may be a proxy's password; nor the error itself, which the log would show.
+        said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors(include_input=False))
+        raise _unreadable(names, "\n".join(said)) from None
+
+
+def _unreadable(names: Names, why: str) -> SandboxError:
+    return SandboxError(
+        f"the saved spec in {names.spec} cannot be read",
+        details=why,
+        fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
+        id="remembered-spec",
+    )
 
 
 @functools.lru_cache(maxsize=4)  # one command reads the same spec three times

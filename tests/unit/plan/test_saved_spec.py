@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from sandbox.plan.saved_spec import RememberedStep, load
+from sandbox.plan.saved_spec import RememberedStep, load, save
 from sandbox.step import State
 from tests.support.fakes import NoWork
 
@@ -49,3 +50,14 @@ def test_unreadable_spec_is_rewritten_by_up_refused_by_others(names: Names) -> N
     assert "sandbox up -f FILE" in caught.value.fix
     step.apply(NoWork())
     assert step.check().state is State.READY
+
+
+def test_error_of_a_saved_spec_shows_no_password(names: Names) -> None:
+    save(names, ResolvedSpec(name="demo"))
+    content = json.loads(names.spec.read_text())
+    content["network"]["proxy"] = {"http": ["http://me:hidden@proxy:1"]}
+    names.spec.write_text(json.dumps(content))
+    with pytest.raises(SandboxError) as caught:
+        load(names)
+    assert "network.proxy" in caught.value.details
+    assert "hidden" not in caught.value.details and caught.value.__cause__ is None
