@@ -151,9 +151,9 @@ class Control:
             connection.settimeout(TIMEOUT)
             try:
                 connection.connect(_address(self.path, folder))
-            except OSError as error:
+                yield connection
+            except OSError as error:  # it may also hang, or end before it answers
                 raise Unreachable(str(error)) from error
-            yield connection
         finally:
             connection.close()
             os.close(folder)

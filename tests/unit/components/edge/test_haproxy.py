@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +138,13 @@ def test_alias_of_an_outside_host_routes_there_too() -> None:
         "b.test": "to:b.test",
     }
     assert found["haproxy.cfg"].count("replace-header Host") == 3, "for the ingress and for either server"
+
+
+def test_edge_that_hangs_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy_admin, "TIMEOUT", 0.05)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+        server.listen()
+        with pytest.raises(haproxy_admin.Unreachable):
+            haproxy_admin.Control(Path("s")).ask("show proc")
