@@ -164,7 +164,8 @@ def _is_up(manager: AddonManager) -> bool:
 def _require_up(manager: AddonManager) -> None:
     """Raise SandboxError unless the cluster answers."""
     if not _is_up(manager):
-        raise SandboxError(f"the sandbox '{manager.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
+        name = manager.images.sandbox.name
+        raise SandboxError(f"the sandbox '{name}' is not up", fix=f"sandbox up {name}", id="not-up")
 
 
 def _roll_back(manager: AddonManager, before: Mapping[str, Record]) -> None:

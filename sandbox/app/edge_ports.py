@@ -164,7 +164,9 @@ def _route(home: Home, name: str | None) -> Route:
                 details="its edge is a process, which routes to the ingress only",
                 fix="kubectl port-forward",
             )
-        raise UsageError(f"the sandbox {name} is not up" if name else "no sandbox is up", fix="sandbox up")
+        if name:
+            raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+        raise UsageError("no sandbox is up", fix="sandbox up")
     return found
 
 

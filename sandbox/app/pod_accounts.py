@@ -38,7 +38,7 @@ class PodAccounts:
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
-            raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
+            raise SandboxError(f"{spec.name} is not up", fix=f"sandbox up {spec.name}", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
         return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
 

@@ -138,7 +138,9 @@ def accounts(site: ClusterSite) -> list[Step]:
         return []
     return [
         AccountsStep(site.names, entries, site.environ),
-        CredentialsStep(PodCredentials(site.nodes, site.names, site.environ), entries),
+        CredentialsStep(
+            PodCredentials(site.nodes, site.names, site.environ), entries, adopted=site.spec.cluster.profile is not None
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -71,7 +72,7 @@ def require_place(path: Path) -> None:
         raise KubeconfigError(
             f"no context can be kept in {path}: it is a link into a folder that is not there",
             details=f"it leads to {target}",
-            fix=f"mkdir -p {target.parent}   (or point KUBECONFIG at another file)",
+            fix=f"mkdir -p {shlex.quote(str(target.parent))}   (or point KUBECONFIG at another file)",
         )
 
 

@@ -122,6 +122,17 @@ class PodCredentials:
         """End the process that renews them; returns whether it ran."""
         return daemon.end(self._record)
 
+    def withdraw(self) -> bool:
+        """Take all of them out of the cluster; returns whether there were any and it answers. Raises SandboxError."""
+        if not (self.names.credentials.exists() and self.names.kubeconfig.exists()):
+            return False
+        secrets = PullSecrets.of(self.names)
+        if not secrets.cluster.is_up():
+            return False
+        secrets.forget(secrets.entries.read())
+        self.deliver()
+        return True
+
     def remove(self) -> bool:
         """Remove the list and the files on this machine; returns whether there were any."""
         folder = self.names.credentials

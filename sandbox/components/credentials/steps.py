@@ -47,10 +47,14 @@ class AccountsStep(NothingToUndo):
 
 @dataclass(frozen=True)
 class CredentialsStep:
-    """The accounts of the spec and of commands: kept, copied, attached to service accounts, renewed."""
+    """The accounts of the spec and of commands: kept, copied, attached to service accounts, renewed.
+
+    A cluster that is `adopted` stays, and so they are taken out of it.
+    """
 
     credentials: PodCredentials
     entries: tuple[Credentials, ...]
+    adopted: bool = False
     name: str = "credentials"
     requires: tuple[str, ...] = ("cluster", "accounts")
 
@@ -68,7 +72,8 @@ class CredentialsStep:
         return self.credentials.stop()
 
     def undo(self) -> bool:
-        return self.credentials.remove()
+        withdrawn = self.adopted and self.credentials.withdraw()
+        return self.credentials.remove() or withdrawn
 
     @property
     def _wanted(self) -> tuple[Credentials, ...]:

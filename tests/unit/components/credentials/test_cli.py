@@ -158,7 +158,7 @@ def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
     names.kubeconfig.unlink()
     with pytest.raises(SandboxError, match="demo is not up") as caught:
         run("list", "demo")
-    assert caught.value.fix == "sandbox up"
+    assert caught.value.fix == "sandbox up demo"
 
 
 @pytest.mark.security(20)

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -70,6 +71,25 @@ def test_account_no_longer_in_the_spec_is_removed(
     assert f"{SHOP}dpr-secret" not in server.objects
     assert without.check().state is State.READY
     assert not names.credentials.exists()
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_accounts_leave_a_cluster_that_stays(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker, *, adopted: bool
+) -> None:
+    made = replace(step(node, names, docker), adopted=adopted)
+    made.apply(NoWork())
+    assert made.undo()
+    assert not names.credentials.exists()
+    left = [path for path in server.objects if "dpr-secret" in path]
+    assert bool(left) is not adopted
+    assert not made.undo()
+
+
+def test_accounts_stay_where_the_cluster_does_not_answer(node: FakeEngine, names: Names, docker: Docker) -> None:
+    names.credentials.mkdir(parents=True)
+    names.kubeconfig.unlink(missing_ok=True)
+    assert replace(step(node, names, docker), adopted=True).undo()
 
 
 def test_account_added_by_a_command_stays(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
