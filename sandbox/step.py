@@ -100,6 +100,14 @@ class Ordered(Step, Protocol):
         """Return the steps that must be ready before this one, as far as they are in the plan."""
 
 
+class Growing(Step, Protocol):
+    """A step that has a part on every node: it is looked at again when all nodes have joined."""
+
+    @property
+    def grows(self) -> bool:
+        """Tell whether nodes may join after it was made."""
+
+
 @runtime_checkable
 class Stoppable(Step, Protocol):
     """A step that uses memory and processor time, and can be stopped; `apply` starts it again."""

@@ -32,6 +32,7 @@ def controller(site: ClusterSite) -> list[Step]:
             controller=wanted,
             requires=requires,
             after=after,
+            grows=site.spec.cluster.nodes.total > 1,
         )
     ]
 

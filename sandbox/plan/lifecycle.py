@@ -80,12 +80,14 @@ def up(
         work = _Work(step, report, usable)
         is_stale = before.state is State.STALE
         after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
-        if after.state is not State.READY:
-            raise NotReady(f"{step.title} is not ready", details=after.detail)
+        _require_ready(step, after)
         report.finished(step.title, after.detail, time.monotonic() - started)
 
     try:
         failed = _walk(plan, make, report, spared)
+        for step in plan if failed is None else ():
+            if step.name in touched and getattr(step, "grows", False):
+                _follow(step, report)
     except BaseException:
         if not keep:
             _undo([step for step in plan if step in begun], report)
@@ -116,6 +118,21 @@ def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Stat
                 raise
             work.say(f"{error.brief}; waiting for it to come back")
             interruption.pause(1.0)
+
+
+def _follow(step: Step, report: Reporter) -> None:
+    """Wait until a `Growing` step is whole: the cluster was usable before its last node joined. Raises NotReady."""
+    status = step.check()
+    if status.state is State.DRIFTED:
+        work = _Work(step, report, lambda: None)
+        work.say(status.detail)
+        status = _made(step, work, step.apply)
+    _require_ready(step, status)
+
+
+def _require_ready(step: Step, status: Status) -> None:
+    if status.state is not State.READY:
+        raise NotReady(f"{step.title} is not ready", details=status.detail)
 
 
 def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:

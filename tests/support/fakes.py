@@ -527,7 +527,8 @@ class FakeStep:
     """A step over `world`, a set of names of what exists; `drifted` ones exist but are not as they should be.
 
     `stale` ones cannot be repaired, only rebuilt. `resting` ones were stopped.
-    `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo.
+    `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo. One that `grows` has a
+    part on every node.
     """
 
     name: str
@@ -539,6 +540,7 @@ class FakeStep:
     making: Callable[[Work], object] = lambda work: None
     unmaking: Callable[[], object] = lambda: None
     after: tuple[str, ...] = ()
+    grows: bool = False
 
     @property
     def title(self) -> str:

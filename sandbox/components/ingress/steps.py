@@ -29,7 +29,7 @@ RECORD = "applied-ingress"
 class IngressStep(NothingToUndo):
     """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
 
-    The edge, whose word on who the client is counts, is on `network`.
+    The edge, whose word on who the client is counts, is on `network`. It `grows` where there are several nodes.
     """
 
     engine: Engine
@@ -38,6 +38,7 @@ class IngressStep(NothingToUndo):
     controller: Controller
     requires: tuple[str, ...] = ("secrets",)
     after: tuple[str, ...] = ()
+    grows: bool = False
     name: str = "ingress"
 
     @property

@@ -21,6 +21,7 @@ from sandbox.report import Silent
 from sandbox.step import State, Status, Work
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
+from sandbox.system.wait import wait_until
 from tests.support.fakes import FakeStep, RecordingReporter
 
 PATIENCE = 20.0
@@ -137,6 +138,34 @@ def test_usable_step_lets_dependents_start_before_it_ends() -> None:
     up(plan, reporter)
     assert world == {"cluster", "wiring"}
     assert reporter.details["progress", "Cluster"] == "nearly there"
+
+
+def growing(world: set[str], reporter: RecordingReporter, ingress: FakeStep) -> list[FakeStep]:
+    """Return a plan in which the last node joins after the ingress was made."""
+
+    def joins_late(work: Work) -> None:
+        work.usable()
+        wait_until(lambda: None if reporter.of("finished") else "not made", what="the ingress", timeout=PATIENCE)
+        ingress.drifted.add("ingress")
+
+    return [FakeStep("cluster", world, making=joins_late), ingress]
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_growing_step_follows_nodes_that_join_after_it(*, grows: bool) -> None:
+    world, reporter = set[str](), RecordingReporter()
+    ingress = FakeStep("ingress", world, requires=("cluster",), grows=grows)
+    assert up(growing(world, reporter, ingress), reporter)
+    assert ingress.drifted == (set() if grows else {"ingress"})
+    assert reporter.of("finished") == ["Ingress", "Cluster"]
+
+
+def test_growing_step_that_stays_behind_is_an_error() -> None:
+    world, reporter = set[str](), RecordingReporter()
+    ingress = FakeStep("ingress", world, requires=("cluster",), grows=True)
+    ingress.making = lambda work: fail() if reporter.of("finished") else None
+    with pytest.raises(SandboxError, match="it broke"):
+        up(growing(world, reporter, ingress), reporter, keep=True)
 
 
 def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
