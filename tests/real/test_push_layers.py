@@ -18,7 +18,7 @@ from sandbox.app import context
 from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.engine import Engine, reach
+from sandbox.engine import Container, Engine, reach
 from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
@@ -180,7 +180,7 @@ def test_a_helper_sends_what_only_root_may_read(
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
     assert result.size == sum(map(len, (*image.layers, image.config)))
     assert not watched.saves
-    assert not [one for one in engine.containers(LABEL) if one.labels[LABEL] == str(os.getpid())]
+    assert not helpers(engine, os.getpid())
 
 
 @pytest.mark.parametrize("kind", [Compression.GZIP, Compression.ZSTD])
@@ -295,11 +295,11 @@ def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path)
 
 
 def running(engine: Engine, pid: int) -> bool:
-    return any(one.running for one in engine.containers(LABEL) if one.labels[LABEL] == str(pid))
+    return any(one.running for one in helpers(engine, pid))
 
 
-def helpers(engine: Engine, pid: int) -> list[str]:
-    return [one.name for one in engine.containers(LABEL) if one.labels[LABEL] == str(pid)]
+def helpers(engine: Engine, pid: int) -> list[Container]:
+    return [one for one in engine.containers(LABEL) if one.labels[LABEL].split()[0] == str(pid)]
 
 
 def bundled() -> Store:
