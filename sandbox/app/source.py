@@ -67,7 +67,7 @@ def fetched(
     one is given; its components are loaded with it if the user agreed before or now (`trusted`). Raises SandboxError.
     """
     path, repository = Path(source), None
-    is_folder, is_file = os.path.isdir(source), os.path.isfile(source)  # noqa: PTH112, PTH113  # a URL may be too long
+    is_folder, is_file = files.is_dir(source), files.is_file(source)  # a URL may be too long for a name
     if not (is_folder or is_file):
         repository = Repository.parse(source)
         if repository is None:

@@ -20,6 +20,7 @@ from sandbox.bundle import contents as described
 from sandbox.bundle.contents import Contents, Damaged, File
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
+from sandbox.oci import digest as digests
 
 LARGEST_HEAD = 16 << 20  # bytes
 CHUNK = 1 << 20
@@ -37,7 +38,7 @@ class Bundle:
         self.path = path
         self._tar = tar
         head = self._head()
-        self.identity = "sha256:" + hashlib.sha256(head).hexdigest()
+        self.identity = digests.of(head)
         try:
             self.contents = Contents.model_validate_json(head)
         except ValidationError as error:

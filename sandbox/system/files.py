@@ -121,12 +121,12 @@ def read_regular(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def is_file(path: Path) -> bool:
+def is_file(path: Path | str) -> bool:
     """Tell whether there is a file, as far as this user may see; there is none with a name that no file can have."""
-    return os.path.isfile(path)  # noqa: PTH113  # Path.is_file() raises OSError then
+    return os.path.isfile(path)  # noqa: PTH113  # Path.is_file() raises OSError for a name that is too long
 
 
-def is_dir(path: Path) -> bool:
+def is_dir(path: Path | str) -> bool:
     """Tell the same of a folder."""
     return os.path.isdir(path)  # noqa: PTH112
 
