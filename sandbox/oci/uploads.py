@@ -106,7 +106,7 @@ class Uploads:
                     else:
                         self.put(url, blob, chunks)
             except RegistryError as error:
-                if attempt + 1 >= tries(error.status) or not self._may_help(error):
+                if attempt + 1 >= tries(error.status) or not self._may_help(error, pieces):
                     self.abandon(pieces.url if pieces else url)
                     raise
                 if error.status == 401 and pieces is None:
@@ -123,9 +123,9 @@ class Uploads:
             else:
                 return
 
-    def _may_help(self, error: RegistryError) -> bool:
+    def _may_help(self, error: RegistryError, pieces: ChunkedUpload | None) -> bool:
         """Tell whether another try, or another way, may succeed after `error`."""
-        if error.status in PIECES_WANTED and not self._in_pieces:
+        if error.status in PIECES_WANTED and pieces is None:
             self._in_pieces = True
             return True
         return error.transient or error.status == 416 or _spoilt(error)

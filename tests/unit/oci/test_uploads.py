@@ -62,6 +62,20 @@ def test_registry_refusing_a_put_body_gets_chunks_from_then_on(
     assert slept == []
 
 
+def test_bodies_refused_at_the_same_time_both_go_in_pieces(registry: Simulator, client: Client) -> None:
+    registry.put_bodies = 413
+    begun: list[str] = []
+
+    def later() -> contextlib.AbstractContextManager[Iterator[bytes]]:
+        if not begun:
+            begun.append("app")
+            client.upload("other", BLOB, chunks)  # is refused while this one's body is on its way
+        return chunks()
+
+    client.upload("app", BLOB, later)
+    assert arrived(registry)
+
+
 def test_pieces_shrink_until_they_fit(registry: Simulator, client: Client) -> None:
     registry.body_limit = 100_000
     client.upload("app", BLOB, chunks)
