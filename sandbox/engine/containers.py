@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox.engine import stream_frames
-from sandbox.engine.base import LONG_TIMEOUT, once, translated
+from sandbox.engine.base import LONG_TIMEOUT, EngineError, once, translated
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # runc gives up when processes of a cgroup v1 begin others faster than it holds them (cgroups, fs/freezer.go).
 UNFROZEN, FREEZES = "unable to freeze", 3
+UNENDED = 0.05
+"""Seconds between two questions whether a command has ended."""
 
 
 class Containers(ContainerFiles):
@@ -48,7 +51,7 @@ class Containers(ContainerFiles):
 
     def _listed(self, one: Mapping[str, Any]) -> Container | None:
         """Return a container that was in a list, if it is still there: by its name, as a glance may know it already."""
-        name = str(one["Names"][0]).lstrip("/") if one["Names"] else ""
+        name = _name(one)
         found = self.container(name) if name and "/" not in name else None  # else it is what another one calls it
         if found and found.id == one["Id"]:
             return found
@@ -61,7 +64,7 @@ class Containers(ContainerFiles):
         """Return every container, running or not, as far as one list tells."""
         with translated("listing containers"):
             found = self._get("/containers/json", all=1)
-        return tuple(Listed(str(one["Names"][0]).lstrip("/"), one["State"], one.get("Labels") or {}) for one in found)
+        return tuple(Listed(name, one["State"], one.get("Labels") or {}) for one in found if (name := _name(one)))
 
     def _inspect(self, name: str) -> Mapping[str, Any]:
         """Return all that the engine tells of a container, by name or id. Raises NotThere."""
@@ -76,7 +79,7 @@ class Containers(ContainerFiles):
         with translated("listing containers"):
             for one in self._get("/containers/json"):  # Podman has no filter for ports
                 if any(each.get("PublicPort") == port for each in one["Ports"] or ()):
-                    return str(one["Names"][0]).lstrip("/")
+                    return _name(one)
         return None
 
     def places(self, name: str, inner: int) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
@@ -277,9 +280,18 @@ class Containers(ContainerFiles):
             run = json.loads(self._ask("POST", f"/containers/{name}/exec", body=wanted).body)["Id"]
             # Without an upgrade of the connection the engine sends the frames of a raw stream as a body.
             output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
-            status = self._get(f"/exec/{run}/json")["ExitCode"]
+            while (found := self._get(f"/exec/{run}/json"))["ExitCode"] is None and found["Running"]:
+                time.sleep(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
+            status = found["ExitCode"]
+            if status is None:
+                raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), stream_frames.said(output).decode(errors="replace")
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    """Return the name of a container in a list, empty for one that is being removed."""
+    return str(one["Names"][0]).lstrip("/") if one["Names"] else ""
 
 
 def _container(found: Mapping[str, Any]) -> Container:

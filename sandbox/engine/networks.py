@@ -58,7 +58,10 @@ class Networks(Door):
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """Return the engine's descriptions of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]
-        found: list[Mapping[str, Any]] = [self._whole(self._get(f"/networks/{each}")) for each in known]
+        found: list[Mapping[str, Any]] = []
+        for each in known:
+            with suppress(NotThere):  # it went between the two questions
+                found.append(self._whole(self._get(f"/networks/{each}")))
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
     def _whole(self, found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from sandbox.engine import Engine, EngineError
-from sandbox.engine.socket_http import NotThere
+from sandbox.engine.socket_http import NotThere, Reply
 
 BOX: dict[str, object] = {
     "Name": "/box",
@@ -90,7 +90,8 @@ class Listing(Engine):
     def _get(self, path: str, **query: object) -> object:
         self.asked.append(path)
         if path == "/containers/json":
-            return [{"Id": "9fb2", "Names": ["/box"]}, {"Id": "7c", "Names": ["/renamed"]}, {"Id": "5", "Names": []}]
+            named = [{"Id": "9fb2", "Names": ["/box"]}, {"Id": "7c", "Names": ["/renamed"]}]
+            return [{**one, "State": "running", "Ports": [PORT]} for one in ({"Id": "5", "Names": []}, *named)]
         name = path.split("/")[2]
         if name == "5":
             raise NotThere("no such container")
@@ -103,7 +104,39 @@ def test_containers_of_a_glance_are_asked_for_once() -> None:
         assert [one.id for one in engine.containers("label")] == ["9fb2", "7c"]
         assert engine.container("box") in engine.containers("label")
     boxes = [path for path in engine.asked if path != "/containers/json"]
-    assert boxes == [f"/containers/{name}/json" for name in ("box", "renamed", "7c", "5")]
+    assert boxes == [f"/containers/{name}/json" for name in ("5", "box", "renamed", "7c")]
+
+
+def test_a_list_leaves_out_what_is_being_removed() -> None:
+    assert [one.name for one in Listing().listed()] == ["box", "renamed"]
+
+
+class Executing(Engine):
+    """An engine whose answers to the question how a command ended are `ends`, one after the other."""
+
+    def __init__(self, *ends: Mapping[str, object]) -> None:
+        super().__init__(None)
+        self.ends = list(ends)
+
+    def _ask(self, method: str, path: str, *_: object, **__: object) -> Reply:
+        return Reply(200, {}, b'{"Id": "1"}' if path.endswith("/exec") else b"")
+
+    def _get(self, path: str, **query: object) -> object:
+        return self.ends.pop(0)
+
+
+def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    running = {"Running": True, "ExitCode": None}
+    engine = Executing(running, running, {"Running": False, "ExitCode": 7})
+    assert engine.execute("box", ["true"]) == (7, "")
+    assert len(slept) == 2
+
+
+def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:
+    with pytest.raises(EngineError, match="running true in box failed"):
+        Executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
 
 
 def test_podman_is_recognised_by_its_first_answer(podman: Engine) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.networks import Networks
-from sandbox.engine.socket_http import Refused, Reply
+from sandbox.engine.socket_http import NotThere, Refused, Reply
 from sandbox.system import host_network
 
 OWN = IPv4Network("172.30.0.0/16")
@@ -85,3 +85,19 @@ def test_a_range_that_is_refused_is_left_to_the_engine() -> None:
 def test_routes_are_read_without_the_default_one() -> None:
     found = [(IPv4Network("172.17.0.0/16"), "br-1"), (IPv4Network("10.213.0.0/30"), "sb0")]
     assert host_network.routes() == found
+
+
+class Going(Networks):
+    """An engine that lists two networks of a name, one of which is gone when it is asked for."""
+
+    def _get(self, path: str, **query: object) -> Any:
+        if path == "/networks":
+            return [{"Name": "net", "Id": "gone"}, {"Name": "net", "Id": "left"}]
+        if path == "/networks/gone":
+            raise NotThere("network gone not found")
+        return {"Name": "net", "Id": "left", "Created": "2026", "Labels": None, "IPAM": {"Config": None}}
+
+
+def test_a_network_that_goes_after_it_was_listed_is_left_out() -> None:
+    engine = Going(None)
+    assert engine.network("net") and not engine.spare_networks("net")
