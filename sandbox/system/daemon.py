@@ -113,10 +113,10 @@ def _started(pid: int) -> str | None:
         os.waitpid(pid, os.WNOHANG)  # perhaps our own child: then its zombie is removed
     try:
         # Not psutil's create_time, which on Linux moves with the clock: ticks since boot do not.
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if Path("/proc/self/stat").exists() else _ask_system(pid)
-    # proc_pid_stat(5): the name, in parentheses, may hold anything; after it come the state and, 20th, the start.
+    # proc_pid_stat(5): the name, in parentheses, may hold any bytes; after it come the state and, 20th, the start.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 

@@ -105,7 +105,7 @@ def _links(text: str) -> dict[str, list[str]]:
 def _read(file: Path) -> tuple[str, ...]:
     """Return up to three nameservers of a resolv.conf that pods can reach."""
     try:
-        words = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+        words = [line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ()
     named = (each[1] for each in words if len(each) > 1 and each[0] == "nameserver")

@@ -43,6 +43,12 @@ def test_daemon_is_found_by_its_record_and_ended_once(record: Path) -> None:
     assert not daemon.end(record)
 
 
+def test_daemon_with_a_name_cut_within_a_letter_is_found(record: Path) -> None:
+    name = "import ctypes; ctypes.CDLL(None).prctl(15, 'vierzehn Zeichä'.encode(), 0, 0, 0); "
+    child = start(record, name + IDLE)
+    assert daemon.find(record) == child
+
+
 def test_daemon_ignoring_sigterm_is_killed(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "GRACE", 0.1)
     child = start(record, STUBBORN)

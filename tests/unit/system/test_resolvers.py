@@ -45,6 +45,12 @@ def test_nameservers_reachable_from_pods_are_used(tmp_path: Path, text: str, fou
     assert direct(file) == (None if found is WELL_KNOWN else Upstream(found))
 
 
+def test_comments_in_any_encoding_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_bytes("# Büro\nnameserver 10.0.0.2\n".encode("latin-1"))
+    assert direct(file) == Upstream(("10.0.0.2",))
+
+
 def test_the_first_file_that_has_some_counts(tmp_path: Path) -> None:
     stub, real = tmp_path / "stub", tmp_path / "real"
     stub.write_text("nameserver 127.0.0.53\n")
