@@ -10,6 +10,7 @@ import hashlib
 import json
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -70,7 +71,7 @@ class Members:
                 return cls(path, _pieces(path, "r:"), compressed=False)
             except tarfile.ReadError:
                 return cls(path, _pieces(path, "r:*"), compressed=True)
-        except (OSError, EOFError, tarfile.TarError) as error:
+        except _broken() as error:
             raise BadImage(
                 f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
             ) from error
@@ -97,7 +98,7 @@ class Members:
         with contextlib.ExitStack() as stack:
             try:
                 file = self._opened(name, stack)
-            except (OSError, EOFError, tarfile.TarError) as error:
+            except _broken() as error:
                 raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
             yield file
 
@@ -247,11 +248,18 @@ def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
     return Descriptor(OCI_LAYER + suffix, f"sha256:{measure.hexdigest()}", members.size(name))
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """Return the exceptions of reading a file that is incomplete or not packed correctly."""
+    import lzma
+
+    return (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError)
+
+
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     try:
         while chunk := file.read(CHUNK):
             yield chunk
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except _broken() as error:
         raise BadImage("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
 
 

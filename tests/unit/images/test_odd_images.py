@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.errors import SandboxError
 from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
@@ -76,6 +81,19 @@ def test_table_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
     path = archive(tmp_path / "a.tar", {"manifest.json": said})
     with pytest.raises(BadImage, match=r"manifest\.json of an image archive is not valid"):
         Archive(path, "app:1").image()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_archive_that_is_damaged_is_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    files = {"index.json": index(APP.descriptor()), **{place(digest): data for digest, data in APP.files.items()}}
+    packed, path = pack(tar(files)), tmp_path / "a.tar"
+    for number in range(0, len(packed), 3):
+        path.write_bytes(packed[:number] + bytes([packed[number] ^ 4]) + packed[number + 1 :])
+        with contextlib.suppress(SandboxError):
+            image = Archive(path).image()
+            for blob in image.blobs:
+                with image.origin.open(blob) as chunks:
+                    list(chunks)
 
 
 def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
