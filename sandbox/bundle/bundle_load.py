@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sandbox.bundle import contents as described
 from sandbox.bundle.contents import Contents, Damaged, File
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.oci import digest as digests
 
 LARGEST_HEAD = 16 << 20  # bytes
@@ -96,17 +96,13 @@ def opened(path: Path) -> Iterator[Bundle]:
     """Open the bundle in the file `path`. Raises UsageError if it is not a bundle, Damaged if it cannot be read."""
     try:
         with (
-            path.open("rb") as file,
+            _file(path) as file,
             _unpacked(file) as data,
             tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK) as tar,
         ):
             yield Bundle(path, tar)
     except _broken() as error:
         raise _no_bundle(path, str(error)) from error
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file", fix="`sandbox bundle save FILE` makes one") from error
-    except IsADirectoryError as error:
-        raise UsageError(f"{path} is a folder, not a bundle file") from error
 
 
 def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> Contents:
@@ -174,6 +170,17 @@ def _require_room(folder: Path, needed: int) -> None:
             fix="free some space, or set XDG_CACHE_HOME to a folder on a larger disk",
             id="disk-full",
         )
+
+
+def _file(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file", fix="`sandbox bundle save FILE` makes one") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{path} is a folder, not a bundle file") from error
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read", details=str(error)) from error
 
 
 @contextmanager

@@ -254,9 +254,15 @@ def test_non_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UsageError, match="is not a bundle"):
         faults(path)
-    for other in (tmp_path / "none", tmp_path):
-        with pytest.raises(UsageError):
+    (loop := tmp_path / "loop").symlink_to("loop")
+    for other in (tmp_path / "none", tmp_path, loop):
+        with pytest.raises(UsageError, match=re.escape(str(other))):
             faults(other)
+
+
+def test_file_missing_in_the_cache_is_not_the_bundle(file: Path) -> None:
+    with pytest.raises(FileNotFoundError), opened(file):
+        raise FileNotFoundError
 
 
 def head(file: Path, **values: Any) -> None:
