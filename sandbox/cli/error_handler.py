@@ -19,6 +19,7 @@ from sandbox.cli import log
 from sandbox.cli.output import has_color, show_json
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError
+from sandbox.system import files
 
 BUG = 3
 
@@ -35,14 +36,16 @@ def report(error: BaseException) -> int:
             return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
-        case BrokenPipeError():
-            return 0
         case FileNotFoundError() if _is_nowhere():
             return report(
                 SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return report(SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full"))
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ELOOP | errno.ENAMETOOLONG | errno.EIO) if (
+            error.filename
+        ):
+            return report(files.refused(f"{error.filename} cannot be used", error))
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
             return report(_limited(error))
         case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it

@@ -96,6 +96,13 @@ def test_removed_folder_is_told(tmp_path: Path) -> None:
     assert ran.code == 1 and "the current folder does not exist any more" in ran.stderr
 
 
+def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
+    """A spec names a path below a link in a circle → the path is named, and not as a bug."""
+    (tmp_path / "loop").symlink_to("loop")
+    found = run("status", cwd=tmp_path, before=failing(lambda: (tmp_path / "loop" / "in").stat()))
+    assert found.code == 1 and found.stderr.startswith(f"error[file]: {tmp_path}/loop/in cannot be used\n")
+
+
 @pytest.mark.fault(97)
 @pytest.mark.parametrize(
     "error",
