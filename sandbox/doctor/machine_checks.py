@@ -140,6 +140,8 @@ def kubeconfig(context: DoctorContext) -> Finding:
     path = context.home.kubeconfig
     if not path.exists():
         return skipped("it does not exist")
+    if not path.is_file():  # such as /dev/null, which everyone has to write to
+        return skipped(f"{path} is not a regular file")
     mode = stat.S_IMODE(path.stat().st_mode)
     fix = f"chmod 600 {shlex.quote(str(path))}"
     return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is readable for its user only")

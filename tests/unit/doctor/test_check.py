@@ -92,6 +92,14 @@ def test_modes_are_tightened(context: DoctorContext) -> None:
     assert stat.S_IMODE(context.home.kubeconfig.stat().st_mode) == 0o600
 
 
+def test_kubeconfig_that_is_a_device_keeps_its_mode(context: DoctorContext) -> None:
+    os.mkfifo(context.home.kubeconfig)
+    context.home.kubeconfig.chmod(0o666)
+    found = repaired(context, "files.kubeconfig")["files.kubeconfig"]
+    assert (found.status, found.fix) == (Status.SKIPPED, "")
+    assert stat.S_IMODE(context.home.kubeconfig.stat().st_mode) == 0o666
+
+
 @pytest.mark.fault(18)
 def test_limits_are_raised_and_never_lowered(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
