@@ -74,7 +74,8 @@ class Connection(Glancing):
             try:
                 with suppress(Unanswered):
                     answers = self.transport.answers(map(_remembered, reads))
-                    for one, answer in zip(coming.values(), answers, strict=False):
+                    # Answers first: read to their end, they leave a connection for the next request.
+                    for answer, one in zip(answers, coming.values(), strict=False):
                         one.set_result(None if answer[0] == _BUSY else answer)
             finally:
                 for one in coming.values():

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sandbox.kube import local_server
+from sandbox.kube.api_connection import Connection
 from sandbox.kube.api_transport import Plain
 from sandbox.kube.local_server import LocalServer
 
@@ -102,6 +103,17 @@ def test_requests_sent_at_once_are_answered_in_order(server: LocalServer) -> Non
     answers = [content.decode().split() for _, content in server.ask_all((path, {}) for path in paths)]
     assert [understood for understood, _ in answers] == [f"/below{path}" for path in paths]
     assert {port for _, port in answers} == {ask(server)[1]}  # of one connection, which is kept
+
+
+def test_connection_that_was_asked_ahead_is_kept(server: LocalServer) -> None:
+    api = Connection(Plain("", server, {}))
+    with api.glance():
+        api.read_ahead([("/number1", "*/*"), ("/number2", "*/*")])
+        ports = {api.read((f"/number{number}", "*/*"))[1].split()[-1].decode() for number in (1, 2)}
+        for thread in threading.enumerate():
+            if thread.name == "ask the API server":
+                thread.join()
+    assert ports == {ask(server)[1]}
 
 
 @pytest.mark.parametrize("last", ["/number-close", "/early"])
