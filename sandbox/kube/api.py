@@ -71,7 +71,7 @@ class Cluster:
     def is_up(self) -> bool:
         """Tell whether the API server answers and is ready."""
         try:
-            self._call("GET", "/readyz")
+            self._call("GET", "/readyz", text=True)
         except ClusterError:
             return False
         return True
@@ -316,7 +316,22 @@ class Cluster:
         answer = data.decode(errors="replace")
         if status >= 400:
             raise ClusterError(f"{method} {path} failed", details=_message(answer), status=status)
-        return answer if text or not answer.startswith("{") else json.loads(answer)
+        return answer if text else _object(answer, f"{method} {path}")
+
+
+def _object(answer: str, asked: str) -> dict[str, Any]:
+    """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ClusterError(
+            "what answers is not an API server",
+            details=f"{asked}: {answer[:200]!r}",
+            fix="correct the `server` in the kubeconfig, or end the program that has its port",
+        )
+    return found
 
 
 def _message(answer: str) -> str:

@@ -27,6 +27,8 @@ LONG_TIMEOUT = 600.0  # for commands in containers
 # The keys of a kubeconfig that are understood here.
 _CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
 _USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"}
+# The second is that of a port that is none, and of a token that no header can hold.
+_UNSENT = (OSError, ValueError)
 
 
 class Unusable(ValueError):
@@ -131,20 +133,20 @@ class Plain:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         try:
             return self.server.request(method, path, {**self.headers, **headers}, text and text.encode())
-        except OSError as error:
+        except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 
     def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
         try:
             yield from self.server.ask_all((path, {**self.headers, "Accept": accept}) for path, accept in reads)
-        except OSError as error:
+        except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
         try:
             with self.server.stream(path, self.headers) as (status, pieces):
                 yield from lines_of(status, pieces)
-        except OSError as error:
+        except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 
     def socket(self, path: str, protocol: str) -> Socket:
@@ -174,7 +176,7 @@ def _plain(content: Any, folder: Path) -> Plain | None:
         if not (_CLUSTER.issuperset(cluster) and _USER.issuperset(user) and is_here(cluster["server"])):
             return None
         tls = _tls(cluster, user, folder) if cluster["server"].startswith("https:") else None
-    except (KeyError, TypeError, ValueError, OSError):
+    except (AttributeError, KeyError, TypeError, ValueError, OSError):
         return None
     url, token = cluster["server"].rstrip("/"), user.get("token")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError, title
@@ -105,7 +106,49 @@ def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> N
         cluster.get("v1", "ConfigMap", "a", "ns")
 
 
-UNUSABLE = (b"", b"clusters: [", b"current-context: none\n", b"[]", b"text", b"null", b"{clusters: 5}", b"\xff\xfe")
+@pytest.mark.parametrize(
+    ("server", "token"), [("http://127.0.0.1:none", "t"), ("http://127.0.0.1:99999", "t"), ("http://localhost", "t\n")]
+)
+def test_request_that_cannot_be_sent_is_one_kind_of_error(tmp_path: Path, server: str, token: str) -> None:
+    content = yaml.safe_load(kubeconfig(tmp_path / "config", 1).read_bytes())
+    content["clusters"][0]["cluster"], content["users"][0]["user"] = {"server": server}, {"token": token}
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    with pytest.raises(ClusterError, match="does not answer"):
+        Cluster(tmp_path / "config").get("v1", "ConfigMap", "a", "ns")
+
+
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b"[]", b""])
+def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server: ApiServer, page: bytes) -> None:
+    for path in ("/apis", "/api/v1/namespaces/ns/configmaps/a", "/api/v1/namespaces/ns/configmaps"):
+        server.objects[path] = page
+    server.kinds.clear()
+    asked: list[Callable[[], object]] = [
+        lambda: cluster.get("v1", "ConfigMap", "a", "ns"),
+        lambda: cluster.list("v1", "ConfigMap", "ns"),
+        lambda: cluster.page("v1", "ConfigMap", "ns", most=9, whole=True),
+    ]
+    for ask in asked:
+        with pytest.raises(ClusterError, match="is not an API server"):
+            ask()
+
+
+SERVER_OF_A_NUMBER = b"""\
+current-context: a
+contexts: [{name: a, context: {cluster: a, user: a}}]
+clusters: [{name: a, cluster: {server: 8443}}]
+users: [{name: a, user: {}}]
+"""
+UNUSABLE = (
+    b"",
+    b"clusters: [",
+    b"current-context: none\n",
+    b"[]",
+    b"text",
+    b"null",
+    b"{clusters: 5}",
+    b"\xff\xfe",
+    SERVER_OF_A_NUMBER,
+)
 
 
 @pytest.mark.parametrize("content", [None, *UNUSABLE])
