@@ -1,10 +1,11 @@
-"""YAML as kubectl understands it: what looks like a date is text, since it becomes JSON, which has no dates.
+"""YAML as kubectl understands it: dates and keys of any kind are text, since it becomes JSON, which has no others.
 
 It is read by libyaml, which most builds of PyYAML have and which takes a tenth of the time.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import chain
 from typing import Any
@@ -27,7 +28,12 @@ _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 
 class _Loader(_Safe):  # type: ignore[misc]  # either is a safe loader
-    """PyYAML's safe loader without its timestamps."""
+    """PyYAML's safe loader without its timestamps, and with keys that are text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        """Return the mapping; a number or a truth for a key is written as in JSON."""
+        made = super().construct_mapping(node, deep=deep)
+        return {key if isinstance(key, str) else json.dumps(key): value for key, value in made.items()}
 
 
 _Loader.yaml_implicit_resolvers = {

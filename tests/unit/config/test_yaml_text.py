@@ -17,7 +17,7 @@ from sandbox.config.yaml_text import Unusable, document, documents, placed_docum
         ("a: b", {"a": "b"}),
         ("a: [1, 1.5, ~, true, '1', 2020-01-01, !!str 1]", {"a": [1, 1.5, None, True, "1", "2020-01-01", "1"]}),
         ("a: {b: {}, c: []}\na: d", {"a": "d"}),
-        ("2: a\ntrue: b", {2: "a", True: "b"}),
+        ("2: a\ntrue: b\nc: {1.5: d, e: f}", {"2": "a", "true": "b", "c": {"1.5": "d", "e": "f"}}),
         ("a: &x {b: c}\nd: *x\ne: {<<: *x, f: g}", {"a": {"b": "c"}, "d": {"b": "c"}, "e": {"b": "c", "f": "g"}}),
         ("a: &x b\nc: *x", {"a": "b", "c": "b"}),
         ("", None),
