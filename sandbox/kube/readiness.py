@@ -328,21 +328,41 @@ def progress(live: Mapping[str, Any]) -> str | None:
         for one in _conditions(live, "Failed"):
             if one["status"] == "True":
                 raise ClusterError(f"{title(live)} failed", details=one.get("message", ""))
-        return None if status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+        # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
+        complete = any(one["status"] == "True" for one in _conditions(live, "Complete")) or spec.get("suspend")
+        return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+    if spec.get("paused"):  # then nothing changes until another resumes it
+        return None
     if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
         return "not yet seen by its controller"
     if live["kind"] == "DaemonSet":
         wanted, ready, updated = (
             status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
         )
-        wanted = max(wanted, 1)
+        wanted = max(wanted, 0 if _chooses_nodes(spec) else 1)
     else:
         wanted = spec.get("replicas", 1)
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    updated += _staying(spec, wanted)
     # What is ready may still be what is being replaced.
     if status.get("replicas", 0) > updated:
         return f"{status['replicas'] - updated} of the pods before are still there"
     return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
+
+
+def _staying(spec: Mapping[str, Any], wanted: int) -> int:
+    """Return how many pods of an earlier revision stay as they are, by the update strategy of a workload."""
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return wanted
+    return min(wanted, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+
+def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
+    """Tell whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
+    pod = (spec.get("template") or {}).get("spec") or {}
+    labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
+    return bool(labels or (pod.get("affinity") or {}).get("nodeAffinity"))
 
 
 def _conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
@@ -373,7 +393,7 @@ def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
         if live["kind"] == "DaemonSet"
         else (status.get("replicas", 0), status.get("updatedReplicas", 0))
     )
-    if everything <= updated:
+    if everything <= updated + _staying(live.get("spec") or {}, everything):
         return pods
     newest = max(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
     return [one for one in pods if updated and _revision(one) == _revision(newest)]

@@ -25,7 +25,13 @@ def live(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> dict[s
     return {"kind": kind, "metadata": {"name": "x", "generation": 2}, "spec": spec or {}, "status": status}
 
 
+def on_nodes(**pod: Any) -> dict[str, Any]:
+    return {"template": {"spec": pod}}
+
+
 SEEN: dict[str, Any] = {"observedGeneration": 2}
+BY_HAND: dict[str, Any] = {"updateStrategy": {"type": "OnDelete"}}
+FROM_2_ON: dict[str, Any] = {"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": 2}}}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,27 @@ SEEN: dict[str, Any] = {"observedGeneration": 2}
             "1 of 2 pods ready",
         ),
         (live("DaemonSet", **SEEN), "0 of 1 pods ready"),
+        (live("DaemonSet", on_nodes(nodeSelector={"kubernetes.io/os": "linux"}), **SEEN), "0 of 1 pods ready"),
+        (live("DaemonSet", on_nodes(nodeSelector={"kubernetes.io/os": "windows"}), **SEEN), None),
+        (live("DaemonSet", on_nodes(affinity={"nodeAffinity": {"x": {}}}), **SEEN), None),
+        (
+            live("DaemonSet", on_nodes(nodeSelector={"gpu": "true"}), **SEEN, desiredNumberScheduled=1),
+            "0 of 1 pods ready",
+        ),
+        (live("DaemonSet", BY_HAND, **SEEN, desiredNumberScheduled=2, numberReady=2), None),
+        (live("DaemonSet", BY_HAND, **SEEN, desiredNumberScheduled=2, numberReady=1), "1 of 2 pods ready"),
+        (live("StatefulSet", {"replicas": 2} | BY_HAND, **SEEN, replicas=2, readyReplicas=2), None),
+        (live("StatefulSet", {"replicas": 2} | BY_HAND, **SEEN, replicas=2, readyReplicas=1), "1 of 2 pods ready"),
+        (
+            live("StatefulSet", {"replicas": 1} | BY_HAND, **SEEN, replicas=3, readyReplicas=3),
+            "2 of the pods before are still there",
+        ),
+        (live("StatefulSet", FROM_2_ON, **SEEN, replicas=3, readyReplicas=3, updatedReplicas=1), None),
+        (
+            live("StatefulSet", FROM_2_ON, **SEEN, replicas=3, readyReplicas=3),
+            "1 of the pods before are still there",
+        ),
+        (live("Deployment", {"replicas": 2, "paused": True}, **SEEN, replicas=2, readyReplicas=2), None),
         (live("Pod"), "not scheduled"),
         (live("Pod", phase="Pending"), "Pending"),
         (live("Pod", phase="Running", conditions=[{"type": "Ready", "status": "False"}]), "Running"),
@@ -57,6 +84,8 @@ SEEN: dict[str, Any] = {"observedGeneration": 2}
         (live("Job"), "running"),
         (live("Job", {"completions": 2}, succeeded=1), "running"),
         (live("Job", {"completions": 2}, succeeded=2), None),
+        (live("Job", {"completions": 2}, succeeded=1, conditions=[{"type": "Complete", "status": "True"}]), None),
+        (live("Job", {"suspend": True}), None),
     ],
 )
 def test_progress(found: dict[str, Any], lacks: str | None) -> None:
