@@ -114,16 +114,15 @@ class PullSecrets:
     def spread(self) -> None:
         """Copy what is kept to the namespaces it is meant for, and remove it from others."""
         world = self._look()
-        for place in world.stale:
-            with _but_for_gone_namespaces():
-                self._detach(world, place)
-                self.cluster.delete("v1", "Secret", place[1], place[0])
         for place in world.missing:
             with _but_for_gone_namespaces():
                 self.cluster.apply(world.wanted[place])
-        for account, names in world.unnamed:
+        for account, names in world.misnamed:
             with _but_for_gone_namespaces():
-                self._name(account, [*_named(account), *names])
+                self._name(account, names)
+        for space, name in world.stale:
+            with _but_for_gone_namespaces():
+                self.cluster.delete("v1", "Secret", name, space)
         self._admit(tuple(held.entry for held in self.held().values()))
 
     def pending(self) -> str | None:
@@ -136,9 +135,10 @@ class PullSecrets:
             return f"{place[0]} has not the present Secret {place[1]}"
         for place in world.stale:
             return f"{place[0]} still has the Secret {place[1]}"
-        for account, names in world.unnamed:
-            metadata = account["metadata"]
-            return f"the service account {metadata['namespace']}/{metadata['name']} does not name {', '.join(names)}"
+        for account, names in world.misnamed:
+            metadata, known = account["metadata"], _named(account)
+            lacking = ", ".join(name for name in names if name not in known)
+            return f"the service account {metadata['namespace']}/{metadata['name']} does not name {lacking}"
         return None
 
     def _kept(self) -> list[dict[str, Any]]:
@@ -168,11 +168,6 @@ class PullSecrets:
         copies = {_place(one): one for one in self.cluster.list("v1", "Secret", selector=f"{LABEL}={COPY}")}
         accounts = self.cluster.list("v1", "ServiceAccount") if wanted or copies else []
         return _World(wanted, copies, accounts)
-
-    def _detach(self, world: _World, place: Place) -> None:
-        for account in world.accounts:
-            if account["metadata"]["namespace"] == place[0] and place[1] in _named(account):
-                self._name(account, [one for one in _named(account) if one != place[1]])
 
     def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
         """Write the whole list: Kubernetes has it as one value."""
@@ -212,11 +207,14 @@ class _World:
         return [place for place, one in self.wanted.items() if _data(self.copies.get(place)) != _data(one)]
 
     @property
-    def unnamed(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    def misnamed(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Yield the accounts that name too few Secrets or stale ones, each with all that it should name."""
+        stale = frozenset(self.stale)
         for account in self.accounts:
             space, known = account["metadata"]["namespace"], _named(account)
-            names = [name for place, name in self.wanted if place == space and name not in known]
-            if names:
+            kept = [name for name in known if (space, name) not in stale]
+            names = [*kept, *(name for there, name in self.wanted if there == space and name not in known)]
+            if names != known:
                 yield account, names
 
 

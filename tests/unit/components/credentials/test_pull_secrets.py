@@ -124,6 +124,17 @@ def test_forgotten_account_leaves_no_trace(server: ApiServer, delivery: PullSecr
     assert named(server, "shop") == []
 
 
+def test_accounts_name_no_secret_that_leaves_their_namespace(server: ApiServer, delivery: PullSecrets) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    delivery.keep(Docker(kind="docker"), LOGIN, "spec")
+    delivery.spread()
+    delivery.keep(Gcr(kind="gcr", namespaces=("default",)), LOGIN, "spec")
+    delivery.keep(Docker(kind="docker", namespaces=("default",)), LOGIN, "spec")
+    delivery.keep(Ecr(kind="ecr", region="eu-central-1", namespaces=("shop",)), LOGIN, "spec")
+    delivery.spread()
+    assert (named(server, "default"), named(server, "shop")) == (["gcr-secret", "dpr-secret"], ["awsecr-cred"])
+
+
 def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: PullSecrets) -> None:
     make_namespace(server, "going")
     server.objects["/api/v1/namespaces/going"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
