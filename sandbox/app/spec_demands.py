@@ -12,7 +12,6 @@ from sandbox.app import context
 from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon_images import pod_spec
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.chart_dependencies import remote
@@ -24,6 +23,7 @@ from sandbox.config.schema.edge_schema import UdpPort
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.kube import manifests
+from sandbox.kube.pod_images import CONTAINERS, pod_spec
 from sandbox.sanitize import fit
 
 NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
@@ -180,7 +180,7 @@ def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
         for volume in spec.get("volumes") or ():
             if path := volume.get("hostPath"):
                 yield f"the node's {path.get('path')}"
-        for group in ("initContainers", "containers", "ephemeralContainers"):
+        for group in CONTAINERS:
             for container in spec.get(group) or ():
                 context = container.get("securityContext") or {}
                 if context.get("privileged"):

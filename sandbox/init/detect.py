@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_images import pod_images
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config import text_file
@@ -21,6 +20,7 @@ from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, 
 from sandbox.init.detected import App, Found, Item, is_inside, label
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
+from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_file
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
-from typing import Any
 
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe, recipes
@@ -14,52 +13,12 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Say
+from sandbox.kube.pod_images import PodImage, pod_images
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
 from sandbox.oci.reference import Reference
 from sandbox.provider import Provider
-
-TEMPLATES = {
-    "Pod": (),
-    "CronJob": ("spec", "jobTemplate", "spec", "template"),
-    **dict.fromkeys(
-        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), ("spec", "template")
-    ),
-}
-
-
-@dataclass(frozen=True)
-class PodImage:
-    """An image; `always` says that its registry is asked even if a node has it."""
-
-    reference: str
-    always: bool
-
-
-def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the spec of the pods that `manifest` makes; empty for kinds that make no pods."""
-    template: Any = manifest
-    for key in TEMPLATES.get(manifest["kind"], ("",)):
-        template = template.get(key) or {}
-    return template.get("spec") or {}
-
-
-def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
-    """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
-    spec = pod_spec(manifest)
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        reference = str(container.get("image") or "")
-        if reference:
-            yield PodImage(reference, _asks(reference, container.get("imagePullPolicy")))
-
-
-def _asks(reference: str, policy: str | None) -> bool:
-    """Tell whether the kubelet pulls an image that it has (Kubernetes: `Always` is the default of the tag `latest`)."""
-    if policy is not None:
-        return policy == "Always"
-    name = reference.rpartition("/")[2]
-    return "@" not in reference and (":" not in name or name.endswith(":latest"))
 
 
 @dataclass(frozen=True, kw_only=True)

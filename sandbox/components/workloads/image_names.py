@@ -15,18 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.addons.addon_images import pod_spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
 from sandbox.kube.api import Manifest, title
+from sandbox.kube.pod_images import containers
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import DOCKER_HUB, Reference, Target
 
-CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 LOCAL = ("localhost", "127.0.0.1")
 WIDTH = 8  # images that are looked up at once
 # Well-known programs that a project's folder may be named after: a tag of these means the published image.
@@ -204,15 +203,9 @@ class ImageNames:
 
 def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Slot]:
     """Yield the places of image names in the object: each a mapping or list, and the key."""
-    try:
-        pod = pod_spec(manifest)
-    except AttributeError:  # the API server says what is wrong with it
-        pod = {}
-    for group in CONTAINERS:
-        containers = pod.get(group) if isinstance(pod, dict) else None
-        for container in containers if isinstance(containers, list) else ():
-            if isinstance(container, dict) and isinstance(container.get("image"), str):
-                yield container, "image"
+    for container in containers(manifest):
+        if isinstance(container.get("image"), str):
+            yield container, "image"
     for path in fields.get(manifest["kind"], ()):
         yield from _at(manifest, tuple(path))
 

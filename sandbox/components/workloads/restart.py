@@ -10,9 +10,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.addons.addon_images import pod_spec
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
+from sandbox.kube.pod_images import containers
 
 NAME = "sandbox-dev"
 SUPERVISOR = """\
@@ -45,7 +45,7 @@ def is_supervised(container: Mapping[str, Any]) -> bool:
 def supervised(manifest: Manifest, programs: Mapping[str, Program]) -> dict[str, Any]:
     """Return the object with the shell before the programs of images in `programs`, by names without a digest."""
     made = copy.deepcopy(dict(manifest))
-    for container in pod_spec(made).get("containers") or ():
+    for container in containers(made, ("containers",)):
         program = programs.get(str(container.get("image", "")).partition("@")[0])
         if program is None or is_supervised(container):
             continue

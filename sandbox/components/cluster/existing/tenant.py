@@ -13,13 +13,13 @@ from typing import Any
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
+from sandbox.kube.pod_images import containers_in
 from sandbox.names import LABEL, Names
 
 # Controllers make these from our objects, with our labels; they are removed with those.
 DERIVED = {"Endpoints", "EndpointSlice", "ReplicaSet", "ControllerRevision", "PodMetrics", "Event"}
 WIDTH = 8
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
-CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def user_at_host() -> str:
@@ -152,21 +152,21 @@ def placed(
 def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | None, of: str | None) -> dict[str, Any]:
     made = copy.deepcopy(dict(manifest))
     made["metadata"].pop("namespace", None)
-    if made["kind"] == "Ingress" and of:
-        made.setdefault("spec", {})["ingressClassName"] = of
+    if made["kind"] == "Ingress" and of and isinstance(made.get("spec") or {}, dict):
+        made["spec"] = {**(made.get("spec") or {}), "ingressClassName": of}
         (made["metadata"].get("annotations") or {}).pop(CLASS_ANNOTATION, None)
     for pod in _pods(made):
         if _rename(pod, images) and pull_secret:
-            secrets = pod.setdefault("imagePullSecrets", [])
-            if {"name": pull_secret} not in secrets:
-                secrets.append({"name": pull_secret})
+            secrets = pod.get("imagePullSecrets") or []
+            if isinstance(secrets, list) and {"name": pull_secret} not in secrets:
+                pod["imagePullSecrets"] = [*secrets, {"name": pull_secret}]
     return made
 
 
 def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
     """Rename a pod's images for this cluster; returns whether any was renamed."""
     changed = False
-    for container in (one for kind in CONTAINERS for one in pod.get(kind) or ()):
+    for container in containers_in(pod):
         here, slash, rest = str(container.get("image", "")).partition("/")
         if slash and here in images:
             container["image"] = f"{images[here]}/{rest}"
@@ -175,12 +175,18 @@ def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
 
 
 def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the pod specs that an object contains."""
+    """Yield the pod specs that an object contains; a user's file may have anything in their place."""
     if manifest["kind"] == "Pod":
-        yield manifest.get("spec") or {}
-        return
-    spec = manifest.get("spec") or {}
-    for holder in (spec, (spec.get("jobTemplate") or {}).get("spec") or {}):
-        template = holder.get("template") if isinstance(holder, dict) else None
-        if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-            yield template["spec"]
+        found = [_part(manifest, "spec")]
+    else:
+        found = [
+            _part(manifest, "spec", "template", "spec"),
+            _part(manifest, "spec", "jobTemplate", "spec", "template", "spec"),
+        ]
+    yield from (one for one in found if isinstance(one, dict))
+
+
+def _part(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content

@@ -108,6 +108,27 @@ def test_pods_of_other_registries_get_no_secret_and_none_twice() -> None:
     assert foreign["spec"] == pod_of("localhost:50010/app:1")
     (known,) = place(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=[{"name": "pull"}])))
     assert known["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    (empty,) = place(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=None)))
+    assert empty["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+
+
+@pytest.mark.parametrize("spec", ["x", [], {"template": "x"}, {"template": {"spec": []}}, {"jobTemplate": []}])
+@pytest.mark.parametrize("kind", ["Pod", "Deployment", "CronJob"])
+def test_spec_of_another_form_is_left_to_the_cluster(kind: str, spec: object) -> None:
+    assert place(thing(kind, spec=spec)) == [thing(kind, spec=spec)]
+
+
+@pytest.mark.parametrize("containers", ["x", ["x"], {"image": "x"}])
+def test_containers_of_another_form_are_left_to_the_cluster(containers: object) -> None:
+    pod = thing("Pod", spec={"containers": containers, "imagePullSecrets": "x"})
+    assert place(pod) == [pod]
+
+
+def test_ingress_without_rules_gets_the_class_of_the_sandbox() -> None:
+    assert [one["spec"] for one in place(thing("Ingress"), thing("Ingress", "b", spec=None))] == [
+        {"ingressClassName": "sandbox"}
+    ] * 2
+    assert place(thing("Ingress", spec=["x"])) == [thing("Ingress", spec=["x"])]
     (team,) = place(thing("Pod", spec=pod_of("localhost:5001/a")), pull_secret=None)
     assert "imagePullSecrets" not in team["spec"]
 

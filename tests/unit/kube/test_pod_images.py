@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons.addon_images import PodImage, pod_images
+from sandbox.kube.pod_images import PodImage, pod_images
 
 POD = {"initContainers": [{"name": "i", "image": "init:1"}], "containers": [{"name": "c", "image": "main:1"}]}
 BOTH = [PodImage("init:1", False), PodImage("main:1", False)]
@@ -23,8 +23,20 @@ def test_pods_and_jobs_to_come_have_them() -> None:
     assert list(pod_images({"kind": "CronJob", "spec": job})) == BOTH
 
 
-@pytest.mark.parametrize("manifest", [{"kind": "ConfigMap", "spec": POD}, {"kind": "Deployment"}, {"kind": "Pod"}])
-def test_others_have_none(manifest: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"kind": "ConfigMap", "spec": POD},
+        {"kind": "Deployment"},
+        {"kind": "Pod"},
+        {"kind": "Pod", "spec": "x"},
+        {"kind": "Pod", "spec": ["x"]},
+        {"kind": "Pod", "spec": {"containers": "x"}},
+        {"kind": "Pod", "spec": {"containers": ["x", {"name": "c"}]}},
+        {"kind": "Deployment", "spec": {"template": "x"}},
+    ],
+)
+def test_others_and_those_of_another_form_have_none(manifest: dict[str, Any]) -> None:
     assert not list(pod_images(manifest))
 
 

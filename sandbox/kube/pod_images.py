@@ -1,0 +1,68 @@
+"""The containers of the pods that an object makes, and their images; a user's file may have anything in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sandbox.fast_dataclass import dataclass
+
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+TEMPLATES = {
+    "Pod": (),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    **dict.fromkeys(
+        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), ("spec", "template")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PodImage:
+    """An image; `always` says that its registry is asked even if a node has it."""
+
+    reference: str
+    always: bool
+
+
+def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the spec of the pods that `manifest` makes; empty for kinds that make no pods.
+
+    Raises AttributeError for one that no API server accepts.
+    """
+    template: Any = manifest
+    for key in TEMPLATES.get(manifest["kind"], ("",)):
+        template = template.get(key) or {}
+    return template.get("spec") or {}
+
+
+def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
+    """Yield every container of the pods that `manifest` makes; none where its form is wrong, as the cluster reports."""
+    try:
+        spec = pod_spec(manifest)
+    except AttributeError:
+        return
+    yield from containers_in(spec, groups)
+
+
+def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
+    """Yield every container in the spec of a pod."""
+    for group in groups:
+        listed = pod.get(group) if isinstance(pod, dict) else None
+        yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
+
+
+def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
+    """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+    for container in containers(manifest):
+        reference = str(container.get("image") or "")
+        if reference:
+            yield PodImage(reference, _asks(reference, container.get("imagePullPolicy")))
+
+
+def _asks(reference: str, policy: str | None) -> bool:
+    """Tell whether the kubelet pulls an image that it has (Kubernetes: `Always` is the default of the tag `latest`)."""
+    if policy is not None:
+        return policy == "Always"
+    name = reference.rpartition("/")[2]
+    return "@" not in reference and (":" not in name or name.endswith(":latest"))
