@@ -104,8 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         code = 130
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        from sandbox.cli.error_handler import report_usage
+
+        code = report_usage(error, words)
     except SystemExit as end:  # how click ends a completion
         code = end.code if isinstance(end.code, int) else 1
     except BaseException as error:

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import json
 import logging
+import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -18,10 +20,11 @@ from sandbox.app.context import home
 from sandbox.cli import log
 from sandbox.cli.output import has_color, show_json
 from sandbox.cli.signals import Terminated
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
 BUG = 3
+FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
 
 
 def report(error: BaseException) -> int:
@@ -57,6 +60,33 @@ def report(error: BaseException) -> int:
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
     click.echo(f"  this is a bug in sandbox, please report it; details in {home().log}", err=True)
     return BUG
+
+
+def report_usage(error: click.ClickException, words: Sequence[str]) -> int:
+    """Report what click refuses in a command line, `words`, to people and to programs; return the exit code."""
+    context = error.ctx if isinstance(error, click.UsageError) else None  # click does not always say which command
+    told = UsageError(
+        error.format_message(),
+        details=context.get_usage() if context else "",
+        fix=f"see: {context.command_path if context else 'sandbox'} --help",
+    )
+    if not tell_programs(told, _asked_for(words, context.command.params if context else ())):
+        error.show()
+    return error.exit_code
+
+
+def _asked_for(words: Sequence[str], options: Sequence[click.Parameter]) -> dict[str, str]:
+    """Return the forms that a refused command line asks for: click may have stopped before it came to them.
+
+    One of the command's `options` that is for something else, such as `-o` of `sandbox logs`, asks for none.
+    """
+    own = {name: one.type for one in options for name in one.opts}
+    found = {"progress": os.environ.get("SANDBOX_PROGRESS", "")} if "--progress" in own else {}
+    for form, names in FORM_OPTIONS.items():
+        written = any((name, "json") in pairwise(words) or f"{name}=json" in words for name in names)
+        if written and all(isinstance(own[name], click.Choice) for name in names if name in own):
+            found[form] = "json"
+    return found
 
 
 def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:

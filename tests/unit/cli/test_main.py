@@ -184,6 +184,38 @@ def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "brief"),
+    [
+        ("status -o json --bad", "No such option '--bad'"),
+        ("config show --output=json -f", "Option '-f' requires an argument"),
+        ("edge stauts -o json", "No such command 'stauts'. Did you mean 'status'?"),
+        ("edge route add -o json", "No such option '-o'"),
+        ("explain a b -o json", "Got unexpected extra argument"),
+        ("doctor tls -o json", "Missing argument 'HOST'"),
+        ("up -o json --progress nice", "'nice' is not one of"),
+    ],
+)
+def test_usage_error_is_json_where_that_is_asked(tmp_path: Path, words: str, brief: str) -> None:
+    found = run(*words.split(), cwd=tmp_path)
+    error = json.loads(found.stdout)["error"]
+    assert (found.code, error["exit_code"], error["id"]) == (2, 2, "usage")
+    assert brief in error["brief"] and error["fix"].endswith(" --help")
+    assert error["details"] in found.stderr and error["brief"] in found.stderr
+
+
+def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run("up", "--bad", "--progress", "json", cwd=tmp_path)
+    assert (found.code, found.stdout, json.loads(found.stderr)["event"]) == (2, "", "error")
+    monkeypatch.setenv("SANDBOX_PROGRESS", "json")
+    assert json.loads(run("up", "--bad", cwd=tmp_path).stderr)["id"] == "usage"
+    assert run("status", "--bad", cwd=tmp_path).stderr.startswith("Usage: ")
+
+
+def test_usage_error_of_logs_takes_its_file_for_a_file(tmp_path: Path) -> None:
+    assert run("logs", "-o", "json", "--bad", cwd=tmp_path).stdout == ""
+
+
+@pytest.mark.parametrize(
     ("error", "code", "said"),
     [
         (lambda: throw(UsageError("wrong")), 2, "error[usage]: wrong\n"),
