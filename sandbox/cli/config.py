@@ -29,7 +29,8 @@ def config() -> None:
 
 @config.command("validate")
 @spec_options
-def validate(file: Path | None, name: str | None) -> int:
+@output_option
+def validate(file: Path | None, name: str | None, *, output: str) -> int:
     """Check the spec, its images and its manifests.
 
     Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
@@ -37,6 +38,7 @@ def validate(file: Path | None, name: str | None) -> int:
     \b
     sandbox config validate
     sandbox config validate -f demo/sandbox.yaml
+    sandbox config validate -o json
     """
     from sandbox.app import chosen_spec, context, spec_notes
     from sandbox.bundle.store import Store
@@ -49,13 +51,13 @@ def validate(file: Path | None, name: str | None) -> int:
     spec = chosen_spec.written(file, name)
     own = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
     addons = [catalogue.find_addon(one) for one in own]
-    has = [f"name {spec.name}", f"domain {spec.domain}"]
+    counts: dict[str, int] = {}
     objects: Sequence[dict[str, Any]] = ()
     unseen: list[str] = []
     if addons:
-        has.append(count(len(addons), "addon"))
+        counts["addon"] = len(addons)
     if spec.push:
-        has.append(count(len(images_yaml.load(spec.push)), "image"))
+        counts["image"] = len(images_yaml.load(spec.push))
     if spec.apply:
         store, charts = Store(context.home().bundle), user_manifests.charts(spec.apply)
         objects = [*user_manifests.load(spec.apply, store)]
@@ -65,10 +67,15 @@ def validate(file: Path | None, name: str | None) -> int:
         unseen = [
             f"{one.source} {one.version} is not pulled yet, and not looked at" for one in archives.missing(charts)
         ]
-        has.append(count(len(objects), "object"))
+        counts["object"] = len(objects)
         if spec.cluster.supports.whole_cluster:
             gone_kinds.require(objects, spec.cluster.kubernetes)
     noted = [*filter(None, [spec.old_key]), *unseen, *spec_notes.notes(spec, objects)]
+    if output == "json":
+        numbers = {f"{noun}s": counts.get(noun, 0) for noun in ("addon", "image", "object")}
+        show_json({"name": spec.name, "domain": spec.domain, **numbers, "notes": noted})
+        return 0
+    has = [f"name {spec.name}", f"domain {spec.domain}", *(count(number, noun) for noun, number in counts.items())]
     click.echo(f"valid: {', '.join(has)}")
     for note in noted:
         click.echo(f"note   {note}", err=True)

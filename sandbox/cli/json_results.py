@@ -117,6 +117,18 @@ class ErrorAdvice:
 
 
 @dataclass(frozen=True)
+class ValidConfig:
+    """`sandbox config validate`: how much a valid spec has of each; `notes` are sentences on what may not work."""
+
+    name: str
+    domain: str
+    addons: int
+    images: int
+    objects: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ConfigValue:
     """A key of the spec, its value, and where it is from: FILE:LINE, or `default` and other words."""
 
@@ -312,6 +324,7 @@ RESULTS: Mapping[str, Any] = {
     "bundle list": tuple[BundleComponent, ...],
     "certs show": Certificates,
     "config show": tuple[ConfigValue, ...],
+    "config validate": ValidConfig,
     "credentials list": Accounts,
     "doctor": Findings,
     "doctor machine": Findings,

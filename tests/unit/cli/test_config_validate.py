@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_earlier_key_of_the_edge_is_noted_once(tmp_path: Path) -> None:
     assert printed.stderr == f"note   {file}:2: `proxy:` is called `edge:` now; both names are read\n"
     file.write_text("name: shop\nedge: {ports: [8444]}\n")
     assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == ""
+
+
+def test_result_for_programs_has_the_notes(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\naddons: [grafana]\napply: [k8s.yaml]\n")
+    (tmp_path / "k8s.yaml").write_text(POD % "nginx" + POD % "nginx")
+    printed = CliRunner().invoke(validate, ["-f", str(file), "-o", "json"], catch_exceptions=False)
+    found = json.loads(printed.stdout)
+    notes = found.pop("notes")
+    assert found == {"name": "shop", "domain": "shop.sandbox.localhost", "addons": 1, "images": 0, "objects": 2}
+    assert printed.stderr == "" and notes == ["Pod p is given twice; the last one counts"]
 
 
 def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
