@@ -66,7 +66,7 @@ def long_lived(entry: Ecr, environ: Mapping[str, str]) -> LongLived:
     """Return the long-lived keys of `entry`, for minikube, which assumes roles itself. Raises CredentialsUnusable."""
     now = datetime.now(UTC)
     account = _Account.of(entry, environ, now)
-    chain = account.chain()
+    chain = () if account.given else account.chain()
     bottom = account if len(chain) < 2 else _Account.of(entry.model_copy(update={"profile": chain[-1]}), environ, now)
     role = entry.role or (account.profiles.get(chain[0], {}).get("role_arn", "") if len(chain) > 1 else "")
     with bottom.explained():
@@ -96,13 +96,17 @@ def _region(environ: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Account:
-    """One entry's account in a session of botocore, all of whose requests go through `Service`."""
+    """One entry's account in a session of botocore, all of whose requests go through `Service`.
+
+    Keys that are `given`, by the environment or a file with nothing else, are used as they are, whatever profiles say.
+    """
 
     session: Any
     profile: str
     place: str
     region: str
     now: datetime
+    given: bool = False
     asked: list[str] = field(default_factory=list)
 
     @classmethod
@@ -110,7 +114,8 @@ class _Account:
         """Open a session for `entry`. Raises CredentialsUnusable if that is impossible."""
         with importing("ecr"):
             from botocore.session import Session
-        if _has_keys(entry, environ) and not environ.get("AWS_SECRET_ACCESS_KEY"):
+        of_environment = _has_keys(entry, environ)
+        if of_environment and not environ.get("AWS_SECRET_ACCESS_KEY"):
             raise CredentialsUnusable(
                 "AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not", fix="set both, or neither"
             )
@@ -128,6 +133,7 @@ class _Account:
             place=f"the profile '{profile}' in {file or own} or {config}",
             region=entry.region or _region(environ),
             now=now,
+            given=of_environment or keys is not None,
         )
         with made.explained():
             if file is not None:
@@ -139,7 +145,7 @@ class _Account:
                 made._leave_profiles_only()
             if keys is not None:
                 session.set_credentials(keys.access, keys.secret, keys.session or None)
-            elif not _has_keys(entry, environ):
+            elif not of_environment:
                 made._require_no_code()
             return made._placed()
 

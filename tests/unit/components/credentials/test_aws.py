@@ -278,6 +278,22 @@ def test_long_lived_keys_are_those_below_the_role(write: Write) -> None:
     assert (found.keys.access, found.role) == ("AKIDHOME", "arn:other")
 
 
+def test_long_lived_keys_that_are_given_take_no_role(
+    dot_aws: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's keys, and a file of keys, take precedence over a profile with all that it says."""
+    (dot_aws / "config").write_text(f"[default]\nrole_arn = {ROLE}\nsource_profile = base\n[profile base]\n{KEYS}")
+    found = long_lived(ecr(file=write({**JSON, "AccessKeyId": "AKIDFILE"})), os.environ)
+    assert (found.keys.access, found.role) == ("AKIDFILE", "")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
+    found = long_lived(ecr(), os.environ)
+    assert (found.keys.access, found.role) == ("AKIDENV", "")
+    assert long_lived(ecr(role="arn:other"), os.environ).role == "arn:other"
+    found = long_lived(ecr(profile="default"), os.environ)
+    assert (found.keys.access, found.role) == ("AKIDHOME", ROLE)
+
+
 def test_a_wrong_secret_is_refused(services: Services, write: Write) -> None:
     services.aws.keys["AKIDHOME"] = ("another", "")
     error = refusal(lambda: ask(ecr(file=write(f"[default]\n{KEYS}"))))
