@@ -110,7 +110,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         try:
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
         except BaseException:
-            _roll_back(manager, before)
+            _roll_back(manager, before, found.name, sandbox.session.report)
             raise
         chosen = next(one for one in manager.chosen(manager.records()) if one.addon.name == found.name)
         return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
@@ -168,11 +168,15 @@ def _require_up(manager: AddonManager) -> None:
         raise SandboxError(f"the sandbox '{name}' is not up", fix=f"sandbox up {name}", id="not-up")
 
 
-def _roll_back(manager: AddonManager, before: Mapping[str, Record]) -> None:
-    """Remove what a failed `enable` created."""
-    for name, record in manager.records().items():
-        if name not in before:
-            manager.remove(record)
+def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, report: Reporter) -> None:
+    """Remove what a failed `enable` created; a failure of this is only reported, for it must not hide the first one."""
+    try:
+        for name, record in manager.records().items():
+            if name not in before:
+                manager.remove(record)
+    except Exception as error:
+        line = f"{asked} may be there in part: {lifecycle.brief(error)}; remove it with: sandbox addons disable {asked}"
+        report.failed(AddonStep.title, line)
 
 
 def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:

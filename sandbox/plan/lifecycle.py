@@ -261,7 +261,7 @@ def _walk(
                     order.done(event.step.name)
                 continue
             if report and not isinstance(event.error, interruption.Interrupted):
-                report.failed(event.step.title, _brief(event.error))
+                report.failed(event.step.title, brief(event.error))
             if event.step.name in spared and isinstance(event.error, SandboxError):
                 spared_error = spared_error or event.error
             elif first_error is None:
@@ -345,7 +345,7 @@ def _backward(
             with failpoint.around(step.name):
                 done = act()
         except Exception as error:  # one failure must not hide the rest
-            report.failed(step.title, _brief(error))
+            report.failed(step.title, brief(error))
             errors.append(error)
         else:
             any_done |= done
@@ -354,7 +354,7 @@ def _backward(
     return any_done, errors
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     """Return in one line why a step failed; only a bug is shown as it is."""
     match error:
         case SandboxError():
