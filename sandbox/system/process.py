@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.sanitize import fit
-from sandbox.system import interruption
+from sandbox.system import files, interruption
 
 if TYPE_CHECKING:
     import asyncio
@@ -92,7 +92,7 @@ def run(
     Not `merged`, only its standard output is returned, and its standard error is in the exception when it fails. `env`
     is added to our own environment; `timeout` is in seconds; `on_line` gets each line as it comes. The program gets a
     process group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us,
-    once. Raises MissingTool when there is no such program and ToolFailed when it fails.
+    once. Raises MissingTool when there is no such program, ToolFailed when it fails, and SandboxError without `cwd`.
     """
     run_with = partial(_run, argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, stop=stop)
     if merged:
@@ -128,9 +128,12 @@ def _run(
             start_new_session=True,
             encoding="utf-8",
         )
-    except FileNotFoundError as error:
-        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
-    except OSError as error:  # not permitted, or for another architecture
+    except OSError as error:
+        if cwd is not None and error.filename == cwd:
+            raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
+        if isinstance(error, FileNotFoundError):
+            raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+        # It is not permitted, or for another architecture.
         raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
     killer = _Deadline(child, timeout)
     _running.add(child)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import MissingTool
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import interruption
 from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.system.wait import wait_until
@@ -111,6 +111,16 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
 def test_a_missing_program_is_a_missing_tool() -> None:
     with pytest.raises(MissingTool, match="no-such-program is not installed"):
         run(["no-such-program", "--version"], timeout=LONG)
+
+
+@pytest.mark.parametrize("kind", ["absent", "file"])
+def test_missing_folder_is_no_missing_tool(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "work"
+    if kind == "file":
+        folder.touch()
+    with pytest.raises(SandboxError, match=f"true cannot be run in {folder}") as caught:
+        run(["true"], cwd=folder, timeout=LONG)
+    assert not isinstance(caught.value, MissingTool) and caught.value.exit_code == 1
 
 
 @pytest.mark.fault(62)
