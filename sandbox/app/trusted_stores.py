@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -18,24 +19,23 @@ from sandbox.truststore.trusted_root import Entry, Record, Root, parse
 
 
 class TrustedStores:
-    """The trust stores; use it as a context manager, which holds the lock."""
+    """The trust stores, and what of them is recorded in `folder`, as they are while its lock is held."""
 
-    def __init__(self) -> None:
-        folder = context.home().trust
+    def __init__(self, folder: Path) -> None:
         self.machine = stores.this_machine(folder)
         self.record = Record(folder)
-        files.make_private_dir(folder)
-        self._lock = files.exclusive(folder)
-
-    def __enter__(self) -> Self:
-        self._lock.__enter__()
         self.noted = self.record.entries()
         found = stores.find(self.machine)
         self.holdings: Sequence[Holding] = survey((*stores.recorded(self.record, found), *found))
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(None, None, None)
+    @classmethod
+    @contextmanager
+    def locked(cls) -> Iterator[Self]:
+        """Yield them, and keep other commands from changing them during the block."""
+        folder = context.home().trust
+        files.make_private_dir(folder)
+        with files.exclusive(folder):
+            yield cls(folder)
 
     def plan_trust(self, root: Root, sandbox: str, kinds: Sequence[str]) -> Plan:
         """Plan to add `root`, and to remove the root of the same sandbox that it replaces."""

@@ -58,7 +58,7 @@ def trust(
     if not names.root_certificate.is_file():
         raise SandboxError(f"{names.name} has no certificates yet", fix="sandbox up makes them", id="authority")
     root = root_of(names.root_certificate)
-    with TrustedStores() as at:
+    with TrustedStores.locked() as at:
         planned = at.plan_trust(root, names.name, kinds)
         lines = [f"the root certificate of the sandbox {names.name}", *_facts(names.root_certificate.read_bytes())]
         if not _change(at, lines, planned, "change these stores?", yes=yes, dry_run=dry_run, sandbox=names.name):
@@ -88,7 +88,7 @@ def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -
     begin(ctx)
     from sandbox.app.trusted_stores import TrustedStores
 
-    with TrustedStores() as at:
+    with TrustedStores.locked() as at:
         meant = at.roots(name)
         planned = at.plan_untrust(meant)
         lines = [f"{root.common_name}, SHA-256 {root.sha256}" for root in sorted(meant, key=lambda one: one.label)]

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app import context, trusted_stores
+from sandbox.errors import SandboxError
+from sandbox.system import files
 from sandbox.truststore.trusted_root import in_pem
 from tests.support.trust_roots import ours
 from tests.unit.cli.test_main import Ended, run
@@ -90,3 +93,14 @@ def test_a_replaced_root_goes_when_the_new_one_is_trusted(certs: Run, root_file:
     folder = tmp_path / "state/sandbox/trust"
     assert in_pem((folder / "bundle.pem").read_bytes()) == (ours(1),)
     assert {path.name for path in folder.glob("sandbox-root-*")} == {f"{ours(1).label}.crt", f"{ours(1).label}.json"}
+
+
+def test_failed_survey_leaves_the_stores_unlocked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise SandboxError("a store cannot be read")
+
+    monkeypatch.setattr(trusted_stores, "survey", fail)
+    with pytest.raises(SandboxError, match="cannot be read"), trusted_stores.TrustedStores.locked():
+        pytest.fail("there is nothing to hold")
+    with files.exclusive(context.home().trust, seconds=0):
+        assert context.home().trust.is_relative_to(home)
