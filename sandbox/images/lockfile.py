@@ -74,13 +74,7 @@ HEADER = """\
 """
 
 
-def _digest(text: str) -> str:
-    if not digest.is_digest(text):
-        raise ValueError(f"'{text}' is not a digest")
-    return text
-
-
-Digest = Annotated[str, AfterValidator(_digest)]
+Digest = Annotated[str, AfterValidator(digest.checked)]
 
 
 class Locked(BaseModel):

@@ -42,6 +42,13 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def checked(text: str) -> str:
+    """Return a digest as it is, as a validator of a model does. Raises ValueError for any other text."""
+    if not is_digest(text):
+        raise ValueError(f"{text!r} is not a digest")
+    return text
+
+
 def of(data: bytes) -> str:
     """Return the sha256 digest of `data`, as `sha256:<hex>`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()

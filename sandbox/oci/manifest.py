@@ -185,11 +185,10 @@ def canonical(content: Mapping[str, Any]) -> bytes:
 
 
 def _descriptor(content: Mapping[str, Any]) -> Descriptor:
-    media_type, digest, size = content["mediaType"], content["digest"], content["size"]
+    media_type, size = content["mediaType"], content["size"]
     if not isinstance(media_type, str):
         raise TypeError(f"{media_type!r} is not a media type")
-    if not digests.is_digest(digest):
-        raise ValueError(f"{digest!r} is not a digest")
+    digest = digests.checked(content["digest"])
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"{size!r} is not a size")
     platform = content.get("platform")

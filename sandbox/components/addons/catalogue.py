@@ -37,13 +37,7 @@ class Condition(_Model):
     condition: str
 
 
-def _digest(text: str) -> str:
-    if not digests.is_digest(text):
-        raise ValueError(f"'{text}' is not a digest")
-    return text
-
-
-Digest = Annotated[str, AfterValidator(_digest)]
+Digest = Annotated[str, AfterValidator(digests.checked)]
 
 
 class AddonChart(_Model):

@@ -39,12 +39,6 @@ class ChartChanged(SandboxError):
     id = "chart-changed"
 
 
-def _digest(text: str) -> str:
-    if not digests.is_digest(text):
-        raise ValueError(f"'{text}' is not a digest")
-    return text
-
-
 class LockedChart(BaseModel):
     """A chart, its full source, and the digest of its archive."""
 
@@ -52,7 +46,7 @@ class LockedChart(BaseModel):
 
     chart: str
     version: str
-    digest: Annotated[str, AfterValidator(_digest)]
+    digest: Annotated[str, AfterValidator(digests.checked)]
 
 
 class ChartLock(BaseModel):
