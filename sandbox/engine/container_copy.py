@@ -52,12 +52,6 @@ def volumes(engine: Engine, name: str) -> Mapping[str, str]:
         return {one["Destination"]: one["Name"] for one in _mounts(api, name) if one["Type"] == "volume"}
 
 
-def rename(engine: Engine, name: str, new: str) -> None:
-    """Give a container another name."""
-    with engine.api(f"renaming container {name}") as api:
-        api.rename(name, new)
-
-
 def changes(engine: Engine, name: str) -> bytes:
     """Return the changes in a container's own files, without volumes and mounts, as a tar of paths below `/`.
 

@@ -138,7 +138,7 @@ class Restoring:
     def _replace(self, node: str) -> None:
         if any(one.name == node for one in self.engine.containers(self.mark)):
             self.engine.remove_container(node)
-        container_copy.rename(self.engine, node + NEW, node)
+        self.engine.rename(node + NEW, node)
 
     def _replace_registry(self, image: str) -> None:
         labelled.make_room(self.engine, self.names.registry, self.names.home)
