@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -70,16 +69,18 @@ def save(
     sources = [entry for component, recipe in components.items() for entry in _files(component, recipe, store)]
     if project is not None:
         sources += _below(described.PROJECT, project[1])
+    safe.sweep(into)  # of a save that was killed: others from the same cache have to wait
     try:
-        return _write(
-            into,
-            sources,
-            components=components,
-            project=project[0] if project else None,
-            sbom=lambda listed: materials.bill_of_materials(made_of, listed, epoch=epoch),
-            compress=compress,
-            on_file=on_file,
-        )
+        with safe.replacing(into) as file:
+            return _write(
+                file,
+                sources,
+                components=components,
+                project=project[0] if project else None,
+                sbom=lambda listed: materials.bill_of_materials(made_of, listed, epoch=epoch),
+                compress=compress,
+                on_file=on_file,
+            )
     except OSError as error:
         raise safe.refused(f"{into} cannot be written", error) from error
 
@@ -106,7 +107,7 @@ def _below(path: str, folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _write(
-    into: Path,
+    into: IO[bytes],
     sources: Iterable[tuple[str, Path]],
     *,
     components: Iterable[Component],
@@ -115,7 +116,7 @@ def _write(
     compress: bool,
     on_file: Callable[[str], None],
 ) -> Contents:
-    """Write the files `sources`, each under its path in the bundle, to the file `into`, completely or not at all.
+    """Write the files `sources`, each under its path in the bundle, to the file `into`.
 
     `sbom` makes the bill of materials from the list of files. Raises OSError.
     """
@@ -128,11 +129,7 @@ def _write(
     listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
     ordered = sorted(listed, key=lambda one: one.path)
     made = Contents(project=project, components=tuple(components), files=tuple(ordered))
-    with (
-        _replacing(into) as file,
-        _packed(file, compress) as out,
-        tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar,
-    ):
+    with _packed(into, compress) as out, tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar:
         _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
         for one in ordered:
             on_file(f"writing {one.path}")
@@ -166,21 +163,6 @@ def _add(tar: tarfile.TarFile, path: str, data: IO[bytes], size: int, *, executa
     info.size = size
     info.mode = 0o755 if executable else 0o644
     tar.addfile(info, data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that replaces `path` if the block ends without an error, and is deleted otherwise."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        safe.sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _counted(call: int) -> Iterator[None]:
 
     def watch(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
-        if event == "return" and _is_door(frame) and not (frame.f_back and _is_door(frame.f_back)):
+        if event == "return" and _is_door(frame) and not (frame.f_back and _is_of_door(frame.f_back)):
             left -= 1
             if left == 0:
                 sys.setprofile(None)
@@ -138,4 +138,8 @@ def _counted(call: int) -> Iterator[None]:
 
 def _is_door(frame: FrameType) -> bool:
     # A generator also returns where it yields, and what is raised there does not reach its own `finally`.
-    return frame.f_globals.get("__name__") in _doors and not frame.f_code.co_flags & inspect.CO_GENERATOR
+    return _is_of_door(frame) and not frame.f_code.co_flags & inspect.CO_GENERATOR
+
+
+def _is_of_door(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") in _doors

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sandbox.errors import SandboxError
 
@@ -71,26 +72,32 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused, and
     for what is no regular file.
     """
-    import tempfile  # takes long with all that it imports, and most commands only read
-
-    require_regular(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
+        with replacing(path, mode=mode) as file:
+            file.write(data)
     except OSError as error:
         raise refused(f"{path} cannot be written", error) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
+    """Yield a file that replaces `path` like `write_atomic` once the block ends without an error.
+
+    Without a `mode` it has the one that the umask leaves. Raises OSError, and SandboxError for what is no regular file.
+    """
+    require_regular(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.urandom(4).hex()}{SUFFIX}")
+    with open(temporary, "xb", opener=None if mode is None else private) as file:  # Path's has no opener
+        try:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise refused(f"{path} cannot be written", error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def require_regular(path: Path) -> None:

@@ -25,6 +25,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
 from sandbox.errors import SandboxError, UsageError
+from sandbox.system.files import NotAFile
 
 MATERIALS = [{"kind": "golang", "name": "example.com/M", "version": "v1.0.0", "licences": ["MIT"]}]
 
@@ -114,6 +115,22 @@ def test_a_loaded_bundle_can_be_saved_again_without_go_or_debian(store: Store, f
     load(file, other := Store(tmp_path / "loaded"))
     save(again := tmp_path / "again.bundle", other, compress=False)
     assert again.read_bytes() == file.read_bytes()
+
+
+def test_save_that_was_killed_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    left = tmp_path / ".one.bundle.abcdefgh.tmp"
+    left.touch()
+    save(tmp_path / "one.bundle", store, compress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["built", "one.bundle"]
+
+
+def test_save_refuses_special_files_before_it_reads(store: Store, tmp_path: Path) -> None:
+    """A device, FIFO or folder → an error at once; it stays what it was."""
+    os.mkfifo(path := tmp_path / "pipe")
+    read: list[str] = []
+    with pytest.raises(NotAFile, match="is a FIFO"):
+        save(path, store, on_file=read.append)
+    assert path.is_fifo() and read == []
 
 
 def test_the_bill_of_materials_says_what_is_in_it(file: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.system import sandbox_lock
-from sandbox.system.files import NotAFile, exclusive, make_private_dir, read_regular, write_atomic
+from sandbox.system.files import NotAFile, exclusive, make_private_dir, read_regular, replacing, write_atomic
 
 
 def mode_of(path: Path) -> int:
@@ -94,6 +94,29 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="cannot be written"):
         write_atomic(tmp_path / "absent" / "key", b"", mode=0o600)
+
+
+def test_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with replacing(path) as first:
+        first.write(b"fir")
+        with replacing(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+        first.write(b"st")
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_replaced_file_has_the_mode_of_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "data"):
+            pass
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "data") == 0o666 & ~umask
 
 
 def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
