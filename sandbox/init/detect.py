@@ -20,6 +20,7 @@ from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, 
 from sandbox.init.detected import App, Found, Item, is_inside, label
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
+from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_file
 
@@ -132,7 +133,7 @@ def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable
 
 def _hosts(each: Mapping[str, Any]) -> Iterator[str]:
     if each["kind"] == "Ingress":
-        yield from (host for rule in each["spec"]["rules"] if isinstance(host := rule.get("host"), str) and host)
+        yield from ingress_hosts(each)
 
 
 def _images(each: Mapping[str, Any]) -> Iterator[str]:

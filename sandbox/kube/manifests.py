@@ -145,6 +145,16 @@ def defined(manifest: Manifest) -> tuple[str, str]:
     return str(spec.get("group")), str(names.get("kind"))
 
 
+def ingress_hosts(ingress: Manifest) -> Iterator[str]:
+    """Yield the hosts of an Ingress's rules, wildcards too; what has another form is left to the cluster to report."""
+    spec = ingress.get("spec")
+    rules = spec.get("rules") if isinstance(spec, Mapping) else None
+    for rule in rules if isinstance(rules, list) else ():
+        host = rule.get("host") if isinstance(rule, Mapping) else None
+        if isinstance(host, str) and host:
+            yield host
+
+
 def identity(manifest: Manifest) -> tuple[str, ...]:
     """Return what identifies an object in a cluster."""
     metadata = manifest["metadata"]

@@ -10,7 +10,7 @@ from sandbox.components.addons.catalogue import Addon, AddonChart
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
-from sandbox.kube.manifests import namespace
+from sandbox.kube.manifests import ingress_hosts, namespace
 from sandbox.step import Status, Work
 
 CLASS = "nginx"
@@ -86,14 +86,14 @@ def around(addon: Addon, domain: str) -> Objects:
 def require_free(cluster: Cluster, objects: Objects, brought: Iterable[Place]) -> None:
     """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
     ours = {Place.of(one) for one in objects if one["kind"] == "Ingress"}
-    hosts = {rule["host"] for one in objects if one["kind"] == "Ingress" for rule in one["spec"].get("rules") or ()}
+    hosts = {host for one in objects if one["kind"] == "Ingress" for host in ingress_hosts(one)}
     if not hosts:
         return
     for live in cluster.list("networking.k8s.io/v1", "Ingress"):
         there = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **live}
         if Place.of(there) in ours & set(brought):
             continue
-        taken = hosts & {str(rule.get("host")) for rule in (live.get("spec") or {}).get("rules") or ()}
+        taken = hosts.intersection(ingress_hosts(live))
         if taken or Place.of(there) in ours:
             name = min(taken or hosts)
             raise SandboxError(

@@ -12,6 +12,7 @@ from sandbox.components.ingress import controller
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
+from sandbox.kube.manifests import ingress_hosts
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 
@@ -20,18 +21,8 @@ _TITLE = "404: no such host in"
 
 
 def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the host names of Ingress objects, sorted, each once; wildcards are not links and are left out.
-
-    So is what a user's file has in place of a rule or a name, which the cluster reports.
-    """
-    hosts = (rule.get("host") for one in ingresses for rule in _rules(one))
-    return tuple(sorted({host for host in hosts if isinstance(host, str) and host and "*" not in host}))
-
-
-def _rules(ingress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    spec = ingress.get("spec")
-    rules = spec.get("rules") if isinstance(spec, Mapping) else None
-    return [one for one in rules if isinstance(one, Mapping)] if isinstance(rules, list) else []
+    """Return the host names of Ingress objects, sorted, each once; wildcards are not links and are left out."""
+    return tuple(sorted({host for one in ingresses for host in ingress_hosts(one) if "*" not in host}))
 
 
 def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.kube.manifests import defined, load, parse
+from sandbox.kube.manifests import defined, ingress_hosts, load, parse
 
 
 def kinds(found: tuple[dict[str, Any], ...]) -> list[str]:
@@ -131,3 +131,8 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, cont
 @pytest.mark.parametrize("spec", ["x", [1], {"group": "a.b", "names": "x"}, {"names": None}, None])
 def test_a_definition_of_another_form_defines_nothing(spec: Any) -> None:
     assert defined({"kind": "CustomResourceDefinition", "spec": spec}) == ("", "")
+
+
+def test_hosts_of_an_ingress_pass_over_rules_of_another_form() -> None:
+    rules = [{"host": "*.b.test"}, "x", {"http": {}}, {"host": ["c.test"]}, {"host": ""}, {"host": "a.test"}]
+    assert list(ingress_hosts({"spec": {"rules": rules}})) == ["*.b.test", "a.test"]
