@@ -14,6 +14,7 @@ import shlex
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -281,7 +282,7 @@ def _manifest(secret: Mapping[str, Any]) -> str:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         with gzip.open(io.BytesIO(packed)) as file:
             return str(json.loads(file.read(LARGEST))["manifest"])
-    except (KeyError, ValueError, TypeError, OSError, EOFError):
+    except (KeyError, ValueError, TypeError, OSError, EOFError, zlib.error):
         return ""
 
 

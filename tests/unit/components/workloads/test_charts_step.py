@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import json
 import os
@@ -40,6 +42,8 @@ kind: CronJob
 metadata: {name: tick}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: 'ghcr.io/acme/web:1'}]}}}}}
 """
+
+GARBLED = gzip.compress(b"x", mtime=0)[:10] + b"\xff" * 20
 
 
 @pytest.fixture
@@ -98,6 +102,17 @@ def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path
     assert calls(asked, "uninstall")[0][1:4] == ["web", "--namespace", "shop"]
     assert none.check().state is State.READY
     assert not names.charts.exists()
+
+
+@pytest.mark.parametrize("release", [b"", b"x", GARBLED])
+def test_release_that_cannot_be_read_has_no_objects(
+    step: ChartsStep, server: ApiServer, names: Names, release: bytes
+) -> None:
+    step.apply(NoWork())
+    secret = server.objects["/api/v1/namespaces/shop/secrets/sh.helm.release.v1.web.v1"]
+    secret["data"]["release"] = base64.b64encode(base64.b64encode(release)).decode()
+    found = newest(Cluster(names.kubeconfig), "web", "shop")
+    assert found is not None and found.manifest == ""
 
 
 @pytest.mark.security(20)
