@@ -108,8 +108,8 @@ class Registry:
         It ends with a restart, for a registry still claims, from its cache, to have what was collected. If it is killed
         meanwhile, the registry accepts no pushes until the next `up`. Raises SandboxError.
         """
-        self._serve(READ_ONLY)
         try:
+            self._serve(READ_ONLY)
             return self._collect()
         finally:
             self._serve({})

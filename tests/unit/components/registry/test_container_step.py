@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.registry import container_step
 from sandbox.components.registry.container_step import SETTINGS, SETUP, Registry, RegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.step import State
+from sandbox.system.interruption import Interrupted
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -266,6 +268,22 @@ def test_failed_collection_is_an_error_and_pushes_resume(engine: FakeEngine, ste
     with pytest.raises(SandboxError, match="garbage") as caught:
         step.registry.collect()
     assert "said" in caught.value.details
+    assert step.check().state is State.READY
+
+
+def test_interrupted_collection_leaves_a_registry_for_pushes(
+    step: RegistryStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step.apply(NoWork())
+    waits = iter((Interrupted, None))
+
+    def wait(*_: object, **__: object) -> None:
+        if error := next(waits):
+            raise error
+
+    monkeypatch.setattr(container_step, "wait_until", wait)
+    with pytest.raises(Interrupted):
+        step.registry.collect()
     assert step.check().state is State.READY
 
 
