@@ -171,7 +171,7 @@ def _close_kubeconfig(context: DoctorContext) -> None:
 
 
 def _room(path: Path, *, needed: int, comfort: int) -> Finding:
-    there = next(place for place in (path, *path.parents) if place.exists())
+    there = next(place for place in (path, *path.parents) if files.is_dir(place))
     free = shutil.disk_usage(there).free
     return _judged(free, f"{free / GIB:.1f} GiB free at {path}", needed=needed, comfort=comfort)
 

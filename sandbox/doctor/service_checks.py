@@ -176,11 +176,15 @@ def proxy(trace: ServiceTrace) -> Finding:
     lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not is_ready(one)]
     if lost:
         return error(f"kube-proxy is not ready on {', '.join(lost)}")
-    return ok(f"kube-proxy is ready, the Service is {trace.service['spec'].get('clusterIP', '')} in the cluster")
+    address = trace.service["spec"].get("clusterIP", "")
+    return ok(f"kube-proxy is ready, the Service is {address} in the cluster" if address else "kube-proxy is ready")
 
 
 def endpoints(trace: ServiceTrace) -> Finding:
     """Check that an endpoint is ready, else find why there is none."""
+    spec = trace.service["spec"]
+    if spec.get("type") == "ExternalName":
+        return ok(f"it is another name of {spec.get('externalName')}, which pods connect to")
     if trace.ready:
         if lost := _lost(trace):
             return error(
@@ -188,10 +192,10 @@ def endpoints(trace: ServiceTrace) -> Finding:
                 "let targetPort be a containerPort's name, or a number",
             )
         return ok(", ".join(sorted({address for end in trace.ready for address in end["addresses"]})))
-    if not trace.service["spec"].get("selector"):
+    if not spec.get("selector"):
         return error("it selects no pods and has no endpoints", "give it a selector, or make an EndpointSlice for it")
     if not trace.pods:
-        chosen = ", ".join(f"{key}={value}" for key, value in trace.service["spec"]["selector"].items())
+        chosen = ", ".join(f"{key}={value}" for key, value in spec["selector"].items())
         return error(f"no pod in {trace.namespace} has {chosen}", "let its selector fit the labels of the pods")
     standing = ", ".join(map(_standing, trace.pods))
     name = trace.pods[0]["metadata"]["name"]
@@ -203,7 +207,8 @@ def answer(trace: ServiceTrace) -> Finding:
     if not trace.context.spec.cluster.supports.containers:
         return skipped("the nodes of an existing cluster are elsewhere")
     tried = []
-    places = [(end, one["port"]) for end in trace.ready for one in end["ports"] if one.get("protocol") == "TCP"]
+    ports = [(end, one) for end in trace.ready for one in end["ports"] if one.get("protocol") == "TCP"]
+    places = [(end, one["port"]) for end, one in ports if one.get("port")]  # without a number it stands for all ports
     for end, number in places:
         address, port = end["addresses"][0], str(number)
         words = ["timeout", "2", "bash", "-c", CONNECT, address, port]

@@ -121,6 +121,11 @@ def test_free_space_is_of_the_nearest_existing_folder(context: DoctorContext) ->
     assert str(context.home.cache) in machine_checks.own_disk(context).evidence
 
 
+def test_folder_that_may_not_be_read_is_on_the_disk_above(tmp_path: Path) -> None:
+    unseen = tmp_path / ("x" * 300) / "data"  # as one below a folder of root's, this raises an OSError
+    assert machine_checks._room(unseen, needed=0, comfort=0).evidence.endswith(f" free at {unseen}")
+
+
 @pytest.mark.fault(16)
 def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Less room than is needed → the doctor says how much there is and how much is needed."""

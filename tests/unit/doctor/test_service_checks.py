@@ -87,6 +87,21 @@ def test_an_endpoint_without_conditions_is_ready(context: DoctorContext, world: 
     assert rows(context)["service.endpoints"].evidence == "10.244.0.5"
 
 
+def test_port_that_stands_for_all_is_not_connected_to(context: DoctorContext, world: ApiServer) -> None:
+    world.objects[SLICE]["ports"] = [{"name": "", "protocol": "TCP"}]
+    found = rows(context)
+    assert found["service.pod"].status is Status.SKIPPED and found["service.endpoints"].status is Status.OK
+
+
+def test_another_name_needs_no_pods(context: DoctorContext, world: ApiServer) -> None:
+    world.objects[DB] = service("db", "shop", type="ExternalName", externalName="db.example.com")
+    del world.objects[SLICE]
+    found = rows(context)
+    assert not [one for one in found.values() if one.status is Status.ERROR]
+    assert found["service.endpoints"].evidence == "it is another name of db.example.com, which pods connect to"
+    assert found["service.proxy"].evidence == "kube-proxy is ready"
+
+
 def test_a_name_is_looked_for_in_all_namespaces(context: DoctorContext, world: ApiServer) -> None:
     world.objects["/api/v1/namespaces/other/services/db"] = service("db", "other")
     with pytest.raises(UsageError, match="several") as caught:
