@@ -156,11 +156,16 @@ function events(one, key) {
   return card(key("events"), "Events", rows, { closed: true });
 }
 
+// A host is served as long as one of its nodes is.
+function health(way) {
+  return (way.servers.find((one) => one.health === "UP") || way.servers[0] || { health: way.mode }).health;
+}
+
 function machine(edge, doctor) {
   const key = "machine/routes";
   let routes = null;
   if (edge && edge.routes) {
-    const rows = edge.routes.map((way) => row(way.host, mark((way.servers[0] || { health: way.mode }).health),
+    const rows = edge.routes.map((way) => row(way.host, mark(health(way)),
       `→ ${way.upstreams.join(", ")}`, way.host));
     routes = card(key, "Edge", rows, { count: edge.running ? `${rows.length} routes` : "does not run" });
   } else if (edge) {
