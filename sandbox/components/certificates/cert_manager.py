@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 from sandbox.bundle.recipe import versions
 from sandbox.components.certificates.keystore import Authority, Keystore
+from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
@@ -80,7 +80,7 @@ def cluster_issuer() -> dict[str, Any]:
 
 def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, Any]:
     """Return the Certificate that keeps the TLS Secret `secret` for `hosts`: P-256, 90 days, renewed after 60."""
-    addresses = [host for host in hosts if _is_address(host)]
+    addresses = [host for host in hosts if parse_address(host)]
     names = [host for host in hosts if host not in addresses]
     subjects = {"dnsNames": names, "ipAddresses": addresses}
     return {
@@ -106,14 +106,6 @@ def unready(live: Mapping[str, Any]) -> str | None:
         if condition["type"] == "Ready" and condition.get("observedGeneration", generation) == generation:
             return None if condition["status"] == "True" else str(condition.get("message", "not ready"))
     return "not yet seen by cert-manager"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,10 @@ class Facts:
     days_left: int
     sha256: str
 
+    def covers(self, host: str) -> bool:
+        """Tell whether it is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
+        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
     @property
     def is_of_sandbox(self) -> bool:
         """Tell whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""

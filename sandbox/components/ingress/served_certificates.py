@@ -53,11 +53,6 @@ class Current:
     secret: TlsSecret
     facts: Facts
 
-    def covers(self, host: str) -> bool:
-        """Tell whether the certificate is valid for the host."""
-        _, _, parent = host.partition(".")
-        return host in self.facts.hosts or f"*.{parent}" in self.facts.hosts
-
 
 @dataclass(frozen=True, kw_only=True)
 class Outdated:
@@ -136,7 +131,7 @@ class ServedCertificates:
     def _judge(
         self, host: str, *, current: Sequence[Current], known: set[str], of_namespace: Mapping[str, Sequence[Manifest]]
     ) -> Outdated | None:
-        wanted = next((one for one in current if _is_of_application(one.secret) and one.covers(host)), None)
+        wanted = next((one for one in current if _is_of_application(one.secret) and one.facts.covers(host)), None)
         workloads = tuple(self._workloads(host, wanted, of_namespace)) if wanted else ()
         for _ in range(self.ways * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
             served = self.ask(host, None).certificate

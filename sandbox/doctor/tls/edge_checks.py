@@ -13,7 +13,7 @@ from sandbox.components.certificates.pem import describe
 from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.network_checks import holder, is_here
-from sandbox.doctor.tls.tls_context import RequestTrace, covers, read
+from sandbox.doctor.tls.tls_context import RequestTrace, read
 from sandbox.engine import Bind, labelled
 from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, PASSTHROUGH, SYSTEM_NAMESPACE
@@ -103,7 +103,7 @@ def certificate(trace: RequestTrace) -> Finding:
         return error(f"{evidence}: expired on {facts.not_after:%Y-%m-%d}")
     if trace.context.now < facts.not_before:
         return error(f"{evidence}: valid from {facts.not_before:%Y-%m-%d %H:%M} UTC", "correct the clock")
-    if not covers(facts.hosts, trace.host):
+    if not facts.covers(trace.host):
         return error(
             f"{evidence}: not for {trace.host}",
             f"add a certificate to sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{trace.host}]}}]}}",

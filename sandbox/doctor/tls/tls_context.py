@@ -182,11 +182,6 @@ def handshake(host: str, address: str, port: int) -> Served:
         )
 
 
-def covers(hosts: tuple[str, ...], host: str) -> bool:
-    """Tell whether a certificate for `hosts` is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
-    return host in hosts or f"*.{host.partition('.')[2]}" in hosts
-
-
 def read(served: Served, root_pem: str, *, now: datetime) -> Reading:
     """Follow the chain from the server's own certificate to the root in `root_pem`."""
     chain = [pem.load_certificates(one.encode())[0] for one in served.chain]
