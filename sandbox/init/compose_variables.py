@@ -12,9 +12,12 @@ from sandbox.init.compose_files import listed
 from sandbox.init.detected import is_inside
 from sandbox.system.files import is_file
 
+# A variable as far as its operator; what follows that, up to its own brace, may have variables too.
 _VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<other>[^}]*))?\})"
+    r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])|(?=\})))"
 )
+_BRACE = re.compile(r"(?P<opens>\$\{)|\}")
+DEEPEST = 16  # variables in defaults of others
 # A line of a file of variables, without blanks around it.
 _LINE = re.compile(
     r"""(?:export\s+)?(?P<key>[\w.-]+)\s*=\s*"""
@@ -25,28 +28,49 @@ ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def filled(content: Any, known: Mapping[str, str | None]) -> Any:
-    """Return the content with the variables that have a value or a default (Compose Specification, interpolation)."""
+    """Return the content with the variables that have a value or a default (Compose Specification, interpolation).
 
-    def value(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return match[0]
-        found, operator = known.get(match["plain"] or match["name"]), match["operator"] or ""
-        if operator.startswith(":"):
-            found = found or None
-        if operator.endswith("+"):
-            return "" if found is None else match["other"]
-        default = match["other"] if operator.endswith("-") else match[0]
-        return default if found is None else found
-
+    The other ones stay as they are written, and so does `$$`, which stands for a dollar sign.
+    """
     match content:
         case str():
-            return _VARIABLE.sub(value, content)
+            return _filled(content, known)
         case list():
             return [filled(one, known) for one in content]
         case dict():
             return {key: filled(one, known) for key, one in content.items()}
         case _:
             return content
+
+
+def _filled(text: str, known: Mapping[str, str | None], depth: int = DEEPEST) -> str:
+    parts, at = [], 0
+    while depth and (match := _VARIABLE.search(text, at)):
+        end = _end(text, match.end()) if match["name"] else match.end()
+        if end is None:  # compose refuses the file
+            break
+        found, operator = known.get(match["plain"] or match["name"] or ""), match["operator"] or ""
+        if operator.startswith(":"):
+            found = found or None
+        if operator.endswith("-" if found is None else "+"):
+            value = _filled(text[match.end() : end - 1], known, depth - 1)
+        elif operator.endswith("+"):
+            value = ""
+        else:
+            value = text[match.start() : end] if found is None else found.replace("$", "$$")
+        parts += [text[at : match.start()], value]
+        at = end
+    return "".join((*parts, text[at:]))
+
+
+def _end(text: str, start: int) -> int | None:
+    """Return the place after the brace that ends the variable whose other parts begin at `start`."""
+    depth = 1
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace["opens"] else -1
+        if not depth:
+            return brace.end()
+    return None
 
 
 def of_files(given: Any, folder: Path) -> dict[str, str | None]:

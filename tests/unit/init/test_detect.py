@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -392,6 +393,33 @@ services:
     assert "values of .env" in found.notes[0]
     assert (db.image, db.port, db.args) == ("postgres:17", 5444, ("sh", "-c", "echo $HOME"))
     assert db.environment == {"A": "1", "B": "b", "D": "1-$", "E": "e", "F": "f"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${A:-${B:-x}}", "x"),
+        ("${A:-${ONE:-x}y}z", "1yz"),
+        ("${A-$ONE} ${A:-${ONE}-${B-}}", "1 1-"),
+        ("${ONE:+${A:-set}}${A:+no}", "set"),
+        ("${ONE:-${A}}", "1"),
+        ("${A:-$${B}}", "${B}"),
+        ("${ONE?no ${A}}", "1"),
+        ("$PAID-${PAID}", "a$b$$-a$b$$"),
+        ("${A:-${B}}", None),
+        ("${A:?no ${ONE}}", None),
+        ("${ONE", None),
+        ("${ONE!}", None),
+        ("${A:-" * 40 + "}" * 40, None),
+        ("${A:-" * 100_000, None),
+    ],
+)
+def test_variables_of_compose_files_may_be_nested(tmp_path: Path, text: str, value: str | None) -> None:
+    """Defaults have variables with defaults, as for compose; what has no value, or no end, stays out."""
+    compose_text = json.dumps({"services": {"a": {"image": "x", "environment": {"V": text}}}})
+    write(tmp_path, **{"compose.yaml": compose_text, ".env": "ONE=1\nPAID='a$b$$'\n"})
+    (app,) = look(tmp_path).apps
+    assert app.environment.get("V") == value
 
 
 STAGES = "FROM python AS base\nRUN pip\nFROM base AS dev\nCMD x\nFROM base AS final\nCOPY --chown=1 . .\nCMD y\n"
