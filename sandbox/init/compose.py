@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init import compose_files, compose_secrets, compose_variables, compose_volumes, dockerfile
-from sandbox.init.detected import App, as_text, build_options, label
+from sandbox.init.detected import App, as_text, build_options, labels
 from sandbox.system.files import is_file
 
 # In the order in which compose itself looks for them.
@@ -50,9 +50,10 @@ def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[st
     sections = {section: compose_variables.filled(named, known) for section, named in found.items()}
     given = {name: one for name, one in sections["services"].items() if name not in apart}
     ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
+    names, claims = labels(given), compose_volumes.claims(given.values())
     apps: list[App] = []
     for name, one in given.items():
-        app = _app(name, one, path.parent, notes)
+        app = _app(name, one, path.parent, notes, called=names[name], claims=claims)
         mounts, left_out = compose_secrets.mounts(one, sections, path.parent, known.get)
         seen = {volume for each in apps for volume in each.volumes}
         apps.append(
@@ -65,7 +66,7 @@ def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[st
                 left_out=tuple(sorted((*app.left_out, *left_out))),
             )
         )
-    notes += [_renamed(name, apps) for name in given if label(name) != name]
+    notes += [_renamed(name, called, apps) for name, called in names.items() if called != name]
     if any(value in app.environment.values() for app in apps for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
     if any(mount.secret for app in apps for mount in app.mounts):
@@ -79,11 +80,11 @@ def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
 
 
-def _renamed(name: str, apps: list[App]) -> str:
-    """Return a note for a service whose name no Service can have, with the variables that may name it."""
+def _renamed(name: str, called: str, apps: list[App]) -> str:
+    """Return a note for a service whose name no Service, or another one has, with the variables that may name it."""
     pattern = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
     users = [f"{key} of {app.name}" for app in apps for key, value in app.environment.items() if pattern.search(value)]
-    return f"{name} is called {label(name)} in the cluster: change what calls it ({', '.join(users) or 'its code'})"
+    return f"{name} is called {called} in the cluster: change what calls it ({', '.join(users) or 'its code'})"
 
 
 def _awaited(given: Any) -> Iterator[str]:
@@ -93,7 +94,10 @@ def _awaited(given: Any) -> Iterator[str]:
             yield str(name)
 
 
-def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) -> App:
+def _app(
+    name: str, service: Mapping[str, Any], folder: Path, notes: list[str], *, called: str, claims: Mapping[str, str]
+) -> App:
+    """Return the app of a service, which is `called` so in the cluster; `claims` are the names of volumes there."""
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     if context is None and image is None:
         notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
@@ -104,7 +108,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))
-    volumes = compose_volumes.sort(service.get("volumes"), folder, context)
+    volumes = compose_volumes.sort(service.get("volumes"), folder, context, claims)
     if volumes.sync and "target" in options and not _has_code(folder / (context or "."), options):
         notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
     options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
@@ -121,7 +125,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path, notes: list[str]) 
     environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
     left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
     return App(
-        label(name),
+        called,
         context=context,
         image=None if context is not None else image,
         port=port or (PORTS.get(_last(image)) if image and context is None else None),

@@ -12,7 +12,7 @@ from sandbox.errors import UsageError
 from sandbox.init import compose_variables
 from sandbox.init.compose_files import listed
 from sandbox.init.compose_volumes import MOST_BYTES
-from sandbox.init.detected import Mount, is_inside, label
+from sandbox.init.detected import Mount, is_inside, labels
 from sandbox.system.files import is_file
 
 # Where a container finds them by default.
@@ -33,6 +33,7 @@ def mounts(
     found: list[Mount] = []
     left_out: list[str] = []
     for section, default in PLACES.items():
+        named = labels(defined[section])
         for one in listed(service.get(section)):
             given = one if isinstance(one, Mapping) else {"source": one}
             name = str(given.get("source"))
@@ -42,7 +43,7 @@ def mounts(
                 left_out.append(f"{section}.{name} ({reason})")
             else:
                 found.append(
-                    Mount(place, {label(name): text}, single=True, name=label(name), secret=section == "secrets")
+                    Mount(place, {named[name]: text}, single=True, name=named[name], secret=section == "secrets")
                 )
     return found, left_out
 

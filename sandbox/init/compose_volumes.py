@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init.detected import Mount, is_inside, label
+from sandbox.init.detected import Mount, is_inside, labels
 from sandbox.system.files import is_dir, is_file
 
 # Fits into a ConfigMap, which can hold 1 MiB.
@@ -32,8 +32,17 @@ class Volumes:
     left_out: bool = False
 
 
-def sort(given: Any, folder: Path, context: str | None) -> Volumes:
-    """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there."""
+def claims(services: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of the claims for the services' volumes, by the volumes' own names."""
+    found = (source for one in services for source, _ in pairs(one.get("volumes")))
+    return labels(source for source in found if source and "$" not in source and not _is_path(source))
+
+
+def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]) -> Volumes:
+    """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there.
+
+    `named` are the names of claims by those of volumes.
+    """
     found = Volumes()
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
@@ -41,8 +50,8 @@ def sort(given: Any, folder: Path, context: str | None) -> Volumes:
         if "$" in source:  # a folder that only a variable of the shell names, such as ${HOME}/.aws
             found.left_out = True
             continue
-        if not source.startswith((".", "/", "~")):
-            found.claims[place] = label(source)
+        if not _is_path(source):
+            found.claims[place] = named[source]
             continue
         path = folder / source
         built = folder / context if context is not None else None
@@ -64,6 +73,10 @@ def pairs(given: Any) -> Iterator[tuple[str, str]]:
         else:
             first, colon, rest = str(one).partition(":")
             yield (first, rest.partition(":")[0]) if colon else ("", first)
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~"))
 
 
 def _is_below(path: Path, folder: Path) -> bool:

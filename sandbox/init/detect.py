@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, skaffold
-from sandbox.init.detected import App, Found, Item, is_inside, label
+from sandbox.init.detected import App, Found, Item, is_inside, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube.manifests import ingress_hosts
@@ -52,9 +51,7 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
     """Yield the apps, numbered where two would have one name."""
     seen: set[str] = set()
     for app in apps:
-        name = next(
-            one for number in count(1) if (one := app.name if number == 1 else f"{app.name}-{number}") not in seen
-        )
+        name = numbered(app.name, seen)
         seen.add(name)
         yield replace(app, name=name)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ def label(text: str) -> str:
         return whole or "app"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return f"{as_name(text, most=MAX_NAME - len(digest) - 1)}-{digest}"
+
+
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Return each text with its label, numbered where two would have the same; a text that is one already keeps it."""
+    given = tuple(texts)
+    found = {text: text for text in given if label(text) == text}
+    for text in given:
+        if text not in found:
+            found[text] = numbered(label(text), found.values())
+    return found
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """Return the name, with a number at its end where it is taken."""
+    return next(one for number in count(1) if (one := name if number == 1 else f"{name}-{number}") not in taken)
 
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:

@@ -96,6 +96,31 @@ services:
         compose_files.project(write(tmp_path / "none", compose_yaml="include: []"))
 
 
+def test_names_that_become_one_are_kept_apart(tmp_path: Path) -> None:
+    """Services, volumes and secrets whose names differ by case or a sign only → other names, told by a note."""
+    text = """\
+services:
+  Web: {image: a, volumes: ["Data:/d", "./Data:/f"], environment: {A: "http://web/", B: "http://Web/"}, secrets: [A_B]}
+  web: {image: b, volumes: ["data:/d"], secrets: [a-b]}
+  a_b: {image: c}
+secrets: {A_B: {file: one}, a-b: {file: two}}
+"""
+    found, notes = compose.load(write(tmp_path, compose_yaml=text, one="1", two="2"))
+    assert [(one.name, one.image, dict(one.claims), one.volumes) for one in found] == [
+        ("web-2", "a", {"/d": "data-2"}, ("data-2",)),
+        ("web", "b", {"/d": "data"}, ("data",)),
+        ("a-b", "c", {}, ()),
+    ]
+    assert [(mount.name, mount.files) for one in found for mount in one.mounts if mount.secret] == [
+        ("a-b-2", {"a-b-2": "1"}),
+        ("a-b", {"a-b": "2"}),
+    ]
+    assert notes[:2] == [
+        "Web is called web-2 in the cluster: change what calls it (B of web-2)",
+        "a_b is called a-b in the cluster: change what calls it (its code)",
+    ]
+
+
 def test_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     """`true`, `yes` and `22:22` → as compose gives them to programs, not True and 1342."""
     text = """\
