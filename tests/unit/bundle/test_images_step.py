@@ -6,11 +6,10 @@ import io
 import json
 import tarfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
 
 import pytest
 
@@ -125,29 +124,29 @@ def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> N
 
 
 def test_pulls_run_at_once_and_each_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Together(FakeEngine):
-        both = threading.Barrier(2)
+    """Each pull ends when both were reported, and then, as time passes, that nothing more has come."""
+    passed, silent = [0.0], threading.Event()
 
+    class Together(FakeEngine):
         def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
             say("1 of 2 MB")
-            self.both.wait(10)
-            time.sleep(0.2)
+            assert silent.wait(60)
             super().pull(reference)
 
     class Said(NoWork):
-        lines: ClassVar[list[str]] = []
-
         def say(self, line: str) -> None:
-            self.lines.append(line)
+            if line == "haproxy: 1 of 2 MB; busybox: 1 of 2 MB":
+                passed.append(images_step.SILENT)
+            if line == "haproxy: 1 of 2 MB, nothing for 5 s; busybox: 1 of 2 MB, nothing for 5 s":
+                silent.set()
 
     engine = Together()
     engine.upstream = set(UPSTREAM.values())
     two = ("haproxy", "busybox")
     monkeypatch.setattr(images_step, "EVERY", 0.02)
-    monkeypatch.setattr(images_step, "SILENT", 0.05)
+    monkeypatch.setattr(images_step, "time", SimpleNamespace(monotonic=lambda: passed[-1]))
     ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store, components=two).apply(Said())
-    assert "haproxy: 1 of 2 MB; busybox: 1 of 2 MB" in Said.lines
-    assert any(line.startswith("haproxy: 1 of 2 MB, nothing for 0 s") for line in Said.lines)
+    assert silent.is_set()
 
 
 def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from sandbox.bundle.recipe import DebianTree, GoBuild, Image, Recipe
 from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.system import interruption, process
+from sandbox.system.wait import wait_until
 from tests.support.fakes import RecordingReporter
 
 PATIENCE = 20.0
@@ -92,9 +94,12 @@ def test_packages_wait_for_a_machine_of_their_own(kitchen: Kitchen, tmp_path: Pa
 def test_a_silent_build_is_reported(kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TELL", 0.01)
     told = RecordingReporter()
-    kitchen.cook["tool"] = lambda *_: time.sleep(0.2)
+    lines = partial(told.events.count, ("progress", "tool"))
+    kitchen.cook["tool"] = lambda *_: wait_until(
+        lambda: None if lines() > 2 else f"{lines()}", what="lines", timeout=PATIENCE
+    )
     build(Store(tmp_path), told, only=["tool"])
-    assert told.events.count(("progress", "tool")) > 2
+    assert lines() > 2
 
 
 def test_only_what_is_asked_for_is_built_with_what_it_needs(kitchen: Kitchen, tmp_path: Path) -> None:
