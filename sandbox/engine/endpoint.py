@@ -116,9 +116,17 @@ def find(environment: Mapping[str, str], home: Path) -> Endpoint:
     runtime = environment.get("XDG_RUNTIME_DIR")
     rootless = {"rootless Docker": Path(runtime, "docker.sock")} if runtime else {}
     for tool, path in {**rootless, **{tool: home / path for tool, path in SOCKETS.items()}}.items():
-        if path.is_socket():
+        if _is_socket(path):
             return Endpoint(f"unix://{path}", f"the socket of {tool}")
     return Endpoint(f"unix://{DEFAULT}", "the default socket")
+
+
+def _is_socket(path: Path) -> bool:
+    """Tell whether there is a socket, as far as this user may see."""
+    try:
+        return path.is_socket()
+    except OSError:  # XDG_RUNTIME_DIR after `su` is still the folder of the user before
+        return False
 
 
 def of_this_user() -> Endpoint:

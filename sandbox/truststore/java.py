@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
 from sandbox.system.system_roots import JAVA_PASSWORD
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root, in_binary
@@ -68,8 +69,8 @@ class Cacerts:
 
 def find(java_home: Path) -> Cacerts | None:
     """Return the store of the JDK or JRE in `java_home`, or None if there is none."""
-    files = (java_home / "lib/security/cacerts", java_home / "jre/lib/security/cacerts")  # the second until Java 8
-    file = next((file for file in files if file.is_file()), None)
+    places = (java_home / "lib/security/cacerts", java_home / "jre/lib/security/cacerts")  # the second until Java 8
+    file = next(filter(files.is_file, places), None)
     return None if file is None else at(file.resolve(), keytool=str(java_home / "bin/keytool"))
 
 
@@ -93,6 +94,6 @@ def at(place: Path, *, keytool: str) -> Cacerts:
 
 def _copies_from_system() -> bool:
     try:
-        return "cacerts_updates=no" not in _DEBIAN_SWITCH.read_text(encoding="utf-8")
+        return "cacerts_updates=no" not in _DEBIAN_SWITCH.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not readable for every user: assume the package's default
         return True

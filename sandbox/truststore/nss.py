@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root
 
@@ -85,7 +86,7 @@ def databases(home: Path) -> tuple[Database, ...]:
     folders = [folder for pattern in _CHROME for folder in sorted(home.glob(pattern))]
     for base in _FIREFOX:
         folders += _profiles(home / base)
-    real = dict.fromkeys(folder.resolve() for folder in folders if (folder / _DATABASE).is_file())
+    real = dict.fromkeys(folder.resolve() for folder in folders if files.is_file(folder / _DATABASE))
     return tuple(map(Database, real))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.system import process
+from sandbox.system import files, process
 from sandbox.truststore import java, nss
 from sandbox.truststore.change import Kind, Store
 from sandbox.truststore.python_bundle import BundleFile
@@ -123,7 +123,7 @@ def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
     return tuple(
         nss.Database(place) if kind == Kind.NSS.value else java.at(place, keytool="keytool")
         for kind, place in others
-        if kind in (Kind.NSS.value, Kind.JAVA.value) and place.exists()
+        if (kind == Kind.NSS.value and files.is_dir(place)) or (kind == Kind.JAVA.value and files.is_file(place))
     )
 
 

@@ -70,6 +70,11 @@ def test_context_variable_precedes_the_current_context(user: Path) -> None:
     assert endpoint.find({"DOCKER_CONTEXT": "default"}, user).origin == "the default socket"
 
 
+def test_runtime_folder_of_another_user_is_passed_over(user: Path) -> None:
+    listen(user, ".rd/docker.sock")
+    assert endpoint.find({"XDG_RUNTIME_DIR": f"/{'x' * 300}"}, user).origin == "the socket of Rancher Desktop"
+
+
 @pytest.mark.fault(1)
 @pytest.mark.parametrize(("by", "fix"), [("DOCKER_CONTEXT", "unset it"), ("currentContext", "docker context use")])
 def test_context_that_does_not_exist_is_an_error(user: Path, by: str, fix: str) -> None:

@@ -15,6 +15,7 @@ from tests.support.trust_roots import FILE, ours
 @pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
 def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) -> None:
     assert java.find(tmp_path) is None
+    assert java.find(tmp_path / ("x" * 300)) is None
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).touch()
     assert java.find(tmp_path) == Cacerts(place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"))

@@ -56,6 +56,12 @@ def test_profiles_elsewhere_are_known_by_the_ini_file(relative: bool, tmp_path: 
     assert databases(tmp_path / "home") == (Database(elsewhere),)
 
 
+def test_profiles_that_cannot_be_looked_for_hide_no_other(tmp_path: Path) -> None:
+    profile = make(tmp_path / ".mozilla/firefox/abc.default")
+    (profile.parent / "profiles.ini").write_text(f"[Profile0]\nPath=/{'x' * 300}\n")
+    assert databases(tmp_path) == (Database(profile),)
+
+
 def test_a_database_reached_twice_counts_once(tmp_path: Path) -> None:
     real = make(tmp_path / ".local/share/pki/nssdb")
     (tmp_path / ".pki").symlink_to(real.parent)
