@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,8 @@ from sandbox.system.files import is_file
 FILES = ("skaffold.yaml", "skaffold.yml")
 # What builds an artifact in place of a Dockerfile.
 BUILDERS = ("bazel", "buildpacks", "custom", "jib", "kaniko", "ko")
+# `**` as a part of a name, where it means what `*` does and Path.glob() takes only that.
+_STARS = re.compile(r"\*\*(?=[^/])|(?<=[^/])\*\*")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         notes.append(f"{pattern} is not in the folder, and left out")
         return
-    found = sorted(folder.glob(pattern)) if any(one in pattern for one in "*?[") else [folder / pattern]
+    usual = _STARS.sub("*", pattern)
+    found = sorted(folder.glob(usual)) if any(one in pattern for one in "*?[") else [folder / pattern]
     files = [one for one in found if is_file(one) and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
     whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
     for one in files:

@@ -288,6 +288,8 @@ build: {artifacts: [{image: back, context: src/back, docker: {target: dev}}]}
     ("manifests", "items"),
     [
         ("manifests: {rawYaml: [k8s/*.yaml]}", ("k8s/",)),
+        ("manifests: {rawYaml: ['k8s/**.yaml']}", ("k8s/",)),
+        ("manifests: {rawYaml: ['k8s/a**', 'k**/b.yaml']}", ("k8s/a.yaml", "k8s/b.yaml")),
         ("manifests: {rawYaml: [k8s/a.yaml, k8s/a.yaml]}", ("k8s/a.yaml",)),
         ("deploy: {kubectl: {manifests: ['./k8s/**/*.yaml']}}", ("k8s/",)),
         ("manifests: {kustomize: {paths: [over]}}", ("over/",)),
