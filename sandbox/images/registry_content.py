@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -51,7 +52,7 @@ class Catalogue:
         """Return the bytes that would be freed without the image of `one`; other tags of it do not count."""
         return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
 
-    @property
+    @cached_property
     def _images(self) -> Counter[str]:
         """Return the number of images that each blob is in."""
         images = {one.digest: one.blobs for one in self.tags}
@@ -221,15 +222,11 @@ def measure_garbage(client: Client, output: str) -> Garbage:
 @contextmanager
 def tagged(client: Client, targets: Iterable[Target]) -> Iterator[None]:
     """Yield while images of `targets` that only have a digest also have a tag, so that they are no garbage."""
-    tags = []
-    for target in targets:
-        document = client.manifest(target.repository, target.digest) if target.digest and not target.tag else None
-        if document is not None:
-            tag = f"kept-{document.digest.removeprefix('sha256:')[:16]}"
-            client.put_manifest(target.repository, tag, document)
-            tags.append((target.repository, tag))
-    try:
+    with ExitStack() as tags:
+        for target in targets:
+            document = client.manifest(target.repository, target.digest) if target.digest and not target.tag else None
+            if document is not None:
+                tag = f"kept-{document.digest.removeprefix('sha256:')[:16]}"
+                client.put_manifest(target.repository, tag, document)
+                tags.callback(client.delete_manifest, target.repository, tag)
         yield
-    finally:
-        for repository, tag in tags:
-            client.delete_manifest(repository, tag)

@@ -203,3 +203,21 @@ def test_images_wanted_by_digest_are_tagged_during_collection(client: Client) ->
         assert client.manifest_digest("app", tag) == document.digest
     assert client.tags("app") == ()
     assert client.manifest_digest("app", document.digest) == document.digest
+
+
+def test_no_tag_stays_when_another_image_cannot_be_tagged(
+    registry: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, refused = place(client, "app", None, b"layer"), place(client, "other", None, b"layer")
+    put = client.put_manifest
+
+    def put_app(repository: str, reference: str, document: Document) -> None:
+        if repository == "other":
+            raise RegistryError("read-only", details="", fix="")
+        put(repository, reference, document)
+
+    monkeypatch.setattr(client, "put_manifest", put_app)
+    targets = [Target("app", None, kept.digest), Target("other", None, refused.digest)]
+    with pytest.raises(RegistryError, match="read-only"), tagged(client, targets):
+        pass
+    assert remaining(registry) == set()
