@@ -92,7 +92,7 @@ def _listed(where: str, found: Catalogue) -> dict[str, Any]:
         {
             "repository": one.repository,
             "tag": one.tag,
-            "digest": one.digest,
+            "digest": one.digest or "",
             "bytes": one.size,
             "unique_bytes": (own := found.unique(one)),
             "shared_bytes": one.size - own,
