@@ -43,7 +43,13 @@ def test_a_users_own_stores_are_not_seen_under_sudo(files: Path) -> None:
 def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
     record, cacerts, gone = Record(files / "trust"), files / "jdk/lib/security/cacerts", files / "gone"
     known = stores.find(trust_roots.machine(files, "debian"))
-    places = (("java", cacerts), ("nss", known[0].place), ("nss", gone), ("nss", files / ("x" * 300)), ("system", Path("/etc")))
+    places = (
+        ("java", cacerts),
+        ("nss", known[0].place),
+        ("nss", gone),
+        ("nss", files / ("x" * 300)),
+        ("system", Path("/etc")),
+    )
     record.write(Entry(ours(), "demo", places))
     assert [(store.kind.value, store.place) for store in stores.recorded(record, known)] == [("java", cacerts)]
 
