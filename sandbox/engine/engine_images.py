@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,10 +19,14 @@ EVERY = 1.0  # seconds between lines about a pull
 
 
 def build_context(folder: Path) -> set[str]:
-    """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude."""
+    """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude.
+
+    Raises FileNotFoundError when a folder is removed meanwhile.
+    """
     patterns = _ignore_patterns(folder)
     if not patterns:
-        return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        walked = ((Path(inner), (*folders, *files)) for inner, folders, files in os.walk(folder))
+        return {str((inner / name).relative_to(folder)) for inner, names in walked for name in names}
     from docker.utils.build import exclude_paths
 
     return set(exclude_paths(str(folder), patterns))
@@ -38,8 +43,8 @@ def excluded(folder: Path) -> Callable[[str], bool]:
 
 def _ignore_patterns(folder: Path) -> list[str]:
     try:
-        lines = (folder / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = (folder / ".dockerignore").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
         lines = []
     return [line.strip() for line in lines if line.strip() and line[0] != "#"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -154,7 +155,11 @@ def newer_file(context: Path, when: float, without: Collection[Path] = ()) -> st
 
     The files `without` are left out, and so are git's own, which change without the files that are built.
     """
-    for name in sorted(build_context(context)) if context.is_dir() else ():
+    try:
+        names = sorted(build_context(context)) if context.is_dir() else []
+    except FileNotFoundError as error:
+        return os.path.relpath(error.filename, context)
+    for name in names:
         if name.partition("/")[0] != ".git" and context / name not in without:
             try:
                 changed = (context / name).lstat().st_ctime

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -237,6 +238,33 @@ def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) ->
     step.apply(NoWork())
     assert config(registry, "app", "dev") == NEWER.config
     assert step.check().state is State.READY  # whatever the engine's clock says
+
+
+@pytest.mark.parametrize("ignored", ["", "*.pyc\n"])
+def test_folder_removed_while_it_is_looked_at_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str
+) -> None:
+    (tmp_path / ".dockerignore").write_text(ignored)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.go").touch()
+    newest = max(path.stat().st_ctime for path in (tmp_path, *tmp_path.rglob("*")))
+    assert image_build.newer_file(tmp_path, newest) is None
+    for listing in ("scandir", "listdir"):
+        real = getattr(os, listing)
+
+        def gone(path: Path | str = ".", real: Callable[[Path | str], object] = real) -> object:
+            if Path(path).name == "src":
+                Path(path).rename(tmp_path / "moved")
+            return real(path)
+
+        monkeypatch.setattr(os, listing, gone)
+    assert image_build.newer_file(tmp_path, newest) == "src"
+
+
+def test_name_that_is_no_text_can_be_excluded(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_bytes("# Büro\n*.müll\n".encode("latin-1"))
+    (tmp_path / os.fsdecode(b"1.m\xfcll")).touch()
+    assert image_build.newer_file(tmp_path, 0.0, [tmp_path / ".dockerignore"]) is None
 
 
 def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> None:
