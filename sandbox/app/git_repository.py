@@ -88,7 +88,7 @@ class Repository:
         try:
             process.run(argv, timeout=TIMEOUT, env=env)
             head = ["git", f"--git-dir={into / '.git'}", "rev-parse", "HEAD"]
-            return process.run(head, timeout=TIMEOUT).strip()
+            return process.run(head, timeout=TIMEOUT, merged=False).strip()
         except ToolFailed as error:
             raise UsageError(
                 f"{self.url} cannot be cloned", details=error.details, fix="check the address and the branch"

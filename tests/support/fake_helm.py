@@ -15,6 +15,7 @@ with open(os.environ["HELM_ASKED"], "a", encoding="utf-8") as asked:
     asked.write(json.dumps(sys.argv[1:]) + "\n")
 options = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.startswith("--")}
 plain = [word for word in words if not word.startswith("--")]
+print("WARNING: Kubernetes configuration file is group-readable.", file=sys.stderr)  # whatever the command
 if command == "version":
     print(os.environ.get("HELM_IS", "v3.20.0"))
     sys.exit()
@@ -57,7 +58,7 @@ if command == "upgrade":
     name, chart, namespace = plain[0], plain[1], plain[2]
     rendered = text(chart)
     if renderer := options.get("--post-renderer"):
-        if not os.path.exists(renderer):
+        if os.environ.get("HELM_IS", "").startswith("v4"):
             plugin = json.load(open(os.path.join(os.environ["HELM_PLUGINS"], renderer, "plugin.yaml")))
             renderer = plugin["runtimeConfig"]["platformCommand"][0]["command"]
         rendered = subprocess.run([renderer], input=rendered, text=True, capture_output=True, check=True).stdout

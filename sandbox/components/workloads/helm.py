@@ -120,7 +120,8 @@ class Helm:
             raise SandboxError(brief, details=said, fix=_pull_advice(said, chart), id="helm") from error
 
     def _setting(self, name: str) -> str:
-        return process.run([self.program, "env", name], timeout=60).strip()
+        # Whatever the command, it warns on stderr of a kubeconfig that others may read.
+        return process.run([self.program, "env", name], timeout=60, merged=False).strip()
 
     def _account(self, url: str) -> dict[str, Any] | None:
         """Return a repositories.yaml with the user's account at the repository, under the name OWN."""
@@ -214,7 +215,7 @@ class Helm:
             yield [f"--post-renderer={folder.name}"], {"HELM_PLUGINS": place}
 
     def _major(self) -> int:
-        said = process.run([self.program, "version", "--template={{.Version}}"], timeout=60).strip()
+        said = process.run([self.program, "version", "--template={{.Version}}"], timeout=60, merged=False).strip()
         number = said.removeprefix("v").partition(".")[0]
         return int(number) if number.isdigit() else 3
 

@@ -20,6 +20,7 @@ from sandbox.cli import log, signals
 from sandbox.cli.up import up as command
 from sandbox.errors import UsageError
 from sandbox.system import sandbox_lock
+from tests.support.repositories import git, made
 
 ACCOUNT = "https://me:canary%21@git.example.com/team/demo.git"
 
@@ -122,6 +123,13 @@ class _Asking(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         return
+
+
+def test_commit_is_told_among_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = made(tmp_path / "origin", {"a": "1"})
+    commit = git(origin, "rev-parse", "HEAD").strip()
+    monkeypatch.setenv("GIT_TRACE", "1")
+    assert parsed(f"file://{origin}").clone(tmp_path / "into") == commit
 
 
 @pytest.fixture

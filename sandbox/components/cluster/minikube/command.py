@@ -165,13 +165,13 @@ class Minikube:
 
     def chosen_kubernetes(self) -> str | None:
         """Return the version in the user's own settings; None for minikube's default."""
-        found = os.environ.get("MINIKUBE_KUBERNETES_VERSION")
-        if found:
+        if found := os.environ.get("MINIKUBE_KUBERNETES_VERSION"):
             return found
         try:
-            return process.run([self.program, "config", "get", "kubernetes-version"], timeout=20).strip() or None
+            said = process.run([self.program, "config", "get", "kubernetes-version"], timeout=20, merged=False)
         except process.ToolFailed:  # there is no such setting
             return None
+        return said.strip() or None
 
     def addons(self) -> Mapping[str, bool]:
         """Return every addon of minikube's, and whether it is enabled."""

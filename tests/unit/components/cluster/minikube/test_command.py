@@ -103,7 +103,7 @@ def test_a_status_of_nothing_is_one_too(folder: Path, tmp_path: Path) -> None:
 
 def test_the_version_that_the_user_chose_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIKUBE_KUBERNETES_VERSION", raising=False)
-    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.34.2"
+    assert install(folder, config="echo '! slow' >&2; echo v1.34.2").chosen_kubernetes() == "v1.34.2"
     assert install(folder, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
     monkeypatch.setenv("MINIKUBE_KUBERNETES_VERSION", "v1.33.0")
     assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
