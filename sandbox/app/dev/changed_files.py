@@ -89,6 +89,11 @@ class Project:
         sources = (source for one in self.entries if (source := _source(one)))
         return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
 
+    def is_defined_by(self, path: Path) -> bool:
+        """Tell whether the file, or the folder as a whole, says which others count."""
+        built = [one for one in self.entries if isinstance(one, FromBuild) and _is_in(path, one.context)]
+        return any(path == one.context or _says_how(path.relative_to(one.context).as_posix(), one) for one in built)
+
     def work(self, paths: Collection[Path]) -> Work:
         """Return what changes of these files require."""
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
@@ -120,10 +125,10 @@ class Project:
         if source is None:
             return False
         inside = [path for path in changed if _is_in(path, source)]
-        if not isinstance(entry, FromBuild):
+        if not isinstance(entry, FromBuild) or source in inside:
             return bool(inside)
         excluded = self.excluded.get(source, _nothing)
-        names = {path: path.relative_to(source).as_posix() for path in inside if path != source}
+        names = {path: path.relative_to(source).as_posix() for path in inside}
         names = {path: name for path, name in names.items() if not excluded(name) or _says_how(name, entry)}
         files: dict[Path, str] = {}
         rules: list[SyncRule] = []

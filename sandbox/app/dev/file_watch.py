@@ -20,6 +20,8 @@ QUIET, LONGEST = 50, 1600
 EVERY = 1000
 # Milliseconds between two scans of all files where they are polled.
 DELAY = 300
+# The kind of change, of those that watchfiles tells apart, of what was deleted or moved away.
+DELETED = 3
 LIMITS = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 
 
@@ -36,6 +38,8 @@ class FileWatch:
 
     def __init__(self, *, polling: bool = False) -> None:
         self._polling = polling
+        self._roots: dict[Path, Place | None] = {}
+        self._lost: set[Path] = set()  # folders of roots that were deleted or moved away
         self._changed: set[Path] = set()
         self._seen = 0.0
         self._news = threading.Condition()
@@ -48,7 +52,8 @@ class FileWatch:
         self.end()
         polling = self._polling
         self._stop = threading.Event()
-        for paths, deep in zip(sorted_roots(roots), (True, False), strict=True):
+        self._roots, self._lost = {root: _place(root) for root in roots}, set()
+        for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
             if paths:
                 try:
                     # No debugging; folders that may not be read are left out.
@@ -63,10 +68,13 @@ class FileWatch:
         self._stop.set()
 
     def take(self, *, seconds: float | None = None) -> Burst | None:
-        """Wait for the next burst; None if there is none within so many seconds."""
+        """Wait for the next burst; None if there is none within so many seconds. Raises SandboxError.
+
+        A root that was exchanged as a whole, as a folder is by `git checkout`, is itself among the paths.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._news:
-            while not self._changed:
+            while not self._follow():
                 left = EVERY / 1000 if deadline is None else min(EVERY / 1000, deadline - time.monotonic())
                 if left <= 0:
                     return None
@@ -79,18 +87,47 @@ class FileWatch:
         """Return the changes that were not taken yet."""
         return frozenset(self._changed)
 
+    def _follow(self) -> bool:
+        """Watch roots that are other folders now: of these the system tells nothing. Tells whether there are changes.
+
+        A new folder often has the inode of the one before, whose end the system told.
+        """
+        lost = {root for root, known in self._roots.items() if known and known[0] in self._lost}
+        exchanged = lost | {root for root, known in self._roots.items() if known != _place(root)}
+        if exchanged:
+            self.begin(tuple(self._roots))
+            self._add(exchanged)
+        return bool(self._changed)
+
     def _watch(self, notify: RustNotify, stop: threading.Event) -> None:
         with notify:
             while not stop.is_set():
                 found = notify.watch(LONGEST, QUIET, EVERY, stop)
                 if isinstance(found, set):
-                    self._add({Path(path) for _, path in found})
+                    with self._news:
+                        folders = {known[0] for known in self._roots.values() if known}
+                        self._lost |= folders & {Path(path) for kind, path in found if kind == DELETED}
+                        self._add({Path(path) for _, path in found} - folders)
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:
             self._seen = self._seen if self._changed else time.monotonic() - QUIET / 1000
             self._changed |= paths
             self._news.notify_all()
+
+
+# A folder, its device and inode.
+Place = tuple[Path, int, int]
+
+
+def _place(root: Path) -> Place | None:
+    """Return which folder a root is, or the one that it is in; None if there is none."""
+    folder = root if root.is_dir() else root.parent
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return folder, found.st_dev, found.st_ino
 
 
 def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:

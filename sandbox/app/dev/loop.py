@@ -72,6 +72,8 @@ class DevLoop:
     def next(self, sandbox: Sandbox) -> Sandbox:
         """Wait for a change that requires something, and do it with what is left from before."""
         burst = self.watch.take()
+        if burst and any(map(self._project.is_defined_by, burst.paths)):  # a .dockerignore, a Dockerfile's FROM
+            self._project = project_of(self.file, sandbox.spec)
         asking = [path for path in burst.paths if self._project.work([path])] if burst else []
         if burst is None or not asking:
             return sandbox

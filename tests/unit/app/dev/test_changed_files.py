@@ -45,6 +45,21 @@ def test_a_file_of_a_context_asks_for_its_image_alone() -> None:
     assert not work("api/a.py").manifests
 
 
+def test_a_context_that_was_exchanged_asks_for_its_image() -> None:
+    assert targets(work("api").images) == ["api:dev"]
+    assert targets(work("web").images) == ["web:dev"]
+
+
+@pytest.mark.parametrize("path", ["api", "api/.dockerignore", "web/Dockerfile"])
+def test_files_that_say_which_others_count_are_told(path: str) -> None:
+    assert PROJECT.is_defined_by(ROOT / path)
+
+
+@pytest.mark.parametrize("path", ["api/a.py", "api/docs/Dockerfile", "k8s/Dockerfile"])
+def test_other_files_do_not_say_which_others_count(path: str) -> None:
+    assert not PROJECT.is_defined_by(ROOT / path)
+
+
 def test_an_archive_that_was_written_again_is_pushed() -> None:
     assert targets(work("disk.tar").images) == ["disk:1"]
 

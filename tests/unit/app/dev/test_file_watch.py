@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,60 @@ def test_other_folders_are_watched_in_place_of_those_before(watch: FileWatch, tm
     burst = watch.take(seconds=10)
     assert burst is not None
     assert burst.paths == {second / "a"}
+
+
+@pytest.mark.parametrize("polling", [False, True])
+def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, polling: bool) -> None:
+    """`git checkout` of a branch without the folder, and back."""
+    watch, root = FileWatch(polling=polling), tmp_path / "services/api"
+    root.mkdir(parents=True)
+    watch.begin([root])
+    try:
+        for gone in (root, root.parent):
+            shutil.rmtree(gone)
+            assert root in _seen(watch, root)
+            root.mkdir(parents=True)
+            assert root in _seen(watch, root)
+            (root / "a").write_text("x", encoding="utf-8")
+            assert root / "a" in _seen(watch, root / "a")
+    finally:
+        watch.end()
+
+
+def test_a_folder_that_is_made_again_at_once_is_watched(watch: FileWatch, tmp_path: Path) -> None:
+    """It often has the inode of the one before."""
+    root = tmp_path / "api"
+    root.mkdir()
+    watch.begin([root])
+    for name in ("a", "b"):
+        root.rmdir()
+        root.mkdir()
+        assert root in _seen(watch, root)
+        (root / name).write_text("x", encoding="utf-8")
+        assert root / name in _seen(watch, root / name)
+        (root / name).unlink()
+
+
+def test_a_renamed_folder_is_told_with_its_files_folders(watch: FileWatch, tmp_path: Path) -> None:
+    root, file = tmp_path / "api", tmp_path / "overlay/kustomization.yaml"
+    for each in (root, file.parent):
+        each.mkdir()
+    file.touch()
+    watch.begin([root, file])
+    for each in (root, file.parent):
+        each.rename(each.with_name(f"{each.name}-2"))
+    assert {root, file} <= _seen(watch, root) | _seen(watch, file)
+
+
+def _seen(watch: FileWatch, path: Path) -> frozenset[Path]:
+    """Return what was seen until it includes the path, for at most ten seconds."""
+    seen: frozenset[Path] = frozenset()
+    for _ in range(10):
+        burst = watch.take(seconds=1)
+        seen |= burst.paths if burst else frozenset()
+        if path in seen:
+            break
+    return seen
 
 
 def test_a_folder_is_watched_once_and_a_file_by_its_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_change_without_work_is_not_reported(stage: Stage, loop: DevLoop) -> Non
     stage.save("app/a.py~")
     loop.next(stage.sandbox)
     assert (stage.told, stage.rounds) == ([], [])
+
+
+def test_a_changed_dockerignore_counts_from_then_on(stage: Stage, loop: DevLoop) -> None:
+    stage.save("app/.dockerignore", "a\n")
+    sandbox = stage.sandbox
+    loop.up(sandbox)
+    for path, text in (("app/a", "1"), ("app/.dockerignore", "b\n"), ("app/b", "1"), ("app/a", "2")):
+        stage.save(path, text)
+        loop.next(sandbox)
+    assert stage.told == ["app/.dockerignore", "ready", "app/a", "ready"]
+
+
+def test_a_context_that_comes_back_is_built_and_followed(stage: Stage, loop: DevLoop) -> None:
+    """`git checkout` of a branch without the folder, and back."""
+    sandbox = stage.sandbox
+    loop.up(sandbox)
+    shutil.rmtree(stage.folder / "app")
+    stage.answers = [BROKEN]
+    loop.next(sandbox)
+    (stage.folder / "app").mkdir()
+    loop.next(sandbox)
+    stage.save("app/a")
+    loop.next(sandbox)
+    assert stage.told == ["app", BROKEN.brief, "app", "ready", "app/a", "ready"]
 
 
 def test_a_changed_list_of_images_is_a_whole_up(stage: Stage, loop: DevLoop) -> None:
