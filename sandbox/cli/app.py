@@ -61,11 +61,14 @@ class _Root(Lazy):
             if not output.is_unread(sys.stdout):
                 raise
             ctx.exit(0)  # as `head` closes its end early
-        except SandboxError as error:
-            from sandbox.cli.error_handler import tell_programs
+        except (click.exceptions.Exit, click.exceptions.Abort):  # which are RuntimeErrors
+            raise
+        except (SandboxError, OSError, MemoryError, RuntimeError) as error:
+            from sandbox.cli.error_handler import tell_programs, understood
 
-            if tell_programs(error, ctx.meta.get(FORMS, {})):
-                ctx.exit(error.exit_code)
+            known = understood(error)
+            if known and tell_programs(known, ctx.meta.get(FORMS, {})):
+                ctx.exit(known.exit_code)
             raise
 
 

@@ -29,30 +29,16 @@ FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
 
 def report(error: BaseException) -> int:
     """Print an error on stderr as what happened, evidence and fix; return the exit code."""
+    if known := understood(error):
+        _show(known)
+        return known.exit_code
     match error:
-        case SandboxError():
-            _show(error)
-            return error.exit_code
         case Terminated():
             if error.after:
                 click.echo(error.after, err=True)
             return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
-        case FileNotFoundError() if _is_nowhere():
-            return report(
-                SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
-            )
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return report(SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full"))
-        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ELOOP | errno.ENAMETOOLONG | errno.EIO) if (
-            error.filename
-        ):
-            return report(files.refused(f"{error.filename} cannot be used", error))
-        case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
-            return report(_limited(error))
-        case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
-            return report(_limited(error))
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         with contextlib.suppress(SandboxError):
             log.start(verbose=False)
@@ -60,6 +46,26 @@ def report(error: BaseException) -> int:
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
     click.echo(f"  this is a bug in sandbox, please report it; details in {home().log}", err=True)
     return BUG
+
+
+def understood(error: BaseException) -> SandboxError | None:
+    """Return the error that users see of what ended a command; None for a bug, and for what is no error."""
+    match error:
+        case SandboxError():
+            return error
+        case FileNotFoundError() if _is_nowhere():
+            return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full")
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ELOOP | errno.ENAMETOOLONG | errno.EIO) if (
+            error.filename
+        ):
+            return files.refused(f"{error.filename} cannot be used", error)
+        case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
+            return _limited(error)
+        case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
+            return _limited(error)
+    return None
 
 
 def report_usage(error: click.ClickException, words: Sequence[str]) -> int:
@@ -83,7 +89,7 @@ def _asked_for(words: Sequence[str], options: Sequence[click.Parameter]) -> dict
     own = {name: one.type for one in options for name in one.opts}
     found = {"progress": os.environ.get("SANDBOX_PROGRESS", "")} if "--progress" in own else {}
     for form, names in FORM_OPTIONS.items():
-        written = any((name, "json") in pairwise(words) or f"{name}=json" in words for name in names)
+        written = any((name, "json") in pairwise(words) or {f"{name}=json", f"{name}json"} & {*words} for name in names)
         if written and all(isinstance(own[name], click.Choice) for name in names if name in own):
             found[form] = "json"
     return found

@@ -111,8 +111,11 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 )
 def test_limits_of_the_shell_are_no_bug(tmp_path: Path, error: Exception) -> None:
     """The interpreter gets nothing more of the kind → the limits are named, with how to see them."""
-    found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
+    before = failing(lambda: throw(error))
+    found = run("status", "-o", "json", cwd=tmp_path, before=before)
     assert found.code == 1 and found.stderr.startswith("error[limits]: ") and "ulimit -a" in found.stderr
+    assert json.loads(found.stdout)["error"]["id"] == "limits"
+    assert json.loads(run("up", "--progress=json", cwd=tmp_path, before=before).stderr)["id"] == "limits"
 
 
 def kill(number: signal.Signals) -> None:
@@ -188,6 +191,7 @@ def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
     [
         ("status -o json --bad", "No such option '--bad'"),
         ("config show --output=json -f", "Option '-f' requires an argument"),
+        ("status -ojson --bad", "No such option '--bad'"),
         ("edge stauts -o json", "No such command 'stauts'. Did you mean 'status'?"),
         ("edge route add -o json", "No such option '-o'"),
         ("explain a b -o json", "Got unexpected extra argument"),
