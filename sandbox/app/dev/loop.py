@@ -131,10 +131,10 @@ class DevLoop:
 
     def _read_again(self, sandbox: Sandbox) -> None:
         """Read the manifests again, and watch the files that they refer to now."""
-        before, self._rounds = self._rounds, None
-        rounds = self._planned(sandbox)
-        if before is not None:
-            rounds.applied, rounds.copied = before.applied, before.copied
+        rounds = self._read(sandbox)
+        if self._rounds is not None:
+            rounds.applied, rounds.copied = self._rounds.applied, self._rounds.copied
+        self._rounds = rounds
         project = project_of(self.file, sandbox.spec)
         if project.roots != self._project.roots:
             self.watch.begin(project.roots)
@@ -142,9 +142,12 @@ class DevLoop:
 
     def _planned(self, sandbox: Sandbox) -> Rounds:
         if self._rounds is None:
-            steps, _, _ = machine_plan.steps(sandbox.resolved)
-            self._rounds = Rounds.of(steps, self.report, self._is_overtaken)
+            self._rounds = self._read(sandbox)
         return self._rounds
+
+    def _read(self, sandbox: Sandbox) -> Rounds:
+        steps, _, _ = machine_plan.steps(sandbox.resolved)
+        return Rounds.of(steps, self.report, self._is_overtaken)
 
     def _is_overtaken(self) -> bool:
         return bool(self._project.work(self.watch.changed))

@@ -20,7 +20,10 @@ from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Overtaken, Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError, UsageError
+from sandbox.images.images_yaml import FromBuild
+from sandbox.oci.reference import parse_target
 
+WEB = FromBuild(parse_target("web:dev"), Path("/p/web"))
 BROKEN = SandboxError("1 of 1 images not pushed")
 
 
@@ -80,9 +83,12 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
-    rounds = SimpleNamespace(run=made.run, applied_by_up=lambda: None, restarts=False, applied={}, copied={})
+
+    def rounds(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(run=made.run, applied_by_up=lambda: None, restarts=False, applied={}, copied={})
+
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
-    monkeypatch.setattr(Rounds, "of", lambda *_: rounds)
+    monkeypatch.setattr(Rounds, "of", rounds)
     return made
 
 
@@ -157,6 +163,30 @@ def test_failed_work_is_retried_with_the_next_change(stage: Stage, loop: DevLoop
     loop.next(stage.sandbox)
     assert (images(stage.rounds[1]), stage.rounds[1].manifests) == (["app:latest"], True)
     assert stage.told == ["app/a", BROKEN.brief, "k8s/a.yaml", "ready"]
+
+
+def test_manifests_that_cannot_be_read_lose_no_record(
+    stage: Stage, loop: DevLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise all objects are applied again, and copied files are not built when pods begin again."""
+    loop.up(stage.sandbox)
+    known = loop._planned(stage.sandbox)
+    known.applied = {("v1", "Pod"): {}}
+    known.copied[WEB.target] = WEB
+
+    def fail(_: object) -> None:
+        raise BROKEN
+
+    with monkeypatch.context() as broken:
+        broken.setattr(machine_plan, "steps", fail)
+        stage.save("k8s/a.yaml")
+        loop.next(stage.sandbox)
+    stage.save("k8s/a.yaml", "again")
+    loop.next(stage.sandbox)
+    assert stage.told == ["k8s/a.yaml", BROKEN.brief, "k8s/a.yaml", "ready"]
+    found = loop._planned(stage.sandbox)
+    assert found is not known
+    assert (found.applied, found.copied) == (known.applied, known.copied)
 
 
 def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: DevLoop) -> None:
