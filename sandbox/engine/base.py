@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import re
@@ -22,6 +23,8 @@ Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
 OLDEST_API = "1.41"
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""What this machine or process has no more of, in errors that name no file."""
 # A port of the machine that another has, in the words of moby's and Podman's forwarders and of the kernel.
 TAKEN = re.compile(r"[\d\]]:(\d+)\b.*(?:address already in use|port is already allocated)")
 
@@ -38,7 +41,7 @@ class EngineGone(EngineError, Away):
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn errors in the block into an EngineError about `doing`."""
+    """Turn errors in the block into an EngineError about `doing`; those of this machine's files stay what they are."""
     try:
         yield
     except SandboxError:
@@ -52,7 +55,8 @@ def translated(doing: str) -> Iterator[None]:
             raise _failed(doing, str(error.explanation or error)) from error
         if isinstance(error, DockerException):
             raise _failed(doing, str(error)) from error
-        if not isinstance(error, OSError):  # every error of the HTTP client below is one
+        # Every error of the HTTP client below is an OSError, and none of them names a file.
+        if not isinstance(error, OSError) or error.filename is not None or error.errno in LOCAL:
             raise
         raise EngineGone(
             f"{doing} failed: the Docker Engine went away",

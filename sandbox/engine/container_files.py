@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from sandbox.engine import shared_folders
 from sandbox.engine.base import Door, translated
@@ -61,8 +63,8 @@ class ContainerFiles(Door):
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""
-        with translated(f"copying {source.name} into {name}"):
-            self._client.api.put_archive(name, str(folder), _packed(source))
+        with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
+            self._client.api.put_archive(name, str(folder), _packed(source.name, data))
 
     def _require_seen(self, name: str, mounts: Mapping[Path, str]) -> None:
         """Raise SandboxError unless a container that was made sees its folders; what one saw others see, too."""
@@ -89,12 +91,11 @@ class ContainerFiles(Door):
             return None if data is None else data.read()
 
 
-def _packed(source: Path) -> Iterator[bytes]:
-    """Yield a file as a tar archive of its own, piece by piece."""
-    info = tarfile.TarInfo(source.name)
-    info.size = source.stat().st_size
+def _packed(name: str, data: IO[bytes]) -> Iterator[bytes]:
+    """Yield an open file as a tar archive of its own, piece by piece."""
+    info = tarfile.TarInfo(name)
+    info.size = os.fstat(data.fileno()).st_size
     yield info.tobuf(tarfile.GNU_FORMAT)
-    with source.open("rb") as data:
-        while piece := data.read(1 << 20):
-            yield piece
+    while piece := data.read(1 << 20):
+        yield piece
     yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)

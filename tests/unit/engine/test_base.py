@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, Glancing, once, translated
+from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.engine_images import Images
 from sandbox.engine.socket_http import Refused
 from sandbox.errors import MissingTool
 
@@ -31,6 +35,17 @@ def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
     with pytest.raises(EngineError) as caught, translated("loading an image"):
         raise Refused(said)
     assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
+
+
+def test_files_of_this_machine_are_not_the_engine(door: Door, tmp_path: Path) -> None:
+    """An archive that went, a full disk, and no more open files → what it is, and not an engine to wait for."""
+    with pytest.raises(FileNotFoundError):
+        Images(door._place).load(tmp_path / "gone.tar")
+    with pytest.raises(FileNotFoundError):
+        ContainerFiles(door._place).copy_file("node", tmp_path / "gone.tar", PurePosixPath("/"))
+    for number in (errno.ENOSPC, errno.EMFILE):
+        with pytest.raises(OSError, check=lambda error, number=number: error.errno == number), translated("saving"):
+            raise OSError(number, os.strerror(number))
 
 
 @pytest.mark.fault(13)
