@@ -41,7 +41,15 @@ def _is_any_left(home: Home) -> bool:
     """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
     folders = (home.sandboxes, home.state / "certificates", home.claims)
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
-    return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())
+    return bool(known) or any(map(_has_any, folders))
+
+
+def _has_any(folder: Path) -> bool:
+    """Tell whether anything is in a folder, which another `down` may be removing."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
 
 
 def _remove(home: Home, folder: Path) -> None:

@@ -24,7 +24,6 @@ def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Map
     The documents are the registry's own bytes: pushed again, they have the same digests. Raises SandboxError.
     """
     found = {target: _document(client, target.repository, target.tag or str(target.digest)) for target in targets}
-    folder.joinpath("blobs", "sha256").mkdir(parents=True)
     wanted: dict[str, tuple[str, Descriptor]] = {}
     for target, root in found.items():
         tree = _tree(client, target, root)
@@ -66,4 +65,7 @@ def _fetch(client: Client, repository: str, blob: Descriptor, folder: Path) -> N
 
 
 def _path(folder: Path, digest: str) -> Path:
-    return folder / "blobs" / digest.replace(":", "/")
+    """Return the place of a blob, in a folder that is there."""
+    path = folder / "blobs" / digest.replace(":", "/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

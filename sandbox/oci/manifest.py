@@ -181,7 +181,8 @@ def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 def canonical(content: Mapping[str, Any]) -> bytes:
     """Return JSON with sorted keys and no spaces: one content, one sequence of bytes."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="backslashreplace")  # a half of a surrogate pair stays the escape that it came as
 
 
 def _descriptor(content: Mapping[str, Any]) -> Descriptor:

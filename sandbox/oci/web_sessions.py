@@ -129,7 +129,8 @@ def _trusting() -> ssl.SSLContext:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except LocationValueError as error:  # an error of urllib3's, which requests does not translate everywhere
+    # One is of urllib3, which requests does not translate everywhere, the other of a header that no server can be sent.
+    except (LocationValueError, UnicodeEncodeError) as error:
         raise Broken(str(error)) from error
     except requests.RequestException as error:
         untrusted = isinstance(error, requests.exceptions.SSLError)

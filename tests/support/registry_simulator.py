@@ -22,7 +22,7 @@ from tests.support.token_server import TokenServer
 _NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
 _ROUTES = {
     "manifest": re.compile(rf"/v2/({_NAME})/manifests/([^/]+)"),
-    "blob": re.compile(rf"/v2/({_NAME})/blobs/(sha256:[0-9a-f]{{64}})"),
+    "blob": re.compile(rf"/v2/({_NAME})/blobs/(sha256:[0-9a-f]{{64}}|sha512:[0-9a-f]{{128}})"),
     "uploads": re.compile(rf"/v2/({_NAME})/blobs/uploads/"),
     "upload": re.compile(rf"/v2/({_NAME})/blobs/uploads/([0-9a-f]{{32}})"),
     "tags": re.compile(rf"/v2/({_NAME})/tags/list"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,20 @@ def used(home: Home) -> None:
     (home.claims / "5001.sandbox-old-registry.old").touch()
     home.networks.mkdir()
     (home.networks / ".lock").touch()
+
+
+def test_folder_that_another_down_removes_is_empty(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    used(home)
+    listed = os.listdir
+
+    def gone(path: Path) -> list[str]:
+        if path == home.claims:
+            shutil.rmtree(path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", gone)
+    down(home)
+    assert list(home.state.rglob("*")) == []
 
 
 def down(home: Home) -> None:

@@ -169,6 +169,11 @@ def test_keychain_access_token_is_used_unchanged(registry: Simulator, tokens: To
     assert not tokens.asked
 
 
+def test_access_token_that_no_header_can_hold_is_refused(registry: Simulator) -> None:
+    with signed_in(registry, Credential(bearer="zażółć")) as client, pytest.raises(RegistryError, match="latin-1"):
+        client.blob_size("app", BLOB.digest)
+
+
 def test_basic_authentication_is_sent_after_a_challenge(registry: Simulator) -> None:
     registry.tokens, registry.basic = None, f"me:{CANARY}"
     with signed_in(registry) as client:
