@@ -192,10 +192,13 @@ def test_a_server_runs_for_the_length_of_the_block(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     def silent() -> str | None:
-        return None if log.read_text() == "serving\n" else "no word yet"
+        return None if log.read_text().endswith("\n") else "no word yet"
 
-    with serving(["sh", "-c", "echo serving; exec sleep 100"], log_to=log):
+    with serving(["sh", "-c", "echo $$; exec sleep 100"], log_to=log):
         wait_until(silent, what="server", timeout=LONG, pause=0.01)
+        os.kill(int(log.read_text()), 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
