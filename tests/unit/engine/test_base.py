@@ -44,7 +44,7 @@ def test_files_of_this_machine_are_not_the_engine(door: Door, tmp_path: Path) ->
     with pytest.raises(FileNotFoundError):
         ContainerFiles(door._place).copy_file("node", tmp_path / "gone.tar", PurePosixPath("/"))
     for number in (errno.ENOSPC, errno.EMFILE):
-        with pytest.raises(OSError, check=lambda error, number=number: error.errno == number), translated("saving"):
+        with pytest.raises(OSError, match=os.strerror(number)), translated("saving"):
             raise OSError(number, os.strerror(number))
 
 
