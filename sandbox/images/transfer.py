@@ -15,7 +15,7 @@ from sandbox.images.progress import Observer
 from sandbox.oci.client import Client, OpenBlob
 from sandbox.oci.image import Image, MissingBlob, Origin
 from sandbox.oci.manifest import Descriptor, Document
-from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.oci_errors import BadImage, RegistryError
 from sandbox.oci.reference import Target
 
 
@@ -256,9 +256,13 @@ def _observed(open_blob: OpenBlob, observer: Observer) -> OpenBlob:
 
 
 def _counted(chunks: Iterator[bytes], observer: Observer) -> Iterator[bytes]:
-    for chunk in chunks:
-        observer.sent(len(chunk))
-        yield chunk
+    """Count what a source gives, whose own failure must not pass for one of the registry's connection."""
+    try:
+        for chunk in chunks:
+            observer.sent(len(chunk))
+            yield chunk
+    except OSError as error:
+        raise BadImage("a layer cannot be read to its end", details=str(error)) from error
 
 
 def publish(target: Target, image: Image, destination: Destination) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
+from sandbox.images.progress import Silent
 from sandbox.images.push import push
 from sandbox.images.sources.layout import Layout
-from sandbox.images.transfer import plan_transfers
+from sandbox.images.transfer import BlobInventory, Destination, Transfer, carry, plan_transfers
+from sandbox.oci import connections
 from sandbox.oci import manifest as manifests
+from sandbox.oci.client import Client
 from sandbox.oci.image import Image
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.reference import Target
@@ -98,6 +105,35 @@ def test_blobs_cross_once_before_manifests_before_indexes(wanted: dict[Target, l
         blobs = {data for group in wanted.values() for one in group for data in (*one.blobs, one.config)}
         assert registry.received == sum(map(len, blobs)) == sum(one.size for one in results)
         _in_order(registry)
+
+
+class Torn:
+    """A source on a disk that fails."""
+
+    def open(self, _: Descriptor) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+        def given() -> Iterator[bytes]:
+            yield b"x"
+            raise OSError(errno.EIO, "Input/output error")
+
+        return contextlib.nullcontext(given())
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_source_that_cannot_be_read_gives_way_to_another(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    monkeypatch.setattr(connections, "is_plain", lambda _: plain)
+    data = LAYERS[3]
+    blob = Descriptor(manifests.OCI_LAYER, digest_of(data), len(data))
+    write_layout(tmp_path, index(), {blob.digest: data})
+    waited: list[float] = []
+    for origins, failures in (((Torn(),), 1), ((Torn(), Layout(tmp_path)), 0)):
+        with Client(registry.url, sleep=waited.append) as client, ThreadPoolExecutor(1) as pool:
+            transfer = Transfer(blob, ("app",), origins, (Target("app", "1"),))
+            failed = carry(transfer, Destination(client, BlobInventory(client), Silent(), pool))
+        assert [error.brief for error in failed.values()] == ["a layer cannot be read to its end"] * failures
+    assert not waited and registry.content[blob.digest] == data
+    assert not registry.uploads
 
 
 def _in_order(registry: Simulator) -> None:
