@@ -13,9 +13,8 @@ from sandbox.components.cluster.kind.cluster_config import in_reach
 from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Store
@@ -104,10 +103,10 @@ class _Upgrading:
         A kubelet of another Kubernetes may restart its API server once more, in the middle of an answer.
         """
 
-        def is_broken_off(found: Exception | None) -> bool:
-            return isinstance(found, ClusterError) and not found.status
+        def is_away(found: Exception | None) -> bool:
+            return isinstance(found, Away)
 
-        retry(self.sandbox.start_locked, tries=TRIES, transient=is_broken_off, wait=lambda _: interruption.pause(PAUSE))
+        retry(self.sandbox.start_locked, tries=TRIES, transient=is_away, wait=lambda _: interruption.pause(PAUSE))
 
     def _change(self, own: OwnImages) -> NodeUpgrade:
         """Return the upgrade of the cluster's nodes. Raises UsageError unless all of them run."""

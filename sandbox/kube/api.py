@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.kube import api_connection, built_in, deletion
 from sandbox.kube import api_transport as transport
 from sandbox.kube.access_rules import Rules
@@ -24,6 +24,9 @@ QUOTA = "ask for a larger quota of that namespace, or use less of it: kubectl de
 # The statuses by which the API server refuses an object that belongs to a namespace, a kind or an object that is being
 # deleted: forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
+# The statuses by which it says that it cannot answer at the moment, or that something behind it cannot; and its words
+# for an etcd that has no leader (etcd, api/v3rpc/rpctypes).
+PASSING, LEADERLESS = {429, 502, 503, 504}, "etcdserver: "
 
 Say = Callable[[str], None]
 Page = dict[str, dict[str, Any]]
@@ -40,6 +43,10 @@ class ClusterError(SandboxError):
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
         super().__init__(brief, details=details, fix=fix or (QUOTA if "exceeded quota" in details else ""))
         self.status = status
+
+
+class ServerAway(ClusterError, Away):
+    """The API server does not answer, or cannot at the moment: one of several may go, and a node may be slow."""
 
 
 def segment(name: str) -> str:
@@ -164,9 +171,8 @@ class Cluster:
                 "PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=body, kind="application/apply-patch+yaml"
             )
         except ClusterError as error:
-            raise ClusterError(
-                f"applying {title(manifest)} failed", details=error.details, status=error.status
-            ) from error
+            brief = f"applying {title(manifest)} failed"
+            raise type(error)(brief, details=error.details, fix=error.fix, status=error.status) from error
 
     def apply_all(self, manifests: Iterable[Manifest]) -> None:
         """Apply several objects in their order."""
@@ -309,13 +315,16 @@ class Cluster:
                 status, data = self._connection.read((path, accepted))
             else:
                 headers = {"Accept": accepted, "Content-Type": kind}
-                status, data = self._connection.transport.request(method, path, headers, body)
+                status, data = self._connection.send(method, path, headers, body)
         except transport.Unanswered as error:
-            raise ClusterError("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
+            silent = ClusterError if error.fix else ServerAway  # what has a fix does not pass by itself
+            raise silent("the cluster's API server does not answer", details=str(error), fix=error.fix) from error
         log.debug("%s %s -> %s", method, path, status)
         answer = data.decode(errors="replace")
         if status >= 400:
-            raise ClusterError(f"{method} {path} failed", details=_message(answer), status=status)
+            said = _message(answer)
+            passes = status in PASSING or said.startswith(LEADERLESS)
+            raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=said, status=status)
         return answer if text else _object(answer, f"{method} {path}")
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from sandbox.engine.base import Glancing, once
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport
 from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered, Unusable
+from sandbox.system import interruption
+from sandbox.system.wait import retry
 
 PATIENCE = 2.0  # seconds that a read waits for its turn among those that are asked ahead
 _READS = "reads"
 _BUSY = 429
+TRIES, PAUSE = 10, 1.0  # as client-go does; an API server asks for a second (Retry-After)
 
 # The official client writes certificates to files that all threads share, and returns a file's name before it is
 # written.
@@ -59,8 +63,22 @@ class Connection(Glancing):
         with suppress(TimeoutError):
             if coming and (answer := coming.result(PATIENCE)):
                 return answer
-        answer = self._get(_remembered(read)) if seen else None
-        return self._get(read) if answer is None or answer[0] == _BUSY else answer  # it has just begun to remember
+        path, accept = read
+        headers = {"Accept": accept}
+        if seen:
+            answer = self.transport.request("GET", _remembered(read)[0], headers, None)
+            if answer[0] != _BUSY:  # else it has just begun to remember
+                return answer
+        return self.send("GET", path, headers, None)
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
+        """Return status and content of the answer, after a while from a server that is busy. Raises Unanswered."""
+        return retry(
+            lambda: self.transport.request(method, path, headers, body),
+            tries=TRIES,
+            transient=lambda found: not isinstance(found, Exception) and found[0] == _BUSY,
+            wait=lambda _: interruption.pause(PAUSE),
+        )
 
     def read_ahead(self, reads: Sequence[Read]) -> None:
         """Send all these in a thread, for the rest of the glance; what is not answered is sent when it is wanted."""
@@ -83,10 +101,6 @@ class Connection(Glancing):
                         one.set_result(None)
 
         threading.Thread(target=work, name="ask the API server", daemon=True).start()
-
-    def _get(self, read: Read) -> Answer:
-        path, accept = read
-        return self.transport.request("GET", path, {"Accept": accept}, None)
 
     def reads(self) -> Sequence[Read]:
         """Return what was read in this glance so far."""

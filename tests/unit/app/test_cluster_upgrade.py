@@ -16,7 +16,7 @@ from sandbox.app.session import Session
 from sandbox.components.cluster.kind.node_upgrade import Begun
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import ClusterError, ServerAway
 from sandbox.names import Home
 from sandbox.snapshot.snapshot_store import Store
 from tests.support.fakes import FakeEngine, RecordingReporter
@@ -93,7 +93,7 @@ def test_answer_broken_off_after_an_upgrade_is_asked_for_again(
     upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_upgrade, "PAUSE", 0.0)
-    errors: list[SandboxError | None] = [ClusterError("it does not answer"), None]
+    errors: list[SandboxError | None] = [ServerAway("it does not answer"), None]
 
     def start() -> None:
         if error := errors.pop(0):

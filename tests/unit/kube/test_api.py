@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.errors import Away
 from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError, title
 from sandbox.kube.readiness import pending, wait_ready
@@ -104,6 +105,33 @@ def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> N
     cluster = Cluster(kubeconfig(tmp_path / "config", free_port()))
     with pytest.raises(ClusterError, match="does not answer"):
         cluster.get("v1", "ConfigMap", "a", "ns")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "passes"),
+    [
+        (503, b'{"message": "the server is currently unable to handle the request"}', True),
+        (504, b"", True),
+        (500, b'{"message": "etcdserver: leader changed"}', True),
+        (500, b'{"message": "Internal error occurred: failed calling webhook"}', False),
+        (403, b'{"message": "forbidden"}', False),
+    ],
+)
+def test_server_that_cannot_answer_now_may_come_back(
+    cluster: Cluster, server: ApiServer, status: int, body: bytes, passes: bool
+) -> None:
+    server.refusal = (status, body)
+    with pytest.raises(ClusterError, match="applying ConfigMap ns/a failed") as caught:
+        cluster.apply(CONFIG_MAP)
+    assert isinstance(caught.value, Away) is passes and caught.value.status == status
+
+
+def test_server_that_went_away_may_come_back(tmp_path: Path) -> None:
+    cluster = Cluster(kubeconfig(tmp_path / "config", free_port()))
+    with pytest.raises(Away):
+        cluster.get("v1", "ConfigMap", "a", "ns")
+    with pytest.raises(Away):
+        cluster.apply(CONFIG_MAP)
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,20 @@ ANY_VERSION = "?resourceVersion=0"
 class Server:
     """An API server that answers with the number of the request; `ahead` is how many of those at once it answers.
 
-    Where it does not remember yet, it refuses to answer with any version.
+    Where it does not remember yet, it refuses to answer with any version; while it is `busy`, it refuses everything.
     """
 
-    def __init__(self, ahead: int = 9, *, remembers: bool = True) -> None:
+    def __init__(self, ahead: int = 9, *, remembers: bool = True, busy: int = 0) -> None:
         self.asked: list[str] = []
         self.ahead = ahead
         self.remembers = remembers
+        self.busy = busy
         self.answering = threading.Event()
         self.answering.set()
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         self.asked.append(path)
-        refused = path.endswith("resourceVersion=0") and not self.remembers
+        refused = len(self.asked) <= self.busy or (path.endswith("resourceVersion=0") and not self.remembers)
         return 429 if refused else 200, b"%d" % len(self.asked)
 
     def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
@@ -111,6 +112,16 @@ def test_read_of_what_a_server_does_not_remember_is_repeated(*, ahead: bool) -> 
             api.read_ahead([PODS])
         assert api.read(PODS)[0] == 200
     assert server.asked[-1] == "/api/v1/pods"
+
+
+@pytest.mark.parametrize(("busy", "status"), [(api_connection.TRIES - 1, 200), (api_connection.TRIES, 429)])
+def test_busy_server_is_asked_again_a_few_times(monkeypatch: pytest.MonkeyPatch, busy: int, status: int) -> None:
+    monkeypatch.setattr(api_connection, "PAUSE", 0.0)
+    server = Server(busy=busy)
+    assert of(server).read(PODS)[0] == status and len(server.asked) == api_connection.TRIES
+    server = Server(busy=busy)
+    assert of(server).send("DELETE", "/api/v1/pods/a", {}, None)[0] == status
+    assert len(server.asked) == api_connection.TRIES
 
 
 def test_nothing_is_read_ahead_outside_of_a_glance() -> None:
