@@ -13,6 +13,7 @@ from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init import compose_files, compose_secrets, compose_variables, compose_volumes, dockerfile
 from sandbox.init.detected import App, as_text, build_options, labels
+from sandbox.oci import reference
 from sandbox.system.files import is_file
 
 # In the order in which compose itself looks for them.
@@ -24,6 +25,9 @@ USED = {
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
+# What Kubernetes takes for a variable's name.
+_VARIABLE = re.compile(r"[ -<>-~]+")
 # How many ports of one range a Service gets: a media server may name thousands.
 MOST_OF_RANGE = 100
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
@@ -101,10 +105,8 @@ def _app(
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     if context is None and image is None:
         notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
-    if context is None and image and "$" in image:
-        notes.append(
-            f"the image of {name}, {image}, has a variable without a value: give it one in .env or its manifest"
-        )
+    if context is None and image and (fault := _fault(image)):
+        notes.append(f"the image of {name}, {image}, {fault}")
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))
@@ -123,14 +125,16 @@ def _app(
     port = next((number for number, protocol in ports if protocol == "tcp"), None)
     given = dict(_environment(service.get("environment")))
     environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
-    left_out += [f"environment.{key}" for key, value in environment.items() if value is None]
+    unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
+    left_out += [f"environment.{key}" for key in unset]
+    left_out += [key for key in ("entrypoint", "command") if service.get(key) and not _words(service[key])]
     return App(
         called,
         context=context,
         image=None if context is not None else image,
         port=port or (PORTS.get(_last(image)) if image and context is None else None),
         more_ports=tuple(one for one in ports if one != (port, "tcp")),
-        environment={key: value for key, value in environment.items() if value is not None},
+        environment={key: value or "" for key, value in environment.items() if key not in unset},
         command=entrypoint,
         args=command,
         check=_check(service.get("healthcheck")),
@@ -143,6 +147,17 @@ def _app(
         build=options if context is not None else {},
         left_out=tuple(sorted(left_out)),
     )
+
+
+def _fault(image: str) -> str:
+    """Return what is wrong with the name of an image."""
+    if "$" in image:
+        return "has a variable without a value: give it one in .env or its manifest"
+    try:
+        reference.parse(image)
+    except UsageError as error:
+        return f"is none: {error.details}"
+    return ""
 
 
 def _aliases(networks: Any) -> Iterator[str]:
@@ -204,20 +219,21 @@ def _context(build: Any) -> str | None:
 def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
     """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
 
-    Of a range too long for a Service it is the first; `left_out` says so.
+    Of a range too long for a Service it is the first; `left_out` gets that, and what is no port.
     """
     for key in ("ports", "expose"):
         for one in compose_files.listed(service.get(key)):
             said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
-            numbers, _, protocol = said.rpartition(":")[2].partition("/")
-            first, _, last = numbers.partition("-")
-            if not first.isdecimal() or not 0 < int(first) < 65536 or protocol not in ("", "tcp", "udp"):
+            match = _PORT.fullmatch(said.rpartition(":")[2])
+            first, last, protocol = match.groups() if match else ("0", None, None)
+            start, end = int(first), int(last or first)
+            if not 0 < start <= end < 65536:
+                left_out.append(f"{key}.{said}")
                 continue
-            end = int(last) if last.isdecimal() and int(last) < 65536 else int(first)
-            if end - int(first) >= MOST_OF_RANGE:
-                left_out.append(f"{key}.{numbers}")
-                end = int(first)
-            yield from ((port, protocol or "tcp") for port in range(int(first), end + 1))
+            if end - start >= MOST_OF_RANGE:
+                left_out.append(f"{key}.{first}-{last}")
+                end = start
+            yield from ((port, protocol or "tcp") for port in range(start, end + 1))
 
 
 def _environment(given: Any) -> Iterator[tuple[str, str | None]]:

@@ -14,13 +14,14 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose_volumes
 from sandbox.init.detected import is_inside
 from sandbox.system.files import is_file
 
 # What compose reads besides its file, if one is there.
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
+FIX = "correct it, or move it away"
 DEEPEST = 16  # services that extend others
 SECTIONS = ("services", "secrets", "configs")
 # What a file defines, by section and name.
@@ -33,11 +34,11 @@ WHOLE = ("command", "entrypoint", "test")
 def project(path: Path) -> tuple[Sections, list[str]]:
     """Return services, secrets and configs by name, with paths from the folder of the file, and what was left out.
 
-    Raises UsageError when it is no such file.
+    Raises BadFile when it is no such file.
     """
     content, folder = _content(path), path.parent
     if not isinstance(content, dict) or not (content.get("include") or isinstance(content.get("services"), dict)):
-        raise UsageError(f"{path} has no services", fix="correct it, or move it away")
+        raise BadFile(f"{path} has no services", fix=FIX)
     notes: list[str] = []
     seen = {os.path.normpath(path)}
     found = _sections(content, folder, notes, seen)
@@ -54,6 +55,8 @@ def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> S
             found = _combined(found, _elsewhere(folder, file, notes, seen))
     own = {section: _entries(content, section) for section in SECTIONS}
     services = own["services"]
+    odd = [name for name in _section(content, "services") if str(name) not in services]
+    notes += [f"{name} is left out: its settings, such as `image:`, have to be below its name" for name in odd]
     own["services"] = {name: _whole(one, services, folder, notes) for name, one in services.items()}
     return _combined(found, own)
 
@@ -175,14 +178,17 @@ def _content(path: Path) -> Any:
     try:
         return yaml_text.document(text_file.read(path), core=True)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} cannot be read", details=str(error)) from error
+        raise BadFile(f"{path} cannot be read", details=str(error), fix=FIX) from error
 
 
 def _entries(content: Any, section: str) -> dict[str, dict[str, Any]]:
     """Return the well-formed entries of a section, by name."""
+    return {str(name): one for name, one in _section(content, section).items() if isinstance(one, dict)}
+
+
+def _section(content: Any, section: str) -> Mapping[Any, Any]:
     found = content.get(section) if isinstance(content, Mapping) else None
-    pairs = found.items() if isinstance(found, Mapping) else ()
-    return {str(name): one for name, one in pairs if isinstance(one, dict)}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _map(given: Any) -> Any:

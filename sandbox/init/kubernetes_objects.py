@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
+from sandbox.config import yaml_text
 from sandbox.init.detected import App, Mount
 from sandbox.init.services import INGRESS_CLASS
 from sandbox.sanitize import fit
@@ -24,7 +23,7 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
     if app.context is not None:
         notes.append("After a change: sandbox up")
     return "".join(f"# {' '.join(fit(note).split())}\n" for note in notes) + "---\n".join(
-        yaml.safe_dump(each, sort_keys=False) for each in found
+        yaml_text.dump(each).decode() for each in found
     )
 
 

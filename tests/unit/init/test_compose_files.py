@@ -121,6 +121,58 @@ secrets: {A_B: {file: one}, a-b: {file: two}}
     ]
 
 
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    """No port, no command line, no name of a variable → left out, as the manifest says; the rest is taken."""
+    text = """\
+services:
+  web:
+    image: x
+    ports: ["80:$P", "a:b", "90-80", "53/sctp", {published: 80}, "99999", "8080:80"]
+    command: sh -c 'echo
+    entrypoint: 5
+    environment: {"": a, "a=b": c, D: d, "e f": g}
+"""
+    web = apps(tmp_path, compose_yaml=text)["web"]
+    assert (web.port, web.more_ports, web.command, web.args) == (80, (), (), ())
+    assert web.environment == {"D": "d", "e f": "g"}
+    ports = ["80:$P", "90-80", "99999", "53/sctp", "None/tcp", "a:b"]
+    assert set(web.left_out) == {
+        *(f"ports.{one}" for one in ports),
+        *("command", "entrypoint", "environment.", "environment.a=b"),
+    }
+
+
+@pytest.mark.parametrize("said", ["", "nginx", "[nginx]"])
+def test_service_without_settings_is_named(tmp_path: Path, said: str) -> None:
+    found, notes = compose.load(write(tmp_path, compose_yaml=f"services: {{web: {said}, db: {{image: x}}}}"))
+    assert [one.name for one in found] == ["db"]
+    assert notes == ["web is left out: its settings, such as `image:`, have to be below its name"]
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        ("Team/App:1", "none: "),
+        ("x y", "none: "),
+        ("a@sha256:12", "none: 'sha256:12' is not a digest"),
+        ("a:${TAG}", "a variable without a value"),
+        ("a:${TAG:-1}", ""),
+    ],
+)
+def test_image_that_is_none_is_noted(tmp_path: Path, image: str, fault: str) -> None:
+    _, notes = compose.load(write(tmp_path, compose_yaml=f"services: {{web: {{image: '{image}'}}}}"))
+    assert [fault in one for one in notes] == ([True] if fault else [])
+
+
+def test_text_that_kubectl_reads_as_a_number_is_quoted(tmp_path: Path) -> None:
+    """Go's YAML takes more for numbers than PyYAML; in a variable's value, the cluster refuses them."""
+    text = "services: {web: {image: x, environment: {A: '1e3', B: '0o17', C: 'y', D: '5', E: ''}}}"
+    written = manifest(apps(tmp_path, compose_yaml=text)["web"], image="x", host=None)
+    assert [line.strip() for line in written.splitlines() if "value:" in line] == [
+        f'value: "{one}"' for one in ("1e3", "0o17", "y", "5", "")
+    ]
+
+
 def test_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     """`true`, `yes` and `22:22` → as compose gives them to programs, not True and 1342."""
     text = """\
