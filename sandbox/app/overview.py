@@ -78,13 +78,12 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     """Return the addresses of a sandbox that is up. Raises SandboxError."""
     from sandbox.components.cluster import kubeconfig
     from sandbox.components.ingress import unserved
-    from sandbox.components.ingress.default_backend import hosts_of
     from sandbox.kube.api import Cluster
 
     home = context.home()
     names = home.sandbox(spec.name)
     ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)
-    hosts = hosts_of(ingresses) or (spec.domain,)
+    hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,

@@ -123,6 +123,18 @@ def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
         )
 
 
+def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
+    """Return the hosts of the Ingresses that the edge routes to the sandbox, which has certificates for them.
+
+    Of another controller's it is not known.
+    """
+    named = {*(one.host for one in spec.proxy.hosts), *routed(spec)}
+    found = hosts_of(ingresses)
+    if spec.ingress.controller != "traefik":
+        return found
+    return tuple(host for host in found if host in named or _is_below(host, spec.domain))
+
+
 def routed(spec: Spec) -> Mapping[str, str]:
     """Return the hosts whose TLS the edge routes to a Service, with the Service."""
     return {one.host: one.to for one in spec.proxy.tls}

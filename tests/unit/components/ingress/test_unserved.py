@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress.unserved import missing_secrets, notes, passed_over, require_classes, require_hosts
+from sandbox.components.ingress.unserved import (
+    hosts_here,
+    missing_secrets,
+    notes,
+    passed_over,
+    require_classes,
+    require_hosts,
+)
+from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -70,6 +78,20 @@ def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
     assert "shop.example.com is not below demo.localhost" in note
     assert "use shop.demo.localhost, or `edge: {hosts: [shop.example.com]}`" in note
     assert not list(notes([public], domain=DOMAIN, hosts=["shop.example.com"]))
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({}, ("shop.demo.localhost",)),
+        ({"edge": {"hosts": ({"host": "shop.example.com"},)}}, ("shop.demo.localhost", "shop.example.com")),
+        ({"ingress": {"controller": "none"}}, ("shop.demo.localhost", "shop.example.com")),
+    ],
+)
+def test_hosts_that_the_edge_does_not_route_are_no_addresses(more: dict[str, Any], found: tuple[str, ...]) -> None:
+    """`up` printed their URLs, and a curl that no certificate fits."""
+    spec = Spec.model_validate({"name": "demo", "domain": DOMAIN, **more})
+    assert hosts_here(spec, [ingress(), ingress("shop.example.com")]) == found
 
 
 def test_tls_secrets_that_are_not_there_are_found(cluster: Cluster, server: ApiServer) -> None:
