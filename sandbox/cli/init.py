@@ -97,4 +97,5 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     for program, image in idle.items():
         yield f"note  no manifest runs {program}: add a Deployment with `image: {image}`"
     if idle:
-        yield "      and remove the # before its line in images.yaml; sandbox.yaml needs `push: images.yaml`"
+        needed = "" if project_files.pushes(name, found) else "; sandbox.yaml needs `push: images.yaml`"
+        yield f"      and remove the # before its line in images.yaml{needed}"

@@ -39,18 +39,22 @@ PORTS = {
 }
 
 
-def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[str]]:
+def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> tuple[list[App], list[str]]:
     """Return the services of the file, and what was left out, in words; raises UsageError if it is not a compose file.
 
-    A service with profiles is left out unless one of them is wanted: compose starts it only on request.
+    A service with profiles is left out unless one of them is wanted: compose starts it only on request. Of a project
+    that `has_manifests`, objects are written at most for its own program, and the others are only built.
     """
     found, notes = compose_files.project(path)
     known = compose_variables.of_files(".env", path.parent)
     always = (one.strip() for one in (known.get("COMPOSE_PROFILES") or "").split(","))
     apart = _apart(found["services"], {*profiles, *always})
-    if apart:
-        options = " ".join(f"--profile {shlex.quote(one)}" for one in sorted(set().union(*apart.values())))
-        notes.append(f"{path.name}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
+    idle = [name for name in apart if not has_manifests or found["services"][name].get("build")]
+    if idle:
+        options = " ".join(
+            f"--profile {shlex.quote(one)}" for one in sorted(set().union(*(apart[one] for one in idle)))
+        )
+        notes.append(f"{path.name}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
     sections = {section: compose_variables.filled(named, known) for section, named in found.items()}
     given = {name: one for name, one in sections["services"].items() if name not in apart}
     ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
@@ -70,10 +74,11 @@ def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[st
                 left_out=tuple(sorted((*app.left_out, *left_out))),
             )
         )
-    notes += [_renamed(name, called, apps) for name, called in names.items() if called != name]
-    if any(value in app.environment.values() for app in apps for value in known.values() if value):
+    written = {app.name: app for app in apps if app.is_whole or not has_manifests}
+    notes += [_renamed(name, called, apps) for name, called in names.items() if called != name and called in written]
+    if any(value in app.environment.values() for app in written.values() for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
-    if any(mount.secret for app in apps for mount in app.mounts):
+    if any(mount.secret for app in written.values() for mount in app.mounts):
         notes.append(f"the secrets of {path.name} are in what is written: keep it out of git")
     return apps, notes
 

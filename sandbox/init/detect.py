@@ -33,10 +33,12 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     folder = folder.absolute()
     told = skaffold.load(folder) or Skaffold()
     notes = list(told.notes)
-    apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes, profiles))))
     releases, left_out = helmfile.load(folder)
-    notes += left_out
-    applied = told.items or tuple(releases) or apply_choice.choose(folder, notes)
+    chosen: list[str] = []
+    applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen)
+    programs = told.apps or _apps(folder, notes, profiles, has_manifests=bool(applied))
+    apps = tuple(_distinct(_exposing(folder, app) for app in programs))
+    notes += (*left_out, *chosen)
     objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
     fronts = tuple(services.fronts(objects))
@@ -56,11 +58,11 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
         yield replace(app, name=name)
 
 
-def _apps(folder: Path, notes: list[str], profiles: Collection[str]) -> Iterator[App]:
+def _apps(folder: Path, notes: list[str], profiles: Collection[str], *, has_manifests: bool) -> Iterator[App]:
     for name in compose.FILES:
         if (folder / name).exists():
             _require_inside(folder, folder / name)
-            apps, left_out = compose.load(folder / name, profiles)
+            apps, left_out = compose.load(folder / name, profiles, has_manifests=has_manifests)
             notes += left_out
             yield from apps
             return

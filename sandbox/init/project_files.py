@@ -68,7 +68,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         given["domain"] = domain
     if registry != REGISTRY_PORT:
         given["registry"] = {"port": registry}
-    if len(unnamed(name, found)) < len(called):
+    if pushes(name, found):
         given["push"] = IMAGES
     if https:
         given["edge"] = {"ports": https}
@@ -136,6 +136,11 @@ def unnamed(name: str, found: Found) -> dict[str, str]:
     """Return the programs that could be built, and whose images are in none of the manifests, with those images."""
     called = dict(_targets(name, found))
     return {one: called[one] for one in _idle(found, called, name)}
+
+
+def pushes(name: str, found: Found) -> bool:
+    """Tell whether sandbox.yaml pushes images: some that could be built are in manifests."""
+    return len(unnamed(name, found)) < len(dict(_targets(name, found)))
 
 
 def own_program(name: str, found: Found) -> App | None:

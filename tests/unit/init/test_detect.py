@@ -54,6 +54,30 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text)
 
 
+def test_notes_on_what_compose_writes_come_with_objects(tmp_path: Path) -> None:
+    """Where manifests are applied, no secret is written and no profile's image is used."""
+    text = """
+services:
+  my_web: {build: web, environment: {KEY: "${KEY}"}, secrets: [token]}
+  debug: {image: busybox, profiles: [debug]}
+  seed: {build: seed, profiles: [seed]}
+secrets: {token: {file: token}}
+"""
+    write(tmp_path, token="t", web__Dockerfile="FROM scratch\n", seed__Dockerfile="FROM scratch\n")
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / ".env").write_text("KEY=secret\n")
+    assert look(tmp_path).notes == (
+        "compose.yaml: debug, seed left out, since only a profile starts them: add --profile debug --profile seed",
+        "my_web is called my-web in the cluster: change what calls it (its code)",
+        "values of .env of compose.yaml are in what is written: keep it out of git if they are secret",
+        "the secrets of compose.yaml are in what is written: keep it out of git",
+    )
+    (tmp_path / "api.yaml").write_text(DEPLOYMENT)
+    assert look(tmp_path).notes == (
+        "compose.yaml: seed left out, since only a profile starts them: add --profile seed",
+    )
+
+
 def test_manifests_next_to_a_template_are_noted(tmp_path: Path) -> None:
     (tmp_path / "k8s").mkdir()
     (tmp_path / "k8s" / "api.yaml").write_text(DEPLOYMENT)
