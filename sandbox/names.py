@@ -16,6 +16,7 @@ OWNER = "dev.sandbox.owner"
 # The network that all sandboxes of earlier releases shared; one that is on it stays there.
 SHARED_NETWORK = "sandbox"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
+BALANCER = "external-load-balancer"  # the end of the name of what is before several control planes, and kind's role
 EDGE = "sandbox-edge"
 RETIRED = "-retired-"  # part of the names of replaced edges, which still serve their open connections
 # End the names of containers that have a registry's port, and of those that hold ports for another.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.config import capabilities
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.config.schema.edge_schema import TcpPort
+from sandbox.names import BALANCER, MAX_HOST
 
 if TYPE_CHECKING:
     from sandbox.config.schema.edge_schema import ServedPort
@@ -34,6 +35,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_azure(spec),
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
+        *_balancer(spec),
         *capabilities.misfits(spec),
     ]
 
@@ -157,6 +159,13 @@ def _same_addon(spec: Spec) -> Iterator[Misfit]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("addons", index), f"there is another addon '{name}' before it"
+
+
+def _balancer(spec: Spec) -> Iterator[Misfit]:
+    spare = MAX_HOST - len(f"sandbox--{BALANCER}")
+    if spec.cluster.nodes.control_plane > 1 and len(spec.name) > spare:
+        wrong = f"the balancer before several control planes needs a host name of at most {MAX_HOST} characters, and"
+        yield ("cluster", "nodes", "control_plane"), f"{wrong} so a `name` of at most {spare}, not {len(spec.name)}"
 
 
 def _inside(host: str, domain: str) -> bool:

@@ -36,7 +36,7 @@ from sandbox.engine.labelled import COMPLETE
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import Names
+from sandbox.names import BALANCER, Names
 from sandbox.provider import Nodes, Standing
 from sandbox.sanitize import fit
 from sandbox.system import files
@@ -44,7 +44,6 @@ from sandbox.system.process import ToolFailed
 from sandbox.system.wait import WaitTimeout, wait_until
 
 ROLES = ("control-plane", "worker")
-BALANCER = "external-load-balancer"  # which runs no pods
 
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")

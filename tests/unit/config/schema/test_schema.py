@@ -353,6 +353,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "3: ingress.gateway_api: the controller 'nginx' does not serve the Gateway API; 'traefik' does",
             "",
         ),
+        (
+            f"name: {'a' * 33}\ncluster: {{nodes: {{control_plane: 3}}}}\n",
+            "2: cluster.nodes.control_plane: the balancer before several control planes needs a host name of at most "
+            "63 characters, and so a `name` of at most 32, not 33",
+            "",
+        ),
         ("name: Demo\n", f"1: {NAME}", ""),
         ("name: -demo\n", f"1: {NAME}", ""),
         ("name: ''\n", f"1: {NAME}", ""),

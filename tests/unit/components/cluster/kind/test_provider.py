@@ -22,7 +22,7 @@ from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
-from sandbox.names import Names
+from sandbox.names import BALANCER, Names
 from sandbox.provider import Standing
 from sandbox.system.process import ToolFailed
 from tests.support import memory_nodes
@@ -366,7 +366,7 @@ def test_control_planes_without_their_balancer_are_recreated(
     three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
     nodes = InMemory(engine)
     nodes.add(names, names.node, "control-plane")
-    balancer = nodes.add(names, f"{names.cluster}-external-load-balancer", kind_provider.BALANCER)
+    balancer = nodes.add(names, f"{names.cluster}-{BALANCER}", BALANCER)
     engine.write_file(names.node, COMPLETE, json.dumps(three._record()).encode())
     assert three.stale() is None
     engine.remove_container(balancer.spec.name)
