@@ -14,7 +14,8 @@ from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
+from sandbox.kube.api import Cluster, Say, title
+from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.manifests import namespace, parse
 from sandbox.kube.readiness import progress, wait_ready
 from sandbox.names import Names
@@ -173,7 +174,8 @@ class CertificateIssuer:
         self.cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         for manifest in self._manifests():
             say(title(manifest))
-            wait_until(partial(_try, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
+            # Until cert-manager's webhook has a certificate and answers, its objects are refused.
+            wait_until(partial(attempt, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
         for one in self.secrets:
             if self._is_from_another_root(one):
                 # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
@@ -240,14 +242,3 @@ def _holds(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
     return bool(found == wanted)
-
-
-def _try(cluster: Cluster, manifest: Manifest) -> str | None:
-    """Apply an object; until cert-manager's webhook has a certificate and answers, its objects are refused."""
-    try:
-        cluster.apply(manifest)
-    except ClusterError as error:
-        if "webhook" not in error.details and "the cluster knows no" not in str(error):
-            raise
-        return error.details or error.brief
-    return None
