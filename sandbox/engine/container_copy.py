@@ -126,6 +126,8 @@ def run_script(
             output = api.logs(made).decode(errors="replace")
             if copied and copied.taken and status == 0:
                 _take(api.get_archive(made, copied.place)[0], copied)
+            elif exchange and status == 0:
+                _require(exchange)
         finally:
             api.remove_container(made, force=True, v=True)
     return status, output
@@ -147,6 +149,17 @@ def _take(pieces: Iterable[bytes], wanted: Exchange) -> None:
                     shutil.copyfileobj(data, out, _PIECE)
     if left:
         raise EngineError(f"{', '.join(sorted(left))} did not come out of the container")
+
+
+def _require(wanted: Exchange) -> None:
+    """Raise EngineError if files that the script left in the mounted folder are not in it here."""
+    lost = [name for name in wanted.taken if not (wanted.folder / name).exists()]
+    if lost:
+        raise EngineError(
+            f"{', '.join(lost)} did not come out of the container",
+            details=f"the engine sees another folder at {wanted.folder} than this command",
+            fix="run sandbox outside of containers and mount namespaces, where the engine runs",
+        )
 
 
 class _Pieces(io.RawIOBase):

@@ -147,6 +147,7 @@ def test_files_of_a_script_are_copied_to_another_machine(tmp_path: Path, monkeyp
 
 def test_folder_of_a_script_is_mounted_where_it_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Runner({})
+    (tmp_path / "a").touch()
     run(api, container_copy.Exchange(place="/x", folder=tmp_path, taken=("a",)), monkeypatch, shares=True)
     assert api.body["HostConfig"]["Binds"] == ["data:/v", f"{tmp_path}:/x"] and not api.body["Volumes"]
 
@@ -155,3 +156,12 @@ def test_file_that_a_script_did_not_leave_is_an_error(tmp_path: Path, monkeypatc
     api = Runner({"/x/a": b"a"})
     with pytest.raises(EngineError, match=r"^b did not come out"):
         run(api, container_copy.Exchange(place="/x", folder=tmp_path, taken=("a", "b")), monkeypatch, shares=False)
+
+
+def test_files_that_the_engine_left_elsewhere_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container or mount namespace of the command has another folder there: a snapshot would lack its volumes."""
+    api, exchange = Runner({}), container_copy.Exchange(place="/x", folder=tmp_path, taken=("a", "b"))
+    (tmp_path / "a").touch()
+    with pytest.raises(EngineError, match=r"^b did not come out") as caught:
+        run(api, exchange, monkeypatch, shares=True)
+    assert str(tmp_path) in caught.value.details and api.asked[-1] == "remove"
