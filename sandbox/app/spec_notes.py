@@ -14,6 +14,7 @@ from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromLayout
 from sandbox.kube import manifests
 from sandbox.kube.manifests import title
+from sandbox.system.files import is_file
 
 REGISTRY_PORT = 5001
 
@@ -48,7 +49,10 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _absent(spec: Spec) -> Iterator[str]:
-    """Yield files and folders that images.yaml names, and that something else may yet make."""
+    """Yield files and folders that the spec and images.yaml name, and that something else may yet make."""
+    for account in spec.credentials:
+        if account.file and not is_file(account.file):
+            yield f"credentials, {account.secret}: there is no {account.file}"
     for one in images_yaml.load(spec.push) if spec.push else ():
         match one:
             case FromBuild(context=context) if not context.is_dir():

@@ -75,9 +75,13 @@ def _host(value: str) -> str:
 
 def _registry(value: str) -> str:
     host, colon, port = value.partition(":")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("must be a host name such as registry.demo.sandbox.localhost, or one with :PORT")
-    return _host(host) + colon + port
+    good_port = not colon or (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+    if not good_port or len(host) > 253 or not re.fullmatch(SUBDOMAIN, host):
+        raise ValueError(
+            "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
+            "without scheme, path or *"
+        )
+    return value
 
 
 def _upstream(value: str) -> str:

@@ -110,6 +110,13 @@ def test_files_of_images_that_are_absent_are_noted(tmp_path: Path) -> None:
     ]
 
 
+def test_files_of_credentials_that_are_absent_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\ncredentials: [{kind: gcr, file: key.json}, {kind: docker, file: sandbox.yaml}]\n")
+    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    assert printed.stderr == f"note   credentials, gcr-secret: there is no {tmp_path}/key.json\n"
+
+
 def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A chart with an object of a kind of its own crds/ → nothing is noted."""
     seen: list[bool] = []

@@ -495,8 +495,18 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "registry:\n  tls: ['hub.sandbox.sandbox.localhost:0']\n",
-            "2: registry.tls[0]: must be a host name such as registry.demo.sandbox.localhost, or one with :PORT",
+            "2: registry.tls[0]: must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in "
+            "lower case and without scheme, path or *",
             "",
+        ),
+        *(
+            (
+                f"credentials: [{{kind: docker, registries: ['{host}']}}]\n",
+                "1: credentials[0].registries[0]: must be a host name such as registry.demo.sandbox.localhost, or one "
+                "with :PORT, in lower case and without scheme, path or *",
+                "",
+            )
+            for host in ("https://quay.io", "quay.io/team", "*.gcr.io", "Quay.io", "")
         ),
         (
             "domain: a.b\ncerts:\n  secrets:\n  - {secret: s, hosts: [a.b]}\n  - hosts: [x.a.b]\n    secret: s\n",
