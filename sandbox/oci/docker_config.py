@@ -19,7 +19,7 @@ from typing import Any
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
-from sandbox.system import process
+from sandbox.system import files, process
 
 HUB_KEY = "https://index.docker.io/v1/"
 _HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
@@ -69,12 +69,14 @@ def canonical(key: str) -> str:
 def load(path: Path) -> _Content:
     """Read a config.json. Raises CredentialsUnusable when it cannot be read; its text is never repeated."""
     try:
-        content = json.loads(path.read_bytes() or b"{}")
+        content = json.loads(files.read_regular(path) or b"{}")
         auths = {canonical(key): _account(entry) for key, entry in (content.get("auths") or {}).items()}
         helpers = {canonical(key): str(name) for key, name in (content.get("credHelpers") or {}).items()}
         store = str(content.get("credsStore") or "")
     except FileNotFoundError:
         return _Content()
+    except files.NotAFile as error:
+        raise _unreadable(path, f"it is {error.kind}") from None
     except OSError as error:
         raise _unreadable(path, error.strerror or "") from error
     except json.JSONDecodeError as error:

@@ -22,6 +22,7 @@ from sandbox.components.credentials.token_service import Service
 from sandbox.config.schema.credentials_schema import Ecr
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.system import files
 
 SESSION = "sandbox"
 _SERVICES = {"ecr": "Amazon ECR", "sts": "AWS STS", "sso": "AWS SSO", "sso-oidc": "AWS SSO"}
@@ -325,7 +326,9 @@ def _require_harmless(file: Path, profiles: tuple[str, ...]) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return files.read_regular(path).decode()
+    except files.NotAFile as error:
+        raise _unreadable(path, f"it is {error.kind}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or "it is not text") from None
 
@@ -335,11 +338,12 @@ def _from_json(path: Path, text: str) -> Keys:
     try:
         content = json.loads(text)
         content = content.get("Credentials") or content.get("AccessKey") or content
-        return Keys(
-            str(content["AccessKeyId"]), str(content["SecretAccessKey"]), str(content.get("SessionToken") or "")
-        )
-    except (ValueError, AttributeError, TypeError, KeyError):
-        raise _unreadable(path, "it has no AccessKeyId and SecretAccessKey") from None
+        found = content["AccessKeyId"], content["SecretAccessKey"], content.get("SessionToken") or ""
+        if all(isinstance(one, str) for one in found):
+            return Keys(*found)
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        pass
+    raise _unreadable(path, "it has no AccessKeyId and SecretAccessKey")
 
 
 def _unreadable(path: Path, reason: str) -> CredentialsUnusable:

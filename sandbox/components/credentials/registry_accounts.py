@@ -39,7 +39,8 @@ def _listed(path: Path) -> tuple[str, ...]:
 def _usable(host: str, account: Credential | None, path: Path) -> Credential:
     """Return the account as a name with a password, which is all that pods can pull with."""
     if account is None:
-        raise CredentialsUnusable(f"{path} has no account at {host}", fix=f"docker login {host}")
+        details = "" if path.exists() else "there is no such file"
+        raise CredentialsUnusable(f"{path} has no account at {host}", details=details, fix=f"docker login {host}")
     if account.username and account.password:
         return Credential(account.username, account.password)
     if account.identity and (account.username == azure.USERNAME or host.endswith(".azurecr.io")):

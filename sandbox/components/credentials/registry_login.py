@@ -30,6 +30,8 @@ def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
         raise unusable_file(path, where, made_by=made_by) from None
     except ValueError:
         raise unusable_file(path, "it is not text", made_by=made_by) from None
+    except RecursionError:
+        raise unusable_file(path, "it is nested too deeply", made_by=made_by) from None
     if not isinstance(content, dict):
         raise unusable_file(path, "it is not a JSON object", made_by=made_by)
     return content

@@ -347,6 +347,7 @@ def test_an_answer_without_a_token_is_unusable(services: Services, write: Write,
         ("canary", None, "cannot be read"),
         ("[default\ncanary", None, "cannot be read"),
         ('{"AccessKeyId": "canary"}', None, "cannot be read"),
+        ('{"AccessKeyId": null, "SecretAccessKey": "canary"}', None, "cannot be read"),
     ],
 )
 def test_files_without_usable_keys_are_refused(

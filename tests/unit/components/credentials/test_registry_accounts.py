@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -182,6 +183,28 @@ def test_a_registry_without_an_account_is_named(write: WriteFile) -> None:
 def test_a_file_without_registries_is_refused(write: WriteFile, content: str) -> None:
     file = write(content)
     assert refusal(lambda: ask(file)).brief == f"{file} cannot be used"
+
+
+ENTRIES: Mapping[str, Callable[[Path], Credentials]] = {
+    "docker": lambda file: Docker(kind="docker", file=file),
+    "docker at one registry": lambda file: Docker(kind="docker", file=file, registries=("quay.io",)),
+    "gcr": lambda file: Gcr(kind="gcr", file=file),
+    "ecr": lambda file: Ecr(kind="ecr", file=file, region="eu-central-1"),
+    "acr": lambda file: Acr(kind="acr", file=file, registry="demo.azurecr.io"),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(("kind", "said"), [("fifo", "it is a FIFO"), ("deep", ""), ("absent", "o such file")])
+def test_key_file_that_is_none_is_refused_at_once(tmp_path: Path, entry: str, kind: str, said: str) -> None:
+    """A FIFO that no one writes to, JSON of a hundred thousand levels, nothing → an error that names the file."""
+    path = tmp_path / "keys"
+    if kind == "fifo":
+        os.mkfifo(path)
+    if kind == "deep":
+        path.write_text('{"a":' * 100_000)
+    error = refusal(lambda: mint(ENTRIES[entry](path), {}, now=datetime.now(UTC)))
+    assert error.brief.startswith(f"{path} ") and said in error.details and error.fix
 
 
 def test_the_usual_file_is_dockers(tmp_path: Path, home: Path) -> None:
