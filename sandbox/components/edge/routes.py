@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import SHARED_NETWORK
 from sandbox.system import files
+
+Found = TypeVar("Found")
 
 TCP, UDP = "tcp", "udp"
 READABLE = 0o644  # the edge's container may run as another user
@@ -161,17 +163,32 @@ class Route:
 
 def load(folder: Path) -> tuple[Route, ...]:
     """Return every route in the edge's folder, oldest first. Raises SandboxError for a file that is not a route."""
-    routes, added = [], added_ports(folder)
-    for path in sorted(folder.glob("routes/*.json")):
-        try:
-            found = _read(json.loads(path.read_text(encoding="utf-8")))
-            ports = tuple(port for name, port in added if name == found.name)
-            routes.append(replace(found, added_ports=ports, node_ports=_node_ports(folder, found.name)))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SandboxError(
-                f"{path} is not a route", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
-            ) from error
+    added = added_ports(folder)
+
+    def read(content: dict[str, Any]) -> Route:
+        found = _read(content)
+        ports = tuple(port for name, port in added if name == found.name)
+        return replace(found, added_ports=ports, node_ports=_node_ports(folder, found.name))
+
+    routes = _each(folder, "routes/*.json", "a route", read)
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
+
+
+def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -> list[Found]:
+    """Return what `read` makes of each of the JSON files; none of one that another command removes meanwhile.
+
+    Raises SandboxError for a file that is not `what`.
+    """
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            found.append(read(json.loads(path.read_text(encoding="utf-8"))))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            fix = f"rm {shlex.quote(str(path))}"
+            raise SandboxError(f"{path} is not {what}", details=str(error), fix=fix, id="route") from error
+    return found
 
 
 def save(folder: Path, route: Route) -> None:
@@ -210,15 +227,11 @@ def _node_ports(folder: Path, name: str) -> tuple[tuple[str, int], ...]:
 
 def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
     """Return every port that a command added, with its sandbox. Raises SandboxError for a file that is not one."""
-    found = []
-    for path in sorted(folder.glob("routes/ports/*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            found.append((str(content.pop("sandbox")), Port(**content)))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SandboxError(
-                f"{path} is not a port", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
-            ) from error
+
+    def read(content: dict[str, Any]) -> tuple[str, Port]:
+        return str(content.pop("sandbox")), Port(**content)
+
+    found = _each(folder, "routes/ports/*.json", "a port", read)
     return tuple(sorted(found, key=lambda one: (one[0], one[1].port, one[1].protocol)))
 
 
@@ -292,15 +305,7 @@ class AddedRoute:
 
 def load_added(folder: Path) -> tuple[AddedRoute, ...]:
     """Return every such route in the edge's folder, by host. Raises SandboxError for a file that is not one."""
-    found = []
-    for path in sorted(folder.glob("routes/by-hand/*.json")):
-        try:
-            found.append(AddedRoute(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
-            raise SandboxError(
-                f"{path} is not a route", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
-            ) from error
-    return tuple(found)
+    return tuple(_each(folder, "routes/by-hand/*.json", "a route", lambda content: AddedRoute(**content)))
 
 
 def save_added(folder: Path, route: AddedRoute) -> None:

@@ -89,6 +89,15 @@ def test_a_name_of_another_sandbox_is_refused_by_its_name(mine: Route, theirs: R
     assert (caught.value.id, caught.value.fix.count("sandbox down b")) == ("domain-taken", 1)
 
 
+@pytest.mark.parametrize("place", ["", "ports", "by-hand"])
+def test_file_that_goes_while_it_is_read_is_none(tmp_path: Path, place: str) -> None:
+    routes.save(tmp_path, route("kept"))
+    (tmp_path / "routes" / place).mkdir(exist_ok=True)
+    (tmp_path / "routes" / place / "gone.json").symlink_to(tmp_path / "nothing")
+    assert [one.name for one in routes.load(tmp_path)] == ["kept"]
+    assert not routes.added_ports(tmp_path) and not routes.load_added(tmp_path)
+
+
 def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
     outer, inner = claims("a", "x.test", "shop.x.test"), claims("b", "dev.x.test", "shop.dev.x.test", "free.test")
     routes.require_unclaimed(outer, [inner])
