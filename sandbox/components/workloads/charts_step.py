@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
@@ -231,8 +232,9 @@ def _is(name: str, image: str) -> bool:
 def _digest(chart: Chart, images: Mapping[str, str], further: Sequence[str]) -> str:
     summed = hashlib.sha256()
     for path in _files(chart):
-        summed.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
-        summed.update(path.read_bytes())
+        with suppress(FileNotFoundError):  # an editor's file is gone by now; helm tells of one that is missed
+            content = path.read_bytes()
+            summed.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
     said = [chart.name, chart.namespace, dict(chart.set), sorted(images.items()), *further]
     summed.update(json.dumps(said, sort_keys=True).encode())
     return summed.hexdigest()

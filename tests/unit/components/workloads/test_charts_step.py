@@ -93,6 +93,14 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     assert step.check().state is State.READY
 
 
+def test_values_that_are_gone_are_a_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
+    step.apply(NoWork())
+    chart.values[0].unlink()
+    assert step.check().detail == "web: the chart, its values or its images have changed"
+    with pytest.raises(BadFile, match=r"dev\.yaml: no such file"):
+        step.apply(NoWork())
+
+
 def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
     step.apply(NoWork())
     assert names.charts.exists()
