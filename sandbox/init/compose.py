@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
@@ -30,6 +31,9 @@ _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 _VARIABLE = re.compile(r"[ -<>-~]+")
 # How many ports of one range a Service gets: a media server may name thousands.
 MOST_OF_RANGE = 100
+# Seconds of the units of durations (Compose Specification, 11-extension.md).
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
     **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
@@ -143,6 +147,7 @@ def _app(
         command=entrypoint,
         args=command,
         check=_check(service.get("healthcheck")),
+        check_seconds=_check_seconds(service.get("healthcheck")),
         folder=str(service.get("working_dir") or ""),
         user=user,
         terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
@@ -207,6 +212,18 @@ def _check(given: Any) -> tuple[str, ...]:
             return ("sh", "-c", *words[1:])
         case _:
             return ()
+
+
+def _check_seconds(given: Any) -> int:
+    """Return how many seconds the check may take: its `timeout`, or compose's default for one without or a bad one."""
+    said = str(given.get("timeout") or "") if isinstance(given, dict) else ""
+    parts = re.findall(rf"([0-9.]+)({'|'.join(UNITS)})", said)
+    if not parts or "".join(map("".join, parts)) != said:
+        return App.check_seconds
+    try:
+        return max(LEAST_CHECK, math.ceil(sum(float(number) * UNITS[unit] for number, unit in parts)))
+    except ValueError:
+        return App.check_seconds
 
 
 def _context(build: Any) -> str | None:

@@ -100,12 +100,12 @@ class App:
     """A program of the project: an image that is built from `context`, or an existing one.
 
     `port` is the one it listens on, if that is known, and `more_ports` are others, with their protocols (tcp or udp);
-    `command` and `args` replace the image's own, and `check` is a program that tells whether it is ready; `once` tells
-    that it ends. `folder` is its working directory, and `user` is UID or UID:GID; where they are empty, the image's
-    count. `terminal` has stdin and tty if it is to have these. `mounts` are files that it reads, `claims` volumes for
-    its data, by their places. Its objects define the `volumes`; those of earlier programs define the mounts
-    `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
-    context; `left_out` names what its compose service has and objects that are made from it lack.
+    `command` and `args` replace the image's own, and `check` is a program that tells whether it is ready, within
+    `check_seconds`; `once` tells that it ends. `folder` is its working directory, and `user` is UID or UID:GID; where
+    they are empty, the image's count. `terminal` has stdin and tty if it is to have these. `mounts` are files that it
+    reads, `claims` volumes for its data, by their places. Its objects define the `volumes`; those of earlier programs
+    define the mounts `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its
+    build besides the context; `left_out` names what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -117,6 +117,7 @@ class App:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
+    check_seconds: int = 30  # compose's default
     once: bool = False
     folder: str = ""
     user: str = ""

@@ -93,7 +93,8 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     if app.once:
         pass  # it is done when it ends
     elif app.check:
-        container["readinessProbe"] = {"exec": {"command": list(app.check)}, "periodSeconds": 5, "timeoutSeconds": 5}
+        check = {"exec": {"command": list(app.check)}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
+        container["readinessProbe"] = check
     elif app.port:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:

@@ -377,6 +377,17 @@ services:
     assert found.notes == ("compose.yaml: extra left out, since only a profile starts them: add --profile debug",)
 
 
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [("timeout: 1m30s", 90), ("timeout: 2500ms", 5), ("timeout: 8.2s", 9), ("retries: 3", 30), ("timeout: soon", 30)],
+)
+def test_a_check_may_take_as_long_as_in_compose(tmp_path: Path, timeout: str, seconds: int) -> None:
+    """A slow check that compose waits for would otherwise never be ready."""
+    write(tmp_path, **{"compose.yaml": f"services: {{a: {{image: x, healthcheck: {{test: [CMD, b], {timeout}}}}}}}\n"})
+    (app,) = look(tmp_path).apps
+    assert (app.check, app.check_seconds) == (("b",), seconds)
+
+
 def test_objects_of_no_sensible_shape_do_not_stop_it(tmp_path: Path) -> None:
     write(tmp_path, **{"k8s/a.yaml": "{apiVersion: v1, kind: Ingress, metadata: {name: a}, spec: [1]}"})
     write(tmp_path, **{"k8s/b.yaml": "{apiVersion: v1, kind: Deployment, metadata: {name: a}, spec: [1]}"})

@@ -194,13 +194,16 @@ def test_services_get_an_ingress_of_their_own(tmp_path: Path) -> None:
 
 
 def test_pod_runs_the_command_of_its_compose_service() -> None:
-    app = App("db", image="postgres:17", port=5432, command=("a",), args=("b", "c"), check=("pg_isready",))
+    app = App(
+        "db", image="postgres:17", port=5432, command=("a",), args=("b", "c"), check=("pg_isready",), check_seconds=9
+    )
     (deployment, _) = yaml.safe_load_all(
         project_files.files("shop", Found((app,)), registry=1, https=None)["k8s/db.yaml"]
     )
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert (container["command"], container["args"]) == (["a"], ["b", "c"])
-    assert container["readinessProbe"]["exec"] == {"command": ["pg_isready"]}
+    probe = {"exec": {"command": ["pg_isready"]}, "periodSeconds": 5, "timeoutSeconds": 9}
+    assert container["readinessProbe"] == probe
 
 
 # What a file system takes as a name, with what YAML makes something of more often than chance would have it.
