@@ -133,7 +133,12 @@ def _app(
     ports = list(dict.fromkeys(_ports(service, left_out)))
     port = next((number for number, protocol in ports if protocol == "tcp"), None)
     given = dict(_environment(service.get("environment")))
-    environment = {**compose_variables.of_files(service.get("env_file"), folder), **given}
+    files = service.get("env_file")
+    notes += [
+        f"the variables of {name} in {file} are left out: it is not in this folder"
+        for file in compose_variables.absent(files, folder)
+    ]
+    environment = {**compose_variables.of_files(files, folder), **given}
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
     left_out += [f"environment.{key}" for key in unset]
     left_out += [key for key in ("entrypoint", "command") if service.get(key) and not _words(service[key])]

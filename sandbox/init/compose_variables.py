@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ _VARIABLE = re.compile(
 )
 _BRACE = re.compile(r"(?P<opens>\$\{)|\}")
 DEEPEST = 16  # variables in defaults of others
-# A line of a file of variables, without blanks around it.
+# A variable in a file of them; a value in quotes may be of several lines.
 _LINE = re.compile(
-    r"""(?:export\s+)?(?P<key>[\w.-]+)\s*=\s*"""
-    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<plain>(?!['"]).*?))(?:(?<=[\s=])\#.*|\s+\#.*)?"""
+    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*[=:][ \t]*"""
+    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])[^\n]*?))"""
+    r"""[ \t\r]*(?:(?<=[\s=:])\#[^\n]*)?$""",
+    re.MULTILINE,
 )
 _ESCAPED = re.compile(r"\\(.)")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
@@ -78,11 +80,22 @@ def of_files(given: Any, folder: Path) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for one in listed(given):
         path = one.get("path") if isinstance(one, dict) else one
-        if isinstance(path, str) and is_file(folder / path) and is_inside(folder, folder / path):
-            for line in text_file.read(folder / path).splitlines():
-                if match := _LINE.fullmatch(line.strip()):
-                    found[match["key"]] = _value(match, found)
+        if _is_there(path, folder):
+            for match in _LINE.finditer(text_file.read(folder / str(path))):
+                found[match["key"]] = _value(match, found)
     return found
+
+
+def absent(given: Any, folder: Path) -> Iterator[str]:
+    """Yield the paths of those that are not, and that compose cannot do without."""
+    for one in listed(given):
+        path = one.get("path") if isinstance(one, dict) else one
+        if not _is_there(path, folder) and not (isinstance(one, dict) and one.get("required") is False):
+            yield str(path)
+
+
+def _is_there(path: Any, folder: Path) -> bool:
+    return isinstance(path, str) and is_file(folder / path) and is_inside(folder, folder / path)
 
 
 def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:

@@ -231,13 +231,29 @@ def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> 
         "I=${B}/${NONE}",
         "J=${B}/x",
         "no variable",
+        "K: by a colon\r",
+        "L='-----BEGIN-----\nx=1\n-----END-----'\r",
+        'M="two\n lines" # comment',
+        "N='open",
+        "O=after",
     ]
     found = apps(tmp_path, compose_yaml="services: {web: {image: x, env_file: a.env}}", **{"a.env": "\n".join(lines)})
     assert found["web"].environment == {
         **{"A": "a#b", "B": "plain text", "C": "blanks", "D": "$literal", "E": 'two\nlines"a#b'},
-        **{"F": "a#b", "G": "", "H": "", "J": "plain text/x"},
+        **{"F": "a#b", "G": "", "H": "", "J": "plain text/x", "K": "by a colon"},
+        **{"L": "-----BEGIN-----\nx=1\n-----END-----", "M": "two\n lines", "O": "after"},
     }
     assert found["web"].left_out == ("environment.I",)
+
+
+def test_absent_file_of_variables_is_noted(tmp_path: Path) -> None:
+    files = "[a.env, {path: b.env, required: false}, {path: ../c.env}, d.env]"
+    text = f"services: {{web: {{image: x, env_file: {files}}}}}"
+    found, notes = compose.load(write(tmp_path, compose_yaml=text, **{"d.env": "D=d\n"}))
+    assert found[0].environment == {"D": "d"}
+    assert notes == [
+        f"the variables of web in {file} are left out: it is not in this folder" for file in ("a.env", "../c.env")
+    ]
 
 
 def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
