@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from itertools import chain
 from typing import Any
 
 import yaml
+
+from sandbox.fast_dataclass import dataclass
 
 MAX_DEPTH = 150
 MAX_VALUES = 1_000_000  # the manifests that large projects publish as one file have a third of that
@@ -30,10 +33,19 @@ _NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 class _Loader(_Safe):  # type: ignore[misc]  # either is a safe loader
     """PyYAML's safe loader without its timestamps, and with keys that are text."""
 
+    tags = TAGS
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
         """Return the mapping; a number or a truth for a key is written as in JSON."""
         made = super().construct_mapping(node, deep=deep)
         return {key if isinstance(key, str) else json.dumps(key): value for key, value in made.items()}
+
+
+@dataclass(frozen=True)
+class Replacing:
+    """A value of a compose file that takes the place of another file's whole, by the tag !reset or !override."""
+
+    value: Any
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -43,8 +55,21 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Core(_Loader):
-    """The same with the truths and numbers of YAML 1.2 only: `yes` and `22:22` are text."""
+    """YAML as compose reads it: with the truths and numbers of 1.2 only, `yes` and `22:22` are text, and two tags."""
 
+    tags = TAGS | {"!reset", "!override"}
+
+    def override(self, node: yaml.Node) -> Replacing:
+        """Return the value of a node with the tag !override."""
+        if isinstance(node, yaml.MappingNode):
+            return Replacing(self.construct_mapping(node, deep=True))
+        if isinstance(node, yaml.SequenceNode):
+            return Replacing(self.construct_sequence(node, deep=True))
+        return Replacing(self.construct_scalar(node))
+
+
+_Core.add_constructor("!override", _Core.override)
+_Core.add_constructor("!reset", lambda loader, node: Replacing(None))
 
 # In YAML 1.1 the latter is a number to the base of sixty.
 _Core.yaml_implicit_resolvers = {
@@ -68,13 +93,14 @@ class Unusable(yaml.YAMLError):
 
 
 def documents(text: str | bytes, *, core: bool = False) -> list[Any]:
-    """Return every document of a stream; raises yaml.YAMLError. With `core` it is YAML 1.2, as compose reads it."""
+    """Return every document of a stream; raises yaml.YAMLError. With `core` it is as compose reads it."""
     return [content for _, content in placed_documents(text, core=core)]
 
 
 def placed_documents(text: str | bytes, *, core: bool = False) -> list[tuple[int, Any]]:
     """Return every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
-    loader, found, known = (_Core if core else _Loader)(text), [], _Known()
+    loader, found = (_Core if core else _Loader)(text), []
+    known = _Known(loader.tags, unique=core)
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -135,14 +161,21 @@ class _Plain:
         for key, value in node.value:
             if key.__class__ is not yaml.ScalarNode or key.tag != _TEXT:
                 raise _Odd
+            if key.value in made:
+                raise _Odd
             made[key.value] = self.value(value, depth + 1)
         return made
 
 
 class _Known:
-    """The size and depth of each node of a stream with its aliases expanded, found without expanding them."""
+    """The size and depth of each node of a stream with its aliases expanded, found without expanding them.
 
-    def __init__(self) -> None:
+    With `unique` no mapping may have a key twice.
+    """
+
+    def __init__(self, tags: Collection[str], *, unique: bool) -> None:
+        self._tags = tags
+        self._unique = unique
         self._measured: dict[int, tuple[int, int]] = {}
         self._open: set[int] = set()
         self._total = 0
@@ -160,7 +193,7 @@ class _Known:
 
     def _of(self, node: yaml.Node, depth: int) -> tuple[int, int]:
         """Return the number of values in the node, itself included, and the levels below it."""
-        if node.tag not in TAGS:
+        if node.tag not in self._tags:
             raise Unusable(f"the tag {str(node.tag).replace(PREFIX, '!!')} is not allowed")
         if isinstance(node, yaml.ScalarNode):
             return 1, 0
@@ -170,6 +203,8 @@ class _Known:
         if not size:
             self._open.add(id(node))
             size = 1
+            if self._unique and isinstance(node, yaml.MappingNode):
+                _require_unique(node)
             inside = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
             for one in inside if depth < MAX_DEPTH else ():
                 if one.__class__ is yaml.ScalarNode and one.tag in TAGS:  # most are, and a call takes its time
@@ -182,6 +217,15 @@ class _Known:
         if depth + height >= MAX_DEPTH:
             raise Unusable(f"values are nested more than {MAX_DEPTH} levels deep")
         return size, height
+
+
+def _require_unique(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                raise Unusable(f"the key {key.value} is given a second time in line {key.start_mark.line + 1}")
+            seen.add(key.value)
 
 
 class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
+from sandbox.config.yaml_text import Replacing
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose_volumes
 from sandbox.init.detected import is_inside
@@ -24,8 +25,8 @@ OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compo
 FIX = "correct it, or move it away"
 DEEPEST = 16  # services that extend others
 SECTIONS = ("services", "secrets", "configs")
-# What a file defines, by section and name.
-Sections = dict[str, dict[str, dict[str, Any]]]
+# What a file defines, by section and name; until all are read, also what replaces that of another.
+Sections = dict[str, dict[str, Any]]
 # Lists of NAME=VALUE or of names that are maps too, and settings that take the place of others whole.
 MAPS = ("args", "depends_on", "environment", "labels", "networks")
 WHOLE = ("command", "entrypoint", "test")
@@ -44,7 +45,8 @@ def project(path: Path) -> tuple[Sections, list[str]]:
     found = _sections(content, folder, notes, seen)
     for name in [name for name in OVERRIDES if (folder / name).is_file()][:1]:
         found = _combined(found, _elsewhere(folder, name, notes, seen))
-    return found, list(dict.fromkeys(notes))
+    whole: Sections = _plain(found)
+    return whole, list(dict.fromkeys(notes))
 
 
 def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> Sections:
@@ -57,7 +59,10 @@ def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> S
     services = own["services"]
     odd = [name for name in _section(content, "services") if str(name) not in services]
     notes += [f"{name} is left out: its settings, such as `image:`, have to be below its name" for name in odd]
-    own["services"] = {name: _whole(one, services, folder, notes) for name, one in services.items()}
+    own["services"] = {
+        name: one if isinstance(one, Replacing) else _whole(one, services, folder, notes)
+        for name, one in services.items()
+    }
     return _combined(found, own)
 
 
@@ -71,6 +76,10 @@ def _combined(base: Sections, over: Sections) -> Sections:
 
 def merged(base: Any, over: Any, key: str = "") -> Any:
     """Return what two settings of the same `key` say together."""
+    if isinstance(over, Replacing):
+        return over
+    if isinstance(base, Replacing):
+        base = base.value
     if key in WHOLE or base is None or over is None:
         return over
     if key == "build":
@@ -85,6 +94,19 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
         kept = [one for one in listed(base) if not places & {place for _, place in compose_volumes.pairs([one])}]
         return [*kept, *(one for one in added if one not in kept)]
     return over
+
+
+def _plain(content: Any) -> Any:
+    """Return the content with the values of what replaced others, and without what was reset."""
+    match content:
+        case Replacing(value):
+            return _plain(value)
+        case list():
+            return [_plain(one) for one in content]
+        case dict():
+            return {key: _plain(one) for key, one in content.items() if one != Replacing(None)}
+        case _:
+            return content
 
 
 def listed(given: Any) -> list[Any]:
@@ -126,9 +148,11 @@ def _elsewhere(folder: Path, file: Any, notes: list[str], seen: set[str]) -> Sec
 def _extended(folder: Path, file: Any, name: str, notes: list[str], depth: int) -> dict[str, Any] | None:
     """Return a service of another file of the project, with paths from `folder`."""
     found = _entries(_read(folder, file, notes) if depth > 0 else None, "services")
-    if name not in found:
+    if not isinstance(found.get(name), dict):
         return None
-    return _moved(_whole(found[name], found, (folder / str(file)).parent, notes, depth), posixpath.dirname(str(file)))
+    whole = _whole(found[name], found, (folder / str(file)).parent, notes, depth)
+    moved: dict[str, Any] = _moved(whole, posixpath.dirname(str(file)))
+    return moved
 
 
 def _read(folder: Path, file: Any, notes: list[str]) -> Any:
@@ -140,12 +164,14 @@ def _read(folder: Path, file: Any, notes: list[str]) -> Any:
     try:
         return _content(path)
     except UsageError as error:
-        notes.append(f"{file} is left out: {error.brief.removeprefix(f'{folder}/')}")
+        notes.append(f"{file} is left out: {' '.join(error.details.split()) or error.brief}")
         return None
 
 
-def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
+def _moved(service: Any, below: str) -> Any:
     """Return the service, secret or config of a file in the folder `below` with its paths from here."""
+    if not below or isinstance(service, Replacing):
+        return service
 
     def path(text: Any) -> Any:
         return posixpath.normpath(posixpath.join(below, text)) if isinstance(text, str) and "://" not in text else text
@@ -158,6 +184,7 @@ def _moved(service: Mapping[str, Any], below: str) -> dict[str, Any]:
             return {**one, "source": f"./{path(one['source'])}"}
         return one
 
+    service = _plain(service)
     moved = dict(service)
     if "file" in service:
         moved["file"] = path(service["file"])
@@ -181,9 +208,9 @@ def _content(path: Path) -> Any:
         raise BadFile(f"{path} cannot be read", details=str(error), fix=FIX) from error
 
 
-def _entries(content: Any, section: str) -> dict[str, dict[str, Any]]:
+def _entries(content: Any, section: str) -> dict[str, Any]:
     """Return the well-formed entries of a section, by name."""
-    return {str(name): one for name, one in _section(content, section).items() if isinstance(one, dict)}
+    return {str(name): one for name, one in _section(content, section).items() if isinstance(one, dict | Replacing)}
 
 
 def _section(content: Any, section: str) -> Mapping[Any, Any]:

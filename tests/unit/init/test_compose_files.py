@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.config.schema.values import MAX_NAME
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, compose_files
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
@@ -74,6 +74,41 @@ services:
     assert (found["job"].context, found["job"].environment) == ("parts", {"B": "2", "C": "c", "D": "d"})
     assert [mount.files for mount in found["db"].mounts] == [{"init.sql": "select 1"}]
     assert found["db"].claims == {"/data": "data"}
+
+
+def test_tags_of_an_override_replace_and_remove(tmp_path: Path) -> None:
+    base = """\
+services:
+  web: {image: a, ports: ["80:80"], command: [x], environment: {A: a, B: b}, labels: {c: d}}
+  db: {image: b}
+  api: {extends: web, ports: !override [82], command: !reset null}
+  alone: {image: !override c, ports: !reset [83]}
+"""
+    over = """\
+services:
+  web: {ports: !override ["81:81"], command: !reset null, environment: {A: !reset null, C: c}, labels: !reset {}}
+  db: !reset null
+"""
+    found = apps(tmp_path, compose_yaml=base, **{"compose.override.yaml": over})
+    assert {name: (one.image, one.port, one.args, dict(one.environment)) for name, one in found.items()} == {
+        "web": ("a", 81, (), {"B": "b", "C": "c"}),
+        "api": ("a", 82, (), {"A": "a", "B": "b"}),
+        "alone": ("c", None, (), {}),
+    }
+    assert (found["web"].left_out, found["api"].left_out) == ((), ("labels",))
+
+
+def test_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    """As by compose: else the first service of that name would be gone without a word."""
+    twice = "services:\n  web: {image: a}\n  web: {image: b}\n"
+    with pytest.raises(BadFile, match="cannot be read") as caught:
+        compose.load(write(tmp_path, compose_yaml=twice))
+    assert caught.value.details == "the key web is given a second time in line 3" and caught.value.fix
+    merged = "x: &x {image: a, user: '1'}\nservices: {web: {<<: *x, image: b}, db: {<<: *x, image: c}}\n"
+    files = {"compose.yaml": merged, "compose.override.yaml": twice}
+    found, notes = compose.load(write(tmp_path, **files))
+    assert [(one.image, one.user) for one in found] == [("b", "1"), ("c", "1")]
+    assert notes == ["compose.override.yaml is left out: the key web is given a second time in line 3"]
 
 
 def test_parts_that_cannot_be_used_are_noted(tmp_path: Path) -> None:
