@@ -167,7 +167,7 @@ function machine(edge, doctor) {
   if (edge && edge.routes) {
     const rows = edge.routes.map((way) => row(way.host, mark(health(way)),
       `→ ${way.upstreams.join(", ")}`, way.host));
-    routes = card(key, "Edge", rows, { count: edge.running ? `${rows.length} routes` : "does not run" });
+    routes = card(key, "Edge", rows, { count: edge.running ? `${rows.length} ${rows.length === 1 ? "route" : "routes"}` : "does not run" });
   } else if (edge) {
     routes = card(key, "Edge", [row(edge.error, mark("error"))]);
   }
