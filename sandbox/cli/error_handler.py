@@ -43,6 +43,8 @@ def report(error: BaseException) -> int:
         with contextlib.suppress(SandboxError):
             log.start(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
+    if Terminated.raised:
+        return report(Terminated.raised)
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
     click.echo(f"  this is a bug in sandbox, please report it; details in {home().log}", err=True)
     return BUG

@@ -26,13 +26,18 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Terminated(BaseException):
-    """The command was told to end by a signal; `after` says what stays and how to go on."""
+    """The command was told to end by a signal; `after` says what stays and how to go on.
+
+    `raised` is the one that was raised: a library that it passes may make an error of its own of it.
+    """
 
     WORDS: ClassVar[Mapping[int, str]] = {
         signal.SIGINT: "interrupted",
         signal.SIGTERM: "terminated",
         signal.SIGHUP: "hung up",
     }
+
+    raised: ClassVar[Terminated | None] = None
 
     def __init__(self, number: int, after: str = "") -> None:
         super().__init__(number)
@@ -56,7 +61,8 @@ def catch(doing: str = "stopping", after: str = "", *, events: bool = False) -> 
         if not raised.is_set():
             raised.set()
             said.wait(EVERY * 10)  # the first message must come before the last ones
-            raise Terminated(number, _event(after) if after and events else after)
+            Terminated.raised = Terminated(number, _event(after) if after and events else after)
+            raise Terminated.raised
 
     for number in ENDS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:

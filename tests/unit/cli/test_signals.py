@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli.signals import ECHO
+from sandbox.cli import error_handler
+from sandbox.cli.signals import ECHO, Terminated
 from tests.support.terminal import CTRL_C, Terminal, runs
 
 ROOT = Path(__file__).parents[3]
@@ -103,6 +104,16 @@ def test_interrupt_is_reported_to_programs_as_events(start: Start) -> None:
         "interrupted: undoing (press again to exit at once)",
         "go on: again",
     ]
+
+
+@pytest.mark.fault(5)
+def test_signal_that_a_library_wraps_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM while pydantic makes a validator, which raises SchemaError for it → as everywhere else, code 143."""
+    monkeypatch.setattr(Terminated, "raised", Terminated(signal.SIGTERM, "go on: again"))
+    assert error_handler.report(ValueError('Field "ca": Terminated: 15')) == 143
+    assert capsys.readouterr().err == "go on: again\n"
 
 
 @pytest.mark.fault(7)
