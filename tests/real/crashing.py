@@ -19,8 +19,8 @@ import yaml
 
 from sandbox.app import context
 from sandbox.components.edge import routes
-from sandbox.engine import Engine
-from sandbox.names import EDGE, LABEL, Names
+from sandbox.engine import Engine, labelled
+from sandbox.names import EDGE, LABEL, OWNER, Names
 from tests.real.application import Application
 from tests.real.machine import CommandLine, tool
 
@@ -140,11 +140,14 @@ class Broken:
         return Ended(status, said, answered, None if sent is None else gone - sent)
 
     def left(self, engine: Engine) -> set[str]:
-        """All that is ours and still there, after `down --purge` of the only sandbox."""
+        """All that is ours and still there, after `down --purge` of the user's only sandbox."""
         names, home = self.names, context.home()
         listed = tool("docker", "ps", "--all", "--format", "{{.Names}}").split()
-        found = {f"container {one}" for one in listed if one.startswith((names.cluster, EDGE))}
-        found |= {f"container {one.name}" for one in engine.containers(LABEL)}
+        left = {one for one in listed if one.startswith((names.cluster, EDGE))}
+        left |= {one.name for one in engine.containers(LABEL)}
+        # Those of another user or state folder come and go meanwhile.
+        others = {one.name for one in engine.containers(OWNER) if not labelled.is_ours(one, home)}
+        found = {f"container {one}" for one in left - others}
         found |= {f"volume {one}" for one in engine.labelled_volumes(f"{LABEL}={names.name}")}
         found |= {f"network {one}" for one in engine.labelled_networks(f"{LABEL}={names.name}")}
         found |= {f"route of {one.name}" for one in routes.load(home.edge) if one.name == names.name}
