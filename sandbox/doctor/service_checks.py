@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import TCP, Port, Route
@@ -19,8 +20,6 @@ from sandbox.kube.pod_faults import faults
 from sandbox.kube.readiness import is_ready, is_serving
 from sandbox.plan import providers
 from sandbox.provider import Nodes
-
-CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 
 
 @dataclass(frozen=True)

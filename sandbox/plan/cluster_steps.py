@@ -33,7 +33,7 @@ def cluster(site: ClusterSite) -> list[Step]:
         ClusterStep(site.provider, names, version),
         *node_images(site),
         ContextStep(names),
-        *([KubeProxyStep(names)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
+        *([KubeProxyStep(names, nodes)] if spec.cluster.kind and spec.cluster.kind.configures_kube_proxy else []),
         DnsStep(
             engine=engine,
             nodes=nodes,

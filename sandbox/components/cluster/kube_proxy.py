@@ -9,10 +9,12 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.readiness import progress, wait_ready
 from sandbox.names import Names
+from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 120.0
+CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 DAEMON_SET: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "DaemonSet",
@@ -31,10 +33,12 @@ class KubeProxyStep(NothingToUndo):
     """Waits for kube-proxy, which comes with the cluster.
 
     A sandbox's own parts do without it: they ask the API server on their node. As kubeadm configures it, it is left
-    alone, because it always starts, in its own time.
+    alone, because it always starts, in its own time. Its pods are ready while it runs, also for the moments before it
+    ends: only a Service that a node reaches tells that it works.
     """
 
     names: Names
+    nodes: Nodes
     name: str = "kube-proxy"
     requires: tuple[str, ...] = ("cluster",)
 
@@ -43,7 +47,7 @@ class KubeProxyStep(NothingToUndo):
         return "kube-proxy as configured"
 
     def check(self) -> Status:
-        lacks = _lacks(Cluster(self.names.kubeconfig))
+        lacks = self._lacks(Cluster(self.names.kubeconfig))
         return Status(State.DRIFTED, lacks) if lacks else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -51,9 +55,9 @@ class KubeProxyStep(NothingToUndo):
         # kubeadm makes it late, when the cluster is in use already; what is not there is not waited for.
         wait_until(partial(_absence, cluster), what="kubeadm's kube-proxy", timeout=TIMEOUT)
         try:
-            wait_ready(cluster, [DAEMON_SET], timeout=TIMEOUT)
-        except ClusterError as error:
-            if not _lacks(cluster):  # it is the API server that did not answer
+            wait_until(partial(self._unready, cluster), what="kube-proxy", timeout=TIMEOUT)
+        except (ClusterError, WaitTimeout) as error:
+            if not self._lacks(cluster):  # it is the API server that did not answer
                 raise
             raise KubeProxyFailed(
                 "kube-proxy does not run as the spec configures it, and without it no Service is reached",
@@ -62,10 +66,22 @@ class KubeProxyStep(NothingToUndo):
                 "further programs and kernel modules",
             ) from error
 
+    def _unready(self, cluster: Cluster) -> str | None:
+        wait_ready(cluster, [DAEMON_SET], timeout=TIMEOUT)
+        return self._unreached(cluster)
 
-def _lacks(cluster: Cluster) -> str | None:
-    live = cluster.live(DAEMON_SET)
-    return progress(live) if live else "absent"
+    def _lacks(self, cluster: Cluster) -> str | None:
+        live = cluster.live(DAEMON_SET)
+        return (progress(live) or self._unreached(cluster)) if live else "absent"
+
+    def _unreached(self, cluster: Cluster) -> str | None:
+        service = cluster.get("v1", "Service", "kubernetes", "default")
+        if service is None:
+            return "there is no Service kubernetes"
+        address, port = service["spec"]["clusterIP"], str(service["spec"]["ports"][0]["port"])
+        node = self.nodes.control_plane
+        status, _ = self.nodes.query(node, ("timeout", "2", "bash", "-c", CONNECT, address, port))
+        return f"{node} does not reach the Service kubernetes at {address}:{port}" if status else None
 
 
 def _absence(cluster: Cluster) -> str | None:

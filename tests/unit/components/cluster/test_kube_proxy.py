@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from sandbox.components.cluster import kube_proxy
+from sandbox.components.cluster.kind.provider import nodes as kind_nodes
 from sandbox.components.cluster.kube_proxy import KubeProxyFailed, KubeProxyStep
 from sandbox.kube.api import ClusterError
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NoWork
+from tests.support.fakes import FakeEngine, NoWork
+from tests.support.memory_nodes import Nodes
 
 DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
 POD = "/api/v1/namespaces/kube-system/pods/kube-proxy-1"
 LABELS = {"k8s-app": "kube-proxy"}
+SERVICE = "/api/v1/namespaces/default/services/kubernetes"
+CONNECT = ["timeout", "2", "bash", "-c", kube_proxy.CONNECT, "10.96.0.1", "443"]
 
 
 @pytest.fixture
-def step(names: Names) -> KubeProxyStep:
-    return KubeProxyStep(names)
+def step(names: Names, engine: FakeEngine) -> KubeProxyStep:
+    """On a node that reaches Services."""
+    Nodes(engine).add(names, names.node, "control-plane")
+    engine.programs["timeout"] = lambda box, argv: (0 if list(argv) == CONNECT else 124, "")
+    return KubeProxyStep(names, kind_nodes(engine, names))
 
 
 def place(server: ApiServer, *, ready: int) -> None:
-    """kubeadm's DaemonSet, whose pod is ready or ends again and again."""
+    """kubeadm's DaemonSet, whose pod is ready or ends again and again, and the API server's Service."""
+    server.objects[SERVICE] = {
+        "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]},
+    }
     server.objects[DAEMON_SET] = {
         "kind": "DaemonSet",
         "metadata": {"name": "kube-proxy", "namespace": "kube-system", "generation": 1},
@@ -57,6 +71,31 @@ def test_kube_proxy_that_runs_on_all_nodes_is_ready(server: ApiServer, step: Kub
     assert step.check().state is State.READY
     step.apply(NoWork())
     assert not step.undo()
+
+
+def test_kube_proxy_is_not_ready_before_services_are_reached(
+    server: ApiServer, step: KubeProxyStep, engine: FakeEngine, names: Names
+) -> None:
+    place(server, ready=1)
+    later: Iterator[int] = iter((124, 124, 0))
+    engine.programs["timeout"] = lambda box, argv: (next(later), "")
+    found = step.check()
+    said = f"{names.node} does not reach the Service kubernetes at 10.96.0.1:443"
+    assert (found.state, found.detail) == (State.DRIFTED, said)
+    step.apply(NoWork())
+    assert next(later, None) is None
+
+
+def test_ready_kube_proxy_that_serves_nothing_fails(
+    server: ApiServer, step: KubeProxyStep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program runs for a moment each time it starts, and its pod is ready then."""
+    monkeypatch.setattr(kube_proxy, "TIMEOUT", 0.5)
+    place(server, ready=1)
+    engine.programs["timeout"] = lambda box, argv: (124, "")
+    with pytest.raises(KubeProxyFailed, match="no Service is reached") as caught:
+        step.apply(NoWork())
+    assert "does not reach the Service kubernetes" in caught.value.details
 
 
 @pytest.mark.fault(98)
