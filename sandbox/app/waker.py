@@ -87,7 +87,7 @@ def main() -> None:
     try:
         Waker(Engine.connect(), context.home().sandbox(name), float(after[0]) if after else None).run()
     except SandboxError as error:
-        sys.exit(f"{error}: {error.details}")
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

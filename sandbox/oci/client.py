@@ -71,7 +71,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """Return the base URL, as it was given."""
+        """Return the base URL."""
         return str(self._transport.address)
 
     def ping(self) -> None:

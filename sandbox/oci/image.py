@@ -101,8 +101,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
     lost = [child.platform or child.digest for child in missing if not child.is_attestation]
     notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
     if not images:
-        first = missing[0] if missing else root.descriptor
-        raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {first.digest}")
+        raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {missing[0].digest}")
     if len(images) == 1:
         only = trees[images[0].digest]
         return Tree(only.documents, only.blobs, only.notes + notes)

@@ -63,7 +63,7 @@ def main() -> None:
         resume(Home(Path(state), Path(cache), Path(kubeconfig)).sandbox(name), containers)
     except SandboxError as error:
         now = time.strftime("%F %T")
-        sys.exit(fit(f"{now} {os.getpid()} {__spec__.name}: {name} stays paused: {error}: {error.details}"))
+        sys.exit(fit(f"{now} {os.getpid()} {__spec__.name}: {name} stays paused: {error}"))
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
     return found
 
 
-def copy(copied: Copied, into: Sequence[Running], run: Run) -> int:
-    """Copy the files into all these containers, then do what their rules say; returns the bytes of the files.
+def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
+    """Copy the files into all these containers, then do what their rules say.
 
     Raises SyncFailed where a container has no shell or tar, refuses the files, or has other content afterwards.
     """
@@ -79,7 +79,6 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> int:
 
     with ThreadPoolExecutor(WIDTH, thread_name_prefix="sync") as pool:
         list(pool.map(one, into))
-    return len(archive)
 
 
 def by_cluster(cluster: Cluster) -> Run:

@@ -244,7 +244,7 @@ class _Taking:
         self._described = ("", b"")
 
     def one(self, name: str, member: Member) -> None:
-        """Return the next file."""
+        """Take the next file."""
         folder, _, base = name.rpartition("/")
         if base == "json" and member.size <= SMALL:
             self._described = (folder, self.tar.read())
