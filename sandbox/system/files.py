@@ -191,7 +191,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    return f".{path.name[:100]}."
+    """Return how the names of files begin that are to replace `path`; a name has at most 255 bytes."""
+    return f".{os.fsdecode(os.fsencode(path.name)[:100])}."
 
 
 def refused(brief: str, error: OSError) -> SandboxError:

@@ -65,6 +65,12 @@ def test_a_write_replaces_content_and_mode(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "鯨" * 85], ids=["one", "two", "three"])
+def test_file_of_the_longest_name_is_written(tmp_path: Path, name: str) -> None:
+    write_atomic(tmp_path / name, b"new", mode=0o600)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_link_is_replaced_and_its_target_left(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"target")
