@@ -688,9 +688,10 @@ def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, file: str, text
 
 
 def test_hosts_and_ports_of_another_form_are_left_out(tmp_path: Path) -> None:
-    service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, ports: []}}"
-    write(tmp_path, **{"k8s/b.yaml": service})
-    assert look(tmp_path).fronts == ()
+    service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, ports: PORTS}}"
+    for ports in ("[]", "[{port: .inf}]"):
+        write(tmp_path, **{"k8s/b.yaml": service.replace("PORTS", ports)})
+        assert look(tmp_path).fronts == ()
     rules = "[{host: 1}, {host: web.shop.localhost}]"
     ingress = f"{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{name: web}}, spec: {{rules: {rules}}}}}"
     write(tmp_path, **{"k8s/c.yaml": ingress})
