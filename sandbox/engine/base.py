@@ -50,13 +50,15 @@ def translated(doing: str) -> Iterator[None]:
         raise _failed(doing, str(error)) from error
     except Exception as error:
         from docker.errors import APIError, DockerException  # the library takes long to import
+        from urllib3.exceptions import HTTPError
 
         if isinstance(error, APIError):
             raise _failed(doing, str(error.explanation or error)) from error
         if isinstance(error, DockerException):
             raise _failed(doing, str(error)) from error
-        # Every error of the HTTP client below is an OSError, and none of them names a file.
-        if not isinstance(error, OSError) or error.filename is not None or error.errno in LOCAL:
+        # Every error of the HTTP clients below is one of these, and none of them names a file.
+        local = isinstance(error, OSError) and (error.filename is not None or error.errno in LOCAL)
+        if local or not isinstance(error, (OSError, HTTPError)):
             raise
         raise EngineGone(
             f"{doing} failed: the Docker Engine went away",
@@ -284,8 +286,4 @@ class Door(Glancing):
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""
         words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
-        body = self._ask("GET", path, words).body
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            raise ConnectionResetError("the answer is not JSON") from error
+        return self._ask("GET", path, words).content

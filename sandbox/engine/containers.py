@@ -206,7 +206,7 @@ class Containers(ContainerFiles):
     def wait(self, name: str) -> int:
         """Wait for a container to end, and return its exit status."""
         with translated(f"waiting for container {name}"), self.patient():
-            return int(json.loads(self._ask("POST", f"/containers/{name}/wait", timeout=None).body)["StatusCode"])
+            return int(self._ask("POST", f"/containers/{name}/wait", timeout=None).content["StatusCode"])
 
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
@@ -277,7 +277,7 @@ class Containers(ContainerFiles):
         """Run a command in a container: its exit status and its output."""
         with translated(f"running {argv[0]} in {name}"):
             wanted = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True}
-            run = json.loads(self._ask("POST", f"/containers/{name}/exec", body=wanted).body)["Id"]
+            run = self._ask("POST", f"/containers/{name}/exec", body=wanted).content["Id"]
             # Without an upgrade of the connection the engine sends the frames of a raw stream as a body.
             output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
             while (found := self._get(f"/exec/{run}/json"))["ExitCode"] is None and found["Running"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -68,7 +67,7 @@ class Networks(Door):
         """Return the description of a network; which half has containers Podman tells in an API of its own."""
         if not self.is_podman:
             return found
-        own = json.loads(self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").body)
+        own = self._send("GET", f"{_LIBPOD}/networks/{found['Id']}/json").content
         last = {one["subnet"]: (one.get("lease_range") or {}).get("end_ip") for one in own["subnets"]}
         ranges = [dict(one) for one in found["IPAM"]["Config"]]
         for one in (each for each in ranges if ":" not in each["Subnet"]):
@@ -122,7 +121,7 @@ class Networks(Door):
         ranges = [one for one in (range4, {"Subnet": subnet6} if subnet6 else {}) if one]
         if ranges:
             body |= {"EnableIPv6": bool(subnet6), "IPAM": {"Driver": "default", "Config": ranges}}
-        return str(json.loads(self._ask("POST", "/networks/create", body=body).body)["Id"])
+        return str(self._ask("POST", "/networks/create", body=body).content["Id"])
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         """Connect a container to one more network, also when it starts again, at that IPv4 address if one is given.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, Glancing, once, translated
+from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, EngineGone, Glancing, once, translated
 from sandbox.engine.container_files import ContainerFiles
+from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
+from sandbox.engine.networks import Networks
 from sandbox.engine.socket_http import Refused
 from sandbox.errors import MissingTool
 
@@ -35,6 +39,35 @@ def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
     with pytest.raises(EngineError) as caught, translated("loading an image"):
         raise Refused(said)
     assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
+
+
+def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is restarted while it pulls, makes a network or is waited for → that it went away, in words."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("docker.sock")
+        listening.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+        place = Endpoint(f"unix://{tmp_path}/docker.sock", "DOCKER_HOST")
+        calls: dict[str, Callable[[], object]] = {
+            "Transfer-Encoding: chunked\r\n\r\n10\r\n{": lambda: Images(place).pull("busybox:1"),
+            "Content-Length: 0\r\n\r\n": lambda: Networks(place).create_network("net", {}),
+            "Content-Length: 1\r\n\r\n{": lambda: Containers(place).wait("box"),
+        }
+        for answer, call in calls.items():
+            answering = threading.Thread(target=_answer, args=(listening, answer))
+            answering.start()
+            with pytest.raises(EngineGone, match="the Docker Engine went away"):
+                call()
+            answering.join(30)
+
+
+def _answer(listening: socket.socket, answer: str) -> None:
+    """Give one request this answer and hang up."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(1 << 16)
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{answer}".encode())
 
 
 def test_files_of_this_machine_are_not_the_engine(door: Door, tmp_path: Path) -> None:
