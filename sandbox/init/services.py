@@ -35,9 +35,8 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
     wanted = wanted or (services if len(services) == 1 else [])
     seen: set[str] = set()
     for one in wanted:
-        with suppress(
-            LookupError, TypeError, ValueError, OverflowError
-        ):  # a malformed object, which the cluster reports
+        # A malformed object is reported by the cluster.
+        with suppress(LookupError, TypeError, ValueError, OverflowError):
             metadata, port = one["metadata"], int(_spec(one)["ports"][0]["port"])
             if port not in NOT_HTTP and metadata["name"] not in seen and _spec(one).get("clusterIP") != "None":
                 seen.add(metadata["name"])
