@@ -49,12 +49,12 @@ def translated(doing: str) -> Iterator[None]:
     except Refused as error:
         raise _failed(doing, str(error)) from error
     except Exception as error:
-        from docker.errors import APIError, DockerException  # the library takes long to import
+        from docker.errors import APIError, DockerException, StreamParseError  # the library takes long to import
         from urllib3.exceptions import HTTPError
 
         if isinstance(error, APIError):
             raise _failed(doing, str(error.explanation or error)) from error
-        if isinstance(error, DockerException):
+        if isinstance(error, DockerException | StreamParseError):
             raise _failed(doing, str(error)) from error
         # Every error of the HTTP clients below is one of these, and none of them names a file.
         local = isinstance(error, OSError) and (error.filename is not None or error.errno in LOCAL)

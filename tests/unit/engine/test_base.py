@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pytest
+from docker.utils.json_stream import json_stream
 
 from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, EngineError, EngineGone, Glancing, once, translated
 from sandbox.engine.container_files import ContainerFiles
@@ -60,6 +61,11 @@ def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch
             with pytest.raises(EngineGone, match="the Docker Engine went away"):
                 call()
             answering.join(30)
+
+
+def test_word_of_a_pull_that_is_none_is_told(door: Door) -> None:
+    with pytest.raises(EngineError, match="pulling busybox failed"), translated("pulling busybox"):
+        list(json_stream(iter(["<html>"])))
 
 
 def _answer(listening: socket.socket, answer: str) -> None:
