@@ -68,7 +68,7 @@ class _Waiting:
         self._unprobed: set[str] = set()  # those that came up meanwhile, and are ready whenever their programs run
         self._steady_since: float | None = None
         self._failed_since: float | None = None
-        self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+        self._crashing = _Crashing()
         self._read: dict[str, tuple[str, float, _Trouble | None]] = {}  # by title: version, when, what was found
 
     def state(self) -> str | None:
@@ -78,7 +78,7 @@ class _Waiting:
         self._steady_since = None if troubles else self._steady_since or now
         if self._steady_since is not None and self._unprobed and now < self._steady_since + STEADY:
             return f"{', '.join(self._unprobed)}: ready for a moment"
-        failed = self._failed(troubles)
+        failed = self._crashing.hopeless(troubles)
         self._failed_since = (self._failed_since or now) if failed else None
         if self._failed_since is not None and now >= self._failed_since + self._patience(troubles):
             raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
@@ -106,24 +106,29 @@ class _Waiting:
             last = self._read[title(live)] = (version, now, _trouble(self._cluster, live, now - self._begun))
         return last[2]
 
-    def _failed(self, troubles: Mapping[str, _Trouble]) -> list[str]:
-        """Return the workloads for which waiting is useless.
+    def _patience(self, troubles: Mapping[str, _Trouble]) -> float:
+        """Return how many seconds the other workloads get to fail as well."""
+        if not all(map(_is_explained, troubles.values())):
+            return SETTLING
+        return 0.0 if len(troubles) == len(self._waiting) else SETTLING / 3
 
-        What crashes may wait for another workload, so each gets one more start once all of those are up.
-        """
-        coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
+
+class _Crashing:
+    """Counts crashes: what crashes may wait for another workload, and gets one more start once all of those are up."""
+
+    def __init__(self) -> None:
+        self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+
+    def hopeless(self, troubles: Mapping[str, _Trouble], absent: Sequence[str] = ()) -> list[str]:
+        """Return the workloads for which waiting is useless; those that are `absent` are yet to come."""
+        starting = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
+        coming = [*absent, *starting]
         if coming:
             self._crashes = None
         elif self._crashes is None:
             self._crashes = {name: one.crashes for name, one in troubles.items()}
         before = self._crashes or {}
         return [name for name, one in troubles.items() if _is_hopeless(one, before.get(name), coming)]
-
-    def _patience(self, troubles: Mapping[str, _Trouble]) -> float:
-        """Return how many seconds the other workloads get to fail as well."""
-        if not all(map(_is_explained, troubles.values())):
-            return SETTLING
-        return 0.0 if len(troubles) == len(self._waiting) else SETTLING / 3
 
 
 def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
@@ -152,31 +157,24 @@ class Changed:
         self._workloads = [one for one in manifests if one["kind"] in WORKLOADS]
         self._before = {title(one): _state_of(_find(cluster, one)) for one in self._workloads}
         self._begun: dict[str, float] = {}
-        self._crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
+        self._crashing = _Crashing()
         self.waiting = ""
 
     def hopeless(self) -> ClusterError | None:
         """Return the error for workloads that cannot start, whatever else starts; None while there are none."""
-        now, troubles, coming = time.monotonic(), {}, list[str]()
+        now, troubles, absent = time.monotonic(), {}, list[str]()
         for one in self._workloads:
             name, live = title(one), _find(self._cluster, one)
             if live is None and self._before[name] is None:
-                coming.append(name)
+                absent.append(name)
             if live is None or is_leaving(live) or _state_of(live) == self._before[name]:
                 continue
             trouble = _trouble(self._cluster, live, now - self._begun.setdefault(name, now))
             if trouble:
                 troubles[name] = trouble
-        # As in wait_ready: what crashes may wait for another workload, and gets one more start once those are up.
-        coming += [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
-        if coming:
-            self._crashes = None
-        elif self._crashes is None:
-            self._crashes = {name: one.crashes for name, one in troubles.items()}
         self.waiting = next((f"{name}: {one}".partition("\n")[0] for name, one in troubles.items()), "")
-        crashes = self._crashes or {}
-        found = {name: one for name, one in troubles.items() if _is_hopeless(one, crashes.get(name), coming)}
-        return _failure(found) if found else None
+        found = self._crashing.hopeless(troubles, absent)
+        return _failure({name: troubles[name] for name in found}) if found else None
 
     def probed(self) -> list[str]:
         """Return what failed Jobs wrote and what probes say of pods that are not ready, if the cluster answers."""

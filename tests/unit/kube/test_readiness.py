@@ -13,7 +13,8 @@ import pytest
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.apply_attempts import attempt
-from sandbox.kube.readiness import Changed, progress, wait_ready
+from sandbox.kube.pod_faults import CRASHES
+from sandbox.kube.readiness import Changed, pending, progress, wait_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import kubeconfig, serving
 
@@ -386,3 +387,34 @@ def test_pods_that_a_webhook_is_to_allow_are_waited_for(
     else:
         with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
             cluster.await_ready()
+
+
+def test_crashing_workload_waits_for_none_that_crashes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web"), "job": workload("job"), "db": workload("db")}
+    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()))
+    for one in cluster.workloads.values():
+        one["metadata"]["generation"] = one["status"]["observedGeneration"] = 2
+    cluster.pods = {"web-1": crashing(3), "job-1": crashing(1)}
+    assert changed.hopeless() is None, "db is coming up"
+    cluster.workloads["db"]["status"] |= UP
+    assert changed.hopeless() is None, "each gets one more start"
+    cluster.pods["web-1"] = crashing(4)
+    error = changed.hopeless()
+    assert error is not None and error.brief == "Deployment ns/web cannot start"
+
+
+@pytest.mark.parametrize(("kind", "given_up"), [("Job", True), ("Deployment", False)])
+def test_job_whose_pods_failed_and_are_gone_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, kind: str, given_up: bool
+) -> None:
+    cluster = Clusters(monkeypatch)
+    job = workload("job", failed=CRASHES - 1) | {"kind": kind}
+    cluster.workloads = {"job": job}
+    assert pending(cast("Cluster", cluster), job) is not None
+    job["status"]["failed"] = CRASHES
+    if given_up:
+        with pytest.raises(ClusterError, match="Job ns/job cannot start"):
+            pending(cast("Cluster", cluster), job)
+    else:
+        assert pending(cast("Cluster", cluster), job) is not None
