@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
-    if (folder / project_files.SPEC).exists():
+    if os.path.lexists(folder / project_files.SPEC):
         raise UsageError(
             f"{folder / project_files.SPEC} exists already",
             fix="check it with `sandbox config validate`, or move it away",
@@ -65,11 +66,16 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write the files that do not exist yet, and print which those are."""
+    """Write the files that do not exist yet, and print which those are. Raises UsageError, before the first."""
+    from sandbox.errors import UsageError
     from sandbox.init import project_files
+    from sandbox.init.detected import is_inside
     from sandbox.system import files
 
-    kept = [path for path in texts if (folder / path).exists()]
+    for place in dict.fromkeys((folder / path).parent for path in texts):
+        if not is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):
+            raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")
+    kept = [path for path in texts if os.path.lexists(folder / path)]
     # The spec last: until it is there, all this can be repeated.
     for path, text in sorted(texts.items(), key=lambda item: item[0] == project_files.SPEC):
         if path not in kept:

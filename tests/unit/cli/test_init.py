@@ -43,6 +43,29 @@ def test_init_keeps_other_files_that_are_there(project: Path) -> None:
     assert (project / "images.yaml").read_text() == "images: []\n"
 
 
+@pytest.mark.parametrize("name", ["sandbox.yaml", "images.yaml", "k8s/app.yaml"])
+def test_init_replaces_no_link(project: Path, name: str) -> None:
+    """Not even one that leads nowhere."""
+    path = project / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("nowhere")
+    ended = run("init", cwd=project)
+    assert path.is_symlink() and (ended.code == 2 if name == "sandbox.yaml" else f"kept  {name}" in ended.stdout)
+
+
+@pytest.mark.parametrize("kind", ["file", "link elsewhere", "dangling link"])
+def test_init_writes_into_folders_of_the_project_only(project: Path, tmp_path: Path, kind: str) -> None:
+    place = project / "k8s"
+    if kind == "file":
+        place.touch()
+    else:
+        place.symlink_to(tmp_path if kind == "link elsewhere" else "nowhere")
+    ended = run("init", cwd=project)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "k8s is in the way" in ended.stderr
+    assert {path.name for path in project.iterdir()} == {"Dockerfile", "k8s"} and not (tmp_path / "app.yaml").exists()
+
+
 def test_init_names_what_is_wrong(project: Path) -> None:
     assert run("init", "--name", "No Name", cwd=project).code == 2
     assert run("init", "nowhere", cwd=project).code == 2
