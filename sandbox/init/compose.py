@@ -130,6 +130,10 @@ def _app(
     if user and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):  # a name, which only the image can resolve
         left_out.append("user")
         user = ""
+    place = str(service.get("working_dir") or "")
+    if place and not re.fullmatch(r"/[^$]*", place):  # engines take no other
+        left_out.append("working_dir")
+        place = ""
     ports = list(dict.fromkeys(_ports(service, left_out)))
     port = next((number for number, protocol in ports if protocol == "tcp"), None)
     given = dict(_environment(service.get("environment")))
@@ -153,7 +157,7 @@ def _app(
         args=command,
         check=_check(service.get("healthcheck")),
         check_seconds=_check_seconds(service.get("healthcheck")),
-        folder=str(service.get("working_dir") or ""),
+        folder=place,
         user=user,
         terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
         mounts=tuple(volumes.mounts),

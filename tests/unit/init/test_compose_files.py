@@ -165,15 +165,16 @@ services:
     ports: ["80:$P", "a:b", "90-80", "53/sctp", {published: 80}, "99999", "8080:80"]
     command: sh -c 'echo
     entrypoint: 5
+    working_dir: app/$P
     environment: {"": a, "a=b": c, D: d, "e f": g}
 """
     web = apps(tmp_path, compose_yaml=text)["web"]
-    assert (web.port, web.more_ports, web.command, web.args) == (80, (), (), ())
+    assert (web.port, web.more_ports, web.command, web.args, web.folder) == (80, (), (), (), "")
     assert web.environment == {"D": "d", "e f": "g"}
     ports = ["80:$P", "90-80", "99999", "53/sctp", "None/tcp", "a:b"]
     assert set(web.left_out) == {
         *(f"ports.{one}" for one in ports),
-        *("command", "entrypoint", "environment.", "environment.a=b"),
+        *("command", "entrypoint", "environment.", "environment.a=b", "working_dir"),
     }
 
 
