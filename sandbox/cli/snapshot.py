@@ -71,7 +71,7 @@ def restore(
     sandbox snapshot restore
     sandbox snapshot restore before-upgrade demo --yes
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
     from sandbox.app import snapshots
     from sandbox.cli.summary import welcome
 

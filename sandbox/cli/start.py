@@ -27,7 +27,7 @@ def start(
     sandbox start
     sandbox start demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "run `sandbox start` again to continue")
     from sandbox.cli.summary import welcome
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
@@ -51,7 +51,7 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     sandbox stop
     sandbox stop demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.stop() or _did_not_run(sandbox.name):
         click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -122,7 +123,7 @@ Place = tuple[Path, int, int]
 
 def _place(root: Path) -> Place | None:
     """Return which folder a root is, or the one that it is in; None if there is none."""
-    folder = root if root.is_dir() else root.parent
+    folder = root if files.is_dir(root) else root.parent
     try:
         found = folder.stat()
     except OSError:
