@@ -51,7 +51,7 @@ def endpoints(trace: RequestTrace) -> Finding:
             trouble = _trouble(trace, one, backend)
             if trouble:
                 return trouble
-            counted.append(f"{one.namespace}/{backend.service} {len(_ready(trace.cluster, one, backend))} ready")
+            counted.append(f"{_place(one, backend)} {len(_ready(trace.cluster, one, backend))} ready")
     return ok(", ".join(counted)) if counted else warn("the rule has no Service", "add a backend to it")
 
 
@@ -104,35 +104,38 @@ def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
 
 
 def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None:
-    kubectl = f"kubectl --context {trace.names.cluster} -n {one.namespace}"
-    service = trace.cluster.get("v1", "Service", backend.service, one.namespace)
+    place, namespace = _place(one, backend), backend.namespace or one.namespace
+    base = f"kubectl --context {trace.names.cluster} -n"
+    kubectl = f"{base} {namespace}"
+    service = trace.cluster.get("v1", "Service", backend.service, namespace)
     if service is None:
         fix = f"{kubectl} get services, then correct {one}"
-        return error(f"there is no Service {one.namespace}/{backend.service}", fix)
+        return error(f"there is no Service {place}", fix)
     spec = service.get("spec") or {}
     known = [value for port in spec.get("ports") or () for value in (port.get("port"), port.get("name")) if value]
     if backend.port is not None and backend.port not in known:
-        evidence = (
-            f"Service {one.namespace}/{backend.service} has no port {backend.port}, only {', '.join(map(str, known))}"
-        )
-        return error(evidence, f"{kubectl} edit {one.kind.lower()} {one.name}")
+        evidence = f"Service {place} has no port {backend.port}, only {', '.join(map(str, known))}"
+        return error(evidence, f"{base} {one.namespace} edit {one.kind.lower()} {one.name}")
     if spec.get("type") == "ExternalName" or _ready(trace.cluster, one, backend):
         return None
     selector = ",".join(f"{key}={value}" for key, value in (spec.get("selector") or {}).items())
     if not selector:
-        return error(
-            f"Service {one.namespace}/{backend.service} has no ready addresses", f"{kubectl} get endpointslices"
-        )
-    pods = trace.cluster.list("v1", "Pod", one.namespace, selector=selector)
+        return error(f"Service {place} has no ready addresses", f"{kubectl} get endpointslices")
+    pods = trace.cluster.list("v1", "Pod", namespace, selector=selector)
     state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
     fix = f"{kubectl} describe pods -l {selector}" if pods else f"{kubectl} get pods --show-labels"
-    return error(f"no ready pod behind Service {one.namespace}/{backend.service}: {state}", fix)
+    return error(f"no ready pod behind Service {place}: {state}", fix)
+
+
+def _place(one: Rule, backend: Backend) -> str:
+    return f"{backend.namespace or one.namespace}/{backend.service}"
 
 
 def _ready(cluster: Cluster, one: Rule, backend: Backend) -> list[str]:
     """Return the addresses that get traffic."""
     selector = f"kubernetes.io/service-name={backend.service}"
-    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", one.namespace, selector=selector)
+    namespace = backend.namespace or one.namespace
+    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
     found = [each for one_slice in slices for each in one_slice.get("endpoints") or ()]
     return [address for each in found if is_serving(each) for address in each.get("addresses") or ()]
 

@@ -16,15 +16,16 @@ CLASS = "kubernetes.io/ingress.class"  # the class before networking.k8s.io/v1
 
 @dataclass(frozen=True)
 class Backend:
-    """A Service's port, by number or by name."""
+    """A Service's port, by number or by name; `namespace` is the Service's where it is not the rule's."""
 
     service: str
     port: int | str | None
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One object's rule for a host; `trouble` is the reason why its controller refuses it."""
+    """One object's rule for a `host`, empty for any; `trouble` is the reason why its controller refuses it."""
 
     kind: str
     namespace: str
@@ -41,19 +42,23 @@ class Rule:
 
 
 def find(cluster: Cluster, host: str) -> tuple[Rule, ...]:
-    """Return the rules for `host`: those with the exact name, or else wildcards. Raises ClusterError."""
+    """Return the rules for `host`: those with the exact name, else wildcards, else those for any host.
+
+    Raises ClusterError.
+    """
     rules = [*_ingresses(cluster, host), *_routes(cluster, host)]
-    exact = tuple(rule for rule in rules if rule.host == host)
-    return exact or tuple(rules)
+    exact = [rule for rule in rules if rule.host == host]
+    named = [rule for rule in rules if rule.host]
+    return tuple(exact or named or rules)
 
 
 def _ingresses(cluster: Cluster, host: str) -> Iterator[Rule]:
     for one in cluster.list(*INGRESS):
         metadata, spec = one["metadata"], one.get("spec") or {}
         annotations = metadata.get("annotations") or {}
-        for rule in spec.get("rules") or ():
+        for rule in spec.get("rules") or ([{}] if spec.get("defaultBackend") else ()):
             pattern = rule.get("host") or ""
-            if not _is_for(pattern, host, labels=1):
+            if pattern and not _is_for(pattern, host, labels=1):
                 continue
             paths = (rule.get("http") or {}).get("paths") or ()
             wanted = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
@@ -78,10 +83,12 @@ def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
         raise
     for one in found:
         metadata, spec = one["metadata"], one.get("spec") or {}
-        pattern = next((name for name in spec.get("hostnames") or () if _is_for(name, host, labels=None)), None)
+        names = spec.get("hostnames") or ("",)
+        pattern = next((name for name in names if not name or _is_for(name, host, labels=None)), None)
         if pattern is None:
             continue
         references = [ref for rule in spec.get("rules") or () for ref in rule.get("backendRefs") or ()]
+        services = [ref for ref in references if ref.get("kind", "Service") == "Service"]
         yield Rule(
             kind="HTTPRoute",
             namespace=metadata["namespace"],
@@ -90,7 +97,7 @@ def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
             class_name=None,
             passthrough=False,
             secret=None,
-            backends=_unique(Backend(ref["name"], ref.get("port")) for ref in references),
+            backends=_unique(Backend(ref["name"], ref.get("port"), ref.get("namespace") or "") for ref in services),
             trouble=_refusal(one.get("status") or {}),
         )
 

@@ -46,6 +46,30 @@ def test_a_rule_without_paths_goes_to_the_default_backend(trace: RequestTrace, c
     assert rule.backends == (Backend("rest", "http"),)
 
 
+def test_ingress_for_any_host_is_used_where_none_names_it(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, name="any")
+    spec = next(iter(cluster.objects.values()))["spec"]
+    spec["rules"] = [{"http": {"paths": [{"backend": {"service": {"name": "all", "port": {"number": 80}}}}]}}]
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
+    assert (rule.host, rule.backends) == ("", (Backend("all", 80),))
+    spec |= {"rules": None, "defaultBackend": {"service": {"name": "rest", "port": {"number": 81}}}}
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
+    assert rule.backends == (Backend("rest", 81),)
+    ingress(cluster, f"*.{DOMAIN}", name="all")
+    assert find(trace) == ["Ingress web/all"]
+
+
+def test_route_for_any_host_has_services_of_other_namespaces(trace: RequestTrace, cluster: ApiServer) -> None:
+    cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
+    references = [{"name": "app", "port": 80, "namespace": "shop"}, {"name": "x", "kind": "TraefikService"}]
+    cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
+        "metadata": {"name": "r", "namespace": "web"},
+        "spec": {"rules": [{"backendRefs": references}]},
+    }
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
+    assert (str(rule), rule.backends) == ("HTTPRoute web/r", (Backend("app", 80, "shop"),))
+
+
 @pytest.mark.parametrize(
     ("status", "trouble"),
     [
