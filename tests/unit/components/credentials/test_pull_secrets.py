@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,10 @@ from sandbox.components.credentials import pull_secrets
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_login import Login, Validity, matches
 from sandbox.config.schema.credentials_schema import Docker, Ecr, Gcr
+from sandbox.kube.api import ClusterError
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.oci.credential import Credential
-from tests.support.api_server import ApiServer
+from tests.support.api_server import ApiServer, Refused
 from tests.unit.components.credentials.conftest import make_namespace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,6 +144,31 @@ def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: P
     delivery.spread()
     assert delivery.pending() is None
     assert named(server, "going") == []
+
+
+@pytest.mark.parametrize(("status", "ignored"), [(403, True), (404, True), (500, False)])
+def test_errors_of_ending_namespaces_alone_are_ignored(
+    server: ApiServer, delivery: PullSecrets, status: int, ignored: bool
+) -> None:
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        if manifest["metadata"].get("namespace") == "shop":
+            raise Refused(status, "not now")
+        return manifest
+
+    server.admit = admit
+    delivery.keep(GCR, LOGIN, "spec")
+    with nullcontext() if ignored else pytest.raises(ClusterError):
+        delivery.spread()
+    assert copies(server) == {"/api/v1/namespaces/default/secrets/gcr-secret"}
+    assert named(server, "default") == (["gcr-secret"] if ignored else [])
+
+
+def test_account_that_got_a_name_before_the_copy_loses_it(server: ApiServer, delivery: PullSecrets) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    account = server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]
+    account["imagePullSecrets"] = [{"name": "own"}, {"name": "gcr-secret"}]  # by the admission policy
+    delivery.forget(["gcr-secret"])
+    assert named(server, "shop") == ["own"]
 
 
 def test_an_older_cluster_does_without_the_policy(server: ApiServer, delivery: PullSecrets) -> None:
