@@ -118,6 +118,8 @@ class NodeWiring:
     def asks(self) -> Iterator[Question]:
         """Yield the questions of `status` to each node."""
         yield containerd_hosts.LISTING
+        if self._is_silent():
+            return
         there = self._reach()
         with suppress(RegistryError), Client(self.registry.push_url) as client:
             if image := canary_image.find(client):
@@ -150,6 +152,13 @@ class NodeWiring:
 
         wait_until(unproved, what="the canary", timeout=PATIENCE)
         return proved[0]
+
+    def _is_silent(self) -> bool:
+        """Tell whether only the holder has the registry's port: then connections are made, and never answered."""
+        if self.registry.external:
+            return False
+        server, holder = map(self.engine.container, (self.names.registry_frontend, self.names.registry_holder))
+        return bool(holder and holder.running and not (server and server.running))
 
     def _reach(self) -> Reach:
         if self.registry.external:
@@ -189,6 +198,8 @@ class NodeWiring:
 
     def _canary(self, there: Reach) -> Status:
         """Push the test image unless the registry has it, and pull it inside every node."""
+        if self._is_silent():
+            return Status(State.DRIFTED, f"push: {self.names.registry_frontend} does not run")
         try:
             with Client(self.registry.push_url) as client:
                 image = canary_image.place(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
@@ -22,7 +24,7 @@ from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.oci.client import Client
-from sandbox.step import State
+from sandbox.step import State, Status
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
@@ -52,11 +54,11 @@ def step(engine: FakeEngine, names: Names, server: ApiServer, registry: Simulato
 
 
 def start_registry(engine: FakeEngine, names: Names) -> None:
-    engine.run(
-        ContainerSpec(
-            name=names.registry, image=UPSTREAM["registry"], command=("registry",), labels={}, network=NETWORK
-        )
-    )
+    start(engine, names.registry)
+
+
+def start(engine: FakeEngine, name: str) -> None:
+    engine.run(ContainerSpec(name=name, image=UPSTREAM["registry"], command=("registry",), labels={}, network=NETWORK))
 
 
 def hosts(engine: FakeEngine, node: str) -> set[str]:
@@ -239,6 +241,19 @@ def wired_at_once(step: WiringStep) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node_config_step, "PATIENCE", 0.0)
         step.apply(NoWork())
+
+
+@pytest.mark.fault(8)
+def test_port_that_is_only_held_is_not_asked(engine: FakeEngine, names: Names, step: WiringStep) -> None:
+    """`up` is killed between the holder of the registry's port and its frontend → the next `up` does not wait there"""
+    step.apply(NoWork())
+    start(engine, names.registry_holder)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = replace(step, registry=ResolvedRegistry(port=silent.getsockname()[1]))
+        assert list(there.asks(names.node)) == [containerd_hosts.LISTING]
+    assert step.check() == Status(State.DRIFTED, f"push: {names.registry_frontend} does not run")
+    start(engine, names.registry_frontend)
+    assert len(list(step.asks(names.node))) == 2 and step.check().state is State.READY
 
 
 def test_a_canary_that_never_comes_is_an_error_with_the_hop(names: Names, step: WiringStep, nodes: Nodes) -> None:
