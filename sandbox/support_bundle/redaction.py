@@ -106,7 +106,7 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
         yield from secrets_of(_read(key))
     own = (*home.sandboxes.glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))
     for file in (home.kubeconfig, *home.other_kubeconfigs, *own):
-        with suppress(yaml.YAMLError):
+        with suppress(yaml.YAMLError, ValueError, RecursionError):  # of dates and depths that there are not
             yield from secrets_in(yaml.safe_load(_read(file)))
     docker = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
     for account in (docker, *(Path(entry.file) for entry in spec.credentials if entry.file)):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.support_bundle.redaction import HIDDEN, Redaction, secrets_of
+from sandbox.config.schema import Spec
+from sandbox.names import Home
+from sandbox.support_bundle.redaction import HIDDEN, Redaction, on_this_machine, secrets_of
 
 CANARY = "canary-4f1c9e"
 PEM = f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
@@ -124,3 +127,11 @@ def test_the_time_grows_as_the_text_does(piece: str) -> None:
 
     least = [min(seconds(length) for _ in range(3)) for length in (50_000, 200_000)]
     assert least[1] < 10 * least[0] + 0.01  # sixteen times, were it quadratic
+
+
+@pytest.mark.parametrize("text", ["since: 2026-13-45\n", "[" * 5000])
+def test_kubeconfig_that_cannot_be_read_hides_no_other_secret(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+    home.kubeconfig.write_text(text)
+    environment = {"DOCKER_CONFIG": str(tmp_path), "http_proxy": f"http://me:{CANARY}@proxy.example"}
+    assert CANARY in set(on_this_machine(home, Spec(name="demo"), environment))
