@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -111,6 +112,7 @@ def test_signal_that_a_library_wraps_is_no_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGTERM while pydantic makes a validator, which raises SchemaError for it → as everywhere else, code 143."""
+    monkeypatch.setattr(logging.getLogger("sandbox"), "handlers", [logging.NullHandler()])  # else it opens a log
     monkeypatch.setattr(Terminated, "raised", Terminated(signal.SIGTERM, "go on: again"))
     assert error_handler.report(ValueError('Field "ca": Terminated: 15')) == 143
     assert capsys.readouterr().err == "go on: again\n"
