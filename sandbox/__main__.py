@@ -1,5 +1,5 @@
 """`python -m sandbox`."""
 
-from sandbox.cli.app import main
+from sandbox.cli import main
 
 main()

@@ -12,6 +12,7 @@ from typing import Any
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
+from sandbox.app.session import Session
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.addon_objects import Record
@@ -110,7 +111,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         try:
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], sandbox.session.report)
         except BaseException:
-            _roll_back(manager, before, found.name, sandbox.session.report)
+            _roll_back(manager, before, found.name, sandbox.session)
             raise
         chosen = next(one for one in manager.chosen(manager.records()) if one.addon.name == found.name)
         return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
@@ -168,15 +169,15 @@ def _require_up(manager: AddonManager) -> None:
         raise SandboxError(f"the sandbox '{name}' is not up", fix=f"sandbox up {name}", id="not-up")
 
 
-def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, report: Reporter) -> None:
+def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, session: Session) -> None:
     """Remove what a failed `enable` created; a failure of this is only reported, for it must not hide the first one."""
     try:
         for name, record in manager.records().items():
             if name not in before:
-                manager.remove(record)
+                manager.remove(record, session.say)
     except Exception as error:
         line = f"{asked} may be there in part: {lifecycle.brief(error)}; remove it with: sandbox addons disable {asked}"
-        report.failed(AddonStep.title, line)
+        session.report.failed(AddonStep.title, line)
 
 
 def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:

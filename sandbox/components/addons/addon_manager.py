@@ -108,6 +108,7 @@ class AddonManager:
 
         The record is first marked as wanted by nothing, so that the next `up` finishes a removal that was killed.
         """
+        say(f"removing {record.name} and waiting until all of it is gone")
         self._write(replace(record, by="", digest=""))
         # First the kinds, with their objects: running controllers may have to finalize these.
         addon_objects.remove(self.cluster, (one for one in record.objects if one.kind == KIND))

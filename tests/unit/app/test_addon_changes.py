@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -35,9 +36,10 @@ class Manager:
             raise found
         return found
 
-    def remove(self, record: Record) -> None:
+    def remove(self, record: Record, say: Callable[[str], None]) -> None:
         if self.refused:
             raise self.refused
+        say(f"removing {record.name}")
         self.removed.append(record.name)
 
 
@@ -61,7 +63,7 @@ def enable(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list
     monkeypatch.setattr(addon_changes, "_require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
     report = Told()
-    session = SimpleNamespace(alone=lambda *_: nullcontext(), report=report)
+    session = SimpleNamespace(alone=lambda *_: nullcontext(), report=report, say=report.lines.append)
     sandbox: Any = SimpleNamespace(spec=Spec.default("demo"), session=session)
     with pytest.raises(SandboxError) as caught:
         addon_changes.enable(sandbox, "grafana")
@@ -70,7 +72,7 @@ def enable(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list
 
 def test_failed_enable_removes_what_it_created(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = Manager([{"redis": BEFORE}, {"redis": BEFORE, "grafana": CREATED}])
-    assert enable(manager, monkeypatch) == ("the pods are not ready", [])
+    assert enable(manager, monkeypatch) == ("the pods are not ready", ["removing grafana"])
     assert manager.removed == ["grafana"]
 
 

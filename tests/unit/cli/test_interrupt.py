@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import sandbox
 from sandbox.cli.signals import ECHO
 from tests.support.images import TestImage, layer, new_save
 from tests.support.terminal import CTRL_C, Terminal, runs
@@ -120,6 +123,22 @@ def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path, co
         with listener.accept()[0] as second:
             second.recv(65536)
             interrupted(terminal, go_on)
+
+
+@pytest.mark.fault(5)
+def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
+    """Ctrl-C before the command line is read → it ends by the signal, without a word."""
+    (tmp_path / "click.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    path = os.pathsep.join((str(tmp_path), str(Path(sandbox.__file__).parent.parent)))
+    for argv in (["-m", "sandbox"], ["-c", "from sandbox.cli import main"]):
+        ended = subprocess.run(
+            [sys.executable, *argv], env={**os.environ, "PYTHONPATH": path}, capture_output=True, cwd="/", timeout=30
+        )
+        assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
+
+
+def test_the_command_line_leaves_ctrl_c_as_it_was() -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.fixture
