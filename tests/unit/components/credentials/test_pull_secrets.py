@@ -67,6 +67,8 @@ def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, deliver
         "auth": base64.b64encode(b"it:canary-gcr").decode(),
     }
     assert "canary" not in json.dumps({**copy, "data": {}}) + json.dumps({**server.objects[KEPT], "data": {}})
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = [{"name": "own"}]
+    assert delivery.pending() == "the service account shop/default does not name gcr-secret"
 
 
 def test_kept_secret_describes_itself(delivery: PullSecrets) -> None:
