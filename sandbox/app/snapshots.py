@@ -10,6 +10,7 @@ from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
@@ -49,7 +50,11 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
         with session.task(f"Snapshot {manifest.snapshot} of {names.name}") as task:
             restoring(names, engine).restore(manifest, task.say)
             task.done = "restored"
-        sandbox.start_locked()
+        try:
+            sandbox.start_locked()
+        except SandboxError as error:  # such as a port that another program has taken since
+            error.add_note(f"the snapshot is restored, and not started: sandbox start {names.name}")
+            raise
 
 
 def delete(sandbox: Sandbox, snapshot: str) -> None:
