@@ -199,6 +199,12 @@ def own(names: Names) -> tuple[str, ...]:
     return (names.registry_frontend, names.registry_holder, names.registry)
 
 
+def is_silent(engine: Engine, names: Names) -> bool:
+    """Tell whether only the holder has the registry's port: then connections are made, and never answered."""
+    server, holder = map(engine.container, (names.registry_frontend, names.registry_holder))
+    return bool(holder and holder.running and not (server and server.running))
+
+
 def remove(engine: Engine, names: Names) -> bool:
     """Remove the registry's containers, where they are this owner's; returns whether there were any."""
     removed = [labelled.remove(engine, name, names.home) for name in own(names)]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints, mirror_settings
+from sandbox.components.registry import endpoints, frontend, mirror_settings
 from sandbox.components.registry.endpoints import Reach
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -154,11 +154,7 @@ class NodeWiring:
         return proved[0]
 
     def _is_silent(self) -> bool:
-        """Tell whether only the holder has the registry's port: then connections are made, and never answered."""
-        if self.registry.external:
-            return False
-        server, holder = map(self.engine.container, (self.names.registry_frontend, self.names.registry_holder))
-        return bool(holder and holder.running and not (server and server.running))
+        return not self.registry.external and frontend.is_silent(self.engine, self.names)
 
     def _reach(self) -> Reach:
         if self.registry.external:

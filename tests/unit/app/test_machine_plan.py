@@ -10,6 +10,9 @@ import pytest
 from sandbox.app import context, machine_plan
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.engine import Bind, ContainerSpec, Engine
+from sandbox.errors import UsageError
+from sandbox.names import REGISTRY_PORT
 from sandbox.plan import build as plan_build
 from tests.support.fakes import FakeEngine
 
@@ -36,3 +39,24 @@ def test_unreadable_file_removes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     rests = {one.name for one in machine_plan.without_files(spec)}
     assert not rests & {"spec", "push", "apply", "addons", "minikube-disused", "minikube-addons", "credentials"}
     assert {"cluster", "registry", "wiring", "ingress", "https"} <= rests
+
+
+def test_registry_whose_port_is_only_held_does_not_run(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> None:
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    names, spec = context.home().sandbox("shop"), Spec(name="shop")
+    engine.create_network(names.network, names.labels)
+
+    def start(name: str, **more: Any) -> None:
+        image = next(iter(engine.images))
+        engine.run(
+            ContainerSpec(
+                name=name, image=image, command=("serve",), labels=names.labels, network=names.network, **more
+            )
+        )
+
+    start(names.registry, publish={REGISTRY_PORT: (Bind("127.0.0.1", 5001),)}, forwarded=False)
+    start(names.registry_holder)
+    with pytest.raises(UsageError, match="does not run"):
+        machine_plan.registry_url(spec)
+    start(names.registry_frontend)
+    assert machine_plan.registry_url(spec) == "http://localhost:5001"
