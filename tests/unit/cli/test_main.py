@@ -192,7 +192,7 @@ def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
         ("status -o json --bad", "No such option '--bad'"),
         ("config show --output=json -f", "Option '-f' requires an argument"),
         ("status -ojson --bad", "No such option '--bad'"),
-        ("edge stauts -o json", "No such command 'stauts'. Did you mean 'status'?"),
+        ("edge statusx -o json", "No such command 'statusx'. Did you mean 'status'?"),
         ("edge route add -o json", "No such option '-o'"),
         ("explain a b -o json", "Got unexpected extra argument"),
         ("doctor tls -o json", "Missing argument 'HOST'"),
