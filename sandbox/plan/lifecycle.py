@@ -20,6 +20,7 @@ from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
 RETURN = 60.0  # seconds that a step waits for an engine that went away
+SETTLE = 10.0  # seconds in which what came back may refuse: an API server that starts knows no one's rights at first
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
 Plan = Sequence[Step]
@@ -98,11 +99,11 @@ def up(
 
 
 def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
-    """Apply a step and return its state; try again if the engine went away and is back in time.
+    """Apply a step and return its state; try again if the engine or the API server went away and is back in time.
 
     Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
     """
-    gone: float | None = None
+    gone, away = None, 0.0  # when it went away first, and last
     again = True
     while True:
         try:
@@ -112,9 +113,11 @@ def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Stat
             if after.state is not State.DRIFTED or not again:
                 return after
             again, make = False, step.apply
-        except Away as error:
-            gone = gone or time.monotonic()
-            if time.monotonic() - gone > RETURN:
+        except SandboxError as error:
+            now = time.monotonic()
+            if isinstance(error, Away):
+                gone, away = gone or now, now
+            if gone is None or now - gone > RETURN or now - away > SETTLE:
                 raise
             work.say(f"{error.brief}; waiting for it to come back")
             interruption.pause(1.0)

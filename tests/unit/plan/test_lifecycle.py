@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -248,6 +249,22 @@ def test_step_whose_engine_goes_and_returns_is_retried(monkeypatch: pytest.Monke
     assert up([FakeStep("a", world), FakeStep("b", world, requires=("a",), making=hang_up)], report)
     assert world == {"a", "b"} and not left
     assert report.of("began") == ["A", "B"] and report.of("failed") == []
+
+
+@pytest.mark.parametrize("settle", [60.0, 0.0])
+def test_step_is_refused_by_what_is_just_back(monkeypatch: pytest.MonkeyPatch, settle: float) -> None:
+    """What went away refuses a step when it is back → the step is made again, but not for ever."""
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+    monkeypatch.setattr(lifecycle, "SETTLE", settle)
+    world, left = set[str](), [SandboxError("forbidden"), Away("the API server does not answer")]
+
+    def refuse(work: Work) -> None:
+        if left:
+            raise left.pop()
+
+    with nullcontext() if settle > 0 else pytest.raises(SandboxError, match="forbidden"):
+        up([FakeStep("a", world, making=refuse)], Silent())
+    assert world == ({"a"} if settle > 0 else set())
 
 
 @pytest.mark.fault(3)
