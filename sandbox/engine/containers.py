@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +15,7 @@ from sandbox.engine.base import LONG_TIMEOUT, EngineError, once, translated
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
+from sandbox.system import interruption
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +281,7 @@ class Containers(ContainerFiles):
             # Without an upgrade of the connection the engine sends the frames of a raw stream as a body.
             output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
             while (found := self._get(f"/exec/{run}/json"))["ExitCode"] is None and found["Running"]:
-                time.sleep(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
+                interruption.pause(UNENDED)  # its output has ended: it closed that, or the engine is yet to see it end
             status = found["ExitCode"]
             if status is None:
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")

@@ -127,7 +127,7 @@ class Executing(Engine):
 
 def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setattr("sandbox.system.interruption.pause", slept.append)
     running = {"Running": True, "ExitCode": None}
     engine = Executing(running, running, {"Running": False, "ExitCode": 7})
     assert engine.execute("box", ["true"]) == (7, "")
