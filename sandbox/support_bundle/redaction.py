@@ -37,6 +37,10 @@ _PREFIXED = (
     r"gh[pousr]_\w{16,}|github_pat_\w{16,}|gl[a-z]{1,6}-[\w-]{16,}|xox[a-z]-[\w-]{8,}|dckr_[a-z]{3}_[\w-]{16,}"
     r"|npm_\w{16,}|pypi-[\w-]{32,}|(?:AKIA|ASIA)[0-9A-Z]{16}|sk-[\w-]{20,}"
 )
+# The values in NAME: VALUE, NAME=VALUE and "NAME": "VALUE". Within a text that is itself quoted, as JSON in JSON, a
+# quote has backslashes before it, and the one that ends the value has as many. A cut text lacks it.
+_QUOTED = rf"(?P<quote>\\*+[\"'])(?:(?!(?<!\\)(?P=quote)).){{1,{MOST}}}+(?P=quote)?"
+_BARE = r"(?!\\*[\"'])[^\s\"',;}\])]+"
 
 
 def _option(found: re.Match[str]) -> str:
@@ -52,8 +56,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.[\w-]++\.[\w-]*+"), HIDDEN),  # RFC 7519, JSON Web Token
     (re.compile(f"(?<![A-Za-z0-9])(?:{_PREFIXED})"), HIDDEN),
     (re.compile(r"(?i)\b(basic|bearer) [\w+/=.~-]{6,}"), rf"\1 {HIDDEN}"),
-    # NAME: VALUE, NAME=VALUE and "NAME": "VALUE", --NAME VALUE
-    (re.compile(rf"(?i)((?:{_KEYWORDS})[\"']?\s*[:=]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;}}\])]+)"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?is)((?:{_KEYWORDS})\\*[\"']?\s*[:=]\s*)(?:{_QUOTED}|{_BARE})"), rf"\1{HIDDEN}"),
     (re.compile(r"((?<![\w-])--([\w-]++)\s++)[^\s-]\S*"), _option),
 )
 
@@ -62,7 +65,8 @@ class Redaction:
     """Hides the `known` secrets and what looks like one; shorter than six characters, they would hide half a text."""
 
     def __init__(self, known: Iterable[str] = ()) -> None:
-        self._known = sorted({one for one in known if LEAST <= len(one) <= MOST}, key=len, reverse=True)
+        forms = {form for one in known if LEAST <= len(one) <= MOST for form in _forms(one)}
+        self._known = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return the text with *** in the place of secrets."""
@@ -73,25 +77,28 @@ class Redaction:
         return text
 
 
+def _forms(secret: str) -> tuple[str, ...]:
+    """Return a secret as it is, and as it is within JSON with and without letters beyond ASCII."""
+    return (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+
+
 def secrets_in(content: Any) -> Iterator[str]:
     """Yield the values that a document (JSON's types) calls a password, a token and the like."""
-    match content:
-        case dict():
-            for key, value in content.items():
-                if isinstance(value, str) and _SENSITIVE.search(str(key)):
-                    yield value
-                else:
-                    yield from secrets_in(value)
-        case list():
-            for value in content:
-                yield from secrets_in(value)
+    left = [content]
+    while left:
+        match left.pop():
+            case dict() as found:
+                yield from (one for key, one in found.items() if isinstance(one, str) and _SENSITIVE.search(str(key)))
+                left += found.values()
+            case list() as found:
+                left += found
 
 
 def secrets_of(text: str) -> Iterator[str]:
     """Yield the secrets in a file or value: parts of a document, the lines of a key or ini file, or all of it."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than can be read
         yield text.strip()
         for line in text.splitlines():
             if not line.startswith("-----"):

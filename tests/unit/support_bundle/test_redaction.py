@@ -40,6 +40,11 @@ PEM = f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\nMHcCAQEE\n-----END EC PRIVATE 
         PEM[: PEM.index("MHc")],
         f"token eyJhbGciOiJIUzI1NiJ9.eyJ{CANARY}.c2ln",
         f"jwt-eyJhbGciOiJIUzI1NiJ9.eyJ{CANARY}.c2ln",
+        json.dumps({"password": f'with "quotes" {CANARY}'}),
+        json.dumps({"message": json.dumps({"password": CANARY})}),
+        json.dumps([json.dumps({"text": json.dumps({"token": f'a"b {CANARY}'})})]),
+        json.dumps(["sh", "-c", f'PASSWORD="two words {CANARY}" app']),
+        f'cut off: {{"token": "{CANARY}',
         f"pwd={CANARY}",
         f"DB_PASS={CANARY}",
         f"pass: {CANARY}",
@@ -71,6 +76,15 @@ def test_known_secrets_are_hidden_everywhere(before: str, after: str) -> None:
     assert CANARY not in Redaction([CANARY])(f"{before}{CANARY}{after}{CANARY}")
 
 
+@pytest.mark.security(6)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_known_secrets_are_hidden_within_json(*, ascii_only: bool) -> None:
+    """A known secret has quotes, backslashes or umlauts, which JSON writes differently → *** there too."""
+    secret = f'pässwörd "{CANARY}" \\ more'
+    shown = Redaction([secret])(json.dumps({"args": [f"--key={secret}"]}, ensure_ascii=ascii_only))
+    assert shown == json.dumps({"args": [f"--key={HIDDEN}"]})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -92,6 +106,8 @@ def test_a_file_of_secrets_gives_its_secret_parts() -> None:
     assert set(secrets_of('{"auths": {"r": {"auth": "YTpi", "email": "a@b"}}}')) == {"YTpi"}
     assert "MHcCAQEE" in set(secrets_of(PEM)) and not any("-----" in one for one in list(secrets_of(PEM))[1:])
     assert CANARY in set(secrets_of(f"[default]\naws_secret_access_key = {CANARY}\n"))
+    deep = "[" * 100_000
+    assert set(secrets_of(deep)) == {deep, ""}
     assert set(secrets_of('"just a string"')) == {'"just a string"'}
 
 
@@ -104,6 +120,8 @@ def test_a_file_of_secrets_gives_its_secret_parts() -> None:
         "a-",
         "token",
         "password ",
+        'token=\\"',
+        "token='a",
         "--token-",
         "eyJ-",
         "eyJ.",
