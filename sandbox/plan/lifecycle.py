@@ -19,7 +19,7 @@ from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work, need
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
-RETURN = 60.0  # seconds that a step waits for an engine that went away
+RETURN = 60.0  # seconds that a step waits for an engine that went away, at each outage
 SETTLE = 10.0  # seconds in which what came back may refuse: an API server that starts knows no one's rights at first
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
@@ -98,23 +98,27 @@ def up(
     return changed
 
 
-def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
+def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Status:
     """Apply a step and return its state; try again if the engine or the API server went away and is back in time.
 
-    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods.
+    An outage is over when the step goes on for a while. Apply it once more if it has drifted by the time it is done: a
+    node that joins meanwhile asks for more pods.
     """
-    gone, away = None, 0.0  # when it went away first, and last
+    gone, away = None, 0.0  # when this outage began, and when it was last seen
     again = True
     while True:
+        started = time.monotonic()
         try:
             with failpoint.around(step.name):
                 made = make(work)
             after = made or step.check()
             if after.state is not State.DRIFTED or not again:
                 return after
-            again, make = False, step.apply
+            again, make, gone = False, step.apply, None
         except SandboxError as error:
             now = time.monotonic()
+            if work.said > started + SETTLE:  # not at its begin, before it has asked: that may take until it gives up
+                gone = None
             if isinstance(error, Away):
                 gone, away = gone or now, now
             if gone is None or now - gone > RETURN or now - away > SETTLE:
@@ -312,15 +316,17 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
-    """The Work of one step: it passes progress to the report, and `usable` to the walk."""
+    """The Work of one step: it passes progress to the report, and `usable` to the walk; `said` is when it did last."""
 
     step: Step
     report: Reporter
     usable: Callable[[], None]
+    said: float = 0.0
 
     def say(self, line: str) -> None:
+        self.said = time.monotonic()
         self.report.progress(self.step.title, line)
 
 

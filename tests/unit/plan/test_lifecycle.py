@@ -268,6 +268,28 @@ def test_step_is_refused_by_what_is_just_back(monkeypatch: pytest.MonkeyPatch, s
 
 
 @pytest.mark.fault(3)
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_step_waits_as_long_at_a_second_outage(monkeypatch: pytest.MonkeyPatch, goes_on: bool) -> None:
+    """The engine goes away again when the step has gone on → the minute counts again; not where it only hung."""
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+    monkeypatch.setattr(lifecycle, "RETURN", 0.2)
+    monkeypatch.setattr(lifecycle, "SETTLE", 0.05)
+    world, seconds = set[str](), [0.0, 0.3, 0.0]
+
+    def hang_up(work: Work) -> None:
+        work.say("begins")
+        if seconds:
+            time.sleep(seconds.pop())
+            if goes_on:
+                work.say("goes on")
+            raise Away("the engine went away")
+
+    with nullcontext() if goes_on else pytest.raises(Away):
+        up([FakeStep("a", world, making=hang_up)], Silent())
+    assert world == ({"a"} if goes_on else set())
+
+
+@pytest.mark.fault(3)
 def test_engine_that_stays_away_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine goes away and does not come back within a minute → the step has failed."""
     monkeypatch.setattr(lifecycle, "RETURN", 0.0)
