@@ -116,7 +116,7 @@ def ask_helper(helper: str, server: str) -> Credential | None:
     if not _NAME.fullmatch(helper):
         raise _unusable("Docker's config.json", server, "it names a credential helper that is no program's name")
     try:
-        output = process.run([program, "get"], timeout=SECONDS, stdin=server)
+        output = process.run([program, "get"], timeout=SECONDS, stdin=server, merged=False)
     except MissingTool as error:
         raise _unusable(program, server, error.brief) from None
     except process.ToolFailed as error:
@@ -130,11 +130,11 @@ def ask_helper(helper: str, server: str) -> Credential | None:
 
 
 def _read(output: str) -> Credential | None:
-    """Return the account in an answer; lines before it, such as warnings on stderr, are passed over."""
+    """Return the account in an answer; what follows it is passed over, as Docker does."""
     try:
-        content, _ = json.JSONDecoder().raw_decode(output[output.index("{") :])
+        content, _ = json.JSONDecoder().raw_decode(output.lstrip())
         username, secret = content["Username"], content["Secret"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(username, str) or not isinstance(secret, str) or not secret:
         return None

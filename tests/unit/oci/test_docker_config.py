@@ -119,7 +119,7 @@ def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path
     helper(
         programs,
         "one",
-        f'read server; echo "$1 $server" >>{programs}/asked; echo "a warning" >&2\n'
+        f'read server; echo "$1 $server" >>{programs}/asked; echo "a warning: {{}}, [{{\\"Username\\"}}" >&2\n'
         f'printf \'{{"ServerURL":"%s","Username":"me","Secret":"{CANARY}"}}\' "$server"',
     )
     helper(programs, "all", """printf '{"Username":"<token>","Secret":"long"}'""")
@@ -150,6 +150,8 @@ def test_where_a_helper_has_no_account_the_file_may(path: Path, programs: Path) 
         f"""printf '{{"Username": "{CANARY}"}}'""",
         f"""printf '{{"Username": "me", "Secret": ["{CANARY}"]}}'""",
         """printf '{"Username": "me", "Secret": ""}'""",
+        f"""printf '["{CANARY}"]'""",
+        """printf '%0100000d' 0 | tr 0 '['""",
         "",
     ],
 )
