@@ -17,6 +17,8 @@ from sandbox.system.files import is_file
 
 # Where a container finds them by default.
 PLACES = {"secrets": "/run/secrets/", "configs": "/"}
+OWNER = ("uid", "gid")
+MOST_RIGHTS = 0o777  # that Kubernetes takes
 
 
 def mounts(
@@ -38,14 +40,30 @@ def mounts(
             given = one if isinstance(one, Mapping) else {"source": one}
             name = str(given.get("source"))
             place = posixpath.join(default, str(given.get("target") or name))
-            text, reason = _text(defined[section].get(name), folder, value)
+            source = defined[section].get(name)
+            text, reason = _text(source, folder, value)
+            if ":" in place:
+                text, reason = None, "Kubernetes mounts nothing at a path with a colon"
             if text is None:
                 left_out.append(f"{section}.{name} ({reason})")
-            else:
-                found.append(
-                    Mount(place, {named[name]: text}, single=True, name=named[name], secret=section == "secrets")
-                )
+                continue
+            # Compose leaves a file its own; and the pod has no other owner than root, whose alone it might be.
+            owner = [key for key in OWNER if str(given.get(key) or 0) != "0"]
+            mode = None if owner or "file" in (source or {}) else _mode(given.get("mode"))
+            left_out += [f"{section}.{name}.{key}" for key in owner]
+            left_out += [f"{section}.{name}.mode"] if "mode" in given and mode is None else []
+            secret = section == "secrets"
+            found.append(Mount(place, {named[name]: text}, single=True, name=named[name], secret=secret, mode=mode))
     return found, left_out
+
+
+def _mode(given: Any) -> int | None:
+    """Return the permissions of a file, of which text is octal; None where there are none, or bad ones."""
+    try:
+        mode = int(given, 8) if isinstance(given, str) else int(given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return mode if 0 <= mode <= MOST_RIGHTS else None
 
 
 def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple[str | None, str]:

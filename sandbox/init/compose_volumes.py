@@ -47,7 +47,8 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
-        if "$" in source:  # a folder that only a variable of the shell names, such as ${HOME}/.aws
+        # A folder that only a variable of the shell names, such as ${HOME}/.aws, or a path that Kubernetes refuses.
+        if "$" in source or ":" in place:
             found.left_out = True
             continue
         if not _is_path(source):

@@ -80,7 +80,8 @@ def is_inside(folder: Path, path: Path) -> bool:
 class Mount:
     """Text files of the project that a program reads at a place in its container: one file, or those of a folder.
 
-    Those with a `name` are a ConfigMap or Secret of that name, which all programs that mount it share.
+    Those with a `name` are a ConfigMap or Secret of that name, which all programs that mount it share. `mode` are their
+    permissions, if it is said.
     """
 
     place: str
@@ -88,6 +89,7 @@ class Mount:
     single: bool = False
     name: str = ""
     secret: bool = False
+    mode: int | None = None
 
     @property
     def identity(self) -> tuple[bool, str]:

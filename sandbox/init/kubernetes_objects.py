@@ -58,10 +58,12 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         places.append({"name": claim, "mountPath": place})
     for number, mount in enumerate(app.mounts, 1):
         name = _name(app, number, mount)
+        mode = {} if mount.mode is None else {"defaultMode": mount.mode}
         if mount.secret:
-            volume, source = f"secret-{name}", {"secret": {"secretName": name}}
+            volume, source = f"secret-{name}", {"secret": {"secretName": name, **mode}}
         else:
-            volume, source = f"config-{name}" if mount.name else name, {"configMap": _runnable(name)}
+            volume, source = f"config-{name}" if mount.name else name, {"configMap": {**_runnable(name), **mode}}
+        volume += f"-{mount.mode:04o}" if mode else ""
         volumes[volume] = {"name": volume, **source}
         places.append(
             {"name": volume, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}

@@ -76,6 +76,39 @@ def test_secrets_and_configs_are_mounted_as_compose_does(tmp_path: Path) -> None
     assert "the secrets of compose.yaml are in what is written: keep it out of git" in notes
 
 
+def test_modes_count_as_compose_takes_them(tmp_path: Path) -> None:
+    """Those of content; a file has its own, and so has one with an owner, which Kubernetes does not set."""
+    (tmp_path / "compose.yaml").write_text(
+        """
+services:
+  web:
+    image: web
+    secrets: [{source: key, mode: 0400}, {source: token, mode: 0400}, {source: token, target: "a:b"}]
+    configs:
+    - {source: run, mode: "0755"}
+    - {source: run, target: /run2, mode: 01777}
+    - {source: run, target: /run3, uid: "1000", mode: 0440}
+secrets:
+  key: {file: key}
+  token: {content: t}
+configs:
+  run: {content: "true"}
+"""
+    )
+    (tmp_path / "key").write_text("k")
+    (app,), _, objects = written(tmp_path)
+    pod = objects["Deployment", "web"]["spec"]["template"]["spec"]
+    volumes = {one["name"]: one.get("secret") or one["configMap"] for one in pod["volumes"]}
+    modes = {one["mountPath"]: volumes[one["name"]].get("defaultMode") for one in pod["containers"][0]["volumeMounts"]}
+    assert modes == {
+        **{"/run/secrets/key": None, "/run/secrets/token": 0o400, "/run": 0o755, "/run2": 0o755, "/run3": 0o755}
+    }
+    assert app.left_out == (
+        *("configs.run.mode", "configs.run.mode", "configs.run.uid", "secrets.key.mode"),
+        "secrets.token (Kubernetes mounts nothing at a path with a colon)",
+    )
+
+
 def test_secrets_of_included_files_have_their_own_folder(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("include: [parts/one.yaml]\n")
     (tmp_path / "parts/deep").mkdir(parents=True)
