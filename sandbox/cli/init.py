@@ -94,8 +94,8 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     if domain and not domain.endswith(".localhost"):
         yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only"
     if not found.manifests:
-        for app in project_files.without_port(found.apps):
-            yield f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service"
+        for app, fix in project_files.without_port(found.apps):
+            yield f"note  the port of {app} is unknown: {fix}, or add a Service"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

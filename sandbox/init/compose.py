@@ -65,7 +65,7 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     names, claims = labels(given), compose_volumes.claims(given.values())
     apps: list[App] = []
     for name, one in given.items():
-        app = _app(name, one, path.parent, notes, called=names[name], claims=claims)
+        app = _app(name, one, path.parent, notes, called=names[name], claims=claims, known=known)
         mounts, left_out = compose_secrets.mounts(one, sections, path.parent, known.get)
         seen = {volume for each in apps for volume in each.volumes}
         apps.append(
@@ -108,9 +108,19 @@ def _awaited(given: Any) -> Iterator[str]:
 
 
 def _app(
-    name: str, service: Mapping[str, Any], folder: Path, notes: list[str], *, called: str, claims: Mapping[str, str]
+    name: str,
+    service: Mapping[str, Any],
+    folder: Path,
+    notes: list[str],
+    *,
+    called: str,
+    claims: Mapping[str, str],
+    known: Mapping[str, str | None],
 ) -> App:
-    """Return the app of a service, which is `called` so in the cluster; `claims` are the names of volumes there."""
+    """Return the app of a service, which is `called` so in the cluster; `claims` are the names of volumes there.
+
+    `known` are the variables of the project.
+    """
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     if context is None and image is None:
         notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
@@ -136,13 +146,13 @@ def _app(
         place = ""
     ports = list(dict.fromkeys(_ports(service, left_out)))
     port = next((number for number, protocol in ports if protocol == "tcp"), None)
-    given = dict(_environment(service.get("environment")))
+    given = dict(_environment(service.get("environment"), known))
     files = service.get("env_file")
     notes += [
         f"the variables of {name} in {file} are left out: it is not in this folder"
         for file in compose_variables.absent(files, folder)
     ]
-    environment = {**compose_variables.of_files(files, folder), **given}
+    environment = {**compose_variables.of_files(files, folder, known), **given}
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
     left_out += [f"environment.{key}" for key in unset]
     left_out += [key for key in ("entrypoint", "command") if service.get(key) and not _words(service[key])]
@@ -267,10 +277,11 @@ def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[in
             yield from ((port, protocol or "tcp") for port in range(start, end + 1))
 
 
-def _environment(given: Any) -> Iterator[tuple[str, str | None]]:
-    """Yield variables; those that compose takes from the shell are not copied into files, and None."""
+def _environment(given: Any, known: Mapping[str, str | None]) -> Iterator[tuple[str, str | None]]:
+    """Yield variables; a name alone takes the value that is `known`, and is None where only the shell has one."""
     pairs = (
         given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in compose_files.listed(given))
     )
     for key, *value in pairs:
-        yield str(key), compose_variables.whole(as_text(value[0])) if value and value[0] is not None else None
+        said = value[0] if value else None
+        yield str(key), known.get(str(key)) if said is None else compose_variables.whole(as_text(said))

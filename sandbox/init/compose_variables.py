@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.config import text_file
@@ -20,13 +21,14 @@ _BRACE = re.compile(r"(?P<opens>\$\{)|\}")
 DEEPEST = 16  # variables in defaults of others
 # A variable in a file of them; a value in quotes may be of several lines.
 _LINE = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*[=:][ \t]*"""
-    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])[^\n]*?))"""
+    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*(?P<set>[=:][ \t]*"""
+    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])[^\n]*?)))?"""
     r"""[ \t\r]*(?:(?<=[\s=:])\#[^\n]*)?$""",
     re.MULTILINE,
 )
 _ESCAPED = re.compile(r"\\(.)")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+Variables = dict[str, str | None]
 
 
 def filled(content: Any, known: Mapping[str, str | None]) -> Any:
@@ -75,14 +77,21 @@ def _end(text: str, start: int) -> int | None:
     return None
 
 
-def of_files(given: Any, folder: Path) -> dict[str, str | None]:
-    """Return the variables of those of the files that are in the project; None for what only the shell has."""
-    found: dict[str, str | None] = {}
+def of_files(given: Any, folder: Path, known: Mapping[str, str | None] = MappingProxyType({})) -> Variables:
+    """Return the variables of those of the files that are in the project; None for what only the shell has.
+
+    A line with a name alone takes the value from those that are `known` otherwise, and from the shell.
+    """
+    found: Variables = {}
     for one in listed(given):
         path = one.get("path") if isinstance(one, dict) else one
         if _is_there(path, folder):
             for match in _LINE.finditer(text_file.read(folder / str(path))):
-                found[match["key"]] = _value(match, found)
+                key = match["key"]
+                if match["set"]:
+                    found[key] = _value(match, {**known, **found})
+                else:
+                    found.setdefault(key, known.get(key))
     return found
 
 

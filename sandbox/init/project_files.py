@@ -221,7 +221,11 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
         return None
 
 
-def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
-    """Return programs that cannot be reached, because it is not known which port they listen on."""
-    silent = (app for app in apps if app.port is None and not app.more_ports and not app.once)
-    return tuple(app.name for app in silent if app.context is not None or app.image)
+def without_port(apps: tuple[App, ...]) -> Iterator[tuple[str, str]]:
+    """Yield programs that cannot be reached, because it is not known which port they listen on, and where to say it."""
+    for app in apps:
+        if app.port is None and not app.more_ports and not app.once:
+            if app.context is not None:
+                yield app.name, "EXPOSE it in its Dockerfile"
+            elif app.image:
+                yield app.name, "name it below `expose` of its service"

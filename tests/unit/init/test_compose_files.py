@@ -282,6 +282,16 @@ def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> 
     assert found["web"].left_out == ("environment.I",)
 
 
+def test_variable_without_a_value_takes_that_of_the_project(tmp_path: Path) -> None:
+    """A name alone, in `env_file` or `environment`, is that of `.env`, and else of the shell, which `init` leaves."""
+    text = "services: {web: {image: x, env_file: a.env, environment: [E, F, 'G=${SHELL}']}}"
+    lines = "A\nB # comment\nexport C\nD=d\nD\nH=$A-\n"
+    known = ".env", "A=a\nB=b\nE=e\nG=g\n"
+    found = apps(tmp_path, compose_yaml=text, **{"a.env": lines, known[0]: known[1]})
+    assert found["web"].environment == {"A": "a", "B": "b", "D": "d", "E": "e", "H": "a-"}
+    assert found["web"].left_out == ("environment.C", "environment.F", "environment.G")
+
+
 def test_absent_file_of_variables_is_noted(tmp_path: Path) -> None:
     files = "[a.env, {path: b.env, required: false}, {path: ../c.env}, d.env]"
     text = f"services: {{web: {{image: x, env_file: {files}}}}}"
@@ -372,5 +382,8 @@ def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
 
 
 def test_only_programs_that_serve_are_asked_for_a_port() -> None:
-    programs = App("a", image="a"), App("job", image="a", once=True), App("dns", image="a", more_ports=((53, "udp"),))
-    assert without_port(programs) == ("a",)
+    programs = App("a", context="."), App("job", image="a", once=True), App("dns", image="a", more_ports=((53, "udp"),))
+    assert dict(without_port((*programs, App("b", image="b"), App("c")))) == {
+        "a": "EXPOSE it in its Dockerfile",
+        "b": "name it below `expose` of its service",
+    }
