@@ -61,8 +61,8 @@ def remember(engine: Engine, names: Names) -> None:
 
 def _recorded(names: Names) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(names.asked.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(files.read_regular(names.asked)))
+    except (OSError, ValueError, TypeError, files.NotAFile):
         return {}
 
 

@@ -69,9 +69,12 @@ class RememberedStep:
 
 
 def save(names: Names, spec: ResolvedSpec) -> None:
-    """Save the spec of a sandbox."""
+    """Save the spec of a sandbox. Raises SandboxError."""
     files.make_private_dir(names.folder)
-    files.write_atomic(names.spec, spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    try:
+        files.write_atomic(names.spec, spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    except files.NotAFile as error:
+        raise _no_file(names, error) from None
 
 
 def load(names: Names) -> ResolvedSpec | None:
@@ -79,9 +82,11 @@ def load(names: Names) -> ResolvedSpec | None:
     from pydantic import ValidationError
 
     try:
-        return _recorded(names.spec.read_bytes())
+        return _recorded(files.read_regular(names.spec))
     except FileNotFoundError:
         return None
+    except files.NotAFile as error:
+        raise _no_file(names, error) from None
     except OSError as error:
         raise _unreadable(names, str(error)) from error
     except ValidationError as error:
@@ -90,13 +95,17 @@ def load(names: Names) -> ResolvedSpec | None:
         raise _unreadable(names, "\n".join(said)) from None
 
 
-def _unreadable(names: Names, why: str) -> SandboxError:
+def _unreadable(names: Names, why: str, first: str = "") -> SandboxError:
     return SandboxError(
         f"the saved spec in {names.spec} cannot be read",
         details=why,
-        fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
+        fix=f"{first}sandbox up -f FILE, with the sandbox's own file, saves it again",
         id="remembered-spec",
     )
+
+
+def _no_file(names: Names, error: files.NotAFile) -> SandboxError:
+    return _unreadable(names, f"it is {error.kind}", f"remove that (rm -r {shlex.quote(str(names.spec))}); then ")
 
 
 @functools.lru_cache(maxsize=4)  # one command reads the same spec three times
@@ -112,9 +121,9 @@ def provider(names: Names) -> tuple[str, str | None]:
     Reads no more of the spec: importing its models takes longer than all of `list` without them.
     """
     try:
-        said = json.loads(names.spec.read_bytes())["cluster"]
+        said = json.loads(files.read_regular(names.spec))["cluster"]
         return str(said["provider"]), said.get("profile")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, files.NotAFile):
         return "kind", None
 
 
@@ -125,8 +134,8 @@ def origin(names: Names) -> Origin | None:
     from sandbox.config.schema.origin_schema import Origin
 
     try:
-        return Origin.model_validate_json(names.origin.read_bytes())
-    except (OSError, ValidationError):
+        return Origin.model_validate_json(files.read_regular(names.origin))
+    except (OSError, ValidationError, files.NotAFile):
         return None
 
 

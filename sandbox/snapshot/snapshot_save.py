@@ -66,7 +66,7 @@ class Saving:
                 say("reading the volumes")
                 volume_archive.pack(self.engine, self.names, described[0].image, packed, folder)
                 _write(folder / CERTIFICATES, _tar(self.names.keys))
-                _write(folder / SPEC, self.names.spec.read_bytes())
+                _write(folder / SPEC, files.read_regular(self.names.spec))
             say("computing digests")
             manifest = Manifest(
                 snapshot=snapshot,

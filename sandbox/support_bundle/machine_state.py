@@ -14,6 +14,7 @@ from sandbox import __version__
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import Engine, labelled
 from sandbox.names import Home, Names
+from sandbox.system import files
 
 LINES = 5000
 CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
@@ -28,7 +29,7 @@ def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
 def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
     """Yield the resolved spec, the spec of the last `up`, and the configuration of edge and relay."""
     yield "spec.json", context.spec.model_dump_json(indent=2)
-    if context.names.spec.exists():
+    if files.is_file(context.names.spec):
         yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
     for folder in (context.home.edge, context.home.passthrough):
         for pattern in CONFIGURATIONS:
