@@ -101,7 +101,15 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     """Return the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
-    found = _urls(route, (host,) if host else _hosts(home, route))
+    if host and not _leads_here(home, route, host):
+        raise UsageError(
+            f"the edge does not route {host} to the sandbox '{name}'",
+            details=f"it routes {', '.join(f'*.{domain}' for domain in route.domains)}"
+            + "".join(f", {one.host}" for one in _edge_hosts(home, route)),
+            fix=f"name one below {route.domain}, or write `edge: {{hosts: [{host}]}}` in sandbox.yaml",
+        )
+    known = (host,) if host else tuple(one for one in _hosts(home, route) if _leads_here(home, route, one))
+    found = _urls(route, known or (route.domain,))
     if not found:
         raise UsageError(
             f"{host or 'the sandbox'} has no URL for other machines",
@@ -142,6 +150,10 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
     found |= {one.host for one in _edge_hosts(home, route)}
     return tuple(sorted(found)) or (route.domain,)
+
+
+def _leads_here(home: Home, route: Route, host: str) -> bool:
+    return bool(routes.holder((route,), host)) or host in route.named | {one.host for one in _edge_hosts(home, route)}
 
 
 def _edge_hosts(home: Home, route: Route) -> tuple[Host, ...]:

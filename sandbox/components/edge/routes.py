@@ -267,8 +267,8 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
     for other in known[1:]:
         both = [*(name for name in mine.domains if name in other.domains)]
         both += sorted(mine.named & other.named)
-        both += [host for host in sorted(mine.named) if _holder(known, host) is other]
-        both += [host for host in sorted(other.named) if _holder(known, host) is mine]
+        both += [host for host in sorted(mine.named) if holder(known, host) is other]
+        both += [host for host in sorted(other.named) if holder(known, host) is mine]
         if both:
             raise UsageError(
                 f"{both[0]} belongs to the sandbox '{other.name}'",
@@ -278,7 +278,7 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
             )
 
 
-def _holder(known: Sequence[Route], host: str) -> Route | None:
+def holder(known: Sequence[Route], host: str) -> Route | None:
     """Return the route with the longest domain that contains the host."""
     fitting = [(len(name), route) for route in known for name in route.domains if f".{host}".endswith(f".{name}")]
     return max(fitting, key=lambda one: one[0])[1] if fitting else None

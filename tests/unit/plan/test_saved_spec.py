@@ -66,7 +66,7 @@ def test_error_of_a_saved_spec_shows_no_password(names: Names) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_file_is_named_and_not_waited_for(names: Names, make: Callable[[Path], None]) -> None:
+def test_spec_that_is_no_file_is_named_and_not_waited_for(names: Names, make: Callable[[Path], None]) -> None:
     step = RememberedStep(names, ResolvedSpec(name="demo"))
     names.folder.mkdir(parents=True)
     for path in (names.spec, names.origin, names.asked):
