@@ -7,7 +7,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option
-from sandbox.cli.output import count, megabytes, reporter, show_json
+from sandbox.cli.output import count, megabytes, note, reporter, show_json
 
 if TYPE_CHECKING:
     from sandbox.bundle.contents import Component, Contents
     from sandbox.bundle.store import Store
+    from sandbox.names import Home
 
 PATIENCE = 7200.0  # seconds; a build of everything may have to end first
 _file = click.argument("file", type=click.Path(path_type=Path))
@@ -220,15 +222,13 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     from sandbox.bundle.architecture import named, native
     from sandbox.bundle.builder import component_build
     from sandbox.bundle.store import Store
-    from sandbox.system import files
 
     home = context.home()
     target = named(architecture) if architecture else native()
     store = Store(home.bundle).across(target) if target != native() else Store(home.bundle).here
-    files.make_private_dir(home.bundle)
     if progress in ("auto", "plain") and (said := component_build.outlook(store, components)):
         click.echo(said, err=True)
-    with files.exclusive(home.bundle, seconds=PATIENCE):
+    with _alone(home, progress):
         component_build.build(store, reporter(progress), jobs=jobs, only=components)
     if target != native():
         left = (
@@ -283,17 +283,24 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
     tell(told)
 
 
+def _alone(home: Home, progress: str) -> AbstractContextManager[None]:
+    """Keep other commands from the bundle's cache for the block, after waiting for one, which is named."""
+    from sandbox.cli.log import command_line
+    from sandbox.system import sandbox_lock
+
+    waits = partial(note, progress)
+    return sandbox_lock.take(home.bundle, command_line(), seconds=PATIENCE, waits=waits, what="the bundle")
+
+
 @contextmanager
 def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
     """Yield the bundle's cache, locked against other commands, and a function that reports progress."""
     from sandbox.app import context
     from sandbox.bundle.store import Store
     from sandbox.errors import SandboxError
-    from sandbox.system import files
 
     home, report, started = context.home(), reporter(progress), time.monotonic()
-    files.make_private_dir(home.bundle)
-    with files.exclusive(home.bundle, seconds=PATIENCE):
+    with _alone(home, progress):
         report.began(title)
         try:
             yield Store(home.bundle), lambda line: report.progress(title, line)

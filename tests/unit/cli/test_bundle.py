@@ -17,6 +17,8 @@ from sandbox.bundle.system_images import NEEDED
 from sandbox.cli import log, signals
 from sandbox.cli.bundle import bundle as command
 from sandbox.errors import UsageError
+from sandbox.system import sandbox_lock
+from sandbox.system.sandbox_lock import Busy
 from tests.unit.bundle.test_bundle_file import store
 
 __all__ = ["store"]
@@ -70,6 +72,17 @@ def test_damaged_file_is_reported_with_the_damage(cache: Store, tmp_path: Path) 
     file.write_bytes(file.read_bytes().replace(b"image of node", b"image of evil", 1))
     with pytest.raises(Damaged, match=r"components/node-.*/image\.tar: changed"):
         run("verify", file)
+
+
+@pytest.mark.parametrize("arguments", [("save", "one.bundle"), ("build", "node")])
+def test_command_that_waits_for_another_names_it(
+    cache: Store, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("sandbox.cli.bundle.PATIENCE", 0.1)
+    with sandbox_lock.take(cache.root, "sandbox bundle build --jobs 1", seconds=0, waits=print):
+        result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
+    assert "waiting for `sandbox bundle build --jobs 1` (pid " in result.stderr
+    assert isinstance(result.exception, Busy) and result.exception.brief == "another command works on the bundle"
 
 
 def test_invalid_time_and_unknown_sandbox_are_refused(
