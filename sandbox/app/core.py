@@ -237,8 +237,9 @@ class Sandbox:
         from sandbox.app import pausing
 
         chosen_spec.require_pausable(self.spec)
-        with self.session.alone(self.name, "pause"):
-            held = pausing.pause(Engine.connect(), self.names)
+        engine = Engine.connect()
+        with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
+            held = pausing.pause(engine, self.names)
             if held:
                 pausing.watch(self.names, self.spec.pause_seconds)
             return held

@@ -7,6 +7,8 @@ meanwhile. What a command asks of the cluster wakes it in the same way; what cha
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sandbox.components.cluster import paused_nodes
 from sandbox.components.edge.use import Use
@@ -14,6 +16,16 @@ from sandbox.engine import Engine
 from sandbox.names import Names
 from sandbox.plan import providers
 from sandbox.system import daemon, files
+
+
+@contextmanager
+def awake_on_failure(engine: Engine, names: Names) -> Iterator[None]:
+    """Resume the sandbox if the block fails or is interrupted: nothing would see clients of one half paused."""
+    try:
+        yield
+    except BaseException:
+        _resume(engine, names)
+        raise
 
 
 def pause(engine: Engine, names: Names) -> bool:
@@ -36,8 +48,10 @@ def pause(engine: Engine, names: Names) -> bool:
 
 def wake(engine: Engine, names: Names) -> bool:
     """Resume a sandbox's nodes if they are paused; returns whether any was. Raises SandboxError."""
-    if not names.paused.exists():
-        return False
+    return names.paused.exists() and _resume(engine, names)
+
+
+def _resume(engine: Engine, names: Names) -> bool:
     woken = paused_nodes.resume(providers.nodes(engine, names))
     Use.of(engine, names).trust_servers(healthy=False)
     names.paused.unlink(missing_ok=True)

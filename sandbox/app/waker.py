@@ -72,7 +72,11 @@ class Waker:
             before = now
             if time.monotonic() - since >= after:
                 log.info("pauses, not used for %.0f s", after)
-                with contextlib.suppress(Busy), Session(patience=0.0).alone(self.names.name, "pause"):
+                with (
+                    contextlib.suppress(Busy),
+                    Session(patience=0.0).alone(self.names.name, "pause"),
+                    pausing.awake_on_failure(self.engine, self.names),
+                ):
                     pausing.pause(self.engine, self.names)
                 since = time.monotonic()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.app import context, pausing, waker
+from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
 from sandbox.app.waker import Waker
 from sandbox.bundle.system_images import UPSTREAM
@@ -99,6 +100,24 @@ def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch:
     with Session().alone("demo", "up"):
         assert world.done == ["paused", "resumed"]
     assert not pausing.wake(engine, world.names)
+
+
+def test_interrupted_pause_leaves_the_sandbox_awake(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    trusted: list[bool] = []
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: trusted.append(healthy))
+    monkeypatch.setattr(pausing, "watch", interrupt)
+    world.totals = iter([3])
+    with pytest.raises(KeyboardInterrupt):
+        Sandbox(Spec(name="demo")).pause()
+    assert world.done == ["paused", "resumed"]
+    assert not world.names.paused.exists()
+    assert trusted == [True, False]
 
 
 def test_a_sandbox_that_does_not_run_is_not_paused(
