@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePosixPath
 
+from sandbox.components.cluster.kind.api_answers import silence
 from sandbox.components.cluster.kind.cluster_config import STATIC_POD_PATCHES
 from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.cluster.kind.worker_join import ADMIN
@@ -16,7 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import retry, wait_until
 
 PLACE = PurePosixPath("/kind/upgrade")
 ETCD = PurePosixPath("/etc/kubernetes/manifests/etcd.yaml")
@@ -31,6 +32,10 @@ SKIPPED = "--skip-phases=preflight,addon/coredns"
 SKIPPED_BY_WORKER = "--skip-phases=preflight"
 KUBELET, NEVER_VERIFY = "kubeletconfiguration.yaml", b"{imagePullCredentialsVerificationPolicy: NeverVerify}\n"
 READY_TIMEOUT = 180.0  # seconds
+# What kubeadm says when the API server goes away, as it does soon after an upgrade: a new kubelet, once it has said
+# that its node is ready, replaces the pods of the control plane.
+AWAY = ("EOF", "connection refused", "connection reset", "TLS handshake timeout", "i/o timeout", "etcdserver:")
+TRIES = 3
 _STATE = "{.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=='Ready')].status}"
 
 
@@ -80,13 +85,25 @@ class NodeUpgrade:
         for node in left:
             say(f"{node}: upgrading by kubeadm")
             self.engine.write_files(node, {PATCHES / name: text for name, text in self._patches().items()})
-            self._run(node, str(PLACE / "programs" / "kubeadm"), "upgrade", *self._words(node))
+            self._kubeadm(node)
             say(f"{node}: starting the kubelet")
             self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
             wait_until(partial(self._silence, node), what=node, timeout=READY_TIMEOUT)
             self.engine.write_file(node, VERSION, self.version.encode())
         for node in self.nodes:
             self._run(node, "rm", "-rf", str(PLACE), str(BEGUN))
+
+    def _kubeadm(self, node: str) -> None:
+        """Run kubeadm on a node, and again where the API server went away meanwhile. Raises SandboxError."""
+
+        def went_away(found: str | Exception) -> bool:
+            return isinstance(found, SandboxError) and any(one in found.details for one in AWAY)
+
+        def until_it_is_back(_: int) -> None:
+            wait_until(partial(silence, self.engine, self.names.node), what="the API server", timeout=READY_TIMEOUT)
+
+        upgrade = partial(self._run, node, str(PLACE / "programs" / "kubeadm"), "upgrade", *self._words(node))
+        retry(upgrade, tries=TRIES, transient=went_away, wait=until_it_is_back)
 
     def _words(self, node: str) -> tuple[str, ...]:
         patches, certificates = f"--patches={PATCHES}", "--certificate-renewal=false"

@@ -125,6 +125,22 @@ def test_published_images_bring_their_etcd(world: World, names: Names) -> None:
     assert PATCHES / "etcd.yaml" in patches and PATCHES / "kubeletconfiguration.yaml" not in patches
 
 
+def test_kubeadm_is_run_again_when_the_api_server_went_away(world: World, names: Names) -> None:
+    eof = "error: failed to get corresponding node: unexpected error when reading response body: unexpected EOF"
+    answers, asked = iter([(0, ""), (1, eof), (1, eof), (0, "")]), []
+    ready = iter([(1, "refused"), (0, "ok"), (0, "ok")])
+
+    def kubectl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        asked.append(argv[-1])
+        return next(ready) if argv[-1] == "--raw=/readyz" else (0, f"{AFTER} True")
+
+    world.programs["kubectl"] = kubectl
+    world.programs[KUBEADM] = lambda box, argv: (world._done(box, argv), next(answers))[1]
+    change(world, names).run(lambda _: None)
+    assert [one.split()[0] for one in kubeadm(world)] == [NODES[0], NODES[1], NODES[1], NODES[1]]
+    assert asked.count("--raw=/readyz") == 3
+
+
 @pytest.mark.parametrize("broken", ["pack", "import", "upgrade apply", "upgrade node", "swap"])
 def test_failing_node_ends_the_upgrade_with_its_words(world: World, names: Names, broken: str) -> None:
     world.broken, one = broken, change(world, names)
