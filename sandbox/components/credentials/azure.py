@@ -161,7 +161,7 @@ def _expiry(token: str) -> datetime | None:
     """Return when a refresh token expires."""
     try:
         return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):  # the last for a year that libc cannot count
         return None
 
 

@@ -133,11 +133,11 @@ def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
             entry=entry.given,
             origin=entry.origin,
             validity=Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
-            registries=tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"]),
+            registries=tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"].keys()),
             made_by=notes[_ENTRY],
             file=notes[_FILE],
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None
 
 
@@ -186,4 +186,8 @@ def _secret(name: str, namespace: str, data: str, metadata: Mapping[str, Any]) -
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    """Return the time. Raises ValueError also for one so near to the calendar's ends that computing with it fails."""
+    found = datetime.fromisoformat(text)
+    if not 1 < found.year < 9999:
+        raise ValueError(text)
+    return found.astimezone(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -38,6 +39,13 @@ def test_the_token_itself_tells_when_it_ends(services: Services, write: Write) -
     services.azure.token = jwt(NOW + timedelta(minutes=90))
     entry = Acr(kind="acr", registry=services.host, file=write(services.azure.principal(services.authority)))
     assert mint(entry, {}, now=NOW).expires == NOW + timedelta(minutes=90)
+
+
+def test_end_that_no_calendar_has_counts_as_unknown(services: Services, write: Write) -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": 100000000000000000}').decode()
+    services.azure.token = f"a.{claims}.b"
+    entry = Acr(kind="acr", registry=services.host, file=write(services.azure.principal(services.authority)))
+    assert mint(entry, {}, now=NOW).expires == NOW + timedelta(hours=3)
 
 
 def test_a_principal_may_be_in_the_environment(services: Services) -> None:

@@ -80,12 +80,30 @@ def test_kept_secret_describes_itself(delivery: PullSecrets) -> None:
     assert "canary" not in repr(held)
 
 
-def test_something_else_under_our_label_is_passed_over(server: ApiServer, delivery: PullSecrets) -> None:
+@pytest.mark.parametrize(
+    ("note", "text"),
+    [
+        ("issued", "{}"),
+        ("issued", "0001-01-01T00:00:00+00:00"),
+        ("issued", "0001-01-01T00:00:00+12:00"),
+        ("expires", "9999-12-31T23:59:59+00:00"),
+    ],
+)
+def test_something_else_under_our_label_is_passed_over(
+    server: ApiServer, delivery: PullSecrets, note: str, text: str
+) -> None:
     delivery.keep(GCR, LOGIN, "spec")
-    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/issued"] = "{}"
+    server.objects[KEPT]["metadata"]["annotations"][f"sandbox.dev/{note}"] = text
     assert delivery.held() == {}
     delivery.spread()
     assert copies(server) == set()
+
+
+@pytest.mark.parametrize("auths", ["[1]", "5", "null", "[" * 5000])
+def test_secret_without_accounts_is_passed_over(server: ApiServer, delivery: PullSecrets, auths: str) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    server.objects[KEPT]["data"][".dockerconfigjson"] = base64.b64encode(f'{{"auths": {auths}}}'.encode()).decode()
+    assert delivery.held() == {}
 
 
 def test_only_named_namespaces_have_secret_and_their_accounts(server: ApiServer, delivery: PullSecrets) -> None:
