@@ -47,7 +47,7 @@ def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 
 def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
-    """Yield every container of the sandbox, with its last log lines."""
+    """Yield this user's containers, those of other sandboxes too, with their last log lines."""
     for one in labelled.containers(engine, home):
         yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
         yield f"containers/{one.name}.log", engine.logs(one.name, lines=LINES)

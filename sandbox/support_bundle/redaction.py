@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from sandbox.components.credentials.keychains import docker_config_file
+from sandbox.components.credentials.registry_accounts import resolved
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
@@ -108,19 +110,21 @@ def secrets_of(text: str) -> Iterator[str]:
 
 
 def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> Iterator[str]:
-    """Return the secrets in keys, kubeconfigs, cache settings, credentials and proxy URLs."""
+    """Return the secrets in keys, kubeconfigs, cache settings, credentials, the environment and proxy URLs."""
     for key in (*(home.state / "certificates").rglob("*.key"), *(home.edge / "keys").glob("*.pem")):
         yield from secrets_of(_read(key))
     own = (*home.sandboxes.glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))
     for file in (home.kubeconfig, *home.other_kubeconfigs, *own):
         with suppress(yaml.YAMLError, ValueError, RecursionError):  # of dates and depths that there are not
             yield from secrets_in(yaml.safe_load(_read(file)))
-    docker = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
-    for account in (docker, *(Path(entry.file) for entry in spec.credentials if entry.file)):
+    accounts = (resolved(entry, environment).file for entry in spec.credentials)
+    for account in {docker_config_file(environment), *filter(None, accounts)}:
         yield from secrets_of(_read(account))
     for name, value in environment.items():
         if name.lower() in PROXIES:
             yield from _ACCOUNT.findall(value)
+        elif name != "PWD" and _SENSITIVE.search(name):  # which is the shell's folder
+            yield value
     yield from _ACCOUNT.findall(spec.model_dump_json())
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.config.schema import Spec
+from sandbox.config.schema.credentials_schema import Gcr
 from sandbox.names import Home
 from sandbox.support_bundle.redaction import HIDDEN, Redaction, on_this_machine, secrets_of
 
@@ -153,3 +154,14 @@ def test_kubeconfig_that_cannot_be_read_hides_no_other_secret(tmp_path: Path, te
     home.kubeconfig.write_text(text)
     environment = {"DOCKER_CONFIG": str(tmp_path), "http_proxy": f"http://me:{CANARY}@proxy.example"}
     assert CANARY in set(on_this_machine(home, Spec(name="demo"), environment))
+
+
+@pytest.mark.security(6)
+def test_accounts_that_the_environment_names_are_known(tmp_path: Path) -> None:
+    """A token in the environment, and in the file that it names for Google → both are hidden in a support archive."""
+    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps({"type": "authorized_user", "refresh_token": CANARY}))
+    environment = {"GOOGLE_APPLICATION_CREDENTIALS": str(key), "CI_TOKEN": "of-the-ci", "PWD": "/home/me/project"}
+    found = set(on_this_machine(home, Spec(name="demo", credentials=(Gcr(kind="gcr"),)), environment))
+    assert {CANARY, "of-the-ci"} <= found and "/home/me/project" not in found
