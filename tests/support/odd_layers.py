@@ -17,6 +17,13 @@ def odd_image(seed: int, name: str) -> TestImage:
     return TestImage((odd(seed), upper(seed), odd(seed + 100_000)), f"{name} {seed}")
 
 
+def with_record(record: str) -> bytes:
+    """A tar with an empty file, whose pax header is `record`."""
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(record)
+    return header.tobuf() + record.encode().ljust(512, b"\0") + tarfile.TarInfo("a").tobuf() + bytes(1024)
+
+
 def odd(number: int) -> bytes:
     """A layer of everything that a tar can hold, from a seed: a tar in one of the three formats."""
     luck, output = random.Random(number), io.BytesIO()  # noqa: S311

@@ -60,7 +60,7 @@ class TarStream:
                     name = data.rstrip(b"\0").decode(errors="surrogateescape")
                 else:
                     records = _records(data)
-                    name, size = records.get("path", name), int(records.get("size") or 0) or size
+                    name, size = records.get("path", name), _size(records.get("size")) or size
                 continue
             found = Member(name or info.name, info.size if size is None else size)
             name, size = None, None
@@ -80,6 +80,8 @@ class TarStream:
             yield piece
 
     def _enter(self, size: int) -> None:
+        if size < 0:
+            raise _damaged(f"a member of {size} bytes")
         self._left, self._padding = size, -size % BLOCK
 
     def _skip(self) -> None:
@@ -90,7 +92,7 @@ class TarStream:
 
     def _extension(self, size: int) -> bytes:
         if size > LARGEST_HEADER:
-            raise BadImage("the Docker Engine's save is damaged", details=f"a header of {size} bytes", fix=_FIX)
+            raise _damaged(f"a header of {size} bytes")
         self._enter(size)
         return self.read()
 
@@ -126,14 +128,28 @@ def _records(data: bytes) -> dict[str, str]:
     try:
         while data:
             length, _, _ = data.partition(b" ")
-            record, data = data[len(length) + 1 : int(length) - 1], data[int(length) :]
+            end = int(length)
+            if end <= len(length):  # without an end to go on from
+                raise _damaged(f"pax header: a record of {end} bytes")
+            record, data = data[len(length) + 1 : end - 1], data[end:]
             key, _, value = record.partition(b"=")
             if not record:
                 break
             found[key.decode()] = value.decode(errors="surrogateescape")
     except ValueError as error:
-        raise BadImage("the Docker Engine's save is damaged", details=f"pax header: {error}", fix=_FIX) from error
+        raise _damaged(f"pax header: {error}") from error
     return found
+
+
+def _size(said: str | None) -> int:
+    try:
+        return int(said or 0)
+    except ValueError as error:
+        raise _damaged(f"pax header: {error}") from error
+
+
+def _damaged(why: str) -> BadImage:
+    return BadImage("the Docker Engine's save is damaged", details=why, fix=_FIX)
 
 
 def recognised(folder: str, description: bytes, known: Mapping[str, str]) -> str | None:

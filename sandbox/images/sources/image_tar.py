@@ -252,7 +252,8 @@ def _broken() -> tuple[type[Exception], ...]:
     """Return the exceptions of reading a file that is incomplete or not packed correctly."""
     import lzma
 
-    return (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError)
+    # The last two come of numbers in headers, which tarfile does not check.
+    return (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

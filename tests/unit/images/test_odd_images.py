@@ -24,6 +24,7 @@ from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse as reference
 from sandbox.oci.reference import parse_target
 from tests.support.images import OCI_INDEX, TestImage, digest_of, index, layer, place, tar, write_layout
+from tests.support.odd_layers import with_record
 from tests.support.registry_simulator import Simulator
 
 URL = "https://layers.example/base.tar"
@@ -94,6 +95,15 @@ def test_packed_archive_that_is_damaged_is_refused(tmp_path: Path, pack: Callabl
             for blob in image.blobs:
                 with image.origin.open(blob) as chunks:
                     list(chunks)
+
+
+@pytest.mark.parametrize(
+    "record", ["0 path=x\n", "99999999999999999999 a=b\n", "25 GNU.sparse.size=abc\n", "30 GNU.sparse.map=a,b,c\n"]
+)
+def test_archive_with_a_wrong_number_in_a_header_is_refused(tmp_path: Path, record: str) -> None:
+    (tmp_path / "a.tar").write_bytes(with_record(record))
+    with pytest.raises(BadImage, match="not a readable tar archive"):
+        Archive(tmp_path / "a.tar").image()
 
 
 def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sandbox.errors import SandboxError
 from sandbox.images.sources.docker_save import TarStream, recognised, take
 from sandbox.oci.manifest import chains
+from tests.support.odd_layers import with_record
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=150)
@@ -73,6 +74,15 @@ def test_a_tar_that_breaks_off_is_an_error(keep: int) -> None:
     data = written([("a", b"x" * 5000)], tarfile.USTAR_FORMAT)[:keep]
     with pytest.raises(SandboxError, match="broke off"):
         [tar.read() for tar in [TarStream(cut(data, 100))] for _ in tar]
+
+
+@pytest.mark.parametrize(
+    "record", ["0 path=x\n", "-9 path=x\n", "1 path=x\n", "x path=x\n", "11 size=-9\n", "12 size=abc\n"]
+)
+def test_pax_header_with_a_wrong_number_is_an_error(record: str) -> None:
+    """They would be read for ever, or end as a bug of sandbox."""
+    with pytest.raises(SandboxError, match="damaged"):
+        list(TarStream(cut(with_record(record), 512)))
 
 
 def test_non_tar_is_an_error() -> None:
