@@ -25,8 +25,8 @@ SILENT = 5.0
 class ImagesStep(NothingToUndo):
     """Loads the images from the bundle or pulls them by digest; they stay after `down`, for other sandboxes.
 
-    `further` are components that only the bundle has; images.yaml names them by their stable names. `pulled` are
-    components that are always pulled, by digest.
+    `further` are components that only the bundle has; images.yaml names them by their stable names. `pulled` are those
+    that it does not have, and that are always pulled, by digest.
     """
 
     engine: Engine
@@ -64,7 +64,7 @@ class ImagesStep(NothingToUndo):
             self._pull_all(pulled, work)
         self._pull_all([name for name in missing if name in self.pulled], work)
         for name, reference in self.pulled.items():
-            published.fetch(self.engine, name, reference, work.say)
+            published.fetch(self.engine, name, reference, work.say, "")
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
 
@@ -108,7 +108,7 @@ class ImagesStep(NothingToUndo):
                 lines[component], heard[component] = line, time.monotonic()
 
             say("asking")
-            published.pull(self.engine, references[component], say)
+            published.pull(self.engine, references[component], say, "" if component in self.pulled else published.BUILD)
             lines[component] = ""
 
         pool = ThreadPoolExecutor(AT_ONCE)

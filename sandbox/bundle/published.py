@@ -9,7 +9,7 @@ from sandbox.engine.image_pull import advice
 from sandbox.errors import SandboxError
 
 PREFIX = "sandbox.dev/"
-BUILD = "sandbox bundle build  (builds all of them from package registries, once)"
+BUILD = "sandbox bundle build"
 
 
 def local_name(component: str, reference: str) -> str:
@@ -24,20 +24,21 @@ def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
     return f"{mirrors[host]}/{path}" if host in mirrors else reference
 
 
-def pull(engine: Engine, reference: str, say: Callable[[str], None], fix: str = BUILD) -> None:
-    """Pull an image by digest. Raises SandboxError with the fix for what failed, or else `fix`."""
+def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str = BUILD) -> None:
+    """Pull an image by digest, or raise SandboxError; `build` is the command that builds it, if there is one."""
     try:
         engine.pull(reference, say)
     except EngineError as error:
         raise SandboxError(
             f"the system image {reference.split('@')[0]} cannot be pulled",
             details=error.details,
-            fix=advice(error.details) or fix,
+            fix=advice(error.details, build)
+            or (f"{build}  (builds from package registries, once)" if build else "see that the engine can pull it"),
             id="no-images",
         ) from error
 
 
-def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], fix: str = BUILD) -> str:
+def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], build: str = BUILD) -> str:
     """Pull a component's published image if the engine lacks it, and return its name on this machine.
 
     Raises SandboxError.
@@ -45,6 +46,6 @@ def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], N
     name = local_name(component, reference)
     if engine.image_id(name) is None:
         if engine.image_id(reference) is None:
-            pull(engine, reference, say, fix)
+            pull(engine, reference, say, build)
         engine.tag(reference, name)
     return name

@@ -57,10 +57,17 @@ class Pull:
         return ", ".join(parts)
 
 
-def advice(said: str) -> str:
-    """Return the fix for the engine's message about a failed pull; empty where there is no special one."""
+def advice(said: str, build: str = "") -> str:
+    """Return the fix for the engine's message about a failed pull; empty where there is no special one.
+
+    `build` is the command that builds the image, if the bundle can.
+    """
     text = said.lower()
-    return next((fix for words, fix in _FIXES if any(word in text for word in words)), "")
+    fix = next((fix for words, fix in _FIXES if any(word in text for word in words)), "")
+    return fix.replace(_BUILD, f", or build from package registries: {build}" if build else "")
+
+
+_BUILD = "{build}"
 
 
 _FIXES = (
@@ -85,11 +92,10 @@ _FIXES = (
     ),
     (
         ("manifest unknown", "not found"),
-        "the registry or mirror does not have it; correct `images: {mirror: …}`, or sandbox bundle build",
+        f"the registry or mirror does not have it; correct `images: {{mirror: …}}`{_BUILD}",
     ),
     (
         ("no such host", "lookup", "timeout", "timed out", "connection refused", "unreachable", "reset by peer"),
-        "check the engine's network and proxy, name a mirror (`images: {mirror: …}` in sandbox.yaml), or build the "
-        "images from package registries: sandbox bundle build",
+        f"check the engine's network and proxy, name a mirror (`images: {{mirror: …}}` in sandbox.yaml){_BUILD}",
     ),
 )

@@ -51,7 +51,7 @@ class AddonImages:
             if not self._is_pulled(recipe) and not self.store.has(recipe):
                 raise SandboxError(
                     f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
-                    fix=f"sandbox bundle build {recipe.name}",
+                    fix=f"{published.BUILD} {recipe.name}",
                     id="no-bundle",
                 )
         ours = set(wanted_of.values())
@@ -65,8 +65,8 @@ class AddonImages:
         if not self._is_pulled(recipe):
             self.provider.load(self.store.image(recipe))
             return
-        fix, reference = f"sandbox bundle build {recipe.name}", self.pulled[recipe.name]
-        name = published.fetch(self.engine, recipe.name, reference, say, fix)
+        build, reference = f"{published.BUILD} {recipe.name}", self.pulled[recipe.name]
+        name = published.fetch(self.engine, recipe.name, reference, say, build)
         with machine_node.saved(self.engine, name) as archive:
             self.provider.load(archive)
 

@@ -115,6 +115,10 @@ def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
     assert (caught.value.id, caught.value.details) == ("no-images", said)
     assert "sha256" not in caught.value.brief
     assert fix in caught.value.fix
+    pulled = replace(step, own=OwnImages("bundle", UPSTREAM), components=(), pulled={"cert-manager": "x.example/a:1@b"})
+    with pytest.raises(SandboxError, match="cannot be pulled") as caught:
+        pulled.apply(NoWork())
+    assert caught.value.fix and "bundle build" not in caught.value.fix
 
 
 def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> None:

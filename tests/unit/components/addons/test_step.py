@@ -160,6 +160,7 @@ def test_unbuilt_component_is_pulled_by_the_engine(
     with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         pulling.apply(NoWork())
     assert caught.value.id == "no-images" and server.objects == {}
+    assert caught.value.fix.endswith("sandbox bundle build busybox")
     engine.upstream = {reference}
     assert up(pulling) == Status(State.READY, "mine")
     here = "sandbox.dev/busybox:1-abababababab"
