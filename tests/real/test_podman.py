@@ -35,7 +35,8 @@ def test_sandboxes_run_on_podman_of_root(tmp_path: Path) -> None:
     if os.getuid() != 0 or lacking:
         machine.leave_out(f"a Podman of its own needs root and {', '.join(lacking)}")
     tests = [__file__, str(Path(__file__).parents[1] / "contract" / "test_engine.py")]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "real", "-p", "no:cacheprovider", *tests]
+    options = ("-q", "-m", "real", "-p", "no:cacheprovider", "--timeout", "900")
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     # Sandboxes that are on this machine's engine would keep the edge.
     settings = {**os.environ, WITHIN: "1", "XDG_STATE_HOME": str(tmp_path / "state")}
     done = subprocess.run([LANE, "run", *command], env=settings, capture_output=True, text=True)

@@ -38,7 +38,8 @@ def test_engine_without_root_is_an_engine() -> None:
         pytest.skip("this is within the lane")
     if os.getuid() != 0 or not shutil.which("rootlesskit") or not shutil.which("newuidmap"):
         machine.leave_out("an engine without root of the test's own needs root, rootlesskit, slirp4netns and uidmap")
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "real", "-p", "no:cacheprovider", __file__, *TESTS]
+    options = ("-q", "-m", "real", "-p", "no:cacheprovider", "--timeout", "900")
+    command = [sys.executable, "-m", "pytest", *options, __file__, *TESTS]
     settings = {**os.environ, WITHIN: os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")}
     done = subprocess.run([LANE, "run", *command], cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
