@@ -160,7 +160,7 @@ def _run(
     if aside:
         aside.seek(0)
         output += aside.read().decode(errors="replace")
-    program = Path(words[0]).name
+    program = Path(words[1] if words[0] == "nice" else words[0]).name  # not what only lowers its priority
     brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
 

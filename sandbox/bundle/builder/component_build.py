@@ -19,6 +19,7 @@ from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 
 TELL = 2.0  # seconds between two words on how long it still takes
+ROOM = 1_000_000_000  # bytes; with less, one of the larger components cannot be built
 RETRY = "run `sandbox bundle build` again: finished components are kept"
 
 
@@ -89,7 +90,7 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
                 report.progress(recipe.name, f"{expected}; after it {_left(waiting)}")
             for future in done:
                 recipe = running.pop(future)
-                _check(future, recipe, report)
+                _check(future, recipe, store, report)
     except Exception:
         raise
     except BaseException:  # interrupted: the tools are in their own process groups and got no signal
@@ -157,7 +158,7 @@ def build_one(recipe: Recipe, store: Store) -> None:
     try:
         _build(recipe, store, Silent())
     except OSError as error:
-        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
+        raise _failure(recipe, store, error) from error
 
 
 def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
@@ -189,17 +190,26 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
     report.finished(recipe.name, _size(store.folder(recipe)), time.monotonic() - started)
 
 
-def _check(future: Future[None], recipe: Recipe, report: Reporter) -> None:
+def _check(future: Future[None], recipe: Recipe, store: Store, report: Reporter) -> None:
     try:
         future.result()
     except SandboxError as error:
         report.failed(recipe.name, error.brief)
         if not isinstance(error, ToolFailed):
             raise
-        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
+        raise _failure(recipe, store, error) from error
     except OSError as error:
         report.failed(recipe.name, str(error))
-        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
+        raise _failure(recipe, store, error) from error
+
+
+def _failure(recipe: Recipe, store: Store, error: Exception) -> BuildFailed:
+    """Return the error of a build that failed; it tells of a full disk, which most tools do not."""
+    details, fix, free = str(error), RETRY, shutil.disk_usage(store.root).free
+    if free < ROOM:
+        details += f"\n{free / 1e9:.1f} GB are free in {store.root}"
+        fix = f"free some space, or set XDG_CACHE_HOME to a folder on a larger disk; then {RETRY}"
+    return BuildFailed(f"building {recipe.name} failed", details=details, fix=fix)
 
 
 def _size(folder: Path) -> str:

@@ -97,6 +97,11 @@ def test_failure_has_the_command_and_its_last_lines() -> None:
     assert lines[1:] == [*(f"line {n}" for n in range(17, 31)), "]0;titlethe [1mreason"]
 
 
+def test_failure_of_a_niced_program_names_the_program() -> None:
+    with pytest.raises(ToolFailed, match=r"^sh failed with status 7"):
+        run(["nice", "sh", "-c", "exit 7"], timeout=LONG)
+
+
 def test_last_lines_keeps_tabs_and_drops_blank_lines() -> None:
     assert last_lines("a\tb  \n\n\x00c\n", 5) == "a\tb\nc"
     assert last_lines("1\n2\n3", 2) == "2\n3"

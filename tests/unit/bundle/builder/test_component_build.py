@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -163,6 +165,18 @@ def test_failed_build_names_next_command_keeps_finished_parts(
     build(store, RecordingReporter())
     assert kitchen.cooked.count("tool") == 1
     assert store.has(kitchen.recipes["top"])
+
+
+@pytest.mark.parametrize("free", [0, 100_000_000])
+def test_failure_on_a_full_disk_tells_of_the_disk(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    kitchen.cook["tool"] = fails
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(BuildFailed) as caught:
+        build(Store(tmp_path), RecordingReporter())
+    assert caught.value.details.endswith(f"{free / 1e9:.1f} GB are free in {tmp_path}")
+    assert caught.value.fix.startswith("free some space") and caught.value.fix.endswith(RETRY)
 
 
 def test_a_part_that_fails_before_its_tool_runs_is_reported(kitchen: Kitchen, tmp_path: Path) -> None:
