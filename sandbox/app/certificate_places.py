@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import ROOT, Entry
-from sandbox.components.certificates.pem import describe
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster

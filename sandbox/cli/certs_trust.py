@@ -149,7 +149,7 @@ def _lines(planned: Plan, performer: Performer) -> list[str]:
 
 
 def _facts(pem: bytes) -> list[str]:
-    from sandbox.components.certificates.pem import describe
+    from sandbox.components.certificates.facts import describe
 
     facts = describe(pem, now=datetime.now(UTC))
     permitted = f"{', '.join(facts.permitted)} with all names below, 127.0.0.0/8 and ::1, and nothing else"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ssl
 
 from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
-from sandbox.components.certificates.pem import describe
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sandbox.bundle import machine_node, published
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
@@ -19,6 +19,9 @@ from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
+
+if TYPE_CHECKING:
+    from sandbox.components.certificates.user_certificate import Provided
 
 
 def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
@@ -79,7 +82,11 @@ def default(spec: Spec) -> str:
 
 def provided(spec: Spec) -> Provided | None:
     """Return the user's own default certificate, if any."""
-    return Provided(spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else None
+    if spec.certs.default is None:
+        return None
+    from sandbox.components.certificates.user_certificate import Provided  # and cryptography
+
+    return Provided(spec.certs.default.cert, spec.certs.default.key)
 
 
 def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:

@@ -7,7 +7,8 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube.api import Cluster
 from sandbox.names import Names

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.names import EDGE
 from tests.real import behind
 from tests.real.machine import tool

@@ -17,9 +17,9 @@ import yaml
 
 from sandbox.app import context
 from sandbox.components.certificates import keyfiles, tls_secrets
-from sandbox.components.certificates.authority import KeyPair, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import domain_names
 from sandbox.kube.api import Cluster
 from sandbox.names import DOMAIN_TLS, SYSTEM_NAMESPACE, Names

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.export_formats import FORMATS, public_roots
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.subject_names import subject_names
 from tests.real.tls_clients import CLIENTS, Client, Question, java
 from tests.support.tls import DOMAIN, NOW, Pki, TlsServer, make_pki, rogue_leaf, unconstrained_issuing

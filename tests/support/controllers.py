@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.authority import KeyPair, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import KeyPair
 
 Issue = Callable[[dict[str, Any]], dict[str, str]]
 

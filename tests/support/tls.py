@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.authority import KeyPair, Leaf, make_issuing, make_root
+from sandbox.components.certificates.authority import make_issuing, make_root
+from sandbox.components.certificates.facts import KeyPair, Leaf
 
 DOMAIN = "demo.sandbox.localhost"
 NOW = datetime.now(UTC)

@@ -7,7 +7,6 @@ Root, issuing authority and leaf follow RFC 5280. Both authorities carry critica
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -16,8 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.components.certificates import pem, subject_names
+from sandbox.components.certificates.facts import KeyPair, Leaf
+from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 
 ROOT_LIFE = timedelta(days=730)
 ISSUING_LIFE = timedelta(days=365)
@@ -27,32 +27,6 @@ USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 NOWHERE = "none.invalid"
 # The clock of a virtual machine that has just woken up may be behind.
 BACKDATED = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class KeyPair:
-    """An authority: its private key (PKCS#8 PEM) and its certificate (PEM)."""
-
-    key_pem: bytes = field(repr=False)
-    cert_pem: bytes
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A server's private key (PKCS#8 PEM) and the chain it presents: its certificate, then its issuer's, no root."""
-
-    key_pem: bytes = field(repr=False)
-    chain_pem: bytes
-
-
-def constrained_to(domains: Sequence[str]) -> tuple[str, ...]:
-    """Return the DNS names an authority for `domains` is permitted, with all names below: those and `localhost`.
-
-    Raises UsageError for none, or for one that cannot be a domain.
-    """
-    if not domains:
-        raise UsageError("an authority needs at least one domain", fix="set `domain` in sandbox.yaml", id="host")
-    return tuple(dict.fromkeys((*map(subject_names.check_domain, domains), "localhost")))
 
 
 def make_root(domains: Sequence[str], *, now: datetime) -> KeyPair:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from sandbox.components.certificates.condition import Condition
 from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import days_left
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
@@ -78,7 +78,7 @@ class AuthorityStep:
     def _lives(self, root: Condition, now: datetime) -> str:
         """Return how long all certificates are valid, and whether the root, which `up` never renews, nears its end."""
         mine = (self.keystore.issuing, *map(self.keystore.leaf_files, self.leaves))
-        days = min(days_left(one.read().cert_pem, now=now) for one in mine)
+        days = min(describe(one.read().cert_pem, now=now).days_left for one in mine)
         due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
         few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
         return f"{days} days left{due}{few}"

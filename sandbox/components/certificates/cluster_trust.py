@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from sandbox.components import node_unit
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.node_unit import NodeUnit
@@ -19,6 +19,9 @@ from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
+
+if TYPE_CHECKING:
+    from sandbox.components.certificates.user_certificate import Provided
 
 CONFIG_MAP = "sandbox-root"
 KEY = "ca.crt"

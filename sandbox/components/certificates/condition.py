@@ -6,10 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
 
-from cryptography import x509
-
-from sandbox.components.certificates import pem, subject_names
-from sandbox.components.certificates.authority import KeyPair, Leaf
+from sandbox.components.certificates import facts, subject_names
+from sandbox.components.certificates.facts import Facts, KeyPair, Leaf
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
@@ -59,18 +57,17 @@ def judge_authority(
     accepted: a root's key may be kept elsewhere.
     """
     try:
-        certificate = pem.load_certificates(pair.cert_pem)[0]
-        issuer = certificate if issuer_pem is None else pem.load_certificates(issuer_pem)[0]
-        if (needs_key or pair.key_pem) and not _matches(pair.key_pem, certificate):
+        certificate = facts.describe(pair.cert_pem, now=now)
+        signed = facts.is_signed(pair.cert_pem, pair.cert_pem if issuer_pem is None else issuer_pem)
+        if (needs_key or pair.key_pem) and not facts.is_pair(pair.key_pem, pair.cert_pem):
             return broken("key does not match the certificate")
     except SandboxError as error:
         return broken(str(error))
-    if not pem.is_authority(certificate):
+    if not certificate.authority:
         return broken("not the certificate of an authority")
-    if not pem.is_signed_by(certificate, issuer):
+    if not signed:
         return broken("issuer changed")
-    permitted = pem.permitted_domains(certificate)
-    outside = [domain for domain in domains if not subject_names.is_inside(domain, permitted)]
+    outside = [domain for domain in domains if not subject_names.is_inside(domain, certificate.permitted)]
     if outside:
         return broken(f"not permitted to vouch for {', '.join(outside)}")
     return _judge_age(certificate, now)
@@ -79,27 +76,24 @@ def judge_authority(
 def judge_leaf(leaf: Leaf, *, issuing_pem: bytes, hosts: Sequence[str], now: datetime) -> Condition:
     """Return the condition of `leaf` at `now` as the certificate of exactly `hosts`, issued by `issuing_pem`."""
     try:
-        chain = pem.load_certificates(leaf.chain_pem)
-        issuing = pem.load_certificates(issuing_pem)[0]
-        if not _matches(leaf.key_pem, chain[0]):
+        first, *rest = facts.chain(leaf.chain_pem, now=now)
+        issuing = facts.describe(issuing_pem, now=now)
+        signed = facts.is_signed(leaf.chain_pem, issuing_pem)
+        if not facts.is_pair(leaf.key_pem, leaf.chain_pem):
             return broken("key does not match the certificate")
     except SandboxError as error:
         return broken(str(error))
-    if chain[1:] != [issuing] or not pem.is_signed_by(chain[0], issuing):
+    if rest != [issuing] or not signed:
         return broken("issuer changed")
-    wanted, held = set(subject_names.unique_hosts(hosts)), set(pem.hosts_of(chain[0]))
+    wanted, held = set(subject_names.unique_hosts(hosts)), set(first.hosts)
     if wanted != held:
         changes = [f"+{host}" for host in sorted(wanted - held)] + [f"-{host}" for host in sorted(held - wanted)]
         return broken(f"hosts differ: {' '.join(changes)}")
-    return _judge_age(chain[0], now)
+    return _judge_age(first, now)
 
 
-def _matches(key_pem: bytes, certificate: x509.Certificate) -> bool:
-    return pem.load_key(key_pem).public_key() == certificate.public_key()
-
-
-def _judge_age(certificate: x509.Certificate, now: datetime) -> Condition:
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+def _judge_age(certificate: Facts, now: datetime) -> Condition:
+    begins, ends = certificate.not_before, certificate.not_after
     if now > ends:
         return broken(f"expired on {ends:%Y-%m-%d}")
     if now < begins:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from sandbox.components.certificates.authority import KeyPair
 from sandbox.components.certificates.condition import Condition, broken
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import make_private_dir, sync_folder, write_atomic

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.components.certificates import keyfiles, pem
+from sandbox.components.certificates import keyfiles
 from sandbox.components.certificates import subject_names as names
-from sandbox.components.certificates.authority import KeyPair, Leaf, constrained_to, make_issuing, make_leaf, make_root
 from sandbox.components.certificates.condition import ABSENT, Condition, State, broken, judge_authority, judge_leaf
+from sandbox.components.certificates.facts import Facts, KeyPair, Leaf, describe, permitted_domains
 from sandbox.components.certificates.keyfiles import KeyFiles
-from sandbox.components.certificates.pem import Facts, describe
+from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import exclusive, make_private_dir
@@ -104,7 +104,7 @@ class Keystore:
         if not self.root.has_cert:
             return tuple(domains)
         try:
-            allowed = pem.permitted_domains(pem.load_certificates(self.root.read().cert_pem)[0])
+            allowed = permitted_domains(self.root.read().cert_pem)
         except SandboxError:
             return ()
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
@@ -116,6 +116,8 @@ class Keystore:
         that is due is still used; one that is broken raises SandboxError, since clients would have to trust another.
         Raises UsageError for unfit domains.
         """
+        from sandbox.components.certificates.authority import make_issuing, make_root  # and cryptography
+
         with self._alone():
             root = self.inspect_root(domains, now=now)
             if root.state is State.BROKEN:
@@ -139,6 +141,8 @@ class Keystore:
         if not self.issuing.has_cert:
             brief = f"there is no certificate authority in {self.folder}"
             raise SandboxError(brief, fix="sandbox up makes one", id="authority")
+        from sandbox.components.certificates.authority import make_leaf
+
         with self._alone():
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not State.GOOD:
@@ -163,6 +167,8 @@ class Keystore:
         the root cannot be used (`replaces_root`). A new root may issue for the domains of `reserve` later. Raises
         UsageError and SandboxError.
         """
+        from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+
         with self._alone():
             made: dict[str, KeyPair] = {}
             if self.replaces_root(domains, now=now, authority=authority, root=root):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from sandbox.errors import UsageError
@@ -66,6 +66,16 @@ def check_domain(text: str) -> str:
     check_host(text)
     check_host(f"*.{text}")
     return text
+
+
+def constrained_to(domains: Sequence[str]) -> tuple[str, ...]:
+    """Return the DNS names an authority for `domains` is permitted, with all names below: those and `localhost`.
+
+    Raises UsageError for none, or for one that cannot be a domain.
+    """
+    if not domains:
+        raise UsageError("an authority needs at least one domain", fix="set `domain` in sandbox.yaml", id="host")
+    return tuple(dict.fromkeys((*map(check_domain, domains), "localhost")))
 
 
 def domain_names(domain: str) -> tuple[str, ...]:

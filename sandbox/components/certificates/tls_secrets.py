@@ -7,11 +7,10 @@ import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import describe
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
@@ -20,6 +19,9 @@ from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import LEAVING
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
+
+if TYPE_CHECKING:  # few have a certificate of their own
+    from sandbox.components.certificates.user_certificate import Provided
 
 LABEL = "sandbox.dev/leaf"
 

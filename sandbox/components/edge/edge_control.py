@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.certificates.authority import make_self_signed
 from sandbox.components.edge import haproxy
 from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.network.socket_handover import LAST
@@ -37,6 +36,8 @@ def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]
     if not wanted:
         pair.unlink(missing_ok=True)
         return {}
+    from sandbox.components.certificates.authority import make_self_signed
+
     made = make_self_signed(haproxy.CONTROL_HOST, now=datetime.now(UTC))
     files.make_private_dir(pair.parent)
     files.write_atomic(pair, made.key_pem + made.cert_pem, mode=0o600)

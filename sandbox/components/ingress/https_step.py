@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
-from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress import default_backend, https_probe, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates

@@ -16,9 +16,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.certificates import pem
+from sandbox.components.certificates.facts import Facts, describe, fingerprint
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress.https_probe import Answer
@@ -135,7 +134,7 @@ class ServedCertificates:
         workloads = tuple(self._workloads(host, wanted, of_namespace)) if wanted else ()
         for _ in range(self.ways * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
             served = self.ask(host, None).certificate
-            if not served or pem.fingerprint(served) in known:
+            if not served or fingerprint(served) in known:
                 continue
             facts = describe(served.encode(), now=datetime.now(UTC))
             if not facts.is_of_sandbox:

@@ -8,8 +8,8 @@ import socket
 import ssl
 from ipaddress import ip_address
 
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
-from sandbox.components.certificates.pem import describe
 from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.network_checks import holder, is_here

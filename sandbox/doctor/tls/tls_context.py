@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from sandbox.components.certificates import pem, subject_names
-from sandbox.components.certificates.pem import Facts, describe
+from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.subject_names import check_host
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route

@@ -22,7 +22,8 @@ from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
 from sandbox.app import context
-from sandbox.components.certificates.authority import Leaf, make_issuing, make_leaf, make_root
+from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE

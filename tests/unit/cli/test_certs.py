@@ -19,10 +19,9 @@ from click.testing import CliRunner, Result
 from sandbox.app import context, machine_plan
 from sandbox.cli import certs, log, signals
 from sandbox.cli.certs import certs as command
-from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.facts import Leaf, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress.https_step import HttpsStep

@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.components.certificates.authority import NOWHERE, KeyPair, Leaf, make_issuing, make_leaf, make_root
+from sandbox.components.certificates.authority import NOWHERE, make_issuing, make_leaf, make_root
+from sandbox.components.certificates.facts import KeyPair, Leaf
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError, UsageError
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki, rogue_leaf

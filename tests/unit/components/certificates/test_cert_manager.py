@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sandbox.components.certificates import cert_manager, pem
-from sandbox.components.certificates.authority import KeyPair
 from sandbox.components.certificates.cert_manager import AUTHORITY, CertManagerStep, IssuerStep
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.errors import SandboxError

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.authority import KeyPair, Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.condition import Condition, State, broken, judge_authority, judge_leaf
+from sandbox.components.certificates.facts import KeyPair, Leaf
 from tests.support.tls import DOMAIN, NOW, make_pki
 
 PKI = make_pki()

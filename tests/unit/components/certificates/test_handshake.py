@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki, rogue_leaf
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, handshake

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sandbox.components.certificates.authority import KeyPair, make_issuing
+from sandbox.components.certificates.authority import make_issuing
 from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore, inventory
-from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError, UsageError
 from tests.support.tls import DOMAIN, NOW, handshake, make_pki

@@ -13,8 +13,8 @@ import pytest
 
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.kube.api import Cluster

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import UsageError
 from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.pem import describe
+from sandbox.components.certificates.facts import describe
 from sandbox.components.ingress import https_probe
 from sandbox.components.ingress.https_probe import LARGEST_PAGE, ask, ask_together
 from tests.support.ports import free_port

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.facts import Facts, Leaf, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import default_backend, https_probe, https_step
 from sandbox.components.ingress.https_step import HttpsStep

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import https_probe, served_certificates

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes

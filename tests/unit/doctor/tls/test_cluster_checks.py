@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.ingress import default_backend
 from sandbox.doctor.check import Status
 from sandbox.doctor.tls import cluster_checks

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.doctor.check import Status

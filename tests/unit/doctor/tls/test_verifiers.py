@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.facts import Leaf
 from sandbox.doctor.check import Status
 from sandbox.doctor.tls import verifiers
 from sandbox.doctor.tls.tls_context import RequestTrace

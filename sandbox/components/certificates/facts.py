@@ -1,0 +1,193 @@
+"""Keys and certificates as bytes, what certificates say, and which belong together; a glance parses none twice.
+
+To import cryptography, which parses them, takes longer than all checks of certificates. So a glance leaves its answers
+in a file, by digests of what was asked, and the next one answers from it what is asked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
+
+# The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
+ISSUED_BY = "CN=Sandbox issuing "
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An authority: its private key (PKCS#8 PEM) and its certificate (PEM)."""
+
+    key_pem: bytes = field(repr=False)
+    cert_pem: bytes
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A server's private key (PKCS#8 PEM) and the chain it presents: its certificate, then its issuer's, no root."""
+
+    key_pem: bytes = field(repr=False)
+    chain_pem: bytes
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of one certificate that people ask for.
+
+    `subject` and `issuer` are RFC 4514 strings (a leaf's subject is empty), `hosts` the subject alternative names,
+    `permitted` the DNS domains an authority is constrained to, `days_left` whole days until `not_after` (negative once
+    it has passed), `sha256` the fingerprint of the DER form as browsers show it: upper-case hex pairs with colons.
+    """
+
+    subject: str
+    issuer: str
+    hosts: tuple[str, ...]
+    permitted: tuple[str, ...]
+    authority: bool
+    not_before: datetime
+    not_after: datetime
+    days_left: int
+    sha256: str
+
+    def covers(self, host: str) -> bool:
+        """Tell whether it is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
+        return host in self.hosts or f"*.{host.partition('.')[2]}" in self.hosts
+
+    @property
+    def is_of_sandbox(self) -> bool:
+        """Tell whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""
+        return self.issuer.startswith(ISSUED_BY)
+
+    def __str__(self) -> str:
+        """Return the beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
+        return f"{self.sha256[:11]}… ({self.days_left} days left)"
+
+
+@functools.cache
+def fingerprint(cert_pem: str) -> str:
+    """Return `Facts.sha256` of one certificate, without parsing it."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
+
+
+def describe(cert_pem: bytes, *, now: datetime) -> Facts:
+    """Return the facts at `now` (aware) of the first certificate in `cert_pem`.
+
+    Raises SandboxError when there is none.
+    """
+    return chain(cert_pem, now=now)[0]
+
+
+def chain(chain_pem: bytes, *, now: datetime) -> tuple[Facts, ...]:
+    """Return the facts of the certificates in `chain_pem`, in order, at least one. Raises SandboxError."""
+    return tuple(_facts(one, now) for one in _stated(chain_pem))
+
+
+def permitted_domains(cert_pem: bytes) -> tuple[str, ...]:
+    """Return the DNS domains that the authority in `cert_pem` is constrained to. Raises SandboxError."""
+    return tuple(_stated(cert_pem)[0]["permitted"])
+
+
+def is_pair(key_pem: bytes, cert_pem: bytes) -> bool:
+    """Tell whether the key is that of the first certificate. Raises SandboxError when one cannot be read."""
+
+    def compare() -> bool:
+        from sandbox.components.certificates import pem
+
+        return pem.load_key(key_pem).public_key() == pem.load_certificates(cert_pem)[0].public_key()
+
+    return _answer("pair", (key_pem, cert_pem), compare) is True
+
+
+def is_signed(cert_pem: bytes, issuer_pem: bytes) -> bool:
+    """Tell whether the first certificate of `issuer_pem` signed that of `cert_pem`. Raises SandboxError."""
+
+    def verify() -> bool:
+        from sandbox.components.certificates import pem
+
+        return pem.is_signed_by(pem.load_certificates(cert_pem)[0], pem.load_certificates(issuer_pem)[0])
+
+    return _answer("signed", (cert_pem, issuer_pem), verify) is True
+
+
+class _Memory:
+    """Answers by question: those of the glance before, and those that were wanted in this one."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self.known = known
+        self.wanted: dict[str, Any] = {}
+
+
+_memory: _Memory | None = None
+_entering = threading.Lock()
+
+
+@contextlib.contextmanager
+def glance(file: Path) -> Iterator[None]:
+    """Answer from `file` in the block, and leave there what was asked in it; inside of another glance do nothing."""
+    global _memory
+    with _entering:
+        mine = None if _memory else _Memory(_read(file))
+        _memory = _memory or mine
+    try:
+        yield
+    finally:
+        if mine:
+            _memory = None
+            if mine.wanted and mine.wanted != mine.known:
+                with contextlib.suppress(SandboxError, OSError):
+                    files.write_atomic(file, json.dumps(mine.wanted).encode(), mode=0o600)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    """Return what a glance left; nothing where the file is gone, damaged, or of a release that asks otherwise."""
+    try:
+        known = dict(json.loads(file.read_bytes()))
+        chains = [answer for question, answer in known.items() if question.startswith("chain ")]
+        _ = [_facts(one, datetime.now(UTC)) for chain in chains for one in chain]
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return {}
+    return known
+
+
+def _stated(chain_pem: bytes) -> Sequence[Mapping[str, Any]]:
+    """Return what the certificates state, as JSON has it. Raises SandboxError."""
+
+    def parse() -> list[Mapping[str, Any]]:
+        from sandbox.components.certificates import pem
+
+        return [pem.stated(one) for one in pem.load_certificates(chain_pem)]
+
+    stated: Sequence[Mapping[str, Any]] = _answer("chain", (chain_pem,), parse)
+    return stated
+
+
+def _answer(kind: str, asked: tuple[bytes, ...], find: Callable[[], Any]) -> Any:
+    memory = _memory
+    if memory is None:
+        return find()
+    question = " ".join((kind, *(hashlib.sha256(one).hexdigest() for one in asked)))
+    if question not in memory.wanted:
+        memory.wanted[question] = memory.known[question] if question in memory.known else find()
+    return memory.wanted[question]
+
+
+_STATED = tuple(one.name for one in fields(Facts) if one.name != "days_left")
+
+
+def _facts(stated: Mapping[str, Any], now: datetime) -> Facts:
+    values = {name: stated[name] for name in _STATED}
+    values |= {name: tuple(values[name]) for name in ("hosts", "permitted")}
+    values |= {name: datetime.fromisoformat(values[name]) for name in ("not_before", "not_after")}
+    return Facts(**values, days_left=(values["not_after"] - now).days)
