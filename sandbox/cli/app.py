@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sandbox import __version__
-from sandbox.cli import output
+from sandbox.cli import deferred_metadata, output
 from sandbox.cli.groups import FORMS, Lazy
 from sandbox.errors import SandboxError
 
@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Pydantic's plugins: there are none for our models, and searching all installed packages for some takes longer than
     # `list`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    deferred_metadata.defer()
     words = sys.argv[1:] if arguments is None else arguments
     if (
         PATIENT.intersection(words[:1])
