@@ -99,8 +99,11 @@ class Provider(Protocol):
         `say` gets lines of progress; `usable` is called once the API server answers, if that is before the end.
         """
 
-    def start(self, say: Callable[[str], None]) -> None:
-        """Start a cluster that is stopped, and repair one that has drifted."""
+    def start(self, say: Callable[[str], None]) -> Sequence[str]:
+        """Start a cluster that is stopped, and repair one that has drifted; return the nodes to `await_news` of."""
+
+    def await_news(self, nodes: Sequence[str]) -> None:
+        """Wait until the API server tells how the pods of these nodes are now, not how they were before."""
 
     def stop(self) -> None:
         """Stop a running cluster's nodes; they keep their data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -58,14 +58,16 @@ class ClusterStep:
 
     def apply(self, work: Work) -> Status:
         files.make_private_dir(self.names.folder)
+        started: Sequence[str] = ()
         if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
             self.provider.create(work.say, work.usable)
         else:
-            self.provider.start(work.say)
+            started = self.provider.start(work.say)
         if not self.names.kubeconfig.exists():
             self.provider.write_kubeconfig()
+        drift = self.provider.drift()  # while the API server comes; all else was made so, or was seen before
+        self.provider.await_news(started)
         wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
-        drift = self.provider.drift()  # all else has just been made so, or was seen before
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def stop(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -88,7 +88,8 @@ class KindProvider:
 
     def asks(self, node: str) -> Iterable[Question]:
         """Return the files that say how it was made, and the proxy that its containerd was told of."""
-        made = (COMPLETE, VERSION) if node == self.names.node else (JOINED,)
+        first = (COMPLETE, *([VERSION] if self.shape.kubernetes else []))
+        made = first if node == self.names.node else (JOINED,)
         return (*made, *self._files.read_of(node), pod_proxy.QUERY)
 
     def require(self) -> str:
@@ -104,10 +105,11 @@ class KindProvider:
         """Return what it was made with and the spec no longer says; more workers it can have."""
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
-        version, wanted_version = self.engine.read_file(self.names.node, VERSION), self.shape.kubernetes
-        if version and wanted_version and version.decode().strip() != wanted_version:
-            way = "; `sandbox upgrade` changes it in place" if in_reach(version.decode(), wanted_version) else ""
-            return f"it runs Kubernetes {version.decode().strip()}, the spec says {wanted_version}{way}"
+        wanted_version = self.shape.kubernetes
+        version = (self.engine.read_file(self.names.node, VERSION) or b"").decode().strip() if wanted_version else ""
+        if version and wanted_version and version != wanted_version:
+            way = "; `sandbox upgrade` changes it in place" if in_reach(version, wanted_version) else ""
+            return f"it runs Kubernetes {version}, the spec says {wanted_version}{way}"
         if not before:
             return None
         nodes, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
@@ -205,7 +207,7 @@ class KindProvider:
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
 
-    def start(self, say: Callable[[str], None]) -> None:
+    def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
         self._unlock()
@@ -248,7 +250,11 @@ class KindProvider:
             if node not in cold and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
-        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, refused or cold)
+        return refused or cold
+
+    def await_news(self, nodes: Sequence[str]) -> None:
+        """Wait until kubelets and controllers have told of the pods of these nodes."""
+        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, nodes)
 
     def _attach(self, say: Callable[[str], None]) -> None:
         """Bring nodes back to the network that they were taken from, or that was removed and is there again.

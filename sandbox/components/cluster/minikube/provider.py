@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
@@ -136,13 +136,17 @@ class MinikubeProvider:
         self.engine.write_file(self.minikube.profile, COMPLETE, b"")
         self._tell_proxy(say)
 
-    def start(self, say: Callable[[str], None]) -> None:
+    def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Have minikube start what is stopped, find its API server again, and give containerd the proxy."""
         if self.nodes.standing() is Standing.STOPPED:
             # The user's own context was removed by `minikube stop`, and this restores it.
             self.minikube.start(kubeconfig=None if self.adopted else self.names.kubeconfig, say=say)
         self.write_kubeconfig()
         self._tell_proxy(say)
+        return ()
+
+    def await_news(self, nodes: Sequence[str]) -> None:
+        """Wait for nothing: minikube returns when the cluster's own pods are ready."""
 
     def stop(self) -> None:
         """Have minikube stop the nodes."""

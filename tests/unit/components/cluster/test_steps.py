@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,13 +120,16 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
     monkeypatch.setattr(Cluster, "is_up", lambda _: True)
     provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
     engine.write_file(names.node, COMPLETE, b"{}")
-    monkeypatch.setattr(KindProvider, "start", lambda self, say: self.engine.start(names.node))
+    monkeypatch.setattr(KindProvider, "start", lambda self, say: [self.engine.start(names.node) or names.node])
     monkeypatch.setattr(KindProvider, "stale", lambda self: pytest.fail("it was compared again"))
-    monkeypatch.setattr(KindProvider, "drift", lambda self: drift)
+    waited: list[Sequence[str]] = []
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None if waited else drift)
+    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: waited.append(nodes))
     names.folder.mkdir(parents=True)
     kubeconfig(names.kubeconfig, 6443)
     status = ClusterStep(provider, names, "v1").apply(NoWork())
     assert (status.state, status.detail) == (state, drift or names.node)
+    assert waited == [[names.node]]  # after the comparison
 
 
 def test_a_control_plane_that_is_lost_is_named(
