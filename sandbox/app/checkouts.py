@@ -125,8 +125,10 @@ def _restore(path: Path, place: Path) -> None:
         place.symlink_to(path.readlink())
     elif path.is_dir():
         place.mkdir(exist_ok=True)
-    elif path.is_file() and not (place.exists() and filecmp.cmp(path, place, shallow=False)):
-        shutil.copy(path, place)
+    elif path.is_file():
+        if not (place.exists() and filecmp.cmp(path, place, shallow=False)):
+            shutil.copyfile(path, place)
+        shutil.copymode(path, place)
 
 
 def _texts(folder: Path) -> Iterator[str]:

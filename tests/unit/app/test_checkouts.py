@@ -70,6 +70,14 @@ def test_next_commit_finds_the_data_and_brings_its_files(root: Path, tmp_path: P
     assert conf.stat().st_ino == inode, "nodes have this folder mounted"
 
 
+def test_file_that_becomes_a_program_is_one_for_nodes(root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "state" / "demo"
+    conf = kept(root, data).cluster.mounts[1].host
+    (root / "conf" / "a").chmod(0o755)
+    kept(root, data)
+    assert (conf / "a").stat().st_mode & 0o777 == 0o755
+
+
 def test_mount_that_is_a_link_inside_the_project_is_a_folder(root: Path, tmp_path: Path) -> None:
     (root / "short").symlink_to("conf")
     (root / "sandbox.yaml").write_text("name: demo\ncluster: {mounts: [{host: short, node: /x}]}\n")
