@@ -12,7 +12,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from sandbox.components.network import proxy_settings
 from sandbox.doctor import reach_checks
-from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
+from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.system import files
 
@@ -46,8 +46,8 @@ def engine_disk(context: DoctorContext) -> Finding:
 
 def own_disk(context: DoctorContext) -> Finding:
     """Check the user's disk: bundle, state and log."""
-    rooms = [_room(path, needed=GIB // 4, comfort=GIB) for path in (context.home.state, context.home.cache)]
-    return next((one for one in rooms if one.status.value != "ok"), rooms[-1])
+    rooms = [_room(path, needed=GIB // 4, comfort=GIB) for path in (context.home.cache, context.home.state)]
+    return max(rooms, key=lambda one: (one.status is Status.ERROR, one.status is Status.WARN))
 
 
 def inotify(context: DoctorContext) -> Finding:

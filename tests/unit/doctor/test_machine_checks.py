@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.doctor import machine_checks, reach_checks
-from sandbox.doctor.check import Status
+from sandbox.doctor.check import Finding, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.engine.reach import Reach
@@ -119,6 +119,12 @@ def test_capabilities(
 
 def test_free_space_is_of_the_nearest_existing_folder(context: DoctorContext) -> None:
     assert str(context.home.cache) in machine_checks.own_disk(context).evidence
+
+
+def test_fuller_of_two_disks_decides(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {context.home.state: Status.WARN, context.home.cache: Status.ERROR}
+    monkeypatch.setattr(machine_checks, "_room", lambda path, **_: Finding(free[path], str(path)))
+    assert machine_checks.own_disk(context) == Finding(Status.ERROR, str(context.home.cache))
 
 
 def test_folder_that_may_not_be_read_is_on_the_disk_above(tmp_path: Path) -> None:
