@@ -28,12 +28,19 @@ PULLS: dict[str, object] = {"serializeImagePulls": False, "maxParallelImagePulls
 # kubeadm has them asked every second whether they are ready; the API server asks etcd in turn.
 ASKED_SELDOM = ("kube-apiserver", "etcd", "kube-scheduler")
 SELDOM = {"readinessProbe": {"periodSeconds": 5}}
+# What knows the time zones of CronJobs by the node's files, for the bundle's programs have none of their own.
+ZONED = ("kube-apiserver", "kube-controller-manager")
+ZONES = "/usr/share/zoneinfo"
 
 
 def _static_pod(name: str, cpu: str) -> bytes:
     """Return a patch (kubeadm.k8s.io/v1beta4, Patches) for one of the control plane's pods."""
     container = {"name": name, "resources": {"requests": {"cpu": cpu}}, **(SELDOM if name in ASKED_SELDOM else {})}
-    return json.dumps({"metadata": {"annotations": SHIM}, "spec": {"containers": [container]}}).encode()
+    pod: dict[str, object] = {"containers": [container]}
+    if name in ZONED:
+        container |= {"volumeMounts": [{"name": "zones", "mountPath": ZONES, "readOnly": True}]}
+        pod |= {"volumes": [{"name": "zones", "hostPath": {"path": ZONES, "type": "DirectoryOrCreate"}}]}
+    return json.dumps({"metadata": {"annotations": SHIM}, "spec": pod}).encode()
 
 
 # CoreDNS, which as it comes asks the nameservers of its own accord, is not started: it would be restarted soon anyway.

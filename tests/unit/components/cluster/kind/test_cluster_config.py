@@ -169,6 +169,15 @@ def test_pods_of_the_control_plane_share_a_shim() -> None:
     assert {one["metadata"]["annotations"]["io.containerd.runc.v2.group"] for one in patches} == {"sandbox"}
 
 
+@pytest.mark.parametrize("name", ["kube-apiserver", "kube-controller-manager"])
+def test_time_zones_of_cronjobs_are_those_of_the_node(name: str) -> None:
+    """A CronJob's `timeZone` is checked by the API server and used by the controller; both read zoneinfo files."""
+    pod = json.loads(STATIC_POD_PATCHES[f"{name}.yaml"])["spec"]
+    (volume,), (mount,) = pod["volumes"], pod["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/usr/share/zoneinfo")
+    assert volume["hostPath"] == {"path": "/usr/share/zoneinfo", "type": "DirectoryOrCreate"}
+
+
 def test_several_etcds_keep_their_time_for_elections() -> None:
     patches = parsed("{nodes: {control_plane: 3}}")[1]
     assert "etcd" not in patches["ClusterConfiguration"]
