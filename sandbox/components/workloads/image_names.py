@@ -245,7 +245,13 @@ def bring_advice(said: str) -> str:
     found = _UNPULLED.search(said)
     if found is None:
         return ""
-    return f"if it is built here, add to images.yaml: - {{from: daemon, image: {found[1]}}}, or one with `from: build`"
+    name = found[1]
+    if "@" in name:  # which only `for` replaces
+        return (
+            f"name a registry that has it; or write `for: ['{name}']`, with all other names that mean it, at the image "
+            "of images.yaml to be used instead"
+        )
+    return f"if it is built here, add to images.yaml: - {{from: daemon, image: {name}}}, or one with `from: build`"
 
 
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:

@@ -168,6 +168,10 @@ def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> No
             "- {from: daemon, image: shop:dev}",
         ),
         ('pod web-1, container web: ErrImagePull: failed to pull and unpack image "docker.io/library/a:1": x', "a:1}"),
+        (
+            f'pod web-1, container web: ErrImagePull: failed to pull and unpack image "a.example/b@sha256:{"1" * 64}"',
+            f"write `for: ['a.example/b@sha256:{'1' * 64}']`",
+        ),
         ("pod web-1, container web: CrashLoopBackOff", ""),
     ],
 )
