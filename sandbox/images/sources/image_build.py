@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,6 +24,10 @@ QUICK, LONGEST = 30.0, 3600.0
 AT_ONCE = 4
 LONGEST_STEP = 40
 _RULE = "------"
+# A step of BuildKit that pulls something, and why it did not, in Go's words.
+_UNREACHED = re.compile(r"failed to do request: .*(?:no such host|timeout|refused|unreachable|deadline|EOF|reset)")
+# The step that pulls what reads the Dockerfile, which a line `# syntax=` names.
+_FRONTEND = "resolve image config for "
 INSTALL = "install BuildKit for the docker CLI (docker-buildx), or sandbox bundle build buildx; it also builds faster"
 
 log = logging.getLogger(__name__)
@@ -116,14 +121,26 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
             [*buildx, *arguments(entry)],
             timeout=LONGEST,
             cwd=entry.folder,
-            on_line=lambda line: told(f"{name}: {line.strip()}"),
+            on_line=lambda line: told(f"{name}: {line.strip()}") if line.strip() else None,
         )
     except ToolFailed as error:
         raise EngineError(
             f"building {name} from {entry.context} failed",
             details=failed_step(error.output) or error.details,
-            fix="correct its Dockerfile or context, then run the command again",
+            fix=_fix(error.output),
         ) from error
+
+
+def _fix(output: str) -> str:
+    """Return what to do about a build that failed, by BuildKit's words."""
+    if not _UNREACHED.search(output):
+        return "correct its Dockerfile or context, then run the command again"
+    if _FRONTEND in output:
+        return "remove the line `# syntax=…` of its Dockerfile, or let the engine reach the registry of that image"
+    return (
+        "let the engine reach that registry (network, proxy, docker login), or use a base image that it has, such as "
+        "one of images.yaml; then run the command again"
+    )
 
 
 def failed_step(output: str) -> str:

@@ -110,6 +110,23 @@ def test_a_build_that_fails_shows_the_lines_of_its_step(registry: Simulator, tmp
     assert "#7 make: no rule" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("step", "fix"),
+    [
+        ("resolve image config for docker.io/docker/dockerfile:1", "remove the line `# syntax=…` of its Dockerfile"),
+        ("[internal] load metadata for docker.io/library/python:3.12", "let the engine reach that registry"),
+    ],
+)
+def test_build_that_cannot_pull_comes_with_what_to_do(tmp_path: Path, docker: Docker, step: str, fix: str) -> None:
+    said = 'failed to do request: Head "https://registry.example/v2/": dial tcp: lookup registry.example: no such host'
+    docker(f"[ \"$2\" = version ] && exit 0; echo '#3 {step}'; echo; echo '#3 ERROR: {said}'; exit 1")
+    told: list[str] = []
+    with pytest.raises(EngineError) as caught:
+        image_build.build(entry_of(tmp_path), FakeEngine({}), told.append)
+    assert caught.value.fix.startswith(fix)
+    assert told == ["app:dev", f"app:dev: #3 {step}", f"app:dev: #3 ERROR: {said}"]
+
+
 STEP = """\
 #7 0.1 cc -c main.c
 #8 0.2 of another step
