@@ -35,7 +35,8 @@ ZONES = "/usr/share/zoneinfo"
 
 def _static_pod(name: str, cpu: str) -> bytes:
     """Return a patch (kubeadm.k8s.io/v1beta4, Patches) for one of the control plane's pods."""
-    container = {"name": name, "resources": {"requests": {"cpu": cpu}}, **(SELDOM if name in ASKED_SELDOM else {})}
+    container: dict[str, object] = {"name": name, "resources": {"requests": {"cpu": cpu}}}
+    container |= SELDOM if name in ASKED_SELDOM else {}
     pod: dict[str, object] = {"containers": [container]}
     if name in ZONED:
         container |= {"volumeMounts": [{"name": "zones", "mountPath": ZONES, "readOnly": True}]}
