@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sandbox.cli.options import begin, find_spec, spec_options
+from sandbox.errors import UsageError
 
 
 @click.command("logs")
@@ -22,6 +23,8 @@ from sandbox.cli.options import begin, find_spec, spec_options
 def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
     """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
 
+    What programs write is shown by `kubectl logs -f deploy/PROGRAM`, and of all of them by `sandbox dev`.
+
     \b
     sandbox logs                    the sandbox in this folder
     sandbox logs demo -o demo.tar.gz
@@ -32,7 +35,11 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     from sandbox.support_bundle import support_archive
 
     if name is not None:
-        require_known(name)
+        try:
+            require_known(name)
+        except UsageError as error:
+            error.fix = f"list all with: sandbox list; what a program writes is shown by: kubectl logs deploy/{name}"
+            raise
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     support_archive.require_absent(path)

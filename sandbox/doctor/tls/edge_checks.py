@@ -29,6 +29,8 @@ def name(trace: RequestTrace) -> Finding:
     """Check that this machine resolves the host to itself."""
     host = trace.host
     fix = f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
+    if "." not in host and host != "localhost":  # the first part of a host's name, or a Service's
+        fix = f"use the whole name of a host, such as {host}.{trace.domain}"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:

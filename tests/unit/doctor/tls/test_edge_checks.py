@@ -33,6 +33,11 @@ def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
     assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
 
 
+def test_first_part_of_a_name_comes_with_the_whole_one(trace: RequestTrace) -> None:
+    found = edge_checks.name(asking(trace, "nosuch"))
+    assert found.status is Status.ERROR and found.fix == f"use the whole name of a host, such as nosuch.{DOMAIN}"
+
+
 def test_name_is_checked_to_resolve_here(trace: RequestTrace) -> None:
     found = edge_checks.name(asking(trace, "127.0.0.1"))
     assert found.status is Status.OK and "loopback" in found.evidence
