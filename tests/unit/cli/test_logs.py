@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context
+from sandbox.app import context, known_sandboxes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files
 from tests.support.api_server import ApiServer, kubeconfig, serving
@@ -85,3 +85,14 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     found = run("logs", "-o", "mine.tar.gz", cwd=tmp_path)
     assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
     assert "exists already" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
+
+
+def test_logs_of_a_program_are_shown_by_kubectl(tmp_path: Path) -> None:
+    """Of other tools `logs NAME` shows what a program writes."""
+
+    def before() -> None:
+        setattr(known_sandboxes, "sandboxes", lambda: ())  # noqa: B010  # in a fork of its own
+
+    found = run("logs", "web", cwd=tmp_path, before=before)
+    assert (found.code, found.stdout) == (2, "")
+    assert "there is no sandbox 'web'" in found.stderr and "kubectl logs deploy/web" in found.stderr

@@ -215,12 +215,6 @@ def test_usage_error_is_an_event_where_that_is_asked(tmp_path: Path, monkeypatch
     assert run("status", "--bad", cwd=tmp_path).stderr.startswith("Usage: ")
 
 
-def test_logs_of_a_program_are_kubectls(tmp_path: Path) -> None:
-    """Of other tools `logs NAME` shows what a program writes."""
-    found = run("logs", "web", cwd=tmp_path)
-    assert found.code == 2 and "kubectl logs deploy/web" in found.stderr
-
-
 def test_usage_error_of_logs_takes_its_file_for_a_file(tmp_path: Path) -> None:
     assert run("logs", "-o", "json", "--bad", cwd=tmp_path).stdout == ""
 
