@@ -34,13 +34,16 @@ def home() -> Home:
 
     macOS' own folders have a space in their names, which some tools of virtual machines do not mount. Of a list,
     kubectl writes what is new to the first file that exists, else to the last (client-go, tools/clientcmd/loader.go:
-    GetDefaultFilename). Raises UsageError when there is no home folder.
+    GetDefaultFilename). A relative path counts as if it were not set, as that specification says. Raises UsageError
+    when there is no home folder, or a relative one, which would be another in every folder.
     """
+    fix = "set HOME to your own folder"
     try:
         folder = Path.home()
     except RuntimeError as error:  # no HOME, and no account of this user
-        fix = "set HOME to your own folder"
         raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
+    if not folder.is_absolute():
+        raise UsageError("HOME is not an absolute path", details=f"HOME={folder}", fix=fix, id="home")
     listed = [Path(one) for one in environ().get("KUBECONFIG", "").split(os.pathsep) if one]
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.

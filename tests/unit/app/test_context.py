@@ -62,6 +62,17 @@ def test_folders_are_the_same_on_every_system(home: Path, monkeypatch: pytest.Mo
     assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
 
 
+def test_relative_folders_do_not_count(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be others in each folder: of the XDG specification they are ignored, and without a HOME it ends."""
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "here")
+    found = context.home()
+    assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
+    monkeypatch.setenv("HOME", "here")
+    with pytest.raises(UsageError, match="HOME is not an absolute path"):
+        context.home()
+
+
 def test_spec_with_the_other_ending_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     other = Path("sandbox.yml")
