@@ -61,15 +61,17 @@ class _Root(Lazy):
             if not output.is_unread(sys.stdout):
                 raise
             ctx.exit(0)  # as `head` closes its end early
-        except (click.exceptions.Exit, click.exceptions.Abort):  # which are RuntimeErrors
+        except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException):
             raise
-        except (SandboxError, OSError, MemoryError, RuntimeError) as error:
-            from sandbox.cli.error_handler import tell_programs, understood
+        except Exception as error:
+            from sandbox.cli.error_handler import logged, tell_programs, understood
 
-            known = understood(error)
-            if known and tell_programs(known, ctx.meta.get(FORMS, {})):
-                ctx.exit(known.exit_code)
-            raise
+            found = understood(error) or logged(error)
+            if isinstance(found, SandboxError) and tell_programs(found, ctx.meta.get(FORMS, {})):
+                ctx.exit(found.exit_code)
+            if found is error:
+                raise
+            raise found from error
 
 
 @click.group(

@@ -23,8 +23,14 @@ from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
-BUG = 3
 FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
+
+
+class Bug(SandboxError):
+    """What no user can cause; its traceback is in the log."""
+
+    exit_code = 3
+    id = "bug"
 
 
 def report(error: BaseException) -> int:
@@ -39,15 +45,19 @@ def report(error: BaseException) -> int:
             return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
+    return report(logged(error))
+
+
+def logged(error: BaseException) -> BaseException:
+    """Write the traceback of what nothing understands to the log; return the Bug, or the signal that it comes from."""
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         with contextlib.suppress(SandboxError):
             log.start(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
-    if Terminated.raised:
-        return report(Terminated.raised)
-    click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is a bug in sandbox, please report it; details in {home().log}", err=True)
-    return BUG
+    return Terminated.raised or Bug(
+        f"{type(error).__name__}: {error}",
+        details=f"this is a bug in sandbox, please report it; details in {home().log}",
+    )
 
 
 def understood(error: BaseException) -> SandboxError | None:
@@ -117,7 +127,8 @@ def as_json(error: SandboxError) -> dict[str, str | int]:
 
 
 def _show(error: SandboxError) -> None:
-    click.echo(f"{_red(f'error[{error.id}]:')} {error.brief}", err=True)
+    head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
+    click.echo(f"{_red(head)} {error.brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)
     lines = error.fix.splitlines()

@@ -254,6 +254,17 @@ def test_bug_is_distinguished_and_its_traceback_is_in_the_log(
     assert log.stat().st_mode & 0o077 == 0
 
 
+def test_bug_is_json_where_that_is_asked(tmp_path: Path, home: Path) -> None:
+    texts = {"id": "bug", "brief": "ZeroDivisionError: division by zero", "exit_code": 3}
+    status = run("status", "-o", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
+    assert (status.code, status.stderr.partition(":")[0]) == (3, "bug")
+    assert json.loads(status.stdout)["error"].items() >= texts.items()
+    up = run("up", "--progress", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
+    assert (up.code, up.stdout) == (3, "")
+    assert json.loads(up.stderr).items() >= {"event": "error", **texts}.items()
+    assert all("Traceback" in one.read_text() for one in home.rglob("sandbox.log"))
+
+
 def test_verbose_shows_the_story_of_a_bug(tmp_path: Path) -> None:
     assert "Traceback" in run("-v", "status", cwd=tmp_path, before=failing(lambda: 1 / 0)).stderr
 
