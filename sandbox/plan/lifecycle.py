@@ -25,6 +25,7 @@ GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an en
 
 Plan = Sequence[Step]
 Found = Sequence[tuple[Step, Status]]
+Visit = Callable[[Step, Callable[[], None]], None]
 
 
 class NotReady(SandboxError):
@@ -194,7 +195,8 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
         else:
             found[step.name] = begun[step.name].result() if at_once else step.check()
 
-    _walk(plan, visit, report)
+    walk = _walk_in_turn if at_once else _walk
+    walk(plan, visit, report)
     return [(step, found[step.name]) for step in plan]
 
 
@@ -215,9 +217,28 @@ def _begun(step: Step) -> Future[Status]:
     return status
 
 
+def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:
+    """Visit every step in the order of the plan, which has each after those it needs. Raises the first error.
+
+    A thread for each would cost more than visits that wait for what other threads do already.
+    """
+    try:
+        for step in plan:
+            try:
+                visit(step, lambda: None)
+            except Exception as error:
+                if report:
+                    report.failed(step.title, brief(error))
+                raise
+    except BaseException:
+        _stop()
+        interruption.clear()
+        raise
+
+
 def _walk(
     plan: Plan,
-    visit: Callable[[Step, Callable[[], None]], None],
+    visit: Visit,
     report: Reporter | None,
     spared: Collection[str] = (),
 ) -> SandboxError | None:
