@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
@@ -25,6 +26,7 @@ from sandbox.kube.pod_faults import faults
 from sandbox.kube.readiness import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
+from sandbox.plan import providers, saved_spec
 from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 
@@ -41,7 +43,7 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
     """Return every sandbox that has a container or a route, by name; steps only of those whose spec is in `surveys`."""
-    known = {route.name: route for route in routes.load(home.edge)}
+    known = {route.name: route for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
     ours = labelled.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
     with ThreadPoolExecutor(WIDTH) as pool:
@@ -80,22 +82,34 @@ def attempt(read: Callable[[], Part]) -> Part:
 
 
 def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey | None, now: datetime) -> Part:
-    node = engine.container(names.node)
+    called = providers.control_plane(names)
+    node = engine.container(called) if called else None
     entries = inventory(Keystore(names.keys), now=now)
     holder = Holder.read(names.home.lock(names.name))
-    running = node is not None and node.running
+    cluster = _state(node, holder) if called else "existing"
     row: dict[str, Any] = {
         "name": names.name,
         "domain": route.domain if route else "",
-        "cluster": "paused" if node and node.paused else standing(absent=node is None, running=running, holder=holder),
+        "cluster": cluster,
         "busy": holder.command if holder else "",
-        "context": names.cluster,
+        "kubectl": "kubectl "
+        + (f"--context {names.cluster}" if called else f"--kubeconfig {shlex.quote(str(names.kubeconfig))}"),
         "certificates": [_certificate(one) for one in entries],
     }
-    row |= attempt(lambda: _inside(names, route, entries)) if running else {"hosts": [], "pods": [], "events": []}
+    is_asked = cluster == "existing" or (node is not None and node.running)
+    whole = called is not None
+    nothing: Part = {"hosts": [], "pods": [], "events": []}
+    row |= attempt(lambda: _inside(names, route, entries, whole=whole)) if is_asked else nothing
     if survey:
         row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
     return row
+
+
+def _state(node: Container | None, holder: Holder | None) -> str:
+    """Return the state of a cluster whose control plane is the container `node`."""
+    if node and node.paused:
+        return "paused"
+    return standing(absent=node is None, running=node is not None and node.running, holder=holder)
 
 
 def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
@@ -110,16 +124,16 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
     return "absent" if absent else "running" if running else "stopped"
 
 
-def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
-    """Return what the cluster itself reports."""
-    cluster = Cluster(names.kubeconfig)
+def _inside(names: Names, route: Route | None, entries: Sequence[Entry], *, whole: bool) -> Part:
+    """Return what the cluster itself reports; unless the `whole` is the sandbox's, only its namespace may be read."""
+    cluster, spec = Cluster(names.kubeconfig), None if whole else saved_spec.load(names)
+    namespace = spec.namespace if spec else None
     port = suffix(route.listen[0][1] if route and route.listen else 443)
-    ingresses = cluster.list("networking.k8s.io/v1", "Ingress")
-    lost = _unserved(
-        ingresses, [one["metadata"]["name"] for one in cluster.list("networking.k8s.io/v1", "IngressClass")]
-    )
-    events = sorted(cluster.list("v1", "Event"), key=_when, reverse=True)[:EVENTS]
-    pods = sorted(map(pod_state, cluster.list("v1", "Pod")), key=lambda one: (one["state"] == "ready", one["name"]))
+    ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
+    lost = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))
+    events = sorted(cluster.list("v1", "Event", namespace), key=_when, reverse=True)[:EVENTS]
+    found = map(pod_state, cluster.list("v1", "Pod", namespace))
+    pods = sorted(found, key=lambda one: (one["state"] == "ready", one["name"]))
     return {
         "hosts": [
             {
@@ -135,9 +149,10 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
     }
 
 
-def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Collection[str]) -> dict[str, str]:
+def _unserved(ingresses: Iterable[Mapping[str, Any]], classes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the hosts of Ingresses that no controller here serves, with the reason."""
-    foreign = ((one, found) for one in ingresses if (found := foreign_class(one, classes)))
+    names = [one["metadata"]["name"] for one in classes]
+    foreign = ((one, found) for one in ingresses if (found := foreign_class(one, names)))
     return {host: f"no controller here serves the class {found}" for one, found in foreign for host in hosts_of([one])}
 
 

@@ -2,6 +2,7 @@
 "use strict";
 
 const EVERY = 2000;
+const UP = ["running", "existing"];  // states of a cluster that is not about to change
 const token = location.hash.slice(1);
 const drawn = new Map();  // part -> the JSON it was drawn from
 
@@ -13,7 +14,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const MARKS = {
-  ready: ["✓", "good"], good: ["✓", "good"], ok: ["✓", "good"], running: ["✓", "good"], UP: ["✓", "good"], Normal: ["·", "soft"],
+  ready: ["✓", "good"], good: ["✓", "good"], ok: ["✓", "good"], running: ["✓", "good"], existing: ["✓", "good"], UP: ["✓", "good"], Normal: ["·", "soft"],
   drifted: ["!", "warn"], due: ["!", "warn"], warn: ["!", "warn"], Warning: ["!", "warn"],
   starting: ["…", "warn"], stopping: ["…", "warn"], pending: ["…", "warn"],
   stale: ["✗", "bad"], broken: ["✗", "bad"], error: ["✗", "bad"], DOWN: ["✗", "bad"], "not served": ["✗", "bad"],
@@ -94,7 +95,7 @@ function columns(...sides) {
 
 // Where nothing runs, steps and events would only say so once more.
 function sandbox(one, registry) {
-  const there = ["running", "starting", "stopping"].includes(one.cluster);
+  const there = [...UP, "starting", "stopping"].includes(one.cluster);
   const key = (part) => `${one.name}/${part}`;
   const title = make("h2", {}, one.name, " ", make("small", {}, one.domain, " ", mark(one.cluster)));
   const parts = [title];
@@ -102,7 +103,7 @@ function sandbox(one, registry) {
   else if (one.cluster === "paused") parts.push(hint("Paused; its next client wakes it.", `sandbox start ${one.name}`));
   else if (one.cluster === "stopped") parts.push(hint("Stopped; it keeps all it holds.", `sandbox start ${one.name}`));
   else if (one.cluster === "absent") parts.push(hint("Its cluster does not exist.", "sandbox up"));
-  else parts.push(hint("In a terminal:", `kubectl --context ${one.context} get pods -A`));
+  else parts.push(hint("In a terminal:", `${one.kubectl} get pods${one.cluster === "existing" ? "" : " -A"}`));
   const trouble = one.error && card(key("error"), "Trouble", [row(one.error, mark("error"))]);
   parts.push(columns(
     [trouble, there && hosts(one, key), there && pods(one, key), images(one, registry, key)],
@@ -130,7 +131,7 @@ function pods(one, key) {
     const [namespace, name] = pod.name.split("/");
     const again = pod.restarts && !pod.detail ? `restarts: ${pod.restarts}` : "";
     return row(pod.name, mark(pod.state), [pod.detail, again, short(pod.images.join(", "))].filter(Boolean).join(" · "),
-      `kubectl --context ${one.context} -n ${namespace} logs ${name}`);
+      `${one.kubectl} -n ${namespace} logs ${name}`);
   });
   return card(key("pods"), "Pods", rows, { closed: ready === all.length, count: `${ready} of ${all.length} ready` });
 }
@@ -228,7 +229,7 @@ async function look() {
     if (!answer.ok) throw new Error(await answer.text());
     const state = await answer.json();
     if (!pressed) draw(state);
-    const running = sandboxes(state).filter((one) => one.cluster === "running").length;
+    const running = sandboxes(state).filter((one) => UP.includes(one.cluster)).length;
     say((state.sandboxes || {}).error || `${running} of ${sandboxes(state).length} running`, !!(state.sandboxes || {}).error);
     document.title = `sandbox: ${running} running`;
     if (!sandboxes(state).length && Array.isArray(state.sandboxes)) say("no sandboxes; create one with: sandbox up", false);

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from sandbox.dashboard.sandbox_state import pod_state, standing
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Route
+from sandbox.config.schema import ResolvedSpec
+from sandbox.dashboard.sandbox_state import pod_state, sandboxes, standing
+from sandbox.engine import ContainerSpec
+from sandbox.names import Names
+from sandbox.plan import saved_spec
 from sandbox.system.sandbox_lock import Holder
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NETWORK, FakeEngine
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +70,41 @@ def test_pod_is_ready_broken_pending_done_or_ending() -> None:
     assert pod_state(pod({"phase": "Pending"}))["state"] == "pending"
     assert pod_state(pod({"phase": "Succeeded"}))["state"] == "done"
     assert pod_state(pod(ready, deletionTimestamp="2026-11-27T03:00:00Z"))["state"] == "ending"
+
+
+@pytest.fixture
+def cluster(server: ApiServer) -> ApiServer:
+    """The cluster's API server, with the kinds that the page reads."""
+    server.kinds["/api/v1"]["Event"] = ("events", True)
+    kinds = {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}
+    server.kinds["/apis/networking.k8s.io/v1"] = kinds
+    return server
+
+
+def save_cluster(names: Names, **cluster: str) -> None:
+    saved_spec.save(names, ResolvedSpec.model_validate({"name": names.name, "cluster": cluster}))
+
+
+def test_cluster_of_minikubes_is_looked_for_by_its_own_name(
+    names: Names, engine: FakeEngine, cluster: ApiServer
+) -> None:
+    save_cluster(names, provider="minikube")
+    image = next(iter(engine.images))
+    engine.run(ContainerSpec(name=names.cluster, image=image, command=("init",), labels={}, network=NETWORK))
+    cluster.objects["/api/v1/namespaces/shop/pods/web"] = pod({"phase": "Pending"})
+    (found,) = sandboxes(names.home, engine, {names.name: lambda: ()}, now=NOW)
+    assert found["cluster"] == "running" and [one["name"] for one in found["pods"]] == ["shop/web"]
+    assert found["kubectl"] == "kubectl --context sandbox-demo"
+
+
+def test_existing_cluster_is_asked_of_its_namespace_only(names: Names, engine: FakeEngine, cluster: ApiServer) -> None:
+    save_cluster(names, provider="existing", context="team")
+    routes.save(names.home.passthrough, Route(names.name, "demo.test", "127.0.0.1:1", (("127.0.0.1", 8443),)))
+    cluster.objects["/api/v1/namespaces/sandbox-demo/pods/web"] = pod({"phase": "Pending"}, namespace="sandbox-demo")
+    cluster.objects["/api/v1/namespaces/theirs/pods/web"] = pod({"phase": "Pending"}, namespace="theirs")
+    (found,) = sandboxes(names.home, engine, {}, now=NOW)
+    assert (found["cluster"], found["domain"], found.get("error")) == ("existing", "demo.test", None)
+    assert [one["name"] for one in found["pods"]] == ["sandbox-demo/web"]
+    assert found["kubectl"] == f"kubectl --kubeconfig {names.kubeconfig}"
+    asked = {path for _, path, *_ in cluster.asked if path not in cluster.kinds}
+    assert len(asked) == 3 and all("/namespaces/sandbox-demo/" in path for path in asked)
