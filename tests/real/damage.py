@@ -9,10 +9,10 @@ from functools import partial
 
 import yaml
 
-from sandbox.engine import Engine
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
-from sandbox.names import DEFAULT_TLS, EDGE, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
 from tests.real.crashing import FOREIGN, Broken
 
 Taking = Callable[[Broken, Engine], object]
@@ -44,7 +44,7 @@ def _registry(broken: Broken, engine: Engine, *, data: bool) -> None:
 DAMAGES: Mapping[str, Damage] = {
     "registry": Damage("registry", partial(_registry, data=False)),
     "registry's data": Damage("push", partial(_registry, data=True)),
-    "edge": Damage("edge", lambda _, engine: engine.remove_container(EDGE)),
+    "edge": Damage("edge", lambda broken, engine: engine.remove_container(labelled.edge(engine, broken.names.home))),
     "node": Damage("cluster", lambda broken, engine: engine.remove_container(broken.names.node)),
     "network": Damage("network", lambda broken, engine: engine.remove_network(broken.names.network)),
     "context": Damage("context", lambda broken, _: broken.kubeconfig.write_text(yaml.safe_dump(FOREIGN))),

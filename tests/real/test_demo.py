@@ -23,9 +23,9 @@ from sandbox.bundle.builder import apt
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.components.cluster import dns
 from sandbox.config.schema import Spec
-from sandbox.engine import Engine
+from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster
-from sandbox.names import EDGE, LABEL, Names
+from sandbox.names import LABEL, Names
 from sandbox.system import resolvers
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
@@ -118,6 +118,12 @@ class Demo:
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return machine.engine()
+
+
+@pytest.fixture
+def edge(engine: Engine, demo: Demo) -> str:
+    """The name of the edge that serves the demo; another user's may have the plain one."""
+    return labelled.edge(engine, demo.names.home)
 
 
 @pytest.fixture(scope="module", params=["kind", pytest.param("minikube", marks=pytest.mark.nightly)])
@@ -278,14 +284,14 @@ def test_unknown_host_gets_default_certificate_and_list_of_hosts(demo: Demo) -> 
 
 
 @pytest.mark.security(3, 15)
-def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:
+def test_the_edge_is_confined(engine: Engine, edge: str) -> None:
     """The edge of a running sandbox → loopback only, not root, no capability, nothing writable."""
-    facts = json.loads(tool("docker", "inspect", EDGE))[0]
+    facts = json.loads(tool("docker", "inspect", edge))[0]
     assert facts["Config"]["User"] == "65532:65532"
     assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
-    edge = engine.container(EDGE)
-    assert edge is not None
-    assert {bind.address for binds in edge.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
+    found = engine.container(edge)
+    assert found is not None
+    assert {bind.address for binds in found.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
 
 
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
@@ -343,14 +349,14 @@ def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> Non
     demo.cluster.delete("v1", "PersistentVolumeClaim", "data", "demo")
 
 
-def test_a_second_up_changes_nothing(demo: Demo, engine: Engine) -> None:
+def test_a_second_up_changes_nothing(demo: Demo, engine: Engine, edge: str) -> None:
     def containers() -> dict[str, str]:
         """This sandbox's and the edge; those of others may come and go."""
-        found = (*engine.containers(f"{LABEL}={demo.names.name}"), *map(engine.container, (demo.names.node, EDGE)))
+        found = (*engine.containers(f"{LABEL}={demo.names.name}"), *map(engine.container, (demo.names.node, edge)))
         return {one.name: one.id for one in found if one}
 
     before = containers()
-    assert {demo.names.registry, demo.names.node, EDGE} <= before.keys()
+    assert {demo.names.registry, demo.names.node, edge} <= before.keys()
     ran = demo.command("up", "--progress", "json", "-o", "json")
     said = json.loads(ran.out)
     assert (said["name"], said["root_certificate"]) == (demo.names.name, str(demo.names.root_certificate))
@@ -416,9 +422,9 @@ def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
 
 
 @pytest.mark.fault(20, 67)
-def test_removed_objects_are_restored(demo: Demo, engine: Engine) -> None:
+def test_removed_objects_are_restored(demo: Demo, engine: Engine, edge: str) -> None:
     """Edge, registry and context are removed → `status` fails, `up` makes all of them again."""
-    engine.remove_container(EDGE)
+    engine.remove_container(edge)
     engine.remove_container(demo.names.registry)
     for words in (("use-context", "work"), ("delete-context", demo.names.cluster)):
         tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "config", *words)
