@@ -51,6 +51,7 @@ class RememberedStep:
     def undo(self) -> bool:
         self.names.spec.unlink(missing_ok=True)
         self.names.asked.unlink(missing_ok=True)
+        self.names.certificate_facts.unlink(missing_ok=True)
         _forget_origin(self.names)
         if not (self.purge and self.names.data.exists()):
             return False  # nothing that users would miss
