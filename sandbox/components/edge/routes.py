@@ -186,8 +186,8 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            fix = f"rm {shlex.quote(str(path))}"
-            raise SandboxError(f"{path} is not {what}", details=str(error), fix=fix, id="route") from error
+            details, fix = f"{error}: it is damaged, or of a newer release", f"rm {shlex.quote(str(path))}"
+            raise SandboxError(f"{path} is not {what}", details=details, fix=fix, id="route") from error
     return found
 
 

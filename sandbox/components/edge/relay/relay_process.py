@@ -57,12 +57,14 @@ async def run(folder: Path, allowed: Limits) -> None:
 async def _follow(folder: Path, passthrough: Passthrough) -> bool:
     """Follow the present routes; returns whether there is a problem that may resolve itself."""
     try:
-        known = tuple(route for route in routes.load(folder) if _is_understood(route))
+        every = routes.load(folder)
+        known = tuple(route for route in every if _is_understood(route))
         trouble = await passthrough.follow(known)
         for (address, port), reason in trouble.items():
             log.warning("cannot listen on %s:%d: %s", address, port, reason)
         named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
-        relay.save(folder, Serving(relay.digest(known), passthrough.listening, named))
+        # Of all that were read, for one of another release keeps no other sandbox from being served.
+        relay.save(folder, Serving(relay.digest(every), passthrough.listening, named))
     except SandboxError as error:  # what was served before is still served
         log.warning("%s: %s", error.brief, error.details)
         return True

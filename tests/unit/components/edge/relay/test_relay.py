@@ -157,6 +157,17 @@ def test_relay_that_cannot_start_is_an_error_with_its_last_lines(
     assert "no memory left" in caught.value.details
 
 
+def test_route_that_is_not_understood_keeps_no_other_back(place: Home, a: PassthroughStep) -> None:
+    """A newer release wrote one: the sandboxes of all others are served, and that one's is named in the log."""
+    newer = routes.Route("z", "z.test", f"{relay.SCHEME}:?port=1&later=1", listen=((LOCAL, free_port()),))
+    routes.save(place.passthrough, newer)
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    assert served(a).startswith(b"the cluster")
+    assert "route z: " in relay.log(place.passthrough).read_text()
+    routes.remove(place.passthrough, "z")
+
+
 def test_full_disk_does_not_end_the_relay(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise SandboxError("state.json cannot be written")
