@@ -138,7 +138,9 @@ class PullSecrets:
         for account, names in world.misnamed:
             metadata, known = account["metadata"], _named(account)
             lacking = ", ".join(name for name in names if name not in known)
-            return f"the service account {metadata['namespace']}/{metadata['name']} does not name {lacking}"
+            gone = ", ".join(name for name in known if name not in names)
+            said = f"does not name {lacking}" if lacking else f"names {gone}, which is gone"
+            return f"the service account {metadata['namespace']}/{metadata['name']} {said}"
         return None
 
     def _kept(self) -> list[dict[str, Any]]:
@@ -167,7 +169,17 @@ class PullSecrets:
         }
         copies = {_place(one): one for one in self.cluster.list("v1", "Secret", selector=f"{LABEL}={COPY}")}
         accounts = self.cluster.list("v1", "ServiceAccount") if wanted or copies else []
-        return _World(wanted, copies, accounts)
+        return _World(wanted, copies, accounts, self._gone(accounts))
+
+    def _gone(self, accounts: Iterable[Mapping[str, Any]]) -> frozenset[Place]:
+        """Return what earlier releases left: the Secrets of entries that accounts name, where none is meant to be.
+
+        A user's own of the same name counts.
+        """
+        entries = self.entries.read()
+        named = {(one["metadata"]["namespace"], name) for one in accounts for name in _named(one) if name in entries}
+        left = [(space, name) for space, name in named if not kept_secret.means(entries[name].given, space)]
+        return frozenset(place for place in left if not self.cluster.get("v1", "Secret", place[1], place[0]))
 
     def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
         """Write the whole list: Kubernetes has it as one value."""
@@ -192,11 +204,12 @@ class PullSecrets:
 
 @dataclass(frozen=True)
 class _World:
-    """The Secrets and accounts that should exist, and those that do."""
+    """The Secrets and accounts that should exist, and those that do; `gone` are Secrets that are only named."""
 
     wanted: Mapping[Place, Mapping[str, Any]]
     copies: Mapping[Place, Mapping[str, Any]]
     accounts: list[dict[str, Any]]
+    gone: frozenset[Place]
 
     @property
     def stale(self) -> list[Place]:
@@ -208,8 +221,8 @@ class _World:
 
     @property
     def misnamed(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """Yield the accounts that name too few Secrets or stale ones, each with all that it should name."""
-        stale = frozenset(self.stale)
+        """Yield the accounts that name too few Secrets, or stale or gone ones, each with all that it should name."""
+        stale = self.gone | frozenset(self.stale)
         for account in self.accounts:
             space, known = account["metadata"]["namespace"], _named(account)
             kept = [name for name in known if (space, name) not in stale]

@@ -157,6 +157,19 @@ def test_accounts_name_no_secret_that_leaves_their_namespace(server: ApiServer, 
     assert (named(server, "default"), named(server, "shop")) == (["gcr-secret", "dpr-secret"], ["awsecr-cred"])
 
 
+def test_names_that_earlier_releases_left_are_removed(server: ApiServer, delivery: PullSecrets) -> None:
+    """A Secret left the namespace, and its name stayed in an account; a user's own of that name stays."""
+    delivery.keep(Gcr(kind="gcr", namespaces=("default",)), LOGIN, "spec")
+    delivery.keep(Docker(kind="docker", namespaces=("default",)), LOGIN, "spec")
+    delivery.spread()
+    left = [{"name": "own"}, {"name": "gcr-secret"}, {"name": "dpr-secret"}]
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = left
+    server.objects["/api/v1/namespaces/shop/secrets/dpr-secret"] = {"kind": "Secret", "metadata": {}}
+    assert delivery.pending() == "the service account shop/default names gcr-secret, which is gone"
+    delivery.spread()
+    assert (named(server, "shop"), delivery.pending()) == (["own", "dpr-secret"], None)
+
+
 def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: PullSecrets) -> None:
     make_namespace(server, "going")
     server.objects["/api/v1/namespaces/going"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
