@@ -12,8 +12,15 @@ from typing import Any
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.init import compose_files, compose_secrets, compose_variables, compose_volumes, dockerfile
-from sandbox.init.detected import App, as_text, build_options, labels
+from sandbox.init import (
+    compose_files,
+    compose_secrets,
+    compose_settings,
+    compose_variables,
+    compose_volumes,
+    dockerfile,
+)
+from sandbox.init.detected import App, as_text, build_options, label, labels
 from sandbox.oci import reference
 from sandbox.system.files import is_file
 
@@ -23,6 +30,7 @@ USED = {
     *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
     *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
     *("stdin_open", "tty", "user", "working_dir"),
+    *compose_settings.KEYS,
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
@@ -31,8 +39,6 @@ _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 _VARIABLE = re.compile(r"[ -<>-~]+")
 # How many ports of one range a Service gets: a media server may name thousands.
 MOST_OF_RANGE = 100
-# Seconds of the units of durations (Compose Specification, 11-extension.md).
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
 # Ports of well-known programs whose service names no port, by the last part of their image's name.
 PORTS = {
@@ -64,14 +70,20 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     ending = {name for one in given.values() for name in _awaited(one.get("depends_on"))}
     names, claims = labels(given), compose_volumes.claims(given.values())
     apps: list[App] = []
+    taken = set(names.values())
     for name, one in given.items():
         app = _app(name, one, path.parent, notes, called=names[name], claims=claims, known=known)
         mounts, left_out = compose_secrets.mounts(one, sections, path.parent, known.get)
+        aliases = [each for each in compose_settings.aliases(one) if each != name]
+        used = [each for each in aliases if label(each) == each and each not in taken and (app.port or app.more_ports)]
+        left_out += [f"networks.aliases.{each}" for each in aliases if each not in used]
+        taken.update(used)
         seen = {volume for each in apps for volume in each.volumes}
         apps.append(
             replace(
                 app,
                 once=name in ending,
+                aliases=tuple(used),
                 volumes=tuple(volume for volume in dict.fromkeys(app.claims.values()) if volume not in seen),
                 mounts=(*app.mounts, *mounts),
                 elsewhere=tuple(mount for each in apps for mount in each.mounts if mount.name),
@@ -135,7 +147,8 @@ def _app(
     options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
-    left_out += [f"networks.aliases.{alias}" for alias in _aliases(service.get("networks")) if alias != name]
+    more = compose_settings.settings(service)
+    left_out += more.left_out
     user = str(service.get("user", ""))
     if user and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):  # a name, which only the image can resolve
         left_out.append("user")
@@ -170,6 +183,10 @@ def _app(
         folder=place,
         user=user,
         terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
+        replicas=more.replicas,
+        container=more.container,
+        pod=more.pod,
+        memory=more.memory,
         mounts=tuple(volumes.mounts),
         claims=volumes.claims,
         names=(image.partition("@")[0],) if image and context is not None else (),
@@ -187,12 +204,6 @@ def _fault(image: str) -> str:
     except UsageError as error:
         return f"is none: {error.details}"
     return ""
-
-
-def _aliases(networks: Any) -> Iterator[str]:
-    """Yield the other names that a service has on its networks."""
-    for one in networks.values() if isinstance(networks, dict) else ():
-        yield from map(str, compose_files.listed(one.get("aliases") if isinstance(one, dict) else None))
 
 
 def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
@@ -235,14 +246,8 @@ def _check(given: Any) -> tuple[str, ...]:
 
 def _check_seconds(given: Any) -> int:
     """Return how many seconds the check may take: its `timeout`, or compose's default for one without or a bad one."""
-    said = str(given.get("timeout") or "") if isinstance(given, dict) else ""
-    parts = re.findall(rf"([0-9.]+)({'|'.join(UNITS)})", said)
-    if not parts or "".join(map("".join, parts)) != said:
-        return App.check_seconds
-    try:
-        return max(LEAST_CHECK, math.ceil(sum(float(number) * UNITS[unit] for number, unit in parts)))
-    except ValueError:
-        return App.check_seconds
+    found = compose_settings.seconds(given.get("timeout")) if isinstance(given, dict) else None
+    return App.check_seconds if found is None else max(LEAST_CHECK, math.ceil(found))
 
 
 def _context(build: Any) -> str | None:

@@ -104,10 +104,12 @@ class App:
     `port` is the one it listens on, if that is known, and `more_ports` are others, with their protocols (tcp or udp);
     `command` and `args` replace the image's own, and `check` is a program that tells whether it is ready, within
     `check_seconds`; `once` tells that it ends. `folder` is its working directory, and `user` is UID or UID:GID; where
-    they are empty, the image's count. `terminal` has stdin and tty if it is to have these. `mounts` are files that it
-    reads, `claims` volumes for its data, by their places. Its objects define the `volumes`; those of earlier programs
-    define the mounts `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its
-    build besides the context; `left_out` names what its compose service has and objects that are made from it lack.
+    they are empty, the image's count. `terminal` has stdin and tty if it is to have these. `container` and `pod` are
+    further fields of these, `memory` has places in memory with their sizes. `aliases` are further names that others
+    call it by. `mounts` are files that it reads, `claims` volumes for its data, by their places. Its objects define the
+    `volumes`; those of earlier programs define the mounts `elsewhere`. `names` are what manifests call its image,
+    `build` is what images.yaml says of its build besides the context; `left_out` names what its compose service has and
+    objects that are made from it lack.
     """
 
     name: str
@@ -124,6 +126,11 @@ class App:
     folder: str = ""
     user: str = ""
     terminal: tuple[str, ...] = ()
+    replicas: int | None = None
+    container: Mapping[str, Any] = field(default_factory=dict)
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sandbox.config import yaml_text
-from sandbox.init.detected import App, Mount
+from sandbox.init.detected import App, Mount, numbered
 from sandbox.init.services import INGRESS_CLASS
 from sandbox.sanitize import fit
 
@@ -16,7 +16,7 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
     found: list[dict[str, Any]] = [*_claims(app), *_files(app), _workload(app, image)]
     ports = [] if app.once else _ports(app)
     if ports:
-        found.append(_service(app, ports))
+        found += [_service(app, ports, name) for name in (app.name, *app.aliases)]
         if host and app.port:
             found.append(_ingress(app, host))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
@@ -68,6 +68,10 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         places.append(
             {"name": volume, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}
         )
+    for place, size in app.memory.items():
+        name = numbered("memory", volumes)
+        volumes[name] = {"name": name, "emptyDir": {"medium": "Memory", **({"sizeLimit": size} if size else {})}}
+        places.append({"name": name, "mountPath": place})
     return list(volumes.values()), places
 
 
@@ -85,9 +89,10 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     container |= dict.fromkeys(app.terminal, True)
     if app.folder:
         container["workingDir"] = app.folder
+    container |= app.container
     if app.user:
         ids = zip(("runAsUser", "runAsGroup"), map(int, app.user.split(":")), strict=False)
-        container["securityContext"] = dict(ids)
+        container["securityContext"] = {**app.container.get("securityContext", {}), **dict(ids)}
     if not app.once and (ports := _ports(app)):
         container["ports"] = [
             {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
@@ -102,7 +107,7 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     if app.environment:
         container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]
     # Else a Service called redis puts tcp://ADDRESS into REDIS_PORT of all pods, where programs expect their setting.
-    pod: dict[str, Any] = {"enableServiceLinks": False, "containers": [container]}
+    pod: dict[str, Any] = {"enableServiceLinks": False, **app.pod, "containers": [container]}
     volumes, places = _mounted(app)
     if volumes:
         pod["volumes"], container["volumeMounts"] = volumes, places
@@ -114,6 +119,7 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": {"name": app.name},
         "spec": {
+            **({} if app.replicas is None else {"replicas": app.replicas}),
             "selector": {"matchLabels": {"app": app.name}},
             # Two pods would write into the same volume.
             **({"strategy": {"type": "Recreate"}} if app.claims else {}),
@@ -128,8 +134,8 @@ def _ports(app: App) -> list[tuple[int, str]]:
     return list(dict.fromkeys([*main, *app.more_ports]))
 
 
-def _service(app: App, ports: list[tuple[int, str]]) -> dict[str, Any]:
-    """Return a Service on the program's own ports, by which others in the project reach it."""
+def _service(app: App, ports: list[tuple[int, str]], name: str) -> dict[str, Any]:
+    """Return a Service on the program's own ports, by whose name others in the project reach it."""
     listed = [
         {"name": "main", "port": port}
         if (port, protocol) == (app.port, "tcp")
@@ -139,7 +145,7 @@ def _service(app: App, ports: list[tuple[int, str]]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": app.name},
+        "metadata": {"name": name},
         "spec": {"selector": {"app": app.name}, "ports": listed},
     }
 
