@@ -317,7 +317,7 @@ class Sandbox:
         from sandbox.components.ingress.default_backend import hosts_of
         from sandbox.kube.api import Cluster
 
-        return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
+        return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.spec.namespace))
 
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""

@@ -17,6 +17,7 @@ from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
+from sandbox.plan import providers
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     from sandbox.components.ingress.default_backend import hosts_of
     from sandbox.kube.api import Cluster
 
-    found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
+    names = home.sandbox(route.name)
+    ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", providers.namespace(names))
+    found = set(hosts_of(ingresses))
     found |= {one.host for one in _edge_hosts(home, route)}
     return tuple(sorted(found)) or (route.domain,)
 

@@ -13,6 +13,7 @@ from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Home
+from sandbox.plan import providers
 from sandbox.system import host_network
 
 
@@ -46,14 +47,11 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
     """
     found: list[Balanced] = []
     for route in known:
+        names = home.sandbox(route.name)
         with suppress(ClusterError):
-            services = Cluster(home.sandbox(route.name).kubeconfig).list("v1", "Service")
+            services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
             mine = [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
-            reached = (
-                not mine
-                or engine is None
-                or container_reach.are_reached(engine, home.sandbox(route.name), route.network)
-            )
+            reached = not mine or engine is None or container_reach.are_reached(engine, names, route.network)
             found += [replace(one, reached=reached) for one in mine]
     return tuple(found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from sandbox.kube.pod_faults import faults
 from sandbox.kube.readiness import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
-from sandbox.plan import providers, saved_spec
+from sandbox.plan import providers
 from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 
@@ -92,14 +91,12 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
         "domain": route.domain if route else "",
         "cluster": cluster,
         "busy": holder.command if holder else "",
-        "kubectl": "kubectl "
-        + (f"--context {names.cluster}" if called else f"--kubeconfig {shlex.quote(str(names.kubeconfig))}"),
+        "kubectl": providers.kubectl(names),
         "certificates": [_certificate(one) for one in entries],
     }
     is_asked = cluster == "existing" or (node is not None and node.running)
-    whole = called is not None
     nothing: Part = {"hosts": [], "pods": [], "events": []}
-    row |= attempt(lambda: _inside(names, route, entries, whole=whole)) if is_asked else nothing
+    row |= attempt(lambda: _inside(names, route, entries)) if is_asked else nothing
     if survey:
         row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
     return row
@@ -124,10 +121,9 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
     return "absent" if absent else "running" if running else "stopped"
 
 
-def _inside(names: Names, route: Route | None, entries: Sequence[Entry], *, whole: bool) -> Part:
-    """Return what the cluster itself reports; unless the `whole` is the sandbox's, only its namespace may be read."""
-    cluster, spec = Cluster(names.kubeconfig), None if whole else saved_spec.load(names)
-    namespace = spec.namespace if spec else None
+def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
+    """Return what the cluster itself reports; of an existing one, only the sandbox's namespace may be read."""
+    cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
     port = suffix(route.listen[0][1] if route and route.listen else 443)
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
     lost = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))

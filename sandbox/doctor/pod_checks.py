@@ -12,6 +12,7 @@ from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import Fault, faults
 from sandbox.kube.readiness import is_ready, unschedulable
+from sandbox.plan import providers
 
 LINES = 5
 EVENTS = 5
@@ -28,15 +29,16 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     if not context.names.kubeconfig.exists():
         raise SandboxError("there is no sandbox yet", fix=f"sandbox up{context.which}", id="not-up")
     cluster = Cluster(context.names.kubeconfig)
-    kubectl = f"kubectl --context {context.names.cluster}"
-    for pod in _pods(cluster, text)[:MOST]:
+    kubectl = providers.kubectl(context.names)
+    for pod in _pods(cluster, text, context.spec.namespace)[:MOST]:
         for id, finding in _findings(cluster, pod, f"{kubectl} -n {pod['metadata']['namespace']}"):
             yield row(f"pod.{id}", finding, fix="", which=context.which)
 
 
-def _pods(cluster: Cluster, text: str) -> list[dict[str, Any]]:
+def _pods(cluster: Cluster, text: str, only: str | None) -> list[dict[str, Any]]:
+    """Return the pods called `text`, in the namespace `only` where the sandbox has no other."""
     namespace, _, name = text.rpartition("/")
-    pods = cluster.list("v1", "Pod", namespace or None)
+    pods = cluster.list("v1", "Pod", namespace or only)
     exact = [one for one in pods if one["metadata"]["name"] == name]
     found = exact or [one for one in pods if one["metadata"]["name"].startswith(f"{name}-")]
     if not found:

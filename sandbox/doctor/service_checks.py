@@ -170,6 +170,8 @@ def node(trace: ServiceTrace) -> Finding:
 
 def proxy(trace: ServiceTrace) -> Finding:
     """Check that kube-proxy is ready on all nodes."""
+    if not trace.context.spec.cluster.supports.whole_cluster:
+        return skipped("an existing cluster has its own, in a namespace of its administrators")
     if not trace.proxies:
         return skipped("the cluster has no kube-proxy of its own")
     lost = [one["spec"].get("nodeName", "a node") for one in trace.proxies if not is_ready(one)]
@@ -319,11 +321,11 @@ def _trace(context: DoctorContext, text: str) -> ServiceTrace:
         return ServiceTrace(context, namespace, name)
     found = [
         one["metadata"]["namespace"]
-        for one in Cluster(context.names.kubeconfig).list("v1", "Service")
+        for one in Cluster(context.names.kubeconfig).list("v1", "Service", context.spec.namespace)
         if one["metadata"]["name"] == text
     ]
     if len(found) > 1:
         raise UsageError(
             f"there are several Services {text}", fix=f"name one: {', '.join(f'{n}/{text}' for n in found)}"
         )
-    return ServiceTrace(context, found[0] if found else "default", text)
+    return ServiceTrace(context, found[0] if found else context.spec.namespace or "default", text)

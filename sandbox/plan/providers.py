@@ -6,6 +6,7 @@ Each provider is imported where it is chosen: `list` needs no more than nodes.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,6 +42,24 @@ def control_plane(names: Names) -> str | None:
     if not all(can.containers for name, can in CAPABILITIES.items() if name == provider):
         return None
     return profile or names.cluster if provider == "minikube" else names.node
+
+
+def namespace(names: Names) -> str | None:
+    """Return the only namespace that the sandbox may use, by the spec of the last `up`; None for a whole cluster.
+
+    Raises SandboxError.
+    """
+    if control_plane(names):
+        return None
+    spec = saved_spec.load(names)
+    return spec.namespace if spec else None
+
+
+def kubectl(names: Names) -> str:
+    """Return how kubectl is called for the cluster; of an existing one, the user's kubeconfig gets no context."""
+    if control_plane(names):
+        return f"kubectl --context {names.cluster}"
+    return f"kubectl --kubeconfig {shlex.quote(str(names.kubeconfig))}"
 
 
 def nodes(engine: Engine, names: Names) -> Containers:

@@ -11,6 +11,7 @@ from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import is_serving
+from sandbox.plan import providers
 
 CONTROLLER = "k8s.io/ingress-nginx"
 
@@ -18,7 +19,7 @@ CONTROLLER = "k8s.io/ingress-nginx"
 def rule(trace: RequestTrace) -> Finding:
     """Check that an object has the host, and that its controller accepts it."""
     found = trace.rules
-    kubectl = f"kubectl --context {trace.names.cluster}"
+    kubectl = providers.kubectl(trace.names)
     if not found:
         evidence = f"no Ingress or HTTPRoute has {trace.host}"
         if trace.host == trace.domain:
@@ -32,7 +33,7 @@ def rule(trace: RequestTrace) -> Finding:
             f"{kubectl} -n {refused.namespace} describe {refused.kind.lower()} {refused.name}",
         )
     for one in found:
-        wrong = _wrong_class(trace.cluster, one)
+        wrong = None if trace.namespace else _wrong_class(trace.cluster, one)
         if wrong:
             patch = '{"spec": {"ingressClassName": "nginx"}}'
             return error(f"{one}: {wrong}", f"{kubectl} -n {one.namespace} patch ingress {one.name} -p '{patch}'")
@@ -58,7 +59,7 @@ def endpoints(trace: RequestTrace) -> Finding:
 def answer(trace: RequestTrace) -> Finding:
     """Check that the application answers."""
     found = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
-    logs = f"kubectl --context {trace.names.cluster} -n NAMESPACE logs POD"
+    logs = f"{providers.kubectl(trace.names)} -n NAMESPACE logs POD"
     if found.status is None:
         return error(found.trouble, logs)
     if found.status == 0:
@@ -105,7 +106,7 @@ def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
 
 def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None:
     place, namespace = _place(one, backend), backend.namespace or one.namespace
-    base = f"kubectl --context {trace.names.cluster} -n"
+    base = f"{providers.kubectl(trace.names)} -n"
     kubectl = f"{base} {namespace}"
     service = trace.cluster.get("v1", "Service", backend.service, namespace)
     if service is None:

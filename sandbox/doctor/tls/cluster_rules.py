@@ -41,19 +41,19 @@ class Rule:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-def find(cluster: Cluster, host: str) -> tuple[Rule, ...]:
+def find(cluster: Cluster, host: str, namespace: str | None = None) -> tuple[Rule, ...]:
     """Return the rules for `host`: those with the exact name, else wildcards, else those for any host.
 
-    Raises ClusterError.
+    With a `namespace` only what is in it is read. Raises ClusterError.
     """
-    rules = [*_ingresses(cluster, host), *_routes(cluster, host)]
+    rules = [*_ingresses(cluster, host, namespace), *([] if namespace else _routes(cluster, host))]
     exact = [rule for rule in rules if rule.host == host]
     named = [rule for rule in rules if rule.host]
     return tuple(exact or named or rules)
 
 
-def _ingresses(cluster: Cluster, host: str) -> Iterator[Rule]:
-    for one in cluster.list(*INGRESS):
+def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[Rule]:
+    for one in cluster.list(*INGRESS, namespace):
         metadata, spec = one["metadata"], one.get("spec") or {}
         annotations = metadata.get("annotations") or {}
         for rule in spec.get("rules") or ([{}] if spec.get("defaultBackend") else ()):

@@ -22,6 +22,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, PASSTHROUGH, Names
+from sandbox.plan import providers
 
 TIMEOUT = 5.0
 
@@ -106,9 +107,14 @@ class RequestTrace:
         return Cluster(self.names.kubeconfig)
 
     @cached_property
+    def namespace(self) -> str | None:
+        """Return the only namespace that the sandbox may use. Raises SandboxError."""
+        return providers.namespace(self.names)
+
+    @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """Return what the cluster has for the host. Raises ClusterError."""
-        return rules.find(self.cluster, self.host)
+        return rules.find(self.cluster, self.host, self.namespace)
 
 
 def parse(text: str) -> tuple[str, int | None]:
