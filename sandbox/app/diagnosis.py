@@ -23,13 +23,22 @@ BRIEF, PATIENT = 3.0, 15.0
 
 
 def rows(
-    spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False, seconds: float = BRIEF
+    spec: Spec,
+    *,
+    file: Path | None = None,
+    name: str | None = None,
+    fix: bool = False,
+    seconds: float = BRIEF,
+    wake: bool = True,
 ) -> tuple[Row, ...]:
-    """Run all checks of the sandbox, after repairs with `fix`; `file` and `name` are how the user named it."""
+    """Run all checks of the sandbox, after repairs with `fix`; `file` and `name` are how the user named it.
+
+    Unless it is to `wake`, only the machine of a paused one is checked.
+    """
     began = time.monotonic()
-    found_at = context_of(spec, file=file, name=name, seconds=seconds)
+    found_at = context_of(spec, file=file, name=name, seconds=seconds, wake=wake)
     # The time that the engine took for its first answer is subtracted, except for a second.
-    checks = checks_of(found_at)
+    checks = checks_of(found_at) if wake or not found_at.names.paused.exists() else FAST
     found = run(checks, found_at, seconds=max(seconds + began - time.monotonic(), LEAST))
     return repair(checks, found, found_at) if fix else found
 
@@ -44,12 +53,13 @@ def explain(error: SandboxError, spec: Spec) -> None:
 
 
 def context_of(
-    spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF
+    spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF, wake: bool = True
 ) -> DoctorContext:
-    """Gather what is to be checked: this machine, its engine if one answers, and the sandbox, awake."""
+    """Gather what is to be checked: this machine, its engine if one answers, and the sandbox, awake if `wake`."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
-    with contextlib.suppress(SandboxError):  # the checks tell what is wrong
-        wake_paused(home.sandbox(spec.name))
+    if wake:
+        with contextlib.suppress(SandboxError):  # the checks tell what is wrong
+            wake_paused(home.sandbox(spec.name))
     which = f" -f {shlex.quote(str(file))}" if file else f" {name}" if name else ""
     resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)

@@ -97,7 +97,7 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
     is_asked = cluster == "existing" or (node is not None and node.running)
     nothing: Part = {"hosts": [], "pods": [], "events": []}
     row |= attempt(lambda: _inside(names, route, entries)) if is_asked else nothing
-    if survey:
+    if survey and cluster != "paused":  # asking it would wake it
         row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
     return row
 

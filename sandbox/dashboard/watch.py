@@ -136,7 +136,7 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
             "sandboxes": PolledPart(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
             "edge": PolledPart(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
             "registries": PolledPart(lambda: sandbox_state.registries(home, engine), 10),
-            "doctor": PolledPart(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec)], 30),
+            "doctor": PolledPart(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)], 30),
         }
     )
     page = Page(live, port=port)

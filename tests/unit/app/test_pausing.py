@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import context, pausing, waker
+from sandbox.app import context, diagnosis, pausing, waker
 from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
 from sandbox.app.waker import Waker
@@ -17,6 +17,7 @@ from sandbox.components.cluster import paused_nodes
 from sandbox.components.cluster.kind.provider import nodes
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.config.schema import Spec
+from sandbox.doctor.table import FAST
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.names import Names
 from tests.support.fakes import NETWORK, FakeEngine
@@ -100,6 +101,17 @@ def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch:
     with Session().alone("demo", "up"):
         assert world.done == ["paused", "resumed"]
     assert not pausing.wake(engine, world.names)
+
+
+def test_doctor_wakes_it_unless_told_not_to(world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.totals = iter([3])
+    pausing.pause(engine, world.names)
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    found = diagnosis.rows(Spec(name="demo"), wake=False)
+    assert [row.id for row in found] == [check.id for check in FAST]
+    assert world.done == ["paused"]
+    diagnosis.rows(Spec(name="demo"))
+    assert world.done == ["paused", "resumed"]
 
 
 def test_interrupted_pause_leaves_the_sandbox_awake(

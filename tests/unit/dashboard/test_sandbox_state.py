@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from sandbox.dashboard.sandbox_state import pod_state, sandboxes, standing
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.plan import saved_spec
+from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
@@ -108,3 +110,24 @@ def test_existing_cluster_is_asked_of_its_namespace_only(names: Names, engine: F
     assert found["kubectl"] == f"kubectl --kubeconfig {names.kubeconfig}"
     asked = {path for _, path, *_ in cluster.asked if path not in cluster.kinds}
     assert len(asked) == 3 and all("/namespaces/sandbox-demo/" in path for path in asked)
+
+
+def test_steps_of_a_paused_sandbox_are_not_asked(
+    names: Names, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = next(iter(engine.images))
+    engine.run(ContainerSpec(name=names.node, image=image, command=("init",), labels={}, network=NETWORK))
+    asked: list[str] = []
+
+    def survey() -> list[tuple[Step, Status]]:
+        asked.append("the cluster")
+        return []
+
+    (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
+    assert found["cluster"] == "running" and asked == ["the cluster"]
+    node = engine.container(names.node)
+    assert node
+    paused = replace(node, running=False, paused=True)
+    monkeypatch.setattr(engine, "container", lambda _: paused)
+    (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
+    assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
