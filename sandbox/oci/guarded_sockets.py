@@ -107,12 +107,12 @@ class Watched(_Base):
 
 
 class Paced(io.RawIOBase):
-    """Reads from a connection, with a limit on the time spent waiting for bytes."""
+    """Reads from a connection, with a limit on the time spent waiting for bytes: `left` seconds, of which bytes add."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._raw = connection.makefile("rb", buffering=0)
-        self._left = PATIENCE
+        self.left = PATIENCE
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """Stand in for the method of a socket that http.client calls."""
@@ -123,13 +123,13 @@ class Paced(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """Read available bytes, within the time that is left. Raises TimeoutError."""
-        if self._left <= 0:
+        if self.left <= 0:
             raise TimeoutError("the answer comes too slowly")
-        self._connection.settimeout(min(self._left, PATIENCE))
+        self._connection.settimeout(min(self.left, PATIENCE))
         begun = time.monotonic()
         size = self._raw.readinto(buffer)
         self._connection.settimeout(PATIENCE)
-        self._left += (size or 0) / SLOWEST - (time.monotonic() - begun)
+        self.left += (size or 0) / SLOWEST - (time.monotonic() - begun)
         return size
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ from sandbox.system import http_wire
 from sandbox.system.http_wire import Head
 
 SHORTCUT_TIMEOUT = 1.0
+# Seconds for an answer to these to begin: what is frozen accepts connections, and says nothing.
+QUESTIONS, FIRST_WORD = ("GET", "HEAD"), 60.0
 # A server that refuses a body closes before it has read it; its answer can still be read.
 _REFUSED_ON_THE_WAY = (errno.EPIPE, errno.ECONNRESET)
 # Characters of an upload's URL that are sent unchanged, as by requests.
@@ -182,10 +184,22 @@ class _Connection:
             if error.errno not in _REFUSED_ON_THE_WAY:
                 raise
             self.is_spent = True  # the rest of the body would be taken for a request
-        self._answer = io.BufferedReader(Paced(self._socket))
-        head = http_wire.read_head(self._answer)
+        head = self._head(is_question=method in QUESTIONS and not self.shortcut)
         self.is_spent |= not head.persistent or not http_wire.has_end(method, head)
         self.is_spent |= data is not None and head.status >= 400  # who refuses a body may close, and not say so
+        return head
+
+    def _head(self, *, is_question: bool) -> Head:
+        paced = Paced(self._socket)
+        self._answer = io.BufferedReader(paced)
+        if not is_question:
+            return http_wire.read_head(self._answer)
+        paced.left = min(FIRST_WORD, guarded_sockets.PATIENCE)
+        try:
+            head = http_wire.read_head(self._answer)
+        except TimeoutError:  # at the next try as well
+            raise Broken("it accepts connections and does not answer") from None
+        paced.left = guarded_sockets.PATIENCE
         return head
 
     def _send(self, head: bytes, data: bytes | Iterable[bytes] | None) -> None:

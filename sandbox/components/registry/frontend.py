@@ -200,9 +200,12 @@ def own(names: Names) -> tuple[str, ...]:
 
 
 def is_silent(engine: Engine, names: Names) -> bool:
-    """Tell whether only the holder has the registry's port: then connections are made, and never answered."""
+    """Tell whether connections to the registry's port are made, and never answered.
+
+    Only the holder has it, or the frontend is frozen (`docker pause`).
+    """
     server, holder = map(engine.container, (names.registry_frontend, names.registry_holder))
-    return bool(holder and holder.running and not (server and server.running))
+    return bool(server and server.paused) or bool(holder and holder.running and not (server and server.running))
 
 
 def remove(engine: Engine, names: Names) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,11 @@ def test_registry_whose_port_is_only_held_does_not_run(monkeypatch: pytest.Monke
         machine_plan.registry_url(spec)
     start(names.registry_frontend)
     assert machine_plan.registry_url(spec) == "http://localhost:5001"
+    engine.boxes.pop(names.registry_holder)  # as where the engine publishes the port
+    every = {name: engine.container(name) for name in engine.boxes}
+    server = every[names.registry_frontend]
+    assert server
+    frozen = {**every, names.registry_frontend: replace(server, running=False, paused=True)}
+    monkeypatch.setattr(engine, "container", frozen.get)
+    with pytest.raises(UsageError, match="does not run"):
+        machine_plan.registry_url(spec)

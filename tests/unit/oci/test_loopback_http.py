@@ -9,12 +9,14 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 
 import pytest
 
+from sandbox.oci import loopback_http
 from sandbox.oci.address import Address, parse
 from sandbox.oci.client import Client
 from sandbox.oci.connections import Connections
 from sandbox.oci.http_response import Broken, Response
 from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.manifest import OCI_LAYER, Descriptor
+from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
 from tests.support.registry_simulator import Simulator
 
@@ -74,6 +76,19 @@ def test_an_answer_that_breaks_off_may_be_tried_again(answer: bytes) -> None:
     with serving(answer) as (url, _), connected(url) as get, pytest.raises(Broken) as caught:
         get("/v2/")
     assert caught.value.passing
+
+
+@pytest.mark.fault(21)
+def test_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen server takes the connection and says nothing → told after a minute, at the first try."""
+    monkeypatch.setattr(loopback_http, "FIRST_WORD", 0.2)
+    slept: list[float] = []
+    with socket.create_server((HERE, 0)) as server:
+        client = Client(f"http://{HERE}:{server.getsockname()[1]}", sleep=slept.append)
+        with client, pytest.raises(RegistryError, match="no usable connection") as caught:
+            client.ping()
+        assert "accepts connections and does not answer" in caught.value.details
+    assert slept == []
 
 
 def test_headers_that_come_twice_are_joined() -> None:
