@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -16,9 +17,9 @@ NAME = "importlib.metadata"
 class _Deferred(ModuleType):
     """Becomes the real module when anything but `entry_points`, or that function's result, is asked of it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.__path__ = [f"{place}/metadata" for place in importlib.__path__]
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__, self.__path__ = spec, spec.submodule_search_locations or []
 
     def __getattr__(self, name: str) -> Any:
         return _entry_points if name == "entry_points" else getattr(_real(), name)
@@ -26,8 +27,8 @@ class _Deferred(ModuleType):
 
 def defer() -> None:
     """Put the stand-in in the module's place, unless it is imported already."""
-    if NAME not in sys.modules:
-        sys.modules[NAME] = importlib.metadata = _Deferred(NAME)
+    if NAME not in sys.modules and (spec := PathFinder.find_spec(NAME, importlib.__path__)):
+        sys.modules[NAME] = importlib.metadata = _Deferred(spec)
 
 
 def _entry_points(**parameters: Any) -> Any:

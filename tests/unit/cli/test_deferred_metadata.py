@@ -31,6 +31,8 @@ def test_metadata_are_the_real_ones_when_asked_for() -> None:
     assert run(asked) == "False True True"
     assert run("from importlib import metadata; print(metadata.version('click') > '8', real())") == "True True"
     assert run("import importlib.metadata._functools as f; print(f.__name__)") == "importlib.metadata._functools"
+    found = "from importlib.util import find_spec; print(find_spec('importlib.metadata').name, real())"
+    assert run(found) == "importlib.metadata False"
 
 
 def test_entry_points_are_found_where_they_are_called() -> None:
