@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -80,6 +80,7 @@ class KindProvider:
     proxied: Proxied
     company: CompanyCa
     kubernetes: str = ""
+    _whole: set[str] = field(default_factory=set, compare=False, repr=False)  # ids of nodes seen to be complete
 
     @property
     def nodes(self) -> Nodes:
@@ -348,8 +349,13 @@ class KindProvider:
                 error.add_note(f"kubelet: {fit(line)}")
 
     def _is_half_made(self) -> bool:
-        """Tell whether kind was stopped before it had made the whole cluster."""
-        return self.engine.read_file(self.names.node, COMPLETE) is None
+        """Tell whether kind was stopped before it had made the whole cluster; one that is whole stays so."""
+        node = self.engine.container(self.names.node)
+        if node is None or node.id not in self._whole:
+            if self.engine.read_file(self.names.node, COMPLETE) is None:
+                return True
+            self._whole.update([node.id] if node else [])
+        return False
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())

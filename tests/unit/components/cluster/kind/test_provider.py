@@ -169,6 +169,26 @@ def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider
     assert provider.standing() is Standing.RUNNING
 
 
+def test_complete_cluster_is_looked_at_once(
+    engine: FakeEngine, provider: KindProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read a file of a stopped node takes an engine a tenth of a second → one look, as long as it is that node."""
+    made(provider)
+    looks, read = list[PurePosixPath](), engine.read_file
+
+    def look(name: str, path: PurePosixPath) -> bytes | None:
+        looks.append(path)
+        return read(name, path)
+
+    monkeypatch.setattr(engine, "read_file", look)
+    assert [provider.standing() for _ in range(3)] == [Standing.RUNNING] * 3
+    assert looks.count(COMPLETE) == 1
+    provider.delete()
+    monkeypatch.setattr(FakeContainer, "id", "another")
+    InMemory(engine).add(provider.names, provider.names.node, "control-plane")
+    assert provider.standing() is Standing.PARTIAL
+
+
 def test_changed_nameservers_are_written_to_the_node(provider: KindProvider, names: Names) -> None:
     made(provider)
     other = replace(provider, nameservers=("1.1.1.1",))
