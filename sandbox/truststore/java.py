@@ -74,6 +74,12 @@ def find(java_home: Path) -> Cacerts | None:
     return None if file is None else at(file.resolve(), keytool=str(java_home / "bin/keytool"))
 
 
+def recorded(place: Path) -> Cacerts:
+    """Return the store in a file that was changed before, with the keytool of its JDK, else the one on the PATH."""
+    own = (home / "bin/keytool" for home in place.parents[2:4])  # of lib/security/cacerts, and of that below jre
+    return at(place, keytool=str(next(filter(files.is_file, own), "keytool")))
+
+
 def at(place: Path, *, keytool: str) -> Cacerts:
     """Return the store in the file `place`, with what this system does to that file."""
     as_root = not os.access(place, os.W_OK)

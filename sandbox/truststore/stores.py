@@ -121,7 +121,7 @@ def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
     have = {store.place for store in known}
     others = [(kind, place) for kind, place in places if place not in have]
     return tuple(
-        nss.Database(place) if kind == Kind.NSS.value else java.at(place, keytool="keytool")
+        nss.Database(place) if kind == Kind.NSS.value else java.recorded(place)
         for kind, place in others
         if (kind == Kind.NSS.value and files.is_dir(place)) or (kind == Kind.JAVA.value and files.is_file(place))
     )

@@ -163,12 +163,12 @@ class Performer:
 
     def require_tools(self, changes: Sequence[Change]) -> None:
         """Raise MissingTool if a program is not installed; call it before the first change."""
-        for command in dict.fromkeys(command for change in changes for command in change.commands):
+        needed = dict.fromkeys((command, change.adds) for change in changes for command in change.commands)
+        for command, adds in needed:
             for program in {self.argv(command)[0], command.argv[0]}:
                 if not process.which(program, extra=_ADMIN_FOLDERS):
-                    raise MissingTool(
-                        f"{program} is not installed", details=shlex.join(command.argv), fix=self._fix(program)
-                    )
+                    fix = self._fix(program, adds=adds)
+                    raise MissingTool(f"{program} is not installed", details=shlex.join(command.argv), fix=fix)
 
     def perform(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
         """Make `changes` in order and call `done` after each. Raises SandboxError at the first that fails."""
@@ -194,11 +194,12 @@ class Performer:
             fix = "run this at a terminal, where sudo can ask for a password, or as root"
         return SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust")
 
-    def _fix(self, program: str) -> str:
+    def _fix(self, program: str, *, adds: bool) -> str:
+        """Return what to do about a missing program; roots are removed from all stores, whatever was chosen."""
         match program:
             case "certutil":
-                return f"{self.machine.nss_tools}\nor leave browsers out: --store system"
+                return self.machine.nss_tools + ("\nor leave browsers out: --store system" if adds else "")
             case "sudo":
                 return "run the commands that --dry-run shows as root"
             case _:
-                return f"install {program}, or leave that store out with --store"
+                return f"install {program}" + (", or leave that store out with --store" if adds else "")

@@ -21,6 +21,17 @@ def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) ->
     assert java.find(tmp_path) == Cacerts(place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"))
 
 
+@pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
+def test_file_of_a_java_no_longer_used_has_its_keytool(place: str, tmp_path: Path) -> None:
+    assert java.recorded(tmp_path / place).keytool == "keytool"
+    assert java.recorded(Path("/cacerts")).keytool == "keytool"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/keytool").touch()
+    assert java.recorded(tmp_path / place) == Cacerts(
+        place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"), as_root=True
+    )
+
+
 @pytest.mark.parametrize(
     "place",
     [

@@ -144,8 +144,8 @@ def test_store_that_follows_the_system_leaves_with_it() -> None:
     assert planned.notes == ()
 
 
-def change(*commands: Command) -> Change:
-    return Change(kind=Kind.SYSTEM, place=Path("/store"), adds=True, root=ours(), commands=commands)
+def change(*commands: Command, adds: bool = True) -> Change:
+    return Change(kind=Kind.SYSTEM, place=Path("/store"), adds=adds, root=ours(), commands=commands)
 
 
 @pytest.mark.security(13)
@@ -211,6 +211,14 @@ def test_a_missing_certutil_is_named_with_its_package(
     with pytest.raises(MissingTool, match="certutil is not installed") as missing:
         Performer(machine(tmp_path, *kin), at_terminal=False).require_tools([change(Command(("certutil", "-A")))])
     assert missing.value.fix == f"{fix}\nor leave browsers out: --store system"
+
+
+@pytest.mark.parametrize("tool", ["certutil", "keytool"])
+def test_tool_to_remove_a_root_has_to_be_installed(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool) as missing:
+        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command((tool, "-D")), adds=False)])
+    assert "install" in missing.value.fix and "--store" not in missing.value.fix
 
 
 def test_tools_in_the_administrators_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
