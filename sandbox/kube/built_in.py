@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 _IN_NAMESPACES: Mapping[str, Mapping[str, str]] = {
     "/api/v1": {
@@ -34,12 +35,25 @@ _IN_NONE: Mapping[str, Mapping[str, str]] = {
 }
 
 
+# How much of two names is the same, at most 1. APIService is the one most like another, Service, by 0.82.
+ALIKE = 0.85
+
+
 def place(base: str, kind: str) -> tuple[str, bool] | None:
     """Return the name in paths of a kind below the path `base`, and whether it is namespaced."""
     for names, namespaced in ((_IN_NAMESPACES, True), (_IN_NONE, False)):
         if plural := names.get(base, {}).get(kind):
             return plural, namespaced
     return None
+
+
+@cache
+def near(kind: str) -> str | None:
+    """Return the kind listed here that is nearly written like this one, which is none of Kubernetes' other kinds."""
+    import difflib
+
+    known = [one for names in (_IN_NAMESPACES, _IN_NONE) for kinds in names.values() for one in kinds]
+    return next(iter(difflib.get_close_matches(kind, known, 1, ALIKE)), None)
 
 
 def version(kind: str) -> str | None:

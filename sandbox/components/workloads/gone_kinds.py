@@ -1,4 +1,4 @@
-"""Finds objects in an API version that no cluster has: unlike for a kind that is yet to come, waiting is in vain."""
+"""Finds objects of a kind or an API version that no cluster has: unlike for kinds yet to come, waiting is in vain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SINCE = (1, 25)
 
 
 def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
-    """Raise BadFile for an object of a built-in kind in another group, or in a version that Kubernetes has removed.
+    """Raise BadFile for a mistyped built-in kind, and for one in another group, or a version that was removed.
 
     `kubernetes` is the cluster's version, None for the default one.
     """
@@ -25,6 +25,11 @@ def require(objects: Iterable[Manifest], kubernetes: str | None) -> None:
     for one in found:
         version, kind = one["apiVersion"], one["kind"]
         group, right = version.rpartition("/")[0], built_in.version(kind)
+        if right is None and manifests.is_builtin(group) and (meant := built_in.near(kind)):
+            raise BadFile(
+                f"{title(one)}: no cluster has the kind {kind} in {version}",
+                fix=f"write `kind: {meant}` and `apiVersion: {built_in.version(meant)}`",
+            )
         if right and version != right and _is_kubernetes(group) and (group, kind) not in defined:
             raise BadFile(
                 f"{title(one)}: no cluster has the kind {kind} in {version}",

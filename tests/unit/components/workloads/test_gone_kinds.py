@@ -42,6 +42,35 @@ def test_version_that_no_cluster_has_is_refused(version: str, kind: str, right: 
     assert f"`apiVersion: {right}`" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("version", "kind", "right"),
+    [
+        ("apps/v1", "Deploymnt", "`kind: Deployment` and `apiVersion: apps/v1`"),
+        ("batch/v1", "Cronjob", "`kind: CronJob` and `apiVersion: batch/v1`"),
+        ("v1", "Services", "`kind: Service` and `apiVersion: v1`"),
+        ("extensions/v1beta1", "Ingres", "`kind: Ingress` and `apiVersion: networking.k8s.io/v1`"),
+    ],
+)
+def test_mistyped_kind_is_refused_with_the_one_meant(version: str, kind: str, right: str) -> None:
+    with pytest.raises(BadFile, match=f"no cluster has the kind {kind} in {version}$") as caught:
+        gone_kinds.require([one(version, kind)], None)
+    assert right in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("v1", "Endpoints"),
+        ("v1", "PodTemplate"),
+        ("apiregistration.k8s.io/v1", "APIService"),
+        ("networking.k8s.io/v1", "ServiceCIDR"),
+        ("example.com/v1", "Services"),
+    ],
+)
+def test_other_kinds_are_not_taken_for_mistyped_ones(version: str, kind: str) -> None:
+    gone_kinds.require([one(version, kind)], None)
+
+
 def test_kinds_that_may_come_are_let_through() -> None:
     others = [one("serving.knative.dev/v1", "Service"), one("gateway.networking.k8s.io/v1", "HTTPRoute")]
     gone_kinds.require([*others, one("apps/v1", "Deployment"), DEFINITION, one("batch.k8s.io/v1", "Job")], "v1.36.3")
