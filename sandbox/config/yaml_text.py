@@ -92,6 +92,11 @@ class Unusable(yaml.YAMLError):
     """YAML that JSON cannot represent, or too much of it."""
 
 
+def reason(error: yaml.YAMLError) -> str:
+    """Return what is wrong and in which line, without the name that PyYAML gives to every text."""
+    return str(error).replace('in "<unicode string>", ', "in ").replace('in "<byte string>", ', "in ")
+
+
 def documents(text: str | bytes, *, core: bool = False) -> list[Any]:
     """Return every document of a stream; raises yaml.YAMLError. With `core` it is as compose reads it."""
     return [content for _, content in placed_documents(text, core=core)]

@@ -205,7 +205,7 @@ def _content(path: Path) -> Any:
     try:
         return yaml_text.document(text_file.read(path), core=True)
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} cannot be read", details=str(error), fix=FIX) from error
+        raise BadFile(f"{path} cannot be read", details=yaml_text.reason(error), fix=FIX) from error
 
 
 def _entries(content: Any, section: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
     try:
         documents = yaml_text.placed_documents(text)
     except yaml.YAMLError as error:
-        raise BadFile(f"{origin} is not valid YAML", details=str(error)) from error
+        raise BadFile(f"{origin} is not valid YAML", details=yaml_text.reason(error)) from error
     for line, content in documents:
         if content is not None:
             yield from _checked(content, f"{origin}:{line}")

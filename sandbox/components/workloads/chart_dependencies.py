@@ -60,7 +60,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     try:
         content = yaml_text.document(text_file.read(path))
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} is not valid YAML", details=str(error)) from error
+        raise BadFile(f"{path} is not valid YAML", details=yaml_text.reason(error)) from error
     found = content.get("dependencies") if isinstance(content, dict) else None
     yield from (one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
 

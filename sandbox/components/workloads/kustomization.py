@@ -167,7 +167,7 @@ def _documents(file: Path) -> list[Any]:
     try:
         return yaml_text.documents(text_file.read(file))
     except yaml.YAMLError as error:
-        raise BadFile(f"{file} is not valid YAML", details=str(error)) from error
+        raise BadFile(f"{file} is not valid YAML", details=yaml_text.reason(error)) from error
 
 
 def _listed(content: Mapping[str, Any]) -> Iterator[str]:

@@ -27,6 +27,15 @@ def test_document_says_what_kubectl_reads(text: str, content: object) -> None:
     assert document(text) == content
 
 
+@pytest.mark.parametrize("text", ["a: [1\n", b"a: [1\n"])
+def test_reason_is_told_with_lines_alone(text: str | bytes) -> None:
+    with pytest.raises(yaml.YAMLError) as caught:
+        yaml_text.document(text)
+    assert yaml_text.reason(caught.value) == (
+        "while parsing a flow sequence\n  in line 1, column 4\ndid not find expected ',' or ']'\n  in line 2, column 1"
+    )
+
+
 def test_each_document_comes_with_its_line() -> None:
     assert placed_documents("---\na: b\n---\n\n- c\n") == [(2, {"a": "b"}), (5, ["c"])]
 
