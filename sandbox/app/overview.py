@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
@@ -37,7 +40,8 @@ class Exposure:
 class Addresses:
     """The addresses of a sandbox; `context` is None where the user's kubeconfig does not have it.
 
-    `notes` say what of its Ingresses has no effect.
+    `notes` say what of its Ingresses has no effect. `tried` is the host to try first, and `third_party` tells that its
+    certificate is not the sandbox's, since there is no other host.
     """
 
     hosts: tuple[str, ...]
@@ -48,6 +52,8 @@ class Addresses:
     kubeconfig: Path
     root_certificate: Path
     notes: tuple[str, ...] = ()
+    tried: str = ""
+    third_party: bool = False
 
     def urls(self, host: str) -> tuple[str, ...]:
         """Return the URLs of a host, that of the first port first."""
@@ -85,6 +91,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     names = home.sandbox(spec.name)
     ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)
     hosts = unserved.hosts_here(spec, ingresses) or (spec.domain,)
+    tried, third_party = to_try(hosts, ingresses, lambda host: _is_rooted(spec, host))
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,
@@ -95,7 +102,35 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         kubeconfig=names.kubeconfig,
         root_certificate=names.root_certificate,
         notes=tuple(unserved.notes_of(spec, ingresses)),
+        tried=tried,
+        third_party=third_party,
     )
+
+
+def to_try(
+    hosts: Sequence[str], ingresses: Iterable[Mapping[str, Any]], is_rooted: Callable[[str], bool]
+) -> tuple[str, bool]:
+    """Return the host to try first, and whether its certificate is not the sandbox's.
+
+    Only a host for which an Ingress names a Secret is asked for its certificate, and only where all are of that kind.
+    """
+    entries = (one for ingress in ingresses for one in (ingress.get("spec") or {}).get("tls") or ())
+    named = {host for one in entries if one.get("secretName") for host in one.get("hosts") or ()}
+    plain = next((host for host in hosts if host not in named), None)
+    return (plain, False) if plain else (hosts[0], not is_rooted(hosts[0]))
+
+
+def _is_rooted(spec: ResolvedSpec, host: str) -> bool:
+    """Tell whether the certificate that is served for the host is the sandbox's, as far as it can be asked."""
+    from sandbox.doctor.tls.tls_context import handshake, read
+
+    port = spec.proxy.ports[0]
+    try:
+        served = handshake(host, Bind(spec.proxy.listen, port).asked_at, port)
+        root = context.home().sandbox(spec.name).root_certificate.read_text(encoding="utf-8")
+        return read(served, root, now=datetime.now(UTC)).rooted
+    except (OSError, SandboxError):
+        return True
 
 
 def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ...]:

@@ -39,11 +39,12 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
         else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
     )
     click.echo(f"trust       {found.root_certificate}")
-    host, port = found.hosts[0], found.ports[0]
+    host, port = found.tried, found.ports[0]
     # curl itself knows where names of .localhost are, and a public name may lead anywhere else.
     there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.proxy.listen, port).asked_at}"
-    root = shlex.quote(str(found.root_certificate))
-    click.echo(f"try         curl --cacert {root}{there} {found.urls(host)[0]}")
+    trust = "--insecure" if found.third_party else f"--cacert {shlex.quote(str(found.root_certificate))}"
+    why = "   (its certificate is of its own Secret)" if found.third_party else ""
+    click.echo(f"try         curl {trust}{there} {found.urls(host)[0]}{why}")
     for note in found.notes:
         click.echo(f"{click.style('note', fg='yellow')}        {note}")
     if exposure.access.open:

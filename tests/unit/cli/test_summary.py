@@ -13,11 +13,22 @@ from sandbox.config.schema import ResolvedSpec
 
 
 @pytest.mark.parametrize(
+    ("third_party", "trust", "why"),
+    [(False, "--cacert /root.crt", ""), (True, "--insecure", "   (its certificate is of its own Secret)")],
+)
+@pytest.mark.parametrize(
     ("host", "there"),
     [("app.demo.sandbox.localhost", ""), ("app.example.com", " --resolve app.example.com:8443:127.0.0.1")],
 )
 def test_curl_to_try_asks_this_machine(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str, there: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    host: str,
+    there: str,
+    third_party: bool,
+    trust: str,
+    why: str,
 ) -> None:
     exposure = SimpleNamespace(access=SimpleNamespace(open=False), neighbours="")
     found = SimpleNamespace(
@@ -28,9 +39,11 @@ def test_curl_to_try_asks_this_machine(
         context="sandbox-demo",
         root_certificate=Path("/root.crt"),
         notes=(),
+        tried=host,
+        third_party=third_party,
         urls=lambda one: (f"https://{one}:8443/",),
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
     spec = SimpleNamespace(proxy=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
     summary.welcome(cast("ResolvedSpec", spec))
-    assert f"try         curl --cacert /root.crt{there} https://{host}:8443/\n" in capsys.readouterr().out
+    assert f"try         curl {trust}{there} https://{host}:8443/{why}\n" in capsys.readouterr().out
