@@ -346,8 +346,8 @@ class Sandbox:
 
     @property
     def context(self) -> str:
-        """Return the name of the cluster's context in the user's kubeconfig."""
-        return self.names.cluster
+        """Return the name of the cluster's context in the user's kubeconfig; of an existing cluster, their own."""
+        return self.spec.cluster.context or self.names.cluster
 
     @property
     def root_certificate(self) -> Path:

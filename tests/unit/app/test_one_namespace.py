@@ -80,6 +80,11 @@ def test_hosts_are_those_of_the_namespace(cluster: ApiServer) -> None:
     assert reads(cluster, lambda: Sandbox(spec).hosts) == ((HOST,), True)
 
 
+def test_context_is_the_users_own(cluster: ApiServer) -> None:
+    assert Sandbox(Spec.model_validate({"name": "demo", "cluster": EXISTING})).context == "team"
+    assert Sandbox(Spec(name="other")).context == "sandbox-other"
+
+
 def test_load_balancers_are_those_of_the_namespace(cluster: ApiServer) -> None:
     found, is_inside = reads(cluster, lambda: service_places.balanced([ROUTE], context.home()))
     assert [one.service for one in found] == [f"{NAMESPACE}/web"] and is_inside
