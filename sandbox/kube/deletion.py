@@ -39,10 +39,15 @@ def is_leaving(live: Manifest) -> bool:
 
 def delete_whole(cluster: Cluster, going: Sequence[Manifest]) -> None:
     """Delete objects with all that they made, and wait for their end. Raises ClusterError, BeingDeleted."""
+    begin(cluster, going)
+    await_end(cluster, going)
+
+
+def begin(cluster: Cluster, going: Sequence[Manifest]) -> None:
+    """Delete objects with all that they made, without waiting for their end. Raises ClusterError."""
     for one in going:
         metadata = one["metadata"]
         cluster.delete(one["apiVersion"], one["kind"], metadata["name"], metadata.get("namespace"), whole=True)
-    await_end(cluster, going)
 
 
 def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:

@@ -147,7 +147,7 @@ class Rounds:
             return
         with timed(self.report, "apply", "") as phase:
             placed = self.apply.place(
-                partial(self.report.progress, "apply"), known_as=self.applied, change=self._supervised()
+                partial(self.report.progress, "apply"), known_as=self.applied, change=self._supervised(), wait=False
             )
             count = len(placed.changed)
             removed = f", {len(placed.removed)} removed" if placed.removed else ""

@@ -170,12 +170,14 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
             yield f"{place} is not {wanted.condition}: {state.get('message', 'nothing is said yet')}"
 
 
-def remove(cluster: Cluster, places: Iterable[Place]) -> None:
-    """Delete the objects at the places, the last first, and wait until they are gone.
+def remove(cluster: Cluster, places: Iterable[Place], *, wait: bool = True) -> tuple[Place, ...]:
+    """Delete the objects at the places, the last first, and `wait` until they are gone.
 
-    Raises ClusterError, BeingDeleted.
+    Returns those that were there, and were not being deleted already. Raises ClusterError, BeingDeleted.
     """
-    deletion.delete_whole(cluster, [live for place in reversed(tuple(places)) if (live := _live(cluster, place))])
+    going = {place: live for place in reversed(tuple(places)) if (live := _live(cluster, place))}
+    (deletion.delete_whole if wait else deletion.begin)(cluster, tuple(going.values()))
+    return tuple(place for place, live in going.items() if not deletion.is_leaving(live))
 
 
 def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:

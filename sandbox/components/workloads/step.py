@@ -107,10 +107,12 @@ class ApplyStep(NothingToUndo):
         *,
         known_as: Mapping[tuple[str, ...], Manifest] | None = None,
         change: Callable[[Manifest], Manifest] | None = None,
+        wait: bool = True,
     ) -> Placed:
         """Apply the objects except for those that equal `known_as`, by identity; delete those no longer wanted.
 
-        `change` is applied to each object before. Raises SandboxError.
+        `change` is applied to each object before. Without `wait`, what is deleted may take its time. Raises
+        SandboxError.
         """
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
@@ -136,8 +138,8 @@ class ApplyStep(NothingToUndo):
         dropped = before.dropped(wanted)
         if dropped:
             say(f"removing {', '.join(map(str, dropped))}")
-            addon_objects.remove(cluster, dropped)
-        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped), dropped)
+        removed = addon_objects.remove(cluster, dropped, wait=wait)
+        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped), removed)
 
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied, and ready."""

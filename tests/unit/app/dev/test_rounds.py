@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,9 +23,12 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources import image_build
 from sandbox.images.sync_rules import SyncRule
+from sandbox.kube import deletion
 from sandbox.kube.container_exec import Executed
+from sandbox.kube.deletion import is_leaving
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target as parse
+from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
 from tests.support.images import FakeEngine, TestImage, layer
 from tests.support.registry_simulator import Simulator
@@ -143,6 +147,21 @@ def test_removed_objects_are_counted(stage: Stage, entry: FromBuild) -> None:
     stage.told.phases.clear()
     fewer.run(Work(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed, 1 removed"]
+
+
+def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: FromBuild) -> None:
+    """A program that ignores SIGTERM ends after half a minute: `up` waits for it, and `dev` goes on."""
+    stage.rounds.run(Work(images=(entry,)))
+    settings = "/api/v1/namespaces/default/configmaps/a"
+    stage.server.objects[settings]["metadata"]["finalizers"] = ["example.com/slow"]
+    fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
+    begun = time.monotonic()
+    for removed in (", 1 removed", ""):
+        fewer.run(Work(manifests=True))
+        assert stage.told.phases[-1] == f"apply  0 objects changed{removed}"
+        assert is_leaving(stage.server.objects[settings])
+    assert time.monotonic() - begun < deletion.TIMEOUT / 4
+    assert fewer.apply.check() == Status(State.READY)
 
 
 def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBuild) -> None:
