@@ -9,6 +9,7 @@ from sandbox.app.port_usage import Machine
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
+from sandbox.kube.api import ClusterError
 from sandbox.names import Home
 from sandbox.system import files
 
@@ -23,7 +24,10 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
         return
     before = [one for one in route.added_ports if one.balanced]
     reached = container_reach.are_reached(engine, home.sandbox(name), route.network)
-    wanted = [] if reached else list(_wanted(route, home))
+    try:
+        wanted = [] if reached else list(_wanted(route, home))
+    except ClusterError:  # not known now, which does not mean that they are gone
+        return
     gone = [one for one in before if one.target not in {each.target for each in wanted}]
     there = {one.target for one in route.every_port if not one.host}
     new = [one for one in wanted if one.target not in there]
@@ -36,7 +40,7 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
 
 
 def _wanted(route: Route, home: Home) -> Iterator[Port]:
-    for service in service_places.balanced((route,), home):
+    for service in service_places.load_balancers(route, home):
         for number, _, protocol in (one.partition("/") for one in service.ports):
             if protocol in (routes.TCP, routes.UDP):
                 yield Port(0, f"{service.service}:{number}", protocol=protocol, balanced=True)

@@ -10,8 +10,9 @@ from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Home
 from sandbox.plan import providers
 from sandbox.system import host_network
@@ -40,6 +41,13 @@ class Reached:
     name: str
 
 
+def load_balancers(route: Route, home: Home) -> tuple[Balanced, ...]:
+    """Return the Services of type LoadBalancer of one sandbox. Raises SandboxError."""
+    names = home.sandbox(route.name)
+    services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
+    return tuple(_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer")
+
+
 def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -> tuple[Balanced, ...]:
     """Return the Services of type LoadBalancer of all sandboxes whose cluster answers.
 
@@ -47,10 +55,8 @@ def balanced(known: Sequence[Route], home: Home, engine: Engine | None = None) -
     """
     found: list[Balanced] = []
     for route in known:
-        names = home.sandbox(route.name)
-        with suppress(ClusterError):
-            services = Cluster(names.kubeconfig).list("v1", "Service", providers.namespace(names))
-            mine = [_balanced(route.name, one) for one in services if one["spec"].get("type") == "LoadBalancer"]
+        with suppress(SandboxError):
+            mine, names = load_balancers(route, home), home.sandbox(route.name)
             reached = not mine or engine is None or container_reach.are_reached(engine, names, route.network)
             found += [replace(one, reached=reached) for one in mine]
     return tuple(found)

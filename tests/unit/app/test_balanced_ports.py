@@ -16,6 +16,7 @@ from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind, ContainerSpec
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Home, Names
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
@@ -83,6 +84,20 @@ def test_port_stands_in_for_an_address_until_its_service_goes(
     server.objects[DB]["spec"]["type"] = "ClusterIP"
     assert follow(step, place) == ()
     assert f"tcp:demo:{port}" not in (place.edge / "haproxy.cfg").read_text()
+
+
+@pytest.mark.usefixtures("far")
+def test_ports_stay_where_the_cluster_does_not_answer(
+    step: EdgeStep, place: Home, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = follow(step, place)
+
+    def away(*_: object, **__: object) -> None:
+        raise ClusterError("the cluster's API server does not answer")
+
+    monkeypatch.setattr(Cluster, "list", away)
+    assert follow(step, place) == before != ()
+    assert service_places.balanced(routes.load(place.edge), place) == ()
 
 
 @pytest.mark.usefixtures("far")
