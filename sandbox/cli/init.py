@@ -92,7 +92,8 @@ def _advice(name: str, found: Found) -> Iterator[str]:
 
     domain = project_files.domain_of(found.hosts)
     if domain and not domain.endswith(".localhost"):
-        yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only"
+        yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only,"
+        yield f"      where `sandbox names install {name}` puts them after `up`"
     if not found.manifests:
         for app, fix in project_files.without_port(found.apps):
             yield f"note  the port of {app} is unknown: {fix}, or add a Service"
@@ -104,4 +105,5 @@ def _advice(name: str, found: Found) -> Iterator[str]:
         yield f"note  no manifest runs {program}: add a Deployment with `image: {image}`"
     if idle:
         needed = "" if project_files.pushes(name, found) else "; sandbox.yaml needs `push: images.yaml`"
-        yield f"      and remove the # before its line in images.yaml{needed}"
+        yield "      (or, where a manifest calls it NAME, `for: [NAME]` to its line in images.yaml)"
+        yield f"      and remove the # before that line{needed}"

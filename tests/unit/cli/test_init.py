@@ -133,4 +133,17 @@ def test_init_says_that_hosts_of_a_public_domain_need_help(project: Path) -> Non
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\n"
         "spec: {rules: [{host: web.example.com}]}\n"
     )
-    assert "hosts of example.com: browsers find them here by /etc/hosts only" in run("init", cwd=project).stderr
+    said = run("init", cwd=project).stderr
+    assert "hosts of example.com: browsers find them here by /etc/hosts only" in said
+    assert "`sandbox names install shop`" in said
+
+
+def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
+    (project / "app").mkdir()
+    (project / "Dockerfile").rename(project / "app" / "Dockerfile")
+    (project / "pod.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: ghcr.io/acme/krautnet:1}]}\n"
+    )
+    said = run("init", cwd=project).stderr
+    assert "no manifest runs app: add a Deployment with `image: shop/app:dev`\n" in said
+    assert "`for: [NAME]` to its line in images.yaml" in said
