@@ -104,9 +104,10 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     if output == "json":
         show_json([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows])
         return 0
+    width = max(len(problems.dotted(path)) for path, *_ in rows)
     for path, value, origin in rows:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{problems.dotted(path):<24} {shown:<40} {click.style(origin, dim=True)}")
+        click.echo(f"{problems.dotted(path):<{width}} {shown:<40} {click.style(origin, dim=True)}")
     return 0
 
 

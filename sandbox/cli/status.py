@@ -23,6 +23,7 @@ MARKS = {
     "absent": ("·", "white"),
     "unseen": ("·", "white"),
 }
+WIDTH = 40  # of the first column, unless one of its names is longer
 
 
 @click.command("status")
@@ -56,10 +57,11 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     if output == "json":
         show_json(_as_json(sandbox.name, parts, services, exposed))
     else:
+        width = max(WIDTH, *(len(part.title) for part in parts), *(len(one.service) for one in services))
         for part in parts:
-            _show_part(part)
+            _show_part(part, width)
         for service in services:
-            _show_service(service)
+            _show_service(service, width)
         if exposed.access.open:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:
@@ -86,20 +88,20 @@ def _as_json(name: str, parts: Sequence[Part], services: Sequence[Reached], expo
     }
 
 
-def _show_part(part: Part) -> None:
+def _show_part(part: Part, width: int) -> None:
     """Print the state of a component."""
     mark, color = MARKS[part.state]
     word = _word(part)
-    first, *more = laid_out(f"{part.title:<40} {word:<8}", "" if part.detail == word else part.detail)
+    first, *more = laid_out(f"{part.title:<{width}} {word:<8}", "" if part.detail == word else part.detail)
     click.echo(f"{click.style(mark, fg=color)} {first}")
     for line in more:
         click.echo(line)
 
 
-def _show_service(service: Reached) -> None:
+def _show_service(service: Reached, width: int) -> None:
     """Print where a Service is reached, and its name for pods."""
     places = ", ".join(service.places) or "no address yet"
-    first, *more = laid_out(f"{service.service:<40}", f"{places}, by pods as {service.name}")
+    first, *more = laid_out(f"{service.service:<{width}}", f"{places}, by pods as {service.name}")
     click.echo(f"{click.style('→', fg='green' if service.places else 'yellow')} {first}")
     for line in more:
         click.echo(line)
