@@ -11,9 +11,11 @@ from sandbox.engine import Engine
 
 
 def found() -> tuple[Made, ...]:
-    """Return the node images of this machine; those of sandboxes and of this user's snapshots are in use."""
-    saved = {node.image for one in snapshots.store().all() for node in one.nodes}
-    return machine_node.made(Engine.connect(), saved)
+    """Return the node images of this machine; those of sandboxes and of this user's snapshots are in use.
+
+    Raises SandboxError for a snapshot that does not tell which it needs.
+    """
+    return machine_node.made(Engine.connect(), snapshots.store().images())
 
 
 def remove(unused: Sequence[Made]) -> tuple[Made, ...]:

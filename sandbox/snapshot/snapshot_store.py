@@ -105,11 +105,18 @@ class Store:
     def all(self) -> tuple[Manifest, ...]:
         """Return every readable snapshot by sandbox, the oldest first."""
         found = []
-        for path in self.folder.glob(f"*/*/{MANIFEST}"):
-            if not path.parent.name.startswith("."):
-                with contextlib.suppress(SandboxError):
-                    found.append(_read(path))
+        for path in self._manifests():
+            with contextlib.suppress(SandboxError):
+                found.append(_read(path))
         return tuple(sorted(found, key=lambda one: (one.sandbox, one.made)))
+
+    def images(self) -> set[str]:
+        """Return the ids of the node images that snapshots need. Raises SandboxError for one that cannot be read."""
+        return {node.image for path in self._manifests() for node in _read(path).nodes}
+
+    def _manifests(self) -> Iterator[Path]:
+        paths = self.folder.glob(f"*/*/{MANIFEST}")
+        return (path for path in paths if not path.parent.name.startswith("."))
 
     def find(self, sandbox: str, snapshot: str | None) -> Manifest:
         """Return a snapshot of a sandbox, by default the newest. Raises UsageError if there is none."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Store, part
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -45,6 +45,19 @@ def test_snapshots_are_listed_newest_first_and_found_by_name(store: Store) -> No
     assert (store.find("demo", None), store.find("demo", "early")) == (late, early)
     assert late.bytes == 4
     assert {path.stat().st_mode & 0o777 for path in (store.folder / "demo", store.place("demo", "late"))} == {0o700}
+
+
+def test_images_of_a_snapshot_that_cannot_be_read_are_unknown(store: Store) -> None:
+    assert store.images() == set()
+    node = Node(name="n", image="sha256:1", config={}, host={}, files="n.tar", volumes={})
+    path = store.place("demo", "one") / MANIFEST
+    path.parent.mkdir(parents=True)
+    path.write_text(keep(store, "two").model_copy(update={"nodes": (node,)}).model_dump_json())
+    assert store.images() == {"sha256:1"}
+    path.write_text('{"format": 2}')
+    with pytest.raises(SandboxError, match="is not the manifest of a snapshot"):
+        store.images()
+    assert [one.snapshot for one in store.all()] == ["two"]
 
 
 def test_torn_snapshot_leaves_nothing(store: Store) -> None:
