@@ -37,9 +37,8 @@ def locked(path: Path) -> Iterator[None]:
                 raise _is_locked(path, lock)
             interruption.pause(0.1)
     except OSError as error:
-        raise KubeconfigError(
-            f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}"
-        ) from error
+        fix = f"check the owner, the permissions and the free space of {path.parent}, then run this again"
+        raise KubeconfigError(f"{path} cannot be changed", details=str(error), fix=fix) from error
     try:
         yield
     finally:
@@ -64,8 +63,13 @@ def _take(lock: Path) -> int | None:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _inherit(lock)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.write(descriptor, MARK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, MARK)
+    except OSError:  # such as a full disk: without the mark it would pass for a lock of kubectl's
+        lock.unlink()
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -298,6 +299,20 @@ def test_old_lock_is_reported_before_anything_is_created(theirs: Path) -> None:
     with pytest.raises(KubeconfigError) as caught:
         require_unlocked(theirs)
     assert "3600 s" in caught.value.details and f"rm {lock}" in caught.value.fix
+
+
+def test_full_disk_leaves_no_lock_on_the_kubeconfig(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(KubeconfigError, match="cannot be changed") as caught:
+            merge(theirs, NAME, own)
+    assert "free space" in caught.value.fix
+    assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
 
 
 KILLED = """
