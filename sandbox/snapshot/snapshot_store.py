@@ -196,7 +196,7 @@ def _read(path: Path) -> Manifest:
         raise SandboxError(
             f"{path} is not the manifest of a snapshot",
             details=str(error),
-            fix=f"rm -r {shlex.quote(str(path.parent))}",
+            fix=f"use the release of sandbox that saved it, or remove it: rm -r {shlex.quote(str(path.parent))}",
             id="snapshot-damaged",
         ) from error
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from sandbox.app import snapshots
 from sandbox.bundle import machine_node
 from sandbox.cli import images, log, signals
 from sandbox.engine import ContainerSpec, Engine
-from sandbox.errors import UsageError
-from sandbox.snapshot.snapshot_store import Store
+from sandbox.errors import SandboxError, UsageError
+from sandbox.snapshot.snapshot_store import MANIFEST, Store
 from tests.support import published_json
 from tests.support.fakes import FakeContainer, FakeEngine
 
@@ -107,7 +107,17 @@ def test_image_that_came_into_use_meanwhile_stays_uncounted(engine: Labelled) ->
 
 
 def test_image_of_a_snapshot_stays(engine: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = SimpleNamespace(image=engine.images[OLD])
-    monkeypatch.setattr(Store, "all", lambda _: (SimpleNamespace(nodes=(node,)),))
+    monkeypatch.setattr(Store, "images", lambda _: {engine.images[OLD]})
     assert json.loads(run("--yes", "-o", "json").stdout)["used"] == [OLD, USED]
+    assert engine.images.keys() == SIZES.keys()
+
+
+def test_nothing_is_pruned_while_a_snapshot_cannot_be_read(engine: Labelled) -> None:
+    """A snapshot is of a later release → no image is removed, for it may need any of them."""
+    file = snapshots.store().place("demo", "later") / MANIFEST
+    file.parent.mkdir(parents=True)
+    file.write_text('{"format": 2}')
+    failed = run("--yes")
+    assert isinstance(failed.exception, SandboxError) and failed.exception.id == "snapshot-damaged"
+    assert "the release of sandbox that saved it" in failed.exception.fix
     assert engine.images.keys() == SIZES.keys()
