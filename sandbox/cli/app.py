@@ -45,6 +45,24 @@ COMMANDS = {
     "images": "images:images",
 }
 ALIASES = {"proxy": "edge"}
+# What kind, minikube, k3d, docker compose, Skaffold and DDEV call it.
+ELSEWHERE = {
+    **dict.fromkeys(("create", "deploy", "apply", "run"), "sandbox up"),
+    **dict.fromkeys(("delete", "destroy", "remove", "rm"), "sandbox down"),
+    **dict.fromkeys(("poweroff", "halt"), "sandbox stop"),
+    "restart": "sandbox stop; sandbox start",
+    **dict.fromkeys(("ls", "get"), "sandbox list"),
+    **dict.fromkeys(("ps", "describe"), "sandbox status"),
+    **dict.fromkeys(("build", "load", "push"), "sandbox push-images"),
+    **dict.fromkeys(("url", "open", "launch", "service"), "sandbox edge url"),
+    **dict.fromkeys(("expose", "port-forward", "tunnel"), "sandbox edge port add"),
+    **dict.fromkeys(("exec", "ssh", "shell"), "kubectl exec -it deploy/PROGRAM -- sh"),
+    "kubectl": "kubectl --context sandbox-NAME",
+    "validate": "sandbox config validate",
+    "trust": "sandbox certs trust",
+    "help": "sandbox --help",
+    "version": "sandbox --version",
+}
 
 # Commands that take seconds, and whose imports take so long that users would wonder whether they run.
 PATIENT = {"up", "dev", "down", "start", "stop", "pause", "push-images", "snapshot", "upgrade"}
@@ -78,6 +96,7 @@ class _Root(Lazy):
     cls=_Root,
     table=COMMANDS,
     aliases=ALIASES,
+    elsewhere=ELSEWHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="sandbox")

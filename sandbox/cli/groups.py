@@ -40,12 +40,16 @@ class Group(click.Group):
             and not args[0].startswith("-")
             and self.get_command(ctx, args[0]) is None
         ):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            near = self.near(ctx, args[0])
+            hint = f" Did you mean '{near}'?" if near else ""
             ctx.fail(f"No such command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
+
+    def near(self, ctx: click.Context, name: str) -> str | None:
+        """Return what was meant by a name that no command has, if that can be guessed."""
+        import difflib
+
+        return next(iter(difflib.get_close_matches(name, self.list_commands(ctx), n=1)), None)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names with their summaries."""
@@ -56,13 +60,26 @@ class Group(click.Group):
 class Lazy(Group):
     """A group over `table`: name -> MODULE:FUNCTION in `sandbox.cli`, each imported only when it is called.
 
-    `aliases` are further names, which help and completion do not show.
+    `aliases` are further names, which help and completion do not show; `elsewhere` are names of other tools' commands,
+    with what does the same here.
     """
 
-    def __init__(self, *arguments: Any, table: Mapping[str, str], aliases: Mapping[str, str], **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        table: Mapping[str, str],
+        aliases: Mapping[str, str],
+        elsewhere: Mapping[str, str],
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self.table = table
         self.aliases = aliases
+        self.elsewhere = elsewhere
+
+    def near(self, ctx: click.Context, name: str) -> str | None:
+        """Return what other tools' command is here, else the nearest name."""
+        return self.elsewhere.get(name) or super().near(ctx, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the names of the table, in its order."""
