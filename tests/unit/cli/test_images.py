@@ -117,7 +117,7 @@ def test_nothing_is_pruned_while_a_snapshot_cannot_be_read(engine: Labelled) -> 
     file = snapshots.store().place("demo", "later") / MANIFEST
     file.parent.mkdir(parents=True)
     file.write_text('{"format": 2}')
-    failed = run("--yes")
-    assert isinstance(failed.exception, SandboxError) and failed.exception.id == "snapshot-damaged"
-    assert "the release of sandbox that saved it" in failed.exception.fix
+    with pytest.raises(SandboxError) as caught:
+        run("--yes")
+    assert caught.value.id == "snapshot-damaged" and "the release of sandbox that saved it" in caught.value.fix
     assert engine.images.keys() == SIZES.keys()
