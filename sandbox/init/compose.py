@@ -18,8 +18,10 @@ from sandbox.init import (
     compose_settings,
     compose_variables,
     compose_volumes,
+    compose_watch,
     dockerfile,
 )
+from sandbox.init.compose_settings import words
 from sandbox.init.detected import App, as_text, build_options, label, labels
 from sandbox.oci import reference
 from sandbox.system.files import is_file
@@ -138,17 +140,19 @@ def _app(
         notes.append(f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's")
     if context is None and image and (fault := _fault(image)):
         notes.append(f"the image of {name}, {image}, {fault}")
-    entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
+    entrypoint, command = words(service.get("entrypoint")), words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
     options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))
     volumes = compose_volumes.sort(service.get("volumes"), folder, context, claims)
     if volumes.sync and "target" in options and not _has_code(folder / (context or "."), options):
         notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
-    options |= {"sync": [{"paths": volumes.sync}]} if volumes.sync else {}
+    synced, unwatched = compose_watch.rules(service, folder, context) if context is not None else ([], [])
+    synced = [*([{"paths": volumes.sync}] if volumes.sync else []), *synced]
+    options |= {"sync": synced} if synced else {}
     left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     left_out += ["volumes"] if volumes.left_out else []
     more = compose_settings.settings(service)
-    left_out += more.left_out
+    left_out += [*more.left_out, *unwatched]
     user = str(service.get("user", ""))
     if user and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", user):  # a name, which only the image can resolve
         left_out.append("user")
@@ -168,7 +172,7 @@ def _app(
     environment = {**compose_variables.of_files(files, folder, known), **given}
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
     left_out += [f"environment.{key}" for key in unset]
-    left_out += [key for key in ("entrypoint", "command") if service.get(key) and not _words(service[key])]
+    left_out += [key for key in ("entrypoint", "command") if service.get(key) and not words(service[key])]
     return App(
         called,
         context=context,
@@ -217,16 +221,6 @@ def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
 
 def _last(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
-def _words(given: Any) -> tuple[str, ...]:
-    """Return a command as a list; text is split as by a shell."""
-    if isinstance(given, str):
-        try:
-            return tuple(shlex.split(given.replace("$$", "$")))
-        except ValueError:
-            return ()
-    return tuple(str(one).replace("$$", "$") for one in given) if isinstance(given, list) else ()
 
 
 def _check(given: Any) -> tuple[str, ...]:

@@ -196,6 +196,9 @@ def _moved(service: Any, below: str) -> Any:
         moved["env_file"] = [
             {**one, "path": path(one.get("path"))} if isinstance(one, Mapping) else path(one) for one in files
         ]
+    if isinstance(develop := service.get("develop"), Mapping):
+        watched = [one for one in listed(develop.get("watch")) if isinstance(one, Mapping)]
+        moved["develop"] = {**develop, "watch": [{**one, "path": path(one.get("path"))} for one in watched]}
     if "volumes" in service:
         moved["volumes"] = [volume(one) for one in listed(service["volumes"])]
     return moved

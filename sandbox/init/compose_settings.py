@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from ipaddress import ip_address
@@ -73,6 +74,16 @@ def aliases(service: Mapping[str, Any]) -> list[str]:
     """Return the other names that a service has on its networks."""
     networks = _mapping(service, "networks")
     return list(dict.fromkeys(str(each) for one in networks for each in listed(_mapping(networks, one).get("aliases"))))
+
+
+def words(given: Any) -> tuple[str, ...]:
+    """Return a command as a list; text is split as by a shell."""
+    if isinstance(given, str):
+        try:
+            return tuple(shlex.split(given.replace("$$", "$")))
+        except ValueError:
+            return ()
+    return tuple(str(one).replace("$$", "$") for one in given) if isinstance(given, list) else ()
 
 
 def seconds(said: Any) -> float | None:
