@@ -65,8 +65,10 @@ def pong(connection: socket.socket) -> bytes:
 def workload(name: str, port: int, *, image: str, command: list[str], replicas: int) -> list[dict[str, Any]]:
     labels = {"app": name}
     probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
-    container = {"name": name, "image": image, "command": command, "readinessProbe": probe}
-    pod = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 2, "containers": [container]}}
+    # A server that is told to end closes what it has accepted; until it is, it has left the Service for seconds.
+    leaving = {"preStop": {"sleep": {"seconds": 5}}}
+    container = {"name": name, "image": image, "command": command, "readinessProbe": probe, "lifecycle": leaving}
+    pod = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 7, "containers": [container]}}
     metadata = {"name": name, "namespace": "shop"}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod}
     service = {"selector": labels, "ports": [{"name": "main", "port": port}]}
