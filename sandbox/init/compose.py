@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init import (
+    compose_build,
     compose_files,
     compose_secrets,
     compose_settings,
@@ -76,6 +77,10 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     for name, one in given.items():
         app = _app(name, one, path.parent, notes, called=names[name], claims=claims, known=known)
         mounts, left_out = compose_secrets.mounts(one, sections, path.parent, known.get)
+        if app.context is not None and isinstance(one["build"], dict):
+            added, lost = compose_build.more(one["build"], sections["secrets"], path.parent)
+            app = replace(app, build={**app.build, **added})
+            left_out += lost
         aliases = [each for each in compose_settings.aliases(one) if each != name]
         used = [each for each in aliases if label(each) == each and each not in taken and (app.port or app.more_ports)]
         left_out += [f"networks.aliases.{each}" for each in aliases if each not in used]
