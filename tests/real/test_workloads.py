@@ -76,6 +76,7 @@ kind: CronJob
 metadata: {name: daily}
 spec:
   schedule: "0 3 * * *"
+  timeZone: Europe/Berlin
   jobTemplate:
     spec:
       template: {spec: {restartPolicy: Never, containers: [{name: daily, image: small, command: [busybox, date]}]}}
