@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer, serves, surplus
 from sandbox.components.edge.haproxy_admin import ENDS, RouteStatus, Server, Unreachable, route_statuses
+from sandbox.components.edge.relay import Relay
+from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
@@ -25,7 +27,7 @@ COLORS = {"UP": "green", "DOWN": "red"}
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeState:
-    """The edge as it is now; `unasked` are ports that no spec asks for any more.
+    """The edge as it is now, its container and its process; `unasked` are ports that no spec asks for any more.
 
     `days_left` are those of the certificate for each sandbox's hosts whose TLS ends at the edge, None without one.
     """
@@ -99,26 +101,34 @@ class EdgeState:
 
 
 def read() -> EdgeState:
-    """Return the state of this user's edge. Raises SandboxError."""
+    """Return the state of this user's edge, which is a container, a process, or both. Raises SandboxError."""
     home = context.home()
     engine = Engine.connect()
     edge = EdgeContainer.of(engine, home)
-    known = routes.load(home.edge)
+    known, relayed = routes.load(home.edge), routes.load(home.passthrough)
+    relay = Relay(home).listening if relayed else None
     container = edge.find()
     running = container is not None and container.running
     servers = _servers(edge) if running else None
     statuses = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
+    binds = {*(serves(container) if container else ()), *(Bind(*one) for one in relay or ())}
     ending = {one.sandbox for one in statuses if one.mode == ENDS}
     return EdgeState(
-        running=running,
-        answers=servers is not None,
-        listens=sorted(serves(container)) if container else (),
+        running=(running or (bool(relayed) and not known)) and (relay is not None or not relayed),
+        answers=servers is not None or not running,
+        listens=sorted(binds),
         unasked=surplus(container, known) if container else (),
-        routes=statuses,
+        routes=(*statuses, *map(_relayed, relayed)),
         days_left={name: _days_left(home, name) for name in ending},
         ports=edge_ports.statuses(known),
         load_balancers=service_places.balanced(known, home, engine),
     )
+
+
+def _relayed(route: Route) -> RouteStatus:
+    """Return the status of a route of the relay, which does not count."""
+    (status,) = route_statuses((replace(route, hosts=(), aliases=()),), ())
+    return replace(status, upstreams=(Relay.shown(route),))
 
 
 def port_line(port: PortStatus) -> str:

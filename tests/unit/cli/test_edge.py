@@ -19,6 +19,7 @@ from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import State as Standing
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import container_reach, edge_folder, routes
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.engine import Bind, ContainerSpec, Engine
@@ -333,3 +334,20 @@ def test_udp_port_of_a_program_is_refused(step: EdgeStep, cluster: ApiServer) ->
 def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
     with pytest.raises(UsageError, match="port 7000 was not added"):
         run("port", "remove", "7000")
+
+
+def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "connect", FakeEngine)
+    route = routes.Route("demo", DOMAIN, "port-forward:?kubectl=k", (("127.0.0.1", 8443),))
+    routes.save(place.passthrough, route)
+    monkeypatch.setattr(Relay, "listening", property(lambda _: None))
+    stopped = run("status")
+    assert stopped.return_value == 1 and stopped.output.startswith("is not running")
+    monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", 8443)})))
+    found = run("status")
+    assert (found.return_value, found.output) == (
+        0,
+        f"listens on 127.0.0.1:8443\n*.{DOMAIN} → the cluster's API server   passthrough, sandbox demo\n",
+    )
+    said = json.loads(run("status", "-o", "json").output)
+    assert said["running"] and [one["host"] for one in said["routes"]] == [f"*.{DOMAIN}"]

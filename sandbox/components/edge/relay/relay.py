@@ -175,6 +175,11 @@ class Relay:
         """Return, as a route's `upstream`, a `HOST[:PORT]` that does not get the PROXY protocol."""
         return f"{PLAIN}:{address}"
 
+    @staticmethod
+    def shown(route: Route) -> str:
+        """Return where the connections of a route go, for people."""
+        return "the cluster's API server" if route.upstream.startswith(f"{SCHEME}:") else route.upstream
+
     def status(self, route: Route) -> Status:
         """Compare what the process serves with `route`."""
         mine = routes.find(routes.load(self.home.passthrough), route.name)
