@@ -17,6 +17,7 @@ from sandbox.system.files import is_dir, is_file
 
 # Fits into a ConfigMap, which can hold 1 MiB.
 MOST_FILES, MOST_BYTES = 50, 512 << 10
+OTHERS = {"image", "cluster", "npipe"}  # types of volumes that no claim, ConfigMap or place in memory is
 
 
 @dataclass
@@ -43,7 +44,8 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
 
     `named` are the names of claims by those of volumes.
     """
-    found = Volumes()
+    listed = given if isinstance(given, list) else ()
+    found = Volumes(left_out=any(isinstance(one, Mapping) and str(one.get("type")) in OTHERS for one in listed))
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
