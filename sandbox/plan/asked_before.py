@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.components.certificates import facts
 from sandbox.engine import Engine
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
@@ -26,6 +25,8 @@ MOST = 200  # questions to the API server; more would be answered later than the
 @contextlib.contextmanager
 def glance(engine: Engine, names: Names) -> Iterator[None]:
     """Keep what engine and API server answer for the block, which changes nothing, and what certificates say."""
+    from sandbox.components.certificates import facts  # a push does without
+
     with engine.glance(), api_connection.glance(names.kubeconfig), facts.glance(names.certificate_facts):
         yield
 

@@ -61,7 +61,7 @@ BEFORE_WORK = {
     ),
     "up": (
         "cli.up, cli.log, cli.prompts, cli.summary, app.core, app.agreement, app.requirements, plan.build",
-        {"sandbox.app.git_repository"},
+        {"sandbox.app.git_repository", "cryptography"},
     ),
     "push-images": (
         "cli.push_images, cli.log, app.core, images.image_push, images.sources.layer_helper",
