@@ -8,8 +8,9 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sandbox.engine import Container, Engine, container_copy, labelled
 from sandbox.engine.container_copy import Description
@@ -120,7 +121,8 @@ class Restoring:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
-            parts = [pool.submit(self._replace, one.name.removesuffix(NEW)) for one in self._new()]
+            parts: list[Future[Any]] = [pool.submit(self._replace, one.name.removesuffix(NEW)) for one in self._new()]
+            parts += [pool.submit(self.engine.remove_container, one) for one in self._left_over(manifest)]
             if manifest.registry:
                 parts.append(pool.submit(self._replace_registry, manifest.image))
         for part in parts:
@@ -134,6 +136,11 @@ class Restoring:
         files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         shutil.rmtree(self._noted)
+
+    def _left_over(self, manifest: Manifest) -> list[str]:
+        """Return the nodes of the replaced cluster that the snapshot has none for."""
+        kept = {node.name for node in manifest.nodes}
+        return [one.name for one in self.engine.containers(self.mark) if one.name.removesuffix(NEW) not in kept]
 
     def _replace(self, node: str) -> None:
         if any(one.name == node for one in self.engine.containers(self.mark)):

@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -13,9 +14,9 @@ import pytest
 from sandbox.engine import ContainerSpec, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Home
-from sandbox.snapshot.snapshot_restore import Restoring
-from sandbox.snapshot.snapshot_save import CERTIFICATES, _tar
-from sandbox.snapshot.snapshot_store import Store
+from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
+from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
 
@@ -89,6 +90,37 @@ def test_node_of_another_users_snapshot_becomes_this_users(
     restoring._claim("node", saved)
     expected = {labelled.COMPLETE: {"nodes": {}, "owner": ours}} if claimed else {}
     assert {path: json.loads(data) for path, data in written.items()} == expected
+
+
+def test_nodes_that_the_snapshot_lacks_are_removed(restoring: Restoring) -> None:
+    engine, names = restoring.engine, restoring.names
+    assert isinstance(engine, FakeEngine)
+    engine.images["node:1"] = "sha256:1"
+    engine.create_network(names.network, names.labels)
+    worker = f"{names.cluster}-worker"
+    marked = (names.node, worker, f"{names.node}{NEW}")
+    for name in (*marked, "other"):
+        labels = {"mark": ""} if name in marked else {}
+        engine.run(ContainerSpec(name=name, image="node:1", command=("x",), labels=labels, network=names.network))
+    node = Node(name=names.node, image="node:1", config={}, host={}, volumes={}, files="node.tar")
+    manifest = Manifest(
+        snapshot="one",
+        sandbox="demo",
+        made=datetime.now(UTC),
+        release="0.1.0",
+        kubernetes="v1.36.3",
+        image="node:1",
+        folder="/",
+        nodes=(node,),
+        registry=None,
+        parts=(),
+    )
+    noted = restoring.store.restoring("demo")
+    (noted / MANIFEST).write_text(manifest.model_dump_json())
+    for name in (SPEC, READY):
+        (noted / name).write_text("")
+    restoring.recover()
+    assert engine.boxes.keys() == {names.node, "other"} and not noted.exists()
 
 
 @pytest.mark.security(22)
