@@ -33,8 +33,16 @@ SKIPPED_BY_WORKER = "--skip-phases=preflight"
 KUBELET, NEVER_VERIFY = "kubeletconfiguration.yaml", b"{imagePullCredentialsVerificationPolicy: NeverVerify}\n"
 READY_TIMEOUT = 180.0  # seconds
 # What kubeadm says when the API server goes away, as it does soon after an upgrade: a new kubelet, once it has said
-# that its node is ready, replaces the pods of the control plane.
-AWAY = ("EOF", "connection refused", "connection reset", "TLS handshake timeout", "i/o timeout", "etcdserver:")
+# that its node is ready, replaces the pods of the control plane. One that is just back knows no one's rights yet.
+AWAY = (
+    "EOF",
+    "connection refused",
+    "connection reset",
+    "TLS handshake timeout",
+    "i/o timeout",
+    "etcdserver:",
+    "is forbidden",
+)
 TRIES = 3
 _STATE = "{.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=='Ready')].status}"
 

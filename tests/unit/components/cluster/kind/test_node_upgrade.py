@@ -127,7 +127,8 @@ def test_published_images_bring_their_etcd(world: World, names: Names) -> None:
 
 def test_kubeadm_is_run_again_when_the_api_server_went_away(world: World, names: Names) -> None:
     eof = "error: failed to get corresponding node: unexpected error when reading response body: unexpected EOF"
-    answers, asked = iter([(0, ""), (1, eof), (1, eof), (0, "")]), []
+    rights = 'error: configmaps "kubelet-config" is forbidden: User "system:node:worker" cannot get resource'
+    answers, asked = iter([(0, ""), (1, eof), (1, rights), (0, "")]), []
     ready = iter([(1, "refused"), (0, "ok"), (0, "ok")])
 
     def kubectl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
