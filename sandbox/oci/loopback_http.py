@@ -196,11 +196,11 @@ class _Connection:
             return http_wire.read_head(self._answer)
         paced.left = min(FIRST_WORD, guarded_sockets.PATIENCE)
         try:
-            head = http_wire.read_head(self._answer)
+            self._answer.peek(1)
         except TimeoutError:  # at the next try as well
             raise Broken("it accepts connections and does not answer") from None
         paced.left = guarded_sockets.PATIENCE
-        return head
+        return http_wire.read_head(self._answer)
 
     def _send(self, head: bytes, data: bytes | Iterable[bytes] | None) -> None:
         if data is None or isinstance(data, bytes):
