@@ -114,8 +114,9 @@ def to_try(
 
     Only a host for which an Ingress names a Secret is asked for its certificate, and only where all are of that kind.
     """
-    entries = (one for ingress in ingresses for one in (ingress.get("spec") or {}).get("tls") or ())
-    named = {host for one in entries if one.get("secretName") for host in one.get("hosts") or ()}
+    from sandbox.components.ingress.default_backend import hosts_of_secrets
+
+    named = hosts_of_secrets(ingresses)
     plain = next((host for host in hosts if host not in named), None)
     return (plain, False) if plain else (hosts[0], not is_rooted(hosts[0]))
 

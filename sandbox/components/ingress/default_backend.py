@@ -37,15 +37,24 @@ def paths_of(ingresses: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
     return {host: min(filter(_PLAIN.fullmatch, paths), key=len, default="") for host, paths in found.items()}
 
 
+def hosts_of_secrets(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the hosts for which Ingresses name a Secret with their certificate."""
+    secrets = (each for one in ingresses for each in _secrets(one))
+    return frozenset(host for each in secrets for host in each.get("hosts") or ())
+
+
+def _secrets(ingress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in (ingress.get("spec") or {}).get("tls") or () if each.get("secretName")]
+
+
 def hosts_set_apart(ingresses: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the hosts that may have a certificate of their own, or that the controller treats in a special way."""
     found = set[str]()
     for one in ingresses:
         annotations = (one.get("metadata") or {}).get("annotations") or {}
-        secrets = [each for each in (one.get("spec") or {}).get("tls") or () if each.get("secretName")]
-        found |= {host for each in secrets for host in each.get("hosts") or ()}
+        found |= hosts_of_secrets([one])
         if any("ingress.kubernetes.io/" in name for name in annotations) or not all(
-            each.get("hosts") for each in secrets
+            each.get("hosts") for each in _secrets(one)
         ):
             found |= set(hosts_of([one]))
     return frozenset(found)
