@@ -21,7 +21,6 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
-from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
@@ -67,7 +66,6 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     except OSError as error:
         raise UsageError(f"{folder} cannot be made", details=str(error)) from error
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    data = {EDGE_KEY if key == OLD_EDGE_KEY else key: value for key, value in data.items()}
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
     told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
     if spec.apply:

@@ -59,6 +59,7 @@ class Spec(Model):
     proxy: Proxy = Field(
         default=Proxy(),
         validation_alias=EDGE_KEY,
+        serialization_alias=EDGE_KEY,
         description="The edge: what listens on the host's ports and routes TLS.",
     )
     network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
@@ -159,7 +160,7 @@ class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
     registry: ResolvedRegistry = ResolvedRegistry()
-    proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY)
+    proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY, serialization_alias=EDGE_KEY)
 
     @classmethod
     def of(
