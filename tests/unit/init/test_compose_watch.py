@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild
 from sandbox.init import compose
 from sandbox.init.detected import App
 
@@ -49,7 +50,8 @@ def test_watched_paths_are_rules_that_images_yaml_takes(tmp_path: Path) -> None:
     image = {"from": "build", "context": "web", "as": "web:dev", "sync": app.build["sync"]}
     (tmp_path / "images.yaml").write_text(yaml.safe_dump({"images": [image]}))
     (entry,) = images_yaml.load(tmp_path / "images.yaml")
-    assert [rule.restart for rule in getattr(entry, "sync")] == [False, True, False]  # noqa: B009
+    assert isinstance(entry, FromBuild)
+    assert [rule.restart for rule in entry.sync] == [False, True, False]
 
 
 def test_watched_path_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
