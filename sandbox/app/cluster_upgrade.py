@@ -70,7 +70,7 @@ class _Upgrading:
         steps, _, own = machine_plan.steps(self.spec)
         own.require(self.spec.cluster.kubernetes)
         change = self._change(own)
-        before, begun = self._present(), change.begun()
+        before, begun = kind_provider.recorded_version(self.engine, self.sandbox.names.node), change.begun()
         self._require(before, own.kubernetes, begun)
         if before == own.kubernetes and begun is None:
             saved_spec.save(names, self.spec)
@@ -132,10 +132,6 @@ class _Upgrading:
     def _image(self, own: OwnImages) -> str:
         """Return the published node image with the new Kubernetes, its images still packed."""
         return own.published.get("node") or own.references["node"]
-
-    def _present(self) -> str:
-        found = self.engine.read_file(self.sandbox.names.node, kind_provider.VERSION)
-        return (found or b"").decode().strip()
 
     def _require(self, before: str, after: str, begun: Begun | None) -> None:
         """Raise UsageError where kubeadm does not upgrade the version `before` to `after`."""

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from sandbox.components.cluster.kind.api_answers import silence
 from sandbox.components.cluster.kind.cluster_config import STATIC_POD_PATCHES
-from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine, container_copy, labelled
 from sandbox.errors import SandboxError
@@ -80,7 +80,7 @@ class NodeUpgrade:
 
     def run(self, say: Callable[[str], None]) -> None:
         """Upgrade every node that is not yet, one after another; safe to repeat. Raises SandboxError."""
-        left = [node for node in self.nodes if self._version(node) != self.version]
+        left = [node for node in self.nodes if recorded_version(self.engine, node) != self.version]
         if left:
             with self._unpacked(say) as parts:
                 for node in left:
@@ -147,9 +147,6 @@ class NodeUpgrade:
 
     def _runs_etcd(self, node: str) -> bool:
         return self.engine.read_file(node, ETCD) is not None
-
-    def _version(self, node: str) -> str:
-        return (self.engine.read_file(node, VERSION) or b"").decode().strip()
 
     def _silence(self, node: str) -> str | None:
         """Return what keeps a node from being upgraded, or None."""

@@ -61,6 +61,11 @@ def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> C
     return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
+def recorded_version(engine: Engine, node: str) -> str:
+    """Return the Kubernetes that a node has by its own record, such as v1.36.3; empty where there is none."""
+    return (engine.read_file(node, VERSION) or b"").decode().strip()
+
+
 @dataclass(frozen=True, kw_only=True)
 class KindProvider:
     """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has.
@@ -107,7 +112,7 @@ class KindProvider:
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
         wanted_version = self.shape.kubernetes
-        version = (self.engine.read_file(self.names.node, VERSION) or b"").decode().strip() if wanted_version else ""
+        version = recorded_version(self.engine, self.names.node) if wanted_version else ""
         if version and wanted_version and version != wanted_version:
             way = "; `sandbox upgrade` changes it in place" if in_reach(version, wanted_version) else ""
             return f"it runs Kubernetes {version}, the spec says {wanted_version}{way}"
@@ -239,7 +244,7 @@ class KindProvider:
             silent = partial(api_answers.silence, self.engine, self.names.node)
             wait_until(silent, what="the API server", timeout=START_TIMEOUT)
             # A cluster that was upgraded still has the image that it was made of.
-            version = (self.engine.read_file(self.names.node, VERSION) or b"").decode().strip()
+            version = recorded_version(self.engine, self.names.node)
             image = self.image if version == self.kubernetes else None
             for name in missing:
                 say(f"adding {name}")
