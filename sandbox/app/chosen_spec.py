@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.app.context import DEFAULT_FILE, default_file, home
@@ -106,10 +107,34 @@ def brought_up(name: str | None) -> ResolvedSpec:
 
 def unknown(name: str) -> UsageError:
     """Return the error for a name that no sandbox has."""
+    meant = near(name)
     return UsageError(
         f"there is no sandbox '{name}'",
-        fix="list all with: sandbox list; create one with: sandbox up",
+        fix=(f"did you mean '{meant}'? " if meant else "") + "list all with: sandbox list; create one with: sandbox up",
         id="no-sandbox",
+    )
+
+
+def near(name: str) -> str | None:
+    """Return the sandbox, of those brought up and the one of ./sandbox.yaml, that NAME may be mistyped for."""
+    others = [one.name for one in home().known() if one.spec.exists()]
+    with suppress(SandboxError):  # a file that cannot be read tells nothing
+        others += [read(DEFAULT_FILE).name] if default_file() else []
+    return next((one for one in others if _is_mistyped(name, one)), None)
+
+
+def _is_mistyped(name: str, meant: str) -> bool:
+    """Tell whether a name is probably another one mistyped; where a number or a word differs, that is intended."""
+    import difflib  # of no use to commands that go well
+
+    if name.replace("-", "") == meant.replace("-", ""):
+        return name != meant
+    words, others = name.split("-"), meant.split("-")
+    if len(words) != len(others):
+        return False
+    differing = [(a.strip(digits), b.strip(digits)) for a, b in zip(words, others, strict=True) if a != b]
+    return len(differing) == 1 and all(
+        a != b and difflib.SequenceMatcher(a=a, b=b).ratio() >= 0.7 for a, b in differing
     )
 
 

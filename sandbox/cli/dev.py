@@ -62,6 +62,7 @@ def dev(
     from sandbox.cli.summary import welcome
 
     caller = session(progress, patience)
+    prompts.confirm_new(file, name, caller.say, ask=not yes)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
     file = file or (context.default_file() if name is None else None)
     loop = DevLoop(

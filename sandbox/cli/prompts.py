@@ -12,7 +12,7 @@ import yaml
 
 from sandbox.app import chosen_spec, consent
 from sandbox.app.agreement import Tenancy, replaced, trust_lines
-from sandbox.app.context import DEFAULT_FILE
+from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli.output import has_terminal
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -148,6 +148,22 @@ class Telling:
 
     def tenancy(self, wanted: Tenancy) -> None:
         return
+
+
+def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> None:
+    """Ask before NAME becomes a new default sandbox that is probably another one's, mistyped; or only tell.
+
+    Raises SandboxError for a no.
+    """
+    if name is None or chosen_spec.origin_of(file, name) != Origin():
+        return
+    meant = chosen_spec.near(name)
+    if meant:
+        say(f"there is no sandbox '{name}' yet; did you mean '{meant}'?")
+        if ask and _is_interactive() and not click.confirm(f"create '{name}', with the default spec?", err=True):
+            raise SandboxError("nothing was changed", fix=f"sandbox up {meant}", id="declined")
+    elif default_file():
+        say(f"'{name}' is new and gets the default spec; {DEFAULT_FILE} is not read for it")
 
 
 def _is_interactive() -> bool:

@@ -47,7 +47,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask before first changing an existing cluster, or a sandbox of another file.",
+    help="Do not ask about NAME, a sandbox of another file, or a first change to an existing cluster.",
 )
 @output_option
 @lock_options
@@ -98,6 +98,8 @@ def up(
         chosen = chosen_spec.choose(file, name, ports, project=project)
         if chosen.spec.old_key:
             caller.say(chosen.spec.old_key)
+        if project is None:
+            prompts.confirm_new(file, name, caller.say, ask=not (yes or only_plan))
         sandbox = Sandbox(chosen, session=caller)
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))

@@ -251,3 +251,26 @@ def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypat
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
     ended = CliRunner().invoke(down, [], obj=False, standalone_mode=False)
     assert "'demo' has nothing to remove" in ended.output and said in ended.output
+
+
+def test_new_name_near_another_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up shpo` where there is `shop` → at a terminal a question that names it, elsewhere a line, and it is made."""
+    brought_up({"name": "shop"}, Origin())
+    ran = run("shpo")
+    assert isinstance(ran.exception, Reached) and "did you mean 'shop'?" in ran.output
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    assert refused("shpo", typed="n\n").fix == "sandbox up shop"
+    assert reached("shpo", typed="y\n").name == "shpo"
+    assert reached("shpo", "--yes").name == "shpo"
+    assert reached("shop").name == "shop"
+
+
+def test_new_name_like_no_other_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    for name in ("shop", "test1", "team-a"):
+        brought_up({"name": name}, Origin())
+    for name in ("other", "shop-2", "shop-test", "test2", "team-b"):
+        assert reached(name).name == name
+    (tmp_path / "sandbox.yaml").write_text("name: till\n")
+    assert "sandbox.yaml is not read for it" in run("other").output
+    assert refused("tlil", typed="n\n").fix == "sandbox up till"
