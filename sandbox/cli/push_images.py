@@ -210,10 +210,9 @@ def _pruning(work: ImagePush, whose: str) -> Pruning:
 
 def _require_consent(pruning: Pruning, *, yes: bool) -> None:
     """Raise UsageError, before anything is pushed, when the question cannot be answered."""
-    if not yes and not has_terminal():
-        lines = "\n".join(pruning.names) or "nothing to delete: every tag is in the manifest"
+    if not yes and not has_terminal() and pruning.names:
         brief = "--prune asks before it deletes, and stdin is not a terminal"
-        raise UsageError(brief, details=lines, fix="add --yes", id="consent")
+        raise UsageError(brief, details="\n".join(pruning.names), fix="add --yes", id="consent")
 
 
 def _prune(pruning: Pruning, *, yes: bool) -> list[str]:

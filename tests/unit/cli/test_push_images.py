@@ -228,8 +228,8 @@ def test_damage_in_our_registry_is_quarantined_and_pushed_again(
 def test_prune_asks_first_and_is_refused_without_a_terminal(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`push-images --prune` without a terminal → "add --yes", nothing deleted."""
-    run(folder, registry)
+    """`push-images --prune` without a terminal → "add --yes", nothing deleted; without tags to delete it pushes."""
+    assert "nothing to prune" in run(folder, registry, "--prune").stderr
     write(folder, LINES[0])
     with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
         run(folder, registry, "--prune")
