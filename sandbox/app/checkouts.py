@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from sandbox.app.git_repository import TIMEOUT
+from sandbox.app.session import Session
 from sandbox.config.schema import Spec
 from sandbox.config.schema.cluster_schema import Mount
 from sandbox.errors import SandboxError
@@ -23,14 +23,14 @@ from sandbox.system import files
 
 
 @contextmanager
-def using(home: Home) -> Iterator[Callable[[Path], None]]:
+def using(home: Home, session: Session) -> Iterator[Callable[[Path], None]]:
     """Keep other commands from removing copies until the yielded function has chosen one, and then that one.
 
     The chosen copy is kept for the rest of the block.
     """
     with ExitStack() as stack:
         choosing = stack.enter_context(ExitStack())
-        choosing.enter_context(files.exclusive(home.projects, seconds=TIMEOUT))
+        choosing.enter_context(session.locked(home.projects, "projects from elsewhere", "up"))
 
         def use(folder: Path) -> None:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import digits
@@ -19,6 +19,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:
+    from sandbox.app.session import Session
     from sandbox.app.source import Fetched
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -229,7 +230,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
 
 @contextmanager
 def from_source(
-    source: str | None, file: Path | None, say: Callable[[str], None], *, identity: str | None, trusted: bool
+    source: str | None, file: Path | None, session: Session, *, identity: str | None, trusted: bool
 ) -> Iterator[Fetched | None]:
     """Fetch `source`, if one is named, for the length of the block; it excludes FILE. Raises SandboxError."""
     if source is not None and file is not None:
@@ -241,5 +242,5 @@ def from_source(
         return
     from sandbox.app.source import fetched  # and all that opens bundles and clones repositories
 
-    with fetched(source, home(), say, identity=identity, trusted=trusted) as project:
+    with fetched(source, home(), session, identity=identity, trusted=trusted) as project:
         yield project

@@ -158,7 +158,7 @@ class Sandbox:
                 self.note_earlier_names()
             if chosen.fetched:
                 if agreement.demands(home, chosen.fetched, chosen.spec):
-                    chosen.fetched.complete(home, self.session.say)
+                    chosen.fetched.complete(home, self.session)
                 spec = chosen.fetched.with_data(spec, home)
             engine = Engine.connect()
             if spec.cluster.supports.whole_cluster:

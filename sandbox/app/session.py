@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.app.context import environ, home
@@ -70,16 +71,14 @@ class Session:
         A garbage collection takes blobs without a manifest. A caller that needs the sandbox too takes this lock first,
         since `up` has only the other one. Raises Busy.
         """
+        with self.locked(home().lock(name) / "registry", f"the registry of '{name}'", doing):
+            yield
+
+    def locked(self, folder: Path, what: str, doing: str) -> AbstractContextManager[None]:
+        """Keep other commands from `folder`, which has `what`, after waiting for one, which is named. Raises Busy."""
         from sandbox.system import sandbox_lock
 
-        with sandbox_lock.take(
-            home().lock(name) / "registry",
-            self._command(doing),
-            seconds=self.patience,
-            waits=self.say,
-            what=f"the registry of '{name}'",
-        ):
-            yield
+        return sandbox_lock.take(folder, self._command(doing), seconds=self.patience, waits=self.say, what=what)
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:

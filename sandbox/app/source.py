@@ -12,7 +12,8 @@ from pathlib import Path
 
 from sandbox.app import checkouts, consent
 from sandbox.app.context import DEFAULT_FILE
-from sandbox.app.git_repository import TIMEOUT, Repository
+from sandbox.app.git_repository import Repository
+from sandbox.app.session import Session
 from sandbox.bundle import bundle_load
 from sandbox.bundle.bundle_load import Bundle, opened
 from sandbox.bundle.store import Store
@@ -46,20 +47,20 @@ class Fetched:
             return spec
         return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
 
-    def complete(self, home: Home, say: Say) -> None:
+    def complete(self, home: Home, session: Session) -> None:
         """Load the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
         if self.bundle is None:
             return
-        with files.exclusive(home.bundle, seconds=TIMEOUT), opened(self.bundle) as bundle:
+        with session.locked(home.bundle, "the bundle", "up"), opened(self.bundle) as bundle:
             _require_identity(bundle, self.origin.revision)
-            say(f"{self.bundle}: checking and unpacking")
+            session.say(f"{self.bundle}: checking and unpacking")
             bundle_load.load(bundle, Store(home.bundle))
         consent.note_components(home, self.origin.revision)
 
 
 @contextmanager
 def fetched(
-    source: str, home: Home, say: Say, *, identity: str | None = None, trusted: bool = False
+    source: str, home: Home, session: Session, *, identity: str | None = None, trusted: bool = False
 ) -> Iterator[Fetched]:
     """Yield the spec of `source`; what is no folder of this machine is fetched into the cache and kept for the block.
 
@@ -83,20 +84,19 @@ def fetched(
         file = _existing(path / DEFAULT_FILE, source)
         yield Fetched(file, path, Origin.of(file))
         return
-    files.make_private_dir(home.projects)
-    with checkouts.using(home) as use:
+    with checkouts.using(home, session) as use:
         if repository is None:
-            found = _unpacked(path, home, say, identity=identity, trusted=trusted)
+            found = _unpacked(path, home, session, identity=identity, trusted=trusted)
         else:
-            found = _cloned(repository, home, say)
+            found = _cloned(repository, home, session.say)
         use(found.root)
         yield found
 
 
-def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted: bool) -> Fetched:
+def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None, trusted: bool) -> Fetched:
     """Return the project of a bundle; load the bundle's components too, if the user has agreed to that."""
-    files.make_private_dir(home.bundle)
-    with files.exclusive(home.bundle, seconds=TIMEOUT), opened(file) as bundle:
+    say = session.say
+    with session.locked(home.bundle, "the bundle", "up"), opened(file) as bundle:
         say(f"{bundle.identity}  {file}")
         if identity is not None:
             _require_identity(bundle, identity)

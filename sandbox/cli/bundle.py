@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,8 @@ import click
 
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, output_option, progress_option
-from sandbox.cli.output import count, megabytes, note, reporter, show_json
+from sandbox.cli.options import begin, output_option, progress_option, session
+from sandbox.cli.output import count, megabytes, reporter, show_json
 
 if TYPE_CHECKING:
     from sandbox.bundle.contents import Component, Contents
@@ -285,11 +284,7 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
 
 def _alone(home: Home, progress: str) -> AbstractContextManager[None]:
     """Keep other commands from the bundle's cache for the block, after waiting for one, which is named."""
-    from sandbox.cli.log import command_line
-    from sandbox.system import sandbox_lock
-
-    waits = partial(note, progress)
-    return sandbox_lock.take(home.bundle, command_line(), seconds=PATIENCE, waits=waits, what="the bundle")
+    return session(progress, PATIENCE).locked(home.bundle, "the bundle", "bundle")
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def up(
     from sandbox.config import resolve
 
     caller = session(progress, patience)
-    with chosen_spec.from_source(source, file, caller.say, identity=identity, trusted=trust) as project:
+    with chosen_spec.from_source(source, file, caller, identity=identity, trusted=trust) as project:
         ports = tuple(resolve.ports(https_ports, registry_port))
         chosen = chosen_spec.choose(file, name, ports, project=project)
         if chosen.spec.old_key:

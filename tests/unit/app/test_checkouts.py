@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.app import checkouts, context
 from sandbox.app.checkouts import keeping
+from sandbox.app.session import Session
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import SandboxError
@@ -114,7 +115,7 @@ def test_only_unused_copies_are_swept() -> None:
         folder.mkdir(parents=True)
     spec = ResolvedSpec.of(Spec(name="demo", apply=(theirs / "k8s",)), registry=5001, https=(443,))
     RememberedStep(home.sandbox("demo"), spec).apply(NoWork())
-    with checkouts.using(home) as use:
+    with checkouts.using(home, Session()) as use:
         use(ours)
         checkouts.sweep(home)
         assert ours.exists() and theirs.exists() and not unused.exists() and not killed.exists()

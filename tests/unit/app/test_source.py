@@ -9,10 +9,12 @@ import pytest
 
 from sandbox.app import chosen_spec, consent, context
 from sandbox.app import source as origin
+from sandbox.app.session import Session
 from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
+from sandbox.system.sandbox_lock import Busy
 from tests.support.repositories import committed, git, made
 from tests.unit.bundle.test_bundle_file import store
 
@@ -20,7 +22,7 @@ __all__ = ["store"]
 
 
 def fetch(source: str, *, identity: str | None = None, trusted: bool = False) -> Path:
-    with origin.fetched(source, context.home(), lambda line: None, identity=identity, trusted=trusted) as found:
+    with origin.fetched(source, context.home(), Session(), identity=identity, trusted=trusted) as found:
         return found.file
 
 
@@ -125,13 +127,14 @@ def components() -> list[Path]:
 def test_programs_of_a_bundle_wait_for_the_user(bundle: Path) -> None:
     """`up --from FILE.bundle` → its project is read, its programs come in only once the user agreed to the identity."""
     said: list[str] = []
+    session = Session(say=said.append)
     home = context.home()
-    with origin.fetched(str(bundle), home, said.append) as found:
+    with origin.fetched(str(bundle), home, session) as found:
         assert found.bundle == bundle and components() == []
         assert said[0] == f"{identity(bundle)}  {bundle}"
-        found.complete(home, said.append)
+        found.complete(home, session)
     assert components()
-    with origin.fetched(str(bundle), home, said.append) as again:
+    with origin.fetched(str(bundle), home, session) as again:
         assert again.bundle is None, "it is agreed to"
 
 
@@ -160,12 +163,19 @@ def test_bundle_of_another_identity_is_refused(bundle: Path) -> None:
 def test_bundle_exchanged_after_the_question_is_refused(bundle: Path, store: Store, tmp_path: Path) -> None:
     """The file becomes another bundle while the user reads the question → nothing of it is taken in."""
     home = context.home()
-    with origin.fetched(str(bundle), home, lambda line: None) as found:
+    with origin.fetched(str(bundle), home, Session()) as found:
         (tmp_path / "project" / "more.yaml").touch()
         save(bundle, store, project=("demo", tmp_path / "project"), compress=False)
         with pytest.raises(UsageError, match="is not the bundle"):
-            found.complete(home, lambda line: None)
+            found.complete(home, Session())
     assert components() == []
+
+
+def test_bundle_in_use_is_waited_for_by_name(bundle: Path) -> None:
+    home, said = context.home(), list[str]()
+    with Session(command="sandbox bundle build").locked(home.bundle, "the bundle", "build"), pytest.raises(Busy):
+        origin.fetched(str(bundle), home, Session(patience=0.1, say=said.append)).__enter__()
+    assert "`sandbox bundle build` (pid" in said[0]
 
 
 @pytest.mark.fault(46)
@@ -206,5 +216,5 @@ def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:
 def test_nameless_spec_of_a_repository_has_its_name(tmp_path: Path) -> None:
     folder = made(tmp_path / "Team.Shop.git", {"sandbox.yaml": "", "k8s/sandbox.yaml": ""})
     for fragment, name in (("", "team-shop"), ("#:k8s", "k8s")):
-        with origin.fetched(f"file://{folder}{fragment}", context.home(), lambda line: None) as found:
+        with origin.fetched(f"file://{folder}{fragment}", context.home(), Session()) as found:
             assert chosen_spec.read(found.file, called=found.called).name == name
