@@ -19,12 +19,12 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
-from sandbox.names import LABEL
+from sandbox.names import LABEL, OWNER
 from sandbox.system import host_network
 from tests.support import published_json
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
-MOUNTS = "{{.Names}} {{.Mounts}}"
+CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
 
 
 def engine() -> Engine:
@@ -125,18 +125,33 @@ def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mappin
 def ours(where: Engine) -> dict[str, frozenset[str]]:
     """Everything on the engine that a sandbox could have left: containers, networks and volumes by name.
 
-    What other tests and benches name as theirs may come and go meanwhile, and is left out.
+    What other tests, benches and users have may come and go meanwhile, and is left out.
     """
+    mine = context.home().labels[OWNER]
 
-    def listed(*argv: str) -> frozenset[str]:
-        return frozenset(name for name in tool("docker", *argv).split() if not name.startswith(NEIGHBOURS))
+    def theirs(name: str, owner: str) -> bool:
+        return name.startswith(NEIGHBOURS) or owner not in ("", mine)
 
-    names = listed("ps", "--all", "--format", "{{.Names}}")
-    networks = listed("network", "ls", "--format", "{{.Name}}")
-    mounted = (
-        line.partition(" ") for line in tool("docker", "ps", "--all", "--no-trunc", "--format", MOUNTS).splitlines()
-    )
-    theirs = {volume for name, _, all_ in mounted if name.startswith(NEIGHBOURS) for volume in all_.split(",")}
-    volumes = listed("volume", "ls", "--quiet") - theirs
-    labelled = frozenset(one.name for one in where.containers(LABEL))
-    return {"containers": names, "networks": networks, "volumes": volumes, "labelled": labelled}
+    found = _listed("network", "ls", columns="{{.Name}}")
+    others = {name for name, owner in found if theirs(name, owner)}
+    networks = {name for name, _ in found} - others
+    containers, in_use = set(), set()
+    for name, joined, mounted, owner in _listed("ps", "--all", "--no-trunc", columns=CONTAINER):
+        # A node has no owner's label; its sandbox's network has.
+        if theirs(name, owner) or others.issuperset(joined.split(",")):
+            in_use.update(mounted.split(","))
+        else:
+            containers.add(name)
+    volumes = {name for name, owner in _listed("volume", "ls", columns="{{.Name}}") if not theirs(name, owner)}
+    return {
+        "containers": frozenset(containers),
+        "networks": frozenset(networks),
+        "volumes": frozenset(volumes - in_use),
+        "labelled": frozenset(one.name for one in where.containers(LABEL) if one.name in containers),
+    }
+
+
+def _listed(*argv: str, columns: str) -> list[list[str]]:
+    """What docker lists, in these columns and another one for the owner that the object's label names."""
+    said = tool("docker", *argv, "--format", f'{columns}\t{{{{.Label "{OWNER}"}}}}')
+    return [line.split("\t") for line in said.splitlines()]
