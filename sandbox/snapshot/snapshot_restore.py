@@ -135,6 +135,7 @@ class Restoring:
         files.make_private_dir(self.names.folder)
         files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
+        (self._noted / READY).unlink()  # first, for without the other files there is nothing to complete
         shutil.rmtree(self._noted)
 
     def _left_over(self, manifest: Manifest) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import stat
 import tarfile
 from datetime import UTC, datetime
@@ -92,17 +93,10 @@ def test_node_of_another_users_snapshot_becomes_this_users(
     assert {path: json.loads(data) for path, data in written.items()} == expected
 
 
-def test_nodes_that_the_snapshot_lacks_are_removed(restoring: Restoring) -> None:
-    engine, names = restoring.engine, restoring.names
-    assert isinstance(engine, FakeEngine)
-    engine.images["node:1"] = "sha256:1"
-    engine.create_network(names.network, names.labels)
-    worker = f"{names.cluster}-worker"
-    marked = (names.node, worker, f"{names.node}{NEW}")
-    for name in (*marked, "other"):
-        labels = {"mark": ""} if name in marked else {}
-        engine.run(ContainerSpec(name=name, image="node:1", command=("x",), labels=labels, network=names.network))
-    node = Node(name=names.node, image="node:1", config={}, host={}, volumes={}, files="node.tar")
+@pytest.fixture
+def prepared(restoring: Restoring) -> Restoring:
+    """A restore of a cluster of one node that was killed when everything was prepared."""
+    node = Node(name=restoring.names.node, image="node:1", config={}, host={}, volumes={}, files="node.tar")
     manifest = Manifest(
         snapshot="one",
         sandbox="demo",
@@ -119,8 +113,39 @@ def test_nodes_that_the_snapshot_lacks_are_removed(restoring: Restoring) -> None
     (noted / MANIFEST).write_text(manifest.model_dump_json())
     for name in (SPEC, READY):
         (noted / name).write_text("")
-    restoring.recover()
-    assert engine.boxes.keys() == {names.node, "other"} and not noted.exists()
+    return restoring
+
+
+def test_nodes_that_the_snapshot_lacks_are_removed(prepared: Restoring) -> None:
+    engine, names = prepared.engine, prepared.names
+    assert isinstance(engine, FakeEngine)
+    engine.images["node:1"] = "sha256:1"
+    engine.create_network(names.network, names.labels)
+    worker = f"{names.cluster}-worker"
+    marked = (names.node, worker, f"{names.node}{NEW}")
+    for name in (*marked, "other"):
+        labels = {"mark": ""} if name in marked else {}
+        engine.run(ContainerSpec(name=name, image="node:1", command=("x",), labels=labels, network=names.network))
+    prepared.recover()
+    assert engine.boxes.keys() == {names.node, "other"} and not prepared.store.restoring("demo").exists()
+
+
+@pytest.mark.parametrize("first", [MANIFEST, SPEC])
+def test_kill_while_a_restore_cleans_up_is_recovered(
+    prepared: Restoring, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    noted = prepared.store.restoring("demo")
+
+    def killed(folder: Path, **_: object) -> None:
+        if folder == noted:
+            (folder / first).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        prepared.recover()
+    prepared.recover()
+    assert not noted.exists()
 
 
 @pytest.mark.security(22)
