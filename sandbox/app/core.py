@@ -239,9 +239,12 @@ class Sandbox:
         chosen_spec.require_pausable(self.spec)
         engine = Engine.connect()
         with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
+            if not self.names.folder.exists():
+                return False
+            pausing.watch(self.names, self.spec.pause_seconds)  # first: if this is killed, clients wake it all the same
             held = pausing.pause(engine, self.names)
-            if held:
-                pausing.watch(self.names, self.spec.pause_seconds)
+            if not held:
+                pausing.forget(self.names)
             return held
 
     def status(self) -> Found:

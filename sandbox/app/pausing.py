@@ -61,7 +61,7 @@ def _resume(engine: Engine, names: Names) -> bool:
 def watch(names: Names, after: float | None) -> None:
     """Start a process that wakes the sandbox when it is used, and pauses it after `after` seconds without use.
 
-    Raises SandboxError.
+    It does so once the caller, which holds the lock, has ended. Raises SandboxError.
     """
     daemon.end(names.waker)
     # -P, since the folder that a command is called in may hold a package of our name.

@@ -19,7 +19,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-from sandbox.system.sandbox_lock import Busy
+from sandbox.system.sandbox_lock import Busy, Holder
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,12 @@ class Waker:
     after: float | None
 
     def run(self) -> None:
-        """Watch until the sandbox is gone, or awake for good. Raises SandboxError when the engine is gone."""
+        """Watch until the sandbox is gone, or awake for good. Raises SandboxError when the engine is gone.
+
+        It begins when the command that started it has ended, which may just be pausing the nodes.
+        """
+        while Holder.read(self.names.home.lock(self.names.name)):
+            time.sleep(WATCHING / 4)
         use = Use.of(self.engine, self.names)
         while self.names.folder.exists():
             if self.names.paused.exists():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,19 +119,45 @@ def test_doctor_wakes_it_unless_told_not_to(world: World, engine: FakeEngine, mo
 def test_interrupted_pause_leaves_the_sandbox_awake(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(nodes: Any) -> bool:
+        world.pause(nodes)
         raise KeyboardInterrupt
 
     trusted: list[bool] = []
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     monkeypatch.setattr(Use, "trust_servers", lambda self, *, healthy: trusted.append(healthy))
-    monkeypatch.setattr(pausing, "watch", interrupt)
+    monkeypatch.setattr(pausing, "watch", lambda *_: None)
+    monkeypatch.setattr(paused_nodes, "pause", interrupt)
     world.totals = iter([3])
     with pytest.raises(KeyboardInterrupt):
         Sandbox(Spec(name="demo")).pause()
     assert world.done == ["paused", "resumed"]
     assert not world.names.paused.exists()
     assert trusted == [True, False]
+
+
+def test_killed_pause_leaves_a_process_that_wakes_it(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pause` is killed right after the nodes are frozen → a process that began before wakes them at the next use."""
+    began: list[str] = []
+
+    def frozen(nodes: Any) -> bool:
+        assert began == ["demo"], "the process began before"
+        return world.pause(nodes)
+
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    monkeypatch.setattr(pausing, "watch", lambda names, after: began.append(names.name))
+    monkeypatch.setattr(paused_nodes, "pause", frozen)
+    world.totals = iter([3, 3, 4, 4])
+    assert Sandbox(Spec(name="demo")).pause()
+    with ThreadPoolExecutor() as pool:
+        with Session().locked(context.home().lock("demo"), "demo", "pause"):
+            waking = pool.submit(Waker(engine, world.names, None).run)
+            time.sleep(0.05)
+            assert world.done == ["paused"], "it waits while a command works"
+        waking.result()
+    assert world.done == ["paused", "resumed"]
 
 
 def test_a_sandbox_that_does_not_run_is_not_paused(
