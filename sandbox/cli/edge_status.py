@@ -109,12 +109,15 @@ def read() -> EdgeState:
     relay = Relay(home).listening if relayed else None
     container = edge.find()
     running = container is not None and container.running
+    parts = [relay is not None] if relayed else []
+    if known or not relayed:  # without any route too, the edge is its container
+        parts.append(running)
     servers = _servers(edge) if running else None
     statuses = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
     binds = {*(serves(container) if container else ()), *(Bind(*one) for one in relay or ())}
     ending = {one.sandbox for one in statuses if one.mode == ENDS}
     return EdgeState(
-        running=(running or (bool(relayed) and not known)) and (relay is not None or not relayed),
+        running=all(parts),
         answers=servers is not None or not running,
         listens=sorted(binds),
         unasked=surplus(container, known) if container else (),
