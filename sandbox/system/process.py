@@ -85,16 +85,20 @@ def run(
     on_line: Callable[[str], None] | None = None,
     stdin: str | None = None,
     merged: bool = True,
+    nice: bool = False,
     stop: Stop | None = None,
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
     Not `merged`, only its standard output is returned, and its standard error is in the exception when it fails. `env`
-    is added to our own environment; `timeout` is in seconds; `on_line` gets each line as it comes. The program gets a
-    process group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us,
-    once. Raises MissingTool when there is no such program, ToolFailed when it fails, and SandboxError without `cwd`.
+    is added to our own environment; `timeout` is in seconds; `on_line` gets each line as it comes; with `nice` it runs
+    at a lower priority. The program gets a process group of its own, so that an interrupt typed at the terminal reaches
+    only us and the program is ended by us, once. Raises MissingTool when there is no such program, ToolFailed when it
+    fails, and SandboxError without `cwd`.
     """
-    run_with = partial(_run, argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, stop=stop)
+    run_with = partial(
+        _run, argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, nice=nice, stop=stop
+    )
     if merged:
         return run_with(aside=None)
     with tempfile.TemporaryFile() as aside:
@@ -109,10 +113,13 @@ def _run(
     env: Mapping[str, str] | None,
     on_line: Callable[[str], None] | None,
     stdin: str | None,
+    nice: bool,
     aside: IO[bytes] | None,
     stop: Stop | None = None,
 ) -> str:
     words = [os.fspath(word) for word in argv]
+    program = words[0]
+    words = ["nice", *words] if nice else words
     interruption.check()
     log.debug("run: %s", shlex.join(words))
     try:
@@ -154,14 +161,14 @@ def _run(
         if child.stdout:
             child.stdout.close()
     interruption.check()
-    log.debug("exit %s: %s", status, words[0])
+    log.debug("exit %s: %s", status, program)
     if status == 0 and not expired:
         return output
     if aside:
         aside.seek(0)
         output += aside.read().decode(errors="replace")
-    program = Path(words[1] if words[0] == "nice" else words[0]).name  # not what only lowers its priority
-    brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
+    name = Path(program).name
+    brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
 
 

@@ -81,8 +81,8 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
 
     def apt(*words: str) -> None:
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        argv: list[str | Path] = ["nice", "apt-get", "--config-file", settings, "-q", *words]
-        process.run(argv, timeout=TIMEOUT, on_line=on_line, env=environment)
+        argv: list[str | Path] = ["apt-get", "--config-file", settings, "-q", *words]
+        process.run(argv, timeout=TIMEOUT, on_line=on_line, env=environment, nice=True)
 
     apt("update")
     yield apt

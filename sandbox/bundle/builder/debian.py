@@ -39,8 +39,8 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
     if spec.configured:
         signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
         wanted = ("--variant=minbase", f"--include={','.join(spec.packages)}")
-        argv: list[str | Path] = ["nice", require(), *signed, *wanted, spec.suite, root, apt.mirror()]
-        process.run(argv, timeout=apt.TIMEOUT, on_line=on_line)
+        argv: list[str | Path] = [require(), *signed, *wanted, spec.suite, root, apt.mirror()]
+        process.run(argv, timeout=apt.TIMEOUT, on_line=on_line, nice=True)
         apt.upgrade(spec.suite, root, on_line)
     else:
         apt.require()

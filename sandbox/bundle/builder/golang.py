@@ -96,7 +96,7 @@ def _run(
     go: Path, work: Path, on_line: Callable[[str], None], *words: str, env: Mapping[str, str] | None = None
 ) -> None:
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", **SPENDING, **(env or {})}
-    process.run(["nice", go, *words], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line)
+    process.run([go, *words], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line, nice=True)
 
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:

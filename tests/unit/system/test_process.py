@@ -99,7 +99,7 @@ def test_failure_has_the_command_and_its_last_lines() -> None:
 
 def test_failure_of_a_niced_program_names_the_program() -> None:
     with pytest.raises(ToolFailed, match=r"^sh failed with status 7"):
-        run(["nice", "sh", "-c", "exit 7"], timeout=LONG)
+        run(["sh", "-c", "exit 7"], timeout=LONG, nice=True)
 
 
 def test_last_lines_keeps_tabs_and_drops_blank_lines() -> None:
