@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,9 @@ def rule(trace: RequestTrace) -> Finding:
         evidence = f"no Ingress or HTTPRoute has {trace.host}"
         if trace.host == trace.domain:
             return warn(f"{evidence}: it shows the page with the list of hosts", f"{kubectl} create ingress …")
-        fix = f"{kubectl} create ingress NAME --class nginx --rule '{trace.host}/*=SERVICE:PORT'"
+        where = f" -n {trace.namespace}" if trace.namespace else ""
+        of = f" --class {trace.ingress_class}" if trace.ingress_class else ""
+        fix = f"{kubectl}{where} create ingress NAME{of} --rule '{trace.host}/*=SERVICE:PORT'"
         return error(f"{evidence}; it shows the page for unknown hosts", fix)
     refused = next((one for one in found if one.trouble), None)
     if refused:
@@ -33,9 +36,8 @@ def rule(trace: RequestTrace) -> Finding:
             f"{kubectl} -n {refused.namespace} describe {refused.kind.lower()} {refused.name}",
         )
     for one in found:
-        wrong = None if trace.namespace else _wrong_class(trace.cluster, one)
-        if wrong:
-            patch = '{"spec": {"ingressClassName": "nginx"}}'
+        if wrong := _wrong_class(trace, one):
+            patch = json.dumps({"spec": {"ingressClassName": trace.ingress_class}})
             return error(f"{one}: {wrong}", f"{kubectl} -n {one.namespace} patch ingress {one.name} -p '{patch}'")
     noted = [said for one in found if one.kind == "Ingress" for said in _notes(trace.cluster, one)]
     words = "; ".join(map(_words, found))
@@ -92,10 +94,15 @@ def _words(one: Rule) -> str:
     return f"{one} ({one.class_name or 'default class'}, {tls}) to {backends or 'nothing'}"
 
 
-def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
+def _wrong_class(trace: RequestTrace, one: Rule) -> str | None:
+    if trace.ingress_class is None or one.kind != "Ingress":
+        return None
+    if trace.namespace:  # classes are cluster-wide, and may not be read; the sandbox's own has no object
+        of = f"is of the class {one.class_name}" if one.class_name else "has no class"
+        return None if one.class_name == trace.ingress_class else f"it {of}, the sandbox serves {trace.ingress_class}"
     if one.class_name is None:
         return None
-    found = cluster.get("networking.k8s.io/v1", "IngressClass", one.class_name)
+    found = trace.cluster.get("networking.k8s.io/v1", "IngressClass", one.class_name)
     if found is None:
         return f"there is no class {one.class_name}"
     controller = found["spec"].get("controller")

@@ -14,6 +14,7 @@ from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.subject_names import check_host
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
+from sandbox.components.ingress import controller, traefik
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import cluster_rules as rules
 from sandbox.doctor.tls.cluster_rules import Rule
@@ -22,7 +23,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, PASSTHROUGH, Names
-from sandbox.plan import providers
+from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
 
@@ -110,6 +111,17 @@ class RequestTrace:
     def namespace(self) -> str | None:
         """Return the only namespace that the sandbox may use. Raises SandboxError."""
         return providers.namespace(self.names)
+
+    @cached_property
+    def ingress_class(self) -> str | None:
+        """Return the class of the Ingresses that the sandbox serves; None where it is left to the user's controller.
+
+        Raises SandboxError.
+        """
+        spec = saved_spec.load(self.names)
+        if spec and spec.ingress.controller == "none":
+            return spec.ingress.class_name
+        return traefik.CLASS if self.namespace else controller.CLASS
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:

@@ -98,14 +98,21 @@ def _accept(listener: socket.socket, context: ssl.SSLContext, answer: bytes) -> 
 
 
 def ingress(
-    server: ApiServer, *hosts: str, name: str = "app", service: str = "app", port: int = 80, **more: object
+    server: ApiServer,
+    *hosts: str,
+    name: str = "app",
+    service: str = "app",
+    port: int = 80,
+    within: str = "",
+    **more: object,
 ) -> None:
-    """Put an Ingress into the cluster."""
+    """Put an Ingress into the cluster, where those of all namespaces are read, or only those `within` one."""
     backend = {"service": {"name": service, "port": {"number": port}}}
     rules = [{"host": host, "http": {"paths": [{"path": "/", "backend": backend}]}} for host in hosts]
     annotations = more.pop("annotations", {})
     metadata = {"name": name, "namespace": "web", "annotations": annotations}
-    server.objects[f"{INGRESSES}/{name}"] = {"metadata": metadata, "spec": {"rules": rules, **more}}
+    folder = f"/apis/networking.k8s.io/v1/namespaces/{within}/ingresses" if within else INGRESSES
+    server.objects[f"{folder}/{name}"] = {"metadata": metadata, "spec": {"rules": rules, **more}}
 
 
 def asking(trace: RequestTrace, host: str) -> RequestTrace:

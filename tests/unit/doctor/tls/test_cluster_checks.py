@@ -9,9 +9,12 @@ import pytest
 
 from sandbox.components.certificates.facts import Leaf
 from sandbox.components.ingress import default_backend
+from sandbox.config.schema import Ingress, ResolvedSpec
+from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor.check import Status
 from sandbox.doctor.tls import cluster_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
+from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
 from tests.unit.doctor.tls.conftest import DOMAIN, Serve, asking, ingress
 
@@ -48,6 +51,24 @@ def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -
     cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"]["spec"]["controller"] = cluster_checks.CONTROLLER
     found = cluster_checks.rule(replace(trace))
     assert (found.status, found.evidence) == (Status.OK, "Ingress web/app (kong, default certificate) to app:80")
+
+
+@pytest.mark.parametrize(
+    ("controller", "served"), [(Ingress(), "sandbox"), (Ingress(controller="none", class_name="kong"), "kong")]
+)
+def test_advised_class_is_one_that_is_served(
+    trace: RequestTrace, cluster: ApiServer, controller: Ingress, served: str
+) -> None:
+    """An existing cluster without a rule, or with one of class nginx → the fix names the class that is served there."""
+    existing = Cluster(provider="existing", context="team", namespace="web")
+    saved_spec.save(trace.names, ResolvedSpec(name="demo", cluster=existing, ingress=controller))
+    assert f" -n web create ingress NAME --class {served} --rule" in cluster_checks.rule(replace(trace)).fix
+    ingress(cluster, trace.host, within="web", ingressClassName="nginx")
+    found = cluster_checks.rule(replace(trace))
+    assert found.evidence.endswith(f"is of the class nginx, the sandbox serves {served}")
+    assert f'"ingressClassName": "{served}"' in found.fix
+    ingress(cluster, trace.host, within="web", ingressClassName=served)
+    assert cluster_checks.rule(replace(trace)).status is Status.OK
 
 
 def test_services_and_pods(trace: RequestTrace, cluster: ApiServer) -> None:
