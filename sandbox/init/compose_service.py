@@ -1,0 +1,255 @@
+"""Reads one service of a compose file as a program of the project: what it builds, runs, and is reached at."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sandbox.config import text_file
+from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
+from sandbox.init import (
+    compose_build,
+    compose_files,
+    compose_secrets,
+    compose_settings,
+    compose_variables,
+    compose_volumes,
+    compose_watch,
+    dockerfile,
+)
+from sandbox.init.compose_settings import words
+from sandbox.init.detected import App, as_text, build_options
+from sandbox.oci import reference
+from sandbox.system.files import is_file
+
+USED = {
+    *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
+    *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
+    *("stdin_open", "tty", "user", "working_dir"),
+    *compose_settings.KEYS,
+}
+# What a container's setting is called in a service.
+TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
+# What Kubernetes takes for a variable's name.
+_VARIABLE = re.compile(r"[ -<>-~]+")
+_USER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")  # a name is one that only the image can resolve
+_PLACE = re.compile(r"/[^$]*")  # engines take no other folder
+# How many ports of one range a Service gets: a media server may name thousands.
+MOST_OF_RANGE = 100
+LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
+# Ports of well-known programs whose service names no port, by the last part of their image's name.
+PORTS = {
+    **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
+    **{"mysql": 3306, "mariadb": 3306, "percona": 3306, "mongo": 27017, "mongodb": 27017},
+    **{"redis": 6379, "valkey": 6379, "memcached": 11211, "rabbitmq": 5672, "nats": 4222, "kafka": 9092},
+    **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the services of a compose file in `folder` share.
+
+    `sections` are what the file defines, `known` the variables of the project, `claims` the names of volumes in the
+    cluster.
+    """
+
+    folder: Path
+    sections: compose_files.Sections
+    known: compose_variables.Variables
+    claims: Mapping[str, str]
+
+
+def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str], *, called: str) -> App:
+    """Return the program of a service, which is `called` so in the cluster; `notes` get what users have to know."""
+    context, image = _context(service.get("build")), str(service.get("image") or "") or None
+    notes += _image_faults(name, context, image)
+    volumes = compose_volumes.sort(service.get("volumes"), project.folder, context, project.claims)
+    build, not_built = _build(name, service, context, volumes.sync, project, notes)
+    environment = _environment(name, service, project, notes)
+    unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
+    mounts, not_mounted = compose_secrets.mounts(service, project.sections, project.folder, project.known.get)
+    more = compose_settings.settings(service)
+    left_out = [
+        *map(str, service.keys() - USED),
+        *not_built,
+        *(["volumes"] if volumes.left_out else []),
+        *not_mounted,
+        *more.left_out,
+        *(f"environment.{key}" for key in unset),
+        *(key for key in ("entrypoint", "command") if service.get(key) and not words(service[key])),
+    ]
+    ports = list(dict.fromkeys(_ports(service, left_out)))
+    place, user = _of_form(_PLACE, service, "working_dir", left_out), _of_form(_USER, service, "user", left_out)
+    port = next((number for number, protocol in ports if protocol == "tcp"), None)
+    return App(
+        called,
+        context=context,
+        image=None if context is not None else image,
+        port=port or (PORTS.get(_last(image)) if image and context is None else None),
+        more_ports=tuple(one for one in ports if one != (port, "tcp")),
+        environment={key: value or "" for key, value in environment.items() if key not in unset},
+        command=words(service.get("entrypoint")),
+        args=words(service.get("command")),
+        check=_check(service.get("healthcheck")),
+        check_seconds=_check_seconds(service.get("healthcheck")),
+        folder=place,
+        user=user,
+        terminal=tuple(key for key, said in TERMINAL.items() if service.get(said) is True),
+        replicas=more.replicas,
+        container=more.container,
+        pod=more.pod,
+        memory=more.memory,
+        mounts=(*volumes.mounts, *mounts),
+        claims=volumes.claims,
+        names=(image.partition("@")[0],) if image and context is not None else (),
+        build=build,
+        left_out=tuple(sorted(left_out)),
+    )
+
+
+def _image_faults(name: str, context: str | None, image: str | None) -> Iterator[str]:
+    """Yield a note for a service that has no image, or none that can be pulled."""
+    if context is None and image is None:
+        yield f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's"
+    if context is None and image and (fault := _fault(image)):
+        yield f"the image of {name}, {image}, {fault}"
+
+
+def _build(
+    name: str,
+    service: Mapping[str, Any],
+    context: str | None,
+    mounted: Mapping[str, str],
+    project: Project,
+    notes: list[str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what images.yaml says of a build besides its context, and the names of what is left out.
+
+    `mounted` are the volumes with its source code, by their paths in the context.
+    """
+    given = service["build"] if isinstance(service.get("build"), dict) else {}
+    options, unknown = build_options(given.get("dockerfile"), given.get("target"), given.get("args"))
+    left_out = [f"build.args.{key}" for key in unknown]
+    if mounted and "target" in options and not _has_code(project.folder / (context or "."), options):
+        notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
+    if context is None:
+        return {}, left_out
+    watched, unwatched = compose_watch.rules(service, project.folder, context)
+    if synced := [*([{"paths": mounted}] if mounted else []), *watched]:
+        options["sync"] = synced
+    more, lost = compose_build.more(given, project.sections["secrets"], project.folder)
+    return {**options, **more}, [*left_out, *unwatched, *lost]
+
+
+def _of_form(form: re.Pattern[str], service: Mapping[str, Any], key: str, left_out: list[str]) -> str:
+    """Return a setting if it has the form; else it is empty, and `left_out` gets its key."""
+    given = service.get(key)
+    value = "" if given is None else str(given)
+    if not value or form.fullmatch(value):
+        return value
+    left_out.append(key)
+    return ""
+
+
+def _fault(image: str) -> str:
+    """Return what is wrong with the name of an image."""
+    if "$" in image:
+        return "has a variable without a value: give it one in .env or its manifest"
+    try:
+        reference.parse(image)
+    except UsageError as error:
+        return f"is none: {error.details}"
+    return ""
+
+
+def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
+    """Tell whether the stage that is built copies the context."""
+    file = context / options.get("dockerfile", "Dockerfile")
+    try:
+        return not is_file(file) or dockerfile.copies_context(text_file.read(file), options["target"])
+    except UsageError:  # the build reports what is wrong with it
+        return True
+
+
+def _last(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _check(given: Any) -> tuple[str, ...]:
+    """Return the program that tells whether the service is healthy; none where that is turned off."""
+    test = given.get("test") if isinstance(given, dict) and not given.get("disable") else None
+    if isinstance(test, str):
+        return ("sh", "-c", test.replace("$$", "$"))
+    words = [str(one).replace("$$", "$") for one in test] if isinstance(test, list) else []
+    match words[:1]:
+        case ["CMD"]:
+            return tuple(words[1:])
+        case ["CMD-SHELL"]:
+            return ("sh", "-c", *words[1:])
+        case _:
+            return ()
+
+
+def _check_seconds(given: Any) -> int:
+    """Return how many seconds the check may take: its `timeout`, or compose's default for one without or a bad one."""
+    found = compose_settings.seconds(given.get("timeout")) if isinstance(given, dict) else None
+    return App.check_seconds if found is None else max(LEAST_CHECK, math.ceil(found))
+
+
+def _context(build: Any) -> str | None:
+    """Return the folder that is built, unless it or its Dockerfile lies outside the project."""
+    if isinstance(build, dict):
+        file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
+        if file.is_absolute() or ".." in file.parts or "dockerfile_inline" in build:
+            return None
+        build = build.get("context", ".")
+    if not isinstance(build, str) or "://" in build or PurePosixPath(build).is_absolute():
+        return None
+    return str(PurePosixPath(build))
+
+
+def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
+
+    Of a range too long for a Service it is the first; `left_out` gets that, and what is no port.
+    """
+    for key in ("ports", "expose"):
+        for one in compose_files.listed(service.get(key)):
+            said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
+            match = _PORT.fullmatch(said.rpartition(":")[2])
+            first, last, protocol = match.groups() if match else ("0", None, None)
+            start, end = int(first), int(last or first)
+            if not 0 < start <= end < 65536:
+                left_out.append(f"{key}.{said}")
+                continue
+            if end - start >= MOST_OF_RANGE:
+                left_out.append(f"{key}.{first}-{last}")
+                end = start
+            yield from ((port, protocol or "tcp") for port in range(start, end + 1))
+
+
+def _environment(name: str, service: Mapping[str, Any], project: Project, notes: list[str]) -> Mapping[str, str | None]:
+    """Return the variables of a service, also those of its files; None is one that only the shell has."""
+    files = service.get("env_file")
+    notes += [
+        f"the variables of {name} in {file} are left out: it is not in this folder"
+        for file in compose_variables.absent(files, project.folder)
+    ]
+    of_files = compose_variables.of_files(files, project.folder, project.known)
+    return {**of_files, **dict(_variables(service.get("environment"), project.known))}
+
+
+def _variables(given: Any, known: Mapping[str, str | None]) -> Iterator[tuple[str, str | None]]:
+    """Yield variables; a name alone takes the value that is `known`, and is None where only the shell has one."""
+    pairs = (
+        given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in compose_files.listed(given))
+    )
+    for key, *value in pairs:
+        said = value[0] if value else None
+        yield str(key), known.get(str(key)) if said is None else compose_variables.whole(as_text(said))
