@@ -151,22 +151,16 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     once = spec.get("restartPolicy") == "Never"
     lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
     placed = placed_since(pod)
-    limits = {
-        one.get("name"): ((one.get("resources") or {}).get("limits") or {}).get("memory", "")
-        for one in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    }
+    memory = _memory_limits(spec)
     for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         state = one.get("state") or {}
-        waiting, last = state.get("waiting") or {}, (one.get("lastState") or {}).get("terminated") or {}
-        end = state.get("terminated") or last
-        held = waiting.get("reason") in WAITING
+        waiting = state.get("waiting") or {}
+        end = state.get("terminated") or (one.get("lastState") or {}).get("terminated") or {}
         ended = str(end.get("finishedAt") or "")
-        # An end that says nothing of what runs now.
         excused = once or end.get("reason") == LOST or (placed is not None and ended < placed)
-        failed = end.get("exitCode", 0) != 0 and not (one.get("ready") or (excused and "running" in state))
-        if not held and not failed:
+        reason = _reason(one, end, excused=excused)
+        if not reason:
             continue
-        reason = waiting["reason"] if held else end.get("reason") or "Error"
         crashed = bool(end) and reason not in UNPULLED | HOPELESS | {MISSING}
         # A back-off says how long it is; the end before it says why.
         words = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
@@ -178,10 +172,30 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
             exit_code=end.get("exitCode") if crashed else None,
             restarts=one.get("restartCount", 0),
             crashes=_crashes(one.get("restartCount", 0), placed or "", ended),
-            memory=str(limits.get(one["name"]) or ""),
+            memory=memory.get(one["name"], ""),
             running="running" in state,
             again="terminated" in state and lasting and _was_stopped(end, placed),
         )
+
+
+def _memory_limits(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the memory that containers of a pod may use, by their names; empty where that is not limited."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    limits = {one.get("name"): (one.get("resources") or {}).get("limits") or {} for one in containers}
+    return {name: str(one.get("memory") or "") for name, one in limits.items()}
+
+
+def _reason(status: Mapping[str, Any], end: Mapping[str, Any], *, excused: bool) -> str:
+    """Return why a container waits or has ended; empty where nothing is wrong with it.
+
+    An `end` that is `excused` says nothing of what runs now.
+    """
+    state = status.get("state") or {}
+    waiting = (state.get("waiting") or {}).get("reason")
+    if waiting in WAITING:
+        return str(waiting)
+    failed = end.get("exitCode", 0) != 0 and not (status.get("ready") or (excused and "running" in state))
+    return str(end.get("reason") or "Error") if failed else ""
 
 
 def placed_since(pod: Mapping[str, Any]) -> str | None:
