@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.kube import bulk
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
 from sandbox.step import State, Status
 
 MARK = "sandbox.dev/applied"

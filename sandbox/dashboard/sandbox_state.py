@@ -22,7 +22,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.readiness import unschedulable
+from sandbox.kube.workload_status import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
 from sandbox.plan import providers

@@ -11,7 +11,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import Fault, faults
-from sandbox.kube.readiness import is_ready, unschedulable
+from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import providers
 
 LINES = 5

@@ -17,7 +17,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.readiness import is_ready, is_serving
+from sandbox.kube.workload_status import is_ready, is_serving
 from sandbox.plan import providers
 from sandbox.provider import Nodes
 

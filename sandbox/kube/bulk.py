@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Page
-from sandbox.kube.readiness import WORKLOADS
+from sandbox.kube.workload_status import WORKLOADS
 
 FEW = 3  # from so many of one kind and namespace on, a list is less work than single requests
 SPARE = 500  # as many others in the list do not matter

@@ -13,10 +13,9 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
+from sandbox.kube.workload_status import WORKLOADS, conditions, has_failed, pods_of, progress, unschedulable
 from sandbox.system.wait import WaitTimeout, wait_until
 
-WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
-LEAVING = "is being deleted"
 # Once one workload has failed, the others get this many seconds to fail as well, so that one error names all; a third
 # of it if only ready ones can still fail.
 SETTLING = 15.0  # seconds
@@ -137,7 +136,7 @@ def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
     The kubelet keeps them in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
     """
     namespace = live["metadata"].get("namespace", "default")
-    pods = {one["metadata"]["name"] for one in _pods(cluster, live, namespace)}
+    pods = {one["metadata"]["name"] for one in pods_of(cluster, live, namespace)}
     last: dict[str, str] = {}
     for event in sorted(cluster.list("v1", "Event", namespace), key=lambda one: str(one.get("lastTimestamp") or "")):
         pod = str((event.get("involvedObject") or {}).get("name"))
@@ -256,12 +255,12 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         return None if said is None else _Trouble(said)
     namespace = live["metadata"].get("namespace", "default")
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
-    found, fixes = [one.get("message", "") for one in _conditions(live, "ReplicaFailure")], []
+    found, fixes = [one.get("message", "") for one in conditions(live, "ReplicaFailure")], []
     refused = any(not is_unanswered(one) for one in found)  # what a webhook has to allow is tried again
     outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
         outlooks.append(Outlook.POOR)
-    for pod in _pods(cluster, live, namespace):
+    for pod in pods_of(cluster, live, namespace):
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             found.append(f"pod {name}: no node takes it: {message}")
@@ -289,118 +288,6 @@ def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str
     """Return the last lines of the program that ended, indented."""
     text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
     return textwrap.indent(text.rstrip(), "    ")
-
-
-def is_ready(pod: Manifest) -> bool:
-    """Tell whether a pod's kubelet has said that it is ready."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def is_serving(endpoint: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint of an EndpointSlice gets connections; without the condition it does (API reference)."""
-    return (endpoint.get("conditions") or {}).get("ready") is not False
-
-
-def has_failed(live: Mapping[str, Any]) -> bool:
-    """Tell whether a workload has ended in a failure, and does not try again by itself."""
-    try:
-        progress(live)
-    except ClusterError:
-        return True
-    return False
-
-
-def progress(live: Mapping[str, Any]) -> str | None:
-    """Return what a workload lacks to be ready, by its status, or None."""
-    if is_leaving(live):
-        return LEAVING
-    status = live.get("status") or {}
-    spec = live.get("spec") or {}
-    if live["kind"] == "Pod":
-        if status.get("phase") == "Failed":
-            raise ClusterError(f"{title(live)} failed", details=str(status.get("message", "")))
-        done = status.get("phase") == "Succeeded" or is_ready(live)
-        return None if done else str(status.get("phase", "not scheduled"))
-    if live["kind"] == "Job":
-        for one in _conditions(live, "Failed"):
-            if one["status"] == "True":
-                raise ClusterError(f"{title(live)} failed", details=one.get("message", ""))
-        # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
-        complete = any(one["status"] == "True" for one in _conditions(live, "Complete")) or spec.get("suspend")
-        return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
-    if spec.get("paused"):  # then nothing changes until another resumes it
-        return None
-    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
-        return "not yet seen by its controller"
-    if live["kind"] == "DaemonSet":
-        wanted, ready, updated = (
-            status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
-        )
-        wanted = max(wanted, 0 if _chooses_nodes(spec) else 1)
-    else:
-        wanted = spec.get("replicas", 1)
-        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
-    updated += _staying(spec, wanted)
-    # What is ready may still be what is being replaced.
-    if status.get("replicas", 0) > updated:
-        return f"{status['replicas'] - updated} of the pods before are still there"
-    return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
-
-
-def _staying(spec: Mapping[str, Any], wanted: int) -> int:
-    """Return how many pods of an earlier revision stay as they are, by the update strategy of a workload."""
-    strategy = spec.get("updateStrategy") or {}
-    if strategy.get("type") == "OnDelete":
-        return wanted
-    return min(wanted, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
-
-
-def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
-    """Tell whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
-    pod = (spec.get("template") or {}).get("spec") or {}
-    labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
-    return bool(labels or (pod.get("affinity") or {}).get("nodeAffinity"))
-
-
-def _conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
-    return (one for one in (live.get("status") or {}).get("conditions") or () if one.get("type") == kind)
-
-
-def unschedulable(pod: Mapping[str, Any]) -> list[str]:
-    """Return why no node accepts the pod, if none does."""
-    found = (one for one in _conditions(pod, "PodScheduled") if one.get("status") == "False")
-    return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
-
-
-def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
-    """Return the pods of a workload's present revision; those of earlier ones may be in any state."""
-    if live["kind"] == "Pod":
-        return [live]
-    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    found = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
-    pods: list[Manifest] = [one for one in found if not is_leaving(one)]
-    status = live.get("status") or {}
-    if live["kind"] == "Job" or not pods:
-        return pods
-    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
-        return []
-    everything, updated = (
-        (status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0))
-        if live["kind"] == "DaemonSet"
-        else (status.get("replicas", 0), status.get("updatedReplicas", 0))
-    )
-    if everything <= updated + _staying(live.get("spec") or {}, everything):
-        return pods
-    newest = max(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
-    return [one for one in pods if updated and _revision(one) == _revision(newest)]
-
-
-def _revision(pod: Manifest) -> str:
-    """Return what identifies the template that the pod was made from."""
-    labels = pod["metadata"].get("labels") or {}
-    return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
 
 
 def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:

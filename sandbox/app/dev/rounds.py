@@ -25,7 +25,7 @@ from sandbox.images.sources.image_build import build
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
-from sandbox.kube.readiness import WORKLOADS
+from sandbox.kube.workload_status import WORKLOADS
 from sandbox.oci.reference import Target
 from sandbox.step import Progress, State, Step
 from sandbox.system import interruption

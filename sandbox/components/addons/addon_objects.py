@@ -16,7 +16,7 @@ from sandbox.kube import bulk, deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
 
 LABEL = "sandbox.dev/addon"
 _PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")

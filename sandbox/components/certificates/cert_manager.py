@@ -17,7 +17,8 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.manifests import namespace, parse
-from sandbox.kube.readiness import progress, wait_ready
+from sandbox.kube.readiness import wait_ready
+from sandbox.kube.workload_status import progress
 from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.download import download

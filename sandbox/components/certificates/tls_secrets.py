@@ -16,7 +16,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace
-from sandbox.kube.readiness import LEAVING
+from sandbox.kube.workload_status import LEAVING
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 

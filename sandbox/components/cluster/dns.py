@@ -16,7 +16,8 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import pending, progress, wait_ready
+from sandbox.kube.readiness import pending, wait_ready
+from sandbox.kube.workload_status import progress
 from sandbox.names import HOST, SHIM, SPARING, Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work

@@ -7,7 +7,8 @@ from typing import Any
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.readiness import progress, wait_ready
+from sandbox.kube.readiness import wait_ready
+from sandbox.kube.workload_status import progress
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work

@@ -15,7 +15,7 @@ from sandbox.components.edge.routes import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
-from sandbox.kube.readiness import is_serving
+from sandbox.kube.workload_status import is_serving
 from sandbox.names import Names
 from sandbox.step import State, Status
 

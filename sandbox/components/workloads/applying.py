@@ -11,7 +11,7 @@ from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.readiness import has_failed
+from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import wait_until
 
 # These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.

@@ -24,8 +24,9 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered
-from sandbox.kube.readiness import WORKLOADS, Changed, progress
+from sandbox.kube.readiness import Changed
 from sandbox.kube.records import Records
+from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work

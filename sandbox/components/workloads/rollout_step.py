@@ -10,8 +10,9 @@ from sandbox.components.workloads.step import RECORD, TIMEOUT
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import WORKLOADS, progress, wait_ready
+from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
+from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work
 

@@ -20,8 +20,9 @@ from sandbox.kube import bulk
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import identity
-from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
+from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work

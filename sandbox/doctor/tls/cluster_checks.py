@@ -11,7 +11,7 @@ from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
-from sandbox.kube.readiness import is_serving
+from sandbox.kube.workload_status import is_serving
 from sandbox.plan import providers
 
 CONTROLLER = "k8s.io/ingress-nginx"

@@ -13,6 +13,7 @@ import pytest
 from sandbox.kube import apply_attempts, deletion, readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.deletion import BeingDeleted
+from sandbox.kube.workload_status import progress
 from tests.support.api_server import ApiServer, Refused, kubeconfig, serving
 
 APP = "/apis/apps/v1/namespaces/shop/deployments/app"
@@ -126,7 +127,7 @@ def test_a_namespace_that_hangs_says_what_is_left_in_it(server: ApiServer, clust
 def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, cluster: Cluster, there: bool) -> None:
     if there:
         server.objects[APP] = leaving()
-        assert readiness.progress(server.objects[APP]) == "is being deleted"
+        assert progress(server.objects[APP]) == "is being deleted"
     readiness.wait_ready(cluster, [WANTED], timeout=0)
 
 

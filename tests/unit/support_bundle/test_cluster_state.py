@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
-from sandbox.kube.readiness import WORKLOADS
+from sandbox.kube.workload_status import WORKLOADS
 from sandbox.names import Home
 from sandbox.plan import providers
 from sandbox.support_bundle import cluster_state as parts

@@ -15,7 +15,7 @@ from sandbox.components.cluster.kind.worker_join import ADMIN, PORT
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.pod_faults import placed_since
-from sandbox.kube.readiness import is_ready
+from sandbox.kube.workload_status import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 120.0  # seconds

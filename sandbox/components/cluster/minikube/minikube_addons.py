@@ -19,8 +19,8 @@ from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
-from sandbox.kube.readiness import progress
 from sandbox.kube.records import Records
+from sandbox.kube.workload_status import progress
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work

@@ -1,0 +1,146 @@
+"""What the status of a workload says: whether it is ready, what it lacks, and which pods are its present ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.deletion import is_leaving
+
+WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
+LEAVING = "is being deleted"
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Tell whether a pod's kubelet has said that it is ready."""
+    return any(one["status"] == "True" for one in conditions(pod, "Ready"))
+
+
+def is_serving(endpoint: Mapping[str, Any]) -> bool:
+    """Tell whether an endpoint of an EndpointSlice gets connections; without the condition it does (API reference)."""
+    return (endpoint.get("conditions") or {}).get("ready") is not False
+
+
+def has_failed(live: Mapping[str, Any]) -> bool:
+    """Tell whether a workload has ended in a failure, and does not try again by itself."""
+    try:
+        progress(live)
+    except ClusterError:
+        return True
+    return False
+
+
+def progress(live: Mapping[str, Any]) -> str | None:
+    """Return what a workload lacks to be ready, by its status, or None. Raises ClusterError for one that has failed."""
+    if is_leaving(live):
+        return LEAVING
+    match live["kind"]:
+        case "Pod":
+            return _pod_progress(live)
+        case "Job":
+            return _job_progress(live)
+        case _:
+            return _rollout_progress(live)
+
+
+def _pod_progress(pod: Mapping[str, Any]) -> str | None:
+    status = pod.get("status") or {}
+    if status.get("phase") == "Failed":
+        raise ClusterError(f"{title(pod)} failed", details=str(status.get("message", "")))
+    done = status.get("phase") == "Succeeded" or is_ready(pod)
+    return None if done else str(status.get("phase", "not scheduled"))
+
+
+def _job_progress(job: Mapping[str, Any]) -> str | None:
+    for one in conditions(job, "Failed"):
+        if one["status"] == "True":
+            raise ClusterError(f"{title(job)} failed", details=one.get("message", ""))
+    status, spec = job.get("status") or {}, job.get("spec") or {}
+    # A success policy may end it sooner (KEP-3998); one that is suspended is begun by another.
+    complete = any(one["status"] == "True" for one in conditions(job, "Complete")) or spec.get("suspend")
+    return None if complete or status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+
+
+def _rollout_progress(live: Mapping[str, Any]) -> str | None:
+    """Return what a Deployment, StatefulSet or DaemonSet lacks of its pods."""
+    status, spec = live.get("status") or {}, live.get("spec") or {}
+    if spec.get("paused"):  # then nothing changes until another resumes it
+        return None
+    if not _is_seen(live):
+        return "not yet seen by its controller"
+    if live["kind"] == "DaemonSet":
+        wanted, ready, updated = (
+            status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+        )
+        wanted = max(wanted, 0 if _chooses_nodes(spec) else 1)
+    else:
+        wanted = spec.get("replicas", 1)
+        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    updated += _staying(spec, wanted)
+    # What is ready may still be what is being replaced.
+    if status.get("replicas", 0) > updated:
+        return f"{status['replicas'] - updated} of the pods before are still there"
+    return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
+
+
+def _is_seen(live: Mapping[str, Any]) -> bool:
+    """Tell whether the workload's controller knows its present spec."""
+    seen = (live.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen >= live["metadata"].get("generation", 1))
+
+
+def _staying(spec: Mapping[str, Any], wanted: int) -> int:
+    """Return how many pods of an earlier revision stay as they are, by the update strategy of a workload."""
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete":
+        return wanted
+    return min(wanted, (strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+
+def _chooses_nodes(spec: Mapping[str, Any]) -> bool:
+    """Tell whether a DaemonSet may rightly have no pod: it asks nodes for more than Linux, which all have."""
+    pod = (spec.get("template") or {}).get("spec") or {}
+    labels = (pod.get("nodeSelector") or {}).items() - {("kubernetes.io/os", "linux")}
+    return bool(labels or (pod.get("affinity") or {}).get("nodeAffinity"))
+
+
+def conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
+    """Return the conditions of a type in the status of a workload or pod."""
+    return (one for one in (live.get("status") or {}).get("conditions") or () if one.get("type") == kind)
+
+
+def unschedulable(pod: Mapping[str, Any]) -> list[str]:
+    """Return why no node accepts the pod, if none does."""
+    found = (one for one in conditions(pod, "PodScheduled") if one.get("status") == "False")
+    return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
+
+
+def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
+    """Return the pods of a workload's present revision; those of earlier ones may be in any state."""
+    if live["kind"] == "Pod":
+        return [live]
+    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    found = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
+    present: list[Manifest] = [one for one in found if not is_leaving(one)]
+    status = live.get("status") or {}
+    if live["kind"] == "Job" or not present:
+        return present
+    if not _is_seen(live):
+        return []
+    everything, updated = (
+        (status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0))
+        if live["kind"] == "DaemonSet"
+        else (status.get("replicas", 0), status.get("updatedReplicas", 0))
+    )
+    if everything <= updated + _staying(live.get("spec") or {}, everything):
+        return present
+    newest = max(present, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
+    return [one for one in present if updated and _revision(one) == _revision(newest)]
+
+
+def _revision(pod: Manifest) -> str:
+    """Return what identifies the template that the pod was made from."""
+    labels = pod["metadata"].get("labels") or {}
+    return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
