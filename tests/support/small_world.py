@@ -82,7 +82,7 @@ class SmallWorld:
         self.server.kinds = {
             base: {**self.server.kinds.get(base, {}), **KINDS.get(base, {})} for base in {*self.server.kinds, *KINDS}
         }
-        self._systemd = False
+        self._running: set[str] = set()
         nodes = Nodes(self.engine)
         self.engine.programs |= {"sh": _shell, "systemctl": self._systemctl}
         self.kind = _playing(self.engine, nodes, self.names, self._new_cluster, self.server.server_address[1])
@@ -188,11 +188,13 @@ class SmallWorld:
             "metadata": {"name": "coredns"},
             "spec": deployment,
         }
-        self._systemd = False
+        self._running = set()
 
     def _systemctl(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        self._systemd |= argv[1] == "restart"
-        return (3, "inactive\n") if argv[1] == "is-active" and not self._systemd else (0, "")
+        if argv[1] == "restart":
+            self._running.add(argv[2])
+        states = (f"Id={one}\nActiveState=active\n" for one in sorted(self._running))
+        return 0, "\n".join(states) if argv[1] == "show" else ""
 
 
 @contextmanager

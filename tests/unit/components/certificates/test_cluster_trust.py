@@ -117,8 +117,8 @@ class Systemd:
                         "kind": "ConfigMap",
                         "data": data,
                     }
-            case ["is-active", cluster_trust.UNIT.service]:
-                return (0, "active") if self.running else (3, "inactive")
+            case ["show", *_]:
+                return 0, f"Id={cluster_trust.UNIT.service}\nActiveState={'active' if self.running else 'inactive'}\n"
         return 0, ""
 
 
