@@ -94,7 +94,7 @@ class NodeWiring:
     registry: ResolvedRegistry
 
     def status(self) -> Status:
-        """Check files and objects, then pull a tiny image inside every node."""
+        """Check files and objects, then that every node pulls a tiny image, or would as it did before."""
         there = self._reach()
         wanted = self._host_files(there)
         missing, silence = None, None
@@ -229,7 +229,7 @@ class NodeWiring:
 class WiringStep(NothingToUndo):
     """Connects the registry with the cluster; everything is removed with the cluster.
 
-    It is ready when a tiny image, pushed from here, is pulled inside each node.
+    It is ready when a tiny image, pushed from here, was pulled inside each node as it is now.
     """
 
     engine: Engine

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -341,7 +343,11 @@ def crictl(tmp_path: Path) -> Path:
 
 
 def pull(crictl: Path, name: str, endpoint: str) -> Pulled | Broken:
-    argv = node_config_step.canary_command("localhost:5001", name, endpoint)
+    """Run the canary's script; what it looks for below /run and /etc is in the folder of crictl's."""
+    argv = list(node_config_step.canary_command("localhost:5001", name, endpoint))
+    place = crictl.parents[1]
+    argv[2] = argv[2].replace("/run/", f"{place}/run/").replace("/etc/", f"{place}/etc/")
+    (place / "run").mkdir(exist_ok=True)
     env = {**os.environ, "PATH": f"{crictl.parent}:{os.environ['PATH']}"}
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=True)
     return node_config_step.canary_result(done.stdout, endpoint)
@@ -354,6 +360,47 @@ def test_canary_is_removed_after_its_pull(crictl: Path, name: str) -> None:
     wanted, called = [f"pull {whole}", f"rmi {whole}"], crictl.parent / "called"
     # No one waits for the removal.
     wait_until(lambda: None if called.read_text().splitlines() == wanted else "not yet", what="rmi", timeout=20)
+
+
+@pytest.fixture
+def pulled(crictl: Path, name: str, registry: Simulator) -> Iterator[list[str]]:
+    """What crictl was called with for a canary that was pulled and removed, in a node whose containerd runs."""
+    run, hosts = crictl.parents[1] / "run", crictl.parents[1] / "etc/containerd/certs.d/reg.test/hosts.toml"
+    hosts.parent.mkdir(parents=True)
+    hosts.touch()
+    (run / "containerd").mkdir(parents=True)
+    with contextlib.chdir(run / "containerd"), socket.socket(socket.AF_UNIX) as containerd:  # a short path
+        containerd.bind("containerd.sock")
+        pull(crictl, name, registry.url)
+        called = crictl.parent / "called"
+        wait_until(lambda: None if "rmi" in called.read_text() else "not yet", what="rmi", timeout=20)
+        yield called.read_text().splitlines()
+
+
+def test_canary_is_not_pulled_twice_the_same_way(
+    pulled: list[str], crictl: Path, name: str, registry: Simulator
+) -> None:
+    assert isinstance(pull(crictl, name, registry.url), Pulled)
+    assert (crictl.parent / "called").read_text().splitlines() == pulled
+
+
+@pytest.mark.parametrize("changed", ["etc/containerd/certs.d/reg.test/hosts.toml", "run/containerd/containerd.sock"])
+def test_canary_is_pulled_after_a_change(
+    pulled: list[str], crictl: Path, name: str, registry: Simulator, changed: str
+) -> None:
+    (crictl.parents[1] / changed).touch()
+    assert isinstance(pull(crictl, name, registry.url), Pulled)
+    assert (crictl.parent / "called").read_text().splitlines()[: len(pulled) + 1] == [*pulled, pulled[0]]
+
+
+def test_canary_is_pulled_after_the_registry_lost_it(
+    pulled: list[str], crictl: Path, name: str, registry: Simulator
+) -> None:
+    registry.faults.append(Fault("GET", "/manifests/", 404))
+    (crictl.parent / "deaf").touch()
+    assert isinstance(pull(crictl, name, registry.url), Broken)
+    registry.faults.clear()
+    assert pull(crictl, name, registry.url) == Broken("pull", "refused")
 
 
 @pytest.fixture
