@@ -94,9 +94,11 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     if domain and not domain.endswith(".localhost"):
         yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only,"
         yield f"      where `sandbox names install {name}` puts them after `up`"
-    if not found.manifests:
-        for app, fix in project_files.without_port(found.apps):
-            yield f"note  the port of {app} is unknown: {fix}, or add a Service"
+    unknown: dict[str, list[str]] = {}
+    for app, fix in () if found.manifests else project_files.without_port(found.apps):
+        unknown.setdefault(fix, []).append(app)
+    for fix, apps in unknown.items():
+        yield f"note  the port is unknown of {', '.join(apps)}: for a host that leads there, {fix}"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

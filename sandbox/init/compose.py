@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.init import compose_files, compose_service, compose_settings, compose_variables, compose_volumes
+from sandbox.init import (
+    compose_files,
+    compose_hosts,
+    compose_service,
+    compose_settings,
+    compose_variables,
+    compose_volumes,
+)
 from sandbox.init.compose_service import Project
 from sandbox.init.detected import App, label, labels
 
@@ -35,7 +42,7 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     services = {name: one for name, one in sections["services"].items() if name not in apart}
     names = labels(services)
     project = Project(path.parent, sections, known, compose_volumes.claims(services.values()))
-    apps = _apps(services, names, project, notes)
+    apps = compose_hosts.connected(_apps(services, names, project, notes), names)
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
     notes += [_renamed(name, called, apps) for name, called in names.items() if called != name and called in written]
     if any(value in app.environment.values() for app in written.values() for value in known.values() if value):
@@ -58,7 +65,7 @@ def _apps(
     for name, one in services.items():
         app = compose_service.app(name, one, project, notes, called=names[name])
         aliases = [each for each in compose_settings.aliases(one) if each != name]
-        used = [each for each in aliases if label(each) == each and each not in taken and (app.port or app.more_ports)]
+        used = [each for each in aliases if label(each) == each and each not in taken and name not in ending]
         unused = [f"networks.aliases.{each}" for each in aliases if each not in used]
         taken.update(used)
         seen = {volume for each in apps for volume in each.volumes}

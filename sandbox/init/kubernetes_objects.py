@@ -12,11 +12,10 @@ from sandbox.sanitize import fit
 
 
 def manifest(app: App, *, image: str, host: str | None) -> str:
-    """Return a Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
+    """Return a Deployment, a Service and, at the `host` and where it has a port, an Ingress; or a Job; as YAML."""
     found: list[dict[str, Any]] = [*_claims(app), *_files(app), _workload(app, image)]
-    ports = [] if app.once else _ports(app)
-    if ports:
-        found += [_service(app, ports, name) for name in (app.name, *app.aliases)]
+    if not app.once:
+        found += [_service(app, name) for name in (app.name, *app.aliases)]
         if host and app.port:
             found.append(_ingress(app, host))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
@@ -134,19 +133,21 @@ def _ports(app: App) -> list[tuple[int, str]]:
     return list(dict.fromkeys([*main, *app.more_ports]))
 
 
-def _service(app: App, ports: list[tuple[int, str]], name: str) -> dict[str, Any]:
+def _service(app: App, name: str) -> dict[str, Any]:
     """Return a Service on the program's own ports, by whose name others in the project reach it."""
     listed = [
         {"name": "main", "port": port}
         if (port, protocol) == (app.port, "tcp")
         else {"name": f"{protocol}-{port}", "port": port, "protocol": protocol.upper()}
-        for port, protocol in ports
+        for port, protocol in _ports(app)
     ]
+    # Without an address of its own the name leads to the pod, which has all ports.
+    ports = {"ports": listed} if listed else {"clusterIP": "None"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name},
-        "spec": {"selector": {"app": app.name}, "ports": listed},
+        "spec": {"selector": {"app": app.name}, **ports},
     }
 
 

@@ -222,7 +222,7 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 
 
 def without_port(apps: tuple[App, ...]) -> Iterator[tuple[str, str]]:
-    """Yield programs that cannot be reached, because it is not known which port they listen on, and where to say it."""
+    """Yield programs that no host leads to, because it is not known which port they listen on, and where to say it."""
     for app in apps:
         if app.port is None and not app.more_ports and not app.once:
             if app.context is not None:

@@ -366,7 +366,7 @@ def test_user_folder_terminal_and_names_are_not_lost(
 ) -> None:
     (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: web, {settings}}}}}\n")
     (app,), _ = compose.load(tmp_path / "compose.yaml")
-    (deployment,) = yaml.safe_load_all(manifest(app, image="web", host=None))
+    deployment, _ = yaml.safe_load_all(manifest(app, image="web", host=None))
     made = deployment["spec"]["template"]["spec"]["containers"][0]
     assert {key: value for key, value in made.items() if key not in ("name", "image")} == container
     assert app.left_out == left_out

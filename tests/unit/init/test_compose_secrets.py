@@ -132,4 +132,4 @@ def test_secret_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "store.p12").write_bytes(b"\xff\xfe\x00")
     apps, _, objects = written(tmp_path)
     assert apps[0].left_out == ("secrets.store (store.p12 is not text, or too long)",)
-    assert list(objects) == [("Deployment", "web")]
+    assert list(objects) == [("Deployment", "web"), ("Service", "web")]

@@ -243,8 +243,11 @@ def test_pod_has_the_volumes_of_its_compose_service() -> None:
     mounts = (Mount("/checks", {"a.sh": "true"}), Mount("/etc/a.conf", {"my.conf": "x"}, single=True))
     app = App("db", image="postgres:17", mounts=mounts, claims={"/data": "data"}, volumes=("data",))
     objects = list(yaml.safe_load_all(manifest(app, image="postgres:17", host=None)))
-    assert [one["kind"] for one in objects] == ["PersistentVolumeClaim", "ConfigMap", "ConfigMap", "Deployment"]
-    spec = objects[-1]["spec"]
+    assert [one["kind"] for one in objects] == [
+        *("PersistentVolumeClaim", "ConfigMap", "ConfigMap"),
+        *("Deployment", "Service"),
+    ]
+    spec = objects[-2]["spec"]
     assert spec["strategy"] == {"type": "Recreate"}
     assert spec["template"]["spec"]["containers"][0]["volumeMounts"] == [
         {"name": "data", "mountPath": "/data"},

@@ -1,0 +1,68 @@
+"""Programs of a compose file reach each other at ports that no key names, by Services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.init import compose
+from sandbox.init.detected import App
+from sandbox.init.kubernetes_objects import manifest
+
+
+def load(folder: Path, services: str) -> dict[str, App]:
+    (folder / "compose.yaml").write_text(f"services:\n{services}")
+    return {app.name: app for app in compose.load(folder / "compose.yaml")[0]}
+
+
+def spec(app: App, kind: str) -> dict[str, Any]:
+    objects = yaml.safe_load_all(manifest(app, image="x", host=None))
+    found: dict[str, Any] = next(one for one in objects if one["kind"] == kind)["spec"]
+    return found
+
+
+def test_port_that_others_name_is_one_of_the_service(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("proxy_pass http://api:8000;\n")
+    found = load(
+        tmp_path,
+        """\
+  web: {image: 'nginx:1', ports: ['80:80'], volumes: ['./nginx.conf:/etc/nginx/nginx.conf:ro']}
+  api: {image: api, environment: {DB: 'postgres://db:99@db:5433/x', QUEUES: 'a-queue:1,queue:5555', TAG: 'queue:12-a'}}
+  db: {image: 'postgres:17'}
+  queue: {image: queue, ports: ['80:80'], command: 'listen queue:70000', networks: {default: {aliases: [jobs]}}}
+  job: {image: job, command: [--to, 'jobs:5556', '--or=jobs:80']}
+""",
+    )
+    assert {name: app.more_ports for name, app in found.items()} == {
+        "web": (),
+        "api": ((8000, "tcp"),),
+        "db": ((5433, "tcp"),),
+        "queue": ((5555, "tcp"), (5556, "tcp")),
+        "job": (),
+    }
+    assert spec(found["db"], "Service")["ports"] == [
+        {"name": "main", "port": 5432},
+        {"name": "tcp-5433", "port": 5433, "protocol": "TCP"},
+    ]
+
+
+def test_name_of_a_program_without_ports_leads_to_its_pods(tmp_path: Path) -> None:
+    found = load(tmp_path, "  api: {image: api}\n  web: {image: web, environment: {API_HOST: api, API_PORT: '8000'}}\n")
+    assert spec(found["api"], "Service") == {"selector": {"app": "api"}, "clusterIP": "None"}
+
+
+def test_program_that_names_itself_knows_its_address(tmp_path: Path) -> None:
+    """A check of its own Service would never succeed: that has no pod until the check has."""
+    found = load(
+        tmp_path,
+        """\
+  web: {image: web, healthcheck: {test: [CMD, curl, 'http://web:3000/']}}
+  kafka: {image: kafka, environment: {VOTERS: '1@kafka:9093'}, hostname: broker}
+  many: {image: many, environment: {SELF: 'many:1000'}, scale: 3}
+  other: {image: other, environment: {KAFKA: 'kafka:9092'}}
+""",
+    )
+    hosts = {name: spec(app, "Deployment")["template"]["spec"].get("hostname") for name, app in found.items()}
+    assert hosts == {"web": "web", "kafka": "broker", "many": None, "other": None}
