@@ -214,8 +214,10 @@ def _is_of_application(secret: TlsSecret) -> bool:
 
 
 def _replicas(workload: Manifest) -> int:
+    """Return how many pods may answer; one that is told to end is asked until it has ended (KEP-3973)."""
     status = workload.get("status") or {}
-    return int(status.get("readyReplicas") or status.get("numberReady") or 0)
+    ready = int(status.get("readyReplicas") or status.get("numberReady") or 0)
+    return ready + int(status.get("terminatingReplicas") or 0)
 
 
 def _labels(workload: Manifest) -> Mapping[str, str]:

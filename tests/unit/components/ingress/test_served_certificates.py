@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,18 @@ def test_of_two_pods_with_one_secret_only_the_hosts_restarts(
     new = renew(secrets)
     replace(certificates, ingresses=(ingress,)).renew((), lambda line: app.present(new))
     assert mark(server) and mark(server, "second") is None
+
+
+@pytest.mark.parametrize("ending", [0, 1])
+def test_a_pod_that_is_still_ending_is_asked_too(
+    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer, ending: int
+) -> None:
+    old = certificates.ask(HOST, None)
+    app.present(renew(secrets))
+    turns = cycle([certificates.ask(HOST, None), old])
+    server.objects[f"{APPS}/app"]["status"] = {**READY, "terminatingReplicas": ending}
+    found = replace(certificates, ask=lambda host, root: next(turns)).outdated(())
+    assert [one.host for one in found] == [HOST] * ending
 
 
 def test_a_restart_that_does_not_help_is_an_error(
