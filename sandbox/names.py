@@ -59,6 +59,11 @@ class Home:
         return self.cache / "bundle"
 
     @property
+    def digests(self) -> Path:
+        """Return the file that remembers the digests of the bundle's recipes."""
+        return self.cache / "digests.json"
+
+    @property
     def manifests(self) -> Path:
         """Return the folder of manifests that other projects publish, downloaded or put there by hand."""
         return self.cache / "manifests"

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
-    from sandbox.bundle import system_images
+    from sandbox.bundle import remembered_digests, system_images
 
-    return system_images.for_spec(spec, home, engine)
+    with remembered_digests.known(home.digests):
+        return system_images.for_spec(spec, home, engine)
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:

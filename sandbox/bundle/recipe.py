@@ -139,12 +139,12 @@ class Recipe(_Part):
 
 
 @functools.cache
-def recipes() -> Mapping[str, Recipe]:
+def recipes() -> Recipes:
     """Return every recipe by name, each after those it needs; other versions are named NAME-MINOR."""
-    return _Recipes()
+    return Recipes()
 
 
-class _Recipes(Mapping[str, Recipe]):
+class Recipes(Mapping[str, Recipe]):
     """The recipes, each read when it is asked for: most commands need a few."""
 
     def __init__(self) -> None:
@@ -153,11 +153,23 @@ class _Recipes(Mapping[str, Recipe]):
             others = {f"{name}-{minor(version)}": (RECIPES / name / "recipe.yaml", version) for name in VERSIONED}
             self._files |= others
         self._known: dict[str, Recipe] = {}
+        self._assumed: Mapping[str, str] = {}
 
     def __getitem__(self, name: str) -> Recipe:
         if name not in self._known:
-            self._known[name] = _read(*self._files[name])
+            self._known[name] = recipe = _read(*self._files[name])
+            if name in self._assumed:
+                vars(recipe)["digest"] = self._assumed[name]
         return self._known[name]
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Return the digests that were asked for, by recipe."""
+        return {name: vars(one)["digest"] for name, one in self._known.items() if "digest" in vars(one)}
+
+    def assume(self, digests: Mapping[str, str]) -> None:
+        """Take these for the digests of recipes that are not read yet."""
+        self._assumed = digests
 
     def __len__(self) -> int:
         return len(self._files)
