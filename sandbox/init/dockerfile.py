@@ -37,6 +37,13 @@ def sources(text: str) -> Iterator[str]:
                 yield word.strip("/")
 
 
+def workdir(text: str) -> str | None:
+    """Return the folder in which its last stage ends, if that says a whole path without variables."""
+    last = re.split(r"^\s*FROM\s", text, flags=re.IGNORECASE | re.MULTILINE)[-1]
+    said = re.findall(r"^\s*WORKDIR\s+(\S+)\s*$", last, re.IGNORECASE | re.MULTILINE)
+    return said[-1] if said and said[-1].startswith("/") and "$" not in said[-1] else None
+
+
 def copies_context(text: str, stage: str) -> bool:
     """Tell whether the stage, or one that it is made from, has the whole context copied into it."""
     bases: dict[str, str] = {}

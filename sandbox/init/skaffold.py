@@ -1,9 +1,10 @@
-"""Reads a skaffold.yaml (v2 to v4): what it builds, and which manifests, kustomizations and charts it deploys."""
+"""Reads a skaffold.yaml (v2 to v4): what it builds and copies, and the manifests and charts that it deploys."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init import helmfile
+from sandbox.init import dockerfile as dockerfiles
+from sandbox.init import helmfile, skaffold_dev
 from sandbox.init.detected import App, Item, build_options, is_inside, label
 from sandbox.kube import manifests
 from sandbox.system.files import is_file
@@ -52,6 +54,7 @@ def load(folder: Path) -> Skaffold | None:
         for artifact in _mappings(config, "build", "artifacts"):
             _artifact(folder, artifact, apps, notes)
         items += _deployed(folder, config, notes)
+        notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
         if profiles := [str(one.get("name")) for one in _mappings(config, "profiles")]:
             notes.append(f"{file.name}: its profiles {', '.join(profiles)} are left out")
         if config.get("requires"):
@@ -74,7 +77,23 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes:
     notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
     name = label(PurePosixPath(image).name)
     if is_inside(folder, folder / context):
+        build |= _sync(artifact, image, folder / context, dockerfile, notes)
         apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build))
+
+
+def _sync(
+    artifact: Mapping[str, Any], image: str, built: Path, dockerfile: str, notes: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what images.yaml says of the files that are copied into containers, not built."""
+    manual, workdir = _mappings(artifact, "sync", "manual"), None
+    with suppress(UsageError):  # the build reports what is wrong with it
+        if manual and is_inside(built, built / dockerfile) and is_file(built / dockerfile):
+            workdir = dockerfiles.workdir(text_file.read(built / dockerfile))
+    paths, left_out = skaffold_dev.sync_paths(manual, built, workdir)
+    computed = [one for one in ("infer", "auto") if _at(artifact, "sync", one)]
+    if said := ", ".join((*left_out, *computed)):
+        notes.append(f"the sync of {image} is left out for {said}: `sync` in images.yaml has files and whole folders")
+    return {"sync": [{"paths": paths}]} if paths else {}
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.bundle.store import Store
 from sandbox.errors import UsageError
+from sandbox.images.sync_rules import SyncRule
 from sandbox.init import detect
 from sandbox.init.detected import App, Found
 
@@ -605,6 +606,38 @@ def test_releases_of_a_helmfile_are_taken(tmp_path: Path) -> None:
         "of the release web the values absent.yaml are left out",
         "the release loose is left out: its chart bitnami/nginx has no folder or one version",
     ]
+
+
+def test_sync_and_ports_of_a_skaffold_file_are_told(tmp_path: Path) -> None:
+    text = """\
+apiVersion: skaffold/v4beta11
+build:
+  artifacts:
+  - image: web
+    context: web
+    sync:
+      manual:
+      - {src: 'src/**', dest: /app}
+      - {src: 'static/**/*', dest: ., strip: static/}
+      - {src: conf/a.ini, dest: /etc/web, strip: conf/}
+      - {src: 'src/**/*.py', dest: .}
+      - {src: 'absent/**', dest: /app}
+      - {src: 'src/**', dest: ../out}
+      infer: ['*.css']
+portForward:
+- {resourceType: service, resourceName: db, namespace: shop, port: 5432, localPort: 15432}
+- {resourceType: deployment, resourceName: web, port: 80}
+"""
+    files = dict.fromkeys(("web/src/a.py", "web/static/a.css", "web/conf/a.ini"), "")
+    write(tmp_path, **{"skaffold.yaml": text, "web/Dockerfile": "FROM a\nFROM b\nWORKDIR /srv\n"}, **files)
+    found = look(tmp_path)
+    paths = {"src": "/app/src", "static": "/srv", "conf/a.ini": "/etc/web/a.ini"}
+    assert found.apps[0].build == {"sync": [{"paths": paths}]}
+    assert SyncRule.model_validate(found.apps[0].build["sync"][0]).place("src/a.py") == "/app/src/a.py"
+    left, db, web = found.notes[:3]
+    assert "left out for src/**/*.py, absent/**, src/**, infer: " in left
+    assert "edge: {tcp: [{port: 15432, to: shop/db:5432}]}" in db
+    assert web == "the port-forward of deployment web is left out: the edge routes to Services"
 
 
 def test_helmfile_with_templates_is_named(tmp_path: Path) -> None:
