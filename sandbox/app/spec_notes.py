@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.system_images import IN_PODS, PREFIX
 from sandbox.components.ingress import unserved
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import image_names
@@ -85,9 +88,29 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield images that would have to be in the sandbox's registry, and that no images.yaml pushes there."""
+    """Yield images that only the sandbox's registry or the bundle may have, and that no images.yaml pushes."""
     port = REGISTRY_PORT if spec.registry.port == "auto" else spec.registry.port
     prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
     names = ImageNames.of(spec.push, prefix=prefix, url="")
     for image, user in names.unlisted(objects).items():
         yield f"{user}: nothing provides the image {image}; {image_names.advice([image], spec.push)}"
+    known = names.connected(objects)
+    wanted = {
+        image: title(one)
+        for one in reversed(objects)
+        for holder, key in image_names.slots(one, names.fields)
+        if (image := str(holder[key])).startswith(PREFIX) and image not in known
+    }
+    for image, user in wanted.items():
+        if image not in [recipes()[name].reference for name in IN_PODS]:  # which nodes have
+            yield f"{user}: no registry has the image {image}; {_bundled(image)}"
+
+
+def _bundled(image: str) -> str:
+    """Return what to add to images.yaml for an image that is named as the bundle's are."""
+    name = image.removeprefix(PREFIX).partition(":")[0]
+    has = {one.base or one.name for one in recipes().values() if one.image}
+    if name not in has:
+        near = difflib.get_close_matches(name, has, 1)
+        return f"did you mean {PREFIX}{near[0]}?" if near else "nor has the bundle"
+    return f"add to images.yaml: - {{from: daemon, image: {image}, as: {name}}}"

@@ -39,6 +39,21 @@ spec: {group: example.com, names: {kind: Widget}}
                 "- {from: build, context: ./api, as: team/api:dev}"
             ],
         ),
+        (POD % "sandbox.dev/app:dev", []),
+        (
+            POD % "sandbox.dev/valkey",
+            [
+                "Pod p: no registry has the image sandbox.dev/valkey; add to images.yaml: "
+                "- {from: daemon, image: sandbox.dev/valkey, as: valkey}"
+            ],
+        ),
+        (
+            POD % "sandbox.dev/valky:1" + (POD % "sandbox.dev/other").replace(" p}", " o}"),
+            [
+                "Pod o: no registry has the image sandbox.dev/other; nor has the bundle",
+                "Pod p: no registry has the image sandbox.dev/valky:1; did you mean sandbox.dev/valkey?",
+            ],
+        ),
         (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
         (POLICY, ["NetworkPolicy n: the bundle's nodes enforce no NetworkPolicy, published ones do"]),
         (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, for example an addon"]),
