@@ -40,7 +40,7 @@ class DevLoop:
     logs: bool = True
     watch: FileWatch = field(default_factory=FileWatch)
     _project: Project = field(default_factory=Project)
-    _rounds: Rounds | None = None
+    _rounds: Rounds | None = None  # once it is up
     _left: Work = field(default_factory=Work)  # what failed, and is tried again with the next change
 
     def once(self) -> Sandbox:
@@ -80,7 +80,7 @@ class DevLoop:
         work = self._project.work(asking)
         self.report.changed(asking)
         try:
-            if work.spec:
+            if work.spec or self._rounds is None:  # `up` failed before
                 sandbox = self.choose()
                 done = self.up(sandbox)
                 self.report.watching(self._project.roots)

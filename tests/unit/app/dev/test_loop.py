@@ -200,7 +200,7 @@ def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: D
     assert stage.rounds[1].manifests
 
 
-def test_an_up_that_fails_leaves_the_loop_with_a_cluster(stage: Stage, loop: DevLoop) -> None:
+def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop) -> None:
     stage.up_fails = BROKEN
     with pytest.raises(SandboxError):
         loop.up(stage.sandbox)
@@ -208,7 +208,14 @@ def test_an_up_that_fails_leaves_the_loop_with_a_cluster(stage: Stage, loop: Dev
     assert not loop.up(stage.sandbox)
     stage.save("k8s/a.yaml")
     loop.next(stage.sandbox)
-    assert images(stage.rounds[0]) == ["app:latest"]  # which was not pushed
+    assert stage.ups == 3 and "ready" not in stage.told
+    stage.up_fails = None
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    assert stage.ups == 4 and stage.told[-1] == "ready"
+    stage.save("app/a", "again")
+    loop.next(stage.sandbox)
+    assert stage.ups == 4 and images(stage.rounds[0]) == ["app:latest"]
 
 
 def test_a_cluster_of_others_is_refused_before_anything_is_done(stage: Stage, loop: DevLoop) -> None:
