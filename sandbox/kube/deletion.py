@@ -37,6 +37,11 @@ def is_leaving(live: Manifest) -> bool:
     return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
+def is_held(live: Manifest) -> bool:
+    """Tell whether the object is being deleted, and a finalizer that is not Kubernetes' own keeps it."""
+    return is_leaving(live) and bool(set(live["metadata"].get("finalizers") or ()) - KNOWN.keys())
+
+
 def delete_whole(cluster: Cluster, going: Sequence[Manifest]) -> None:
     """Delete objects with all that they made, and wait for their end. Raises ClusterError, BeingDeleted."""
     begin(cluster, going)
@@ -111,7 +116,7 @@ def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
 
 
 def _fix(held: Sequence[Manifest]) -> str:
-    foreign = [one for one in held if set(one["metadata"].get("finalizers") or ()) - KNOWN.keys()]
+    foreign = [one for one in held if is_held(one)]
     if not foreign:
         return "sandbox up again once it is gone"
     one = foreign[0]

@@ -135,10 +135,12 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
         apply_patiently(cluster, one, say=say)
 
 
-def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:
-    """Return those of the places where there is an object that is not being deleted."""
+def existing(cluster: Cluster, places: Iterable[Place], *, held: bool = False) -> frozenset[Place]:
+    """Return those of the places where there is an object that is not being deleted, or is `held` all the same."""
     found = ((place, _live(cluster, place)) for place in places)
-    return frozenset(place for place, live in found if live is not None and not is_leaving(live))
+    return frozenset(
+        place for place, live in found if live and (not is_leaving(live) or (held and deletion.is_held(live)))
+    )
 
 
 def is_marked(cluster: Cluster, place: Place) -> bool:

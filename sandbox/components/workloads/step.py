@@ -140,12 +140,13 @@ class ApplyStep(NothingToUndo):
         if dropped:
             say(f"removing {', '.join(map(str, dropped))}")
         removed = addon_objects.remove(cluster, dropped, wait=wait)
-        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped), removed)
+        gone = dropped if wait else ()
+        return Placed(tuple(objects), changed, tuple(place for place in known if place not in gone), removed)
 
     def remember(self, placed: Placed) -> None:
-        """Record that the objects are applied, and ready."""
+        """Record that the objects are applied, and ready; one that a finalizer holds is told of until it is gone."""
         records = Records.of(self.names)
-        left = addon_objects.existing(records.cluster, placed.known)
+        left = addon_objects.existing(records.cluster, placed.known, held=True)
         applied_record.write(
             records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
         )

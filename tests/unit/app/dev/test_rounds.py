@@ -153,7 +153,7 @@ def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: Fr
     """A program that ignores SIGTERM ends after half a minute: `up` waits for it, and `dev` goes on."""
     stage.rounds.run(Work(images=(entry,)))
     settings = "/api/v1/namespaces/default/configmaps/a"
-    stage.server.objects[settings]["metadata"]["finalizers"] = ["example.com/slow"]
+    stage.server.objects[settings]["metadata"]["finalizers"] = ["foregroundDeletion"]
     fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
     begun = time.monotonic()
     for removed in (", 1 removed", ""):
@@ -161,6 +161,20 @@ def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: Fr
         assert stage.told.phases[-1] == f"apply  0 objects changed{removed}"
         assert is_leaving(stage.server.objects[settings])
     assert time.monotonic() - begun < deletion.TIMEOUT / 4
+    assert fewer.apply.check() == Status(State.READY)
+
+
+def test_object_that_a_finalizer_holds_is_not_forgotten(stage: Stage, entry: FromBuild) -> None:
+    """A finalizer holds an object that `dev` deletes → `status` and `up` name it until it is gone."""
+    stage.rounds.run(Work(images=(entry,)))
+    settings = "/api/v1/namespaces/default/configmaps/a"
+    stage.server.objects[settings]["metadata"]["finalizers"] = ["example.com/absent"]
+    fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
+    for _ in range(2):
+        fewer.run(Work(manifests=True))
+        assert fewer.apply.check() == Status(State.DRIFTED, "no longer in the manifests: ConfigMap default/a")
+    del stage.server.objects[settings]
+    fewer.run(Work(manifests=True))
     assert fewer.apply.check() == Status(State.READY)
 
 
