@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from sandbox.app import context
 from sandbox.components.certificates.facts import Leaf
-from sandbox.names import EDGE
-from tests.real import behind
+from sandbox.engine import labelled
+from tests.real import behind, machine
 from tests.real.machine import tool
 
 PASSED = "sandbox-test-passed-through"
@@ -88,7 +89,8 @@ def tls_app(name: str, leaf: Leaf, folder: Path, *, other: str = "") -> Iterator
         f'  http-request return content-type text/javascript string "{script(name)}" if {{ path /who.js }}\n'
         f'  http-request return content-type text/html string "{page(other)}"\n'
     )
-    image = tool("docker", "inspect", "--format", "{{.Image}}", EDGE).strip()
+    edge = labelled.edge(machine.engine(), context.home())
+    image = tool("docker", "inspect", "--format", "{{.Image}}", edge).strip()
     place = ["--volume", f"{folder}:/config:ro", "--publish", f"{behind.gateway()}::8443", "--user", "0"]
     tool("docker", "rm", "--force", PASSED, status=None)
     tool(

@@ -25,9 +25,9 @@ import yaml
 
 from sandbox.app import context
 from sandbox.components.network import socket_handover
-from sandbox.engine import Engine
+from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.names import EDGE, LABEL, RETIRED, Names
+from sandbox.names import RETIRED, Names
 from sandbox.oci.client import Client
 from sandbox.system.wait import wait_until
 from tests.real import behind, machine
@@ -332,7 +332,7 @@ def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, S
             other.command("up")
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
-        assert any(RETIRED in one.name and one.running for one in engine.containers(LABEL))
+        assert any(RETIRED in one.name and one.running for one in labelled.containers(engine, context.home()))
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
@@ -340,5 +340,5 @@ def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sa
     wait_until(partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the one that stays", timeout=300)
     other.command("down")
     assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
-    edge = engine.container(EDGE)
+    edge = engine.container(labelled.edge(engine, context.home()))
     assert edge is not None and edge.running

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from sandbox.engine import Engine
-from sandbox.names import EDGE, LABEL
+from sandbox.engine import Engine, labelled
+from sandbox.names import LABEL
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
@@ -41,7 +41,7 @@ def test_a_good_up_tells_of_every_step_once_and_of_no_trouble(fresh: tuple[Appli
 
 
 def test_containers_start_with_engine_unless_stopped(engine: Engine, up: Application) -> None:
-    for name in (*running(engine, up), EDGE):
+    for name in (*running(engine, up), labelled.edge(engine, up.names.home)):
         policy = tool("docker", "inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", name).strip()
         assert policy == "unless-stopped", name
 
@@ -98,7 +98,7 @@ def test_start_by_name_restores_the_sandbox(engine: Engine, up: Application) -> 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_sandbox_survives_an_engine_restart(engine: Engine, up: Application, number: signal.Signals) -> None:
     """The engine ends and starts again, as by a reboot → hosts are served again; killed outright → `up` is enough"""
-    shared = {one.name for one in engine.containers(LABEL) if one.labels[LABEL] == ""}
+    shared = {one.name for one in labelled.containers(engine, up.names.home) if one.labels[LABEL] == ""}
     before = running(engine, up) | shared
     daemon = Daemon.with_only(before)
     up.store(number.name)
