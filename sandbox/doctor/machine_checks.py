@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -14,14 +12,9 @@ from sandbox.components.network import proxy_settings
 from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
-from sandbox.system import files
+from sandbox.system import files, inotify
 
 GIB = 1 << 30
-INOTIFY = {"max_user_watches": 65_536, "max_user_instances": 128}
-ADVISED = {"max_user_watches": 524_288, "max_user_instances": 512}
-SYSCTL = Path("/proc/sys/fs/inotify")
-PROCESSES, INSTANCE = Path("/proc"), Path("anon_inode:inotify")
-ROOT = 0  # owns the processes of nodes, and so their inotify instances
 SPARE = 8  # inotify instances; a node needs about 25
 CAREFUL = "available-caps"  # installed by scripts/engine
 OTHERS = 0o077
@@ -50,43 +43,30 @@ def own_disk(context: DoctorContext) -> Finding:
     return max(rooms, key=lambda one: (one.status is Status.ERROR, one.status is Status.WARN))
 
 
-def inotify(context: DoctorContext) -> Finding:
+def watches(context: DoctorContext) -> Finding:
     """Check the kernel's inotify limits, which kubelet, containerd and every controller share."""
     if _is_elsewhere(context):
-        said = _in_node(context, "cat", *(str(SYSCTL / name) for name in INOTIFY)).split()
-        if len(said) != len(INOTIFY):
+        said = _in_node(context, "cat", *(str(inotify.SYSCTL / name) for name in inotify.LEAST)).split()
+        if len(said) != len(inotify.LEAST):
             return skipped(ELSEWHERE)
-        found, used = dict(zip(INOTIFY, map(int, said), strict=True)), 0
+        found, used = dict(zip(inotify.LEAST, map(int, said), strict=True)), 0
     else:
         try:
-            found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
+            found = inotify.limits()
         except OSError:
             return skipped("only Linux has inotify limits")
-        used = sum(one == INSTANCE for one in _open_files())
+        used = inotify.used()
     evidence = ", ".join(f"{name} {value}" for name, value in found.items())
     evidence += f", of which {used} are in use" if used else ""
     if used > found["max_user_instances"] - SPARE:
         return error(evidence)
-    return warn(evidence) if any(found[name] < least for name, least in INOTIFY.items()) else ok(evidence)
+    return warn(evidence) if any(found[name] < least for name, least in inotify.LEAST.items()) else ok(evidence)
 
 
-def _open_files() -> Iterator[Path]:
-    """Yield the open files of root's processes; only root can see them."""
-    for process in PROCESSES.glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile, or this user may not read it
-            if process.stat().st_uid == ROOT:
-                for file in (process / "fd").iterdir():
-                    with suppress(FileNotFoundError):
-                        yield file.readlink()
-
-
-def raise_inotify(context: DoctorContext) -> None:
-    """Raise limits that are too low until the next start of the machine. Raises OSError without the right to."""
-    if _is_elsewhere(context):
-        return
-    for name, advised in ADVISED.items():
-        if int((SYSCTL / name).read_text(encoding="utf-8")) < advised:
-            (SYSCTL / name).write_text(f"{advised}\n", encoding="utf-8")
+def raise_limits(context: DoctorContext) -> None:
+    """Raise inotify limits that are too low, of this machine only. Raises OSError without the right to."""
+    if not _is_elsewhere(context):
+        inotify.raise_limits()
 
 
 def capabilities(context: DoctorContext) -> Finding:
@@ -198,9 +178,9 @@ CHECKS = (
     Check(
         "machine.inotify",
         "the kernel's inotify limits are high enough",
-        "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
-        inotify,
-        raise_inotify,
+        inotify.RAISE,
+        watches,
+        raise_limits,
     ),
     Check(
         "machine.capabilities",

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import inotify
 
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
@@ -39,7 +40,7 @@ NO_IMAGE = re.compile(
 )
 # Messages of Go programs when the kernel has no more inotify instances for a user; every cluster uses dozens.
 EXHAUSTED = "too many open files"
-MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
+MORE_INSTANCES = f"{inotify.RAISE} (in /etc/sysctl.d to last), or take another cluster down"
 # The words of runc without its frames: `failed to create containerd task: … runc create failed: … exec: "x": …`.
 _FRAMES = re.compile(r"^.*(?:unable to start container process|runc create failed): (?:error during container init: )?")
 
@@ -123,7 +124,7 @@ class Fault:
     def fix(self) -> str:
         """Return what to do about it; empty where only the program itself can tell."""
         if EXHAUSTED in self.message:
-            return MORE_WATCHES
+            return MORE_INSTANCES
         if self.ended == KILLED:
             limit = f" (now {self.memory})" if self.memory else ""
             return f"raise resources.limits.memory of the container {self.container}{limit}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system import files
+from sandbox.system import files, inotify
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -23,7 +23,6 @@ EVERY = 1000
 DELAY = 300
 # The kind of change, of those that watchfiles tells apart, of what was deleted or moved away.
 DELETED = 3
-LIMITS = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class FileWatch:
                     # No debugging; folders that may not be read are left out.
                     notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
                 except OSError as error:
-                    raise SandboxError("files cannot be watched", details=str(error), fix=LIMITS) from error
+                    raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
                 watching = threading.Thread(target=self._watch, args=(notify, self._stop), name="files", daemon=True)
                 watching.start()
 

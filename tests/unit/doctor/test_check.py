@@ -18,6 +18,7 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER
+from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.cli import test_main
 
@@ -101,14 +102,15 @@ def test_kubeconfig_that_is_a_device_keeps_its_mode(context: DoctorContext) -> N
 
 
 @pytest.mark.fault(18)
+@pytest.mark.parametrize(("limit", "used"), [(8, 0), (512, 510)])
 def test_limits_are_raised_and_never_lowered(
-    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, used: int
 ) -> None:
-    """8 inotify instances and many watches → --fix raises the one and leaves the other."""
-    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
-    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
+    """8 inotify instances, or 512 that are used up, and many watches → --fix raises the one and leaves the other."""
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
+    monkeypatch.setattr(inotify, "used", lambda: used)
     (tmp_path / "max_user_watches").write_text("999999\n")
-    (tmp_path / "max_user_instances").write_text("8\n")
+    (tmp_path / "max_user_instances").write_text(f"{limit}\n")
     assert repaired(context, "machine.inotify")["machine.inotify"].status is Status.OK
     assert (tmp_path / "max_user_watches").read_text() == "999999\n"
 
@@ -116,8 +118,8 @@ def test_limits_are_raised_and_never_lowered(
 def test_row_that_may_not_be_fixed_stays(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
-    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
+    monkeypatch.setattr(inotify, "_PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text("8\n")
     (tmp_path / "max_user_instances").write_text("8\n")
 

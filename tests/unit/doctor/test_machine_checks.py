@@ -14,6 +14,7 @@ from sandbox.doctor.check import Finding, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.engine.reach import Reach
+from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.test_engine_checks import told
@@ -33,11 +34,11 @@ def test_inotify(
     status: Status,
 ) -> None:
     """Limits of 8192 watches or 8 instances → the doctor prints the sysctl."""
-    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
-    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
+    monkeypatch.setattr(inotify, "_PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
-    assert machine_checks.inotify(context).status is status
+    assert machine_checks.watches(context).status is status
 
 
 @pytest.mark.fault(18)
@@ -46,9 +47,9 @@ def test_inotify_instances_that_are_in_use_are_counted(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, status: Status
 ) -> None:
     """121 of 128 instances in use → an error of the doctor, and under an `up` that fails, with the sysctl"""
-    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
-    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path / "proc")
-    monkeypatch.setattr(machine_checks, "ROOT", os.getuid())
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
+    monkeypatch.setattr(inotify, "_PROCESSES", tmp_path / "proc")
+    monkeypatch.setattr(inotify, "_ROOT", os.getuid())
     (tmp_path / "max_user_watches").write_text("524288\n")
     (tmp_path / "max_user_instances").write_text(f"{limit}\n")
     (tmp_path / "proc" / "13").mkdir(parents=True)  # one that ended meanwhile
@@ -56,17 +57,17 @@ def test_inotify_instances_that_are_in_use_are_counted(
     files.mkdir(parents=True)
     for number in range(130):
         (files / str(number)).symlink_to("anon_inode:inotify" if number < 121 else "/dev/null")
-    found = machine_checks.inotify(context)
+    found = machine_checks.watches(context)
     assert (found.status, "121 are in use" in found.evidence) == (status, True)
 
 
 def test_inotify_elsewhere(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path / "none")
-    assert machine_checks.inotify(context).status is Status.SKIPPED
+    monkeypatch.setattr(inotify, "SYSCTL", tmp_path / "none")
+    assert machine_checks.watches(context).status is Status.SKIPPED
 
 
 @pytest.mark.fault(61)
-@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.inotify, machine_checks.capabilities])
+@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.watches, machine_checks.capabilities])
 def test_engine_of_another_kernel_is_not_judged_by_this_one(
     context: DoctorContext, engine: FakeEngine, check: Any
 ) -> None:
@@ -97,7 +98,7 @@ def test_other_machines_disk_and_limits_are_read_in_the_node(
     engine.run(ContainerSpec(name=context.names.node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
     engine.programs["df"] = lambda box, argv: (0, f"Filesystem 1024-blocks Used Available\n/dev/vda 1 1 {free} 1% /\n")
     engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
-    found = (machine_checks.engine_disk(context), machine_checks.inotify(context))
+    found = (machine_checks.engine_disk(context), machine_checks.watches(context))
     assert tuple(one.status for one in found) == statuses
 
 
