@@ -325,7 +325,7 @@ class Sandbox:
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
         name = host if "." in host else f"{host}.{self.domain}"
-        port = self.resolved.proxy.ports[0]
+        port = self.resolved.edge.ports[0]
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
@@ -335,7 +335,7 @@ class Sandbox:
         """
         from sandbox.app import edge_request
 
-        return edge_request.get(self.url(host, path), self.resolved.proxy.listen, context or self.ssl_context())
+        return edge_request.get(self.url(host, path), self.resolved.edge.listen, context or self.ssl_context())
 
     @property
     def registry(self) -> str:

@@ -75,7 +75,7 @@ def lines(row: Row) -> list[str]:
 def _usual(spec: Spec) -> ResolvedSpec:
     """Return the spec with the usual ports where only an engine could tell them."""
     usual = ResolvedSpec()
-    https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
+    https = tuple(port for port in spec.edge.ports if port != "auto") or usual.edge.ports
     return ResolvedSpec.of(
         spec, registry=usual.registry.port if spec.registry.port == "auto" else spec.registry.port, https=https
     )

@@ -95,7 +95,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,
-        ports=spec.proxy.ports,
+        ports=spec.edge.ports,
         exposure=exposure(spec, hosts, Engine.connect()),
         registry=spec.registry.address,
         context=names.cluster if merged else None,
@@ -125,9 +125,9 @@ def _is_rooted(spec: ResolvedSpec, host: str) -> bool:
     """Tell whether the certificate that is served for the host is the sandbox's, as far as it can be asked."""
     from sandbox.doctor.tls.tls_context import handshake, read
 
-    port = spec.proxy.ports[0]
+    port = spec.edge.ports[0]
     try:
-        served = handshake(host, Bind(spec.proxy.listen, port).asked_at, port)
+        served = handshake(host, Bind(spec.edge.listen, port).asked_at, port)
         root = context.home().sandbox(spec.name).root_certificate.read_text(encoding="utf-8")
         return read(served, root, now=datetime.now(UTC)).rooted
     except (OSError, SandboxError):

@@ -33,9 +33,9 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
     Raises PortTaken and PortForbidden for the first port that is not available, UsageError for an address without IPv6
     and for a name of another sandbox.
     """
-    if not host_network.is_supported(spec.proxy.listen):
+    if not host_network.is_supported(spec.edge.listen):
         raise UsageError(
-            f"this machine cannot listen on {spec.proxy.listen}: it has no IPv6",
+            f"this machine cannot listen on {spec.edge.listen}: it has no IPv6",
             details="the kernel was started without it, or the sysctl net.ipv6.conf.lo.disable_ipv6 is 1",
             fix="in sandbox.yaml: edge: {listen: 127.0.0.1}   (or turn IPv6 on)",
             id="no-ipv6",
@@ -60,10 +60,10 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
-    named = (*(one.host for one in spec.proxy.hosts), *(one.host for one in spec.proxy.tls))
+    named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))
     hosts = tuple(map(routes.Host, named))
     mine = routes.Route(
-        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.proxy.listen)
+        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
     )
     asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
     routes.require_unclaimed(asked, (*others, *routes.load(home.passthrough)))
@@ -77,13 +77,13 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
-    given = (spec.registry.port, *spec.proxy.ports, *(one.port for one in spec.proxy.tcp))
+    given = (spec.registry.port, *spec.edge.ports, *(one.port for one in spec.edge.tcp))
     proxy, fixed = _proxy(spec), {port for port in given if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
-    usable = partial(_is_usable, machine, proxy, spec.proxy.listen, HTTPS)
+    usable = partial(_is_usable, machine, proxy, spec.edge.listen, HTTPS)
     chosen: list[int] = []
-    for before, usual, port in zip(remembered, preferred, spec.proxy.ports, strict=False):
+    for before, usual, port in zip(remembered, preferred, spec.edge.ports, strict=False):
         chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
@@ -100,16 +100,14 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
-    return _chosen(
-        spec.proxy.tcp, before, spoken_for, partial(_is_usable, machine, _proxy(spec), spec.proxy.listen, TCP)
-    )
+    return _chosen(spec.edge.tcp, before, spoken_for, partial(_is_usable, machine, _proxy(spec), spec.edge.listen, TCP))
 
 
 def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
     """Choose the ports of `udp` that are `auto`, in the same way."""
     route = routes.find(routes.load(machine.home.edge), spec.name)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.UDP} if route else {}
-    return _chosen(spec.proxy.udp, before, set(), partial(_is_usable_udp, machine, spec.proxy.listen))
+    return _chosen(spec.edge.udp, before, set(), partial(_is_usable_udp, machine, spec.edge.listen))
 
 
 def _chosen(
@@ -164,9 +162,9 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
-    edge = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
-    edge += [Wanted(_proxy(spec), Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
-    edge += [udp_wanted(Bind(spec.proxy.listen, one.port)) for one in spec.proxy.udp]
+    edge = [Wanted(_proxy(spec), Bind(spec.edge.listen, port), *HTTPS) for port in spec.edge.ports]
+    edge += [Wanted(_proxy(spec), Bind(spec.edge.listen, one.port), *TCP) for one in spec.edge.tcp]
+    edge += [udp_wanted(Bind(spec.edge.listen, one.port)) for one in spec.edge.udp]
     if spec.registry.external:
         return edge
     return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *edge]

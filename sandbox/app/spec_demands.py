@@ -78,16 +78,16 @@ def _registry(spec: Spec, root: Path) -> Iterator[str]:
 
 
 def _network(spec: Spec, root: Path) -> Iterator[str]:
-    if not ipaddress.ip_address(spec.proxy.listen).is_loopback:
-        yield _line("network", f"listens on {spec.proxy.listen}, where other machines reach it")
-    for host in spec.proxy.hosts:
+    if not ipaddress.ip_address(spec.edge.listen).is_loopback:
+        yield _line("network", f"listens on {spec.edge.listen}, where other machines reach it")
+    for host in spec.edge.hosts:
         if host.to:
             yield _line("network", f"{host.host} routes to {host.to}")
-    for one in (*spec.proxy.tcp, *spec.proxy.udp):
+    for one in (*spec.edge.tcp, *spec.edge.udp):
         kind = "UDP port" if isinstance(one, UdpPort) else "port"
         which = f"a free {kind}" if one.port == "auto" else f"{kind} {one.port}"
         yield _line("network", f"{which} of this machine is routed to {one.target}")
-    for tls in spec.proxy.tls:
+    for tls in spec.edge.tls:
         yield _line("network", f"TLS for {tls.host} is routed to {tls.to}")
     for name, address in spec.network.hosts.items():
         yield _line("network", f"pods resolve {name} to {address}")

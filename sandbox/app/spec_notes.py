@@ -81,7 +81,7 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from unserved.notes(
         [one for one in objects if one["kind"] == "Ingress" and isinstance(one.get("spec"), dict)],
         domain=spec.domain,
-        hosts=[one.host for one in spec.proxy.hosts],
+        hosts=[one.host for one in spec.edge.hosts],
         classes=(CLASS, *spec.ingress.classes, *own),
         tls=unserved.routed(spec),
     )

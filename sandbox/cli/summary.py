@@ -41,7 +41,7 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
     click.echo(f"trust       {found.root_certificate}")
     host, port = found.tried, found.ports[0]
     # curl itself knows where names of .localhost are, and a public name may lead anywhere else.
-    there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.proxy.listen, port).asked_at}"
+    there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.edge.listen, port).asked_at}"
     trust = "--insecure" if found.third_party else f"--cacert {shlex.quote(str(found.root_certificate))}"
     why = "   (its certificate is of its own Secret)" if found.third_party else ""
     click.echo(f"try         curl {trust}{there} {found.urls(host)[0]}{why}")

@@ -66,7 +66,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         host_names=(HOST, MINIKUBE_HOST),
         refused={
             **_EXISTING_ONLY,
-            ("proxy", "udp"): "needs the sandbox's node image, which minikube's nodes do not have",
+            ("edge", "udp"): "needs the sandbox's node image, which minikube's nodes do not have",
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
             ("network", "search"): "minikube's nodes keep their own search domains",
             ("network", "ca"): "minikube gives its nodes the files of ~/.minikube/certs: copy it there",
@@ -97,9 +97,9 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
                 "ingress",
                 "classes",
             ): "an IngressClass is cluster-wide, and an existing cluster is used in one namespace only",
-            ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
-            ("proxy", "udp"): "needs an edge container: the API server of an existing cluster forwards TCP only",
-            ("proxy", "tls"): "needs an edge container, which an existing cluster does not have: use `tcp`",
+            ("edge", "hosts"): "needs an edge container, which an existing cluster does not have",
+            ("edge", "udp"): "needs an edge container: the API server of an existing cluster forwards TCP only",
+            ("edge", "tls"): "needs an edge container, which an existing cluster does not have: use `tcp`",
             ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
             ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
             (
@@ -154,8 +154,8 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
         yield ("certs", "issuer"), "cert-manager is cluster-wide, and an existing cluster is used in one namespace only"
     if spec.certs.default is not None:
         yield ("certs", "default"), "is not supported on an existing cluster yet"
-    if spec.proxy.run == "container":
-        yield ("proxy", "run"), "no container can reach an existing cluster: leave it out"
+    if spec.edge.run == "container":
+        yield ("edge", "run"), "no container can reach an existing cluster: leave it out"
     for part in ("addons", "credentials"):
         if getattr(spec, part):
             yield (part,), "are cluster-wide, and an existing cluster is used in one namespace only"

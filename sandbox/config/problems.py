@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sandbox.config.yaml_nodes import Fault
-from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, KeyPath, Place, Source
+from sandbox.config.yaml_source import KeyPath, Place, Source
 
 # pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {
@@ -201,7 +201,6 @@ def _placed(path: KeyPath, message: str) -> str:
 
 def dotted(path: KeyPath) -> str:
     """Return a path as people write it: `edge.ports[0]`."""
-    path = (EDGE_KEY, *path[1:]) if path[:1] == (OLD_EDGE_KEY,) else path
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

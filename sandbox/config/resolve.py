@@ -37,7 +37,7 @@ class Override:
 def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[Override]:
     """Yield the overrides of `--https-port`, which may be given several times, and `--registry-port`."""
     if https:
-        yield Override(("proxy", "ports"), "auto" if tuple(https) == ("auto",) else list(https), "--https-port")
+        yield Override(("edge", "ports"), "auto" if tuple(https) == ("auto",) else list(https), "--https-port")
     if registry:
         yield Override(("registry", "port"), registry, "--registry-port")
 

@@ -27,7 +27,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_outside_domain(spec),
         *_same_secret(spec),
         *_same_port(spec),
-        *_proxy_hosts(spec),
+        *_edge_hosts(spec),
         *_tcp_ports(spec),
         *_tls_hosts(spec),
         *_stored_elsewhere(spec),
@@ -69,33 +69,33 @@ def _same_secret(spec: Spec) -> Iterator[Misfit]:
 
 
 def _same_port(spec: Spec) -> Iterator[Misfit]:
-    port, ports = spec.registry.port, spec.proxy.ports
+    port, ports = spec.registry.port, spec.edge.ports
     if spec.registry.external or port == "auto" or port not in ports:
         return
-    if spec.origin("registry", "port").giver >= spec.origin("proxy", "ports").giver:
+    if spec.origin("registry", "port").giver >= spec.origin("edge", "ports").giver:
         yield ("registry", "port"), f"{port} is one of the edge's ports; choose another"
     else:
-        yield ("proxy", "ports", ports.index(port)), f"{port} is the registry's port; choose another"
+        yield ("edge", "ports", ports.index(port)), f"{port} is the registry's port; choose another"
 
 
-def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
-    hosts = [one.host for one in spec.proxy.hosts]
+def _edge_hosts(spec: Spec) -> Iterator[Misfit]:
+    hosts = [one.host for one in spec.edge.hosts]
     for index, host in enumerate(hosts):
         if host in hosts[:index]:
-            yield ("proxy", "hosts", index, "host"), f"'{host}' is given twice"
-    for index, one in enumerate(spec.proxy.hosts):
+            yield ("edge", "hosts", index, "host"), f"'{host}' is given twice"
+    for index, one in enumerate(spec.edge.hosts):
         if one.ends and "." not in one.host:
             wrong = f"'{one.host}' cannot be terminated at the edge: it has a single label"
-            yield ("proxy", "hosts", index, "host"), wrong
-    if hosts and spec.proxy.run == "process" and spec.cluster.supports.containers:
-        yield ("proxy", "hosts"), "needs the edge container: leave out 'run: process'"
+            yield ("edge", "hosts", index, "host"), wrong
+    if hosts and spec.edge.run == "process" and spec.cluster.supports.containers:
+        yield ("edge", "hosts"), "needs the edge container: leave out 'run: process'"
 
 
 def _tcp_ports(spec: Spec) -> Iterator[Misfit]:
-    others = dict.fromkeys(spec.proxy.ports, "one of the edge's HTTPS ports")
+    others = dict.fromkeys(spec.edge.ports, "one of the edge's HTTPS ports")
     others |= {} if spec.registry.external else {spec.registry.port: "the registry's port"}
-    yield from _served(spec, "tcp", spec.proxy.tcp, others)
-    yield from _served(spec, "udp", spec.proxy.udp, {})
+    yield from _served(spec, "tcp", spec.edge.tcp, others)
+    yield from _served(spec, "udp", spec.edge.udp, {})
 
 
 def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[Any, str]) -> Iterator[Misfit]:
@@ -103,27 +103,27 @@ def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[A
     for index, one in enumerate(ports):
         if one.port == "auto" and ":" not in one.to:
             wrong = "must be NAMESPACE/SERVICE:PORT, because `port` is auto"
-            yield ("proxy", key, index, "to"), wrong
+            yield ("edge", key, index, "to"), wrong
         if one.port != "auto" and one.port in taken:
-            yield ("proxy", key, index, "port"), f"{one.port} is {taken[one.port]}; choose another"
+            yield ("edge", key, index, "port"), f"{one.port} is {taken[one.port]}; choose another"
         taken[one.port] = "given twice"
         if spec.runs_process and isinstance(one, TcpPort) and one.proxy_protocol:
             wrong = "needs the edge container: through the API server no one knows the client"
-            yield ("proxy", key, index, "proxy_protocol"), wrong
-    if key == "udp" and ports and spec.proxy.run == "process" and spec.cluster.supports.containers:
-        yield ("proxy", key), "needs the edge container: leave out 'run: process'"
+            yield ("edge", key, index, "proxy_protocol"), wrong
+    if key == "udp" and ports and spec.edge.run == "process" and spec.cluster.supports.containers:
+        yield ("edge", key), "needs the edge container: leave out 'run: process'"
 
 
 def _tls_hosts(spec: Spec) -> Iterator[Misfit]:
-    taken = {one.host: "one of `hosts`" for one in spec.proxy.hosts} | {spec.domain: "the sandbox's domain"}
-    for index, one in enumerate(spec.proxy.tls):
+    taken = {one.host: "one of `hosts`" for one in spec.edge.hosts} | {spec.domain: "the sandbox's domain"}
+    for index, one in enumerate(spec.edge.tls):
         if one.host in taken:
-            yield ("proxy", "tls", index, "host"), f"'{one.host}' is {taken[one.host]}; choose another"
+            yield ("edge", "tls", index, "host"), f"'{one.host}' is {taken[one.host]}; choose another"
         taken[one.host] = "given twice"
         if ":" not in one.to:
-            yield ("proxy", "tls", index, "to"), "must be NAMESPACE/SERVICE:PORT, with the Service's port"
-    if spec.proxy.tls and spec.proxy.run == "process" and spec.cluster.supports.containers:
-        yield ("proxy", "tls"), "needs the edge container: leave out 'run: process'"
+            yield ("edge", "tls", index, "to"), "must be NAMESPACE/SERVICE:PORT, with the Service's port"
+    if spec.edge.tls and spec.edge.run == "process" and spec.cluster.supports.containers:
+        yield ("edge", "tls"), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:

@@ -96,17 +96,17 @@ class Source:
         return Source(data, places)
 
     def with_edge(self) -> Source:
-        """Return the same with the edge under its name in the models; its places are under both names.
+        """Return the same with the edge under its present name; the places of an earlier one are under both names.
 
         Raises Refused for a document that has both names.
         """
-        if EDGE_KEY not in self.data:
+        if OLD_EDGE_KEY not in self.data:
             return self
-        if OLD_EDGE_KEY in self.data:
+        if EDGE_KEY in self.data:
             fix = f"leave out `{OLD_EDGE_KEY}:`"
             raise Refused(Fault(self.places[(OLD_EDGE_KEY,)].line, "`proxy` and `edge` are names of one key", fix))
-        data = {OLD_EDGE_KEY if key == EDGE_KEY else key: value for key, value in self.data.items()}
-        same = {(OLD_EDGE_KEY, *at[1:]): place for at, place in self.places.items() if at[:1] == (EDGE_KEY,)}
+        data = {EDGE_KEY if key == OLD_EDGE_KEY else key: value for key, value in self.data.items()}
+        same = {(EDGE_KEY, *at[1:]): place for at, place in self.places.items() if at[:1] == (OLD_EDGE_KEY,)}
         return Source(data, {**self.places, **same})
 
     def origins(self, document: str) -> dict[KeyPath, ValueOrigin]:

@@ -94,7 +94,7 @@ def is_here(address: str) -> bool:
 def https(context: DoctorContext) -> Finding:
     """Check that the edge has the HTTPS ports, or that they are free."""
     engine = with_engine(context).engine
-    binds = [Bind(context.spec.proxy.listen, port) for port in context.spec.proxy.ports]
+    binds = [Bind(context.spec.edge.listen, port) for port in context.spec.edge.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}
     edge = labelled.edge(engine, context.home) if engine else EDGE
     ours = PASSTHROUGH if context.spec.runs_process else edge
@@ -122,7 +122,7 @@ def registry(context: DoctorContext) -> Finding:
 
 def privileged(context: DoctorContext) -> Finding:
     """Check that a rootless engine may open ports below 1024."""
-    low = [port for port in context.spec.proxy.ports if port < 1024]
+    low = [port for port in context.spec.edge.ports if port < 1024]
     if not low or not with_engine(context).facts.rootless or host_network.may_bind_all(FORWARDER):
         return ok("the engine may open every port")
     first = host_network.first_unprivileged()
@@ -136,11 +136,11 @@ def visitors(context: DoctorContext) -> Finding:
     """Check that the edge listens for this machine only, also where another program has its ports for it."""
     found = access(context.spec, Keystore(context.names.keys))
     if not found.open and (heard := _heard_outside(context)):
-        said = f"{', '.join(heard)} answers too, though the spec asks for {context.spec.proxy.listen} alone"
+        said = f"{', '.join(heard)} answers too, though the spec asks for {context.spec.edge.listen} alone"
         fix = "sandbox up --https-port 8443, for tools that do so for ports below 1024 only (OrbStack), or a firewall"
         return warn(f"{said}: the tool of the engine's machine listens on every address", fix)
     if not found.open:
-        return ok(f"only this machine: {context.spec.proxy.listen}")
+        return ok(f"only this machine: {context.spec.edge.listen}")
     where = found.urls(context.spec, (f"*.{context.spec.domain}",))
     return warn("; ".join((warning(found, context.spec), *where)))
 
@@ -152,7 +152,7 @@ def _heard_outside(context: DoctorContext) -> list[str]:
     box = context.docker.engine.container(labelled.edge(context.docker.engine, context.home))
     if box is None or not box.running:
         return []
-    binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.proxy.ports]
+    binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.edge.ports]
     return [f"{one.address}:{one.port}" for one in binds if _answers(one)]
 
 

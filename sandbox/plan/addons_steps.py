@@ -50,7 +50,7 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that an addon that does not exist is reported at once
         catalogue.find_addon(use.source)
-    values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
+    values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
     served = spec.ingress.controller != "none"
     manager = AddonManager(
         images=images, uses=uses, values=values, charts=partial(charts, site, keychain), served=served

@@ -42,7 +42,7 @@ def cluster(site: ClusterSite) -> list[Step]:
             ingress=ingress,
             upstream=upstream(spec),
             hosts=spec.network.hosts,
-            services={one.host: one.to.partition(":")[0] for one in spec.proxy.tls},
+            services={one.host: one.to.partition(":")[0] for one in spec.edge.tls},
             machine=can.host_names,
         ),
         PodProxyStep(names, proxied(spec, names, engine, nodes, site.environ)),

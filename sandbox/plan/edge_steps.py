@@ -43,22 +43,22 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
     """Return the hosts of the spec that have a route of their own at the edge."""
-    return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
+    return tuple(Host(one.host, one.ends, one.to) for one in spec.edge.hosts)
 
 
 def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
     """Return the ports of the spec that are routed to Services."""
     return (
-        *(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp),
-        *(Port(one.port, one.target, protocol=routes.UDP) for one in spec.proxy.udp),
-        *(Port(spec.proxy.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.proxy.tls),
+        *(Port(one.port, one.target, one.proxy_protocol) for one in spec.edge.tcp),
+        *(Port(one.port, one.target, protocol=routes.UDP) for one in spec.edge.udp),
+        *(Port(spec.edge.ports[0], one.to, one.proxy_protocol, host=one.host) for one in spec.edge.tls),
     )
 
 
 def tunnels(names: Names, spec: ResolvedSpec, namespace: str | None = None) -> tuple[Tunnel, ...]:
     """Return the relay's tunnels to Services, all in the one `namespace` if there is one."""
     return tuple(
-        _tunnel(names, spec.proxy.listen, one.port, Target.parse(one.target), namespace) for one in spec.proxy.tcp
+        _tunnel(names, spec.edge.listen, one.port, Target.parse(one.target), namespace) for one in spec.edge.tcp
     )
 
 

@@ -228,7 +228,7 @@ def _secrets(site: TenantSite) -> Step:
 def _ingress(site: TenantSite) -> list[Step]:
     if not site.has_controller:
         return []
-    port = site.spec.proxy.ports[0]
+    port = site.spec.edge.ports[0]
     traefik = TenantTraefik(
         image=site.image("traefik"),
         busybox=site.image("busybox"),

@@ -49,7 +49,7 @@ def proof(site: ClusterSite) -> list[Step]:
     if spec.ingress.controller == "nginx":
         from sandbox.components.ingress.default_backend import PageStep
 
-        page.append(PageStep(names, spec.proxy.ports[0], requires=requires))
+        page.append(PageStep(names, spec.edge.ports[0], requires=requires))
     provided = certificates_steps.provided(spec)
     root = provided.cert if provided else None
     secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
@@ -79,7 +79,7 @@ def _nginx(site: ClusterSite) -> Controller:
     from sandbox.components.ingress.nginx import Nginx
 
     spec = site.spec
-    return Nginx(site.own.references["busybox"], spec.name, spec.proxy.ports[0], spec.ingress.classes)
+    return Nginx(site.own.references["busybox"], spec.name, spec.edge.ports[0], spec.ingress.classes)
 
 
 def _traefik(site: ClusterSite) -> Controller:
@@ -90,7 +90,7 @@ def _traefik(site: ClusterSite) -> Controller:
         image=images["traefik"],
         busybox=images["busybox"],
         sandbox=spec.name,
-        port=spec.proxy.ports[0],
+        port=spec.edge.ports[0],
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
         elsewhere=_elsewhere(site),

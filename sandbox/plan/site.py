@@ -41,7 +41,7 @@ class Site:
     @property
     def binds(self) -> tuple[Bind, ...]:
         """Return the addresses and ports of this machine that the sandbox listens on."""
-        return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)
+        return tuple(Bind(self.spec.edge.listen, port) for port in self.spec.edge.ports)
 
 
 @dataclass(frozen=True)

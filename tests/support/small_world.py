@@ -105,7 +105,7 @@ class SmallWorld:
         data = {"name": NAME, "network": {"nameservers": ("9.9.9.9",)}, **self._changes}
         data["registry"] = {"port": port, **self._changes.get("registry", {})}
         spec = Spec.model_validate(data)
-        https = tuple(int(port) for port in spec.proxy.ports)
+        https = tuple(int(port) for port in spec.edge.ports)
         resolved = ResolvedSpec.of(spec, registry=port or 0, https=https)
         steps = plan.build(resolved, self.home, self.engine, OWN, environ=os.environ, purge=purge)
         return tuple(step for step in steps if step.name != "https")

@@ -15,7 +15,7 @@ from tests.support.small_world import SmallWorld, small_world
 from tests.support.stateful import Sandboxes, World
 
 EDITS: dict[str, dict[str, object]] = {
-    "ports": {"proxy": {"ports": (9443,)}},
+    "ports": {"edge": {"ports": (9443,)}},
     "domain": {"domain": "other.sandbox.localhost"},
     "nameservers": {"network": {"nameservers": ("1.1.1.1",)}},
     "no ingress": {"ingress": {"controller": "none"}},

@@ -30,22 +30,22 @@ class Access:
 
     def urls(self, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
         """Return the URLs of the sandbox's `hosts` for a phone or a colleague."""
-        return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.proxy.ports[0])
+        return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.edge.ports[0])
 
 
 def access(spec: Spec, keystore: Keystore) -> Access:
     """Return the access that the spec asks for, on this machine's present addresses."""
-    if not is_open(spec.proxy.listen):
+    if not is_open(spec.edge.listen):
         return Access(open=False)
-    wanted = domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
+    wanted = domains(spec.name, spec.edge.listen) if not spec.runs_process else ()
     vouched = keystore.permitted(wanted)
     return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
 
 
 def warning(found: Access, spec: ResolvedSpec) -> str:
     """Return, in a line, what users must know of a sandbox that is open."""
-    ports = ", ".join(map(str, spec.proxy.ports))
-    said = f"open to this machine's networks: {spec.proxy.listen}, port {ports}"
+    ports = ", ".join(map(str, spec.edge.ports))
+    said = f"open to this machine's networks: {spec.edge.listen}, port {ports}"
     if not spec.runs_process:
         said += "; the engine publishes it, so a firewall of this machine (ufw, firewalld) may not filter it"
     if not found.unvouched:
@@ -60,14 +60,14 @@ def reachable(spec: ResolvedSpec, engine: Engine) -> str:
     (moby/moby 45610). Ports of a rootless engine are sockets of this machine, and so are those handed to the edge; the
     registry's frontend refuses clients that are not on this machine.
     """
-    if spec.runs_process or is_open(spec.proxy.listen):
+    if spec.runs_process or is_open(spec.edge.listen):
         return ""
     facts = engine.facts()
     if facts.is_hardened or not engine.shares_network() or socket_handover.are_handed_over(engine):
         return ""
     return (
         f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "
-        f"({spec.proxy.ports[0]}) on 127.0.0.1, without an account; release 28 and newer do not"
+        f"({spec.edge.ports[0]}) on 127.0.0.1, without an account; release 28 and newer do not"
     )
 
 

@@ -117,7 +117,7 @@ def notes_of(spec: Spec, ingresses: Sequence[Ingress]) -> Iterator[str]:
         yield from notes(
             ingresses,
             domain=spec.domain,
-            hosts=[one.host for one in spec.proxy.hosts],
+            hosts=[one.host for one in spec.edge.hosts],
             classes=classes,
             tls=routed(spec),
         )
@@ -128,7 +128,7 @@ def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
 
     Of another controller's it is not known.
     """
-    named = {*(one.host for one in spec.proxy.hosts), *routed(spec)}
+    named = {*(one.host for one in spec.edge.hosts), *routed(spec)}
     found = hosts_of(ingresses)
     if spec.ingress.controller != "traefik":
         return found
@@ -137,7 +137,7 @@ def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
 
 def routed(spec: Spec) -> Mapping[str, str]:
     """Return the hosts whose TLS the edge routes to a Service, with the Service."""
-    return {one.host: one.to for one in spec.proxy.tls}
+    return {one.host: one.to for one in spec.edge.tls}
 
 
 def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:

@@ -22,7 +22,7 @@ from sandbox.config.schema.values import (
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
 
 
-class ProxyHost(Model):
+class EdgeHost(Model):
     """A host with its own settings at the edge."""
 
     host: Host = Field(description="The exact host name, without wildcards.")
@@ -109,7 +109,7 @@ class ResolvedUdpPort(UdpPort):
     port: Port = 0
 
 
-class Proxy(Model):
+class Edge(Model):
     """The edge: it routes TLS from the host's ports to the ingress."""
 
     listen: Address = Field(
@@ -128,7 +128,7 @@ class Proxy(Model):
         "cluster through its API server, for clusters that no container can reach.  [default: container, and "
         "process for an existing cluster]",
     )
-    hosts: tuple[Annotated[ProxyHost, BeforeValidator(_alone)], ...] = Field(
+    hosts: tuple[Annotated[EdgeHost, BeforeValidator(_alone)], ...] = Field(
         default=(),
         description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )
@@ -145,7 +145,7 @@ class Proxy(Model):
     )
 
 
-class ResolvedProxy(Proxy):
+class ResolvedEdge(Edge):
     """The edge on ports that are known."""
 
     ports: Ports = (443, 8443)

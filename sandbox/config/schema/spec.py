@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from sandbox.config import loader
 from sandbox.config.loader import CURRENT, Format
@@ -15,9 +24,9 @@ from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.config.schema.edge_schema import (
+    Edge,
     Ingress,
-    Proxy,
-    ResolvedProxy,
+    ResolvedEdge,
     ResolvedTcpPort,
     ResolvedUdpPort,
     ServedPort,
@@ -27,6 +36,8 @@ from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Model, Name, as_name
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
+
+EDGE_KEYS = AliasChoices(EDGE_KEY, OLD_EDGE_KEY)
 
 
 class Spec(Model):
@@ -56,10 +67,9 @@ class Spec(Model):
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
     ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
-    proxy: Proxy = Field(
-        default=Proxy(),
-        validation_alias=EDGE_KEY,
-        serialization_alias=EDGE_KEY,
+    edge: Edge = Field(
+        default=Edge(),
+        validation_alias=EDGE_KEYS,
         description="The edge: what listens on the host's ports and routes TLS.",
     )
     network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
@@ -97,7 +107,7 @@ class Spec(Model):
     def old_key(self) -> str | None:
         """Return what to change in a file that has the edge under its earlier name."""
         origin = self.origin(OLD_EDGE_KEY)
-        if origin.giver is not Giver.FILE or self.says(EDGE_KEY):
+        if origin.giver is not Giver.FILE:
             return None
         return f"{origin}: `{OLD_EDGE_KEY}:` is called `{EDGE_KEY}:` now; both names are read"
 
@@ -112,9 +122,14 @@ class Spec(Model):
         return self.changed({}, {path: ValueOrigin(Giver.RECORDED) for path, _ in _of_program(self)})
 
     @property
+    def proxy(self) -> Edge:
+        """Return the edge, by the name that programs of earlier releases have for it."""
+        return self.edge
+
+    @property
     def vouched(self) -> tuple[str, ...]:
         """Return the domains that the CA issues for: the sandbox's, and hosts outside it whose TLS ends at the edge."""
-        ending = (one.host for one in self.proxy.hosts if one.ends)
+        ending = (one.host for one in self.edge.hosts if one.ends)
         outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
 
@@ -126,7 +141,7 @@ class Spec(Model):
     @property
     def runs_process(self) -> bool:
         """Tell whether the edge is a process, since no container may or can reach the cluster."""
-        return self.proxy.run == "process" or not self.cluster.supports.containers
+        return self.edge.run == "process" or not self.cluster.supports.containers
 
     @classmethod
     def default(cls, name: str) -> Self:
@@ -160,7 +175,7 @@ class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
     registry: ResolvedRegistry = ResolvedRegistry()
-    proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY, serialization_alias=EDGE_KEY)
+    edge: ResolvedEdge = Field(default=ResolvedEdge(), validation_alias=EDGE_KEYS)
 
     @classmethod
     def of(
@@ -177,13 +192,13 @@ class ResolvedSpec(Spec):
         Without `tcp` and `udp`, those of `edge.tcp` and `edge.udp` are the usual ones.
         """
         opened = {
-            "tcp": _opened(ResolvedTcpPort, spec.proxy.tcp, tcp),
-            "udp": _opened(ResolvedUdpPort, spec.proxy.udp, udp),
+            "tcp": _opened(ResolvedTcpPort, spec.edge.tcp, tcp),
+            "udp": _opened(ResolvedUdpPort, spec.edge.udp, udp),
         }
         fields = {
             **dict(spec),
             "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
-            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https, **opened}),
+            "edge": ResolvedEdge.model_construct(**{**dict(spec.edge), "ports": https, **opened}),
         }
         resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
         resolved._origins = spec._origins

@@ -72,7 +72,7 @@ class RequestTrace:
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
         """Return the addresses and ports of the edge for that sandbox."""
-        proxy = self.context.spec.proxy
+        proxy = self.context.spec.edge
         return self.match.route.listen if self.match else tuple((proxy.listen, port) for port in proxy.ports)
 
     @property

@@ -212,7 +212,7 @@ def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
 def test_export_writes_the_edge_under_its_present_name(tmp_path: Path) -> None:
     export(ResolvedSpec.of(Spec(), registry=5001, https=(9443,)), tmp_path / "out", say)
     again = load(tmp_path / "out" / "sandbox.yaml")
-    assert again.proxy.ports == (9443,)
+    assert again.edge.ports == (9443,)
     assert again.old_key is None
 
 

@@ -84,7 +84,7 @@ def spec(*, registry: int | None = None, https: int | None = None, **more: Any) 
     """A spec whose ports are free unless they are given."""
     listen = more.pop("listen", LOCAL)
     proxy = {"listen": listen, "ports": (https or free_port(),)}
-    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy, **more})
+    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "edge": proxy, **more})
 
 
 def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> ResolvedSpec:
@@ -132,7 +132,7 @@ def test_listening_on_ipv6_without_it_is_said(
         return real(family, *rest, **more)
 
     wanted = spec(listen="::1")
-    wanted = wanted.model_copy(update={"proxy": wanted.proxy.model_copy(update={"ports": ports_})})
+    wanted = wanted.model_copy(update={"edge": wanted.edge.model_copy(update={"ports": ports_})})
     monkeypatch.setattr(socket, "socket", without_ipv6)
     with pytest.raises(UsageError, match="it has no IPv6") as caught:
         check(wanted, place, engine)
@@ -153,7 +153,7 @@ def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: Fake
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
     resolved = check(wanted, place, engine)
-    assert (resolved.registry.port, resolved.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
+    assert (resolved.registry.port, resolved.edge.ports) == (wanted.registry.port, wanted.edge.ports)
     assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
 
 
@@ -326,7 +326,7 @@ def test_port_on_one_address_of_another_sandbox_blocks_all(place: Home, engine: 
 
 def https(port: int | str, *more: int | str, registry: int | str | None = None, run: str = "container") -> Spec:
     proxy = {"ports": (port, *more), "run": run}
-    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy})
+    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "edge": proxy})
 
 
 def test_auto_takes_the_usual_ports_where_they_are_free(
@@ -334,7 +334,7 @@ def test_auto_takes_the_usual_ports_where_they_are_free(
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
     resolved = check(https("auto", "auto", registry="auto"), place, engine)
-    assert (resolved.proxy.ports, resolved.registry.port) == ((443, 8443), 5001)
+    assert (resolved.edge.ports, resolved.registry.port) == ((443, 8443), 5001)
     assert resolve(resolved, place, engine) is resolved
 
 
@@ -358,17 +358,17 @@ def test_each_auto_is_chosen_for_itself(
     chosen: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: port not in taken)
-    assert resolve(https(*asked), place, engine).proxy.ports == chosen
+    assert resolve(https(*asked), place, engine).edge.ports == chosen
 
 
 def test_auto_gives_two_sandboxes_own_registries_and_one_edge(place: Home, engine: FakeEngine) -> None:
     first = resolve(https("auto", registry="auto"), place, engine)
     run(engine, place, "sandbox-demo-registry", first.registry.port)
-    run(engine, place, EDGE, first.proxy.ports[0])
-    other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "proxy": {"ports": ("auto",)}})
+    run(engine, place, EDGE, first.edge.ports[0])
+    other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "edge": {"ports": ("auto",)}})
     second = resolve(other, place, engine)
     assert second.registry.port > first.registry.port
-    assert second.proxy.ports == first.proxy.ports
+    assert second.edge.ports == first.edge.ports
 
 
 @pytest.mark.fault(12)
@@ -380,12 +380,12 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     run(engine, place, "sandbox-demo-registry", registry)
     engine.boxes["sandbox-demo-registry"].running = False
     resolved = resolve(https("auto", registry="auto"), place, engine)
-    assert (resolved.proxy.ports, resolved.registry.port) == ((mine,), registry)
+    assert (resolved.edge.ports, resolved.registry.port) == ((mine,), registry)
 
 
 def test_auto_lets_go_of_a_port_that_a_user_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    assert taken not in resolve(https("auto"), place, engine).proxy.ports
+    assert taken not in resolve(https("auto"), place, engine).edge.ports
 
 
 def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, engine: FakeEngine) -> None:
@@ -400,7 +400,7 @@ def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, en
 def test_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
     other = Spec.model_validate(
-        {"name": "other", "registry": {"port": free_port()}, "proxy": {"ports": wanted.proxy.ports}}
+        {"name": "other", "registry": {"port": free_port()}, "edge": {"ports": wanted.edge.ports}}
     )
     with reserve(wanted, place, engine):
         check(other, place, engine)
@@ -449,7 +449,7 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
     with pytest.raises(PortTaken, match=f"port {port} on") as caught:
         check(https(port, run=proxy), place, engine)
     assert "sandbox 'other'" in caught.value.details
-    assert port not in resolve(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
+    assert port not in resolve(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).edge.ports
 
 
 @pytest.mark.fault(14, 61)
@@ -465,7 +465,7 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
         check(https(443), place, engine)
     for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
         assert words in caught.value.fix
-    assert resolve(https("auto"), place, engine).proxy.ports == (8444,)
+    assert resolve(https("auto"), place, engine).edge.ports == (8444,)
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
 
@@ -481,7 +481,7 @@ def test_low_port_that_does_not_arrive_is_not_chosen(
     with pytest.raises(PortForbidden, match="port 443 does not arrive") as caught:
         check(https(443), place, engine)
     assert "--https-port 8443" in caught.value.fix
-    assert resolve(https("auto"), place, engine).proxy.ports == (8444,)
+    assert resolve(https("auto"), place, engine).edge.ports == (8444,)
 
 
 @pytest.mark.fault(14)
@@ -494,7 +494,7 @@ def test_a_process_may_only_have_the_ports_of_its_user(
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
         check(https(443, run="process"), place, engine)
     assert "setcap" not in caught.value.fix
-    assert resolve(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
+    assert resolve(https("auto", "auto", run="process"), place, engine).edge.ports == (8444, 8443)
 
 
 CHOOSER = """
@@ -506,9 +506,9 @@ from sandbox.app.ports import reserve
 from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
-spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "proxy": {"ports": "auto"}})
+spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto"}})
 with reserve(spec, Home(state, state, state), FakeEngine()) as resolved:
-    print(resolved.registry.port, *resolved.proxy.ports, flush=True)
+    print(resolved.registry.port, *resolved.edge.ports, flush=True)
     sys.stdin.read()
 """
 
@@ -553,13 +553,13 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
 
 @pytest.mark.fault(82)
 @pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
-@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ("shop.x.test",)}}])
+@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"edge": {"hosts": ("shop.x.test",)}}])
 def test_domain_or_host_of_another_sandbox_is_refused_first(
     place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
 ) -> None:
     """`up` with another sandbox's domain, or a host in it → refused with that sandbox's name; nothing is made."""
     routes.save(getattr(place, folder_of), Route("other", "x.test", "node", (), 1.0))
-    wanted = Spec.model_validate({**spec().model_dump(exclude={"proxy", "domain"}), **more})
+    wanted = Spec.model_validate({**spec().model_dump(exclude={"edge", "domain"}), **more})
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
         check(wanted, place, engine)
     assert caught.value.id == "domain-taken"
@@ -569,7 +569,7 @@ def test_domain_or_host_of_another_sandbox_is_refused_first(
 def tcp(port: int | str, name: str = "demo", to: str = "shop/db:5432", listen: str = LOCAL) -> Spec:
     found = spec(listen=listen)
     opened = TcpPort.model_validate({"port": port, "to": to})
-    return found.model_copy(update={"name": name, "proxy": found.proxy.model_copy(update={"tcp": (opened,)})})
+    return found.model_copy(update={"name": name, "edge": found.edge.model_copy(update={"tcp": (opened,)})})
 
 
 @pytest.mark.fault(12)
@@ -603,11 +603,11 @@ def test_auto_tcp_port_is_the_services_or_the_one_there_is(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: port != 5432)
-    assert resolve(tcp("auto"), place, engine).proxy.tcp[0].port == 5433
-    assert resolve(tcp("auto", to="shop/cache:6379"), place, engine).proxy.tcp[0].port == 6379
+    assert resolve(tcp("auto"), place, engine).edge.tcp[0].port == 5433
+    assert resolve(tcp("auto", to="shop/cache:6379"), place, engine).edge.tcp[0].port == 6379
     mine = Route("demo", "demo.test", "node", ((LOCAL, 443),), 1.0, ports=(Port(5440, "shop/db:5432"),))
     routes.save(place.edge, mine)
-    assert resolve(tcp("auto"), place, engine).proxy.tcp[0].port == 5440
+    assert resolve(tcp("auto"), place, engine).edge.tcp[0].port == 5440
 
 
 def test_auto_leaves_the_ports_of_services_alone(
@@ -615,9 +615,9 @@ def test_auto_leaves_the_ports_of_services_alone(
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
     ports_ = ({"port": 443, "to": "shop/a:1"}, {"port": 5001, "to": "shop/b:1"})
-    left_open = Spec.model_validate({"registry": {"port": "auto"}, "proxy": {"ports": "auto", "tcp": ports_}})
+    left_open = Spec.model_validate({"registry": {"port": "auto"}, "edge": {"ports": "auto", "tcp": ports_}})
     found = resolve(left_open, place, engine)
-    assert (found.proxy.ports, found.registry.port) == ((8444, 8443), 5002)
+    assert (found.edge.ports, found.registry.port) == ((8444, 8443), 5002)
 
 
 @pytest.mark.fault(60)

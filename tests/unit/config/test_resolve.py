@@ -73,10 +73,10 @@ def test_key_that_is_no_mapping_stays_the_fault_of_the_file(file: Path) -> None:
 def test_options_go_before_the_file_and_are_no_part_of_it(file: Path) -> None:
     written(file, "registry: {port: 5005, mirrors: [quay.io]}\nproxy: {listen: 127.0.0.2, ports: [443]}\n")
     spec = resolve.load(file, overrides(9443, "auto", registry="auto"))
-    assert (spec.proxy.ports, spec.proxy.listen) == ((9443, "auto"), "127.0.0.2")
+    assert (spec.edge.ports, spec.edge.listen) == ((9443, "auto"), "127.0.0.2")
     assert (spec.registry.port, spec.registry.mirrors) == ("auto", ("quay.io",))
-    assert resolve.load(file, overrides("auto")).proxy.ports == ("auto", "auto")
-    assert resolve.load(file).proxy.ports == (443,)
+    assert resolve.load(file, overrides("auto")).edge.ports == ("auto", "auto")
+    assert resolve.load(file).edge.ports == (443,)
 
 
 def test_each_value_knows_who_gave_it(file: Path) -> None:
@@ -84,8 +84,8 @@ def test_each_value_knows_who_gave_it(file: Path) -> None:
     spec = resolve.load(file, overrides(9443))
     assert str(spec.origin("name")) == "its folder"
     assert str(spec.origin("registry", "port")) == f"{file}:4"
-    assert str(spec.origin("proxy", "ports")) == "--https-port"
-    assert str(spec.origin("proxy", "listen")) == str(spec.origin("registry", "mirrors")) == "default"
+    assert str(spec.origin("edge", "ports")) == "--https-port"
+    assert str(spec.origin("edge", "listen")) == str(spec.origin("registry", "mirrors")) == "default"
     assert ResolvedSpec.of(spec, registry=5005, https=(9443,)).origin("registry", "port").giver is Giver.FILE
 
 
@@ -102,7 +102,7 @@ def test_known_spec_takes_options_and_keeps_the_rest() -> None:
     ).recorded()
     assert resolve.changed(known, [], called="it") is known
     spec = resolve.changed(known, overrides("auto"), called="it")
-    assert (spec.proxy.ports, spec.registry.port, spec.certs.issuer) == (("auto", "auto"), 5005, "cert-manager")
+    assert (spec.edge.ports, spec.registry.port, spec.certs.issuer) == (("auto", "auto"), 5005, "cert-manager")
     assert str(spec.origin("registry", "port")) == "the last up"
     with pytest.raises(UsageError, match=r"^--https-port: 5005 is the registry's port"):
         resolve.changed(known, overrides(5005), called="it")
@@ -123,10 +123,10 @@ def test_cluster_of_last_up_is_used_unless_the_spec_has_one() -> None:
 
 def test_edge_and_its_earlier_key_mean_the_same(file: Path) -> None:
     new = resolve.load(written(file, "edge: {ports: [8444]}\n"), overrides("auto"))
-    assert (new.proxy.ports, new.old_key) == (("auto", "auto"), None)
-    assert resolve.load(written(file, "edge: {ports: [8444]}\n")).origin("proxy", "ports").giver is Giver.FILE
+    assert (new.edge.ports, new.old_key) == (("auto", "auto"), None)
+    assert resolve.load(written(file, "edge: {ports: [8444]}\n")).origin("edge", "ports").giver is Giver.FILE
     old = resolve.load(written(file, "name: demo\nproxy: {ports: [8444]}\n"))
-    assert (old.proxy.ports, old.old_key) == (
+    assert (old.edge.ports, old.old_key) == (
         (8444,),
         f"{file}:2: `proxy:` is called `edge:` now; both names are read",
     )

@@ -26,9 +26,7 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     registry, *edge = free_ports(3)
-    spec = ResolvedSpec.model_validate(
-        {"name": "demo", "registry": {"port": registry}, "proxy": {"ports": tuple(edge)}}
-    )
+    spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
     return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " demo")

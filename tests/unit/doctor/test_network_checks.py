@@ -114,7 +114,7 @@ def test_free_ports_are_well(context: DoctorContext) -> None:
 
 
 def test_our_own_containers_may_have_them(context: DoctorContext, engine: FakeEngine) -> None:
-    run(context, engine, EDGE, context.spec.proxy.ports[0])
+    run(context, engine, EDGE, context.spec.edge.ports[0])
     run(context, engine, context.names.registry, context.spec.registry.port)
     assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
     assert EDGE in network_checks.https(context).evidence
@@ -128,7 +128,7 @@ def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngi
 
 
 def test_a_process_is_named(context: DoctorContext) -> None:
-    with closing(socket.create_server(("127.0.0.1", context.spec.proxy.ports[1]))):
+    with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)
     assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
     assert "sandbox up demo --https-port" in found.fix
@@ -138,7 +138,7 @@ def test_a_process_is_named(context: DoctorContext) -> None:
 def test_a_rootless_engine_and_low_ports(context: DoctorContext) -> None:
     """A rootless engine and a low port → the doctor names the sysctl."""
     assert network_checks.privileged(told(context, rootless=True)).status is Status.OK  # the context's ports are high
-    low = replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
+    low = replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (1,)}}))
     assert network_checks.privileged(low).status is Status.OK  # not rootless
     found = network_checks.privileged(told(low, rootless=True))
     assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix
@@ -148,8 +148,8 @@ def test_a_rootless_engine_and_low_ports(context: DoctorContext) -> None:
 def test_open_listener_is_reported(context: DoctorContext) -> None:
     """A sandbox that others may enter → a warning of the doctor."""
     assert network_checks.visitors(context).status is Status.OK
-    listening = context.spec.proxy.model_copy(update={"listen": "192.168.1.5"})
-    found = network_checks.visitors(replace(context, spec=context.spec.model_copy(update={"proxy": listening})))
+    listening = context.spec.edge.model_copy(update={"listen": "192.168.1.5"})
+    found = network_checks.visitors(replace(context, spec=context.spec.model_copy(update={"edge": listening})))
     assert found.status is Status.WARN
     assert f"https://*.{context.spec.name}.192.168.1.5.nip.io:" in found.evidence
 
@@ -164,8 +164,8 @@ def test_port_that_a_virtual_machine_opens_to_all_is_told(
     monkeypatch.setattr(host_network, "lan_addresses", lambda: ("127.0.0.1",))
     engine.create_network(NETWORK, {})
     engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=context.home.labels, network=NETWORK))
-    with socket.create_server(("127.0.0.1", context.spec.proxy.ports[0])):
+    with socket.create_server(("127.0.0.1", context.spec.edge.ports[0])):
         found = network_checks.visitors(context)
     assert found.status is status
-    assert (f"127.0.0.1:{context.spec.proxy.ports[0]} answers too" in found.evidence) is not shares
+    assert (f"127.0.0.1:{context.spec.edge.ports[0]} answers too" in found.evidence) is not shares
     assert network_checks.visitors(context).status is Status.OK

@@ -88,7 +88,7 @@ def test_an_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
 
 
 def test_taken_ports_are_left_to_be_chosen(tmp_path: Path) -> None:
-    assert load(written(tmp_path, Found(), https=("auto", "auto")) / "sandbox.yaml").proxy.ports == ("auto", "auto")
+    assert load(written(tmp_path, Found(), https=("auto", "auto")) / "sandbox.yaml").edge.ports == ("auto", "auto")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | No
 
 def resolved(spec: Spec) -> ResolvedSpec:
     """The spec as it is, for none of these leaves a port open."""
-    https = tuple(port for port in spec.proxy.ports if port != "auto")
+    https = tuple(port for port in spec.edge.ports if port != "auto")
     return ResolvedSpec.of(spec, registry=int(spec.registry.port), https=https)
 
 
@@ -213,7 +213,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
             "name": "shop",
             "domain": "shop.example.com",
             "registry": {"port": 5055},
-            "proxy": {"listen": "127.0.0.2", "ports": (9443, 10443)},
+            "edge": {"listen": "127.0.0.2", "ports": (9443, 10443)},
             "network": {"nameservers": ("9.9.9.9",)},
             "certs": {"secrets": ({"secret": "api", "namespace": "web", "hosts": ("api.shop.example.com",)},)},
         }
@@ -241,7 +241,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
 def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     domain = Spec().domain
     hosts = [f"a.{domain}", {"host": f"b.{domain}", "terminate": True}, {"host": f"c.{domain}", "to": "localhost:3000"}]
-    spec = Spec.model_validate_json(json.dumps({"proxy": {"hosts": hosts}}))
+    spec = Spec.model_validate_json(json.dumps({"edge": {"hosts": hosts}}))
     routes.save_added(place.edge, AddedRoute(f"d.{domain}", spec.name, "localhost:1"))
     routes.save_added(place.edge, AddedRoute("e.other.test", "other", "localhost:1"))
     steps = build(spec, place)
@@ -255,7 +255,7 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
 
 
 def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None:
-    steps = build(Spec.model_validate({"name": "far", "proxy": {"run": "process", "ports": (9443,)}}), place)
+    steps = build(Spec.model_validate({"name": "far", "edge": {"run": "process", "ports": (9443,)}}), place)
     step = one(PassthroughStep, steps)
     assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
     upstream = relay.parse(step.upstream)
@@ -265,7 +265,7 @@ def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None
 
 @pytest.mark.parametrize(("now", "before"), [("container", "passthrough"), ("process", "edge")])
 def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, before: str) -> None:
-    spec = Spec.model_validate({"name": "a", "proxy": {"run": now}})
+    spec = Spec.model_validate({"name": "a", "edge": {"run": now}})
     assert "displaced" not in build(spec, place)
     routes.save(getattr(place, before), Route("a", "a.test", "node", (), 1.0))
     routes.save(getattr(place, before), Route("b", "b.test", "node", (), 1.0))
@@ -459,7 +459,7 @@ def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: S
 def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> None:
     alias = "demo.192.168.1.5.nip.io"
     hosts = ({"host": "shop.test", "terminate": True}, {"host": "dev.demo.sandbox.localhost", "to": "localhost:1"})
-    spec = Spec.model_validate({"name": "demo", "proxy": {"listen": "192.168.1.5", "hosts": hosts}})
+    spec = Spec.model_validate({"name": "demo", "edge": {"listen": "192.168.1.5", "hosts": hosts}})
     steps = build(spec, place)
     authority, edge = one(AuthorityStep, steps), one(EdgeStep, steps)
     assert authority.domains == ("demo.sandbox.localhost", "shop.test", alias)

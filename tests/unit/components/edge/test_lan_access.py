@@ -18,7 +18,7 @@ HERE = "demo.192.168.1.5.nip.io"
 
 
 def spec(**proxy: object) -> ResolvedSpec:
-    return ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,), **proxy}})
+    return ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,), **proxy}})
 
 
 def test_a_sandbox_is_closed_unless_the_spec_opens_it(names: Names) -> None:
@@ -70,7 +70,7 @@ class Told(FakeEngine):
 )
 def test_ports_that_neighbours_reach_are_named_each_time(found: Told, named: str) -> None:
     """An engine before 28 publishes a port on 127.0.0.1 → every `up` and `status` says that neighbours reach it."""
-    wanted = ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
+    wanted = ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,)}, "registry": {"port": 5001}})
     said = reachable(wanted, found)
     assert bool(said) is bool(named) and named in said
 

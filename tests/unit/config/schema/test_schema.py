@@ -18,9 +18,9 @@ from sandbox.config.schema import (
     Certificate,
     Certs,
     Cluster,
+    Edge,
     Images,
     Ingress,
-    Proxy,
     Registry,
     ResolvedRegistry,
     ResolvedSpec,
@@ -86,7 +86,7 @@ def test_every_key_is_optional() -> None:
             "class_name": None,
             "address": None,
         },
-        "proxy": {
+        "edge": {
             "listen": "127.0.0.1",
             "ports": [443, 8443],
             "run": None,
@@ -113,7 +113,7 @@ def test_every_key_is_read() -> None:
         registry=Registry(port=5002),
         push=Path("images.yaml"),
         ingress=Ingress(controller="none"),
-        proxy=Proxy(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
+        edge=Edge(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
         network=Network(
             nameservers=("1.1.1.1",),
             search=("corp",),
@@ -127,7 +127,7 @@ def test_every_key_is_read() -> None:
 
 def test_a_port_may_be_left_open() -> None:
     assert parse("registry: {port: auto}").registry.port == "auto"
-    assert parse("proxy: {ports: [auto, 8443]}").proxy.ports == ("auto", 8443)
+    assert parse("proxy: {ports: [auto, 8443]}").edge.ports == ("auto", 8443)
     assert parse("proxy: {ports: auto}") == parse("proxy: {ports: [auto, auto]}")
 
 
@@ -135,7 +135,7 @@ def test_resolved_spec_differs_in_its_ports_only() -> None:
     left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
     resolved = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
     expected = left_open.model_dump()
-    expected["registry"]["port"], expected["proxy"]["ports"] = 5005, (443, 8444)
+    expected["registry"]["port"], expected["edge"]["ports"] = 5005, (443, 8444)
     assert resolved.model_dump() == expected
 
 
@@ -161,7 +161,7 @@ def test_registry_addresses_follow_from_the_spec(
 
 
 def test_a_host_of_the_proxy_may_be_its_name_alone() -> None:
-    read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").proxy.hosts
+    read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").edge.hosts
     assert [(one.host, one.terminate, one.to) for one in read] == [
         ("shop.test", False, None),
         ("app.sandbox.sandbox.localhost", False, "localhost:3000"),
@@ -216,7 +216,7 @@ def test_nodes_are_counted_or_listed_by_role() -> None:
 
 def test_addresses_and_versions_have_one_form() -> None:
     assert parse("cluster: {kubernetes: 1.36.3}").cluster.kubernetes == "v1.36.3"
-    assert parse("proxy: {listen: '0:0::1'}").proxy.listen == "::1"
+    assert parse("proxy: {listen: '0:0::1'}").edge.listen == "::1"
 
 
 NAME = "name: must be at most 40 lower-case letters, digits and hyphens, with no hyphen first or last"
@@ -677,7 +677,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
                 }
             )
         ),
-        "proxy": {
+        "edge": {
             "listen": draw(addresses),
             "ports": ports[1:],
             **draw(
@@ -782,14 +782,14 @@ def test_tcp_port_that_cannot_be_is_refused(tcp: str, wrong: str) -> None:
 
 
 def test_tcp_port_leads_to_the_same_port_unless_it_names_one() -> None:
-    ports = parse("edge: {tcp: [{port: 5432, to: shop/db}, {port: auto, to: 'shop/cache:redis'}]}\n").proxy.tcp
+    ports = parse("edge: {tcp: [{port: 5432, to: shop/db}, {port: auto, to: 'shop/cache:redis'}]}\n").edge.tcp
     assert [(one.target, one.usual) for one in ports] == [("shop/db:5432", 5432), ("shop/cache:redis", 15432)]
-    assert [one.port for one in ResolvedSpec.of(parse("name: x\n"), registry=1, https=(2,)).proxy.tcp] == []
+    assert [one.port for one in ResolvedSpec.of(parse("name: x\n"), registry=1, https=(2,)).edge.tcp] == []
 
 
 def test_udp_ports_have_numbers_of_their_own() -> None:
     text = "edge: {{ports: [443], tcp: [{{port: 53, to: infra/dns}}], udp: [{}]}}\n"
-    ports = parse(text.format("{port: 53, to: infra/dns}, {port: 443, to: 'web/quic:443'}")).proxy.udp
+    ports = parse(text.format("{port: 53, to: infra/dns}, {port: 443, to: 'web/quic:443'}")).edge.udp
     assert [(one.port, one.target) for one in ports] == [(53, "infra/dns:53"), (443, "web/quic:443")]
     for wrong, text_of in (
         ("given twice", text.format("{port: 53, to: infra/dns}, {port: 53, to: 'b/c:1'}")),
@@ -817,7 +817,7 @@ def test_host_of_tls_that_cannot_be_is_refused(edge: str, wrong: str) -> None:
 
 @pytest.mark.parametrize("text", ["edge: {run: process, %s}", "cluster: {provider: existing, context: t}\nedge: {%s}"])
 def test_a_process_serves_tcp_ports_and_no_more(text: str) -> None:
-    assert parse(text % "tcp: [{port: 5432, to: shop/db}]").proxy.tcp[0].port == 5432
+    assert parse(text % "tcp: [{port: 5432, to: shop/db}]").edge.tcp[0].port == 5432
     for wrong in (
         "tcp: [{port: 5432, to: shop/db, proxy_protocol: true}]",
         "udp: [{port: 53, to: infra/dns}]",

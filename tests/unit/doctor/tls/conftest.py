@@ -47,7 +47,7 @@ def default(context: DoctorContext, keystore: Keystore) -> Leaf:
 @pytest.fixture
 def trace(context: DoctorContext) -> RequestTrace:
     """A request to a host of the sandbox, which has a route at its first port."""
-    port = context.spec.proxy.ports[0]
+    port = context.spec.edge.ports[0]
     routes.save(context.home.edge, Route("demo", DOMAIN, context.names.node, (("127.0.0.1", port),), 1.0))
     return RequestTrace(context, HOST, None, False)
 
