@@ -36,9 +36,9 @@ def pause(engine: Engine, names: Names) -> bool:
     if not names.folder.exists():
         return False
     use = Use.of(engine, names)
-    use.trust_servers(healthy=True)
     use.cut()
-    files.write_atomic(names.paused, use.read().to_json(), mode=0o600)
+    files.write_atomic(names.paused, use.read().to_json(), mode=0o600)  # first: by it a pause that is killed is undone
+    use.trust_servers(healthy=True)
     held = paused_nodes.pause(providers.nodes(engine, names))
     if not held:
         use.trust_servers(healthy=False)

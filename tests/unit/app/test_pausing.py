@@ -160,6 +160,25 @@ def test_killed_pause_leaves_a_process_that_wakes_it(
     assert world.done == ["paused", "resumed"]
 
 
+def test_killed_pause_is_undone_by_the_next_command(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted: list[bool] = []
+
+    def killed_after(use: Use, *, healthy: bool) -> None:
+        trusted.append(healthy)
+        if healthy:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    monkeypatch.setattr(Use, "trust_servers", killed_after)
+    world.totals = iter([3])
+    with pytest.raises(KeyboardInterrupt):
+        pausing.pause(engine, world.names)
+    with Session().alone("demo", "up"):
+        assert trusted == [True, False]
+
+
 def test_a_sandbox_that_does_not_run_is_not_paused(
     world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
