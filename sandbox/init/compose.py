@@ -65,7 +65,8 @@ def _apps(
     for name, one in services.items():
         app = compose_service.app(name, one, project, notes, called=names[name])
         aliases = [each for each in compose_settings.aliases(one) if each != name]
-        used = [each for each in aliases if label(each) == each and each not in taken and name not in ending]
+        others = dict.fromkeys((*aliases, *_called(name, services)))
+        used = [each for each in others if label(each) == each and each not in taken and name not in ending]
         unused = [f"networks.aliases.{each}" for each in aliases if each not in used]
         taken.update(used)
         seen = {volume for each in apps for volume in each.volumes}
@@ -80,6 +81,15 @@ def _apps(
             )
         )
     return apps
+
+
+def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names that a service's container has, and those that links of others give it."""
+    yield from (str(said) for key in ("container_name", "hostname") if (said := services[name].get(key)))
+    for link in (str(one) for other in services.values() for one in compose_files.listed(other.get("links"))):
+        linked, _, alias = link.partition(":")
+        if linked == name and alias:
+            yield alias
 
 
 def _profiles(known: Mapping[str, str | None]) -> list[str]:

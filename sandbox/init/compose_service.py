@@ -28,7 +28,19 @@ from sandbox.system.files import is_file
 
 USED = {
     *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
-    *("develop", "healthcheck", "image", "logging", "networks", "ports", "profiles", "restart", "secrets", "volumes"),
+    *(
+        "develop",
+        "healthcheck",
+        "image",
+        "links",
+        "logging",
+        "networks",
+        "ports",
+        "profiles",
+        "restart",
+        "secrets",
+        "volumes",
+    ),
     *("stdin_open", "tty", "user", "working_dir"),
     *compose_settings.KEYS,
 }

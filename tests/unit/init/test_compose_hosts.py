@@ -66,3 +66,20 @@ def test_program_that_names_itself_knows_its_address(tmp_path: Path) -> None:
     )
     hosts = {name: spec(app, "Deployment")["template"]["spec"].get("hostname") for name, app in found.items()}
     assert hosts == {"web": "web", "kafka": "broker", "many": None, "other": None}
+
+
+def test_other_names_of_a_container_are_services(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        """\
+  es: {image: 'elasticsearch:8', container_name: elastic, hostname: search}
+  db: {image: 'mysql:8', container_name: my_db, hostname: db.example}
+  web: {image: web, container_name: db, links: ['db:database', es, 'db:es']}
+""",
+    )
+    assert {name: app.aliases for name, app in found.items()} == {
+        "es": ("elastic", "search"),
+        "db": ("database",),
+        "web": (),
+    }
+    assert found["web"].left_out == ()
