@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -42,9 +41,12 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     services = {name: one for name, one in sections["services"].items() if name not in apart}
     names = labels(services)
     project = Project(path.parent, sections, known, compose_volumes.claims(services.values()))
-    apps = compose_hosts.connected(_apps(services, names, project, notes), names)
+    apps = _apps(services, names, project, notes)
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
-    notes += [_renamed(name, called, apps) for name, called in names.items() if called != name and called in written]
+    there = {name: called for name, called in names.items() if called in written}
+    apps, changed = compose_hosts.renamed(apps, there, _containers(services, there))
+    apps = compose_hosts.connected(apps, names)
+    notes += changed
     if any(value in app.environment.values() for app in written.values() for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
     if any(mount.secret for app in written.values() for mount in app.mounts):
@@ -92,6 +94,12 @@ def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[st
             yield alias
 
 
+def _containers(services: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, str]:
+    """Return the services in the cluster by those names of their containers that none can have there."""
+    called = {str(one.get("container_name") or ""): names[name] for name, one in services.items() if name in names}
+    return {one: there for one, there in called.items() if one and label(one) != one and one not in names}
+
+
 def _profiles(known: Mapping[str, str | None]) -> list[str]:
     """Return the profiles that the project's variables ask for."""
     return [one.strip() for one in (known.get("COMPOSE_PROFILES") or "").split(",")]
@@ -101,13 +109,6 @@ def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -
     """Return the services that none of the wanted profiles starts, with theirs."""
     profiles = {name: set(map(str, compose_files.listed(one.get("profiles")))) for name, one in services.items()}
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
-
-
-def _renamed(name: str, called: str, apps: list[App]) -> str:
-    """Return a note for a service whose name no Service, or another one has, with the variables that may name it."""
-    pattern = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
-    users = [f"{key} of {app.name}" for app in apps for key, value in app.environment.items() if pattern.search(value)]
-    return f"{name} is called {called} in the cluster: change what calls it ({', '.join(users) or 'its code'})"
 
 
 def _awaited(given: Any) -> Iterator[str]:

@@ -11,6 +11,62 @@ from dataclasses import replace
 
 from sandbox.init.detected import App
 
+# Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
+_OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED)", re.IGNORECASE)
+
+
+def renamed(
+    apps: Sequence[App], services: Mapping[str, str], containers: Mapping[str, str]
+) -> tuple[list[App], list[str]]:
+    """Return the programs that call services by their names in the cluster, and notes of those that have another there.
+
+    These are by the names of services and containers in the compose file. A variable or command changes where it can
+    mean a host only.
+    """
+    found, notes = list(apps), []
+    for name, there in {**containers, **services}.items():
+        if name == there:
+            continue
+        before = found
+        found = [_calling(app, name, there) for app in before]
+        changed = [
+            f"{key} of {new.name}"
+            for old, new in zip(before, found, strict=True)
+            for key, value in new.environment.items()
+            if value != old.environment[key]
+        ]
+        word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+        left = [f"{key} of {one.name}" for one in found for key, value in one.environment.items() if word.search(value)]
+        left += [
+            f"{mount.place} of {one.name}"
+            for one in found
+            for mount in one.mounts
+            if any(map(word.search, mount.files.values()))
+        ]
+        if name in services or changed or left:
+            also = f", and so in {', '.join(changed)}: change what else" if changed else ": change what"
+            notes.append(f"{name} is called {there} in the cluster{also} calls it ({', '.join(left) or 'its code'})")
+    return found, notes
+
+
+def _calling(app: App, name: str, there: str) -> App:
+    """Return the program that calls a service as it is called `there`."""
+    # Not the user of pg://name:password@host, nor the database of pg://host/name.
+    said = re.escape(name)
+    host = re.compile(rf"(?:(?<=//)|(?<=@)){said}(?=[:/?]|$)(?![^\s/@]*@)|(?<![\w.-]){said}(?=:[0-9]{{2,5}}(?![\w@-]))")
+    word = re.compile(rf"(?<![\w.:/-]){said}(?![\w.-])")
+
+    def change(text: str, key: str = "") -> str:
+        return host.sub(there, word.sub(there, text) if _OF_HOSTS.search(key) else text)
+
+    return replace(
+        app,
+        environment={key: change(value, key) for key, value in app.environment.items()},
+        command=tuple(map(change, app.command)),
+        args=tuple(map(change, app.args)),
+        check=tuple(map(change, app.check)),
+    )
+
 
 def connected(apps: Sequence[App], called: Mapping[str, str]) -> list[App]:
     """Return the programs with the ports at which the project's settings and files name them.

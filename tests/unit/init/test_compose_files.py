@@ -151,7 +151,7 @@ secrets: {A_B: {file: one}, a-b: {file: two}}
         ("a-b", {"a-b": "2"}),
     ]
     assert notes[:2] == [
-        "Web is called web-2 in the cluster: change what calls it (B of web-2)",
+        "Web is called web-2 in the cluster, and so in B of web-2: change what else calls it (its code)",
         "a_b is called a-b in the cluster: change what calls it (its code)",
     ]
 
@@ -305,8 +305,10 @@ def test_absent_file_of_variables_is_noted(tmp_path: Path) -> None:
 def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
     web = "{image: y, environment: {HOST: my_db, URL: 'pg://my_db:1/my_db_2', NO: my_db_2}}"
     text = f"services: {{my_db: {{image: x}}, web: {web}}}"
-    _, notes = compose.load(write(tmp_path, compose_yaml=text))
-    assert notes == ["my_db is called my-db in the cluster: change what calls it (HOST of web, URL of web)"]
+    (_, app), notes = compose.load(write(tmp_path, compose_yaml=text))
+    assert app.environment == {"HOST": "my-db", "URL": "pg://my-db:1/my_db_2", "NO": "my_db_2"}
+    changed = "HOST of web, URL of web"
+    assert notes == [f"my_db is called my-db in the cluster, and so in {changed}: change what else calls it (its code)"]
 
 
 def test_services_whose_long_names_begin_alike_stay_apart(tmp_path: Path) -> None:

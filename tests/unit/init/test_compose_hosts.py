@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from sandbox.init import compose
@@ -83,3 +84,36 @@ def test_other_names_of_a_container_are_services(tmp_path: Path) -> None:
         "web": (),
     }
     assert found["web"].left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "there"),
+    [
+        ("URL", "pg://my_db:pw@my_db:5432/my_db", "pg://my_db:pw@my-db:5432/my_db"),
+        ("URL", "http://my_db", "http://my-db"),
+        ("VOTERS", "1@my_db:9093,2@other:9093", "1@my-db:9093,2@other:9093"),
+        ("CONTAINER_URL", "http://the_db/", "http://my-db/"),
+        ("DISCOVERY_SEED_HOSTS", "my_db,my_db_2", "my-db,my_db_2"),
+        ("DB_NAME", "my_db", "my_db"),
+        ("IMAGE", "my_db:15-alpine", "my_db:15-alpine"),
+    ],
+)
+def test_name_that_no_service_can_have_is_changed(tmp_path: Path, key: str, value: str, there: str) -> None:
+    """Where it means a host; users, databases and images keep it."""
+    found = load(
+        tmp_path,
+        f"  my_db: {{image: db, container_name: the_db}}\n  web: {{image: web, environment: {{{key}: '{value}'}}}}\n",
+    )
+    assert found["web"].environment == {key: there}
+
+
+def test_files_with_a_name_that_is_another_are_told(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text("proxy_pass http://the_api:8000;\n")
+    volumes = "volumes: ['./nginx.conf:/etc/nginx/nginx.conf']"
+    services = (
+        f"{{api: {{image: api, container_name: the_api}}, web: {{image: web, command: run the_api:80, {volumes}}}}}"
+    )
+    (tmp_path / "compose.yaml").write_text(f"services: {services}\n")
+    (_, web), notes = compose.load(tmp_path / "compose.yaml")
+    assert web.args == ("run", "api:80")
+    assert notes == ["the_api is called api in the cluster: change what calls it (/etc/nginx/nginx.conf of web)"]
