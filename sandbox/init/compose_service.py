@@ -96,6 +96,9 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         *(f"environment.{key}" for key in unset),
         *(key for key in ("entrypoint", "command") if service.get(key) and not words(service[key])),
     ]
+    command, args = words(service.get("entrypoint")), words(service.get("command"))
+    if service.get("entrypoint") in ("", []):  # the image's own is not used
+        command, args = args, ()
     ports = list(dict.fromkeys(_ports(service, left_out)))
     place, user = _of_form(_PLACE, service, "working_dir", left_out), _of_form(_USER, service, "user", left_out)
     port = next((number for number, protocol in ports if protocol == "tcp"), None)
@@ -106,8 +109,8 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         port=port or (PORTS.get(_last(image)) if image and context is None else None),
         more_ports=tuple(one for one in ports if one != (port, "tcp")),
         environment={key: value or "" for key, value in environment.items() if key not in unset},
-        command=words(service.get("entrypoint")),
-        args=words(service.get("command")),
+        command=command,
+        args=args,
         check=_check(service.get("healthcheck")),
         check_seconds=_check_seconds(service.get("healthcheck")),
         folder=place,

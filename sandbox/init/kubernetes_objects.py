@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,9 +83,9 @@ def _runnable(name: str) -> dict[str, Any]:
 def _workload(app: App, image: str) -> dict[str, Any]:
     container: dict[str, Any] = {"name": app.name, "image": image}
     if app.command:
-        container["command"] = list(app.command)
+        container["command"] = [_literal(one, app) for one in app.command]
     if app.args:
-        container["args"] = list(app.args)
+        container["args"] = [_literal(one, app) for one in app.args]
     container |= dict.fromkeys(app.terminal, True)
     if app.folder:
         container["workingDir"] = app.folder
@@ -99,12 +100,13 @@ def _workload(app: App, image: str) -> dict[str, Any]:
     if app.once:
         pass  # it is done when it ends
     elif app.check:
-        check = {"exec": {"command": list(app.check)}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
+        command = [_literal(one, app) for one in app.check]
+        check = {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
         container["readinessProbe"] = check
     elif app.port:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
-        container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]
+        container["env"] = [{"name": key, "value": _literal(value, app)} for key, value in app.environment.items()]
     # Else a Service called redis puts tcp://ADDRESS into REDIS_PORT of all pods, where programs expect their setting.
     pod: dict[str, Any] = {"enableServiceLinks": False, **app.pod, "containers": [container]}
     volumes, places = _mounted(app)
@@ -125,6 +127,12 @@ def _workload(app: App, image: str) -> dict[str, Any]:
             "template": {"metadata": {"labels": {"app": app.name}}, "spec": pod},
         },
     }
+
+
+def _literal(text: str, app: App) -> str:
+    """Return what stands for the text where Kubernetes reads `$$` as one sign and `$(NAME)` as a variable's value."""
+    names = "|".join(map(re.escape, app.environment))
+    return re.sub(rf"\$(?=\$|\((?:{names})\))", "$$", text)
 
 
 def _ports(app: App) -> list[tuple[int, str]]:

@@ -115,3 +115,29 @@ def test_privileges_are_not_denied_to_a_privileged_container(tmp_path: Path) -> 
 @pytest.mark.parametrize("said", ["", "1.2.3m", "m", "-1s", "1d", None, [], "9" * 400 + "s"])
 def test_duration_that_is_none_is_refused(said: Any) -> None:
     assert compose_settings.seconds(said) is None
+
+
+@pytest.mark.parametrize(
+    ("service", "command", "args"),
+    [
+        ("entrypoint: [run, -x], command: fast", ["run", "-x"], ["fast"]),
+        ("entrypoint: [], command: [a, b]", ["a", "b"], None),
+        ("entrypoint: '', command: a b", ["a", "b"], None),
+        ("entrypoint: null, command: a", None, ["a"]),
+    ],
+)
+def test_entrypoint_that_is_empty_is_not_the_images(
+    tmp_path: Path, service: str, command: list[str] | None, args: list[str] | None
+) -> None:
+    made = next(one for one in objects(app_of(tmp_path, service)) if one["kind"] == "Deployment")
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert (container.get("command"), container.get("args")) == (command, args)
+
+
+def test_dollar_signs_are_those_of_the_compose_file(tmp_path: Path) -> None:
+    """Kubernetes reads `$$` as `$` and `$(NAME)` as the variable, which to compose and to shells are something else."""
+    given = "environment: {A: 'a$$$$b', B: '$$(A)'}, command: [sh, -c, 'echo $$$$ $$(date) $$(A) $$A']"
+    made = next(one for one in objects(app_of(tmp_path, given)) if one["kind"] == "Deployment")
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert [one["value"] for one in container["env"]] == ["a$$$b", "$$(A)"]
+    assert container["args"] == ["sh", "-c", "echo $$$ $(date) $$(A) $A"]
