@@ -53,8 +53,15 @@ def _sections(content: Any, folder: Path, notes: list[str], seen: set[str]) -> S
     """Return what the content of a file in the folder says, with what it includes; `seen` are the files so far."""
     found: Sections = {section: {} for section in SECTIONS}
     for one in listed(content.get("include") if isinstance(content, Mapping) else None):
-        for file in listed(one.get("path") if isinstance(one, Mapping) else one):
-            found = _combined(found, _elsewhere(folder, file, notes, seen))
+        given = one if isinstance(one, Mapping) else {"path": one}
+        files = listed(given.get("path"))
+        below = str(given.get("project_directory") or posixpath.dirname(str(next(iter(files), ""))))
+        lost = listed(given.get("env_file"))
+        notes += [
+            f"the variables of {each} for {', '.join(map(str, files))} are left out: add them to .env" for each in lost
+        ]
+        for file in files:
+            found = _combined(found, _elsewhere(folder, file, notes, seen, below))
     own = {section: _entries(content, section) for section in SECTIONS}
     services = own["services"]
     odd = [name for name in _section(content, "services") if str(name) not in services]
@@ -136,12 +143,15 @@ def _whole(
     return whole
 
 
-def _elsewhere(folder: Path, file: Any, notes: list[str], seen: set[str]) -> Sections:
-    """Return what another file of the project says, with paths from `folder`; nothing where it cannot be used."""
-    path, below = folder / str(file), posixpath.dirname(str(file))
+def _elsewhere(folder: Path, file: Any, notes: list[str], seen: set[str], below: str = "") -> Sections:
+    """Return what another file of the project says, with paths from `folder`; nothing where it cannot be used.
+
+    Its own paths are those of the folder `below`.
+    """
+    path = folder / str(file)
     content = _read(folder, file, notes) if os.path.normpath(path) not in seen else None
     seen.add(os.path.normpath(path))
-    found = _sections(content, path.parent, notes, seen)
+    found = _sections(content, folder / below, notes, seen)
     return {section: {name: _moved(one, below) for name, one in named.items()} for section, named in found.items()}
 
 

@@ -156,6 +156,27 @@ secrets: {A_B: {file: one}, a-b: {file: two}}
     ]
 
 
+def test_variables_of_an_included_file_are_named(tmp_path: Path) -> None:
+    write(tmp_path, a__compose_yaml="services: {a: {image: a}}", **{"a/a.env": "A=1\n"})
+    text = "include: [{path: a/compose.yaml, env_file: a/a.env}]"
+    _, notes = compose.load(write(tmp_path, compose_yaml=text))
+    assert notes == ["the variables of a/a.env for a/compose.yaml are left out: add them to .env"]
+
+
+def test_included_files_have_the_paths_of_their_project(tmp_path: Path) -> None:
+    """Of several files of one entry that is the folder of the first, unless it is said."""
+    include = "[{path: a/compose.yaml, project_directory: .}, {path: [b/compose.yaml, c/compose.yaml]}]"
+    found = apps(
+        tmp_path,
+        compose_yaml=f"include: {include}\n",
+        a__compose_yaml="services: {a: {build: ./a, env_file: x.env}}",
+        b__compose_yaml="services: {b: {build: ./b}}",
+        c__compose_yaml="services: {b: {env_file: y.env}}",
+        **{"x.env": "X=1\n", "b/y.env": "Y=1\n"},
+    )
+    assert [(one.context, one.environment) for one in found.values()] == [("a", {"X": "1"}), ("b/b", {"Y": "1"})]
+
+
 def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     """No port, no command line, no name of a variable → left out, as the manifest says; the rest is taken."""
     text = """\
