@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
     """Return a line for each thing; `root` is the folder of the project. Raises UsageError for what cannot be read."""
+    addons = [one.addon for one in spec.addons if "/" in one.addon]
     found = (
         *_cluster(spec, root),
         *_accounts(spec),
@@ -38,7 +39,10 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_network(spec, root),
         *_certificates(spec),
         *_images(spec, root),
-        *_objects(spec, root),
+        *_files((*applied(spec.apply), *map(Path, addons)), root),
+        *_kustomizations(spec, root),
+        *_charts(spec, root),
+        *_rights(_objects(spec, addons)),
     )
     return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in found))
 
@@ -132,43 +136,58 @@ def _images(spec: Spec, root: Path) -> Iterator[str]:
         yield _line("images", f"pulled with your `docker login`, if there is one: {', '.join(sorted(hosts))}")
 
 
-def _objects(spec: Spec, root: Path) -> Iterator[str]:
-    addons = [one.addon for one in spec.addons if "/" in one.addon]
-    sources = [(one, user_manifests.rendered(one)) for one in spec.apply]
-    fetching = {one: found for one, source in sources if source and (found := reads(source.kustomize).fetched)}
-    yield from _files((*applied(spec.apply), *map(Path, addons)), root)
-    for one, source in sources:
-        for path in reads(source.kustomize).local if source else ():
+def _kustomizations(spec: Spec, root: Path) -> Iterator[str]:
+    for source in filter(None, map(user_manifests.rendered, spec.apply)):
+        found = reads(source.kustomize)
+        for path in found.local:
             if place := _elsewhere(path, root):
                 yield _line("files", f"reads {place}")
-        for url in fetching.get(one, ()):
-            yield _line("fetches", f"{url} and applies what it gets")
-    files = [file for addon in addons for file in catalogue.find_addon(addon).files]
-    here = [one for one in spec.apply if one not in fetching]  # nothing is fetched before the user has agreed
-    store = Store(context.home().bundle)
-    objects = [*user_manifests.load(here, store), *manifests.load(files)]
+        yield from (_line("fetches", f"{url} and applies what it gets") for url in found.fetched)
+
+
+def _charts(spec: Spec, root: Path) -> Iterator[str]:
     archives = ChartArchives(context.home().charts)
-    charts = user_manifests.charts(spec.apply)
-    for pulled in remote(charts):
-        yield _line("chart", f"{pulled.source} {pulled.version}, pulled with your login, if there is one")
-        if archives.find(pulled) is None:
-            yield _line("rights", f"what {pulled.name} may do is not known before it is pulled")
-        if place := _elsewhere(pulled.lock, root):
+    for chart in remote(user_manifests.charts(spec.apply)):
+        yield _pulled(chart.source, chart.version)
+        if archives.find(chart) is None:
+            yield _unknown(chart.name)
+        if place := _elsewhere(chart.lock, root):
             yield _line("files", f"writes {place}")
     named = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
     for addon in map(catalogue.find_addon, named):
-        if chart_of := addon.about.chart:
-            yield _line("chart", f"{chart_of.source} {chart_of.version}, pulled with your login, if there is one")
-            yield _line("rights", f"what {addon.name} may do is not known before it is pulled")
-    for chart in charts:
+        if of_addon := addon.about.chart:
+            yield _pulled(of_addon.source, of_addon.version)
+            yield _unknown(addon.name)
+
+
+def _pulled(source: str, version: str) -> str:
+    return _line("chart", f"{source} {version}, pulled with your login, if there is one")
+
+
+def _unknown(chart: str) -> str:
+    return _line("rights", f"what {chart} may do is not known before it is pulled")
+
+
+def _objects(spec: Spec, folders: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of manifests, of addons in `folders` and of charts that are there; fetches and runs nothing."""
+    store = Store(context.home().bundle)
+    rendered = ((one, user_manifests.rendered(one)) for one in spec.apply)
+    here = [one for one, source in rendered if source is None or not reads(source.kustomize).fetched]
+    yield from user_manifests.load(here, store)
+    yield from manifests.load([file for folder in folders for file in catalogue.find_addon(folder).files])
+    archives = ChartArchives(context.home().charts)
+    for chart in user_manifests.charts(spec.apply):
         if local := archives.find(chart):
-            objects += Helm.find(store).render(local)
+            yield from Helm.find(store).render(local)
+
+
+def _rights(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for manifest in objects:
-        if rights := ", ".join(_rights(manifest)):
+        if rights := ", ".join(_rights_of(manifest)):
             yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")
 
 
-def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _rights_of(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the object may do beyond its namespace; malformed objects are left to the API server."""
     try:
         if manifest["kind"] == "ClusterRoleBinding":
