@@ -107,21 +107,26 @@ def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iter
         *_mappings(config, "manifests", "helm", "releases"),
         *_mappings(config, "deploy", "helm", "releases"),
     ):
-        name, repository = str(release.get("name", "")), {"url": release.get("repo", "")}
-        called = str(release.get("chartPath") or release.get("remoteChart") or "")
-        called = f"REPO/{called}" if release.get("repo") else called
-        chart = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
-        if chart is None:
-            notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
-            continue
-        if left := [key for key in ("setValueTemplates", "setFiles", "overrides") if release.get(key)]:
-            notes.append(f"of the release {name} these are left out: {', '.join(left)}")
-        item = {**chart, "release": label(name)}
-        item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
-        values, listed = _strings(release, "valuesFiles"), release.get("setValues")
-        single = listed.items() if isinstance(listed, dict) else ()
-        given = {str(key): one for key, one in single if isinstance(one, str | int)}
-        yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}
+        yield from _release(folder, release, notes)
+
+
+def _release(folder: Path, release: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
+    """Yield the chart of a release, if `apply` can have it."""
+    name, repository = str(release.get("name", "")), {"url": release.get("repo", "")}
+    called = str(release.get("chartPath") or release.get("remoteChart") or "")
+    called = f"REPO/{called}" if release.get("repo") else called
+    chart = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
+    if chart is None:
+        notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
+        return
+    if left := [key for key in ("setValueTemplates", "setFiles", "overrides") if release.get(key)]:
+        notes.append(f"of the release {name} these are left out: {', '.join(left)}")
+    item = {**chart, "release": label(name)}
+    item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
+    values, listed = _strings(release, "valuesFiles"), release.get("setValues")
+    single = listed.items() if isinstance(listed, dict) else ()
+    given = {str(key): one for key, one in single if isinstance(one, str | int)}
+    yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
