@@ -6,8 +6,9 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -87,18 +88,19 @@ class CompressedImages:
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
                 found[one.entry.target] = tree.image(FromSpool(self._unsent_layer, {}))
-        if waiting := [one for one in waiting if one.entry.target not in found]:
-            found |= self._read(waiting) if self._reading else {}
-        if waiting := [one for one in waiting if one.entry.target not in found]:
-            found |= self._helped(self._helper, waiting) if self._reading and self._helper else {}
-        if waiting := [one for one in waiting if one.entry.target not in found]:
-            try:
-                saved = self._saved(waiting)
-            except SandboxError as error:
-                saved = dict.fromkeys((one.entry.target for one in waiting), error)
-            plain += [one.entry for one in waiting if one.entry.target not in saved]
-            found |= saved
+        for read in self._ways():
+            if waiting := [one for one in waiting if one.entry.target not in found]:
+                found |= read(waiting)
+        plain += [one.entry for one in waiting if one.entry.target not in found]
         return found | (self._plain.resolve(plain) if plain else {})
+
+    def _ways(self) -> Iterator[Callable[[Sequence[_Wanted]], Mapping[Target, Image | SandboxError]]]:
+        """Yield how to get at layers, the cheapest way first; each leaves out images that need the next one."""
+        if self._reading:
+            yield self._read
+        if self._reading and self._helper:
+            yield partial(self._helped, self._helper)
+        yield self._saved
 
     def _inspect(self, entry: FromDaemon) -> _Wanted | None:
         """Return None for images that DaemonImages must explain, or take as they are."""
@@ -261,6 +263,12 @@ class CompressedImages:
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
         """Return the images that one save gives; those that turn out to be of a containerd store are left out."""
+        try:
+            return self._of_save(waiting)
+        except SandboxError as error:
+            return dict.fromkeys((one.entry.target for one in waiting), error)
+
+    def _of_save(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes, known = self._homes(waiting)
         early: list[Future[dict[str, SandboxError]]] = []
