@@ -122,26 +122,7 @@ def _run(
     words = ["nice", *words] if nice else words
     interruption.check()
     log.debug("run: %s", shlex.join(words))
-    try:
-        child = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **env} if env else None,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=aside or subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            encoding="utf-8",
-        )
-    except OSError as error:
-        if cwd is not None and error.filename == cwd:
-            raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
-        if isinstance(error, FileNotFoundError):
-            raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
-        # It is not permitted, or for another architecture.
-        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    child = _started(words, cwd, env, aside, reads=stdin is not None)
     killer = _Deadline(child, timeout)
     _running.add(child)
     if stop is not None:
@@ -170,6 +151,32 @@ def _run(
     name = Path(program).name
     brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
+
+
+def _started(
+    words: list[str], cwd: Path | None, env: Mapping[str, str] | None, aside: IO[bytes] | None, *, reads: bool
+) -> subprocess.Popen[str]:
+    """Start a program in a session of its own; it `reads` its standard input, or has none."""
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=aside or subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            encoding="utf-8",
+        )
+    except OSError as error:
+        if cwd is not None and error.filename == cwd:
+            raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
+        if isinstance(error, FileNotFoundError):
+            raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+        # It is not permitted, or for another architecture.
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
 
 
 def run_at_terminal(argv: Argv) -> str:
