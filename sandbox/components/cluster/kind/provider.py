@@ -152,7 +152,7 @@ class KindProvider:
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as kind has started the control plane."""
-        trusted = self.company.pem
+        trusted = self.company.pem  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
         self._files.write()
@@ -178,14 +178,7 @@ class KindProvider:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
-                first = {**KUBEADM_PATCHES, **manifests.left_to_kind()}
-                for name in (one.name for one in self._containers.all()):
-                    self.engine.write_files(name, everywhere | (first if name == self.names.node else {}))
-                if self._containers.are_several():
-                    self._files.write()  # there is a node now that knows the engine's nameserver
-                self._files.copy(self.nodes.running())
-                self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
+                self._prepare_nodes({**KUBEADM_PATCHES, **manifests.left_to_kind()}, trusted)
             if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
                 early.begin()
             if "✓ Starting control-plane" in line:
@@ -212,6 +205,16 @@ class KindProvider:
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
+
+    def _prepare_nodes(self, first: dict[PurePosixPath, bytes], trusted: bytes) -> None:
+        """Give new nodes their files before kubeadm runs in them; the files `first` are for the first one."""
+        everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
+        for name in (one.name for one in self._containers.all()):
+            self.engine.write_files(name, everywhere | (first if name == self.names.node else {}))
+        if self._containers.are_several():
+            self._files.write()  # there is a node now that knows the engine's nameserver
+        self._files.copy(self.nodes.running())
+        self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
