@@ -12,6 +12,7 @@ from sandbox.components.network import proxy_settings
 from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.plan import providers
 from sandbox.system import files, inotify
 
 GIB = 1 << 30
@@ -134,11 +135,11 @@ def _is_elsewhere(context: DoctorContext) -> bool:
 
 def _in_node(context: DoctorContext, *argv: str) -> str:
     """Return what a command says in the sandbox's node, on the engine's machine; nothing where none runs."""
-    engine, name = with_engine(context).engine, context.names.node
-    node = engine.container(name)
+    engine, name = with_engine(context).engine, providers.control_plane(context.names)
+    node = engine.container(name) if name else None
     if node is None or not node.running:
         return ""
-    status, said = engine.execute(name, argv)
+    status, said = engine.execute(node.name, argv)
     return said if status == 0 else ""
 
 

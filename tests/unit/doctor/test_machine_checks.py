@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor import machine_checks, reach_checks
 from sandbox.doctor.check import Finding, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.engine.reach import Reach
+from sandbox.plan import saved_spec
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
@@ -90,12 +93,21 @@ def test_disk_of_an_engine_without_root_is_this_machines(
     ("free", "watches", "statuses"),
     [(20 << 20, 524288, (Status.OK, Status.OK)), (1 << 20, 8192, (Status.ERROR, Status.WARN))],
 )
+@pytest.mark.parametrize(("provider", "node"), [("kind", "sandbox-demo-control-plane"), ("minikube", "sandbox-demo")])
 def test_other_machines_disk_and_limits_are_read_in_the_node(
-    context: DoctorContext, engine: FakeEngine, free: int, watches: int, statuses: tuple[Status, Status]
+    context: DoctorContext,
+    engine: FakeEngine,
+    *,
+    free: int,
+    watches: int,
+    statuses: tuple[Status, Status],
+    provider: Literal["kind", "minikube"],
+    node: str,
 ) -> None:
     engine.shares = False
     engine.create_network(NETWORK, {})
-    engine.run(ContainerSpec(name=context.names.node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
+    saved_spec.save(context.names, ResolvedSpec(name="demo", cluster=Cluster(provider=provider)))
+    engine.run(ContainerSpec(name=node, image=IMAGE, command=("x",), labels={}, network=NETWORK))
     engine.programs["df"] = lambda box, argv: (0, f"Filesystem 1024-blocks Used Available\n/dev/vda 1 1 {free} 1% /\n")
     engine.programs["cat"] = lambda box, argv: (0, f"{watches}\n512\n")
     found = (machine_checks.engine_disk(context), machine_checks.watches(context))
