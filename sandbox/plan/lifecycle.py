@@ -20,6 +20,7 @@ from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
 RETURN = 60.0  # seconds that a step waits for an engine that went away, at each outage
+OUTAGES = 5  # so many are waited for in a step
 SETTLE = 10.0  # seconds in which what came back may refuse: an API server that starts knows no one's rights at first
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
@@ -102,10 +103,10 @@ def up(
 def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Status:
     """Apply a step and return its state; try again if the engine or the API server went away and is back in time.
 
-    An outage is over when the step goes on for a while. Apply it once more if it has drifted by the time it is done: a
-    node that joins meanwhile asks for more pods.
+    An outage is over when the step goes on for a while; too many fail it. Apply it once more if it has drifted by the
+    time it is done: a node that joins meanwhile asks for more pods.
     """
-    gone, away = None, 0.0  # when this outage began, and when it was last seen
+    gone, away, outages = None, 0.0, 0  # when this outage began, when it was last seen, and how many there were
     again = True
     while True:
         started = time.monotonic()
@@ -121,7 +122,11 @@ def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Sta
             if work.said > started + SETTLE:  # not at its begin, before it has asked: that may take until it gives up
                 gone = None
             if isinstance(error, Away):
+                outages += gone is None
                 gone, away = gone or now, now
+            if outages > OUTAGES:
+                error.details = f"{error.details}\nit went away {outages} times in this step".lstrip()
+                raise
             if gone is None or now - gone > RETURN or now - away > SETTLE:
                 raise
             work.say(f"{error.brief}; waiting for it to come back")

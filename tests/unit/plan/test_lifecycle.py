@@ -290,6 +290,23 @@ def test_step_waits_as_long_at_a_second_outage(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.fault(3)
+def test_engine_that_goes_away_all_the_time_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine goes away again each time the step has gone on → the step fails at the sixth time."""
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+    monkeypatch.setattr(lifecycle, "SETTLE", 0.0)
+    tried: list[str] = []
+
+    def hang_up(work: Work) -> None:
+        work.say("goes on")
+        tried.append("step")
+        raise Away("the engine went away")
+
+    with pytest.raises(Away) as caught:
+        up([FakeStep("a", set(), making=hang_up)], Silent())
+    assert len(tried) == 6 and caught.value.details == "it went away 6 times in this step"
+
+
+@pytest.mark.fault(3)
 def test_engine_that_stays_away_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine goes away and does not come back within a minute → the step has failed."""
     monkeypatch.setattr(lifecycle, "RETURN", 0.0)
