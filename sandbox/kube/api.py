@@ -144,6 +144,10 @@ class Cluster:
         """Set annotations in a workload's pod template, which replaces the pods, as `kubectl rollout restart` does."""
         self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
 
+    def change(self, live: Manifest, change: Mapping[str, Any]) -> None:
+        """Change fields of an existing object, lists as a whole: `apply` leaves entries of theirs that others made."""
+        self._merge(live, change, MANAGER)
+
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
         """Return the result of an `apply`, with everything that the cluster adds; change nothing."""
         return dict(self._patch(manifest, dryRun="All"))

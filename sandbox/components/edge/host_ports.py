@@ -114,8 +114,12 @@ class HostPorts:
                 missing.append(trouble)
             if manifest is None:
                 continue
+            live = cluster.live(manifest)
+            if live is not None and _ports(live) != _ports(manifest):
+                kept = {"nodePort": number} if (number := _node_port(live)) else {}
+                cluster.change(live, {"spec": {"ports": [{**one, **kept} for one in manifest["spec"]["ports"]]}})
             cluster.apply(manifest)
-            live = cluster.get("v1", "Service", target.name, target.namespace)
+            live = cluster.live(manifest)
             if live is not None and (number := _node_port(live)):
                 node_ports[to] = number
         return node_ports, missing
@@ -167,11 +171,12 @@ def _node_port(live: Manifest) -> int | None:
     return next((one.get("nodePort") for one in live["spec"].get("ports") or ()), None)
 
 
+def _ports(service: Manifest) -> list[tuple[Any, Any]]:
+    return [(one.get("port"), one.get("targetPort")) for one in service["spec"].get("ports") or ()]
+
+
 def _is_as(live: Manifest, wanted: Manifest) -> bool:
-    ports, asked = (
-        [(one.get("port"), one.get("targetPort")) for one in each["spec"]["ports"]] for each in (live, wanted)
-    )
-    return ports == asked and live["spec"].get("selector") == wanted["spec"]["selector"]
+    return _ports(live) == _ports(wanted) and live["spec"].get("selector") == wanted["spec"]["selector"]
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
