@@ -73,9 +73,9 @@ class ContainerSpec:
 class Container:
     """A container as the engine sees it now; one that is `paused` does not run, and keeps its ports.
 
-    `published` are its TCP ports, `udp` its UDP ports. `network` is the one it was created on, `attached` those it is
-    on with their ids, as far as they are known while it is stopped. `mounts` are the folders and files of this machine
-    that it has.
+    `addresses` are those of IPv4 by network, `addresses6` those of IPv6. `published` are its TCP ports, `udp` its UDP
+    ports. `network` is the one it was created on, `attached` those it is on with their ids, as far as they are known
+    while it is stopped. `mounts` are the folders and files of this machine that it has.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Container:
     network: str = ""
     attached: Mapping[str, str] = field(default_factory=dict)
     mounts: frozenset[str] = frozenset()
+    addresses6: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,9 @@ def test_a_network_may_have_ipv6_too(world: World) -> None:
     world.engine.create_network(world.name, {LABEL: world.name}, subnet6="fd73:616e:7465::/64")
     found = world.engine.network(world.name)
     assert found and found.subnet6 == "fd73:616e:7465::/64" and found.subnet
+    world.engine.run(world.spec())
+    box = world.engine.container(world.name)
+    assert box and ipaddress.ip_address(box.addresses6[world.name]) in ipaddress.ip_network(found.subnet6)
 
 
 def test_containers_get_the_lower_half_of_a_halved_network(world: World) -> None:

@@ -162,6 +162,11 @@ class FakeEngine(Engine):
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
+            addresses6={
+                one: f"{self.networks[one].subnet6.partition('/')[0]}{self._address(box, one).rpartition('.')[2]}"
+                for one in box.ids
+                if box.running and one in self.networks and self.networks[one].subnet6
+            },
         )
 
     def containers(self, label: str) -> tuple[Container, ...]:

@@ -386,7 +386,11 @@ class KindProvider:
     @property
     def _joining(self) -> Joining:
         return Joining(
-            engine=self.engine, network=self.names.network, cluster=self.names.cluster, control_plane=self.names.node
+            engine=self.engine,
+            network=self.names.network,
+            cluster=self.names.cluster,
+            control_plane=self.names.node,
+            dual=self.shape.ip_family == "dual",
         )
 
     def _record(self) -> dict[str, object]:

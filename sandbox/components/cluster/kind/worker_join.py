@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,9 +33,11 @@ echo "$state"
 _JOIN = re.compile(r"--token (\S+) --discovery-token-ca-cert-hash (\S+)")
 
 
-def document(cluster: str, name: str, address: str, *, control_plane: str, token: str, digest: str) -> dict[str, Any]:
+def document(
+    cluster: str, name: str, addresses: Sequence[str], *, control_plane: str, token: str, digest: str
+) -> dict[str, Any]:
     """kubeadm's configuration of a worker (kubeadm.k8s.io/v1beta4), with the arguments that kind gives a kubelet."""
-    arguments = {"node-ip": address, "provider-id": f"kind://docker/{cluster}/{name}"}
+    arguments = {"node-ip": ",".join(addresses), "provider-id": f"kind://docker/{cluster}/{name}"}
     return {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "JoinConfiguration",
@@ -57,12 +60,13 @@ def document(cluster: str, name: str, address: str, *, control_plane: str, token
 
 @dataclass(frozen=True, kw_only=True)
 class Joining:
-    """The workers of one cluster, made after those that are there."""
+    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too."""
 
     engine: Engine
     network: str
     cluster: str
     control_plane: str
+    dual: bool = False
 
     def add(self, name: str, image: str | None = None) -> None:
         """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
@@ -88,13 +92,13 @@ class Joining:
         return None if status == 0 else f"containerd is {said.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:
-        """Return what the worker joins with: a token for the next minutes, and its address."""
+        """Return what the worker joins with: a token for the next minutes, and its addresses."""
         said = self._run(self.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
         found, container = _JOIN.search(said), self.engine.container(name)
         if found is None or container is None:
             raise SandboxError("kubeadm does not say how to join", details=said)
-        address = container.addresses[self.network]
-        return document(self.cluster, name, address, control_plane=self.control_plane, token=found[1], digest=found[2])
+        own = [container.addresses[self.network], *([container.addresses6[self.network]] if self.dual else [])]
+        return document(self.cluster, name, own, control_plane=self.control_plane, token=found[1], digest=found[2])
 
     def _run(self, node: str, *argv: str) -> str:
         status, output = self.engine.execute(node, argv)

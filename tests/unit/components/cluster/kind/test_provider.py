@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
-from sandbox.names import BALANCER, Names
+from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.system.process import ToolFailed
 from tests.support import memory_nodes
@@ -328,6 +329,25 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
     assert three.drift() is None
+
+
+@pytest.mark.parametrize("family", ["ipv4", "dual"])
+def test_worker_that_joins_has_addresses_of_both_kinds(
+    engine: FakeEngine, provider: KindProvider, family: Literal["ipv4", "dual"]
+) -> None:
+    said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
+    engine.programs |= dict.fromkeys(("kubeadm", "kubectl"), lambda box, argv: (0, said))
+    engine.remove_network(NETWORK)
+    engine.create_network(NETWORK, {LABEL: ""}, subnet6="fd00::/64")
+    single = replace(provider, shape=Cluster(ip_family=family))
+    made(single)
+    replace(single, shape=Cluster(ip_family=family, nodes=Nodes(workers=1))).start(print)
+    worker = engine.container(f"{provider.names.cluster}-worker")
+    config = yaml.safe_load(engine.boxes[f"{provider.names.cluster}-worker"].files[CONFIG])
+    assert worker
+    addresses = [worker.addresses[NETWORK], *([worker.addresses6[NETWORK]] if family == "dual" else [])]
+    arguments = {one["name"]: one["value"] for one in config["nodeRegistration"]["kubeletExtraArgs"]}
+    assert arguments["node-ip"] == ",".join(addresses)
 
 
 @pytest.mark.fault(8)
