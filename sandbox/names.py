@@ -305,6 +305,11 @@ class Names:
         return self.folder / "origin.json"
 
     @property
+    def engine(self) -> Path:
+        """Return the file that says on which engine that was."""
+        return self.folder / "engine.json"
+
+    @property
     def asked(self) -> Path:
         """Return the file of the questions that the last check asked its nodes."""
         return self.folder / "asked.json"

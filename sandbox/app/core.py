@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -17,8 +18,9 @@ from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-from sandbox.plan import asked_before, lifecycle, saved_spec
+from sandbox.plan import asked_before, lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
+from sandbox.plan.used_engine import UsedEngine
 from sandbox.report import Reporter, Silent
 from sandbox.step import Rebuildable, State, Step
 
@@ -50,6 +52,7 @@ class _Surveyed:
     spec: ResolvedSpec
     steps: Sequence[Step]
     found: Found
+    engine: UsedEngine
 
 
 class Sandbox:
@@ -109,6 +112,8 @@ class Sandbox:
             if not ready.spec.cluster.supports.whole_cluster:
                 agree_on_tenancy(ready.steps, agreement)
             with saved_spec.coming_from(self.names, self._chosen.origin):
+                if ready.spec.cluster.supports.containers:
+                    ready.engine.record(self.names)
                 changed = lifecycle.up(
                     ready.steps,
                     self.session.report,
@@ -168,6 +173,7 @@ class Sandbox:
             context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(asked_before.glance(engine, self.names))
+                self._require_engine(engine)
                 asked_before.ask(engine, self.names)
                 resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
@@ -177,8 +183,9 @@ class Sandbox:
                 _require_known(recreate, steps)
                 with _explaining(resolved):
                     found = _survey(steps, engine, self.names, self.session.report)
+                    used = UsedEngine.of(engine)
                     looking.close()  # from here on things change
-                    yield _Surveyed(resolved, steps, found)
+                    yield _Surveyed(resolved, steps, found, used)
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
@@ -188,6 +195,11 @@ class Sandbox:
         with self.session.alone(self.name, "down"):
             self._watch(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
+            if before := used_engine.other(self.names, engine):
+                self.session.say(
+                    f"'{self.name}' was brought up on {before}: what is there stays, and you remove it by:"
+                )
+                self.session.say(f"  DOCKER_HOST={shlex.quote(before)} sandbox down {self.name}")
             left = self.names.helpers if self.spec.cluster.supports.containers else ()
             helped = [labelled.remove(engine, one, home) for one in left]  # they may use what is to be removed
             removed = lifecycle.down(steps, self.session.report)
@@ -211,6 +223,7 @@ class Sandbox:
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
             looking.enter_context(asked_before.glance(engine, self.names))
+            self._require_engine(engine)
             resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
             held.enter_context(_explaining(resolved))
             steps = machine_plan.without_files(resolved)
@@ -225,6 +238,7 @@ class Sandbox:
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
+            self._require_engine(Engine.connect())
             self._watch(None)
             steps = machine_plan.without_files(spec)
             return lifecycle.stop(steps, self.session.report)
@@ -238,6 +252,7 @@ class Sandbox:
 
         chosen_spec.require_pausable(self.spec)
         engine = Engine.connect()
+        self._require_engine(engine)
         with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
             if not self.names.folder.exists():
                 return False
@@ -247,11 +262,16 @@ class Sandbox:
                 pausing.forget(self.names)
             return held
 
+    def _require_engine(self, engine: Engine) -> None:
+        if self.spec.cluster.supports.containers:
+            used_engine.require(self.names, engine)
+
     def status(self) -> Found:
         """Check every part; changes nothing, but wakes it."""
         wake_paused(self.names)
         engine = Engine.connect()
         with asked_before.glance(engine, self.names):
+            self._require_engine(engine)
             asked_before.ask(engine, self.names)
             steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
             return _survey(steps, engine, self.names)

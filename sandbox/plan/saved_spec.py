@@ -164,6 +164,7 @@ def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
 
 def _forget_origin(names: Names) -> None:
     names.origin.unlink(missing_ok=True)
+    names.engine.unlink(missing_ok=True)
     files.sweep_below(names.folder)
     with contextlib.suppress(OSError):  # other specs may be kept there
         names.folder.rmdir()

@@ -20,6 +20,7 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, ports, requirements
+from sandbox.app.session import Session
 from sandbox.cli import log, signals
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -28,6 +29,7 @@ from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
+from sandbox.plan.used_engine import UsedEngine
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
@@ -264,3 +266,61 @@ def test_nameless_file_is_named_after_its_folder(tmp_path: Path, monkeypatch: py
     assert Sandbox(tmp_path / "My Shop").name == "my-shop"
     monkeypatch.chdir(tmp_path)
     assert Sandbox().name == "sandbox", "without any file"
+
+
+class Placed(FakeEngine):
+    """An engine at an address."""
+
+    def __init__(self, name: str, address: str) -> None:
+        super().__init__()
+        self.called, self.at = name, address
+
+    def id(self) -> str:
+        return self.called
+
+    @property
+    def address(self) -> str:
+        return self.at
+
+
+HERE, THERE = Placed("a", "unix:///a.sock"), Placed("b", "tcp://me:secret@b:2375")
+
+
+@pytest.fixture
+def use(there: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[Placed], None]:
+    """Have commands use an engine from now on."""
+    made = machine_plan.steps
+
+    def using(engine: Placed) -> None:
+        monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
+        monkeypatch.setattr(machine_plan, "steps", lambda spec, **more: (made(spec, **more)[0], engine, made(spec)[2]))
+
+    return using
+
+
+@pytest.mark.fault(60)
+def test_sandbox_of_another_engine_is_refused(use: Callable[[Placed], None]) -> None:
+    """DOCKER_HOST names another engine than the last `up` had → commands refuse it; `down` says what stays."""
+    use(HERE)
+    sandbox, said = Sandbox(Spec(name="x")), list[str]()
+    RememberedStep(sandbox.names, ResolvedSpec(name="x")).apply(NoWork())
+    sandbox.up()
+    use(THERE)
+    for act in (sandbox.up, sandbox.plan, sandbox.status, sandbox.stop, sandbox.pause, sandbox.start):
+        with pytest.raises(SandboxError, match="was brought up on another engine") as caught:
+            act()
+        assert caught.value.id == "other-engine"
+    assert "unix:///a.sock" in caught.value.details and "tcp://b:2375" in caught.value.details
+    Sandbox(Spec(name="x"), session=Session(say=said.append)).down()
+    assert said[1] == "  DOCKER_HOST=unix:///a.sock sandbox down x"
+
+
+@pytest.mark.parametrize("engine", [Placed("a", "unix:///run/a.sock"), Placed("new", "unix:///a.sock")])
+def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None], engine: Placed) -> None:
+    use(HERE)
+    RememberedStep(world.home().sandbox("x"), ResolvedSpec(name="x")).apply(NoWork())
+    Sandbox(Spec(name="x")).up()
+    use(engine)
+    sandbox = Sandbox(Spec(name="x"))
+    sandbox.up()
+    assert UsedEngine.read(sandbox.names) == UsedEngine.of(engine)

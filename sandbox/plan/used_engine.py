@@ -1,0 +1,74 @@
+"""The engine that a sandbox was brought up on: a user may have several engines, and has one state folder for all.
+
+Names, ports, certificates and the kubeconfig are of that folder. So a sandbox of the same name on another engine would
+take those of the first, which goes on running.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+from sandbox.engine import Engine
+from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
+from sandbox.names import Names
+from sandbox.system import files
+
+
+@dataclass(frozen=True)
+class UsedEngine:
+    """An engine by its id, and its address in the form of DOCKER_HOST."""
+
+    id: str
+    address: str
+
+    @classmethod
+    def of(cls, engine: Engine) -> UsedEngine:
+        """Return what tells an engine from others. Raises EngineError."""
+        return cls(engine.id(), _address(engine))
+
+    @classmethod
+    def read(cls, names: Names) -> UsedEngine | None:
+        """Return the engine of the last `up`; None if none was recorded."""
+        try:
+            content = json.loads(files.read_regular(names.engine))
+            return cls(str(content["id"]), str(content["address"]))
+        except (OSError, ValueError, LookupError, TypeError, files.NotAFile):
+            return None
+
+    def record(self, names: Names) -> None:
+        """Record that the sandbox is brought up on this engine. Raises SandboxError."""
+        if self != UsedEngine.read(names):
+            files.make_private_dir(names.folder)
+            content = json.dumps({"id": self.id, "address": self.address})
+            files.write_atomic(names.engine, content.encode(), mode=0o600)
+
+
+def _address(engine: Engine) -> str:
+    """Return an engine's address without a password."""
+    return re.sub(r":[^/@]*@", "@", engine.address)
+
+
+def other(names: Names, engine: Engine) -> str | None:
+    """Return the address of the engine of the last `up`, if it is another than this one.
+
+    An engine at the same address that has another id was replaced or reset: there is no second one.
+    """
+    known = UsedEngine.read(names)
+    if known is None or known.address == _address(engine) or known.id == engine.id():
+        return None
+    return known.address
+
+
+def require(names: Names, engine: Engine) -> None:
+    """Raise UsageError for a sandbox that was brought up on another engine."""
+    if before := other(names, engine):
+        raise UsageError(
+            f"'{names.name}' was brought up on another engine",
+            details=f"before  {before}\nnow     {_address(engine)}; nothing was changed",
+            fix=f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
+            f"sandbox down {names.name}",
+            id="other-engine",
+        )
