@@ -40,7 +40,7 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     sections = {section: compose_variables.filled(named, known) for section, named in found.items()}
     services = {name: one for name, one in sections["services"].items() if name not in apart}
     names = labels(services)
-    project = Project(path.parent, sections, known, compose_volumes.claims(services.values()))
+    project = Project(path.parent, sections, known, compose_volumes.claims(services.values(), path.parent))
     apps = _apps(services, names, project, notes)
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
     there = {name: called for name, called in names.items() if called in written}

@@ -90,7 +90,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     left_out = [
         *map(str, service.keys() - USED),
         *not_built,
-        *(["volumes"] if volumes.left_out else []),
+        *volumes.left_out,
         *not_mounted,
         *more.left_out,
         *(f"environment.{key}" for key in unset),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +15,43 @@ from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, is_inside, labels
+from sandbox.init.project_folders import is_text
 from sandbox.system.files import is_dir, is_file
 
 # Fits into a ConfigMap, which can hold 1 MiB.
 MOST_FILES, MOST_BYTES = 50, 512 << 10
 OTHERS = {"image", "cluster", "npipe"}  # types of volumes that no claim, ConfigMap or place in memory is
+# Folders that a build fills, and that engines copy into a new volume; a claim would hide them.
+BUILT = {"node_modules", "vendor", ".venv", "venv", ".next"}
+# Files that only keep an empty folder in git.
+KEEPING = {".gitignore", ".gitkeep", ".keep"}
+_OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker|log|run))(/.*)?")
 
 
 @dataclass
 class Volumes:
     """The volumes: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
 
-    `left_out` tells that there are others.
+    `left_out` names the others.
     """
 
     claims: dict[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     sync: dict[str, str] = field(default_factory=dict)
-    left_out: bool = False
+    left_out: list[str] = field(default_factory=list)
 
 
-def claims(services: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the names of the claims for the services' volumes, by the volumes' own names."""
-    found = (source for one in services for source, _ in pairs(one.get("volumes")))
-    return labels(source for source in found if source and "$" not in source and not _is_path(source))
+def claims(services: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Return the names of the claims for the services' volumes, by the volumes' own names and paths.
+
+    The paths are those of folders for data, which compose makes at the first start.
+    """
+    found = ((source, place) for one in services for source, place in pairs(one.get("volumes")))
+    return labels(
+        _name(source)
+        for source, place in found
+        if source and "$" not in source and (not _is_path(source) or _holds_data(source, folder, place))
+    )
 
 
 def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]) -> Volumes:
@@ -44,27 +59,45 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
 
     `named` are the names of claims by those of volumes.
     """
-    listed = given if isinstance(given, list) else ()
-    found = Volumes(left_out=any(isinstance(one, Mapping) and str(one.get("type")) in OTHERS for one in listed))
+    found = Volumes()
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, Mapping) and str(one.get("type")) in OTHERS:
+            found.left_out.append(f"volumes.{one.get('target')}")
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
         # A folder that only a variable of the shell names, such as ${HOME}/.aws, or a path that Kubernetes refuses.
         if "$" in source or ":" in place:
-            found.left_out = True
-            continue
-        if not _is_path(source):
-            found.claims[place] = named[source]
+            found.left_out.append(f"volumes.{source.removeprefix('./')}")
             continue
         path = folder / source
         built = folder / context if context is not None else None
-        if built is not None and is_dir(path) and _is_below(path, built):
+        if claim := named.get(_name(source)):
+            if built is None or place.rstrip("/").rpartition("/")[2] not in BUILT:
+                found.claims[place] = claim
+        elif built is not None and is_dir(path) and _is_below(path, built):
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
         else:
-            found.left_out = True
+            found.left_out.append(f"volumes.{source.removeprefix('./')}")
     return found
+
+
+def _holds_data(source: str, folder: Path, place: str) -> bool:
+    """Tell whether a folder is only for what a program writes: there is none yet, or it is empty.
+
+    What is no folder of the project, nor of this machine's users, is not; and what is absent may be meant as a file.
+    """
+    path = folder / source
+    if source.startswith("~") or _OF_THE_SYSTEM.fullmatch(source):
+        return False
+    try:
+        if not os.path.lexists(path):
+            return "." not in place.rstrip("/").rpartition("/")[2]
+        return path.is_dir() and is_inside(folder, path) and {one.name for one in path.iterdir()} <= KEEPING
+    except (OSError, ValueError):  # this user may not read it, or no file has such a name
+        return False
 
 
 def pairs(given: Any) -> Iterator[tuple[str, str]]:
@@ -78,6 +111,11 @@ def pairs(given: Any) -> Iterator[tuple[str, str]]:
             yield (first, rest.partition(":")[0]) if colon else ("", first)
 
 
+def _name(source: str) -> str:
+    """Return a volume's name, or what all ways to write a path have in common."""
+    return posixpath.join(".", posixpath.normpath(source)) if _is_path(source) else source
+
+
 def _is_path(source: str) -> bool:
     return source.startswith((".", "/", "~"))
 
@@ -87,14 +125,16 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 
 def _files(path: Path, folder: Path, place: str) -> Mount | None:
-    """Return the text files at the path, if a ConfigMap can hold them; else None."""
-    listed = [path] if is_file(path) else sorted(path.iterdir()) if is_dir(path) else []
+    """Return the text files at and below the path, if a ConfigMap can hold them; else None."""
+    below = (one for one in path.rglob("*") if not one.is_dir()) if is_dir(path) else iter(())
+    listed = [path] if is_file(path) else sorted(islice(below, MOST_FILES + 1))
     if not listed or len(listed) > MOST_FILES or not all(one.is_file() and is_inside(folder, one) for one in listed):
         return None
+    top = path.parent if path.is_file() else path
     try:
-        files = {one.name: text_file.read(one, most=MOST_BYTES) for one in listed}
+        files = {one.relative_to(top).as_posix(): text_file.read(one, most=MOST_BYTES) for one in listed}
     except UsageError:
         return None
     if sum(map(len, files.values())) > MOST_BYTES or any("\0" in text for text in files.values()):
         return None
-    return Mount(place, files, single=path.is_file())
+    return Mount(place, files, single=path.is_file()) if all(map(is_text, files)) else None

@@ -41,12 +41,24 @@ def _files(app: App) -> Iterator[dict[str, Any]]:
         defined.add(mount.identity)
         kind, data = ("Secret", "stringData") if mount.secret else ("ConfigMap", "data")
         metadata = {"name": _name(app, number, mount)}
-        yield {"apiVersion": "v1", "kind": kind, "metadata": metadata, data: dict(mount.files)}
+        keys = _keys(mount)
+        yield {
+            **{"apiVersion": "v1", "kind": kind, "metadata": metadata},
+            data: {keys[path]: text for path, text in mount.files.items()},
+        }
 
 
 def _name(app: App, number: int, mount: Mount) -> str:
     """Return the name of the ConfigMap or Secret of a mount."""
     return mount.name or f"{app.name}-files-{number}"
+
+
+def _keys(mount: Mount) -> dict[str, str]:
+    """Return the keys of files in a ConfigMap or Secret, by their paths: names without a slash or other signs."""
+    found: dict[str, str] = {}
+    for path in mount.files:
+        found[path] = numbered(re.sub(r"[^-.\w]|^\.\.", "_", path, flags=re.ASCII), found.values())
+    return found
 
 
 def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -57,17 +69,18 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
         places.append({"name": claim, "mountPath": place})
     for number, mount in enumerate(app.mounts, 1):
-        name = _name(app, number, mount)
-        mode = {} if mount.mode is None else {"defaultMode": mount.mode}
+        name, keys = _name(app, number, mount), _keys(mount)
+        mode: dict[str, Any] = {} if mount.mode is None else {"defaultMode": mount.mode}
         if mount.secret:
             volume, source = f"secret-{name}", {"secret": {"secretName": name, **mode}}
         else:
             volume, source = f"config-{name}" if mount.name else name, {"configMap": {**_runnable(name), **mode}}
         volume += f"-{mount.mode:04o}" if mode else ""
+        if not mount.single and any(key != path for path, key in keys.items()):
+            source["configMap"]["items"] = [{"key": key, "path": path} for path, key in keys.items()]
         volumes[volume] = {"name": volume, **source}
-        places.append(
-            {"name": volume, "mountPath": mount.place, **({"subPath": next(iter(mount.files))} if mount.single else {})}
-        )
+        part = {"subPath": next(iter(keys.values()))} if mount.single else {}
+        places.append({"name": volume, "mountPath": mount.place, **part})
     for place, size in app.memory.items():
         name = numbered("memory", volumes)
         volumes[name] = {"name": name, "emptyDir": {"medium": "Memory", **({"sizeLimit": size} if size else {})}}

@@ -142,7 +142,7 @@ secrets: {A_B: {file: one}, a-b: {file: two}}
 """
     found, notes = compose.load(write(tmp_path, compose_yaml=text, one="1", two="2"))
     assert [(one.name, one.image, dict(one.claims), one.volumes) for one in found] == [
-        ("web-2", "a", {"/d": "data-2"}, ("data-2",)),
+        ("web-2", "a", {"/d": "data-2", "/f": "data-3"}, ("data-2", "data-3")),
         ("web", "b", {"/d": "data"}, ("data",)),
         ("a-b", "c", {}, ()),
     ]
@@ -400,7 +400,7 @@ def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
     text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$PWD:/app', 'data:/data']}}"
     (tmp_path / "compose.yaml").write_text(text)
     (app,), notes = compose.load(tmp_path / "compose.yaml")
-    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes",))
+    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$PWD", "volumes.${HOME}/.aws"))
     assert notes == ["the image of a, a:${TAG:?}, has a variable without a value: give it one in .env or its manifest"]
 
 

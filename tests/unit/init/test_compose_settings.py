@@ -96,7 +96,7 @@ def test_alias_is_a_service_of_that_name(tmp_path: Path) -> None:
         ("stop_grace_period: soon, hostname: A_b", ["hostname", "stop_grace_period"]),
         ("extra_hosts: ['x:host-gateway', 'a_b:10.0.0.1', alone]", ["a_b", "alone", "x"]),
         ("security_opt: ['seccomp:unconfined'], cap_add: ['1 2']", ["cap_add.1 2", "security_opt.seccomp:unconfined"]),
-        ("volumes: [{type: image, source: a, target: /a}, /b]", ["volumes"]),
+        ("volumes: [{type: image, source: a, target: /a}, /b]", ["volumes./a"]),
         ("tmpfs: ['${A}/x', run]", ["tmpfs.${A}/x", "tmpfs.run"]),
     ],
 )

@@ -476,7 +476,7 @@ services:
     - {type: bind, source: ./checks, target: /checks}
     - ./init.sql:/docker-entrypoint-initdb.d/init.sql:ro
     - /var/run/docker.sock:/sock
-    - ./absent:/absent
+    - ./absent.conf:/etc/absent.conf
   copy: {image: postgres:17, volumes: ["data:/data"]}
 """
     write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "checks/a.sh": "true\n", "init.sql": "select 1\n"})
@@ -493,7 +493,7 @@ services:
         {"init.sql": "select 1\n"},
         True,
     )
-    assert db.left_out == ("volumes",)
+    assert db.left_out == ("volumes./var/run/docker.sock", "volumes.absent.conf")
 
 
 def test_stage_that_has_the_code_is_built(tmp_path: Path) -> None:

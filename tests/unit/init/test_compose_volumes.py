@@ -1,0 +1,74 @@
+"""Volumes of compose services: folders for data are claims, files of the project at any depth ConfigMaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.init import compose
+from sandbox.init.detected import App
+from sandbox.init.kubernetes_objects import manifest
+
+
+def service(folder: Path, *volumes: str, image: str = "image: x") -> App:
+    (folder / "compose.yaml").write_text(f"services: {{db: {{{image}, volumes: [{', '.join(volumes)}]}}}}\n")
+    (app,), _ = compose.load(folder / "compose.yaml")
+    return app
+
+
+def objects(app: App) -> dict[str, Any]:
+    return {one["kind"]: one for one in yaml.safe_load_all(manifest(app, image="x", host=None))}
+
+
+@pytest.mark.parametrize(
+    ("volume", "claim"),
+    [
+        ("./data:/var/lib/mysql", "data"),
+        ("./data/:/data:Z", "data"),
+        ("/mnt/nothing-is-here/db:/db", "mnt-nothing-is-here-db"),
+        ("./empty:/data.d", "empty"),
+        ("./absent.conf:/etc/my.conf", None),
+        ("/run/nothing-is-here:/x", None),
+        ("~/nothing-is-here:/x", None),
+    ],
+)
+def test_folder_for_data_is_a_claim(tmp_path: Path, volume: str, claim: str | None) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/.gitkeep").touch()
+    app = service(tmp_path, volume)
+    source, place = volume.split(":")[:2]
+    assert app.claims == ({place: claim} if claim else {})
+    assert app.left_out == (() if claim else (f"volumes.{source.removeprefix('./')}",))
+
+
+def test_folders_of_files_may_have_others(tmp_path: Path) -> None:
+    """Grafana reads its provisioning from folders; keys of a ConfigMap have no slash, and only some signs."""
+    for name in ("a/one.yaml", "a_one.yaml", "b/ä ö.json", "..x"):
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(name)
+    made = objects(service(tmp_path, "./conf:/conf"))
+    items = made["Deployment"]["spec"]["template"]["spec"]["volumes"][0]["configMap"]["items"]
+    keys = {one["path"]: one["key"] for one in items}
+    assert keys == {"..x": "_x", "a/one.yaml": "a_one.yaml", "a_one.yaml": "a_one.yaml-2", "b/ä ö.json": "b____.json"}
+    assert made["ConfigMap"]["data"] == {key: path for path, key in keys.items()}
+
+
+def test_file_of_any_name_is_mounted(tmp_path: Path) -> None:
+    (tmp_path / "my ü.conf").write_text("x")
+    made = objects(service(tmp_path, "'./my ü.conf:/my.conf'"))
+    pod = made["Deployment"]["spec"]["template"]["spec"]
+    assert made["ConfigMap"]["data"] == {"my__.conf": "x"}
+    assert pod["containers"][0]["volumeMounts"] == [
+        {"name": "db-files-1", "mountPath": "/my.conf", "subPath": "my__.conf"}
+    ]
+    assert "items" not in pod["volumes"][0]["configMap"]
+
+
+def test_folder_that_the_build_fills_is_not_hidden(tmp_path: Path) -> None:
+    """An engine copies an image's files into a new volume; a claim is empty."""
+    modules = "modules:/app/node_modules"
+    assert service(tmp_path, modules, image="build: .").claims == {}
+    assert service(tmp_path, modules).claims == {"/app/node_modules": "modules"}
