@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,44 +40,17 @@ def validate(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox config validate -f demo/sandbox.yaml
     sandbox config validate -o json
     """
-    from sandbox.app import chosen_spec, context, spec_notes
-    from sandbox.bundle.store import Store
-    from sandbox.components.addons import catalogue
-    from sandbox.components.workloads import gone_kinds, user_manifests
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.components.workloads.helm import Helm
-    from sandbox.images import images_yaml
+    from sandbox.app import chosen_spec, spec_check
 
     spec = chosen_spec.written(file, name)
-    own = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
-    addons = [catalogue.find_addon(one) for one in own]
-    counts: dict[str, int] = {}
-    objects: Sequence[dict[str, Any]] = ()
-    unseen: list[str] = []
-    if addons:
-        counts["addon"] = len(addons)
-    if spec.push:
-        counts["image"] = len(images_yaml.load(spec.push))
-    if spec.apply:
-        store, charts = Store(context.home().bundle), user_manifests.charts(spec.apply)
-        objects = [*user_manifests.load(spec.apply, store)]
-        archives = ChartArchives(context.home().charts)
-        found = filter(None, map(archives.find, charts))
-        objects += (one for chart in found for one in Helm.find(store).render(chart, whole=True))
-        unseen = [
-            f"{one.source} {one.version} is not pulled yet, and not looked at" for one in archives.missing(charts)
-        ]
-        counts["object"] = len(objects)
-        if spec.cluster.supports.whole_cluster:
-            gone_kinds.require(objects, spec.cluster.kubernetes)
-    noted = [*filter(None, [spec.old_key]), *unseen, *spec_notes.notes(spec, objects)]
+    checked = spec_check.check(spec)
     if output == "json":
-        numbers = {f"{noun}s": counts.get(noun, 0) for noun in ("addon", "image", "object")}
-        show_json({"name": spec.name, "domain": spec.domain, **numbers, "notes": noted})
+        numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
+        show_json({"name": spec.name, "domain": spec.domain, **numbers, "notes": checked.notes})
         return 0
-    has = [f"name {spec.name}", f"domain {spec.domain}", *(count(number, noun) for noun, number in counts.items())]
-    click.echo(f"valid: {', '.join(has)}")
-    for note in noted:
+    counted = (count(number, noun) for noun, number in checked.counts.items())
+    click.echo(f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}")
+    for note in checked.notes:
         click.echo(f"note   {note}", err=True)
     return 0
 

@@ -1,0 +1,54 @@
+"""Checks a spec with all that it names: addons, images, manifests and charts. Needs neither an engine nor a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.app import context, spec_notes
+from sandbox.bundle.store import Store
+from sandbox.components.addons import catalogue
+from sandbox.components.workloads import gone_kinds, user_manifests
+from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.helm import Helm
+from sandbox.config.schema import Spec
+from sandbox.fast_dataclass import dataclass
+from sandbox.images import images_yaml
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many addons, images and objects a valid spec names, of those that it may name, and what may not work."""
+
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def check(spec: Spec) -> Checked:
+    """Read everything that the spec names. Raises UsageError, with file, line and key, for what cannot work."""
+    own = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
+    counts: dict[str, int] = {}
+    if addons := [catalogue.find_addon(one) for one in own]:
+        counts["addon"] = len(addons)
+    if spec.push:
+        counts["image"] = len(images_yaml.load(spec.push))
+    objects, unseen = _objects(spec)
+    if spec.apply:
+        counts["object"] = len(objects)
+        if spec.cluster.supports.whole_cluster:
+            gone_kinds.require(objects, spec.cluster.kubernetes)
+    old_key = [spec.old_key] if spec.old_key else []
+    return Checked(counts, (*old_key, *unseen, *spec_notes.notes(spec, objects)))
+
+
+def _objects(spec: Spec) -> tuple[Sequence[dict[str, Any]], list[str]]:
+    """Return the objects of manifests and charts, and a note for each chart that is not pulled yet."""
+    if not spec.apply:
+        return [], []
+    store, archives = Store(context.home().bundle), ChartArchives(context.home().charts)
+    charts = user_manifests.charts(spec.apply)
+    objects = [*user_manifests.load(spec.apply, store)]
+    for chart in filter(None, map(archives.find, charts)):
+        objects += Helm.find(store).render(chart, whole=True)
+    missing = archives.missing(charts)
+    return objects, [f"{one.source} {one.version} is not pulled yet, and not looked at" for one in missing]
