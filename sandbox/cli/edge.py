@@ -39,17 +39,17 @@ def status(ctx: click.Context, *, output: str) -> int:
     begin(ctx)
     from sandbox.cli import edge_status
 
-    state = edge_status.read()
+    found = edge_status.read()
     if output == "json":
-        show_json(state.as_json())
+        show_json(found.as_json())
     else:
-        for line in state.lines():
+        for line in found.lines():
             click.echo(line)
-        if state.running and not state.answers:
+        if found.edge.running and not found.edge.answers:
             click.echo(
                 "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
             )
-    return 0 if state.is_healthy else 1
+    return 0 if found.is_healthy else 1
 
 
 @edge.command("url")

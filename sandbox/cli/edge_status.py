@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from sandbox.app import context, edge_ports, service_places
+from sandbox.app import context, edge_ports, edge_state, service_places
 from sandbox.app.edge_ports import PortStatus
+from sandbox.app.edge_state import EdgeState
 from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
-from sandbox.components.edge.container import EdgeContainer, serves, surplus
-from sandbox.components.edge.haproxy_admin import ENDS, RouteStatus, Server, Unreachable, route_statuses
-from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.haproxy_admin import ENDS, RouteStatus
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
@@ -26,17 +24,13 @@ COLORS = {"UP": "green", "DOWN": "red"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeState:
-    """The edge as it is now, its container and its process; `unasked` are ports that no spec asks for any more.
+class EdgeReport:
+    """The edge as it is now, with what it routes to Services.
 
     `days_left` are those of the certificate for each sandbox's hosts whose TLS ends at the edge, None without one.
     """
 
-    running: bool
-    answers: bool
-    listens: Sequence[Bind]
-    unasked: Collection[Bind]
-    routes: Sequence[RouteStatus]
+    edge: EdgeState
     days_left: Mapping[str, int | None]
     ports: Sequence[PortStatus]
     load_balancers: Sequence[Balanced]
@@ -44,16 +38,16 @@ class EdgeState:
     @property
     def is_healthy(self) -> bool:
         """Tell whether the edge runs, each route has a server that is up, and each port a ready pod."""
-        down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in self.routes)
-        return self.running and not down and all(one.ready != 0 for one in self.ports)
+        down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in self.edge.routes)
+        return self.edge.running and not down and all(one.ready != 0 for one in self.ports)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as `json_results.EdgeStatus` has it."""
+        """Return it as `json_results.EdgeReport` has it."""
         without_host = [one for one in self.ports if not one.host]
         return {
-            "running": self.running,
-            "ports": [{**asdict(bind), "asked_for": bind not in self.unasked} for bind in self.listens],
-            "routes": [self._route_as_json(one) for one in self.routes],
+            "running": self.edge.running,
+            "ports": [{**asdict(bind), "asked_for": bind not in self.edge.unasked} for bind in self.edge.listens],
+            "routes": [self._route_as_json(one) for one in self.edge.routes],
             routes.TCP: [asdict(one) for one in without_host if one.protocol == routes.TCP],
             routes.UDP: [asdict(one) for one in without_host if one.protocol == routes.UDP],
             "tls": [asdict(one) for one in self.ports if one.host],
@@ -62,17 +56,17 @@ class EdgeState:
 
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
-        if self.running:
-            yield f"listens on {', '.join(map(self._listener, self.listens))}"
+        if self.edge.running:
+            yield f"listens on {', '.join(map(self._listener, self.edge.listens))}"
         else:
             yield "is not running; `sandbox up` starts it"
-        for route in self.routes:
+        for route in self.edge.routes:
             yield from self._route_lines(route)
         yield from map(port_line, self.ports)
         yield from map(_load_balancer_line, self.load_balancers)
 
     def _listener(self, bind: Bind) -> str:
-        return f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in self.unasked else "")
+        return f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in self.edge.unasked else "")
 
     def _route_as_json(self, route: RouteStatus) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -100,38 +94,19 @@ class EdgeState:
             )
 
 
-def read() -> EdgeState:
-    """Return the state of this user's edge, which is a container, a process, or both. Raises SandboxError."""
+def read() -> EdgeReport:
+    """Return the status of this user's edge. Raises SandboxError."""
     home = context.home()
     engine = Engine.connect()
-    edge = EdgeContainer.of(engine, home)
-    known, relayed = routes.load(home.edge), routes.load(home.passthrough)
-    relay = Relay(home).listening if relayed else None
-    container = edge.find()
-    running = container is not None and container.running
-    parts = [relay is not None] if relayed else []
-    if known or not relayed:  # without any route too, the edge is its container
-        parts.append(running)
-    servers = _servers(edge) if running else None
-    statuses = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
-    binds = {*(serves(container) if container else ()), *(Bind(*one) for one in relay or ())}
-    ending = {one.sandbox for one in statuses if one.mode == ENDS}
-    return EdgeState(
-        running=all(parts),
-        answers=servers is not None or not running,
-        listens=sorted(binds),
-        unasked=surplus(container, known) if container else (),
-        routes=(*statuses, *map(_relayed, relayed)),
+    edge = edge_state.read(home, engine)
+    known = routes.load(home.edge)
+    ending = {one.sandbox for one in edge.routes if one.mode == ENDS}
+    return EdgeReport(
+        edge=edge,
         days_left={name: _days_left(home, name) for name in ending},
         ports=edge_ports.statuses(known),
         load_balancers=service_places.balanced(known, home, engine),
     )
-
-
-def _relayed(route: Route) -> RouteStatus:
-    """Return the status of a route of the relay, which does not count."""
-    (status,) = route_statuses((replace(route, hosts=(), aliases=()),), ())
-    return replace(status, upstreams=(Relay.shown(route),))
 
 
 def port_line(port: PortStatus) -> str:
@@ -153,13 +128,6 @@ def _load_balancer_line(service: Balanced) -> str:
     if service.address and not service.reached:
         line += "\n    not reached from this machine: use its ports above, which `sandbox up` adds"
     return line
-
-
-def _servers(edge: EdgeContainer) -> Sequence[Server] | None:
-    try:
-        return edge.control.servers()
-    except Unreachable:
-        return None
 
 
 def _days_left(home: Home, sandbox: str) -> int | None:

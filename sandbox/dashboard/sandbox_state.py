@@ -10,10 +10,9 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from sandbox.app import edge_state
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import routes
-from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy_admin import Unreachable, route_statuses
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of, suffix
 from sandbox.components.ingress.unserved import foreign_class
@@ -61,15 +60,8 @@ def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
 
 def edge(home: Home, engine: Engine) -> Part:
     """Return the route and state of every host."""
-    box = EdgeContainer.of(engine, home)
-    container = box.find()
-    running = container is not None and container.running
-    try:
-        servers = box.control.servers() if running else ()
-    except Unreachable:
-        servers = ()
-    found = route_statuses(routes.merged(routes.load(home.edge), routes.load_added(home.edge)), servers)
-    return {"running": running, "routes": [asdict(way) for way in found]}
+    state = edge_state.read(home, engine)
+    return {"running": state.running, "routes": [asdict(one) for one in state.routes]}
 
 
 def attempt(read: Callable[[], Part]) -> Part:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sandbox.components.edge import routes
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Route
 from sandbox.config.schema import ResolvedSpec
-from sandbox.dashboard.sandbox_state import pod_state, sandboxes, standing
+from sandbox.dashboard.sandbox_state import edge, pod_state, sandboxes, standing
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -131,3 +132,12 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
     monkeypatch.setattr(engine, "container", lambda _: paused)
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
+
+
+def test_edge_that_is_a_process_has_its_routes(
+    names: Names, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes.save(names.home.passthrough, Route("far", "far.test", "port-forward:?kubectl=k", (("127.0.0.1", 8443),)))
+    monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", 8443)})))
+    found = edge(names.home, engine)
+    assert (found["running"], [one["host"] for one in found["routes"]]) == (True, ["*.far.test"])
