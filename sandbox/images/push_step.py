@@ -67,15 +67,16 @@ class PushStep(NothingToUndo):
                 found = list(zip(entries, pool.map(partial(self._found, client, ids), entries), strict=True))
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        missing = [str(entry.target) for entry, document in found if document is None]
+        missing = [str(entry.target) for entry, (document, _) in found if document is None]
         if missing:
             return Status(State.ABSENT, f"missing: {', '.join(missing)}")
-        changed = [f"{target}: {name} has changed since it was built" for target, name in self._changed()]
+        changed = [f"{entry.target}: the engine has another image by now" for entry, (_, same) in found if not same]
+        changed += [f"{target}: {name} has changed since it was built" for target, name in self._changed()]
         if changed:
             return Status(State.DRIFTED, "; ".join(changed))
         strayed = [
             f"{entry.target} is {document.digest}, the lock says {locked[entry.target]}"
-            for entry, document in found
+            for entry, (document, _) in found
             if document is not None and document.digest != locked.get(entry.target, document.digest)
         ]
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
@@ -97,8 +98,8 @@ class PushStep(NothingToUndo):
         local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool, buildx=lambda: found)
         return ImagePush.of(self.images, self.url, self.keychain, local)
 
-    def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> Document | None:
-        """Return the registry's content for an entry, None if it is not what the engine has.
+    def _found(self, client: Client, ids: Mapping[str, str], entry: Entry) -> tuple[Document | None, bool]:
+        """Return the registry's content for an entry, and whether it is what the engine has, as far as that is known.
 
         The engine's list has some of the entries as `ids`; it is asked about the others.
         """
@@ -106,10 +107,9 @@ class PushStep(NothingToUndo):
         document = client.manifest(entry.target.repository, reference)
         name = _engine_name(entry)
         if document is None or not name or document.media_type in INDEXES or _is_of(document, ids.get(name)):
-            return document
+            return document, True
         image = self.engine.inspect_image(name)
-        known = image is None or _is_of(document, str(image["Id"])) or _moved(image)
-        return document if known else None
+        return document, image is None or _is_of(document, str(image["Id"])) or _moved(image)
 
     def _changed(self) -> Iterator[tuple[Target, str]]:
         """Yield the images that are built and have a file that is newer than the last build."""
