@@ -65,7 +65,7 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
             return mount
         place = data / ("read" if mount.read_only else "written") / below
         files.make_private_dir(data)
-        if not inside(place, data):
+        if not files.is_inside(data, place):
             raise SandboxError(f"{place} leads out of the sandbox's data", details=os.path.realpath(place), id="file")
         if mount.read_only or not place.exists():
             restore(Path(os.path.realpath(mount.host)), place, whole=True)
@@ -85,12 +85,7 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
 def _below(root: Path, path: Path) -> str | None:
     """Return the path relative to the folder `root`, None where it leads out of it."""
     found = os.path.relpath(path, root)
-    return None if Path(found).parts[:1] == (os.pardir,) or not inside(path, root) else found
-
-
-def inside(path: Path, root: Path) -> bool:
-    """Tell whether the path is in the folder `root`, all its links followed."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    return None if Path(found).parts[:1] == (os.pardir,) or not files.is_inside(root, path) else found
 
 
 def restore(source: Path, place: Path, *, whole: bool = False) -> None:

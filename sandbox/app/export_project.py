@@ -14,7 +14,6 @@ import yaml
 
 from sandbox import __version__
 from sandbox.app import context, machine_plan
-from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import user_manifests
@@ -30,6 +29,7 @@ from sandbox.images.lockfile import Locked, LockFile
 from sandbox.kube import manifests
 from sandbox.oci.client import Client
 from sandbox.oci.reference import Target
+from sandbox.system.files import is_inside
 
 HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the same sandbox up.\n"
 MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
@@ -120,7 +120,7 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
             place = file.relative_to(chart.chart)
             if any(part.startswith(".") for part in place.parts) and place.name != ".helmignore":
                 told.left_out.append(f"{file}: a hidden file")
-            elif not inside(file, chart.chart):
+            elif not is_inside(chart.chart, file):
                 told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
             else:
                 copy = into / chart.chart.name / place
@@ -152,7 +152,7 @@ def _copied(path: Path, place: Path, told: Exported) -> str:
     try:
         for file in manifests.files(path):
             into = place / file.relative_to(path)
-            if path.is_dir() and not inside(file, root):
+            if path.is_dir() and not is_inside(root, file):
                 told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
             elif file.is_file():
                 into.parent.mkdir(parents=True, exist_ok=True)

@@ -151,9 +151,8 @@ def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
 def _spec_in(root: Path, below: str, source: object) -> Path:
     """Return the sandbox.yaml in the folder `below` of a project; it must be a file within that project."""
     file = root / below / DEFAULT_FILE
-    real = os.path.realpath(file)
-    if not Path(real).is_relative_to(os.path.realpath(root)):
-        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link to a place outside", details=real)
+    if not files.is_inside(root, file):
+        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link to a place outside", details=os.path.realpath(file))
     return _existing(file, source)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.app import context
-from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.workloads import user_manifests
@@ -25,6 +24,7 @@ from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromL
 from sandbox.kube import manifests
 from sandbox.kube.pod_images import CONTAINERS, pod_spec
 from sandbox.sanitize import fit
+from sandbox.system.files import is_inside
 
 NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
@@ -217,10 +217,10 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
             yield _line("files", f"reads {place}")
         elif path.is_dir():
             for link in sorted(path.rglob("*")):
-                if link.is_symlink() and not inside(link, root):
+                if link.is_symlink() and not is_inside(root, link):
                     yield _line("link", f"{os.path.relpath(link, root)} links to {os.path.realpath(link)}")
 
 
 def _elsewhere(path: Path, root: Path) -> str | None:
     """Return the path's target if it is outside the project."""
-    return None if inside(path, root) else os.path.realpath(path)
+    return None if is_inside(root, path) else os.path.realpath(path)

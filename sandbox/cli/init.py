@@ -69,8 +69,8 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the files that do not exist yet, and print which those are. Raises UsageError, before the first."""
     from sandbox.errors import UsageError
     from sandbox.init import project_files
-    from sandbox.init.detected import is_inside
     from sandbox.system import files
+    from sandbox.system.files import is_inside
 
     for place in dict.fromkeys((folder / path).parent for path in texts):
         if not is_inside(folder, place) or (os.path.lexists(place) and not place.is_dir()):

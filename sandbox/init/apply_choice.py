@@ -14,10 +14,10 @@ from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init import compose, skaffold
-from sandbox.init.detected import Item, is_inside, label
+from sandbox.init.detected import Item, label
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
-from sandbox.system.files import is_dir
+from sandbox.system.files import is_dir, is_inside
 
 # Names of kustomizations: for development first, then for everything.
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")

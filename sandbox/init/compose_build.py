@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.init.compose_files import listed
-from sandbox.init.detected import is_inside
-from sandbox.system.files import is_file
+from sandbox.system.files import is_file, is_inside
 
 # Read elsewhere, or without an effect on what is built for this machine.
 READ = {"args", "context", "dockerfile", "dockerfile_inline", "secrets", "ssh", "target"}

@@ -17,8 +17,7 @@ from sandbox.config import text_file, yaml_text
 from sandbox.config.yaml_text import Replacing
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose_volumes
-from sandbox.init.detected import is_inside
-from sandbox.system.files import is_file
+from sandbox.system.files import is_file, is_inside
 
 # What compose reads besides its file, if one is there.
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))

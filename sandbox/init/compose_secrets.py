@@ -12,8 +12,8 @@ from sandbox.errors import UsageError
 from sandbox.init import compose_variables
 from sandbox.init.compose_files import listed
 from sandbox.init.compose_volumes import MOST_BYTES
-from sandbox.init.detected import Mount, is_inside, labels
-from sandbox.system.files import is_file
+from sandbox.init.detected import Mount, labels
+from sandbox.system.files import is_file, is_inside
 
 # Where a container finds them by default.
 PLACES = {"secrets": "/run/secrets/", "configs": "/"}

@@ -10,8 +10,7 @@ from typing import Any
 
 from sandbox.config import text_file
 from sandbox.init.compose_files import listed
-from sandbox.init.detected import is_inside
-from sandbox.system.files import is_file
+from sandbox.system.files import is_file, is_inside
 
 # A variable as far as its operator; what follows that, up to its own brace, may have variables too.
 _VARIABLE = re.compile(

@@ -14,9 +14,9 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init.detected import Mount, is_inside, labels
+from sandbox.init.detected import Mount, labels
 from sandbox.init.project_folders import is_text
-from sandbox.system.files import is_dir, is_file
+from sandbox.system.files import is_dir, is_file, is_inside
 
 # Fits into a ConfigMap, which can hold 1 MiB.
 MOST_FILES, MOST_BYTES = 50, 512 << 10
@@ -75,7 +75,7 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
         if claim := named.get(_name(source)):
             if built is None or place.rstrip("/").rpartition("/")[2] not in BUILT:
                 found.claims[place] = claim
-        elif built is not None and is_dir(path) and _is_below(path, built):
+        elif built is not None and is_dir(path) and is_inside(built, path):
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
@@ -118,10 +118,6 @@ def _name(source: str) -> str:
 
 def _is_path(source: str) -> bool:
     return source.startswith((".", "/", "~"))
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _files(path: Path, folder: Path, place: str) -> Mount | None:

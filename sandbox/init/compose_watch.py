@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.init.compose_files import listed
 from sandbox.init.compose_settings import words
-from sandbox.init.detected import is_inside
+from sandbox.system.files import is_inside
 
 # What follows the copy, by action; what is only built again is so anyway.
 COPIED, RESTARTED, RUN, BUILT = "sync", "sync+restart", "sync+exec", "rebuild"

@@ -16,12 +16,12 @@ from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, skaffold
-from sandbox.init.detected import App, Found, Item, is_inside, label, numbered
+from sandbox.init.detected import App, Found, Item, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
-from sandbox.system.files import is_file
+from sandbox.system.files import is_file, is_inside
 
 
 def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:

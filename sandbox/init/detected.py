@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from sandbox.config.schema.values import MAX_NAME, as_name
@@ -66,14 +64,6 @@ def as_text(value: Any) -> str:
 
 def _is_template(text: str) -> bool:
     return "{{" in text or "$" in text
-
-
-def is_inside(folder: Path, path: Path) -> bool:
-    """Tell whether the path is in the folder, all its links followed: anything else is not the project's."""
-    try:
-        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-    except ValueError:  # a path with a null byte, which no file has
-        return False
 
 
 @dataclass(frozen=True)

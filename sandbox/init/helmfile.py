@@ -11,8 +11,8 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.init.detected import Item, is_inside, label
-from sandbox.system.files import is_file
+from sandbox.init.detected import Item, label
+from sandbox.system.files import is_file, is_inside
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
 VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")

@@ -15,9 +15,9 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import helmfile, skaffold_dev
-from sandbox.init.detected import App, Item, build_options, is_inside, label
+from sandbox.init.detected import App, Item, build_options, label
 from sandbox.kube import manifests
-from sandbox.system.files import is_file
+from sandbox.system.files import is_file, is_inside
 
 FILES = ("skaffold.yaml", "skaffold.yml")
 # What builds an artifact in place of a Dockerfile.

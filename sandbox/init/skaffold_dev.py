@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.init.detected import is_inside
+from sandbox.system.files import is_inside
 
 # A file of the context, or everything in a folder and below: the patterns that a rule of images.yaml has, too.
 _SOURCE = re.compile(r"(?P<folder>([^*?\[\]{}]+/)?)(?P<last>\*\*(/\*)?|[^*?\[\]{}/]+)")

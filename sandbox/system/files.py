@@ -138,6 +138,14 @@ def is_dir(path: Path | str) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def is_inside(folder: Path, path: Path) -> bool:
+    """Tell whether the path is in the folder, all links in both followed."""
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except ValueError:  # a path with a null byte, which no file has
+        return False
+
+
 def packaged(package: str, name: str) -> str:
     """Read a text that comes with a package of the sandbox, such as a script for nodes."""
     return PACKAGES.joinpath(*package.split("."), name).read_text(encoding="utf-8")
