@@ -42,13 +42,9 @@ def this() -> Detached:
 
 def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
     """Start a program that outlives us, its output added to `log_to`, and record it in `record`."""
-    pid = process.detach(argv, log_to=log_to)
-    child = Detached(pid, _started(pid) or "")
-    try:
+    with process.detached(argv, log_to=log_to) as pid:
+        child = Detached(pid, _started(pid) or "")
         files.write_atomic(record, json.dumps(asdict(child)).encode(), mode=0o600)
-    except BaseException:
-        _end(child)
-        raise
     return child
 
 

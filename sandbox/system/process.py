@@ -32,6 +32,8 @@ Argv = Sequence[str | os.PathLike[str]]
 
 # Folders of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
 _MACS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.docker/bin", "~/.orbstack/bin", "~/.rd/bin")
+# Becomes the program that follows once it reads a line, and ends where its input ends before that.
+_ONCE_TOLD = ("/bin/sh", "-c", 'read -r told && exec "$@" </dev/null', "sh")
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -273,25 +275,37 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
             _end(child)
 
 
-def detach(argv: Argv, *, log_to: Path) -> int:
-    """Start a program that outlives us in a session of its own, its output added to a file; return its process id.
+@contextmanager
+def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
+    """Start a program that outlives us in a session of its own, its output added to a file; yield its process id.
 
+    It begins after the block, in which its id is recorded: where that fails, or we are killed meanwhile, it never does.
     It gets none of the files that we were started with, or a script's lock or pipe would stay held. Raises MissingTool
     when it cannot be started.
     """
     words = [os.fspath(word) for word in argv]
     log.debug("detach: %s", shlex.join(words))
+    if not os.access(words[0], os.X_OK):
+        raise MissingTool(f"{words[0]} cannot be run")
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-        *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
-    ]
+    waits, told = os.pipe()
     try:
-        return os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsid=True, setsigmask=())
-    except OSError as error:
-        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        actions = [
+            (os.POSIX_SPAWN_DUP2, waits, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
+        ]
+        held = (*_ONCE_TOLD, *words)
+        try:
+            pid = os.posix_spawn(held[0], held, os.environ, file_actions=actions, setsid=True, setsigmask=())
+        except OSError as error:
+            raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        yield pid
+        os.write(told, b"\n")
+    finally:
+        os.close(waits)
+        os.close(told)
 
 
 def _inherited() -> list[int]:

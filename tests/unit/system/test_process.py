@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import interruption
-from sandbox.system.process import ToolFailed, detach, end_all, last_lines, run, run_at_terminal, serving, which
+from sandbox.system.process import ToolFailed, detached, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.system.wait import wait_until
 
 LONG = 60.0
@@ -266,6 +266,7 @@ def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         code = f"import os; os.fstat(1); print(os.path.exists('/dev/fd/{lock.fileno()}'))"
-        pid = detach([sys.executable, "-c", code], log_to=log)
+        with detached([sys.executable, "-c", code], log_to=log) as pid:
+            pass
     os.waitpid(pid, 0)
     assert log.read_text() == "False\n"
