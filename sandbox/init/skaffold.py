@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,36 +38,82 @@ class Skaffold:
 
 def load(folder: Path) -> Skaffold | None:
     """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's."""
-    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    if file is None or not is_inside(folder, file):
-        return None
-    try:
-        documents = yaml_text.documents(text_file.read(file))
-    except (yaml.YAMLError, UsageError):
-        return None
-    configs = [one for one in documents if isinstance(one, dict) and str(one.get("apiVersion")).startswith("skaffold/")]
-    if not configs:
+    file = next((name for name in FILES if (folder / name).is_file()), None)
+    if file is None or not is_inside(folder, folder / file):
         return None
     apps: list[App] = []
     items: list[Item] = []
     notes: list[str] = []
-    for config in configs:
+    configs = list(_configs(folder, file, notes, set()))
+    for below, config in configs:
         for artifact in _mappings(config, "build", "artifacts"):
-            _artifact(folder, artifact, apps, notes)
-        items += _deployed(folder, config, notes)
+            _artifact(folder, below, artifact, apps, notes)
+        items += _deployed(folder, below, config, notes)
         notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
-        if profiles := [str(one.get("name")) for one in _mappings(config, "profiles")]:
-            notes.append(f"{file.name}: its profiles {', '.join(profiles)} are left out")
-        if config.get("requires"):
-            notes.append(f"{file.name}: what it requires from other files is left out")
-    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)))
+    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes))) if configs else None
 
 
-def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes: list[str]) -> None:
+def _configs(
+    folder: Path, file: str, notes: list[str], seen: set[tuple[str, int]], wanted: Collection[str] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the configurations of a file, each after those it requires, with the folder that its paths are from.
+
+    They are the `wanted` ones, or all, as `skaffold dev` has them; those already `seen` are not read again.
+    """
+    try:
+        documents = yaml_text.documents(text_file.read(folder / file))
+    except (yaml.YAMLError, UsageError):
+        return
+    for number, config in enumerate(documents):
+        if not isinstance(config, dict) or not str(config.get("apiVersion")).startswith("skaffold/"):
+            continue
+        if (wanted and _at(config, "metadata", "name") not in wanted) or (file, number) in seen:
+            continue
+        seen.add((file, number))
+        for one in _mappings(config, "requires"):
+            if other := _required(folder, posixpath.dirname(file), one.get("path")):
+                yield from _configs(folder, other, notes, seen, _strings(one, "configs"))
+            elif one.keys() - {"configs", "activeProfiles"}:
+                notes.append(f"{file}: what it requires from elsewhere is left out")
+        yield posixpath.dirname(file), _developing(config, file, notes)
+
+
+def _required(folder: Path, below: str, path: Any) -> str | None:
+    """Return the file of a path in the folder `below`; None unless it is another one of the project."""
+    if not isinstance(path, str) or "://" in path:
+        return None
+    place = _path(below, path) if below else posixpath.normpath(path)
+    files = (place, *(posixpath.join(place, name) for name in FILES))
+    return next((one for one in files if is_file(folder / one) and is_inside(folder, folder / one)), None)
+
+
+def _developing(config: dict[str, Any], file: str, notes: list[str]) -> dict[str, Any]:
+    """Return the configuration with the profile that `skaffold dev` activates."""
+    others = []
+    for profile in _mappings(config, "profiles"):
+        if not any("dev" in str(one.get("command")).split("|") for one in _mappings(profile, "activation")):
+            others.append(str(profile.get("name")))
+            continue
+        for key in ("build", "manifests", "deploy"):
+            if isinstance(given := profile.get(key), dict):
+                base = config.get(key)
+                config = {**config, key: {**(base if isinstance(base, dict) else {}), **given}}
+    if others:
+        notes.append(f"{file}: its profiles {', '.join(others)} are left out")
+    return config
+
+
+def _path(below: str, path: str) -> str:
+    """Return a path in the folder `below` from the project's folder."""
+    return posixpath.normpath(posixpath.join(below, path)) if below and "://" not in path else path
+
+
+def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[App], notes: list[str]) -> None:
     """Note one program that is built, if a Dockerfile does it."""
     image, context = artifact.get("image"), artifact.get("context", ".")
     if not isinstance(image, str) or not isinstance(context, str):
         return
+    context = _path(below, context)
     other = next((one for one in BUILDERS if one in artifact), None)
     dockerfile = str(_at(artifact, "docker", "dockerfile") or "Dockerfile")
     if other or ".." in PurePosixPath(dockerfile).parts:
@@ -96,24 +143,26 @@ def _sync(
     return {"sync": [{"paths": paths}]} if paths else {}
 
 
-def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
+def _deployed(folder: Path, below: str, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
     """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
     for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
-        yield from _files(folder, path, notes)
+        yield from _files(folder, _path(below, path), notes)
     for path in _strings(config, "manifests", "kustomize", "paths") or _strings(config, "deploy", "kustomize", "paths"):
+        path = _path(below, path)
         if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
             yield PurePosixPath(path).as_posix() + "/"
     for release in (
         *_mappings(config, "manifests", "helm", "releases"),
         *_mappings(config, "deploy", "helm", "releases"),
     ):
-        yield from _release(folder, release, notes)
+        yield from _release(folder, below, release, notes)
 
 
-def _release(folder: Path, release: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
+def _release(folder: Path, below: str, release: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
     """Yield the chart of a release, if `apply` can have it."""
     name, repository = str(release.get("name", "")), {"url": release.get("repo", "")}
-    called = str(release.get("chartPath") or release.get("remoteChart") or "")
+    own = release.get("chartPath")
+    called = _path(below, str(own)) if own else str(release.get("remoteChart") or "")
     called = f"REPO/{called}" if release.get("repo") else called
     chart = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
     if chart is None:
@@ -123,7 +172,7 @@ def _release(folder: Path, release: Mapping[str, Any], notes: list[str]) -> Iter
         notes.append(f"of the release {name} these are left out: {', '.join(left)}")
     item = {**chart, "release": label(name)}
     item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
-    values, listed = _strings(release, "valuesFiles"), release.get("setValues")
+    values, listed = [_path(below, one) for one in _strings(release, "valuesFiles")], release.get("setValues")
     single = listed.items() if isinstance(listed, dict) else ()
     given = {str(key): one for key, one in single if isinstance(one, str | int)}
     yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}

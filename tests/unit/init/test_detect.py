@@ -645,6 +645,33 @@ def test_helmfile_with_templates_is_named(tmp_path: Path) -> None:
     assert look(tmp_path).notes[0].startswith("helmfile.yaml is left out")
 
 
+def test_skaffold_files_that_others_require_are_taken(tmp_path: Path) -> None:
+    """Each once, with paths from its own folder, and with the profile that `skaffold dev` activates."""
+    head = "apiVersion: skaffold/v4beta11\nmetadata: {name: NAME}\n"
+    api = f"""{head.replace("NAME", "api")}
+requires: [{{path: ../../base}}, {{git: {{repo: x}}}}]
+build: {{artifacts: [{{image: api}}]}}
+profiles:
+- {{name: prod, manifests: {{rawYaml: [prod.yaml]}}}}
+- {{name: development, activation: [{{command: dev}}], manifests: {{rawYaml: [k8s/*.yaml, ../../k8s/b.yaml]}}}}
+---
+{head.replace("NAME", "unwanted")}
+build: {{artifacts: [{{image: unwanted}}]}}
+"""
+    requires = "requires: [{path: src/api/skaffold.yaml, configs: [api]}, {path: base}, {configs: [all]}]\n"
+    base = f"{head}build: {{artifacts: [{{image: base, context: image}}]}}\n"
+    files = {"src/api/k8s/a.yaml": DEPLOYMENT, "k8s/b.yaml": DEPLOYMENT.replace("name: ", "name: b"), "src/api/x": ""}
+    write(tmp_path, **{"skaffold.yaml": f"{head}{requires}", "src/api/skaffold.yaml": api}, **files)
+    write(tmp_path, **{"base/skaffold.yml": base, "base/image/Dockerfile": "", "src/api/Dockerfile": ""})
+    found = look(tmp_path)
+    assert [(app.name, app.context) for app in found.apps] == [("base", "base/image"), ("api", "src/api")]
+    assert found.manifests == ("src/api/k8s/", "k8s/")
+    assert found.notes == (
+        "src/api/skaffold.yaml: what it requires from elsewhere is left out",
+        "src/api/skaffold.yaml: its profiles prod are left out",
+    )
+
+
 def test_charts_from_elsewhere_of_a_skaffold_file_are_taken(tmp_path: Path) -> None:
     text = """\
 apiVersion: skaffold/v4beta11
