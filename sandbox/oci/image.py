@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.oci.manifest import Descriptor, Document, Index, parse, reduced
+from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 
 DEEPEST = 4
@@ -77,11 +77,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
         raise BadImage(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
     content = parse(root)
     if not isinstance(content, Index):
-        blobs = dict.fromkeys((content.config, *(layer for layer in content.layers if not layer.is_foreign)))
-        notes = tuple(
-            f"not copied, for it is fetched from elsewhere: {one}" for one in content.layers if one.is_foreign
-        )
-        return Tree((root,), tuple(blobs), notes)
+        return _single(root, content)
     if not content.manifests:
         raise BadImage(
             f"{name or root.digest} holds no image",
@@ -107,6 +103,12 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
         return Tree(only.documents, only.blobs, only.notes + notes)
     joined = _joined(reduced(root, frozenset(trees)), list(trees.values()))
     return Tree(joined.documents, joined.blobs, joined.notes + notes)
+
+
+def _single(root: Document, content: Manifest) -> Tree:
+    blobs = dict.fromkeys((content.config, *(layer for layer in content.layers if not layer.is_foreign)))
+    notes = tuple(f"not copied, for it is fetched from elsewhere: {one}" for one in content.layers if one.is_foreign)
+    return Tree((root,), tuple(blobs), notes)
 
 
 def _joined(root: Document, trees: list[Tree]) -> Tree:

@@ -224,7 +224,7 @@ class KindProvider:
         resting = [one for one in self._containers.all() if not one.running]
         for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
             self.engine.execute(node, ["systemctl", "start", "kubelet"])  # a killed `stop` has ended it
-        # Whom the engine itself started with the API server was refused as well.
+        # Kubelets that the engine itself started together with the API server were refused as well.
         refused = [] if resting or api_answers.deafness(self.engine, self.names.node) is None else self.nodes.running()
         cold = [one.name for one in resting if not one.paused and one.labels.get(ROLE) in ROLES]
         self._files.write_proxy()  # a containerd that starts reads it
@@ -240,26 +240,31 @@ class KindProvider:
             self.write_kubeconfig()  # while the API server comes
         if not self._asks_again:
             api_answers.refresh(self.engine, self.names.node, refused or cold)
-        for name in self._unjoined():
-            self.engine.remove_container(name)
-        missing = self._missing()
-        if missing:
-            silent = partial(api_answers.silence, self.engine, self.names.node)
-            wait_until(silent, what="the API server", timeout=START_TIMEOUT)
-            # A cluster that was upgraded still has the image that it was made of.
-            version = recorded_version(self.engine, self.names.node)
-            image = self.image if version == self.kubernetes else None
-            for name in missing:
-                say(f"adding {name}")
-                self._joining.add(name, image)
-                self.engine.keep_stopped(name)
-            self._note_complete()
+        self._add_missing(say)
         self._files.copy(self.nodes.running())
         for node in self.nodes.running():
             if node not in cold and not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
         return refused or cold
+
+    def _add_missing(self, say: Callable[[str], None]) -> None:
+        """Add nodes that the spec has and the cluster lacks, in place of those that never joined too."""
+        for name in self._unjoined():
+            self.engine.remove_container(name)
+        missing = self._missing()
+        if not missing:
+            return
+        silent = partial(api_answers.silence, self.engine, self.names.node)
+        wait_until(silent, what="the API server", timeout=START_TIMEOUT)
+        # A cluster that was upgraded still has the image that it was made of.
+        version = recorded_version(self.engine, self.names.node)
+        image = self.image if version == self.kubernetes else None
+        for name in missing:
+            say(f"adding {name}")
+            self._joining.add(name, image)
+            self.engine.keep_stopped(name)
+        self._note_complete()
 
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait until kubelets and controllers have told of the pods of these nodes."""
