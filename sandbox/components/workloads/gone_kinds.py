@@ -1,4 +1,4 @@
-"""Finds objects of a kind or an API version that no cluster has: unlike for kinds yet to come, waiting is in vain."""
+"""Finds objects of a kind or API version that no cluster has; for a kind that is still to come, `up` waits."""
 
 from __future__ import annotations
 

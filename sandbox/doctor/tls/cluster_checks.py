@@ -79,7 +79,7 @@ def answer(trace: RequestTrace) -> Finding:
 
 
 def _notes(cluster: Cluster, one: Rule) -> list[str]:
-    """Return what an Ingress lacks, or asks for in vain, and is served all the same."""
+    """Return what an Ingress lacks, or asks for without effect, though it is served."""
     found = cluster.get(*INGRESS, one.name, one.namespace)
     if found is None:
         return []
