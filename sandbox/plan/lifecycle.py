@@ -186,8 +186,8 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     """Check every step; `report` is told of a check that failed.
 
     A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. With
-    `at_once` all checks begin at once; the result of one whose needs turn out not to be ready is ignored. Raises the
-    first error.
+    `at_once` all checks begin at once; the result of one whose needs turn out not to be ready is ignored, and one that
+    failed is made again, for its needs may have become ready meanwhile. Raises the first error.
     """
     found: dict[str, Status] = {}
     begun = {step.name: _begun(step) for step in reversed(plan)} if at_once else {}
@@ -198,7 +198,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
             absent = any(found[need].state is State.ABSENT for need in missing)
             found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
         else:
-            found[step.name] = begun[step.name].result() if at_once else step.check()
+            found[step.name] = _result(step, begun[step.name]) if at_once else step.check()
 
     walk = _walk_in_turn if at_once else _walk
     walk(plan, visit, report)
@@ -220,6 +220,13 @@ def _begun(step: Step) -> Future[Status]:
 
     threading.Thread(target=check, name=step.name, daemon=True).start()
     return status
+
+
+def _result(step: Step, begun: Future[Status]) -> Status:
+    try:
+        return begun.result()
+    except SandboxError:
+        return step.check()
 
 
 def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:

@@ -609,6 +609,27 @@ def test_survey_at_once_counts_errors_only_where_needs_are_ready() -> None:
     assert report.of("failed") == ["B"]
 
 
+def test_survey_at_once_repeats_a_check_that_came_too_early() -> None:
+    """An API server that starts refuses one check and is ready for the next → both are ready, no error."""
+    refused = threading.Event()
+
+    class Starting(FakeStep):
+        def check(self) -> Status:
+            refused.wait(30)
+            return super().check()
+
+    class Early(FakeStep):
+        def check(self) -> Status:
+            if refused.is_set():
+                return super().check()
+            refused.set()
+            raise SandboxError("forbidden")
+
+    world = {"cluster", "apply"}
+    plan = [Starting("cluster", world), Early("apply", world, requires=("cluster",))]
+    assert [status.state for _, status in survey(plan, at_once=True)] == [State.READY, State.READY]
+
+
 def test_survey_at_once_lets_no_check_wait_for_another() -> None:
     begun = threading.Barrier(12)
 
