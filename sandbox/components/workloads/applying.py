@@ -112,11 +112,12 @@ def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str)
     command = f"kubectl --context {context} delete {kind} {metadata['name']}{where}"
     if kind == "statefulset":
         command += " --cascade=orphan"  # its pods and their data stay, and belong to the new one
+    loses = ", which deletes its data" if kind == "persistentvolumeclaim" else ""
     said = error.details if len(error.details) <= LONGEST else error.details[: LONGEST - 1] + "…"
     return ClusterError(
         f"{title(manifest)} is there, and its {fields} cannot change",
         details=said,
-        fix=f"{command}, then sandbox up; or change that back",
+        fix=f"{command}{loses}, then sandbox up; or change that back",
         status=error.status,
     )
 

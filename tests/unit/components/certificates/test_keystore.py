@@ -21,7 +21,6 @@ from sandbox.errors import SandboxError, UsageError
 from tests.support.tls import DOMAIN, NOW, handshake, make_pki
 
 HOSTS = subject_names(DOMAIN)
-WRITTEN = ("root.key", "root.crt", "issuing.key", "issuing.crt")
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])

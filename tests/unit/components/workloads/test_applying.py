@@ -16,7 +16,7 @@ from tests.support.api_server import ApiServer, Refused
 JOB = 'Job.batch "seed" is invalid: spec.template: Invalid value: core.PodTemplateSpec{%s}: field is immutable'
 SELECTOR = 'Deployment.apps "web" is invalid: spec.selector: Invalid value: %s: field is immutable'
 CLAIMS = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' are forbidden"
-PVC = 'PersistentVolumeClaim "d" is invalid: spec: Forbidden: spec is immutable after creation except resources'
+PVC = 'PersistentVolumeClaim "web" is invalid: spec: Forbidden: spec is immutable after creation except resources'
 
 
 def made(kind: str, name: str, version: str = "apps/v1", **spec: Any) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def made(kind: str, name: str, version: str = "apps/v1", **spec: Any) -> dict[st
 def cluster(names: Names, server: ApiServer) -> Cluster:
     server.kinds["/apis/batch/v1"] = {"Job": ("jobs", True)}
     server.kinds["/apis/apps/v1"]["StatefulSet"] = ("statefulsets", True)
+    server.kinds["/api/v1"]["PersistentVolumeClaim"] = ("persistentvolumeclaims", True)
     return Cluster(names.kubeconfig)
 
 
@@ -90,15 +91,17 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
     [
         ("Deployment", SELECTOR % ("v1.LabelSelector{" + "x" * 5000 + "}"), "spec.selector", "delete deployment web"),
         ("StatefulSet", f'StatefulSet.apps "web" is invalid: {CLAIMS}', "spec", "--cascade=orphan"),
+        ("PersistentVolumeClaim", PVC, "spec", "web --namespace=shop, which deletes its data, then sandbox up"),
     ],
 )
 def test_other_fixed_fields_are_named_with_a_fix(
     cluster: Cluster, server: ApiServer, kind: str, message: str, field: str, command: str
 ) -> None:
-    path = f"/apis/apps/v1/namespaces/shop/{kind.lower()}s/web"
-    server.objects[path] = made(kind, "web", size=1)
+    version = "v1" if kind == "PersistentVolumeClaim" else "apps/v1"
+    path = f"/{'api' if version == 'v1' else 'apis'}/{version}/namespaces/shop/{kind.lower()}s/web"
+    server.objects[path] = made(kind, "web", version, size=1)
     refuse(server, path, message)
-    wanted = made(kind, "web", size=2)
+    wanted = made(kind, "web", version, size=2)
     with pytest.raises(ClusterError) as caught:
         attempt_changed(cluster, wanted, ours=[Place.of(wanted)], context="sandbox-demo", say=print, recreated=[])
     assert caught.value.brief == f"{kind} shop/web is there, and its {field} cannot change"
