@@ -234,7 +234,7 @@ def _require_unique(node: yaml.MappingNode) -> None:
 
 
 class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
-    """PyYAML's safe dumper, which quotes every string that is not plainly a word.
+    """PyYAML's safe dumper, which quotes every string that is not plainly a word; several lines are a block.
 
     Go's YAML takes more strings for numbers and booleans than PyYAML does ("1e3", "0o17", "y"), and kubectl then
     refuses the whole file (go-yaml, resolve.go).
@@ -243,7 +243,9 @@ class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
 
 def _string(dumper: Any, text: str) -> Any:
     plain = _WORD.fullmatch(text) and text.lower() not in _NOT_WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+    # The dumper quotes lines that a block would not keep as they are, with tabs or other signs.
+    style = None if plain else "|" if "\n" in text.rstrip("\n") else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _string)

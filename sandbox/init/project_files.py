@@ -89,8 +89,10 @@ def _head(found: Found) -> str:
 def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
     """Yield the name of each built program in the registry: as the manifests call it, if they do.
 
-    Without the project's name where that would be a registry's, as `localhost/app` is.
+    Without the project's name where that would be a registry's, as `localhost/app` is. Programs without manifests that
+    are built alike have one image.
     """
+    alike: dict[str, str] = {}
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
@@ -99,7 +101,9 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
         if not same and len(built) == len(wanted) == 1:
             same = list(wanted)
         own = f"{name}/{app.name}:dev"
-        yield app.name, same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
+        target = same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
+        build = target if found.manifests else inline({"context": app.context, **app.build})
+        yield app.name, alike.setdefault(build, target)
 
 
 def _can_be_pushed(name: str) -> bool:
@@ -118,10 +122,13 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     idle = _idle(found, called, project)
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME."]
     lines.append("images: []" if len(idle) == len(called) else "images:")
+    written: set[str] = set()
     for app in found.apps:
-        if app.name in called:
+        if app.name in called and called[app.name] not in written:
+            written.add(called[app.name])
+            alike = [one for one in found.apps if called.get(one.name) == called[app.name]]
             entry: dict[str, Any] = {"from": "build", "context": app.context, **app.build, "as": called[app.name]}
-            names = _names(app, called[app.name], found, project)
+            names = list(dict.fromkeys(name for one in alike for name in _names(one, called[app.name], found, project)))
             line = f"- {inline({**entry, 'for': names} if names else entry)}"
             lines.append(f"#{line}   # no manifest names it" if app.name in idle else line)
     for image in found.images:

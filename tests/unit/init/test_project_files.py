@@ -261,3 +261,26 @@ def test_program_that_ends_is_a_job_and_has_no_service() -> None:
     (job,) = yaml.safe_load_all(manifest(App("move", image="x", port=80, once=True), image="x", host="a.b"))
     assert (job["kind"], job["spec"]["template"]["spec"]["restartPolicy"]) == ("Job", "OnFailure")
     assert "readinessProbe" not in job["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_files_of_several_lines_are_written_as_blocks() -> None:
+    mount = Mount("/conf", {"a.conf": "server {\n  listen 80;\n}\n", "tab": "a:\n\tb\n", "crlf": "a\r\nb\r\n"})
+    text = manifest(App("web", image="web", mounts=(mount,)), image="web", host=None)
+    assert "  a.conf: |\n    server {\n      listen 80;\n    }\n" in text
+    assert next(yaml.safe_load_all(text))["data"] == mount.files
+
+
+def test_services_that_are_built_alike_have_one_image() -> None:
+    """A site, its workers and its scheduler are often one program."""
+    apps = [
+        App("web", ".", port=80, names=("shop",)),
+        App("worker", ".", names=("shop-worker",)),
+        App("tool", ".", build={"target": "tool"}),
+    ]
+    made = project_files.files("shop", Found(tuple(apps)), registry=5001, https=None)
+    built = yaml.safe_load(made["images.yaml"])["images"]
+    assert [one["as"] for one in built] == ["shop/web:dev", "shop/tool:dev"]
+    assert built[0]["for"] == ["shop", "shop-worker"]
+    pods = [next(yaml.safe_load_all(made[f"k8s/{app.name}.yaml"])) for app in apps]
+    images = [one["spec"]["template"]["spec"]["containers"][0]["image"].partition("/")[2] for one in pods]
+    assert images == ["shop/web:dev", "shop/web:dev", "shop/tool:dev"]
