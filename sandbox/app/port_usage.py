@@ -127,8 +127,8 @@ class Machine:
 
     def _others(self, owner: str) -> Iterator[Route]:
         """Yield the routes of the other kind of edge: both kinds cannot share a port."""
-        for proxy, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
-            if proxy != owner:
+        for other, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
+            if other != owner:
                 yield from (route for route in routes.load(folder) if route.name != self.name)
 
     def _is_own(self, owner: str, bind: Bind) -> bool:

@@ -78,10 +78,10 @@ def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 
 def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
     given = (spec.registry.port, *spec.edge.ports, *(one.port for one in spec.edge.tcp))
-    proxy, fixed = _proxy(spec), {port for port in given if port != "auto"}
+    edge, fixed = _edge_owner(spec), {port for port in given if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
-    usable = partial(_is_usable, machine, proxy, spec.edge.listen, HTTPS)
+    usable = partial(_is_usable, machine, edge, spec.edge.listen, HTTPS)
     chosen: list[int] = []
     for before, usual, port in zip(remembered, preferred, spec.edge.ports, strict=False):
         chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
@@ -100,7 +100,9 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
-    return _chosen(spec.edge.tcp, before, spoken_for, partial(_is_usable, machine, _proxy(spec), spec.edge.listen, TCP))
+    return _chosen(
+        spec.edge.tcp, before, spoken_for, partial(_is_usable, machine, _edge_owner(spec), spec.edge.listen, TCP)
+    )
 
 
 def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
@@ -162,8 +164,8 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
-    edge = [Wanted(_proxy(spec), Bind(spec.edge.listen, port), *HTTPS) for port in spec.edge.ports]
-    edge += [Wanted(_proxy(spec), Bind(spec.edge.listen, one.port), *TCP) for one in spec.edge.tcp]
+    edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in spec.edge.ports]
+    edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *TCP) for one in spec.edge.tcp]
     edge += [udp_wanted(Bind(spec.edge.listen, one.port)) for one in spec.edge.udp]
     if spec.registry.external:
         return edge
@@ -175,7 +177,8 @@ def _registry_owner(spec: Spec, home: Home) -> str:
     return home.sandbox(spec.name).registry if spec.cluster.supports.containers else PASSTHROUGH
 
 
-def _proxy(spec: Spec) -> str:
+def _edge_owner(spec: Spec) -> str:
+    """Return what listens for HTTPS: the edge's container, or its process."""
     return PASSTHROUGH if spec.runs_process else EDGE
 
 
@@ -188,7 +191,7 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 
 def _route(spec: Spec, machine: Machine) -> routes.Route | None:
-    folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
+    folder = machine.home.edge if _edge_owner(spec) == EDGE else machine.home.passthrough
     return routes.find(routes.load(folder), spec.name)
 
 

@@ -56,7 +56,7 @@ def port(trace: RequestTrace) -> Finding:
         )
     engine, home = docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home
     who = holder(bind, engine, home)
-    relayed = trace.match is not None and trace.match.proxy != EDGE
+    relayed = trace.match is not None and trace.match.edge != EDGE
     edge = labelled.edge(engine, home) if engine else EDGE  # another user's may have the usual name
     if who == (PASSTHROUGH if relayed else edge):
         return ok(f"{evidence} is the {'relay' if relayed else 'edge'}'s")

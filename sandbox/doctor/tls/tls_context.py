@@ -34,7 +34,7 @@ class Match:
 
     route: Route
     by: str
-    proxy: str
+    edge: str
 
 
 @dataclass(frozen=True)

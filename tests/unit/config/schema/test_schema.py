@@ -160,7 +160,12 @@ def test_registry_addresses_follow_from_the_spec(
     assert registry.upstreams == ("docker.io", "reg.office")
 
 
-def test_a_host_of_the_proxy_may_be_its_name_alone() -> None:
+def test_hosts_of_the_domain_are_the_users_without_an_ingress() -> None:
+    hosts = "network: {hosts: {db.sandbox.sandbox.localhost: 10.0.0.1}}\n"
+    assert "db.sandbox.sandbox.localhost" in parse(f"ingress: {{controller: none}}\n{hosts}").network.hosts
+
+
+def test_host_of_the_edge_may_be_its_name_alone() -> None:
     read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").edge.hosts
     assert [(one.host, one.terminate, one.to) for one in read] == [
         ("shop.test", False, None),

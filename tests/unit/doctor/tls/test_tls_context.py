@@ -50,7 +50,7 @@ def route(name: str, domain: str, since: float) -> Route:
 def test_the_route_is_the_one_that_haproxy_takes(host: str, name: str, by: str) -> None:
     known = (route("a", "a.test", 1), route("b", "b.a.test", 2), route("c", "c.test", 3))
     found = choose(known, host, EDGE)
-    assert found is not None and (found.route.name, found.by, found.proxy) == (name, by, EDGE)
+    assert found is not None and (found.route.name, found.by, found.edge) == (name, by, EDGE)
 
 
 def test_without_routes_there_is_none() -> None:
@@ -60,7 +60,7 @@ def test_without_routes_there_is_none() -> None:
 def test_a_route_of_the_passthrough_goes_before_a_default_one(trace: RequestTrace) -> None:
     routes.save(trace.context.home.passthrough, route("far", "far.test", 2))
     found = replace(trace, host="x.far.test").match
-    assert found is not None and (found.route.name, found.proxy) == ("far", PASSTHROUGH)
+    assert found is not None and (found.route.name, found.edge) == ("far", PASSTHROUGH)
 
 
 def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTrace) -> None:
