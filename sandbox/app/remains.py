@@ -18,9 +18,9 @@ def sweep(home: Home, name: str) -> None:
     """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
     port_reservations.sweep(home.claims)
     if not _is_any_left(home):
-        for folder in (home.edge, home.networks):
+        for folder in (home.edge, home.passthrough, home.networks):
             _remove(home, folder)
-        for folder in (home.claims, home.passthrough, home.sandboxes, home.state / "certificates"):
+        for folder in (home.claims, home.sandboxes, home.state / "certificates"):
             with suppress(OSError):  # it is not there, or not empty
                 folder.rmdir()
     lock = home.lock(name)

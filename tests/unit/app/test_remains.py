@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.app import port_reservations, remains
 from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Route
 from sandbox.names import Home
 from sandbox.system import sandbox_lock
@@ -24,6 +25,9 @@ def used(home: Home) -> None:
     """What a sandbox that was there leaves, and a command that was killed."""
     with edge_folder.alone(home.edge):
         edge_folder.write(home.edge, ())
+    relayed = Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0)
+    routes.save(home.passthrough, relayed)
+    Relay(home).withdraw(relayed.name)
     with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
         pass
     (home.claims / "5001.sandbox-old-registry.old").touch()
