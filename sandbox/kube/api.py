@@ -332,6 +332,12 @@ class Cluster:
         return answer if text else _object(answer, f"{method} {path}")
 
 
+def was_applied(live: Manifest) -> bool:
+    """Tell whether an object has fields that we applied (KEP-555, managedFields); also where nothing says so."""
+    managers = (live.get("metadata") or {}).get("managedFields") or ()
+    return not managers or any((one.get("manager"), one.get("operation")) == (MANAGER, "Apply") for one in managers)
+
+
 def _object(answer: str, asked: str) -> dict[str, Any]:
     """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
     try:

@@ -194,3 +194,8 @@ def files(path: Path) -> list[Path]:
 def namespace(name: str) -> dict[str, Any]:
     """Return the Namespace `name`."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def last_change(metadata: Mapping[str, Any]) -> str:
+    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
+    return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")

@@ -18,7 +18,7 @@ from typing import Any
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
-from sandbox.kube.manifests import namespace
+from sandbox.kube.manifests import last_change, namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system import files
 
@@ -31,12 +31,13 @@ _making = threading.Lock()
 
 @dataclass(frozen=True)
 class Found:
-    """A record in the cluster; `sealed` tells whether this user's commands wrote it."""
+    """A record in the cluster; `sealed` tells whether this user's commands wrote it, `written` when (RFC 3339)."""
 
     name: str
     labels: Mapping[str, str]
     data: Data
     sealed: bool
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Records:
         sealed = key is not None and hmac.compare_digest(
             seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
         )
-        return Found(metadata["name"], labels, data, sealed)
+        return Found(metadata["name"], labels, data, sealed, last_change(metadata))
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)

@@ -17,6 +17,7 @@ from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
+from sandbox.kube.manifests import last_change
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
@@ -261,13 +262,8 @@ def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | No
 
 def _are_news(ingresses: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether the controller may not know the present state of one of them yet."""
-    newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
+    newest = max((last_change(one.get("metadata") or {}) for one in ingresses), default="")
     return bool(newest) and datetime.now(UTC) - datetime.fromisoformat(newest) <= NEWS
-
-
-def _changed(metadata: Mapping[str, Any]) -> str:
-    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
-    return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
 
 
 def _body(answer: https_probe.Answer) -> str:

@@ -5,11 +5,12 @@ As `kubectl apply --prune` does with an ApplySet (KEP-3659), but by the objects'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sandbox.components.addons.addon_objects import Place, read_places, written
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.records import Records
+from sandbox.kube.api import Manifest, was_applied
+from sandbox.kube.records import Found, Records
 
 # These contain what no one could apply again, so they are never removed.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
@@ -17,10 +18,19 @@ KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "Persistent
 
 @dataclass(frozen=True)
 class Applied:
-    """The applied objects, and a digest of their content; no digest while they are being applied."""
+    """The applied objects, and a digest of their content; no digest while they are being applied.
+
+    `written` is when that was recorded, by the API server's clock; empty if unknown.
+    """
 
     places: tuple[Place, ...] = ()
     digest: str = ""
+    written: str = ""
+
+    def was_replaced(self, live: Manifest) -> bool:
+        """Tell whether another program made the object since, in place of the applied one."""
+        made = str(live["metadata"].get("creationTimestamp") or "")
+        return "" < self.written < made and not was_applied(live)
 
     def dropped(self, wanted: Iterable[Place]) -> tuple[Place, ...]:
         """Return the objects that are not wanted any more and contain no data."""
@@ -30,14 +40,14 @@ class Applied:
 
 def read(records: Records, name: str) -> Applied | None:
     """Return the content of the record `name`, None when there is no sealed one."""
-    data = records.read(name)
-    return None if data is None else _applied(data)
+    found = records.find(name)
+    return _applied(found) if found and found.sealed else None
 
 
 def claimed(records: Records, name: str) -> Applied | None:
     """Return the content of the record `name`, sealed or not: nothing may be deleted because of it alone."""
     found = records.find(name)
-    return None if found is None else _applied(found.data)
+    return _applied(found) if found else None
 
 
 def write(records: Records, name: str, places: Iterable[Place], digest: str = "") -> None:
@@ -45,5 +55,5 @@ def write(records: Records, name: str, places: Iterable[Place], digest: str = ""
     records.write(name, {"sha256": digest, "objects": written(places)})
 
 
-def _applied(data: Mapping[str, str]) -> Applied:
-    return Applied(read_places(data.get("objects", "")), data.get("sha256", ""))
+def _applied(found: Found) -> Applied:
+    return Applied(read_places(found.data.get("objects", "")), found.data.get("sha256", ""), found.written)

@@ -85,6 +85,8 @@ class ApplyStep(NothingToUndo):
                 continue
             if is_leaving(live):
                 return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
+            if record.was_replaced(live):
+                return Status(State.DRIFTED, f"{title(manifest)} was deleted, and made again by another program")
             pending = progress(live) if live["kind"] in WORKLOADS else None
             if pending:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
