@@ -34,7 +34,9 @@ OURS = (
     ("v1", "ConfigMap", "local-registry-hosting", "kube-public"),
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
-INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass", "nginx")
+INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
+# The label of the Services next to those of the user's that have a port of the machine.
+HOST_PORT = "sandbox.dev/host-port"
 # What minikube's ingress addon is told of the edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
 # What tells a sandbox's object from another one of that name.
@@ -56,10 +58,15 @@ COMPLETE = PurePosixPath("/etc/sandbox/complete")
 
 
 def uninstall(cluster: Cluster, nodes: Nodes) -> None:
-    """Remove the sandbox from the cluster. Raises SandboxError when it or a node cannot be reached."""
-    found = cluster.get(*INGRESS_CLASS)
-    if found and APPLIED in (found["metadata"].get("annotations") or {}):
-        cluster.delete(*INGRESS_CLASS)
+    """Remove the sandbox from the cluster. Raises SandboxError when it or a node cannot be reached.
+
+    The root's ConfigMaps and the TLS Secrets stay: pods of the user's that mount them could not start again.
+    """
+    for one in cluster.list(*INGRESS_CLASS):
+        if APPLIED in (one["metadata"].get("annotations") or {}):
+            cluster.delete(*INGRESS_CLASS, one["metadata"]["name"])
+    for one in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
+        cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
     if cluster.get(*INGRESS_SETTINGS):
         api_version, kind, called, space = INGRESS_SETTINGS
         # Fields that are no longer applied are removed (KEP-555); those of other managers stay.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -20,7 +21,7 @@ from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.credentials import pull_secrets
 from sandbox.components.credentials.pod_credentials import secrets_unit
-from sandbox.components.edge import service_unit
+from sandbox.components.edge import host_ports, service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
@@ -40,7 +41,7 @@ CLUSTER_WIDE = {
         "ClusterRoleBinding": ("clusterrolebindings", False),
     },
 }
-CLASS = "/apis/networking.k8s.io/v1/ingressclasses/nginx"
+CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 RBAC, ADMISSION = "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
 POLICIES = {
     "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
@@ -281,11 +282,20 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()}
-        server.objects |= {CLASS: {"metadata": {"annotations": {APPLIED: "x"}}}, SYSTEM: {}, THEIRS: {}}
+        metadata, services = {"annotations": {APPLIED: "x"}}, f"{THEIRS}/services"
+        theirs: dict[str, Any] = {
+            THEIRS: {},
+            f"{CLASSES}/kong": {"metadata": {"name": "kong"}},
+            f"{services}/db": {"metadata": {"name": "db", "namespace": "demo"}},
+        }
+        server.objects |= theirs | {SYSTEM: {}}
+        server.objects |= {f"{CLASSES}/{one}": {"metadata": {"name": one, **metadata}} for one in ("nginx", "alb")}
+        port = {"name": "sandbox-port-1", "namespace": "demo", "labels": {host_ports.LABEL: "true"}}
+        server.objects[f"{services}/sandbox-port-1"] = {"metadata": port}
         server.objects[INGRESS] = {"metadata": {}, "data": {"use-proxy-protocol": "true"}}
         assert not adopting.delete()
         assert "data" not in server.objects.pop(INGRESS), "what we no longer apply goes"
-        assert server.objects == {THEIRS: {}}
+        assert server.objects == theirs
     assert ["sandbox-*.service" in script for script in ran] == [True]
     assert "mine" in world.profiles and "mine" in world.engine.boxes
     assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
