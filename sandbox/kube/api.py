@@ -157,7 +157,7 @@ class Cluster:
         metadata = live["metadata"]
         path = self._collection(live["apiVersion"], live["kind"], metadata.get("namespace"))
         query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
-        self._call("PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=json.dumps(change), kind=kind)
+        self._call("PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=dict(change), kind=kind)
 
     def _in_the_way(self, manifest: Manifest) -> Manifest | None:
         group, _, _ = manifest["apiVersion"].rpartition("/")

@@ -141,10 +141,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         before = self.server.objects.get(path)
         if "merge-patch" in self.headers.get("Content-Type", ""):
+            change = json.loads(body)
             if before is None:
                 self.missing()
+            elif not isinstance(change, dict):
+                self.answer(400, {"kind": "Status", "message": "error decoding patch"})
             else:
-                merge(before, json.loads(body))
+                merge(before, change)
                 self.answer(200, before)
             return
         try:

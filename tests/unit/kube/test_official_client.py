@@ -76,6 +76,17 @@ def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
     assert (tmp_path / "ran").read_text() == "ran\n"
 
 
+def test_change_of_an_object_is_sent_as_one_and_not_as_text(tmp_path: Path) -> None:
+    """A kubeconfig with a login → a merge patch arrives as an object, which the client makes JSON of once."""
+    script, place = token(datetime.now(UTC) + timedelta(minutes=1)), "/api/v1/namespaces/default/pods/p"
+    with serving() as server:
+        server.objects[place] = {"metadata": {"name": "p", "namespace": "default"}}
+        cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}}
+        cluster.annotate(pod, {"seen": "yes"})
+        assert server.objects[place]["metadata"]["annotations"] == {"seen": "yes"}
+
+
 def test_error_of_another_thread_is_no_failed_login() -> None:
     with official_client._login():
         other = threading.Thread(target=logging.error, args=("exec: process returned 3",))
