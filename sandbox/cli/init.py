@@ -94,6 +94,9 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     if domain and not domain.endswith(".localhost"):
         yield f"note  your Ingresses have hosts of {domain}: browsers find them here by /etc/hosts only,"
         yield f"      where `sandbox names install {name}` puts them after `up`"
+    if not found.apps and not found.manifests:
+        yield "note  nothing here tells what to run: name manifests or charts below `apply` in sandbox.yaml, or remove"
+        yield "      it and run this again where there is a Dockerfile or a compose file"
     unknown: dict[str, list[str]] = {}
     for app, fix in () if found.manifests else project_files.without_port(found.apps):
         unknown.setdefault(fix, []).append(app)

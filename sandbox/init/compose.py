@@ -62,6 +62,7 @@ def _apps(
     What several have is the first one's: an alias, the claim of a volume, a ConfigMap or Secret.
     """
     ending = {name for one in services.values() for name in _awaited(one.get("depends_on"))}
+    ending |= {name for name, one in services.items() if _ends(one)}
     taken = set(names.values())
     apps: list[App] = []
     for name, one in services.items():
@@ -109,6 +110,12 @@ def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -
     """Return the services that none of the wanted profiles starts, with theirs."""
     profiles = {name: set(map(str, compose_files.listed(one.get("profiles")))) for name, one in services.items()}
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
+
+
+def _ends(service: Mapping[str, Any]) -> bool:
+    """Tell whether a service does something and ends: it says what is the default, and nothing else uses it."""
+    said = str(service.get("restart")).lower()
+    return said in ("no", "false") and not any(service.get(key) for key in ("ports", "expose", "healthcheck"))
 
 
 def _awaited(given: Any) -> Iterator[str]:

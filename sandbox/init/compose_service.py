@@ -21,6 +21,7 @@ from sandbox.init import (
     compose_watch,
     dockerfile,
 )
+from sandbox.init.compose_files import listed
 from sandbox.init.compose_settings import words
 from sandbox.init.detected import App, as_text, build_options
 from sandbox.oci import reference
@@ -49,6 +50,7 @@ TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 # What Kubernetes takes for a variable's name.
 _VARIABLE = re.compile(r"[ -<>-~]+")
+_PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
 _USER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")  # a name is one that only the image can resolve
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
 # How many ports of one range a Service gets: a media server may name thousands.
@@ -101,7 +103,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         command, args = args, ()
     ports = list(dict.fromkeys(_ports(service, left_out)))
     place, user = _of_form(_PLACE, service, "working_dir", left_out), _of_form(_USER, service, "user", left_out)
-    port = next((number for number, protocol in ports if protocol == "tcp"), None)
+    port = next((number for number, protocol in ports if protocol == "tcp"), None) or _proxied(service, environment)
     return App(
         called,
         context=context,
@@ -235,7 +237,7 @@ def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[in
     Of a range too long for a Service it is the first; `left_out` gets that, and what is no port.
     """
     for key in ("ports", "expose"):
-        for one in compose_files.listed(service.get(key)):
+        for one in listed(service.get(key)):
             said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
             match = _PORT.fullmatch(said.rpartition(":")[2])
             first, last, protocol = match.groups() if match else ("0", None, None)
@@ -247,6 +249,15 @@ def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[in
                 left_out.append(f"{key}.{first}-{last}")
                 end = start
             yield from ((port, protocol or "tcp") for port in range(start, end + 1))
+
+
+def _proxied(service: Mapping[str, Any], environment: Mapping[str, str | None]) -> int | None:
+    """Return the port that a proxy is told to use: by a label of Traefik, or a variable of nginx-proxy."""
+    given = service.get("labels")
+    labels = given.items() if isinstance(given, dict) else (str(one).partition("=")[::2] for one in listed(given))
+    said = [environment.get("VIRTUAL_PORT"), *(value for key, value in labels if _PROXIED.fullmatch(str(key)))]
+    ports = (int(str(one)) for one in said if re.fullmatch(r"[0-9]{1,5}", str(one)))
+    return next((one for one in ports if 0 < one < 65536), None)
 
 
 def _environment(name: str, service: Mapping[str, Any], project: Project, notes: list[str]) -> Mapping[str, str | None]:
@@ -262,9 +273,7 @@ def _environment(name: str, service: Mapping[str, Any], project: Project, notes:
 
 def _variables(given: Any, known: Mapping[str, str | None]) -> Iterator[tuple[str, str | None]]:
     """Yield variables; a name alone takes the value that is `known`, and is None where only the shell has one."""
-    pairs = (
-        given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in compose_files.listed(given))
-    )
+    pairs = given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in listed(given))
     for key, *value in pairs:
         said = value[0] if value else None
         yield str(key), known.get(str(key)) if said is None else compose_variables.whole(as_text(said))

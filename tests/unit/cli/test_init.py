@@ -150,3 +150,15 @@ def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
     said = run("init", cwd=project).stderr
     assert "no manifest runs app: add a Deployment with `image: shop/app:dev`\n" in said
     assert "`for: [NAME]` to its line in images.yaml" in said
+
+
+def test_init_says_when_it_finds_nothing_to_run(project: Path, tmp_path: Path) -> None:
+    assert "nothing here tells what to run" not in run("init", cwd=project).stderr
+    (tmp_path / "empty").mkdir()
+    assert "note  nothing here tells what to run" in run("init", cwd=tmp_path / "empty").stderr
+
+
+def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}\n")
+    told = run("init", "--name", "shop", cwd=tmp_path).stderr
+    assert "the port is unknown of a, b: for a host that leads there, name it below `expose` of its service" in told

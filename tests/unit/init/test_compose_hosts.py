@@ -117,3 +117,35 @@ def test_files_with_a_name_that_is_another_are_told(tmp_path: Path) -> None:
     (_, web), notes = compose.load(tmp_path / "compose.yaml")
     assert web.args == ("run", "api:80")
     assert notes == ["the_api is called api in the cluster: change what calls it (/etc/nginx/nginx.conf of web)"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [
+        ("labels: {traefik.http.services.a.loadbalancer.server.port: 8000}", 8000),
+        ("labels: ['traefik.enable=true', 'traefik.http.services.${X}-a.loadbalancer.server.port=8000']", 8000),
+        ("environment: {VIRTUAL_HOST: a.example, VIRTUAL_PORT: 3000}", 3000),
+        ("environment: {VIRTUAL_PORT: 3000}, ports: ['1:80']", 80),
+        (
+            "labels: {traefik.http.services.a.loadbalancer.server.port: '${P}'}, environment: {VIRTUAL_PORT: 99999}",
+            None,
+        ),
+    ],
+)
+def test_port_that_a_proxy_is_told_is_known(tmp_path: Path, settings: str, port: int | None) -> None:
+    assert load(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].port == port
+
+
+@pytest.mark.parametrize(
+    ("settings", "once"),
+    [
+        ("restart: 'no'", True),
+        ("restart: no, command: migrate", True),
+        ("restart: 'no', ports: ['80:80']", False),
+        ("restart: on-failure", False),
+        ("tty: true", False),
+    ],
+)
+def test_service_that_is_not_restarted_is_a_job(tmp_path: Path, settings: str, once: bool) -> None:
+    """Migrations say so; as a Deployment they would be started for ever, and never be ready."""
+    assert load(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].once is once
