@@ -88,7 +88,7 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
-    """Yield the paths of known keys without a value (`key:`) that require one."""
+    """Return the paths of known keys without a value (`key:`) that require one."""
     refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]

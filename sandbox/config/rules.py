@@ -21,7 +21,7 @@ Misfit = tuple[tuple[str | int, ...], str]
 
 
 def misfits(spec: Spec) -> list[Misfit]:
-    """Yield what does not fit together in `spec`: the path of each value to change, and what is wrong."""
+    """Return what does not fit together in `spec`: the path of each value to change, and what is wrong."""
     return [
         *_gateway_api(spec),
         *_outside_domain(spec),

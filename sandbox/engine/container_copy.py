@@ -188,7 +188,7 @@ def _mounts(api: Any, name: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _outermost(found: Mapping[PurePosixPath, int]) -> Iterator[PurePosixPath]:
-    """Return added and changed paths, without those inside an added one and folders that only contain changes."""
+    """Yield added and changed paths, without those inside an added one and folders that only contain changes."""
     parents = {parent for path in found for parent in path.parents}
     for path, kind in sorted(found.items()):
         inside_added = any(found.get(parent) == 1 for parent in path.parents)

@@ -148,7 +148,7 @@ def _parts(folder: Path, path: str) -> list[str]:
 
 
 def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path], notes: list[str]) -> Iterator[str]:
-    """Return files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
+    """Yield files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
 
     What is in the folders of `charts` and `kustomized` is theirs.
     """

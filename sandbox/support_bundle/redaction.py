@@ -110,7 +110,7 @@ def secrets_of(text: str) -> Iterator[str]:
 
 
 def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> Iterator[str]:
-    """Return the secrets in keys, kubeconfigs, cache settings, credentials, the environment and proxy URLs."""
+    """Yield the secrets in keys, kubeconfigs, cache settings, credentials, the environment and proxy URLs."""
     for key in (*(home.state / "certificates").rglob("*.key"), *(home.edge / "keys").glob("*.pem")):
         yield from secrets_of(_read(key))
     own = (*home.sandboxes.glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))
