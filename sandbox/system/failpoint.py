@@ -21,8 +21,9 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 
 # Every change goes through one of these modules; `during` counts the calls that have returned from them.
-_ENGINE = (f"engine.{part}" for part in ("containers", "engine_images", "networks"))
-DOORS = frozenset(f"sandbox.{name}" for name in (*_ENGINE, "system.process", "system.files", "kube.api", "oci.client"))
+_ENGINE = ("containers", "container_files", "engine_images", "engine_volumes", "networks")
+_OTHERS = ("kube.api", "oci.client", "system.files", "system.process")
+DOORS = frozenset(f"sandbox.{name}" for name in (*(f"engine.{part}" for part in _ENGINE), *_OTHERS))
 HANG = 3600.0
 
 _FORM = re.compile(r"(?P<step>[^:]+):(?P<moment>before|during(?:=(?P<call>[1-9]\d*))?|after):(?P<action>[a-z]+)")

@@ -173,7 +173,7 @@ class SmallWorld:
 
     @contextmanager
     def _armed(self, point: Failpoint | None) -> Iterator[None]:
-        failpoint.arm(point, doors=DOORS | {"tests.fakes", "tests.small_world"})
+        failpoint.arm(point, doors=DOORS | {FakeEngine.__module__, __name__})
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,7 @@ time.sleep(60)
 """
     ran = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ, timeout=60)
     assert (ran.returncode, ran.stdout) == (-number, "inside\n")
+
+
+def test_doors_are_modules() -> None:
+    assert [name for name in failpoint.DOORS if find_spec(name) is None] == []
