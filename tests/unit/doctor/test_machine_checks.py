@@ -26,7 +26,7 @@ from tests.unit.doctor.test_engine_checks import told
 @pytest.mark.fault(18)
 @pytest.mark.parametrize(
     ("watches", "instances", "status"),
-    [(524288, 512, Status.OK), (8192, 512, Status.WARN), (524288, 8, Status.WARN)],
+    [(65536, 128, Status.OK), (65535, 128, Status.WARN), (65536, 127, Status.WARN)],
 )
 def test_inotify(
     context: DoctorContext,
@@ -36,7 +36,7 @@ def test_inotify(
     instances: int,
     status: Status,
 ) -> None:
-    """Limits of 8192 watches or 8 instances → the doctor prints the sysctl."""
+    """Limits below 65536 watches or 128 instances, Linux' own → the doctor prints the sysctl."""
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
     monkeypatch.setattr(inotify, "_PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
