@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.config import yaml_text
 from sandbox.init.detected import App, Mount, numbered
-from sandbox.init.services import INGRESS_CLASS
+from sandbox.init.services import BACKEND_PROTOCOL, HTTPS, INGRESS_CLASS
 from sandbox.sanitize import fit
 
 
@@ -174,10 +174,11 @@ def _service(app: App, name: str) -> dict[str, Any]:
 
 def _ingress(app: App, host: str) -> dict[str, Any]:
     backend = {"service": {"name": app.name, "port": {"name": "main"}}}
+    how = {"annotations": {BACKEND_PROTOCOL: "HTTPS"}} if app.port in HTTPS else {}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": app.name},
+        "metadata": {"name": app.name, **how},
         "spec": {
             "ingressClassName": INGRESS_CLASS,
             "tls": [{"hosts": [host]}],

@@ -22,6 +22,9 @@ NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "ap
 # Ports of programs that users reach by HTTPS, unlike those of databases and the like.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
 INGRESS_CLASS = "nginx"
+# Ports of programs that take nothing but HTTPS themselves, and how an Ingress is told so.
+HTTPS = {443, 9443}
+BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 
 
 def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:

@@ -284,3 +284,11 @@ def test_services_that_are_built_alike_have_one_image() -> None:
     pods = [next(yaml.safe_load_all(made[f"k8s/{app.name}.yaml"])) for app in apps]
     images = [one["spec"]["template"]["spec"]["containers"][0]["image"].partition("/")[2] for one in pods]
     assert images == ["shop/web:dev", "shop/web:dev", "shop/tool:dev"]
+
+
+@pytest.mark.parametrize(("port", "protocol"), [(443, "HTTPS"), (9443, "HTTPS"), (80, None), (8443, None)])
+def test_ingress_speaks_https_to_a_program_that_does(port: int, protocol: str | None) -> None:
+    made = yaml.safe_load_all(manifest(App("web", image="web", port=port), image="web", host="web.shop.localhost"))
+    ingress = next(one for one in made if one["kind"] == "Ingress")
+    told = ingress["metadata"].get("annotations", {})
+    assert told.get("nginx.ingress.kubernetes.io/backend-protocol") == protocol
