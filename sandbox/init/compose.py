@@ -115,7 +115,8 @@ def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -
 def _ends(service: Mapping[str, Any]) -> bool:
     """Tell whether a service does something and ends: it says what is the default, and nothing else uses it."""
     said = str(service.get("restart")).lower()
-    return said in ("no", "false") and not any(service.get(key) for key in ("ports", "expose", "healthcheck"))
+    used = ("expose", "healthcheck", "ports", "stdin_open", "tty")
+    return said in ("no", "false") and not any(service.get(key) for key in used)
 
 
 def _awaited(given: Any) -> Iterator[str]:

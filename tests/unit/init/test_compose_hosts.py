@@ -142,8 +142,8 @@ def test_port_that_a_proxy_is_told_is_known(tmp_path: Path, settings: str, port:
         ("restart: 'no'", True),
         ("restart: no, command: migrate", True),
         ("restart: 'no', ports: ['80:80']", False),
+        ("restart: 'no', tty: true", False),
         ("restart: on-failure", False),
-        ("tty: true", False),
     ],
 )
 def test_service_that_is_not_restarted_is_a_job(tmp_path: Path, settings: str, once: bool) -> None:
