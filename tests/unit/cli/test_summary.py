@@ -44,6 +44,6 @@ def test_curl_to_try_asks_this_machine(
         urls=lambda one: (f"https://{one}:8443/",),
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
-    spec = SimpleNamespace(proxy=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
+    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
     summary.welcome(cast("ResolvedSpec", spec))
     assert f"try         curl {trust}{there} https://{host}:8443/{why}\n" in capsys.readouterr().out
