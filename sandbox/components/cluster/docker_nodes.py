@@ -20,19 +20,31 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.provider import Standing
 from sandbox.system import files
+from sandbox.system.wait import wait_until
 
 # The command that a node executes before it is stopped.
 STOP_COMMAND = ("bash", "-c", files.packaged(__package__, "scripts/end-processes.sh"))
 # The engine's message when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
+# Its message for a container that it is removing, for a command that was killed (moby, daemon/delete.go).
+REMOVING = "is already in progress"
+REMOVAL_PATIENCE = 30.0  # seconds
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Callable[[], None]) -> None:
-    """End `nodes` by calling `end`, once more if they were frozen; raises what it raises."""
+    """End `nodes` by calling `end`, once more if they were frozen or are being removed; raises what it raises."""
     try:
         end()
     except SandboxError as error:
+        if REMOVING in error.details:
+            wait_until(
+                lambda: next((node.name for node in nodes if engine.container(node.name)), None),
+                what="the removal of the nodes",
+                timeout=REMOVAL_PATIENCE,
+            )
+            end()
+            return
         if DEAF not in error.details or engine.cgroup_version() != 1:
             raise
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, STOP_COMMAND, end_nodes
+from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, REMOVING, STOP_COMMAND, end_nodes
 from sandbox.engine import Container, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -74,6 +74,17 @@ def test_frozen_container_is_thawed(
     assert node.id in second[helper].command and FREEZER in second[helper].binds
     assert not second[helper].capabilities
     assert engine.boxes.keys() == {names.node}
+
+
+def test_node_that_the_engine_removes_already_is_awaited(
+    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that was killed has begun to remove it."""
+    answers = iter([node, node, None])
+    monkeypatch.setattr(engine, "container", lambda name: next(answers))
+    end = End(engine, f"Error response from daemon: removal of container 1f {REMOVING}")
+    end_nodes(engine, names, [node], end)
+    assert len(end.found) == 2 and next(answers, "all asked") == "all asked"
 
 
 def test_node_that_does_not_end_is_reported_and_cleaned_up(
