@@ -152,7 +152,7 @@ class KindProvider:
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as kind has started the control plane."""
-        trusted = self.company.pem  # or an error, before anything is deleted
+        _ = self._first_files  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
         self._files.write()
@@ -178,7 +178,7 @@ class KindProvider:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
             if "✓ Preparing nodes" in line:
-                self._prepare_nodes({**KUBEADM_PATCHES, **manifests.left_to_kind()}, trusted)
+                self._prepare_nodes({**KUBEADM_PATCHES, **manifests.left_to_kind()})
             if "• Starting control-plane" in line and self.shape.nodes.control_plane == 1:
                 early.begin()
             if "✓ Starting control-plane" in line:
@@ -206,11 +206,10 @@ class KindProvider:
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
 
-    def _prepare_nodes(self, first: dict[PurePosixPath, bytes], trusted: bytes) -> None:
+    def _prepare_nodes(self, first: dict[PurePosixPath, bytes]) -> None:
         """Give new nodes their files before kubeadm runs in them; the files `first` are for the first one."""
-        everywhere = KUBELET_LAST | ({company_ca.PLACE: trusted} if trusted else {})  # before pulls
         for name in (one.name for one in self._containers.all()):
-            self.engine.write_files(name, everywhere | (first if name == self.names.node else {}))
+            self.engine.write_files(name, self._first_files | (first if name == self.names.node else {}))
         if self._containers.are_several():
             self._files.write()  # there is a node now that knows the engine's nameserver
         self._files.copy(self.nodes.running())
@@ -396,7 +395,17 @@ class KindProvider:
             cluster=self.names.cluster,
             control_plane=self.names.node,
             dual=self.shape.ip_family == "dual",
+            files=self._first_files,
         )
+
+    @property
+    def _first_files(self) -> dict[PurePosixPath, bytes]:
+        """Return the files that a node has before kubeadm runs in it. Raises UsageError.
+
+        To give it a company's CA later needs another start of containerd, in which the kubelet may lose pods that it is
+        just starting.
+        """
+        return KUBELET_LAST | ({company_ca.PLACE: self.company.pem} if self.company.pem else {})
 
     def _record(self) -> dict[str, object]:
         """Return what a cluster is made with for good, by the words of the spec."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
-from sandbox.components.cluster.kind.cluster_config import KUBELET_LAST
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -60,12 +59,16 @@ def document(
 
 @dataclass(frozen=True, kw_only=True)
 class Joining:
-    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too."""
+    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too.
+
+    `files` are those that a worker has before it joins.
+    """
 
     engine: Engine
     network: str
     cluster: str
     control_plane: str
+    files: Mapping[PurePosixPath, bytes]
     dual: bool = False
 
     def add(self, name: str, image: str | None = None) -> None:
@@ -80,7 +83,7 @@ class Joining:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
             self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
             config = yaml.safe_dump(self._document(name)).encode()
-            self.engine.write_files(name, {CONFIG: config, **KUBELET_LAST})
+            self.engine.write_files(name, {CONFIG: config, **self.files})
             self._run(name, "kubeadm", "join", "--config", str(CONFIG))
         except BaseException:
             self.engine.remove_container(name)

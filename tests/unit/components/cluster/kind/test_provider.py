@@ -11,7 +11,9 @@ from typing import Literal
 import pytest
 import yaml
 
-from sandbox.components.cluster import pod_proxy
+from sandbox.components.certificates.authority import make_root
+from sandbox.components.cluster import company_ca, pod_proxy
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, KUBELET_LAST, RESOLV_CONF, Tags
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
@@ -29,6 +31,7 @@ from sandbox.system.process import ToolFailed
 from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
+from tests.support.tls import DOMAIN, NOW
 
 PROXIES = Proxies(https="http://proxy.example.com:3128")
 TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
@@ -329,6 +332,24 @@ def test_more_workers_join_and_one_that_is_lost_is_recreated(
     assert three.drift() == f"{workers[0]} is not there"
     three.start(print)
     assert three.drift() is None
+
+
+def test_worker_has_the_companys_ca_before_it_joins(engine: FakeEngine, provider: KindProvider, tmp_path: Path) -> None:
+    """Its containerd is not started again for that, while the kubelet starts pods."""
+    joined: list[bytes | None] = []
+
+    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv[1] == "join":
+            joined.append(box.files.get(company_ca.PLACE))
+        return 0, "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
+
+    engine.programs |= {"kubeadm": run, "kubectl": run}
+    made(provider)
+    file = tmp_path / "company.pem"
+    file.write_bytes(make_root([DOMAIN], now=NOW).cert_pem)
+    company = CompanyCa(file)
+    replace(provider, shape=Cluster(nodes=Nodes(workers=1)), company=company).start(print)
+    assert joined == [company.pem]
 
 
 @pytest.mark.parametrize("family", ["ipv4", "dual"])
