@@ -10,9 +10,9 @@ import (
 var since = time.Now().Truncate(time.Second)
 
 // isNews tells whether a condition of the node was reported by this kubelet. By what the one before reported, the node may
-// be ready, and fastNodeStatusUpdate has nothing to do then. But a kubelet that starts reports that it is not, until it has
-// made its CSINode, and would report that it is with its next status, ten seconds later. Until then no DaemonSet counts
-// the pods of the node.
+// be ready. But a kubelet that starts reports that it is not, until it has made its CSINode; fastNodeStatusUpdate reports
+// then that it is. Before that first report has come back, there is no difference to send, only a newer time: the node
+// would be unready until the next status, ten seconds later. Until then no DaemonSet counts the pods of the node.
 func isNews(condition *v1.NodeCondition) bool {
 	return !condition.LastHeartbeatTime.Time.Before(since)
 }
