@@ -261,7 +261,7 @@ class KindProvider:
         image = self.image if version == self.kubernetes else None
         for name in missing:
             say(f"adding {name}")
-            self._joining.add(name, image)
+            self._joining.add(name, self._first_files, image)
             self.engine.keep_stopped(name)
         self._note_complete()
 
@@ -395,7 +395,6 @@ class KindProvider:
             cluster=self.names.cluster,
             control_plane=self.names.node,
             dual=self.shape.ip_family == "dual",
-            files=self._first_files,
         )
 
     @property

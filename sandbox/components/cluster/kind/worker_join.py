@@ -59,22 +59,18 @@ def document(
 
 @dataclass(frozen=True, kw_only=True)
 class Joining:
-    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too.
-
-    `files` are those that a worker has before it joins.
-    """
+    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too."""
 
     engine: Engine
     network: str
     cluster: str
     control_plane: str
-    files: Mapping[PurePosixPath, bytes]
     dual: bool = False
 
-    def add(self, name: str, image: str | None = None) -> None:
+    def add(self, name: str, files: Mapping[PurePosixPath, bytes], image: str | None = None) -> None:
         """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
 
-        It is of the node image `image`, by default the control plane's.
+        It has `files` before it joins. It is of the node image `image`, by default the control plane's.
         Raises SandboxError; a worker that cannot join is not left behind.
         """
         labels = {ROLE: "worker"}
@@ -83,7 +79,7 @@ class Joining:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
             self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
             config = yaml.safe_dump(self._document(name)).encode()
-            self.engine.write_files(name, {CONFIG: config, **self.files})
+            self.engine.write_files(name, {CONFIG: config, **files})
             self._run(name, "kubeadm", "join", "--config", str(CONFIG))
         except BaseException:
             self.engine.remove_container(name)
