@@ -47,8 +47,8 @@ class UsedEngine:
 
 
 def _address(engine: Engine) -> str:
-    """Return an engine's address without a password."""
-    return re.sub(r":[^/@]*@", "@", engine.address)
+    """Return an engine's address without a password, which may have a @, though it should not."""
+    return re.sub(r":[^/\s]*@", "@", engine.address)
 
 
 def other(names: Names, engine: Engine) -> str | None:

@@ -315,6 +315,11 @@ def test_sandbox_of_another_engine_is_refused(use: Callable[[Placed], None]) -> 
     assert said[1] == "  DOCKER_HOST=unix:///a.sock sandbox down x"
 
 
+@pytest.mark.parametrize("password", ["", ":secret", ":sec@ret"])
+def test_recorded_engine_has_no_password(password: str) -> None:
+    assert UsedEngine.of(Placed("a", f"tcp://me{password}@b:2375")).address == "tcp://me@b:2375"
+
+
 @pytest.mark.parametrize("engine", [Placed("a", "unix:///run/a.sock"), Placed("new", "unix:///a.sock")])
 def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None], engine: Placed) -> None:
     use(HERE)
