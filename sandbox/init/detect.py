@@ -15,7 +15,7 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
-from sandbox.init import apply_choice, compose, dockerfile, helmfile, services, skaffold
+from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
 from sandbox.init.detected import App, Found, Item, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
@@ -41,10 +41,10 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     notes += (*left_out, *chosen)
     objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
-    fronts = tuple(services.fronts(objects))
+    fronts = tuple(web_services.fronts(objects))
     if fronts:
         names = ", ".join(one.name for one in fronts)
-        notes.append(f"no manifest is an Ingress; {services.FILE} has one for {names}")
+        notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {names}")
     named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
     return Found(apps, applied, hosts, images, fronts, named, tuple(notes))
 

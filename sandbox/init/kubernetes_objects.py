@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.config import yaml_text
 from sandbox.init.detected import App, Mount, numbered
-from sandbox.init.services import BACKEND_PROTOCOL, HTTPS, INGRESS_CLASS
+from sandbox.init.web_services import BACKEND_PROTOCOL, HTTPS, INGRESS_CLASS
 from sandbox.sanitize import fit
 
 

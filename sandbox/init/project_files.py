@@ -14,7 +14,7 @@ from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
-from sandbox.init import services
+from sandbox.init import web_services
 from sandbox.init.detected import App, Found
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
@@ -75,8 +75,8 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     if found.manifests or made:
         given["apply"] = (*found.manifests, OWN) if own else found.manifests or (f"{OBJECTS}/",)
     if found.manifests and found.fronts:
-        written[services.FILE] = services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
-        given["apply"] = (*given["apply"], services.FILE)
+        written[web_services.FILE] = web_services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
+        given["apply"] = (*given["apply"], web_services.FILE)
     return {SPEC: _head(found) + outline(Spec, given), **written}
 
 
@@ -214,7 +214,7 @@ def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) 
 
 def _object(name: str, app: App, called: Mapping[str, str], registry: int) -> str:
     image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image or ""
-    host = None if app.port in services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
+    host = None if app.port in web_services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
     return manifest(app, image=image, host=host)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.init.compose_files import listed
-from sandbox.init.compose_settings import words
+from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.settings import words
 from sandbox.system.files import is_inside
 
 # What follows the copy, by action; what is only built again is so anyway.

@@ -10,7 +10,8 @@ import yaml
 
 from sandbox.config.schema.values import MAX_NAME
 from sandbox.errors import BadFile, UsageError
-from sandbox.init import compose, compose_files
+from sandbox.init import compose
+from sandbox.init.compose import merged_files
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.project_files import without_port
@@ -47,7 +48,7 @@ def apps(folder: Path, **files: str) -> dict[str, App]:
     ],
 )
 def test_settings_are_merged_by_their_kind(key: str, base: Any, over: Any, both: Any) -> None:
-    assert compose_files.merged({key: base}, {key: over}) == {key: both}
+    assert merged_files.merged({key: base}, {key: over}) == {key: both}
 
 
 def test_services_are_spread_over_several_files(tmp_path: Path) -> None:
@@ -123,12 +124,12 @@ services:
 """
     (tmp_path / "outside.yaml").write_text("services: {secret: {image: x}}")
     path = write(tmp_path / "project", compose_yaml=text, broken_yaml="services: [")
-    found, notes = compose_files.project(path)
+    found, notes = merged_files.load(path)
     services = found["services"]
     assert set(services) == {"a", "b", "c", "d"} and services["c"] == {"image": "c"}
     assert {note.partition(" ")[0] for note in notes} == {"../outside.yaml", "absent.yaml", "broken.yaml", "the"}
     with pytest.raises(UsageError, match="has no services"):
-        compose_files.project(write(tmp_path / "none", compose_yaml="include: []"))
+        merged_files.load(write(tmp_path / "none", compose_yaml="include: []"))
 
 
 def test_names_that_become_one_are_kept_apart(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import yaml
 from sandbox.config import text_file, yaml_text
 from sandbox.config.yaml_text import Replacing
 from sandbox.errors import BadFile, UsageError
-from sandbox.init import compose_volumes
+from sandbox.init.compose import volumes
 from sandbox.system.files import is_file, is_inside
 
 # What compose reads besides its file, if one is there.
@@ -31,7 +31,7 @@ MAPS = ("args", "depends_on", "environment", "labels", "networks")
 WHOLE = ("command", "entrypoint", "test")
 
 
-def project(path: Path) -> tuple[Sections, list[str]]:
+def load(path: Path) -> tuple[Sections, list[str]]:
     """Return services, secrets and configs by name, with paths from the folder of the file, and what was left out.
 
     Raises BadFile when it is no such file.
@@ -96,8 +96,8 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
         return {**base, **{name: merged(base.get(name), value, str(name)) for name, value in over.items()}}
     if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
         added = listed(over)
-        places = {place for _, place in compose_volumes.pairs(added)} if key == "volumes" else set()
-        kept = [one for one in listed(base) if not places & {place for _, place in compose_volumes.pairs([one])}]
+        places = {place for _, place in volumes.pairs(added)} if key == "volumes" else set()
+        kept = [one for one in listed(base) if not places & {place for _, place in volumes.pairs([one])}]
         return [*kept, *(one for one in added if one not in kept)]
     return over
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.init import compose_variables
-from sandbox.init.compose_files import listed
-from sandbox.init.compose_volumes import MOST_BYTES
+from sandbox.init.compose import variables
+from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.volumes import MOST_BYTES
 from sandbox.init.detected import Mount, labels
 from sandbox.system.files import is_file, is_inside
 
@@ -72,7 +72,7 @@ def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple
         case {"external": external} if external:
             return None, "it is external"
         case {"content": content}:
-            return compose_variables.whole(str(content)), "only your shell has its variables"
+            return variables.whole(str(content)), "only your shell has its variables"
         case {"environment": variable}:
             return value(str(variable)), f"only your shell has {variable}"
         case {"file": file}:

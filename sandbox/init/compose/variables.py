@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sandbox.config import text_file
-from sandbox.init.compose_files import listed
+from sandbox.init.compose.merged_files import listed
 from sandbox.system.files import is_file, is_inside
 
 # A variable as far as its operator; what follows that, up to its own brace, may have variables too.

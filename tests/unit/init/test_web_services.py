@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.init.detected import Front
-from sandbox.init.services import fronts, ingresses
+from sandbox.init.web_services import fronts, ingresses
 
 
 def service(name: str, kind: str = "ClusterIP", port: int = 80, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.init import compose, compose_settings
+from sandbox.init import compose
+from sandbox.init.compose import settings
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
 
@@ -114,7 +115,7 @@ def test_privileges_are_not_denied_to_a_privileged_container(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("said", ["", "1.2.3m", "m", "-1s", "1d", None, [], "9" * 400 + "s"])
 def test_duration_that_is_none_is_refused(said: Any) -> None:
-    assert compose_settings.seconds(said) is None
+    assert settings.seconds(said) is None
 
 
 @pytest.mark.parametrize(

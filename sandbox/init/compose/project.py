@@ -8,15 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.init import (
-    compose_files,
-    compose_hosts,
-    compose_service,
-    compose_settings,
-    compose_variables,
-    compose_volumes,
-)
-from sandbox.init.compose_service import Project
+from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
+from sandbox.init.compose.service import Project
 from sandbox.init.detected import App, label, labels
 
 # In the order in which compose itself looks for them.
@@ -29,23 +22,23 @@ def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = Fa
     A service with profiles is left out unless one of them is wanted: compose starts it only on request. Of a project
     that `has_manifests`, objects are written at most for its own program, and the others are only built.
     """
-    found, notes = compose_files.project(path)
-    known = compose_variables.of_files(".env", path.parent)
+    found, notes = merged_files.load(path)
+    known = variables.of_files(".env", path.parent)
     apart = _apart(found["services"], {*profiles, *_profiles(known)})
     idle = [name for name in apart if not has_manifests or found["services"][name].get("build")]
     if idle:
         absent = sorted(set().union(*(apart[name] for name in idle)))
         options = " ".join(f"--profile {shlex.quote(one)}" for one in absent)
         notes.append(f"{path.name}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
-    sections = {section: compose_variables.filled(named, known) for section, named in found.items()}
+    sections = {section: variables.filled(named, known) for section, named in found.items()}
     services = {name: one for name, one in sections["services"].items() if name not in apart}
     names = labels(services)
-    project = Project(path.parent, sections, known, compose_volumes.claims(services.values(), path.parent))
+    project = Project(path.parent, sections, known, volumes.claims(services.values(), path.parent))
     apps = _apps(services, names, project, notes)
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
     there = {name: called for name, called in names.items() if called in written}
-    apps, changed = compose_hosts.renamed(apps, there, _containers(services, there))
-    apps = compose_hosts.connected(apps, names)
+    apps, changed = hosts.renamed(apps, there, _containers(services, there))
+    apps = hosts.connected(apps, names)
     notes += changed
     if any(value in app.environment.values() for app in written.values() for value in known.values() if value):
         notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
@@ -66,8 +59,8 @@ def _apps(
     taken = set(names.values())
     apps: list[App] = []
     for name, one in services.items():
-        app = compose_service.app(name, one, project, notes, called=names[name])
-        aliases = [each for each in compose_settings.aliases(one) if each != name]
+        app = service.app(name, one, project, notes, called=names[name])
+        aliases = [each for each in settings.aliases(one) if each != name]
         others = dict.fromkeys((*aliases, *_called(name, services)))
         used = [each for each in others if label(each) == each and each not in taken and name not in ending]
         unused = [f"networks.aliases.{each}" for each in aliases if each not in used]
@@ -89,7 +82,7 @@ def _apps(
 def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the names that a service's container has, and those that links of others give it."""
     yield from (str(said) for key in ("container_name", "hostname") if (said := services[name].get(key)))
-    for link in (str(one) for other in services.values() for one in compose_files.listed(other.get("links"))):
+    for link in (str(one) for other in services.values() for one in merged_files.listed(other.get("links"))):
         linked, _, alias = link.partition(":")
         if linked == name and alias:
             yield alias
@@ -108,7 +101,7 @@ def _profiles(known: Mapping[str, str | None]) -> list[str]:
 
 def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
     """Return the services that none of the wanted profiles starts, with theirs."""
-    profiles = {name: set(map(str, compose_files.listed(one.get("profiles")))) for name, one in services.items()}
+    profiles = {name: set(map(str, merged_files.listed(one.get("profiles")))) for name, one in services.items()}
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
 
 

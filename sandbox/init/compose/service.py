@@ -11,18 +11,10 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init import (
-    compose_build,
-    compose_files,
-    compose_secrets,
-    compose_settings,
-    compose_variables,
-    compose_volumes,
-    compose_watch,
-    dockerfile,
-)
-from sandbox.init.compose_files import listed
-from sandbox.init.compose_settings import words
+from sandbox.init import dockerfile
+from sandbox.init.compose import build_inputs, merged_files, secrets, settings, variables, volumes, watch_rules
+from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.settings import words
 from sandbox.init.detected import App, as_text, build_options
 from sandbox.oci import reference
 from sandbox.system.files import is_file
@@ -43,7 +35,7 @@ USED = {
         "volumes",
     ),
     *("stdin_open", "tty", "user", "working_dir"),
-    *compose_settings.KEYS,
+    *settings.KEYS,
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
@@ -74,8 +66,8 @@ class Project:
     """
 
     folder: Path
-    sections: compose_files.Sections
-    known: compose_variables.Variables
+    sections: merged_files.Sections
+    known: variables.Variables
     claims: Mapping[str, str]
 
 
@@ -83,16 +75,16 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     """Return the program of a service, which is `called` so in the cluster; `notes` get what users have to know."""
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     notes += _image_faults(name, context, image)
-    volumes = compose_volumes.sort(service.get("volumes"), project.folder, context, project.claims)
-    build, not_built = _build(name, service, context, volumes.sync, project, notes)
+    placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
+    build, not_built = _build(name, service, context, placed.sync, project, notes)
     environment = _environment(name, service, project, notes)
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
-    mounts, not_mounted = compose_secrets.mounts(service, project.sections, project.folder, project.known.get)
-    more = compose_settings.settings(service)
+    mounts, not_mounted = secrets.mounts(service, project.sections, project.folder, project.known.get)
+    more = settings.settings(service)
     left_out = [
         *map(str, service.keys() - USED),
         *not_built,
-        *volumes.left_out,
+        *placed.left_out,
         *not_mounted,
         *more.left_out,
         *(f"environment.{key}" for key in unset),
@@ -122,8 +114,8 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         container=more.container,
         pod=more.pod,
         memory=more.memory,
-        mounts=(*volumes.mounts, *mounts),
-        claims=volumes.claims,
+        mounts=(*placed.mounts, *mounts),
+        claims=placed.claims,
         names=(image.partition("@")[0],) if image and context is not None else (),
         build=build,
         left_out=tuple(sorted(left_out)),
@@ -157,10 +149,10 @@ def _build(
         notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
     if context is None:
         return {}, left_out
-    watched, unwatched = compose_watch.rules(service, project.folder, context)
+    watched, unwatched = watch_rules.rules(service, project.folder, context)
     if synced := [*([{"paths": mounted}] if mounted else []), *watched]:
         options["sync"] = synced
-    more, lost = compose_build.more(given, project.sections["secrets"], project.folder)
+    more, lost = build_inputs.more(given, project.sections["secrets"], project.folder)
     return {**options, **more}, [*left_out, *unwatched, *lost]
 
 
@@ -215,7 +207,7 @@ def _check(given: Any) -> tuple[str, ...]:
 
 def _check_seconds(given: Any) -> int:
     """Return how many seconds the check may take: its `timeout`, or compose's default for one without or a bad one."""
-    found = compose_settings.seconds(given.get("timeout")) if isinstance(given, dict) else None
+    found = settings.seconds(given.get("timeout")) if isinstance(given, dict) else None
     return App.check_seconds if found is None else max(LEAST_CHECK, math.ceil(found))
 
 
@@ -265,9 +257,9 @@ def _environment(name: str, service: Mapping[str, Any], project: Project, notes:
     files = service.get("env_file")
     notes += [
         f"the variables of {name} in {file} are left out: it is not in this folder"
-        for file in compose_variables.absent(files, project.folder)
+        for file in variables.absent(files, project.folder)
     ]
-    of_files = compose_variables.of_files(files, project.folder, project.known)
+    of_files = variables.of_files(files, project.folder, project.known)
     return {**of_files, **dict(_variables(service.get("environment"), project.known))}
 
 
@@ -276,4 +268,4 @@ def _variables(given: Any, known: Mapping[str, str | None]) -> Iterator[tuple[st
     pairs = given.items() if isinstance(given, dict) else (str(one).split("=", 1) for one in listed(given))
     for key, *value in pairs:
         said = value[0] if value else None
-        yield str(key), known.get(str(key)) if said is None else compose_variables.whole(as_text(said))
+        yield str(key), known.get(str(key)) if said is None else variables.whole(as_text(said))
