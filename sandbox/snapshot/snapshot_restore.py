@@ -46,8 +46,6 @@ class Restoring:
         labelled.require(self.engine, self.names)
         self.recover()
         kept = self.store.place(self.names.name, manifest.snapshot)
-        say("verifying the snapshot")
-        manifest.verify(kept)
         if self.engine.image_id(manifest.image) is None:
             raise SandboxError(
                 f"the node image of the snapshot '{manifest.snapshot}' is not in the engine",
@@ -59,7 +57,7 @@ class Restoring:
         files.make_private_dir(noted)
         files.write_atomic(noted / MANIFEST, manifest.model_dump_json().encode(), mode=0o600)
         try:
-            self._prepare(manifest, kept, say)
+            self._prepare_verified(manifest, kept, say)
             files.write_atomic(noted / READY, b"", mode=0o600)
         except BaseException:
             self.recover()
@@ -92,6 +90,20 @@ class Restoring:
             with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
                 volume_archive.drop(self.engine, self.names, manifest.image, self.names.volume, NEW)
         shutil.rmtree(noted)
+
+    def _prepare_verified(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
+        """Prepare everything while the files of the snapshot are verified: all of it can still be undone.
+
+        Raises SandboxError, for a damaged snapshot one that says so, whatever failed because of it.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            verified = pool.submit(manifest.verify, kept)
+            try:
+                self._prepare(manifest, kept, say)
+            except Exception:
+                verified.result()
+                raise
+            verified.result()
 
     def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
         self._certificates(kept / CERTIFICATES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -9,6 +10,7 @@ import stat
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,7 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
-from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Part, Store
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
 
@@ -145,6 +147,25 @@ def test_kill_while_a_restore_cleans_up_is_recovered(
         patch.setattr(shutil, "rmtree", killed)
         prepared.recover()
     prepared.recover()
+    assert not noted.exists()
+
+
+@pytest.mark.parametrize("size", [0, 1], ids=["whole", "damaged"])
+def test_damage_is_named_whatever_failed_because_of_it(
+    prepared: Restoring, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    noted = prepared.store.restoring("demo")
+    manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
+    shutil.rmtree(noted)
+    kept = prepared.store.place("demo", "one")
+    files.make_private_dir(kept)
+    (kept / "node.tar").write_bytes(b"")
+    monkeypatch.setattr(prepared.engine, "image_id", lambda _: "sha256:1")
+    monkeypatch.setattr(Restoring, "_prepare", Mock(side_effect=tarfile.ReadError("empty file")))
+    part = Part(file="node.tar", bytes=size, sha256=hashlib.sha256(b"").hexdigest())
+    expected = "is damaged" if size else "empty file"
+    with pytest.raises((SandboxError, tarfile.ReadError), match=expected):
+        prepared.restore(manifest.model_copy(update={"parts": (part,)}), lambda _: None)
     assert not noted.exists()
 
 
