@@ -38,7 +38,7 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
         try:
             require_known(name)
         except UsageError as error:
-            error.fix = f"list all with: sandbox list; what a program writes is shown by: kubectl logs deploy/{name}"
+            error.fix += f"; what a program writes is shown by: kubectl logs deploy/{name}"
             raise
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")

@@ -96,3 +96,9 @@ def test_logs_of_a_program_are_shown_by_kubectl(tmp_path: Path) -> None:
     found = run("logs", "web", cwd=tmp_path, before=before)
     assert (found.code, found.stdout) == (2, "")
     assert "there is no sandbox 'web'" in found.stderr and "kubectl logs deploy/web" in found.stderr
+
+
+def test_logs_of_a_mistyped_name_name_the_sandbox_meant(tmp_path: Path) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: shop\n")
+    found = run("logs", "shpo", cwd=tmp_path, before=lambda: setattr(known_sandboxes, "sandboxes", tuple))
+    assert found.code == 2 and "did you mean 'shop'?" in found.stderr
