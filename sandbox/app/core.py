@@ -173,7 +173,6 @@ class Sandbox:
             context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(asked_before.glance(engine, self.names))
-                self._require_engine(engine)
                 asked_before.ask(engine, self.names)
                 resolved = held.enter_context(ports.reserve(spec, home, engine))
                 steps, engine, own = machine_plan.steps(resolved)
@@ -192,10 +191,10 @@ class Sandbox:
         from sandbox.app import checkouts, consent, remains
 
         home = context.home()
-        with self.session.alone(self.name, "down"):
+        with self.session.alone(self.name, "down", anywhere=True):
             self._watch(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
-            if before := used_engine.other(self.names, engine):
+            if before := used_engine.other(self.names):
                 self.session.say(
                     f"'{self.name}' was brought up on {before}: what is there stays, and you remove it by:"
                 )
@@ -223,7 +222,6 @@ class Sandbox:
         spec, engine, report = chosen_spec.brought_up(self.name), Engine.connect(), self.session.report
         with ExitStack() as looking, ExitStack() as held:
             looking.enter_context(asked_before.glance(engine, self.names))
-            self._require_engine(engine)
             resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
             held.enter_context(_explaining(resolved))
             steps = machine_plan.without_files(resolved)
@@ -238,7 +236,6 @@ class Sandbox:
         chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
             spec = chosen_spec.remembered(self.name) or self.spec
-            self._require_engine(Engine.connect())
             self._watch(None)
             steps = machine_plan.without_files(spec)
             return lifecycle.stop(steps, self.session.report)
@@ -252,7 +249,6 @@ class Sandbox:
 
         chosen_spec.require_pausable(self.spec)
         engine = Engine.connect()
-        self._require_engine(engine)
         with self.session.alone(self.name, "pause"), pausing.awake_on_failure(engine, self.names):
             if not self.names.folder.exists():
                 return False
@@ -262,16 +258,12 @@ class Sandbox:
                 pausing.forget(self.names)
             return held
 
-    def _require_engine(self, engine: Engine) -> None:
-        if self.spec.cluster.supports.containers:
-            used_engine.require(self.names, engine)
-
     def status(self) -> Found:
         """Check every part; changes nothing, but wakes it."""
         wake_paused(self.names)
         engine = Engine.connect()
         with asked_before.glance(engine, self.names):
-            self._require_engine(engine)
+            used_engine.require(self.names)
             asked_before.ask(engine, self.names)
             steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
             return _survey(steps, engine, self.names)

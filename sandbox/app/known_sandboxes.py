@@ -8,12 +8,12 @@ from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL
-from sandbox.plan import providers
+from sandbox.plan import providers, used_engine
 
 
 @dataclass(frozen=True)
 class Known:
-    """A sandbox of this machine; `cluster` is the state of its nodes, or `existing`."""
+    """A sandbox of this machine; `cluster` is the state of its nodes, `existing`, or `elsewhere`: on another engine."""
 
     name: str
     cluster: str
@@ -29,8 +29,11 @@ def sandboxes() -> tuple[Known, ...]:
     states = {one.name: one.state for one in containers}
     found = []
     for name in sorted({name for name in ours if name} | known.keys()):
-        node = providers.control_plane(home.sandbox(name))
+        names = home.sandbox(name)
+        node = providers.control_plane(names)
         state = _state(states.get(node)) if node else "existing"
+        if state == "absent" and used_engine.other(names):
+            state = "elsewhere"
         found.append(Known(name, state, known.get(name, "")))
     return tuple(found)
 

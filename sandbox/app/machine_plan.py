@@ -12,6 +12,7 @@ from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import UsageError
 from sandbox.names import REGISTRY_PORT, Home
+from sandbox.plan import used_engine
 from sandbox.step import Step
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _registry_port(spec: Spec) -> int | None:
         return ports.registry_tunnel(spec, names.home)
     from sandbox.components.registry import frontend
 
+    used_engine.require(names)
     labelled.require(engine, names)
     container = engine.container(names.registry)
     serves = container and container.running and not frontend.is_silent(engine, names)

@@ -15,6 +15,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
+from sandbox.plan import used_engine
 from sandbox.report import Reporter, Silent
 from sandbox.system.failpoint import Failpoint, arm
 
@@ -48,10 +49,10 @@ class Session:
     report: Reporter = field(default_factory=Silent)
 
     @contextmanager
-    def alone(self, name: str, doing: str) -> Iterator[None]:
+    def alone(self, name: str, doing: str, *, anywhere: bool = False) -> Iterator[None]:
         """Keep other commands from changing the sandbox, after finishing a `snapshot restore` that was killed.
 
-        Raises Busy and SandboxError.
+        With `anywhere` it may be on another engine, where it is left as it is. Raises Busy and SandboxError.
         """
         from sandbox.snapshot.snapshot_store import Store
         from sandbox.system import sandbox_lock
@@ -59,9 +60,11 @@ class Session:
         arm_failpoint()
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
-            if Store(names.home.snapshots).is_unfinished(name):
-                restoring(names, Engine.connect()).recover()
-            wake_paused(names)
+            if not (anywhere and used_engine.other(names)):
+                used_engine.require(names)
+                if Store(names.home.snapshots).is_unfinished(name):
+                    restoring(names, Engine.connect()).recover()
+                wake_paused(names)
             yield
 
     @contextmanager
@@ -97,10 +100,11 @@ class Session:
 
 
 def wake_paused(names: Names) -> None:
-    """Wake a sandbox that is paused. Raises SandboxError."""
+    """Wake a sandbox that is paused. Raises SandboxError, also where it is on another engine."""
     if names.paused.exists():
         from sandbox.app import pausing
 
+        used_engine.require(names)
         pausing.wake(Engine.connect(), names)
 
 

@@ -59,5 +59,5 @@ def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], 
 
 def delete(sandbox: Sandbox, snapshot: str) -> None:
     """Remove a snapshot. Raises SandboxError."""
-    with sandbox.session.alone(sandbox.name, "delete"):
+    with sandbox.session.alone(sandbox.name, "delete", anywhere=True):
         store().delete(sandbox.name, snapshot)

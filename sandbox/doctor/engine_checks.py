@@ -9,6 +9,7 @@ from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, war
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import endpoint, engine_limits
 from sandbox.errors import SandboxError
+from sandbox.plan import used_engine
 from sandbox.system import process
 
 CPUS = 2
@@ -41,6 +42,15 @@ def local(context: DoctorContext) -> Finding:
     if place.is_here:
         return ok(f"reached at {place.host} of this machine (by {place.origin})")
     return error(f"the engine runs on {place.host}: ports that it publishes on 127.0.0.1 are there, not here")
+
+
+def used(context: DoctorContext) -> Finding:
+    """Check that the sandbox was not brought up on another engine."""
+    with_engine(context)
+    before = used_engine.other(context.names)
+    if before is None:
+        return ok("the sandbox is on no other engine")
+    return error(f"it was brought up on {before}", used_engine.remedy(context.names, before))
 
 
 def hardened(context: DoctorContext) -> Finding:
@@ -130,6 +140,7 @@ def _is_enabled(unit: str) -> bool:
 CHECKS = (
     Check("engine.reachable", "a Docker Engine answers and is new enough", "sudo systemctl start docker", reachable),
     Check("engine.local", "the engine runs on this machine", "unset DOCKER_HOST, or docker context use default", local),
+    Check("engine.used", "the sandbox is not on another engine", "docker context use, with its engine's", used),
     Check("engine.hardened", "other machines cannot reach loopback ports", "upgrade to Docker Engine 28", hardened),
     Check(
         "engine.cgroups",

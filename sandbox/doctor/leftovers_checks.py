@@ -13,6 +13,7 @@ from sandbox.engine import labelled as own
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, SHARED_NETWORK, Home
 from sandbox.plan import providers, saved_spec
+from sandbox.plan.used_engine import other
 from sandbox.provider import Standing
 from sandbox.system import files as locks
 
@@ -35,14 +36,14 @@ def containers(context: DoctorContext) -> Finding:
 
 
 def files(context: DoctorContext) -> Finding:
-    """Check for files and routes of sandboxes whose node does not exist."""
+    """Check for files and routes of sandboxes whose node does not exist, nor is on another engine."""
     engine = with_engine(context).engine
     known = {
         name: providers.nodes(engine, context.home.sandbox(name))
         for name in _known(context.home) - _in_existing_clusters(context.home)
     }
     gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
-    gone = {name for name in gone if not _is_locked(context.home, name)}
+    gone = {name for name in gone if not (_is_locked(context.home, name) or other(context.home.sandbox(name)))}
     if gone:
         return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
     return ok("every sandbox with files has its node")

@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 
-from sandbox.engine import Engine
+from sandbox.engine import Engine, endpoint
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -27,7 +27,7 @@ class UsedEngine:
     @classmethod
     def of(cls, engine: Engine) -> UsedEngine:
         """Return what tells an engine from others. Raises EngineError."""
-        return cls(engine.id(), _address(engine))
+        return cls(engine.id(), _shown(engine.address))
 
     @classmethod
     def read(cls, names: Names) -> UsedEngine | None:
@@ -46,29 +46,41 @@ class UsedEngine:
             files.write_atomic(names.engine, content.encode(), mode=0o600)
 
 
-def _address(engine: Engine) -> str:
+def _now() -> str:
+    return _shown(endpoint.of_this_user().url)
+
+
+def _shown(address: str) -> str:
     """Return an engine's address without a password, which may have a @, though it should not."""
-    return re.sub(r":[^/\s]*@", "@", engine.address)
+    return re.sub(r":[^/\s]*@", "@", address)
 
 
-def other(names: Names, engine: Engine) -> str | None:
-    """Return the address of the engine of the last `up`, if it is another than this one.
+def other(names: Names) -> str | None:
+    """Return the address of the engine of the last `up`, if it is another than commands use now.
 
-    An engine at the same address that has another id was replaced or reset: there is no second one.
+    An engine at the same address that has another id was replaced or reset: there is no second one. Raises SandboxError
+    for an engine at another address that does not answer.
     """
     known = UsedEngine.read(names)
-    if known is None or known.address == _address(engine) or known.id == engine.id():
+    if known is None or known.address == _now() or known.id == Engine.connect().id():
         return None
     return known.address
 
 
-def require(names: Names, engine: Engine) -> None:
+def require(names: Names) -> None:
     """Raise UsageError for a sandbox that was brought up on another engine."""
-    if before := other(names, engine):
+    if before := other(names):
         raise UsageError(
             f"'{names.name}' was brought up on another engine",
-            details=f"before  {before}\nnow     {_address(engine)}; nothing was changed",
-            fix=f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
-            f"sandbox down {names.name}",
+            details=f"before  {before}\nnow     {_now()}; nothing was changed",
+            fix=remedy(names, before),
             id="other-engine",
         )
+
+
+def remedy(names: Names, before: str) -> str:
+    """Return what to do about a sandbox that was brought up on the engine `before`."""
+    return (
+        f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
+        f"sandbox down {names.name}"
+    )

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
-from sandbox.app import machine_plan, ports, requirements
-from sandbox.app.session import Session
+from sandbox.app import machine_plan, ports, requirements, snapshots
+from sandbox.app.session import Session, wake_paused
 from sandbox.cli import log, signals
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -292,6 +292,7 @@ def use(there: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[Placed], 
     made = machine_plan.steps
 
     def using(engine: Placed) -> None:
+        monkeypatch.setenv("DOCKER_HOST", engine.at)
         monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
         monkeypatch.setattr(machine_plan, "steps", lambda spec, **more: (made(spec, **more)[0], engine, made(spec)[2]))
 
@@ -306,10 +307,15 @@ def test_sandbox_of_another_engine_is_refused(use: Callable[[Placed], None]) -> 
     RememberedStep(sandbox.names, ResolvedSpec(name="x")).apply(NoWork())
     sandbox.up()
     use(THERE)
-    for act in (sandbox.up, sandbox.plan, sandbox.status, sandbox.stop, sandbox.pause, sandbox.start):
+    sandbox.names.paused.touch()
+    acts: list[Callable[[], object]] = [sandbox.up, sandbox.plan, sandbox.status, sandbox.stop, sandbox.pause]
+    acts += [sandbox.start, lambda: machine_plan.registry_url(sandbox.spec), lambda: wake_paused(sandbox.names)]
+    acts += [lambda: snapshots.restore(sandbox, None, lambda _: None), lambda: snapshots.save(sandbox, None, str)]
+    for act in acts:
         with pytest.raises(SandboxError, match="was brought up on another engine") as caught:
             act()
         assert caught.value.id == "other-engine"
+    assert sandbox.names.paused.exists(), "it still is paused there"
     assert "unix:///a.sock" in caught.value.details and "tcp://b:2375" in caught.value.details
     Sandbox(Spec(name="x"), session=Session(say=said.append)).down()
     assert said[1] == "  DOCKER_HOST=unix:///a.sock sandbox down x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import pytest
@@ -14,6 +15,7 @@ from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError
 from sandbox.names import LABEL, OWNER
 from sandbox.plan import providers
+from sandbox.plan.used_engine import UsedEngine
 from tests.support.fakes import FakeEngine
 
 
@@ -53,6 +55,19 @@ def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypa
         ("routed", "absent", "routed.test"),
         ("stopped", "stopped", ""),
         ("up", "running", ""),
+    ]
+
+
+@pytest.mark.fault(60)
+def test_list_says_which_sandboxes_are_on_another_engine(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_HOST names another engine than the last `up` had → `list` has `elsewhere`, not `absent`."""
+    monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
+    for name, place in (("here", os.environ["DOCKER_HOST"]), ("there", "unix:///there.sock")):
+        UsedEngine(name, place).record(context.home().sandbox(name))
+        routes.save(context.home().edge, Route(name, f"{name}.test", "node", (("127.0.0.1", 443),)))
+    assert [(one.name, one.cluster) for one in known_sandboxes.sandboxes()] == [
+        ("here", "absent"),
+        ("there", "elsewhere"),
     ]
 
 
