@@ -19,9 +19,12 @@ from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
 from sandbox.init.detected import App, Found, Front, Mount, label
 from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.project_files import without_port
 from sandbox.kube import manifests
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
+
+
 DB = App("db", image="postgres:17", port=5432)
 
 
@@ -292,3 +295,11 @@ def test_ingress_speaks_https_to_a_program_that_does(port: int, protocol: str | 
     ingress = next(one for one in made if one["kind"] == "Ingress")
     told = ingress["metadata"].get("annotations", {})
     assert told.get("nginx.ingress.kubernetes.io/backend-protocol") == protocol
+
+
+def test_only_programs_that_serve_are_asked_for_a_port() -> None:
+    programs = App("a", context="."), App("job", image="a", once=True), App("dns", image="a", more_ports=((53, "udp"),))
+    assert dict(without_port((*programs, App("b", image="b"), App("c")))) == {
+        "a": "EXPOSE it in its Dockerfile",
+        "b": "name it below `expose` of its service",
+    }

@@ -11,11 +11,7 @@ import yaml
 from sandbox.init import compose
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
-
-
-def load(folder: Path, services: str) -> dict[str, App]:
-    (folder / "compose.yaml").write_text(f"services:\n{services}")
-    return {app.name: app for app in compose.load(folder / "compose.yaml")[0]}
+from tests.support.project_folder import services
 
 
 def spec(app: App, kind: str) -> dict[str, Any]:
@@ -26,7 +22,7 @@ def spec(app: App, kind: str) -> dict[str, Any]:
 
 def test_port_that_others_name_is_one_of_the_service(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("proxy_pass http://api:8000;\n")
-    found = load(
+    found = services(
         tmp_path,
         """\
   web: {image: 'nginx:1', ports: ['80:80'], volumes: ['./nginx.conf:/etc/nginx/nginx.conf:ro']}
@@ -50,13 +46,15 @@ def test_port_that_others_name_is_one_of_the_service(tmp_path: Path) -> None:
 
 
 def test_name_of_a_program_without_ports_leads_to_its_pods(tmp_path: Path) -> None:
-    found = load(tmp_path, "  api: {image: api}\n  web: {image: web, environment: {API_HOST: api, API_PORT: '8000'}}\n")
+    found = services(
+        tmp_path, "  api: {image: api}\n  web: {image: web, environment: {API_HOST: api, API_PORT: '8000'}}\n"
+    )
     assert spec(found["api"], "Service") == {"selector": {"app": "api"}, "clusterIP": "None"}
 
 
 def test_program_that_names_itself_knows_its_address(tmp_path: Path) -> None:
     """A check of its own Service would never succeed: that has no pod until the check has."""
-    found = load(
+    found = services(
         tmp_path,
         """\
   web: {image: web, healthcheck: {test: [CMD, curl, 'http://web:3000/']}}
@@ -70,7 +68,7 @@ def test_program_that_names_itself_knows_its_address(tmp_path: Path) -> None:
 
 
 def test_other_names_of_a_container_are_services(tmp_path: Path) -> None:
-    found = load(
+    found = services(
         tmp_path,
         """\
   es: {image: 'elasticsearch:8', container_name: elastic, hostname: search}
@@ -100,7 +98,7 @@ def test_other_names_of_a_container_are_services(tmp_path: Path) -> None:
 )
 def test_name_that_no_service_can_have_is_changed(tmp_path: Path, key: str, value: str, there: str) -> None:
     """Where it means a host; users, databases and images keep it."""
-    found = load(
+    found = services(
         tmp_path,
         f"  my_db: {{image: db, container_name: the_db}}\n  web: {{image: web, environment: {{{key}: '{value}'}}}}\n",
     )
@@ -117,35 +115,3 @@ def test_files_with_a_name_that_is_another_are_told(tmp_path: Path) -> None:
     (_, web), notes = compose.load(tmp_path / "compose.yaml")
     assert web.args == ("run", "api:80")
     assert notes == ["the_api is called api in the cluster: change what calls it (/etc/nginx/nginx.conf of web)"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "port"),
-    [
-        ("labels: {traefik.http.services.a.loadbalancer.server.port: 8000}", 8000),
-        ("labels: ['traefik.enable=true', 'traefik.http.services.${X}-a.loadbalancer.server.port=8000']", 8000),
-        ("environment: {VIRTUAL_HOST: a.example, VIRTUAL_PORT: 3000}", 3000),
-        ("environment: {VIRTUAL_PORT: 3000}, ports: ['1:80']", 80),
-        (
-            "labels: {traefik.http.services.a.loadbalancer.server.port: '${P}'}, environment: {VIRTUAL_PORT: 99999}",
-            None,
-        ),
-    ],
-)
-def test_port_that_a_proxy_is_told_is_known(tmp_path: Path, settings: str, port: int | None) -> None:
-    assert load(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].port == port
-
-
-@pytest.mark.parametrize(
-    ("settings", "once"),
-    [
-        ("restart: 'no'", True),
-        ("restart: no, command: migrate", True),
-        ("restart: 'no', ports: ['80:80']", False),
-        ("restart: 'no', tty: true", False),
-        ("restart: on-failure", False),
-    ],
-)
-def test_service_that_is_not_restarted_is_a_job(tmp_path: Path, settings: str, once: bool) -> None:
-    """Migrations say so; as a Deployment they would be started for ever, and never be ready."""
-    assert load(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].once is once

@@ -1,0 +1,45 @@
+"""A project's folder as a developer has it, and what `init` makes of its compose file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.bundle.store import Store
+from sandbox.init import compose, detect
+from sandbox.init.detected import App, Found
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec: {template: {spec: {containers: [{name: api, image: "localhost:5001/shop/api:1"}]}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: api}
+spec: {rules: [{host: api.shop.sandbox.localhost}]}
+"""
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Write the files, with `__` for a slash and `_yaml` for the ending; return the path of the compose file."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_yaml", ".yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "compose.yaml"
+
+
+def apps(folder: Path, **files: str) -> dict[str, App]:
+    """Return the programs of the compose file by their names."""
+    return {app.name: app for app in compose.load(write(folder, **files))[0]}
+
+
+def services(folder: Path, text: str) -> dict[str, App]:
+    """Return the programs of a compose file with these services."""
+    return apps(folder, compose_yaml=f"services:\n{text}")
+
+
+def look(folder: Path) -> Found:
+    """Return what `init` finds, with the programs of this machine only."""
+    return detect.look(folder, Store(folder / "bundle"))

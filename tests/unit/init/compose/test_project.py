@@ -1,0 +1,133 @@
+"""The services of a compose file become programs with names of their own; some are left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.config.schema.values import MAX_NAME
+from sandbox.init import compose
+from tests.support.project_folder import DEPLOYMENT, look, services, write
+
+
+def test_names_that_become_one_are_kept_apart(tmp_path: Path) -> None:
+    """Services, volumes and secrets whose names differ by case or a sign only → other names, told by a note."""
+    text = """\
+services:
+  Web: {image: a, volumes: ["Data:/d", "./Data:/f"], environment: {A: "http://web/", B: "http://Web/"}, secrets: [A_B]}
+  web: {image: b, volumes: ["data:/d"], secrets: [a-b]}
+  a_b: {image: c}
+secrets: {A_B: {file: one}, a-b: {file: two}}
+"""
+    found, notes = compose.load(write(tmp_path, compose_yaml=text, one="1", two="2"))
+    assert [(one.name, one.image, dict(one.claims), one.volumes) for one in found] == [
+        ("web-2", "a", {"/d": "data-2", "/f": "data-3"}, ("data-2", "data-3")),
+        ("web", "b", {"/d": "data"}, ("data",)),
+        ("a-b", "c", {}, ()),
+    ]
+    assert [(mount.name, mount.files) for one in found for mount in one.mounts if mount.secret] == [
+        ("a-b-2", {"a-b-2": "1"}),
+        ("a-b", {"a-b": "2"}),
+    ]
+    assert notes[:2] == [
+        "Web is called web-2 in the cluster, and so in B of web-2: change what else calls it (its code)",
+        "a_b is called a-b in the cluster: change what calls it (its code)",
+    ]
+
+
+def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
+    web = "{image: y, environment: {HOST: my_db, URL: 'pg://my_db:1/my_db_2', NO: my_db_2}}"
+    text = f"services: {{my_db: {{image: x}}, web: {web}}}"
+    (_, app), notes = compose.load(write(tmp_path, compose_yaml=text))
+    assert app.environment == {"HOST": "my-db", "URL": "pg://my-db:1/my_db_2", "NO": "my_db_2"}
+    changed = "HOST of web, URL of web"
+    assert notes == [f"my_db is called my-db in the cluster, and so in {changed}: change what else calls it (its code)"]
+
+
+def test_services_whose_long_names_begin_alike_stay_apart(tmp_path: Path) -> None:
+    """So do their volumes, in which the data would be mixed."""
+    names = [f"{'x' * 40}-{end}" for end in ("one", "two")]
+    listed = [f"{name}: {{image: x, volumes: ['{name}:/data']}}" for name in names]
+    text = f"services: {{{', '.join(listed)}}}\nvolumes: {{{names[0]}: {{}}, {names[1]}: {{}}}}"
+    first, second = compose.load(write(tmp_path, compose_yaml=text))[0]
+    assert first.name != second.name
+    assert first.claims["/data"] != second.claims["/data"]
+    assert max(map(len, (first.name, *first.volumes))) <= MAX_NAME
+
+
+@pytest.mark.parametrize(
+    ("profiles", "env", "names"),
+    [
+        ((), "", ["web"]),
+        (("debug",), "", ["web", "tools"]),
+        (("seed", "debug"), "", ["web", "tools", "seeds"]),
+        (("*",), "", ["web", "tools", "seeds"]),
+        ((), "COMPOSE_PROFILES=debug, seed\n", ["web", "tools", "seeds"]),
+    ],
+)
+def test_services_of_wanted_profiles_are_used(
+    tmp_path: Path, profiles: tuple[str, ...], env: str, names: list[str]
+) -> None:
+    (tmp_path / ".env").write_text(env)
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  web: {image: web}\n"
+        "  tools: {image: tools, profiles: [debug, other]}\n  seeds: {image: seeds, profiles: [seed]}\n"
+    )
+    apps, notes = compose.load(tmp_path / "compose.yaml", profiles)
+    assert [app.name for app in apps] == names
+    apart = {"tools": "--profile debug --profile other", "seeds": "--profile seed"}
+    left_out = [name for name in apart if name not in names]
+    options = " ".join(apart[name] for name in left_out)
+    note = f"compose.yaml: {', '.join(left_out)} left out, since only a profile starts them: add {options}"
+    assert notes == ([note] if left_out else [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "once"),
+    [
+        ("restart: 'no'", True),
+        ("restart: no, command: migrate", True),
+        ("restart: 'no', ports: ['80:80']", False),
+        ("restart: 'no', tty: true", False),
+        ("restart: on-failure", False),
+    ],
+)
+def test_service_that_is_not_restarted_is_a_job(tmp_path: Path, settings: str, once: bool) -> None:
+    """Migrations say so; as a Deployment they would be started for ever, and never be ready."""
+    assert services(tmp_path, f"  a: {{image: a, {settings}}}\n")["a"].once is once
+
+
+def test_notes_on_what_compose_writes_come_with_objects(tmp_path: Path) -> None:
+    """Where manifests are applied, no secret is written and no profile's image is used."""
+    text = """
+services:
+  my_web: {build: web, environment: {KEY: "${KEY}"}, secrets: [token]}
+  debug: {image: busybox, profiles: [debug]}
+  seed: {build: seed, profiles: [seed]}
+secrets: {token: {file: token}}
+"""
+    write(tmp_path, token="t", web__Dockerfile="FROM scratch\n", seed__Dockerfile="FROM scratch\n")
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / ".env").write_text("KEY=secret\n")
+    assert look(tmp_path).notes == (
+        "compose.yaml: debug, seed left out, since only a profile starts them: add --profile debug --profile seed",
+        "my_web is called my-web in the cluster: change what calls it (its code)",
+        "values of .env of compose.yaml are in what is written: keep it out of git if they are secret",
+        "the secrets of compose.yaml are in what is written: keep it out of git",
+    )
+    (tmp_path / "api.yaml").write_text(DEPLOYMENT)
+    assert look(tmp_path).notes == (
+        "compose.yaml: seed left out, since only a profile starts them: add --profile seed",
+    )
+
+
+def test_service_that_others_wait_for_to_end_runs_once(tmp_path: Path) -> None:
+    text = """\
+services:
+  move: {image: tool}
+  web: {image: web, depends_on: {move: {condition: service_completed_successfully}, db: {condition: service_healthy}}}
+  db: {image: postgres}
+"""
+    write(tmp_path, **{"compose.yaml": text})
+    assert [app.once for app in look(tmp_path).apps] == [True, False, False]

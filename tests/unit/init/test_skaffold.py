@@ -1,0 +1,174 @@
+"""What a skaffold file builds, copies and deploys is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.images.sync_rules import SyncRule
+from sandbox.init.detected import App
+from tests.support.project_folder import DEPLOYMENT, look, write
+
+CHART = {"charts/web/Chart.yaml": "name: x", "charts/web/templates/a.yaml": "{{ x }}"}
+
+
+SKAFFOLD = """\
+apiVersion: skaffold/v4beta6
+kind: Config
+metadata: {name: x}
+build:
+  artifacts:
+  - {image: gcr.io/x/front, context: src/front}
+  - {image: other, context: src/other, docker: {dockerfile: Other, buildArgs: {A: '1', B: '{{.B}}'}}}
+  - {image: java, jib: {}}
+profiles: [{name: gcb}]
+MANIFESTS
+---
+apiVersion: skaffold/v4beta6
+kind: Config
+build: {artifacts: [{image: back, context: src/back, docker: {target: dev}}]}
+"""
+
+
+RELEASE = {"chart": "charts/web", "release": "a"}
+
+
+@pytest.mark.parametrize(
+    ("manifests", "items"),
+    [
+        ("manifests: {rawYaml: [k8s/*.yaml]}", ("k8s/",)),
+        ("manifests: {rawYaml: ['k8s/**.yaml']}", ("k8s/",)),
+        ("manifests: {rawYaml: ['k8s/a**', 'k**/b.yaml']}", ("k8s/a.yaml", "k8s/b.yaml")),
+        ("manifests: {rawYaml: [k8s/a.yaml, k8s/a.yaml]}", ("k8s/a.yaml",)),
+        ("deploy: {kubectl: {manifests: ['./k8s/**/*.yaml']}}", ("k8s/",)),
+        ("manifests: {kustomize: {paths: [over]}}", ("over/",)),
+        ("deploy: {kustomize: {paths: [over]}}", ("over/",)),
+        (
+            "deploy: {helm: {releases: [{name: web, chartPath: chart, valuesFiles: [v.yaml], setValues: {a.b: 1}}]}}",
+            ({"chart": "chart", "release": "web", "values": ["v.yaml"], "set": {"a.b": 1}},),
+        ),
+    ],
+)
+def test_a_skaffold_file_says_what_is_built_and_deployed(
+    tmp_path: Path, manifests: str, items: tuple[Any, ...]
+) -> None:
+    write(
+        tmp_path,
+        **{
+            "skaffold.yaml": SKAFFOLD.replace("MANIFESTS", manifests),
+            "k8s/a.yaml": DEPLOYMENT,
+            "k8s/b.yaml": DEPLOYMENT,
+            "over/kustomization.yaml": "resources: []",
+            "chart/Chart.yaml": "name: x",
+            "src/front/Dockerfile": "EXPOSE 80",
+        },
+    )
+    found = look(tmp_path)
+    assert found.manifests == items
+    assert found.apps == (
+        App("front", "src/front", port=80, names=("gcr.io/x/front",)),
+        App("other", "src/other", names=("other",), build={"dockerfile": "Other", "args": {"A": "1"}}),
+        App("back", "src/back", names=("back",), build={"target": "dev"}),
+    )
+    assert "the build argument B of other is left out, since skaffold computes it" in found.notes
+    assert "the image java is built by jib: push it with `from: daemon`" in found.notes
+    assert "skaffold.yaml: its profiles gcb are left out" in found.notes
+
+
+def test_sync_and_ports_of_a_skaffold_file_are_told(tmp_path: Path) -> None:
+    text = """\
+apiVersion: skaffold/v4beta11
+build:
+  artifacts:
+  - image: web
+    context: web
+    sync:
+      manual:
+      - {src: 'src/**', dest: /app}
+      - {src: 'static/**/*', dest: ., strip: static/}
+      - {src: conf/a.ini, dest: /etc/web, strip: conf/}
+      - {src: 'src/**/*.py', dest: .}
+      - {src: 'absent/**', dest: /app}
+      - {src: 'src/**', dest: ../out}
+      infer: ['*.css']
+portForward:
+- {resourceType: service, resourceName: db, namespace: shop, port: 5432, localPort: 15432}
+- {resourceType: deployment, resourceName: web, port: 80}
+"""
+    files = dict.fromkeys(("web/src/a.py", "web/static/a.css", "web/conf/a.ini"), "")
+    write(tmp_path, **{"skaffold.yaml": text, "web/Dockerfile": "FROM a\nFROM b\nWORKDIR /srv\n"}, **files)
+    found = look(tmp_path)
+    paths = {"src": "/app/src", "static": "/srv", "conf/a.ini": "/etc/web/a.ini"}
+    assert found.apps[0].build == {"sync": [{"paths": paths}]}
+    assert SyncRule.model_validate(found.apps[0].build["sync"][0]).place("src/a.py") == "/app/src/a.py"
+    left, db, web = found.notes[:3]
+    assert "left out for src/**/*.py, absent/**, src/**, infer: " in left
+    assert "edge: {tcp: [{port: 15432, to: shop/db:5432}]}" in db
+    assert web == "the port-forward of deployment web is left out: the edge routes to Services"
+
+
+def test_skaffold_files_that_others_require_are_taken(tmp_path: Path) -> None:
+    """Each once, with paths from its own folder, and with the profile that `skaffold dev` activates."""
+    head = "apiVersion: skaffold/v4beta11\nmetadata: {name: NAME}\n"
+    api = f"""{head.replace("NAME", "api")}
+requires: [{{path: ../../base}}, {{git: {{repo: x}}}}]
+build: {{artifacts: [{{image: api}}]}}
+profiles:
+- {{name: prod, manifests: {{rawYaml: [prod.yaml]}}}}
+- {{name: development, activation: [{{command: dev}}], manifests: {{rawYaml: [k8s/*.yaml, ../../k8s/b.yaml]}}}}
+---
+{head.replace("NAME", "unwanted")}
+build: {{artifacts: [{{image: unwanted}}]}}
+"""
+    requires = "requires: [{path: src/api/skaffold.yaml, configs: [api]}, {path: base}, {configs: [all]}]\n"
+    base = f"{head}build: {{artifacts: [{{image: base, context: image}}]}}\n"
+    files = {"src/api/k8s/a.yaml": DEPLOYMENT, "k8s/b.yaml": DEPLOYMENT.replace("name: ", "name: b"), "src/api/x": ""}
+    write(tmp_path, **{"skaffold.yaml": f"{head}{requires}", "src/api/skaffold.yaml": api}, **files)
+    write(tmp_path, **{"base/skaffold.yml": base, "base/image/Dockerfile": "", "src/api/Dockerfile": ""})
+    found = look(tmp_path)
+    assert [(app.name, app.context) for app in found.apps] == [("base", "base/image"), ("api", "src/api")]
+    assert found.manifests == ("src/api/k8s/", "k8s/")
+    assert found.notes == (
+        "src/api/skaffold.yaml: what it requires from elsewhere is left out",
+        "src/api/skaffold.yaml: its profiles prod are left out",
+    )
+
+
+def test_charts_from_elsewhere_of_a_skaffold_file_are_taken(tmp_path: Path) -> None:
+    text = """\
+apiVersion: skaffold/v4beta11
+deploy:
+  helm:
+    releases:
+    - {name: cache, remoteChart: redis, repo: "https://charts.example.com", version: 19.0.1, namespace: data}
+    - {name: info, remoteChart: "oci://ghcr.io/acme/info", version: 6.9.0}
+    - {name: loose, remoteChart: bitnami/nginx}
+"""
+    write(tmp_path, **{"skaffold.yaml": text})
+    found = look(tmp_path)
+    assert found.manifests == (
+        {
+            "chart": "redis",
+            "repo": "https://charts.example.com",
+            "version": "19.0.1",
+            "release": "cache",
+            "namespace": "data",
+        },
+        {"chart": "oci://ghcr.io/acme/info", "version": "6.9.0", "release": "info"},
+    )
+    assert "the release loose is left out" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "more"), [("one", {}), ("[one]", {"values": ["one"]}), ("{b: 1}", {"set": {"b": 1}}), ("7", {})]
+)
+def test_a_skaffold_file_of_another_form_is_no_bug(tmp_path: Path, said: str, more: dict[str, Any]) -> None:
+    text = f"""\
+apiVersion: skaffold/v4beta11
+build: {{artifacts: [{{image: web, docker: {said}}}]}}
+deploy: {{helm: {{releases: [{{name: a, chartPath: charts/web, valuesFiles: {said}, setValues: {said}}}]}}}}
+"""
+    write(tmp_path, **CHART, **{"skaffold.yaml": text})
+    assert look(tmp_path).manifests == ({**RELEASE, **more},)
