@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from tests.support import published_json
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
+
+_claims: dict[int, socket.socket] = {}
 
 
 def engine() -> Engine:
@@ -51,13 +54,33 @@ def require_engine_here() -> None:
 
 
 def free_ports(*wanted: int) -> tuple[int, ...]:
-    """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others."""
+    """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others.
+
+    They are used later, and no other run of the tests chooses them until this one has ended.
+    """
     chosen: list[int] = []
     for port in wanted:
-        while port in chosen or not (os.environ.get("CI") or host_network.is_free("127.0.0.1", port)):
+        while port in chosen or not _claim(port):
             port = host_network.next_free("127.0.0.1", port)
         chosen.append(port)
     return tuple(chosen)
+
+
+def _claim(port: int) -> bool:
+    """Tell whether a port is free, and this run's: by a socket whose name the kernel gives to one process at a time."""
+    if os.environ.get("CI"):
+        return True
+    if not host_network.is_free("127.0.0.1", port):
+        return False
+    if port not in _claims:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0sandbox-test-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+        _claims[port] = claim
+    return True
 
 
 @dataclass(frozen=True)
