@@ -154,6 +154,16 @@ class Person:
         return CommandLine(env, self.folder)
 
     @property
+    def repository(self) -> str:
+        """What the names of this person's images begin with, for the engine may have the demo's."""
+        return f"sandbox-test-{self.name}"
+
+    def leave(self) -> None:
+        """Remove the sandbox, and the images that it built."""
+        self.command("down", "--purge", status=None)
+        tool("docker", "rmi", f"{self.repository}/hello:1", f"{self.repository}/world:1", status=None)
+
+    @property
     def root(self) -> Path:
         return self.folder / "state" / "sandbox" / "certificates" / self.name / "root.crt"
 
@@ -175,7 +185,10 @@ def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple
     spec["edge"] = {"ports": [ports[0]], "tcp": [{"port": ports[2], "to": "demo/hello:http"}]}
     spec["certs"] = {"secrets": [{"secret": "secure-tls", "namespace": "demo", "hosts": [f"secure.{spec['domain']}"]}]}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    one = Person(name, folder, kubeconfig, ports)
+    images = folder / "images.yaml"
+    images.write_text(images.read_text().replace("as: demo/", f"as: {one.repository}/"))
     for file in (folder / "k8s").iterdir():
         text = file.read_text().replace("demo.sandbox.localhost", spec["domain"])
-        file.write_text(text.replace("localhost:5001", f"localhost:{ports[1]}"))
-    return Person(name, folder, kubeconfig, ports)
+        file.write_text(text.replace("localhost:5001/demo/", f"localhost:{ports[1]}/{one.repository}/"))
+    return one

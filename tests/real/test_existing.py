@@ -53,7 +53,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             yield Scene(made, people, before)
         finally:
             for one in people.values():
-                one.command("down", "--purge", status=None)
+                one.leave()
 
 
 @pytest.mark.parametrize("name", PEOPLE)
@@ -68,7 +68,8 @@ def test_pods_run_images_pulled_from_the_in_cluster_registry(scene: Scene) -> No
     for name in PEOPLE:
         pods = scene.team.cluster.list("v1", "Pod", f"{name}-dev")
         images = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
-        assert {image.partition(":")[0] for image in images if "demo/" in image} == {"127.0.0.1"}, images
+        theirs = {image.partition(":")[0] for image in images if f"/{scene.people[name].repository}/" in image}
+        assert theirs == {"127.0.0.1"}, images
 
 
 def test_a_second_up_changes_nothing(scene: Scene) -> None:
@@ -93,7 +94,7 @@ def test_only_labelled_objects_in_the_namespaces_were_created(scene: Scene) -> N
 def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
     one, cluster = scene.people["ann"], scene.team.cluster
     held = one.command("registry", "list").out
-    assert "demo/hello" in held
+    assert f"{one.repository}/hello" in held
     (pod,) = (
         each for each in cluster.list("v1", "Pod", "ann-dev") if each["metadata"]["name"].startswith("sandbox-reg")
     )

@@ -84,5 +84,5 @@ def test_namespace_of_another_engine_s_cluster_is_served(tmp_path: Path, monkeyp
             }
             assert {id for id, one in rows.items() if one["status"] == "error"} == set(), rows
         finally:
-            ann.command("down", "--purge", status=None)
+            ann.leave()
             monkeypatch.setenv("DOCKER_HOST", outside)
