@@ -35,29 +35,26 @@ def find(file: Path | None, name: str | None) -> Spec:
 def written(
     file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, called: str | None = None
 ) -> Spec:
-    """Read the spec of FILE, else of ./sandbox.yaml, else take the default one; with the values of `overrides`.
+    """Read the spec of FILE, else of `default_file`, else take the default one; with the values of `overrides`.
 
     With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name. A fetched FILE
     without a name in it is named after the folder `called`. Raises UsageError.
     """
-    if file is not None:
-        spec = read(file, overrides, called=called)
-    elif name is None and default_file():
-        spec = read(DEFAULT_FILE, overrides)
-    else:
+    file = file or (default_file() if name is None else None)
+    if file is None:
         known = Spec() if name is None else _known(Spec.default(name))
         return changed(known, overrides, called=f"the spec of '{known.name}'")
+    spec = read(file, overrides, called=called)
     if name not in (None, spec.name):
-        raise UsageError(
-            f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
-        )
+        raise UsageError(f"{file} describes '{spec.name}', not '{name}'", fix="give one of the two only")
     return spec
 
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:
     """Return where that spec comes from; None if it is a saved spec, whose origin is saved too."""
-    if file is not None or (name is None and default_file()):
-        return Origin.of(file or DEFAULT_FILE)
+    file = file or (default_file() if name is None else None)
+    if file is not None:
+        return Origin.of(file)
     return None if name and home().sandbox(name).spec.exists() else Origin()
 
 
@@ -98,7 +95,7 @@ def remembered(name: str) -> ResolvedSpec | None:
 
 
 def brought_up(name: str | None) -> ResolvedSpec:
-    """Load the spec of the last `up` of the sandbox NAME, else of that in ./sandbox.yaml. Raises UsageError."""
+    """Load the spec of the last `up` of the sandbox NAME, else of that of `default_file`. Raises UsageError."""
     wanted = find(None, name)
     spec = remembered(wanted.name)
     if spec is None:
@@ -117,10 +114,11 @@ def unknown(name: str) -> UsageError:
 
 
 def near(name: str) -> str | None:
-    """Return the sandbox, of those brought up and the one of ./sandbox.yaml, that NAME may be mistyped for."""
+    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
     others = [one.name for one in home().known() if one.spec.exists()]
     with suppress(SandboxError):  # a file that cannot be read tells nothing
-        others += [read(DEFAULT_FILE).name] if default_file() else []
+        file = default_file()
+        others += [read(file).name] if file else []
     return next((one for one in others if _is_mistyped(name, one)), None)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,18 +62,36 @@ def home() -> Home:
 
 
 def default_file() -> Path | None:
-    """Return ./sandbox.yaml, if there is one; a dangling link is reported when it is read.
+    """Return the spec that a command without FILE and NAME means; a dangling link is reported when it is read.
 
-    Raises UsageError for a spec named sandbox.yml: if it were ignored, the command would mean another sandbox.
+    It is ./sandbox.yaml, else the nearest one of this user's in the folders above, up to the home folder, so that a
+    subfolder of a project means the project. Another user's there would run with this user's rights. Raises UsageError
+    for a spec named sandbox.yml: if it were ignored, the command would mean another sandbox.
     """
-    if os.path.lexists(DEFAULT_FILE):
-        return DEFAULT_FILE
+    if found := _spec_in(Path()):
+        return found
+    above: list[Path] = []
+    with suppress(OSError, RuntimeError):  # the current folder may be gone, and there may be no home folder
+        above += itertools.takewhile(partial(operator.ne, Path.home()), Path.cwd().parents)
+    for folder in above:
+        with suppress(OSError):  # a folder that may not be read
+            found = _spec_in(folder)
+            if found and found.lstat().st_uid == os.getuid():
+                return found
+    return None
+
+
+def _spec_in(folder: Path) -> Path | None:
+    """Return sandbox.yaml in a folder, if there is one. Raises UsageError for one named sandbox.yml."""
+    spec, misnamed = folder / DEFAULT_FILE, folder / _MISNAMED
+    if os.path.lexists(spec):
+        return spec
     try:
-        misnamed = b"apiVersion: sandbox.dev/" in files.read_regular(_MISNAMED)
+        is_spec = b"apiVersion: sandbox.dev/" in files.read_regular(misnamed)
     except (OSError, files.NotAFile):
         return None
-    if misnamed:
-        raise UsageError(f"{_MISNAMED} is not read", fix=f"mv {_MISNAMED} {DEFAULT_FILE}   (or -f {_MISNAMED})")
+    if is_spec:
+        raise UsageError(f"{misnamed} is not read", fix=f"mv {misnamed} {spec}   (or -f {misnamed})")
     return None
 
 

@@ -58,7 +58,7 @@ class _Surveyed:
 class Sandbox:
     """The sandbox that a spec describes; as a context manager it is up inside the block.
 
-    `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default ./sandbox.yaml, if there is one,
+    `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default `default_file`, if there is one,
     else the default spec. A sandbox that the block brought up is removed after it, with its data, unless `keep`; one
     that was up before stays. `report` is told of every step; `patience` is for how many seconds to wait for another
     command on the same sandbox; a `session` has both. Every method raises SandboxError.

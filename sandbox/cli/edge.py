@@ -11,7 +11,7 @@ import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import SERVED_PORT, begin, find_spec, output_option, session
+from sandbox.cli.options import SERVED_PORT, begin, file_option, find_spec, output_option, session
 from sandbox.cli.output import show_json
 
 
@@ -54,7 +54,7 @@ def status(ctx: click.Context, *, output: str) -> int:
 
 @edge.command("url")
 @click.argument("host", required=False)
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
+@file_option
 @click.option("--sandbox", "name", help="The sandbox's name, instead of a spec.")
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
 @output_option

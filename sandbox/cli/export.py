@@ -26,7 +26,7 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
     """Write a sandbox to a folder that recreates it elsewhere.
 
     FOLDER gets the spec, manifests, images by digest, and versions of the sandbox NAME, by default that of
-    ./sandbox.yaml, as it was last brought up. Accounts and private keys are left out; the command names them.
+    sandbox.yaml, as it was last brought up. Accounts and private keys are left out; the command names them.
 
     \b
     sandbox export demo/

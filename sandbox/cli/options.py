@@ -53,15 +53,17 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
 
+file_option = click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path),
+    help="The spec.  [default: sandbox.yaml here or in a folder above]",
+)
+
+
 def spec_options(command: Command) -> Command:
     """`NAME` and `-f FILE`: which sandbox is meant."""
-    command = click.argument("name", required=False, shell_complete=sandboxes)(command)
-    return click.option(
-        "-f",
-        "--file",
-        type=click.Path(path_type=Path),
-        help="The spec.  [default: ./sandbox.yaml, if there is one]",
-    )(command)
+    return file_option(click.argument("name", required=False, shell_complete=sandboxes)(command))
 
 
 def progress_option(command: Command) -> Command:

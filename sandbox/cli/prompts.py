@@ -162,8 +162,8 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
         say(f"there is no sandbox '{name}' yet; did you mean '{meant}'?")
         if ask and _is_interactive() and not click.confirm(f"create '{name}', with the default spec?", err=True):
             raise SandboxError("nothing was changed", fix=f"sandbox up {meant}", id="declined")
-    elif default_file():
-        say(f"'{name}' is new and gets the default spec; {DEFAULT_FILE} is not read for it")
+    elif unread := default_file():
+        say(f"'{name}' is new and gets the default spec; {unread} is not read for it")
 
 
 def _is_interactive() -> bool:
@@ -197,14 +197,15 @@ def _tell_how(spec: Spec, found: Neighbour, say: Say) -> None:
 
 def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
     """Write the choice into a new sandbox.yaml, or print what to add to the existing one."""
-    if file is None and not DEFAULT_FILE.exists():
+    file = file or default_file()
+    if file is None:
         from sandbox.system import files
 
         text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(found)}\n"
         files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
         say(f"wrote {DEFAULT_FILE} to keep this choice")
         return
-    say(f"write in {file or DEFAULT_FILE} to keep this choice:")
+    say(f"write in {file} to keep this choice:")
     _show(found, say)
 
 

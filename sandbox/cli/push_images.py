@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandbox.cli import push_report
-from sandbox.cli.options import begin, output_option, progress_option, sandbox_of
+from sandbox.cli.options import begin, file_option, output_option, progress_option, sandbox_of
 from sandbox.cli.output import count, has_terminal, megabytes, show_json
 from sandbox.cli.push_display import PushDisplay, push_display
 from sandbox.errors import SandboxError, UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command("push-images")
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml]")
+@file_option
 @click.option("--registry", help="host:port of the registry, or its URL.  [default: the spec's]")
 @click.option("--locked", is_flag=True, help="Push exactly the locked images, or nothing.")
 @click.option("--update", is_flag=True, help="Resolve the tags of other registries again, and renew the lock.")

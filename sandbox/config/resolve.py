@@ -56,7 +56,7 @@ def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None =
     )
     if not spec.says("name"):
         raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
-    return _absolute(spec, path.parent.absolute())
+    return _absolute(spec, _folder(path))
 
 
 def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
@@ -101,6 +101,13 @@ def _amended(source: Source, *, name: str | None = None, overrides: Sequence[Ove
     for one in overrides:
         source = source.merged(one.path, one.value, Giver.OPTION, one.option)
     return source
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder of a file, absolute, and the same from wherever it is named: without `..`, unless of a link."""
+    whole = path.parent.absolute()
+    plain = Path(os.path.normpath(whole))
+    return plain if plain.exists() and plain.samefile(whole) else whole
 
 
 def _absolute(spec: Spec, folder: Path) -> Spec:

@@ -13,6 +13,7 @@ import pytest
 from sandbox.app import chosen_spec, context
 from sandbox.components.certificates.authority import make_root
 from sandbox.config.schema import Spec
+from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 
 
@@ -92,3 +93,46 @@ def test_spec_that_is_a_link_into_nowhere_is_told(tmp_path: Path, monkeypatch: p
     Path("sandbox.yaml").symlink_to("gone.yaml")
     with pytest.raises(UsageError, match=r"sandbox\.yaml: no such file"):
         chosen_spec.written(None, None)
+
+
+def project_with_subfolder(folder: Path) -> Path:
+    """Make a project with a spec; return a folder two below."""
+    (folder / "sandbox.yaml").write_text("name: shop\n")
+    below = folder / "src" / "deep"
+    below.mkdir(parents=True)
+    return below
+
+
+def test_spec_of_a_folder_above_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project_with_subfolder(tmp_path)
+    monkeypatch.chdir(below)
+    assert chosen_spec.written(None, None).name == "shop"
+    assert context.default_file() == tmp_path / "sandbox.yaml"
+    assert chosen_spec.origin_of(None, None) == Origin.of(tmp_path / "sandbox.yaml")
+    (below.parent / "sandbox.yml").write_text("apiVersion: sandbox.dev/v1\n")
+    with pytest.raises(UsageError, match=r"src/sandbox\.yml is not read"):
+        context.default_file()
+    (below / "sandbox.yaml").write_text("name: nearer\n")
+    assert context.default_file() == Path("sandbox.yaml")
+
+
+def test_spec_above_counts_below_the_home_folder_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project_with_subfolder(tmp_path)
+    monkeypatch.chdir(below)
+    for home in (tmp_path, below.parent):
+        monkeypatch.setenv("HOME", str(home))
+        assert context.default_file() is None
+
+
+def test_spec_above_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project_with_subfolder(tmp_path)
+    monkeypatch.chdir(below)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert context.default_file() is None
+
+
+def test_spec_is_looked_for_without_a_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project_with_subfolder(tmp_path)
+    monkeypatch.chdir(below)
+    below.rmdir()
+    assert context.default_file() is None

@@ -137,3 +137,15 @@ def test_edge_under_both_keys_is_refused(file: Path) -> None:
     with pytest.raises(BadFile, match=r":2: `proxy` and `edge` are names of one key") as caught:
         resolve.load(file)
     assert caught.value.fix == "leave out `proxy:`"
+
+
+def test_spec_is_the_same_from_every_folder(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `up -f ../sandbox.yaml` would have something to change."""
+    written(file, "name: demo\npush: images.yaml\napply: [k8s/]\n")
+    below = file.parent / "k8s"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert resolve.load(Path("../sandbox.yaml")) == resolve.load(file)
+    (tmp_path / "link").symlink_to(below)
+    images = resolve.load(tmp_path / "link" / ".." / "sandbox.yaml").push
+    assert images and images.parent.samefile(file.parent)
