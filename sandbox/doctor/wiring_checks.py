@@ -33,7 +33,7 @@ def registry(context: DoctorContext) -> Finding:
 
 
 def node(context: DoctorContext) -> Finding:
-    """Check that nodes pull from the registry by each of its names, and that tools and pods can find it."""
+    """Check that all nodes run and pull from the registry by each of its names, and that tools and pods can find it."""
     if context.spec.namespace:
         return _inner(context, context.spec.namespace)
     engine = with_engine(context).engine
@@ -43,8 +43,12 @@ def node(context: DoctorContext) -> Finding:
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = NodeWiring(engine=engine, nodes=nodes, names=context.names, registry=registry).status()
-    return ok(found.detail) if found.state is State.READY else error(f"not configured as in the spec: {found.detail}")
+    parts = dict.fromkeys((*nodes.every(), *(one.name for one in nodes.all())))  # and the balancer of control planes
+    stopped = [name for name in parts if not ((found := engine.container(name)) and found.running)]
+    if stopped:
+        return error(f"not running: {', '.join(stopped)}")
+    wired = NodeWiring(engine=engine, nodes=nodes, names=context.names, registry=registry).status()
+    return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")
 
 
 def _inner(context: DoctorContext, namespace: str) -> Finding:
@@ -135,7 +139,7 @@ def _not_running(engine: Engine, name: str) -> Finding | None:
 CHECKS = (
     Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
-    Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
+    Check("wiring.node", "all nodes run, and they, tools and pods find the registry", "sandbox up{which}", node),
     Check(
         "wiring.ingresses",
         "what Ingresses ask for has an effect",

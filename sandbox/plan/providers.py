@@ -145,7 +145,7 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
 def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
     from sandbox.components.cluster.kind import provider as kind_provider
 
-    return kind_provider.nodes(engine, labelled.located(engine, names))
+    return kind_provider.nodes(engine, labelled.located(engine, names), made.nodes)
 
 
 def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:

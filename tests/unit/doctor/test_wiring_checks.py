@@ -7,11 +7,13 @@ import pytest
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
+from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE
+from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
@@ -52,6 +54,19 @@ def test_a_node_that_does_not_know_the_registry_is_an_error(context: DoctorConte
     start(context, engine, context.names.registry)
     found = wiring_checks.node(context)
     assert found.status is Status.ERROR and "hosts.toml" in found.evidence
+
+
+def test_stopped_or_missing_worker_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:
+    spec = context.spec.model_copy(update={"cluster": Cluster.model_validate({"nodes": 3})})
+    saved_spec.save(context.names, spec)
+    start(context, engine, context.names.registry)
+    nodes = (context.names.node, f"{context.names.node.removesuffix('control-plane')}worker")
+    for name, role in zip(nodes, ("control-plane", "worker"), strict=True):
+        labels = {"io.x-k8s.kind.cluster": context.names.cluster, "io.x-k8s.kind.role": role}
+        engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
+    engine.boxes[nodes[1]].running = False
+    found = wiring_checks.node(context)
+    assert (found.status, found.evidence) == (Status.ERROR, f"not running: {nodes[1]}, {nodes[1]}2")
 
 
 def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEngine) -> None:
