@@ -105,8 +105,8 @@ class Provider(Protocol):
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait until the API server tells how the pods of these nodes are now, not how they were before."""
 
-    def stop(self) -> None:
-        """Stop a running cluster's nodes; they keep their data."""
+    def stop(self) -> bool:
+        """Stop the nodes that run or are paused, which keep their data; returns whether there were any."""
 
     def delete(self) -> bool:
         """Remove the cluster and the files made for it; returns whether there was a cluster."""

@@ -92,6 +92,11 @@ class Container:
     mounts: frozenset[str] = frozenset()
     addresses6: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def has_processes(self) -> bool:
+        """Tell whether it runs or is paused, and so can be stopped."""
+        return self.running or self.paused
+
 
 @dataclass(frozen=True)
 class Listed:

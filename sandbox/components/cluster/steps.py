@@ -71,10 +71,7 @@ class ClusterStep:
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def stop(self) -> bool:
-        if self.provider.standing() in (Standing.ABSENT, Standing.STOPPED):
-            return False
-        self.provider.stop()
-        return True
+        return self.provider.standing() is not Standing.ABSENT and self.provider.stop()
 
     def rebuild(self, work: Work) -> Status:
         """Replace the cluster by a new one."""

@@ -93,7 +93,7 @@ class Registry:
     def stop(self) -> bool:
         """Stop its containers; returns whether any ran."""
         found = map(self.engine.container, frontend.own(self.names))
-        running = [one.name for one in found if one and one.running]
+        running = [one.name for one in found if one and one.has_processes]
         for name in running:
             self.engine.stop(name)
         return bool(running)

@@ -76,7 +76,7 @@ class MirrorsStep:
                 self._start(one, account)
 
     def stop(self) -> bool:
-        running = [one.name for one in self._containers() if one.running]
+        running = [one.name for one in self._containers() if one.has_processes]
         for name in running:
             self.engine.stop(name)
         return bool(running)

@@ -284,9 +284,9 @@ class KindProvider:
                 self.engine.disconnect_network(network, one.name)
             self.engine.connect_network(network, one.name)
 
-    def stop(self) -> None:
-        """Stop the nodes that run, and what balances their load."""
-        running = [one for one in self._containers.all() if one.running]
+    def stop(self) -> bool:
+        """Stop the nodes that run or are paused, and what balances their load; returns whether there were any."""
+        running = [one for one in self._containers.all() if one.has_processes]
         if running and self._has_rivals():
             # Those of an earlier release are not named yet. One that does not answer ends as well.
             with contextlib.suppress(SandboxError):
@@ -297,6 +297,7 @@ class KindProvider:
                 list(pool.map(self._stop, (one.name for one in running)))
 
         docker_nodes.end_nodes(self.engine, self.names, running, end)
+        return bool(running)
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""

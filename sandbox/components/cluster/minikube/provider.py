@@ -155,9 +155,12 @@ class MinikubeProvider:
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait for nothing: minikube returns when the cluster's own pods are ready."""
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """Have minikube stop the nodes."""
+        if self.nodes.standing() is Standing.STOPPED:
+            return False
         self.minikube.stop(None if self.adopted else self.names.kubeconfig)
+        return True
 
     def delete(self) -> bool:
         """Take our containers off its network and have minikube delete it; an adopted one only loses what is ours."""

@@ -21,6 +21,7 @@ from sandbox.components.cluster.kind.early_start import key_file
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.start_order import FLAGS
 from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
+from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
@@ -439,6 +440,13 @@ def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Na
     three.stop()
     assert three.standing() is Standing.STOPPED
     assert not balancer.running and not any(one.running for one in kind_provider.nodes(engine, names).all())
+
+
+def test_stop_stops_workers_of_an_ended_control_plane(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    engine.boxes[names.node].running = False
+    step = ClusterStep(three, names, "v1.36.3")
+    assert step.stop() and not step.stop()
+    assert not any(one.running for one in kind_provider.nodes(engine, names).all())
 
 
 def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names: Names, three: KindProvider) -> None:
