@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -36,7 +35,9 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     releases, left_out = helmfile.load(folder)
     chosen: list[str] = []
     applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen)
-    programs = told.apps or _apps(folder, notes, profiles, has_manifests=bool(applied))
+    composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
+    notes += composed.notes if composed else ()
+    programs = told.apps or (composed.apps if composed else _built(folder, notes))
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
     notes += (*left_out, *chosen)
     objects = _objects(folder, applied, store)
@@ -46,7 +47,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         names = ", ".join(one.name for one in fronts)
         notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {names}")
     named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
-    return Found(apps, applied, hosts, images, fronts, named, tuple(notes))
+    return Found(apps, applied, hosts, images, fronts, named, tuple(notes), composed.name if composed else "")
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:
@@ -58,14 +59,8 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
         yield replace(app, name=name)
 
 
-def _apps(folder: Path, notes: list[str], profiles: Collection[str], *, has_manifests: bool) -> Iterator[App]:
-    for name in compose.FILES:
-        if (folder / name).exists():
-            _require_inside(folder, folder / name)
-            apps, left_out = compose.load(folder / name, profiles, has_manifests=has_manifests)
-            notes += left_out
-            yield from apps
-            return
+def _built(folder: Path, notes: list[str]) -> Iterator[App]:
+    """Yield the programs of the folder's Dockerfiles."""
     for place in (folder, *folders(folder)):
         if (place / "Dockerfile").is_file():
             context = place.relative_to(folder).as_posix()
@@ -97,13 +92,6 @@ def _exposing(folder: Path, app: App) -> App:
         return replace(app, port=dockerfile.port(text_file.read(file)))
     except UsageError:  # it names no readable port, and the build reports errors
         return app
-
-
-def _require_inside(folder: Path, path: Path) -> None:
-    if not is_inside(folder, path):
-        raise UsageError(
-            f"{path} is a link that leaves {folder}", details=os.path.realpath(path), fix="put the file there"
-        )
 
 
 def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:

@@ -150,7 +150,7 @@ class Found:
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
     the Services that get an Ingress, `names` the names of its objects; `notes` say what was chosen and left out, and
-    why.
+    why. `project` is what its compose file calls it.
     """
 
     apps: tuple[App, ...] = ()
@@ -160,3 +160,4 @@ class Found:
     fronts: tuple[Front, ...] = ()
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    project: str = ""

@@ -39,11 +39,12 @@ def called(folder: Path) -> str:
 
 
 def name_of(folder: str, found: Found) -> str:
-    """Return the sandbox's name: the one in the manifests' hosts if they agree on one, else the folder's."""
+    """Return the sandbox's name: that in the manifests' hosts, the compose project's, or the folder's."""
     said = {
         match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(DOMAIN_SUFFIX)}", host))
     }
-    return as_name(said.pop() if len(said) == 1 else folder) or "app"
+    names = (*(said if len(said) == 1 else ()), found.project, folder)
+    return next(filter(None, map(as_name, names)), "app")
 
 
 def registry_port(found: Found) -> int:

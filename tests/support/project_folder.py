@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from sandbox.bundle.store import Store
@@ -32,7 +33,14 @@ def write(folder: Path, **files: str) -> Path:
 
 def apps(folder: Path, **files: str) -> dict[str, App]:
     """Return the programs of the compose file by their names."""
-    return {app.name: app for app in compose.load(write(folder, **files))[0]}
+    return {app.name: app for app in load(write(folder, **files))[0]}
+
+
+def load(path: Path, profiles: Collection[str] = ()) -> tuple[list[App], list[str]]:
+    """Return the programs of the compose file at the path, and the notes."""
+    found = compose.load(path.parent, profiles)
+    assert found is not None
+    return list(found.apps), list(found.notes)
 
 
 def services(folder: Path, text: str) -> dict[str, App]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.merge import listed
 from sandbox.system.files import is_file, is_inside
 
 # Read elsewhere, or without an effect on what is built for this machine.

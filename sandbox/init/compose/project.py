@@ -2,49 +2,117 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
+from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import Project
+from sandbox.init.compose.variables import Variables
 from sandbox.init.detected import App, label, labels
+from sandbox.system.files import is_file, is_inside
 
-# In the order in which compose itself looks for them.
+# In the order in which compose itself looks for them, and what it reads besides, if one is there.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
+ENV = ".env"
 
 
-def load(path: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> tuple[list[App], list[str]]:
-    """Return the services of the file, and what was left out, in words; raises UsageError if it is not a compose file.
+@dataclass(frozen=True)
+class Compose:
+    """The content of a compose project: its programs, its name if it says one, and what was left out, in words."""
+
+    apps: tuple[App, ...]
+    name: str
+    notes: tuple[str, ...]
+
+
+def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> Compose | None:
+    """Return the project of the folder, or None where there is no compose file. Raises UsageError for one that is none.
 
     A service with profiles is left out unless one of them is wanted: compose starts it only on request. Of a project
     that `has_manifests`, objects are written at most for its own program, and the others are only built.
     """
-    found, notes = merged_files.load(path)
-    known = variables.of_files(".env", path.parent)
-    apart = _apart(found["services"], {*profiles, *_profiles(known)})
-    idle = [name for name in apart if not has_manifests or found["services"][name].get("build")]
+    notes: list[str] = []
+    known = variables.of_files(ENV, folder)
+    files = _files(folder, known, notes)
+    if not files:
+        return None
+    main = files[0]
+    if below := posixpath.dirname(main):
+        known = {**variables.of_files(posixpath.join(below, ENV), folder, known), **known}
+    name = _name(folder, files, known)
+    known.setdefault("COMPOSE_PROJECT_NAME", name or _normal((folder / main).parent.absolute().name))
+    sections, found_notes = merged_files.load(folder, files, known)
+    notes += found_notes
+    found = sections["services"]
+    apart = _apart(found, {*profiles, *_profiles(known)})
+    idle = [one for one in apart if not has_manifests or found[one].get("build")]
     if idle:
-        absent = sorted(set().union(*(apart[name] for name in idle)))
+        absent = sorted(set().union(*(apart[one] for one in idle)))
         options = " ".join(f"--profile {shlex.quote(one)}" for one in absent)
-        notes.append(f"{path.name}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
-    sections = {section: variables.filled(named, known) for section, named in found.items()}
-    services = {name: one for name, one in sections["services"].items() if name not in apart}
+        notes.append(f"{main}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
+    services = {one: said for one, said in found.items() if one not in apart}
     names = labels(services)
-    project = Project(path.parent, sections, known, volumes.claims(services.values(), path.parent))
+    project = Project(folder, sections, known, volumes.claims(services.values(), folder))
     apps = _apps(services, names, project, notes)
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
-    there = {name: called for name, called in names.items() if called in written}
+    there = {one: called for one, called in names.items() if called in written}
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
     apps = hosts.connected(apps, names)
     notes += changed
-    if any(value in app.environment.values() for app in written.values() for value in known.values() if value):
-        notes.append(f"values of .env of {path.name} are in what is written: keep it out of git if they are secret")
+    secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
+    if any(value in secret for app in written.values() for value in app.environment.values()):
+        notes.append(f"values of .env of {main} are in what is written: keep it out of git if they are secret")
     if any(mount.secret for app in written.values() for mount in app.mounts):
-        notes.append(f"the secrets of {path.name} are in what is written: keep it out of git")
-    return apps, notes
+        notes.append(f"the secrets of {main} are in what is written: keep it out of git")
+    return Compose(tuple(apps), name, tuple(notes))
+
+
+def _files(folder: Path, known: Variables, notes: list[str]) -> list[str]:
+    """Return the paths of the project's files: those that COMPOSE_FILE of `.env` names, else the usual ones."""
+    said = known.get("COMPOSE_FILE") or ""
+    named = [posixpath.normpath(one) for one in said.split(known.get("COMPOSE_PATH_SEPARATOR") or ":") if one]
+    there = [one for one in named if is_file(folder / one) and is_inside(folder, folder / one)]
+    absent = [one for one in named if one not in there]
+    notes += [f"{one}, which COMPOSE_FILE names, is left out: it is not in this folder" for one in absent]
+    if there:
+        return there
+    main = next((one for one in FILES if (folder / one).exists()), None)
+    if main is None:
+        return []
+    if not is_inside(folder, folder / main):
+        raise UsageError(
+            f"{folder / main} is a link that leaves {folder}",
+            details=os.path.realpath(folder / main),
+            fix="put the file there",
+        )
+    return [main, *[one for one in OVERRIDES if is_file(folder / one)][:1]]
+
+
+def _name(folder: Path, files: Iterable[str], known: Variables) -> str:
+    """Return the name that `.env` or the last of the files gives the project; empty where none does."""
+    said = [known.get("COMPOSE_PROJECT_NAME")]
+    for file in reversed(list(files)):
+        with suppress(UsageError):  # it is reported when the whole file is read
+            content = merged_files.document(folder / file)
+            given = content.get("name") if isinstance(content, Mapping) else None
+            said.append(variables.whole(variables.filled(given, known)) if isinstance(given, str) else None)
+    return next(filter(None, said), "")
+
+
+def _normal(name: str) -> str:
+    """Return a folder's name as compose calls a project in it."""
+    return re.sub(r"[^-_a-z0-9]", "", name.lower()).lstrip("-_")
 
 
 def _apps(
@@ -82,7 +150,7 @@ def _apps(
 def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the names that a service's container has, and those that links of others give it."""
     yield from (str(said) for key in ("container_name", "hostname") if (said := services[name].get(key)))
-    for link in (str(one) for other in services.values() for one in merged_files.listed(other.get("links"))):
+    for link in (str(one) for other in services.values() for one in listed(other.get("links"))):
         linked, _, alias = link.partition(":")
         if linked == name and alias:
             yield alias
@@ -101,7 +169,7 @@ def _profiles(known: Mapping[str, str | None]) -> list[str]:
 
 def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
     """Return the services that none of the wanted profiles starts, with theirs."""
-    profiles = {name: set(map(str, merged_files.listed(one.get("profiles")))) for name, one in services.items()}
+    profiles = {name: set(map(str, listed(one.get("profiles")))) for name, one in services.items()}
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init.compose import variables
-from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.merge import listed
 from sandbox.init.compose.volumes import MOST_BYTES
 from sandbox.init.detected import Mount, labels
 from sandbox.system.files import is_file, is_inside

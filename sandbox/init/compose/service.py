@@ -12,8 +12,9 @@ from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
-from sandbox.init.compose import build_inputs, merged_files, secrets, settings, variables, volumes, watch_rules
-from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose import build_inputs, secrets, settings, variables, volumes, watch_rules
+from sandbox.init.compose.merge import listed
+from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
 from sandbox.init.detected import App, as_text, build_options
 from sandbox.oci import reference
@@ -66,7 +67,7 @@ class Project:
     """
 
     folder: Path
-    sections: merged_files.Sections
+    sections: Sections
     known: variables.Variables
     claims: Mapping[str, str]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.fast_dataclass import dataclass
-from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.merge import listed
 from sandbox.init.detected import label
 
 KEYS = {

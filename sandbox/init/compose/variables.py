@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sandbox.config import text_file
-from sandbox.init.compose.merged_files import listed
+from sandbox.config.yaml_text import Replacing
+from sandbox.init.compose.merge import listed
 from sandbox.system.files import is_file, is_inside
 
 # A variable as far as its operator; what follows that, up to its own brace, may have variables too.
@@ -42,6 +43,8 @@ def filled(content: Any, known: Mapping[str, str | None]) -> Any:
             return [filled(one, known) for one in content]
         case dict():
             return {key: filled(one, known) for key, one in content.items()}
+        case Replacing(value):
+            return Replacing(filled(value, known))
         case _:
             return content
 
@@ -76,15 +79,18 @@ def _end(text: str, start: int) -> int | None:
     return None
 
 
-def of_files(given: Any, folder: Path, known: Mapping[str, str | None] = MappingProxyType({})) -> Variables:
-    """Return the variables of those of the files that are in the project; None for what only the shell has.
+def of_files(
+    given: Any, folder: Path, known: Mapping[str, str | None] = MappingProxyType({}), root: Path | None = None
+) -> Variables:
+    """Return the variables of those of the files in `folder` that are in the project; None for what only the shell has.
 
-    A line with a name alone takes the value from those that are `known` otherwise, and from the shell.
+    A line with a name alone takes the value from those that are `known` otherwise, and from the shell. The project is
+    the folder, or the `root` above it.
     """
     found: Variables = {}
     for one in listed(given):
         path = one.get("path") if isinstance(one, dict) else one
-        if _is_there(path, folder):
+        if _is_there(path, folder, root):
             for match in _LINE.finditer(text_file.read(folder / str(path))):
                 key = match["key"]
                 if match["set"]:
@@ -94,16 +100,16 @@ def of_files(given: Any, folder: Path, known: Mapping[str, str | None] = Mapping
     return found
 
 
-def absent(given: Any, folder: Path) -> Iterator[str]:
+def absent(given: Any, folder: Path, root: Path | None = None) -> Iterator[str]:
     """Yield the paths of those that are not, and that compose cannot do without."""
     for one in listed(given):
         path = one.get("path") if isinstance(one, dict) else one
-        if not _is_there(path, folder) and not (isinstance(one, dict) and one.get("required") is False):
+        if not _is_there(path, folder, root) and not (isinstance(one, dict) and one.get("required") is False):
             yield str(path)
 
 
-def _is_there(path: Any, folder: Path) -> bool:
-    return isinstance(path, str) and is_file(folder / path) and is_inside(folder, folder / path)
+def _is_there(path: Any, folder: Path, root: Path | None) -> bool:
+    return isinstance(path, str) and is_file(folder / path) and is_inside(root or folder, folder / path)
 
 
 def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.init.compose.merged_files import listed
+from sandbox.init.compose.merge import listed
 from sandbox.init.compose.settings import words
 from sandbox.system.files import is_inside
 

@@ -8,15 +8,15 @@ import yaml
 
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
-from sandbox.init import compose
 from sandbox.init.detected import App
+from tests.support.project_folder import load
 
 
 def app_of(folder: Path, build: str, secrets: str = "{}") -> App:
     (folder / "Dockerfile").write_text("FROM scratch\n")
     (folder / "npmrc").write_text("token\n")
     (folder / "compose.yaml").write_text(f"services: {{web: {{build: {build}}}}}\nsecrets: {secrets}\n")
-    return compose.load(folder / "compose.yaml")[0][0]
+    return load(folder / "compose.yaml")[0][0]
 
 
 def test_secrets_and_agents_of_a_build_are_options_of_it(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.init import compose
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
-from tests.support.project_folder import services
+from tests.support.project_folder import load, services
 
 
 def spec(app: App, kind: str) -> dict[str, Any]:
@@ -112,6 +111,6 @@ def test_files_with_a_name_that_is_another_are_told(tmp_path: Path) -> None:
         f"{{api: {{image: api, container_name: the_api}}, web: {{image: web, command: run the_api:80, {volumes}}}}}"
     )
     (tmp_path / "compose.yaml").write_text(f"services: {services}\n")
-    (_, web), notes = compose.load(tmp_path / "compose.yaml")
+    (_, web), notes = load(tmp_path / "compose.yaml")
     assert web.args == ("run", "api:80")
     assert notes == ["the_api is called api in the cluster: change what calls it (/etc/nginx/nginx.conf of web)"]

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.errors import BadFile, UsageError
-from sandbox.init import compose
-from sandbox.init.compose import merged_files
-from tests.support.project_folder import apps, write
+from sandbox.init.compose import merge, merged_files
+from tests.support.project_folder import apps, load, write
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ from tests.support.project_folder import apps, write
     ],
 )
 def test_settings_are_merged_by_their_kind(key: str, base: Any, over: Any, both: Any) -> None:
-    assert merged_files.merged({key: base}, {key: over}) == {key: both}
+    assert merge.merged({key: base}, {key: over}) == {key: both}
 
 
 def test_services_are_spread_over_several_files(tmp_path: Path) -> None:
@@ -87,11 +86,11 @@ def test_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     """As by compose: else the first service of that name would be gone without a word."""
     twice = "services:\n  web: {image: a}\n  web: {image: b}\n"
     with pytest.raises(BadFile, match="cannot be read") as caught:
-        compose.load(write(tmp_path, compose_yaml=twice))
+        load(write(tmp_path, compose_yaml=twice))
     assert caught.value.details == "the key web is given a second time in line 3" and caught.value.fix
     merged = "x: &x {image: a, user: '1'}\nservices: {web: {<<: *x, image: b}, db: {<<: *x, image: c}}\n"
     files = {"compose.yaml": merged, "compose.override.yaml": twice}
-    found, notes = compose.load(write(tmp_path, **files))
+    found, notes = load(write(tmp_path, **files))
     assert [(one.image, one.user) for one in found] == [("b", "1"), ("c", "1")]
     assert notes == ["compose.override.yaml is left out: the key web is given a second time in line 3"]
 
@@ -108,19 +107,58 @@ services:
 """
     (tmp_path / "outside.yaml").write_text("services: {secret: {image: x}}")
     path = write(tmp_path / "project", compose_yaml=text, broken_yaml="services: [")
-    found, notes = merged_files.load(path)
+    found, notes = merged_files.load(path.parent, [path.name], {})
     services = found["services"]
     assert set(services) == {"a", "b", "c", "d"} and services["c"] == {"image": "c"}
     assert {note.partition(" ")[0] for note in notes} == {"../outside.yaml", "absent.yaml", "broken.yaml", "the"}
     with pytest.raises(UsageError, match="has no services"):
-        merged_files.load(write(tmp_path / "none", compose_yaml="include: []"))
+        merged_files.load(write(tmp_path / "none", compose_yaml="include: []").parent, ["compose.yaml"], {})
 
 
-def test_variables_of_an_included_file_are_named(tmp_path: Path) -> None:
-    write(tmp_path, a__compose_yaml="services: {a: {image: a}}", **{"a/a.env": "A=1\n"})
-    text = "include: [{path: a/compose.yaml, env_file: a/a.env}]"
-    _, notes = compose.load(write(tmp_path, compose_yaml=text))
-    assert notes == ["the variables of a/a.env for a/compose.yaml are left out: add them to .env"]
+@pytest.mark.parametrize(
+    ("entry", "values"),
+    [
+        ("a/compose.yaml", {"A": "folder", "B": "project", "C": "x"}),
+        ("{path: a/compose.yaml, env_file: more.env}", {"A": "more", "B": "project", "C": "x"}),
+        ("{path: a/compose.yaml, env_file: [more.env, a/last.env]}", {"A": "last", "B": "project", "C": "la$$st"}),
+        ("{path: a/compose.yaml, project_directory: .}", {"A": None, "B": "project", "C": "x"}),
+    ],
+)
+def test_included_file_has_variables_of_its_own(tmp_path: Path, entry: str, values: dict[str, str | None]) -> None:
+    """Those of its folder, or of `env_file`; the project's come first, and do not see them."""
+    image = "{image: 'x:${A:-none}', environment: [A, 'B=${B}', 'C=${C:-x}', NONE]}"
+    write(
+        tmp_path,
+        a__compose_yaml=f"services: {{a: {image}}}",
+        **{".env": "B=project\n", "a/.env": "A=folder\nB=folder\n", "more.env": "A=more\nB=more\n"},
+        **{"a/last.env": "A=last\nC='la$$st'\n"},
+    )
+    found = apps(tmp_path, compose_yaml=f"include: [{entry}]\nservices: {{own: {image}}}")
+    assert found["a"].environment == {key: value for key, value in values.items() if value is not None}
+    assert found["a"].image == f"x:{values['A'] or 'none'}"
+    assert (found["own"].image, found["own"].environment) == ("x:none", {"B": "project", "C": "x"})
+
+
+def test_absent_variables_of_an_included_file_are_noted(tmp_path: Path) -> None:
+    write(tmp_path, a__compose_yaml="services: {a: {image: a}}", **{"a.env": "A=1\n"})
+    text = "include: [{path: a/compose.yaml, env_file: [a.env, ../b.env, c.env]}]"
+    _, notes = load(write(tmp_path, compose_yaml=text))
+    assert notes == [
+        f"the variables of {one} for a/compose.yaml are left out: it is not in this folder"
+        for one in ("../b.env", "c.env")
+    ]
+
+
+def test_file_above_an_included_one_is_of_the_project(tmp_path: Path) -> None:
+    """A path that leaves the folder of an included file, but not the project's → it is read."""
+    found = apps(
+        tmp_path,
+        compose_yaml="include: ['${WHERE:-parts}/compose.yaml']",
+        parts__compose_yaml="services: {a: {extends: {file: ../common.yaml, service: base}}}",
+        common_yaml="services: {base: {image: base, env_file: base.env}}",
+        **{"base.env": "A=1\n"},
+    )
+    assert (found["a"].image, found["a"].environment) == ("base", {"A": "1"})
 
 
 def test_included_files_have_the_paths_of_their_project(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.config.schema.values import MAX_NAME
-from sandbox.init import compose
-from tests.support.project_folder import DEPLOYMENT, look, services, write
+from sandbox.init.project_files import name_of
+from tests.support.project_folder import DEPLOYMENT, apps, load, look, services, write
 
 
 def test_names_that_become_one_are_kept_apart(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ services:
   a_b: {image: c}
 secrets: {A_B: {file: one}, a-b: {file: two}}
 """
-    found, notes = compose.load(write(tmp_path, compose_yaml=text, one="1", two="2"))
+    found, notes = load(write(tmp_path, compose_yaml=text, one="1", two="2"))
     assert [(one.name, one.image, dict(one.claims), one.volumes) for one in found] == [
         ("web-2", "a", {"/d": "data-2", "/f": "data-3"}, ("data-2", "data-3")),
         ("web", "b", {"/d": "data"}, ("data",)),
@@ -39,7 +39,7 @@ secrets: {A_B: {file: one}, a-b: {file: two}}
 def test_service_whose_name_cannot_be_kept_is_noted(tmp_path: Path) -> None:
     web = "{image: y, environment: {HOST: my_db, URL: 'pg://my_db:1/my_db_2', NO: my_db_2}}"
     text = f"services: {{my_db: {{image: x}}, web: {web}}}"
-    (_, app), notes = compose.load(write(tmp_path, compose_yaml=text))
+    (_, app), notes = load(write(tmp_path, compose_yaml=text))
     assert app.environment == {"HOST": "my-db", "URL": "pg://my-db:1/my_db_2", "NO": "my_db_2"}
     changed = "HOST of web, URL of web"
     assert notes == [f"my_db is called my-db in the cluster, and so in {changed}: change what else calls it (its code)"]
@@ -50,7 +50,7 @@ def test_services_whose_long_names_begin_alike_stay_apart(tmp_path: Path) -> Non
     names = [f"{'x' * 40}-{end}" for end in ("one", "two")]
     listed = [f"{name}: {{image: x, volumes: ['{name}:/data']}}" for name in names]
     text = f"services: {{{', '.join(listed)}}}\nvolumes: {{{names[0]}: {{}}, {names[1]}: {{}}}}"
-    first, second = compose.load(write(tmp_path, compose_yaml=text))[0]
+    first, second = load(write(tmp_path, compose_yaml=text))[0]
     assert first.name != second.name
     assert first.claims["/data"] != second.claims["/data"]
     assert max(map(len, (first.name, *first.volumes))) <= MAX_NAME
@@ -74,7 +74,7 @@ def test_services_of_wanted_profiles_are_used(
         "services:\n  web: {image: web}\n"
         "  tools: {image: tools, profiles: [debug, other]}\n  seeds: {image: seeds, profiles: [seed]}\n"
     )
-    apps, notes = compose.load(tmp_path / "compose.yaml", profiles)
+    apps, notes = load(tmp_path / "compose.yaml", profiles)
     assert [app.name for app in apps] == names
     apart = {"tools": "--profile debug --profile other", "seeds": "--profile seed"}
     left_out = [name for name in apart if name not in names]
@@ -131,3 +131,51 @@ services:
 """
     write(tmp_path, **{"compose.yaml": text})
     assert [app.once for app in look(tmp_path).apps] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "database"),
+    [
+        ("", "my_shop", "my_shop_db"),
+        ("COMPOSE_PROJECT_NAME=Other_1\n", "Other_1", "Other_1_db"),
+        ("KIND=store\n", "my_store", "my_store_db"),
+    ],
+)
+def test_name_of_a_compose_project_is_kept(tmp_path: Path, variables: str, name: str, database: str) -> None:
+    """By `name:`, or COMPOSE_PROJECT_NAME of `.env` before it; services may use it as a variable."""
+    text = 'name: "my_${KIND:-shop}"\nservices: {db: {image: x, environment: {DB: "${COMPOSE_PROJECT_NAME}_db"}}}\n'
+    write(tmp_path, compose_yaml=text, **{".env": variables})
+    found = look(tmp_path)
+    assert (found.project, name_of("folder", found)) == (name, name.lower().replace("_", "-"))
+    assert found.apps[0].environment == {"DB": database}
+
+
+def test_compose_project_without_a_name_has_the_folders(tmp_path: Path) -> None:
+    text = "services: {db: {image: x, environment: {DB: '${COMPOSE_PROJECT_NAME}_db'}}}\n"
+    write(tmp_path, **{"My Shop/compose.yaml": text})
+    found = look(tmp_path / "My Shop")
+    assert (found.project, name_of("My Shop", found)) == ("", "my-shop")
+    assert found.apps[0].environment == {"DB": "myshop_db"}
+
+
+def test_files_that_compose_file_names_are_read(tmp_path: Path) -> None:
+    """COMPOSE_FILE in `.env` → these, with the paths of the first one's folder, and not the usual ones."""
+    found = apps(
+        tmp_path,
+        compose_yaml="services: {web: {image: usual}}",
+        docker__base_yaml="services: {web: {build: .., volumes: ['./conf:/conf'], env_file: ../web.env}}",
+        docker__dev_yaml="services: {web: {command: dev}, db: {image: 'db:${TAG}'}}",
+        **{"compose.override.yaml": "services: {other: {image: x}}", "docker/conf/a": "b", "docker/.env": "TAG=2\n"},
+        **{".env": "COMPOSE_FILE=docker/base.yaml:./docker/dev.yaml:../x.yaml\n", "web.env": "A=1\n"},
+    )
+    assert (set(found), found["db"].image) == ({"web", "db"}, "db:2")
+    web = found["web"]
+    assert (web.context, web.args, web.environment) == (".", ("dev",), {"A": "1"})
+    assert web.build == {"sync": [{"paths": {"docker/conf": "/conf"}}]}
+    _, notes = load(tmp_path / "compose.yaml")
+    assert notes[0] == "../x.yaml, which COMPOSE_FILE names, is left out: it is not in this folder"
+
+
+def test_profiles_of_env_are_wanted(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, profiles: [one]}, b: {image: x, profiles: [two]}, c: {image: x}}"
+    assert set(apps(tmp_path, compose_yaml=text, **{".env": "COMPOSE_PROFILES=two, three\n"})) == {"b", "c"}

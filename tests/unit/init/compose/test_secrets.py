@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from sandbox.init import compose
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
+from tests.support.project_folder import load
 
 COMPOSE = """
 services:
@@ -34,7 +34,7 @@ configs:
 
 
 def written(folder: Path) -> tuple[list[App], list[str], dict[tuple[str, str], Any]]:
-    apps, notes = compose.load(folder / "compose.yaml")
+    apps, notes = load(folder / "compose.yaml")
     texts = [manifest(app, image=str(app.image), host=None) for app in apps]
     objects = [one for text in texts for one in yaml.safe_load_all(text)]
     assert len(objects) == len({(one["kind"], one["metadata"]["name"]) for one in objects})

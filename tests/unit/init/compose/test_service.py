@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.init import compose
 from sandbox.init.kubernetes_objects import manifest
-from tests.support.project_folder import apps, look, services, write
+from tests.support.project_folder import apps, load, look, services, write
 
 STAGES = "FROM python AS base\nRUN pip\nFROM base AS dev\nCMD x\nFROM base AS final\nCOPY --chown=1 . .\nCMD y\n"
 
@@ -39,7 +38,7 @@ services:
 
 @pytest.mark.parametrize("said", ["", "nginx", "[nginx]"])
 def test_service_without_settings_is_named(tmp_path: Path, said: str) -> None:
-    found, notes = compose.load(write(tmp_path, compose_yaml=f"services: {{web: {said}, db: {{image: x}}}}"))
+    found, notes = load(write(tmp_path, compose_yaml=f"services: {{web: {said}, db: {{image: x}}}}"))
     assert [one.name for one in found] == ["db"]
     assert notes == ["web is left out: its settings, such as `image:`, have to be below its name"]
 
@@ -55,7 +54,7 @@ def test_service_without_settings_is_named(tmp_path: Path, said: str) -> None:
     ],
 )
 def test_image_that_is_none_is_noted(tmp_path: Path, image: str, fault: str) -> None:
-    _, notes = compose.load(write(tmp_path, compose_yaml=f"services: {{web: {{image: '{image}'}}}}"))
+    _, notes = load(write(tmp_path, compose_yaml=f"services: {{web: {{image: '{image}'}}}}"))
     assert [fault in one for one in notes] == ([True] if fault else [])
 
 
@@ -110,7 +109,7 @@ def test_user_folder_terminal_and_names_are_not_lost(
     tmp_path: Path, settings: str, container: dict[str, Any], left_out: tuple[str, ...]
 ) -> None:
     (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: web, {settings}}}}}\n")
-    (app,), _ = compose.load(tmp_path / "compose.yaml")
+    (app,), _ = load(tmp_path / "compose.yaml")
     deployment, _ = yaml.safe_load_all(manifest(app, image="web", host=None))
     made = deployment["spec"]["template"]["spec"]["containers"][0]
     assert {key: value for key, value in made.items() if key not in ("name", "image")} == container
@@ -121,7 +120,7 @@ def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
     """`${HOME}/.aws` is a folder of this machine, no named volume; an image with `$` in its name is not pulled."""
     text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$PWD:/app', 'data:/data']}}"
     (tmp_path / "compose.yaml").write_text(text)
-    (app,), notes = compose.load(tmp_path / "compose.yaml")
+    (app,), notes = load(tmp_path / "compose.yaml")
     assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$PWD", "volumes.${HOME}/.aws"))
     assert notes == ["the image of a, a:${TAG:?}, has a variable without a value: give it one in .env or its manifest"]
 

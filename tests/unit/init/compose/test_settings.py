@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.init import compose
 from sandbox.init.compose import settings
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
+from tests.support.project_folder import load
 
 
 def app_of(folder: Path, service: str, others: str = "") -> App:
     (folder / "compose.yaml").write_text(f"services:\n  web: {{image: 'web:1', expose: [80], {service}}}\n{others}")
-    return compose.load(folder / "compose.yaml")[0][0]
+    return load(folder / "compose.yaml")[0][0]
 
 
 def objects(app: App) -> list[dict[str, Any]]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.init import compose
-from tests.support.project_folder import apps, look, write
+from tests.support.project_folder import apps, load, look, write
 
 
 def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> None:
@@ -53,7 +52,7 @@ def test_variable_without_a_value_takes_that_of_the_project(tmp_path: Path) -> N
 def test_absent_file_of_variables_is_noted(tmp_path: Path) -> None:
     files = "[a.env, {path: b.env, required: false}, {path: ../c.env}, d.env]"
     text = f"services: {{web: {{image: x, env_file: {files}}}}}"
-    found, notes = compose.load(write(tmp_path, compose_yaml=text, **{"d.env": "D=d\n"}))
+    found, notes = load(write(tmp_path, compose_yaml=text, **{"d.env": "D=d\n"}))
     assert found[0].environment == {"D": "d"}
     assert notes == [
         f"the variables of web in {file} are left out: it is not in this folder" for file in ("a.env", "../c.env")

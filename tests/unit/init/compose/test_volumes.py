@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.init import compose
 from sandbox.init.detected import App
 from sandbox.init.kubernetes_objects import manifest
+from tests.support.project_folder import load
 
 
 def service(folder: Path, *volumes: str, image: str = "image: x") -> App:
     (folder / "compose.yaml").write_text(f"services: {{db: {{{image}, volumes: [{', '.join(volumes)}]}}}}\n")
-    (app,), _ = compose.load(folder / "compose.yaml")
+    (app,), _ = load(folder / "compose.yaml")
     return app
 
 

@@ -8,8 +8,8 @@ import yaml
 
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
-from sandbox.init import compose
 from sandbox.init.detected import App
+from tests.support.project_folder import load
 
 WATCHED = """\
 services:
@@ -37,7 +37,7 @@ def app_of(folder: Path, text: str, **more: str) -> App:
         (folder / name).write_text("")
     for name, content in {"compose.yaml": text, **more}.items():
         (folder / name).write_text(content)
-    return compose.load(folder / "compose.yaml")[0][0]
+    return load(folder / "compose.yaml")[0][0]
 
 
 def test_watched_paths_are_rules_that_images_yaml_takes(tmp_path: Path) -> None:
