@@ -52,7 +52,8 @@ class EdgeStep:
         self._edge.publish(self._route(), work.say)
 
     def undo(self) -> bool:
-        return self._edge.withdraw(self._network)
+        forwarded = UdpPorts(self.engine, self.names).stop()  # what no route names is not looked at again
+        return self._edge.withdraw(self._network) or forwarded
 
     @property
     def _edge(self) -> Edge:

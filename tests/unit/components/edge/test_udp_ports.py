@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge.routes import UDP, Port, Route
+from sandbox.components.edge.step import EdgeStep
 from sandbox.components.edge.udp_ports import FIRST, UdpPorts
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError
@@ -54,6 +55,13 @@ def test_a_changed_node_port_or_listen_makes_it_again(udp: UdpPorts, route: Rout
         udp.reconcile(other)
         assert udp.drift(other) is None
     assert engine.boxes["sandbox-demo-udp"].spec.udp == {FIRST: (Bind("0.0.0.0", 5353),)}  # noqa: S104
+
+
+def test_container_goes_with_the_sandbox_s_route(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
+    udp.reconcile(route)
+    places = (Bind("127.0.0.1", 443),)
+    assert EdgeStep(engine, udp.names, lambda: (udp.names.node,), UPSTREAM["haproxy"], "demo.test", places).undo()
+    assert udp.names.udp not in engine.boxes
 
 
 def test_container_goes_with_the_last_port(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
