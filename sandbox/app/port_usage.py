@@ -87,6 +87,11 @@ class Machine:
         starting = port_reservations.claimant(self.home.claims, bind.port, self.claimed_by(owner, shared=shared))
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
+        if self._is_displaced(owner, bind.port):
+            return None
+        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
+        if promised:
+            return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
         container = self.edge if owner == EDGE else owner
         own = (container, container + FRONTEND, container + HOLDER)
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
@@ -95,9 +100,6 @@ class Machine:
         other = next((one for one in publishers if one.name not in own), None)
         if other:
             return _container(other, self.home)
-        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
-        if promised:
-            return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
         if host_network.is_free(bind.address, bind.port) or self._is_own(owner, bind):
             return None
         return self._stranger(bind.port)
@@ -143,6 +145,16 @@ class Machine:
         return any(one.name == box.holder and one.running for one in self.ours) and bind in socket_handover.held(
             box.folder
         )
+
+    def _is_displaced(self, owner: str, port: int) -> bool:
+        """Tell whether the other kind of edge has the port for this sandbox alone: `up` removes that first."""
+        if owner not in (EDGE, PASSTHROUGH):
+            return False
+        displaced = self.home.passthrough if owner == EDGE else self.home.edge
+        served = [route.name for route in routes.load(displaced) if port in {number for _, number in route.takes}]
+        if served != [self.name]:
+            return False
+        return self._gives_up(port) if owner == PASSTHROUGH else Relay(self.home).has(port)
 
     def _gives_up(self, port: int) -> bool:
         """Tell whether the edge has the port on another address for this sandbox alone, so that it can release it."""

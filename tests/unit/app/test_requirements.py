@@ -24,6 +24,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
@@ -450,6 +451,48 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
         check(https(port, run=proxy), place, engine)
     assert "sandbox 'other'" in caught.value.details
     assert port not in resolve(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).edge.ports
+
+
+@pytest.fixture
+def relayed(monkeypatch: pytest.MonkeyPatch, taken: int) -> int:
+    """A port on which the user's relay listens."""
+    monkeypatch.setattr(Relay, "listening", frozenset({(LOCAL, taken)}))
+    return taken
+
+
+def test_port_of_its_relay_goes_to_the_edge_in_its_place(place: Home, engine: FakeEngine, relayed: int) -> None:
+    with pytest.raises(PortTaken):  # it listens there without a route of this sandbox
+        check(https(relayed), place, engine)
+    routes.save(place.passthrough, Route("demo", "demo.localhost", "node", ((LOCAL, relayed),), 1.0))
+    assert check(https(relayed), place, engine).edge.ports == (relayed,)
+    assert check(https("auto"), place, engine).edge.ports == (relayed,)
+    routes.save(place.passthrough, Route("other", "other.localhost", "node", ((LOCAL, relayed),), 1.0))
+    with pytest.raises(PortTaken, match=str(relayed)) as caught:
+        check(https(relayed), place, engine)
+    assert "`sandbox down other`" in caught.value.fix
+
+
+def test_port_of_its_edge_goes_to_the_relay_in_its_place(place: Home, engine: FakeEngine, taken: int) -> None:
+    run(engine, place, EDGE, taken)
+    with pytest.raises(PortTaken):  # the edge has it without a route of this sandbox
+        check(https(taken, run="process"), place, engine)
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
+    assert check(https(taken, run="process"), place, engine).edge.ports == (taken,)
+    assert check(https("auto", run="process"), place, engine).edge.ports == (taken,)
+    routes.save(place.edge, Route("other", "other.localhost", "node", ((LOCAL, taken),), 1.0))
+    with pytest.raises(PortTaken, match=str(taken)):
+        check(https(taken, run="process"), place, engine)
+
+
+@pytest.mark.parametrize("run_as", ["container", "process"])
+def test_port_of_the_other_edge_is_refused_if_a_program_took_it(
+    place: Home, engine: FakeEngine, taken: int, run_as: str
+) -> None:
+    folder = place.passthrough if run_as == "container" else place.edge
+    routes.save(folder, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
+    with pytest.raises(PortTaken) as caught:
+        check(https(taken, run=run_as), place, engine)
+    assert f"(pid {os.getpid()})" in caught.value.details
 
 
 @pytest.mark.fault(14, 61)

@@ -153,6 +153,10 @@ class Relay:
         """Tell whether it has this port."""
         return (bind.address, bind.port) in (self.listening or ())
 
+    def has(self, port: int) -> bool:
+        """Tell whether it has a port of this number, on whatever address."""
+        return any(port == number for _, number in self.listening or ())
+
     def forward(self, names: Names, namespace: str, target: str, port: int | str, speaks: str = "tls") -> str:
         """Return, as a route's `upstream`, a port-forward to the pods of `target` through the cluster's API server."""
         return write(
