@@ -32,7 +32,8 @@ def down(
     if purge:
         sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
-        sandbox.session.say(f"'{sandbox.name}' has nothing to remove")
+        hint = "" if name is None else "; list all with: sandbox list"
+        sandbox.session.say(f"'{sandbox.name}' has nothing to remove{hint}")
         sandbox.note_earlier_names()
     elif not purge:
         sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")

@@ -159,6 +159,8 @@ def list_(ctx: click.Context, *, output: str) -> int:
     found = edge_routes.added()
     if output == "json":
         show_json([asdict(one) for one in found])
+    elif not found:
+        click.echo("no routes; add one with: sandbox edge route add HOST UPSTREAM", err=True)
     else:
         for one in found:
             click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
@@ -246,6 +248,8 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
     ports = edge_ports.statuses(routes.load(context.home().edge))
     if output == "json":
         show_json([asdict(one) for one in ports])
+    elif not ports:
+        click.echo("no ports; add one with: sandbox edge port add PORT NAMESPACE/SERVICE", err=True)
     else:
         for one in ports:
             click.echo(port_line(one))

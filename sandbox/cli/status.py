@@ -66,7 +66,24 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
+        if not _exists(parts):
+            click.echo(_absence(sandbox.name, called=name is not None), err=True)
     return 0 if all(part.state == "ready" for part in parts) else 1
+
+
+def _exists(parts: Sequence[Part]) -> bool:
+    """Tell whether `up` has made anything that `down` takes away."""
+    return any(part.name in ("spec", "cluster") and part.state != "absent" for part in parts)
+
+
+def _absence(name: str, *, called: bool) -> str:
+    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it."""
+    if not called:
+        return f"'{name}' is not up; create it with: sandbox up"
+    from sandbox.app import chosen_spec
+
+    error = chosen_spec.unknown(name)
+    return f"{error.brief}; {error.fix}"
 
 
 def _as_json(name: str, parts: Sequence[Part], services: Sequence[Reached], exposed: Exposure) -> dict[str, Any]:
