@@ -60,7 +60,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     for note in found.notes:
         click.echo(f"note  {fit(note)}", err=True)
     for note in _advice(name, found):
-        click.echo(note, err=True)
+        click.echo(fit(note), err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
     return 0
 
@@ -102,6 +102,10 @@ def _advice(name: str, found: Found) -> Iterator[str]:
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
         yield f"note  the port is unknown of {', '.join(apps)}: for a host that leads there, {fix}"
+    for one in () if found.manifests else found.apps:
+        # What it depends on comes up at its own time, and pods are started again until then.
+        if lost := ", ".join(setting for setting in one.left_out if setting != "depends_on"):
+            yield f"note  {one.name} is without {lost}: see {project_files.OBJECTS}/{one.name}.yaml"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

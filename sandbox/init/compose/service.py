@@ -151,7 +151,9 @@ def _build(
     if context is None:
         return {}, left_out
     watched, unwatched = watch_rules.rules(service, project.folder, context)
-    if synced := [*([{"paths": mounted}] if mounted else []), *watched]:
+    # The first rule that fits a file counts: what `develop` says of a mounted folder goes before the mount.
+    only_mounted = {path: place for path, place in mounted.items() if all(path not in one["paths"] for one in watched)}
+    if synced := [*watched, *([{"paths": only_mounted}] if only_mounted else [])]:
         options["sync"] = synced
     more, lost = build_inputs.more(given, project.sections["secrets"], project.folder)
     return {**options, **more}, [*left_out, *unwatched, *lost]

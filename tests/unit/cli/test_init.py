@@ -162,3 +162,16 @@ def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}\n")
     told = run("init", "--name", "shop", cwd=tmp_path).stderr
     assert "the port is unknown of a, b: for a host that leads there, name it below `expose` of its service" in told
+
+
+def test_init_says_which_settings_a_program_is_without(tmp_path: Path) -> None:
+    """What it waits for is no loss: its pod is started again until that answers."""
+    (tmp_path / "compose.yaml").write_text(
+        """\
+services:
+  web: {image: nginx, environment: {API_KEY: "${API_KEY}", MODE: dev}, depends_on: [db]}
+  db: {image: postgres, depends_on: []}
+"""
+    )
+    said = run("init", cwd=tmp_path).stderr
+    assert "note  web is without environment.API_KEY: see k8s/web.yaml" in said and "db is without" not in said

@@ -76,3 +76,18 @@ def test_watch_of_another_form_is_passed_over(tmp_path: Path) -> None:
     for develop in ("develop: x", "develop: {watch: 5}", "develop: {watch: [{exec: x}]}"):
         app = app_of(tmp_path, f"services: {{web: {{build: ./web, {develop}}}}}\n")
         assert "sync" not in app.build
+
+
+def test_watched_path_goes_before_the_same_one_mounted(tmp_path: Path) -> None:
+    """The first rule that fits counts: a mount's would take the restart away."""
+    app = app_of(
+        tmp_path,
+        """\
+services:
+  web:
+    build: ./web
+    volumes: ["./web:/app", "./web/static:/static"]
+    develop: {watch: [{action: sync+restart, path: ./web, target: /app}]}
+""",
+    )
+    assert app.build["sync"] == [{"paths": {".": "/app"}, "restart": True}, {"paths": {"static": "/static"}}]
