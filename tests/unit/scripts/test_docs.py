@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import click
 import pytest
 
 from sandbox.cli.app import COMMANDS, sandbox
+from sandbox.config import resolve
+from sandbox.config.schema import Spec
+from sandbox.images import images_yaml
 from tests.support import documented
 
 ROOT = Path(__file__).parents[3]
@@ -61,6 +65,28 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
         known = {name for param in command.get_params(context) for name in (*param.opts, *param.secondary_opts)}
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert used <= known, f"{page}: {line}"
+
+
+def files_shown() -> Iterator[tuple[str, str, str]]:
+    """Every block that is a whole sandbox.yaml or images.yaml: its page, its file's name, and its text."""
+    for page in PAGES:
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
+            keys = re.findall(r"^(\w+):(?: .*)?$", textwrap.dedent(block), re.MULTILINE)
+            if "images" in keys and re.search(r"^ *- ", block, re.MULTILINE) and set(keys) <= {"images", "fields"}:
+                yield page.name, "images.yaml", block
+            elif keys and set(keys) <= Spec.model_fields.keys():
+                yield page.name, "sandbox.yaml", block
+
+
+@pytest.mark.parametrize(("page", "name", "text"), list(files_shown()))
+def test_every_file_shown_is_valid(page: str, name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "demo" / name
+    file.parent.mkdir()
+    file.write_text(textwrap.dedent(text))
+    if name == "images.yaml":
+        assert list(images_yaml.load(file)), page
+    else:
+        assert resolve.load(file).name, page
 
 
 def test_every_command_shown_runs_in_a_test() -> None:
