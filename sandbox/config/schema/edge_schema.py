@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say of the edge on this machine's ports, and of the ingress controller."""
+"""What a sandbox.yaml may say of the edge: what it listens on, and which hosts and ports it routes where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sandbox.config.schema.values import (
     Port,
     Ports,
     ServicePort,
-    Subdomain,
     Upstream,
 )
 
@@ -39,7 +38,7 @@ class EdgeHost(Model):
 
     @property
     def ends(self) -> bool:
-        """Tell whether its TLS ends at the proxy."""
+        """Tell whether its TLS ends at the edge."""
         return self.terminate or self.to is not None
 
 
@@ -151,30 +150,3 @@ class ResolvedEdge(Edge):
     ports: Ports = (443, 8443)
     tcp: tuple[ResolvedTcpPort, ...] = ()
     udp: tuple[ResolvedUdpPort, ...] = ()
-
-
-class Ingress(Model):
-    """What routes HTTPS to services by host name."""
-
-    controller: Literal["traefik", "nginx", "none"] = Field(
-        default="traefik",
-        description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
-    )
-    gateway_api: bool = Field(
-        default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
-    )
-    classes: tuple[Subdomain, ...] = Field(
-        default=(),
-        description="Further ingress classes to serve, those of other controllers: alb, gce. An IngressClass that "
-        "`up` did not create is not changed.",
-    )
-    class_name: Subdomain | None = Field(
-        default=None,
-        description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
-        "by default they keep their own.",
-    )
-    address: Upstream | None = Field(
-        default=None,
-        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, to which "
-        "the edge's ports route; by default there is no edge.",
-    )

@@ -25,12 +25,12 @@ from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.config.schema.edge_schema import (
     Edge,
-    Ingress,
     ResolvedEdge,
     ResolvedTcpPort,
     ResolvedUdpPort,
     ServedPort,
 )
+from sandbox.config.schema.ingress_schema import Ingress
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Model, Name, as_name
