@@ -165,6 +165,11 @@ class _Patience(threading.local):
     seconds: int = 0
 
 
+def endpoint_at(address: str) -> dict[str, Any]:
+    """Return the engine's settings for a container's place in a network, at the IPv4 address or, without one, any."""
+    return {"IPAMConfig": {"IPv4Address": address}} if address else {}
+
+
 class Door(Glancing):
     """The API of the engine at `place`, which the calls of this package share.
 
@@ -282,6 +287,11 @@ class Door(Glancing):
                 found.status_code, {name.lower(): text for name, text in found.headers.items()}, found.content
             )
         return socket_http.require(answer)
+
+    def _attach(self, network: str, container: str, address: str) -> None:
+        """Connect a container to a network, at the IPv4 address or, without one, at any."""
+        body = {"Container": container, "EndpointConfig": endpoint_at(address)}
+        self._ask("POST", f"/networks/{network}/connect", body=body)
 
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""

@@ -73,7 +73,7 @@ class ContainerFiles(Door):
 
     @functools.cached_property
     def _proved(self) -> set[Path]:
-        """The folders of this machine that a container was seen to have."""
+        """Return the folders of this machine that a container was seen to have."""
         return set()
 
     def _read(self, name: str, path: PurePosixPath) -> bytes | None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox.engine import stream_frames
-from sandbox.engine.base import LONG_TIMEOUT, EngineError, once, translated
+from sandbox.engine.base import LONG_TIMEOUT, EngineError, endpoint_at, once, translated
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # runc gives up when processes of a cgroup v1 begin others faster than it holds them (cgroups, fs/freezer.go).
 UNFROZEN, FREEZES = "unable to freeze", 3
+# The engine's message for a container that it is removing already (moby, daemon/delete.go).
+BEING_REMOVED = "is already in progress"
 UNENDED = 0.05
 """Seconds between two questions whether a command has ended."""
 
@@ -93,6 +95,21 @@ class Containers(ContainerFiles):
 
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
+        with translated(f"starting container {spec.name}"):
+            made = self._created(spec)
+            try:
+                for network, address in spec.joined.items():
+                    self._attach(network, made.id, address)
+                self._require_seen(spec.name, {**spec.read_only_binds, **spec.binds})
+                for folder, files in spec.folders.items():
+                    self.put_files(spec.name, folder, files)
+                made.start()
+            except BaseException:
+                made.remove(force=True, v=True)
+                raise
+
+    def _created(self, spec: ContainerSpec) -> Any:
+        """Create the container, and return it as docker-py has it."""
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
         labels = dict(spec.labels)
         if not spec.forwarded:
@@ -101,47 +118,32 @@ class Containers(ContainerFiles):
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
-        place = {"IPAMConfig": {"IPv4Address": spec.address}} if spec.address else None
-        with translated(f"starting container {spec.name}"):
-            made = self._client.containers.create(
-                spec.image,
-                entrypoint=[spec.command[0]],
-                command=list(spec.command[1:]),
-                name=spec.name,
-                labels=labels,
-                network=spec.network,
-                networking_config={spec.network: place} if place else None,
-                ports=ports,
-                environment=dict(spec.environment),
-                volumes=mounts,
-                mounts=[{"Type": "volume", "Target": path} for path in spec.folders],
-                user=spec.user,
-                read_only=True,
-                tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
-                extra_hosts=dict(spec.hosts),
-                dns_opt=list(spec.resolver),
-                sysctls=dict(spec.sysctls),
-                cap_drop=["ALL"],
-                cap_add=list(spec.capabilities),
-                security_opt=["no-new-privileges"],
-                mem_limit=spec.memory,
-                pids_limit=spec.processes,
-                restart_policy={"Name": "unless-stopped"},
-                init=True,
-            )
-            try:
-                for network, address in spec.joined.items():
-                    chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
-                    body = {"Container": made.id, "EndpointConfig": chosen}
-                    self._ask("POST", f"/networks/{network}/connect", body=body)
-                given = {**spec.read_only_binds, **spec.binds}
-                self._require_seen(spec.name, given)
-                for folder, files in spec.folders.items():
-                    self.put_files(spec.name, folder, files)
-                made.start()
-            except BaseException:
-                made.remove(force=True, v=True)
-                raise
+        return self._client.containers.create(
+            spec.image,
+            entrypoint=[spec.command[0]],
+            command=list(spec.command[1:]),
+            name=spec.name,
+            labels=labels,
+            network=spec.network,
+            networking_config={spec.network: endpoint_at(spec.address)} if spec.address else None,
+            ports=ports,
+            environment=dict(spec.environment),
+            volumes=mounts,
+            mounts=[{"Type": "volume", "Target": path} for path in spec.folders],
+            user=spec.user,
+            read_only=True,
+            tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
+            extra_hosts=dict(spec.hosts),
+            dns_opt=list(spec.resolver),
+            sysctls=dict(spec.sysctls),
+            cap_drop=["ALL"],
+            cap_add=list(spec.capabilities),
+            security_opt=["no-new-privileges"],
+            mem_limit=spec.memory,
+            pids_limit=spec.processes,
+            restart_policy={"Name": "unless-stopped"},
+            init=True,
+        )
 
     def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         """Make a container in the words in which the engine tells of one, its `Config` and `HostConfig`; not started.
@@ -183,7 +185,7 @@ class Containers(ContainerFiles):
             except NotThere:
                 return False
             except Refused as error:
-                if "already in progress" not in str(error):  # the engine is removing it by itself
+                if BEING_REMOVED not in str(error):
                     raise
             return True
 

@@ -129,9 +129,7 @@ class Networks(Door):
         The engine accepts an address only on a network whose maker chose its range.
         """
         with translated(f"connecting {container} to network {name}"):
-            chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
-            body = {"Container": container, "EndpointConfig": chosen}
-            self._ask("POST", f"/networks/{name}/connect", body=body)
+            self._attach(name, container, address)
 
     def disconnect_network(self, name: str, container: str) -> None:
         """Disconnect a container from a network."""

@@ -20,7 +20,7 @@ from sandbox.plan import saved_spec
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
     from sandbox.components.cluster.company_ca import CompanyCa
-    from sandbox.components.cluster.docker_nodes import Containers
+    from sandbox.components.cluster.docker_nodes import DockerNodes
     from sandbox.components.cluster.kind.cluster_config import Tags
     from sandbox.components.cluster.kind.command import Kind
     from sandbox.components.cluster.pod_proxy import Proxied
@@ -62,7 +62,7 @@ def kubectl(names: Names) -> str:
     return f"kubectl --kubeconfig {shlex.quote(str(names.kubeconfig))}"
 
 
-def nodes(engine: Engine, names: Names) -> Containers:
+def nodes(engine: Engine, names: Names) -> DockerNodes:
     """Return the nodes of the cluster by the spec of the last `up`, whether or not they exist."""
     from sandbox.config.schema.cluster_schema import Cluster
 
@@ -142,13 +142,13 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
     )
 
 
-def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> DockerNodes:
     from sandbox.components.cluster.kind import provider as kind_provider
 
     return kind_provider.nodes(engine, labelled.located(engine, names), made.nodes)
 
 
-def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> DockerNodes:
     from sandbox.components.cluster.minikube import provider as minikube_provider
 
     return minikube_provider.nodes(engine, made.profile or names.cluster)

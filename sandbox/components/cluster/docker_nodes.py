@@ -10,10 +10,12 @@ is left to thaw the container (Documentation/admin-guide/cgroup-v1/freezer-subsy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
+from sandbox.engine.containers import BEING_REMOVED
 from sandbox.engine.questions import Answers, Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -26,8 +28,6 @@ from sandbox.system.wait import wait_until
 STOP_COMMAND = ("bash", "-c", files.packaged(__package__, "scripts/end-processes.sh"))
 # The engine's message when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
-# Its message for a container that it is removing, for a command that was killed (moby, daemon/delete.go).
-REMOVING = "is already in progress"
 REMOVAL_PATIENCE = 30.0  # seconds
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
@@ -37,18 +37,28 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
     try:
         end()
     except SandboxError as error:
-        if REMOVING in error.details:
-            wait_until(
-                lambda: next((node.name for node in nodes if engine.container(node.name)), None),
-                what="the removal of the nodes",
-                timeout=REMOVAL_PATIENCE,
-            )
+        if BEING_REMOVED in error.details:
+            _await_removal(engine, nodes)
             end()
-            return
-        if DEAF not in error.details or engine.cgroup_version() != 1:
+        elif DEAF in error.details and engine.cgroup_version() == 1:
+            with _thawing(engine, names, nodes):
+                end()
+        else:
             raise
-    else:
-        return
+
+
+def _await_removal(engine: Engine, nodes: Sequence[Container]) -> None:
+    """Wait until the engine has removed the nodes, for a command that was killed."""
+    wait_until(
+        lambda: next((node.name for node in nodes if engine.container(node.name)), None),
+        what="the removal of the nodes",
+        timeout=REMOVAL_PATIENCE,
+    )
+
+
+@contextmanager
+def _thawing(engine: Engine, names: Names, nodes: Sequence[Container]) -> Iterator[None]:
+    """Have a container thaw the nodes for the length of the block."""
     command = ("sh", "-c", files.packaged(__package__, "scripts/thaw.sh"), "thaw", *(node.id for node in nodes))
     helper = names.thawer
     labelled.make_room(engine, helper, names.home)
@@ -59,14 +69,14 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
                 name=helper, image=nodes[0].image, command=command, labels=names.labels, network="none", binds=binds
             )
         )
-        end()
+        yield
     finally:
         labelled.remove(engine, helper, names.home)
 
 
 @dataclass(frozen=True)
-class Containers:
-    """The containers with the label `mark`, a `key=value` that only those of one cluster have.
+class DockerNodes:
+    """The nodes that are containers with the label `mark`, a `key=value` that only those of one cluster have.
 
     `expected` are the names of those that are planned. Where `role` is the key of a label with their role, only those
     with one of `roles` run pods.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.system import files
 
 WIDTH = 8
@@ -23,7 +23,7 @@ PREPARE = (
 )
 
 
-def pause(nodes: Containers) -> bool:
+def pause(nodes: DockerNodes) -> bool:
     """Pause every running node until `resume`; returns whether any ran. Raises SandboxError."""
     running = [one for one in nodes.all() if one.running]
     with ThreadPoolExecutor(WIDTH) as pool:
@@ -35,7 +35,7 @@ def pause(nodes: Containers) -> bool:
     return bool(running)
 
 
-def resume(nodes: Containers) -> bool:
+def resume(nodes: DockerNodes) -> bool:
     """Resume every paused node; returns whether there was any. Raises SandboxError."""
     paused = [one.name for one in nodes.all() if one.paused]
     with ThreadPoolExecutor(WIDTH) as pool:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
-from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import shared_folders
@@ -24,7 +24,7 @@ MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 class NodeFiles:
     """The files that every one of the `nodes` has, and what they say of nameservers, search domains and the proxy."""
 
-    nodes: Containers
+    nodes: DockerNodes
     names: Names
     nameservers: tuple[str, ...]
     search: tuple[str, ...]

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import company_ca, docker_nodes, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind import api_answers, etcd_peers, start_order
 from sandbox.components.cluster.kind.cluster_config import (
     KUBEADM_PATCHES,
@@ -52,13 +52,13 @@ COMPLAINTS = "journalctl --unit kubelet --no-pager --output cat | grep -E '^[EF]
 NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
-def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Containers:
+def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> DockerNodes:
     """Return the nodes of a sandbox's kind cluster, there or not.
 
     With `wanted`, those that are yet to come are known too.
     """
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
-    return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
+    return DockerNodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
 def recorded_version(engine: Engine, node: str) -> str:
@@ -341,7 +341,7 @@ class KindProvider:
         self.engine.stop(name)
 
     def _unlock(self) -> None:
-        """Remove the lock that a kind which was killed left on its kubeconfig; the file is ours, and so is the turn."""
+        """Remove the lock that a kind which was killed left on its kubeconfig; we hold the sandbox's own lock."""
         self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
 
     def _wait_for_nodes(self) -> None:
@@ -413,7 +413,7 @@ class KindProvider:
         return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 
     @property
-    def _containers(self) -> Containers:
+    def _containers(self) -> DockerNodes:
         return nodes(self.engine, self.names, self.shape.nodes)
 
     @property

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from sandbox.components import content_hash
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
-from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
@@ -39,8 +40,6 @@ INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
 HOST_PORT = "sandbox.dev/host-port"
 # What minikube's ingress addon is told of the edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
-# What tells a sandbox's object from another one of that name.
-APPLIED = "sandbox.dev/applied"
 
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
@@ -63,7 +62,7 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
     The root's ConfigMaps and the TLS Secrets stay: pods of the user's that mount them could not start again.
     """
     for one in cluster.list(*INGRESS_CLASS):
-        if APPLIED in (one["metadata"].get("annotations") or {}):
+        if content_hash.mark(one):
             cluster.delete(*INGRESS_CLASS, one["metadata"]["name"])
     for one in cluster.list("v1", "Service", selector=f"{HOST_PORT}=true"):
         cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
@@ -79,9 +78,9 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
         nodes.execute(node, ["sh", "-c", script, "uninstall", *words])
 
 
-def nodes(engine: Engine, profile: str) -> Containers:
+def nodes(engine: Engine, profile: str) -> DockerNodes:
     """Return the nodes of a profile, whether or not they exist; its network and first node have the profile's name."""
-    return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
+    return DockerNodes(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ class MinikubeProvider:
     loaded: bool = False
 
     @property
-    def nodes(self) -> Containers:
+    def nodes(self) -> DockerNodes:
         """Return the way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
 

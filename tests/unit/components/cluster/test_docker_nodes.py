@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, REMOVING, STOP_COMMAND, end_nodes
+from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, STOP_COMMAND, end_nodes
 from sandbox.engine import Container, ContainerSpec
+from sandbox.engine.containers import BEING_REMOVED
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from tests.support.fakes import NETWORK, FakeEngine
@@ -82,7 +83,7 @@ def test_node_that_the_engine_removes_already_is_awaited(
     """A command that was killed has begun to remove it."""
     answers = iter([node, node, None])
     monkeypatch.setattr(engine, "container", lambda name: next(answers))
-    end = End(engine, f"Error response from daemon: removal of container 1f {REMOVING}")
+    end = End(engine, f"Error response from daemon: removal of container 1f {BEING_REMOVED}")
     end_nodes(engine, names, [node], end)
     assert len(end.found) == 2 and next(answers, "all asked") == "all asked"
 

@@ -12,11 +12,12 @@ from unittest.mock import Mock
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components import content_hash
 from sandbox.components.certificates import cluster_trust
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.minikube import provider as minikube_provider
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
-from sandbox.components.cluster.minikube.provider import APPLIED, NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
+from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.credentials import pull_secrets
@@ -282,7 +283,7 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()}
-        metadata, services = {"annotations": {APPLIED: "x"}}, f"{THEIRS}/services"
+        metadata, services = {"annotations": {content_hash.MARK: "x"}}, f"{THEIRS}/services"
         theirs: dict[str, Any] = {
             THEIRS: {},
             f"{CLASSES}/kong": {"metadata": {"name": "kong"}},
