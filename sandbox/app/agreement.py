@@ -19,7 +19,7 @@ from sandbox.plan.lifecycle import Found
 from sandbox.step import Step
 
 if TYPE_CHECKING:
-    from sandbox.app.existing_clusters import Neighbour
+    from sandbox.app.existing_clusters import UserCluster
     from sandbox.app.source import Fetched
 
 
@@ -43,7 +43,7 @@ class Agreement(Protocol):
     def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
         """Allow what a spec that others wrote asks for; returns False if that was only shown."""
 
-    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
@@ -74,7 +74,7 @@ class Refusal:
             id="untrusted",
         )
 
-    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:

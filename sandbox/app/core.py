@@ -168,8 +168,8 @@ class Sandbox:
             engine = Engine.connect()
             if spec.cluster.supports.whole_cluster:
                 requirements.require_engine(engine)
-            neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
-            spec = neighbour.adopted_by(spec) if neighbour else spec
+            existing = agreement.existing_cluster(chosen.spec, chosen.file, home, engine)
+            spec = existing.adopted_by(spec) if existing else spec
             context.trust(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(asked_before.glance(engine, self.names))

@@ -27,8 +27,8 @@ HOSTING = "local-registry-hosting"
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A cluster by its context, and its registry as this machine and the nodes call it, if it has one."""
+class UserCluster:
+    """A cluster that the user made, by its context, and its registry, if any, as this machine and nodes call it."""
 
     context: str
     registry: str | None
@@ -50,17 +50,17 @@ class Neighbour:
         return changed(spec, theirs, called=f"the spec of '{spec.name}' for {self.context}")
 
 
-def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:
+def find(engine: Engine, home: Home) -> tuple[UserCluster, ...]:
     """Return the running kind clusters that no sandbox made and that a context of the user's names. Changes nothing."""
     return tuple(_found(engine, home))
 
 
-def _found(engine: Engine, home: Home) -> Iterator[Neighbour]:
+def _found(engine: Engine, home: Home) -> Iterator[UserCluster]:
     planes = [one for one in engine.containers(CLUSTER) if one.labels.get(ROLE) == "control-plane" and one.running]
     for name in sorted({one.labels[CLUSTER] for one in planes} - {one.cluster for one in home.known()}):
         context = f"kind-{name}"
         with suppress(SandboxError):  # no such context, or no server answers there
-            yield Neighbour(context, _announced(home, context) or _published(engine))
+            yield UserCluster(context, _announced(home, context) or _published(engine))
 
 
 def _announced(home: Home, context: str) -> str | None:

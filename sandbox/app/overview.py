@@ -61,7 +61,7 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class Resolved:
+class AnsweredHosts:
     """The hosts that a sandbox answers, and this machine's address for them.
 
     `others` are those that only an Ingress names and that are not in the sandbox's domain.
@@ -160,7 +160,7 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     return found
 
 
-def resolved(name: str) -> Resolved:
+def answered_hosts(name: str) -> AnsweredHosts:
     """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
@@ -168,7 +168,7 @@ def resolved(name: str) -> Resolved:
     found = tuple(one for one in _hosts(home, route) if re.fullmatch(SUBDOMAIN, one))
     own = (route.domain, *(one.host for one in _edge_hosts(home, route)))
     others = tuple(one for one in found if one not in own and not one.endswith(f".{route.domain}"))
-    return Resolved(found, Bind(address, port).asked_at, others)
+    return AnsweredHosts(found, Bind(address, port).asked_at, others)
 
 
 def _route(home: Home, name: str) -> Route:

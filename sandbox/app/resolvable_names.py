@@ -35,7 +35,7 @@ class Change:
 
 def install(name: str) -> Change:
     """Plan the lines for every host that the sandbox `name` answers now; it must be up. Raises SandboxError."""
-    found = overview.resolved(name)
+    found = overview.answered_hosts(name)
     before = hosts_file.read()
     after = hosts_file.placed(before, name, found.hosts, found.address)
     notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]

@@ -45,13 +45,13 @@ class Waker:
         use = Use.of(self.engine, self.names)
         while self.names.folder.exists():
             if self.names.paused.exists():
-                self._while_asleep(use)
+                self._while_paused(use)
             elif self.after is None:
                 return
             else:
                 self._while_awake(use, self.after)
 
-    def _while_asleep(self, use: Use) -> None:
+    def _while_paused(self, use: Use) -> None:
         try:
             before = UseCounts.from_json(self.names.paused.read_bytes())
         except FileNotFoundError:  # a command has just woken it

@@ -23,7 +23,7 @@ from sandbox.plan.lifecycle import Found
 from sandbox.step import State
 
 if TYPE_CHECKING:
-    from sandbox.app.existing_clusters import Neighbour
+    from sandbox.app.existing_clusters import UserCluster
     from sandbox.app.source import Fetched
 
 Say = Callable[[str], None]
@@ -75,7 +75,7 @@ class Asking:
         consent.note_spec(home, project.origin)
         return True
 
-    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
         found = _offered(spec, home, engine, self._say)
         if found is None:
@@ -138,7 +138,7 @@ class Telling:
             self._say("`up` asks whether you agree to this; --trust agrees")
         return False
 
-    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         if found := _offered(spec, home, engine, self._say):
             _tell_how(spec, found, self._say)
         return None
@@ -177,7 +177,7 @@ def _confirm(said: str) -> None:
         raise SandboxError("nothing was changed", id="declined")
 
 
-def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | None:
+def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> UserCluster | None:
     """Show and return the first cluster to offer; None where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
@@ -190,12 +190,12 @@ def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | No
     return found
 
 
-def _tell_how(spec: Spec, found: Neighbour, say: Say) -> None:
+def _tell_how(spec: Spec, found: UserCluster, say: Say) -> None:
     say(f"  '{spec.name}' gets its own cluster; to use that one, write in sandbox.yaml:")
     _show(found, say)
 
 
-def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
+def _keep(spec: Spec, found: UserCluster, file: Path | None, say: Say) -> None:
     """Write the choice into a new sandbox.yaml, or print what to add to the existing one."""
     file = file or default_file()
     if file is None:
@@ -209,10 +209,10 @@ def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
     _show(found, say)
 
 
-def _show(found: Neighbour, say: Say) -> None:
+def _show(found: UserCluster, say: Say) -> None:
     for line in _yaml(found).splitlines():
         say(f"    {line}")
 
 
-def _yaml(found: Neighbour) -> str:
+def _yaml(found: UserCluster) -> str:
     return yaml.safe_dump(found.spec, default_flow_style=None, sort_keys=False).rstrip()

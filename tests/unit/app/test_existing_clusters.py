@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sandbox.app import existing_clusters
-from sandbox.app.existing_clusters import Neighbour
+from sandbox.app.existing_clusters import UserCluster
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home
 from tests.support.api_server import ApiServer, serving
@@ -58,7 +58,7 @@ def announce(server: ApiServer, text: str) -> None:
 def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine, home: Home, server: ApiServer) -> None:
     announce(server, 'host: "localhost:5001"\nhelp: "x"\n')
     (found,) = existing_clusters.find(engine, home)
-    assert found == Neighbour("kind-kind", "localhost:5001")
+    assert found == UserCluster("kind-kind", "localhost:5001")
     assert found.spec == {
         "cluster": {"provider": "existing", "context": "kind-kind"},
         "registry": {"external": "localhost:5001"},
@@ -66,10 +66,10 @@ def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine,
 
 
 def test_unannounced_registry_is_found_by_name(engine: FakeEngine, home: Home) -> None:
-    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
+    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
     engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))
-    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", "localhost:5007"),)
+    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", "localhost:5007"),)
 
 
 @pytest.mark.parametrize("text", ["host: [", "help: x", "just words"])
@@ -77,7 +77,7 @@ def test_a_configmap_that_says_nothing_of_use_is_no_error(
     engine: FakeEngine, home: Home, server: ApiServer, text: str
 ) -> None:
     announce(server, text)
-    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
+    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", None),)
 
 
 def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEngine, home: Home) -> None:

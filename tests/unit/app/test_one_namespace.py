@@ -71,7 +71,7 @@ def reads(server: ApiServer, read: Callable[[], object]) -> tuple[Any, bool]:
 
 
 def test_hosts_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    assert reads(cluster, lambda: overview.resolved("demo").hosts) == ((HOST,), True)
+    assert reads(cluster, lambda: overview.answered_hosts("demo").hosts) == ((HOST,), True)
     assert reads(cluster, lambda: overview.host_urls("demo", None, for_others=False)) == (
         (f"https://{HOST}:8443/",),
         True,

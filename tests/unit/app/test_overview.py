@@ -21,7 +21,7 @@ def test_hosts_of_other_domains_and_what_is_no_host_are_known(monkeypatch: pytes
     named = ("a.demo.test", "api.example", "bank.example", "x\n6.6.6.6 y", "xdemo.test", "demo.test")
     monkeypatch.setattr(overview, "_route", lambda home, name: route)
     monkeypatch.setattr(overview, "_hosts", lambda home, route: named)
-    found = overview.resolved("demo")
+    found = overview.answered_hosts("demo")
     assert found.hosts == ("a.demo.test", "api.example", "bank.example", "xdemo.test", "demo.test")
     assert found.others == ("bank.example", "xdemo.test") and found.address == "127.0.0.1"
 

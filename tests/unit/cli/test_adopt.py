@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from sandbox.app import context, existing_clusters, ports
-from sandbox.app.existing_clusters import Neighbour
+from sandbox.app.existing_clusters import UserCluster
 from sandbox.cli import log, prompts, signals
 from sandbox.cli.up import up as command
 from sandbox.config.resolve import load
@@ -23,7 +23,7 @@ from sandbox.names import Home
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import FakeEngine, NoWork
 
-FOUND = Neighbour("kind-mine", "localhost:5001")
+FOUND = UserCluster("kind-mine", "localhost:5001")
 
 
 class Terminal(io.StringIO):
@@ -47,7 +47,7 @@ class Machine:
         self.monkeypatch.setattr(sys, "stderr", kind())
         place = Home(self.folder / "state", self.folder / "cache", self.folder / "kubeconfig")
         agreement = prompts.Asking(self.said.append) if ask else prompts.Telling(self.said.append)
-        return agreement.neighbour(spec, file, place, FakeEngine()) is FOUND
+        return agreement.existing_cluster(spec, file, place, FakeEngine()) is FOUND
 
 
 @pytest.fixture

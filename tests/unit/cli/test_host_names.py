@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import overview, resolvable_names
-from sandbox.app.overview import Resolved
+from sandbox.app.overview import AnsweredHosts
 from sandbox.errors import SandboxError
 from sandbox.system import hosts_file
 from sandbox.truststore import stores
@@ -25,7 +25,9 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.write_bytes(BEFORE)
     monkeypatch.setattr(hosts_file, "HOSTS", file)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(overview, "resolved", lambda name: Resolved((f"app.{name}.sandbox.localhost",), "127.0.0.1"))
+    monkeypatch.setattr(
+        overview, "answered_hosts", lambda name: AnsweredHosts((f"app.{name}.sandbox.localhost",), "127.0.0.1")
+    )
     return file
 
 
@@ -41,8 +43,8 @@ def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
 
 def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Ingress of the cluster names a host that others know as theirs → it is told before anything is changed."""
-    found = Resolved(("app.demo.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
-    monkeypatch.setattr(overview, "resolved", lambda name: found)
+    found = AnsweredHosts(("app.demo.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
+    monkeypatch.setattr(overview, "answered_hosts", lambda name: found)
     ran = run("names", "install", "demo", "--dry-run", cwd=tmp_path)
     assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
 
