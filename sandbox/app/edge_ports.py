@@ -12,10 +12,9 @@ from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import host_ports, routes
-from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.routes import Port, Route
-from sandbox.components.edge.shared_edge import Edge
+from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config import loader
 from sandbox.config.schema.values import ServicePort
@@ -172,13 +171,13 @@ def _route(home: Home, name: str | None) -> Route:
 
 def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
     """Have a running edge follow the present ports; `up` starts one that does not run. Raises SandboxError."""
-    found, route = EdgeContainer.of(engine, home).find(), routes.find(routes.load(home.edge), name)
+    route = routes.find(routes.load(home.edge), name)
     if route is None:
         return
-    if found is None or not found.running:
-        say("the edge is not running; `sandbox up` starts it")
+    edge = Edge.running(engine, home.sandbox(name))
+    if edge is None:
+        say(NOT_RUNNING)
         return
-    edge = Edge(engine, home.sandbox(name), found.image)
     edge.publish(route, say)
     for missing in host_ports.publish(edge, route.every_port):
         say(missing)

@@ -15,7 +15,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.routes import AddedRoute, Route
 from sandbox.components.edge.routes import Host as RoutedHost
-from sandbox.components.edge.shared_edge import Edge
+from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config import loader
@@ -121,13 +121,12 @@ def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:
 
 def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
     """Have a running edge follow the route; `up` starts one that does not run."""
-    engine = Engine.connect()
-    found = EdgeContainer.of(engine, home).find()
-    if found is None or not found.running:
-        say("the edge is not running; `sandbox up` starts it")
-        return
     names = home.sandbox(route.name)
-    Edge(engine, names, found.image).publish(route)
+    edge = Edge.running(Engine.connect(), names)
+    if edge is None:
+        say(NOT_RUNNING)
+        return
+    edge.publish(route)
     hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
     with suppress(SandboxError):  # `up` reports a cluster that does not answer
         ingress_step.replace(names, elsewhere(hosts))

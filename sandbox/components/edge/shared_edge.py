@@ -19,6 +19,7 @@ from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
 from sandbox.system.wait import wait_until
 
+NOT_RUNNING = "the edge is not running; `sandbox up` starts it"
 TIMEOUT = 15.0  # seconds for the container to get an address
 
 
@@ -33,6 +34,12 @@ class Edge:
     engine: Engine
     names: Names
     image: str
+
+    @classmethod
+    def running(cls, engine: Engine, names: Names) -> Edge | None:
+        """Return the edge with the image that it runs now; None where it does not run."""
+        found = EdgeContainer.of(engine, names.home).find()
+        return cls(engine, names, found.image) if found and found.running else None
 
     @property
     def folder(self) -> Path:
