@@ -12,14 +12,12 @@ from sandbox.components.ingress import unserved
 from sandbox.components.ingress.controller import CLASS
 from sandbox.components.workloads import image_names
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config.schema import Spec
+from sandbox.config.schema import ResolvedRegistry, Spec
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromLayout
 from sandbox.kube import manifests
 from sandbox.kube.manifests import title
 from sandbox.system.files import is_file
-
-REGISTRY_PORT = 5001
 
 
 def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -89,9 +87,10 @@ def _unserved(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield images that only the sandbox's registry or the bundle may have, and that no images.yaml pushes."""
-    port = REGISTRY_PORT if spec.registry.port == "auto" else spec.registry.port
-    prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
-    names = ImageNames.of(spec.push, prefix=prefix, url="")
+    usual = ResolvedRegistry().port
+    port = usual if spec.registry.port == "auto" else spec.registry.port
+    registry = ResolvedRegistry(port=port, external=spec.registry.external)
+    names = ImageNames.of(spec.push, prefix=registry.image_prefix, url="")
     for image, user in names.unlisted(objects).items():
         yield f"{user}: nothing provides the image {image}; {image_names.advice([image], spec.push)}"
     known = names.connected(objects)

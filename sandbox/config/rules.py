@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.config import capabilities
+from sandbox.config.capabilities import Misfit
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.config.schema.edge_schema import TcpPort
 from sandbox.names import BALANCER, MAX_HOST
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 # Of Azure's clouds: the public one, China's, the US government's.
 AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
-
-Misfit = tuple[tuple[str | int, ...], str]
 
 
 def misfits(spec: Spec) -> list[Misfit]:

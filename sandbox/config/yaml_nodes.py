@@ -168,7 +168,7 @@ def kind_of(node: yaml.Node) -> str:
 
 
 def quoted(raw: str) -> str:
-    """`raw` in quotes, short and printable."""
+    """Return `raw` in quotes, short and printable."""
     shown = raw[:61]
     if not shown.isprintable():
         shown = "".join(character if character.isprintable() else "?" for character in shown)

@@ -145,7 +145,7 @@ class Cluster(Model):
 
 
 class Images(Model):
-    """The sandbox's own images: node, registry, ingress, proxy."""
+    """The sandbox's own images: node, registry, ingress, edge."""
 
     source: Literal["auto", "upstream", "bundle"] = Field(
         default="auto",

@@ -11,7 +11,7 @@ from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdoma
 
 
 def _expanded(value: Any) -> Any:
-    """Keys live in the home folder, so that `~/` is understood here."""
+    """Return a path with `~/` expanded: keys live in the home folder."""
     return str(Path.home() / value[2:]) if isinstance(value, str) and value.startswith("~/") else value
 
 

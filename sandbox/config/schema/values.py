@@ -42,6 +42,10 @@ PATCHED = (
 MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host name
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
 def _name(value: str) -> str:
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
         raise ValueError(
@@ -75,8 +79,7 @@ def _host(value: str) -> str:
 
 def _registry(value: str) -> str:
     host, colon, port = value.partition(":")
-    good_port = not colon or (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
-    if not good_port or len(host) > 253 or not re.fullmatch(SUBDOMAIN, host):
+    if (colon and not _is_port(port)) or len(host) > 253 or not re.fullmatch(SUBDOMAIN, host):
         raise ValueError(
             "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
             "without scheme, path or *"
@@ -88,7 +91,7 @@ def _upstream(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not re.fullmatch(UPSTREAM_HOST, host) or not re.fullmatch(r"[0-9]{1,5}", port):
         raise ValueError("must be HOST:PORT, such as localhost:3000")
-    if not 0 < int(port) < 65536:
+    if not _is_port(port):
         raise ValueError(f"must have a port from 1 to 65535, not {port}")
     return value
 
@@ -97,7 +100,7 @@ def _service_port(value: str) -> str:
     if not re.fullmatch(SERVICE_PORT, value):
         raise ValueError("must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432")
     port = value.partition(":")[2]
-    if port.isdigit() and not 0 < int(port) < 65536:
+    if port.isdigit() and not _is_port(port):
         raise ValueError(f"must have a port from 1 to 65535, not {port}")
     return value
 
@@ -108,7 +111,7 @@ def _registry_url(value: str) -> str:
     named = "." in host or colon or host == "localhost"  # else it would be part of a name on Docker Hub
     if (found and scheme not in ("http", "https")) or not named or not re.fullmatch(SUBDOMAIN, host):
         raise ValueError("must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if colon and not _is_port(port):
         raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
     return value
 
@@ -127,7 +130,7 @@ def _mirror_kind(value: object) -> str:
     return "several" if isinstance(value, dict) else "one"
 
 
-def _registry_host(value: str) -> str:
+def _mirrored_host(value: str) -> str:
     if "://" in value:
         raise ValueError("must be HOST or HOST:PORT as image names begin")
     return _registry_url(value)
@@ -286,8 +289,8 @@ RegistryUrl = Annotated[
     AfterValidator(_registry_url),
     Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
 ]
-_RegistryHost = Annotated[
-    str, AfterValidator(_registry_host), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
+_MirroredHost = Annotated[
+    str, AfterValidator(_mirrored_host), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
 ]
 _Mirror = Annotated[
     str,
@@ -296,7 +299,7 @@ _Mirror = Annotated[
 ]
 # One is docker.io's; several are each of the registry before it.
 Mirrors = Annotated[
-    Annotated[_Mirror, Tag("one")] | Annotated[dict[_RegistryHost, _Mirror], Tag("several")],
+    Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
     Discriminator(_mirror_kind),
 ]
 Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{DURATION}$"})]
