@@ -25,6 +25,7 @@ from sandbox.report import Reporter, Silent
 from sandbox.sanitize import fit
 
 PROGRESS_EVERY = 10.0  # seconds
+INDENT = "  "  # of a row's further lines, below its mark
 _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
 
@@ -214,16 +215,16 @@ class JsonLines:
         self._events.add("removed", step=step, seconds=round(seconds, 3))
 
 
-def laid_out(head: str, detail: str, *, indent: int = 2) -> list[str]:
+def laid_out(head: str, detail: str) -> list[str]:
     """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head."""
     line = f"{head} {detail}".rstrip()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    if not width or len(line) + indent <= width:
+    if not width or len(line) + len(INDENT) <= width:
         return [line]
-    space = max(width - indent, 10)
+    space = max(width - len(INDENT), 10)
     rows = textwrap.wrap(" ".join(head.split()), space)
     rows += [f"  {row}" for row in textwrap.wrap(detail, max(space - 2, 10))]
-    return [rows[0], *(f"{'':<{indent}}{row}" for row in rows[1:])]
+    return [rows[0], *(f"{INDENT}{row}" for row in rows[1:])]
 
 
 def count(number: int, noun: str) -> str:

@@ -59,8 +59,6 @@ def forecast(
     registry: str,
     daemon: Daemon | None = None,
     *,
-    limit: int = LIMIT,
-    platform: str | None = None,
     compression: Compression = Compression.RAW,
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
@@ -73,12 +71,12 @@ def forecast(
     """
     ending = Ending(Silent())
     with contextlib.ExitStack() as stack:
-        clients = Clients(stack, limit, keychain)
+        clients = Clients(stack, LIMIT, keychain)
         client = clients.at(registry)
         client.ping()
         folders = stack.enter_context(contextlib.ExitStack())
-        pool = stack.enter_context(workers(limit, ending))
-        futures = Elsewhere(pool, clients, platform or host_platform()).begin(entries)
+        pool = stack.enter_context(workers(LIMIT, ending))
+        futures = Elsewhere(pool, clients, host_platform()).begin(entries)
         engine = _Untouched(daemon, ending) if daemon else None
         known = [entry for entry in entries if not isinstance(entry, FromBuild)]
         local, failed = built(known, engine, ending)

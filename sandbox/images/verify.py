@@ -36,7 +36,7 @@ class VerifyFailed(SandboxError):
         self.damaged = damaged
 
 
-def verify(wanted: Mapping[Target, str], client: Client, observer: Observer, *, limit: int = LIMIT) -> int:
+def verify(wanted: Mapping[Target, str], client: Client, observer: Observer) -> int:
     """Check that each target names its digest and that everything below it is there and undamaged.
 
     The bytes of each blob are read and hashed once; where it is linked into another repository too, its size is looked
@@ -44,7 +44,7 @@ def verify(wanted: Mapping[Target, str], client: Client, observer: Observer, *, 
     faults.
     """
     ending = Ending(observer)
-    with workers(limit, ending) as pool:
+    with workers(LIMIT, ending) as pool:
         return _Reading(client, pool, ending)(wanted)
 
 

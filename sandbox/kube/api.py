@@ -136,9 +136,9 @@ class Cluster:
             deletion.await_end(self, [leaving])
             self._patch(manifest)
 
-    def annotate(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
+    def annotate(self, live: Manifest, annotations: Mapping[str, str]) -> None:
         """Set annotations of an existing object, and nothing else, whatever applied it."""
-        self._merge(live, {"metadata": {"annotations": dict(annotations)}}, manager)
+        self._merge(live, {"metadata": {"annotations": dict(annotations)}}, MANAGER)
 
     def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
         """Set annotations in a workload's pod template, which replaces the pods, as `kubectl rollout restart` does."""

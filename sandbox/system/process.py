@@ -42,10 +42,8 @@ class ToolFailed(SandboxError):
 
     id = "tool-failed"
 
-    def __init__(
-        self, brief: str, *, details: str = "", fix: str = "", status: int | None = None, output: str = ""
-    ) -> None:
-        super().__init__(brief, details=details, fix=fix)
+    def __init__(self, brief: str, *, details: str = "", status: int | None = None, output: str = "") -> None:
+        super().__init__(brief, details=details)
         self.status = status
         self.output = output
 

@@ -20,6 +20,7 @@ from sandbox.oci import digest as digests
 FILE = "addon.yaml"
 OTHER = "yours"  # the topic of an addon that names none
 SUFFIXES = {".yaml", ".yml", ".json"}
+ASKED = ("spec", "command")  # who may want an addon for itself; others are addons that need it
 INCLUDED = Path(__file__).parent / "included"
 
 
@@ -234,9 +235,7 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
         raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {known}")
     for need in addon.about.needs:
         _add(chosen, Use(need), addon.name, (*path, addon.name))
-    known_one = chosen.get(addon.name)
-    if known_one is None:
-        chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)
-    elif known_one.by not in ("spec", "command") and by in ("spec", "command"):
-        # An earlier addon needed it, and now it is wanted itself: its place stays, its values and its reason are new.
+    before = chosen.get(addon.name)
+    # One that an earlier addon needed, and that is now wanted itself, keeps its place, with other values and reason.
+    if before is None or (before.by not in ASKED and by in ASKED):
         chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)

@@ -83,17 +83,13 @@ def domain_names(domain: str) -> tuple[str, ...]:
     return check_domain(domain), f"*.{domain}"
 
 
-def subject_names(domain: str, hosts: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names of a sandbox's default certificate, each once: the domain, its wildcard, `hosts` and loopback.
-
-    Hosts under the wildcard are listed all the same, because some clients match exact names only. Raises UsageError.
-    """
-    wanted = (*domain_names(domain), *hosts, *LOOPBACK_HOSTS)
-    return unique_hosts(wanted)
+def subject_names(domain: str) -> tuple[str, ...]:
+    """Return the names of a sandbox's default certificate: the domain, its wildcard and loopback. Raises UsageError."""
+    return *domain_names(domain), *LOOPBACK_HOSTS
 
 
 def unique_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
-    """`hosts`, each checked and in certificate form, the first of equal ones kept. Raises UsageError."""
+    """Return `hosts`, each checked and in certificate form, the first of equal ones kept. Raises UsageError."""
     return tuple(dict.fromkeys(check_host(host) for host in hosts))
 
 

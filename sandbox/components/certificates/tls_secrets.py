@@ -28,13 +28,12 @@ LABEL = "sandbox.dev/leaf"
 
 def tls_secret(namespace: str, name: str, *, chain_pem: bytes, key_pem: bytes) -> dict[str, Any]:
     """Return the Secret, of type kubernetes.io/tls."""
-    data = {"tls.crt": chain_pem, "tls.key": key_pem}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": {"name": name, "namespace": namespace},
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": _data(chain_pem, key_pem),
     }
 
 

@@ -23,7 +23,7 @@ def pki() -> Pki:
 
 @pytest.fixture(scope="module")
 def default_leaf(pki: Pki) -> Leaf:
-    return make_leaf(pki.issuing, subject_names(DOMAIN, ["api.team.demo.sandbox.localhost"]), now=NOW)
+    return make_leaf(pki.issuing, [*subject_names(DOMAIN), "api.team.demo.sandbox.localhost"], now=NOW)
 
 
 @pytest.mark.parametrize("strict", [True, False])
