@@ -103,7 +103,7 @@ def _repr(self: Any) -> str:
 
 
 def _set_once(self: Any, name: str, value: object) -> None:
-    """Return a `__setattr__` with which `__init__` sets each field once, and nothing changes it later."""
+    """Set a field that has no value yet: the `__setattr__` of frozen classes, which refuses all others."""
     if name in self.__dict__ or name not in self.__dataclass_fields__:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
     self.__dict__[name] = value

@@ -40,10 +40,10 @@ class Nodes(Protocol):
         """Return all nodes, existing or planned: the ingress answers at ports 80 and 443 of each that runs."""
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a command on a node as root: its exit status and its output."""
+        """Run a command on a node as root; return its exit status and its output."""
 
     def query(self, node: str, argv: tuple[str, ...]) -> tuple[int, str]:
-        """Run a command that changes nothing; while answers of the engine are kept, at most once."""
+        """Run a command that changes nothing, at most once while answers of the engine are kept; return the same."""
 
     def gather(self, node: str, asked: Callable[[], Sequence[Question]]) -> None:
         """Ask a node everything that `asked` returns by one command, for as long as answers of the engine are kept."""

@@ -30,7 +30,7 @@ def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     from sandbox.app import context
 
     home = context.home()
-    folders = (home.sandbox("any").folder.parent, home.sandbox("any").keys.parent)
+    folders = (home.sandboxes, home.sandbox("any").keys.parent)
     names = {one.name for folder in folders if folder.is_dir() for one in folder.iterdir() if one.is_dir()}
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 

@@ -42,7 +42,7 @@ class EdgeReport:
         return self.edge.running and not down and all(one.ready != 0 for one in self.ports)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as `json_results.EdgeReport` has it."""
+        """Return it as `json_results.EdgeStatus` has it."""
         without_host = [one for one in self.ports if not one.host]
         return {
             "running": self.edge.running,

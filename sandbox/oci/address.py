@@ -29,7 +29,7 @@ class Address:
 
     @property
     def netloc(self) -> str:
-        """`host:port` as URLs write it."""
+        """Return `host:port` as URLs write it."""
         return host_network.authority(self.host, self.port)
 
     @property

@@ -163,7 +163,7 @@ class Authorization:
         return self._basic
 
     def redacted(self, text: str) -> str:
-        """`text` without the secrets of this registry."""
+        """Return `text` without the secrets of this registry."""
         with self._lock:
             return redacted(text, self._secrets)
 

@@ -55,7 +55,7 @@ class Keychain(Protocol):
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of `secrets`, longest first so that no part of one remains."""
+    """Return `text` without any of `secrets`, longest first so that no part of one remains."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text

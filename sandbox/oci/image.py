@@ -150,7 +150,7 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
 
 
 def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[Descriptor], bytes]) -> Image:
-    """`image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform."""
+    """Return `image` with only `platforms`; `read` gives a configuration's bytes. Raises MissingPlatform."""
     content = parse(image.root)
     if not isinstance(content, Index):
         found = platform_of(read(content.config))

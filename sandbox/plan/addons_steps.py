@@ -168,5 +168,5 @@ def _of_minikube(spec: Spec) -> tuple[Use, ...]:
 
 
 def _is_minikubes(spec: Spec, use: Use) -> bool:
-    """On minikube a name is one of its addons; a folder is the user's own anywhere."""
+    """Tell whether it is an addon of minikube's own: there all names are, and no folder is."""
     return spec.cluster.supports.own_addons and "/" not in use.source

@@ -43,12 +43,12 @@ def _loaded(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def dump_key(key: EllipticCurvePrivateKey) -> bytes:
-    """`key` as unencrypted PKCS#8 PEM, what Kubernetes TLS Secrets and proxies read."""
+    """Return `key` as unencrypted PKCS#8 PEM, what Kubernetes TLS Secrets and proxies read."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def dump_certificate(certificate: x509.Certificate) -> bytes:
-    """`certificate` as PEM, ending in a newline."""
+    """Return `certificate` as PEM, ending in a newline."""
     return certificate.public_bytes(Encoding.PEM)
 
 

@@ -63,7 +63,7 @@ def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]
         },
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",
-        "variables": [{"name": "values", "expression": json.dumps(both)}],  # CEL has JSON's literals,
+        "variables": [{"name": "values", "expression": json.dumps(both)}],  # CEL has JSON's literals
         "mutations": [
             {
                 "patchType": "ApplyConfiguration",
@@ -121,7 +121,7 @@ class Proxied:
         _succeeded(node, *self.nodes.execute(node, ["sh", "-c", RESTART]))
 
     def drop_in(self) -> str:
-        """Return containerd's file for the variables, for proxy.DROP_IN."""
+        """Return containerd's file for the variables, for DROP_IN."""
         return drop_in(self.variables())
 
     def __str__(self) -> str:

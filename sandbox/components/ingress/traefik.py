@@ -160,7 +160,7 @@ class Traefik:
         hosts = elsewhere(self.elsewhere)
         own = [self._with_domain(one) for one in controller.template_objects("traefik.yaml", **values)]
         if self.alone:
-            own = [_asking_beside(one) for one in own]
+            own = [_asking_own_node(one) for one in own]
         classes = controller.further_classes(self.classes)
         if not self.gateway_files:
             return [*classes, hosts, content, *own]
@@ -186,7 +186,7 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
+def _asking_own_node(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return the object; if it is Traefik, its containers use the API server on the same node."""
     if manifest["kind"] == "DaemonSet":
         containers = manifest["spec"]["template"]["spec"]["containers"]

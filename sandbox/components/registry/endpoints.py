@@ -43,7 +43,7 @@ def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
     container = engine.container(names.registry)
     if container is None or network not in container.addresses:
         raise SandboxError(f"the registry has no address on the network {network}", fix="sandbox up")
-    return _beside(container, network, REGISTRY_PORT, address)
+    return _of_container(container, network, REGISTRY_PORT, address)
 
 
 def external(engine: Engine, network: str, where: str) -> Reach:
@@ -72,10 +72,10 @@ def external(engine: Engine, network: str, where: str) -> Reach:
             details=f"its container {container.name} is not on the network {network}",
             fix=f"docker network connect {network} {container.name}",
         )
-    return _beside(container, network, _inner(container, there.port), name)
+    return _of_container(container, network, _inner(container, there.port), name)
 
 
-def _beside(container: Container, network: str, port: int, name: str) -> Reach:
+def _of_container(container: Container, network: str, port: int, name: str) -> Reach:
     """Return the addresses of a registry in a container on the nodes' network, which this machine knows as `name`.
 
     Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.

@@ -61,7 +61,7 @@ def attempt_changed(
     say: Say,
     recreated: list[str],
 ) -> str | None:
-    """As `attempt`; an object that cannot change and is among `ours`, which the sandbox applied, is recreated.
+    """Apply an object as `attempt` does; recreate one of `ours`, which the sandbox applied, that cannot change.
 
     So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
     context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.

@@ -228,7 +228,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _path(digest: str) -> str:
-    """`sha256/<hex>`, for a digest that is one."""
+    """Return `sha256/<hex>`, for a digest that is one."""
     if not digests.is_digest(digest):
         raise Unreadable(f"{digest!r} is not a digest")
     return digest.replace(":", "/", 1)

@@ -35,7 +35,7 @@ _JOIN = re.compile(r"--token (\S+) --discovery-token-ca-cert-hash (\S+)")
 def document(
     cluster: str, name: str, addresses: Sequence[str], *, control_plane: str, token: str, digest: str
 ) -> dict[str, Any]:
-    """kubeadm's configuration of a worker (kubeadm.k8s.io/v1beta4), with the arguments that kind gives a kubelet."""
+    """Return kubeadm's configuration of a worker (kubeadm.k8s.io/v1beta4), with the arguments of kind's kubelets."""
     arguments = {"node-ip": ",".join(addresses), "provider-id": f"kind://docker/{cluster}/{name}"}
     return {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
