@@ -21,7 +21,7 @@ EDGE = "sandbox-edge"
 RETIRED = "-retired-"  # part of the names of replaced edges, which still serve their open connections
 # End the names of containers that have a registry's port, and of those that hold ports for another.
 FRONTEND, HOLDER = "-frontend", "-ports"
-PASSTHROUGH = "passthrough"
+RELAY = "passthrough"  # its folder, and its claims on ports; what earlier releases called it
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
 DOMAIN_TLS = "domain-tls"
@@ -99,14 +99,14 @@ class Home:
         return self.state / "edge"
 
     @property
-    def passthrough(self) -> Path:
+    def relay(self) -> Path:
         """Return the folder of the relay, the edge of clusters that containers cannot reach: routes, state and log."""
-        return self.state / PASSTHROUGH
+        return self.state / RELAY
 
     @property
     def kubectl(self) -> Path:
         """Return the path of the kubectl that the relay runs."""
-        return self.passthrough / "kubectl"
+        return self.relay / "kubectl"
 
     @property
     def claims(self) -> Path:

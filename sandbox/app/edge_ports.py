@@ -157,7 +157,7 @@ def _route(home: Home, name: str | None) -> Route:
         raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by --sandbox")
     found = routes.find(known, name or "")
     if found is None:
-        if name and routes.find(routes.load(home.passthrough), name):
+        if name and routes.find(routes.load(home.relay), name):
             raise UsageError(
                 f"'{name}' has no edge container, which TCP ports need",
                 details="its edge is a process, which routes to the ingress only",

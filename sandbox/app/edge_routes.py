@@ -50,7 +50,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
         wanted = AddedRoute(host, route.name, upstream)
         asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
         known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
+        routes.require_unclaimed(asked, (*known, *routes.load(home.relay)))
         others = (one for one in routes.load_added(home.edge) if one.host != host)
         # Before the route is kept: the CA may not be allowed to issue for the host.
         _issue(home, route, (*others, wanted))
@@ -96,7 +96,7 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
     known = routes.load(home.edge)
     if fitting := _fitting(known, host, name):
         return max(fitting, key=lambda route: len(route.domain))
-    if others := _fitting(routes.load(home.passthrough), host, name):
+    if others := _fitting(routes.load(home.relay), host, name):
         raise UsageError(
             f"'{others[0].name}' has no edge container that could route {host} elsewhere",
             details="its relay forwards its ports to the ingress only",

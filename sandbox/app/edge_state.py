@@ -29,7 +29,7 @@ class EdgeState:
 def read(home: Home, engine: Engine) -> EdgeState:
     """Return the state of the edge. Raises SandboxError."""
     edge = EdgeContainer.of(engine, home)
-    known, relayed = routes.load(home.edge), routes.load(home.passthrough)
+    known, relayed = routes.load(home.edge), routes.load(home.relay)
     relay = Relay(home).listening if relayed else None
     container = edge.find()
     running = container is not None and container.running

@@ -172,7 +172,7 @@ def answered_hosts(name: str) -> AnsweredHosts:
 
 
 def _route(home: Home, name: str) -> Route:
-    for folder in (home.edge, home.passthrough):
+    for folder in (home.edge, home.relay):
         route = routes.find(routes.load(folder), name)
         if route:
             return route

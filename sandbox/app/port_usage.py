@@ -14,7 +14,7 @@ from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, PASSTHROUGH, RETIRED, Home
+from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, RELAY, RETIRED, Home
 from sandbox.system import host_network
 
 PROJECT = "com.docker.compose.project"
@@ -40,7 +40,7 @@ class PortForbidden(SandboxError):
 class Wanted:
     """A port that one part of a sandbox is to listen on.
 
-    `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` tell how another port is
+    `owner` is what listens there: a container's name, or RELAY. `key` and `option` tell how another port is
     chosen in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
     a port for HTTPS, which has an option, can be shared by several sandboxes.
     """
@@ -129,13 +129,13 @@ class Machine:
 
     def _others(self, owner: str) -> Iterator[Route]:
         """Yield the routes of the other kind of edge: both kinds cannot share a port."""
-        for other, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
+        for other, folder in ((EDGE, self.home.edge), (RELAY, self.home.relay)):
             if other != owner:
                 yield from (route for route in routes.load(folder) if route.name != self.name)
 
     def _is_own(self, owner: str, bind: Bind) -> bool:
         """Tell whether the owner has the port already, or will give it up for this sandbox."""
-        if owner == PASSTHROUGH:
+        if owner == RELAY:
             return Relay(self.home).listens_on(bind)
         return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
 
@@ -148,13 +148,13 @@ class Machine:
 
     def _is_displaced(self, owner: str, port: int) -> bool:
         """Tell whether the other kind of edge has the port for this sandbox alone: `up` removes that first."""
-        if owner not in (EDGE, PASSTHROUGH):
+        if owner not in (EDGE, RELAY):
             return False
-        displaced = self.home.passthrough if owner == EDGE else self.home.edge
+        displaced = self.home.relay if owner == EDGE else self.home.edge
         served = [route.name for route in routes.load(displaced) if port in {number for _, number in route.takes}]
         if served != [self.name]:
             return False
-        return self._gives_up(port) if owner == PASSTHROUGH else Relay(self.home).has(port)
+        return self._gives_up(port) if owner == RELAY else Relay(self.home).has(port)
 
     def _gives_up(self, port: int) -> bool:
         """Tell whether the edge has the port on another address for this sandbox alone, so that it can release it."""
@@ -213,7 +213,7 @@ def _container(found: Container, home: Home) -> Occupant:
 def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
     """Return the error with its remedies when the port's owner may not listen there; None when it may."""
     bind, lowest = wanted.bind, host_network.first_unprivileged()
-    if wanted.owner == PASSTHROUGH:
+    if wanted.owner == RELAY:
         if host_network.is_permitted(bind.address, bind.port):
             return None
         who, more = "the edge is your own process", ""

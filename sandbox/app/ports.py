@@ -14,7 +14,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.edge_schema import TcpPort, UdpPort
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
+from sandbox.names import EDGE, REGISTRY_PORT, RELAY, Home
 from sandbox.system import files, host_network
 
 LOCAL = "127.0.0.1"
@@ -66,7 +66,7 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
     )
     asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
-    routes.require_unclaimed(asked, (*others, *routes.load(home.passthrough)))
+    routes.require_unclaimed(asked, (*others, *routes.load(home.relay)))
 
 
 def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
@@ -174,12 +174,12 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
 
 def _registry_owner(spec: Spec, home: Home) -> str:
     """Return what listens for the registry: its container, or a tunnel to the one in an existing cluster."""
-    return home.sandbox(spec.name).registry if spec.cluster.supports.containers else PASSTHROUGH
+    return home.sandbox(spec.name).registry if spec.cluster.supports.containers else RELAY
 
 
 def _edge_owner(spec: Spec) -> str:
     """Return what listens for HTTPS: the edge's container, or its process."""
-    return PASSTHROUGH if spec.runs_process else EDGE
+    return RELAY if spec.runs_process else EDGE
 
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
@@ -192,12 +192,12 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 def _route(spec: Spec, machine: Machine) -> routes.Route | None:
     """Return the sandbox's route, also of the kind of edge that the spec no longer asks for."""
-    return routes.find((*routes.load(machine.home.edge), *routes.load(machine.home.passthrough)), spec.name)
+    return routes.find((*routes.load(machine.home.edge), *routes.load(machine.home.relay)), spec.name)
 
 
 def registry_tunnel(spec: Spec, home: Home) -> int | None:
     """Return the port of the tunnel to the registry of a sandbox without containers, or None."""
-    route = routes.find(routes.load(home.passthrough), spec.name)
+    route = routes.find(routes.load(home.relay), spec.name)
     ports = {one.port for one in route.ports} if route else set()
     return next((tunnel.port for tunnel in route.tunnels if tunnel.port not in ports), None) if route else None
 

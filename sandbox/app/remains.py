@@ -18,7 +18,7 @@ def sweep(home: Home, name: str) -> None:
     """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
     port_reservations.sweep(home.claims)
     if not _is_any_left(home):
-        for folder in (home.edge, home.passthrough, home.networks):
+        for folder in (home.edge, home.relay, home.networks):
             _remove(home, folder)
         for folder in (home.claims, home.sandboxes, home.state / "certificates"):
             with suppress(OSError):  # it is not there, or not empty
@@ -40,7 +40,7 @@ def forget_addons(names: Names) -> None:
 def _is_any_left(home: Home) -> bool:
     """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
     folders = (home.sandboxes, home.state / "certificates", home.claims)
-    known = (*routes.load(home.edge), *routes.load(home.passthrough))
+    known = (*routes.load(home.edge), *routes.load(home.relay))
     return bool(known) or any(map(_has_any, folders))
 
 

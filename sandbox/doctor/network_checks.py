@@ -15,7 +15,7 @@ from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, PASSTHROUGH, Home
+from sandbox.names import EDGE, RELAY, Home
 from sandbox.system import host_network
 from sandbox.system.resolvers import upstream
 
@@ -97,7 +97,7 @@ def https(context: DoctorContext) -> Finding:
     binds = [Bind(context.spec.edge.listen, port) for port in context.spec.edge.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}
     edge = labelled.edge(engine, context.home) if engine else EDGE
-    ours = PASSTHROUGH if context.spec.runs_process else edge
+    ours = RELAY if context.spec.runs_process else edge
     evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
     taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
@@ -113,7 +113,7 @@ def registry(context: DoctorContext) -> Finding:
     bind = Bind("127.0.0.1", context.spec.registry.port)
     who = holder(bind, with_engine(context).engine, context.home)
     evidence = f"{bind.address}:{bind.port} {who or 'free'}"
-    ours = context.names.registry if context.spec.cluster.supports.containers else PASSTHROUGH
+    ours = context.names.registry if context.spec.cluster.supports.containers else RELAY
     if who in (None, ours):
         return ok(evidence)
     free = host_network.next_free(bind.address, bind.port)
@@ -165,12 +165,12 @@ def _answers(bind: Bind) -> bool:
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
-    """Return what has a port: a container that publishes it, PASSTHROUGH, or a process; None if it is free."""
+    """Return what has a port: a container that publishes it, RELAY, or a process; None if it is free."""
     container = engine.publisher(bind.port) if engine else None
     if container:
         return container
     if Relay(home).listens_on(bind):
-        return PASSTHROUGH
+        return RELAY
     if host_network.is_free(bind.address, bind.port):
         return None
     return str(host_network.holder(bind.port) or "a process of another user")

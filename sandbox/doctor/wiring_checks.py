@@ -81,11 +81,11 @@ def network(context: DoctorContext) -> Finding:
 
 def edge(context: DoctorContext) -> Finding:
     """Check that the edge, or the relay in its place, runs and routes this sandbox's hosts to its ingress."""
-    return _passthrough(context) if context.spec.runs_process else _edge(context)
+    return _relay(context) if context.spec.runs_process else _edge(context)
 
 
-def _passthrough(context: DoctorContext) -> Finding:
-    folder = context.home.passthrough
+def _relay(context: DoctorContext) -> Finding:
+    folder = context.home.relay
     mine = routes.find(routes.load(folder), context.names.name)
     if mine is None:
         return skipped(f"the relay has no route for {context.names.name}; sandbox up creates it")

@@ -14,7 +14,7 @@ from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
-from sandbox.components.edge.step import EdgeStep, PassthroughStep, PortsStep
+from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
@@ -31,11 +31,11 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
     container = EdgeStep(
         site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof, ports(spec)
     )
-    process = PassthroughStep(
+    process = RelayStep(
         names, spec.domain, binds, _port_forward(names), kubectl(site.store), tunnels(names, spec), ports(spec)
     )
     if not spec.runs_process:
-        other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
+        other = DisplacedStep(process) if routes.find(routes.load(site.home.relay), spec.name) else None
         return [other, replace(container, requires=(*container.requires, other.name))] if other else [container]
     other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
     return [other, replace(process, requires=(*process.requires, other.name))] if other else [process]

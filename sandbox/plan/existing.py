@@ -18,7 +18,7 @@ from sandbox.components.cluster.existing.tenant import Place, placed, user_at_ho
 from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Tunnel
-from sandbox.components.edge.step import ForwardedPortsStep, PassthroughStep
+from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
 from sandbox.components.registry.external_step import TeamRegistryStep
@@ -181,7 +181,7 @@ def _edge(site: TenantSite) -> list[Step]:
     ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
     kubectl, namespace = edge_steps.kubectl(site.store), site.place.namespace
     tunnels = (*(() if external else (tunnel,)), *edge_steps.tunnels(site.names, spec, namespace))
-    return [PassthroughStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)]
+    return [RelayStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)]
 
 
 def _ports(site: TenantSite) -> list[Step]:

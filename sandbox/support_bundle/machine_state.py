@@ -22,7 +22,7 @@ CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
 
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
     """Yield the logs of commands and of our own processes."""
-    for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.passthrough.glob("*.log")):
+    for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.relay.glob("*.log")):
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
@@ -31,7 +31,7 @@ def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
     yield "spec.json", context.spec.model_dump_json(indent=2)
     if files.is_file(context.names.spec):
         yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
-    for folder in (context.home.edge, context.home.passthrough):
+    for folder in (context.home.edge, context.home.relay):
         for pattern in CONFIGURATIONS:
             for file in folder.glob(pattern):
                 yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace", encoding="utf-8")

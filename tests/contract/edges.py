@@ -43,7 +43,7 @@ class Edge(Protocol):
 
 @dataclass
 class ProcessEdge:
-    """The passthrough, as `up` starts it."""
+    """The relay, as `up` starts it."""
 
     folder: Path
     port: int
@@ -54,7 +54,7 @@ class ProcessEdge:
             routes.remove(self.folder, gone)
         for route in known:
             routes.save(self.folder, route)
-        wait_until(self._behind, what="the passthrough", timeout=20, pause=0.02)
+        wait_until(self._behind, what="the relay", timeout=20, pause=0.02)
 
     def _behind(self) -> str | None:
         state = relay.running(self.folder)
@@ -65,7 +65,7 @@ class ProcessEdge:
 
 @contextmanager
 def process(folder: Path) -> Iterator[Edge]:
-    """A passthrough that ends with the block."""
+    """A relay that ends with the block."""
     files.make_private_dir(folder)
     record = relay.record(folder)
     daemon.start(relay_process.argv(folder), log_to=relay.log(folder), record=record)

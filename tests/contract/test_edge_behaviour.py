@@ -1,4 +1,4 @@
-"""What clients of the edge may rely on, whether it is HAProxy in a container or the passthrough process."""
+"""What clients of the edge may rely on, whether it is HAProxy in a container or the relay."""
 
 from __future__ import annotations
 

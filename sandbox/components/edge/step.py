@@ -125,7 +125,7 @@ class PortsStep:
 
 
 @dataclass(frozen=True)
-class PassthroughStep:
+class RelayStep:
     """The sandbox's route in the relay, where containers cannot reach the cluster."""
 
     names: Names
@@ -140,7 +140,7 @@ class PassthroughStep:
 
     @property
     def title(self) -> str:
-        return f"Passthrough on {_places((*self.binds, *(Bind(one.address, one.port) for one in self.tunnels)))}"
+        return f"Relay on {_places((*self.binds, *(Bind(one.address, one.port) for one in self.tunnels)))}"
 
     def check(self) -> Status:
         return self._relay.status(self._route)

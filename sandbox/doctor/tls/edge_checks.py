@@ -16,7 +16,7 @@ from sandbox.doctor.network_checks import holder, is_here
 from sandbox.doctor.tls.tls_context import RequestTrace, read
 from sandbox.engine import Bind, labelled
 from sandbox.kube.api import ClusterError
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, PASSTHROUGH, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, RELAY, SYSTEM_NAMESPACE
 from sandbox.system import host_network
 
 # The subject of Traefik's own certificate, which it uses when it has no other.
@@ -58,7 +58,7 @@ def port(trace: RequestTrace) -> Finding:
     who = holder(bind, engine, home)
     relayed = trace.match is not None and trace.match.edge != EDGE
     edge = labelled.edge(engine, home) if engine else EDGE  # another user's may have the usual name
-    if who == (PASSTHROUGH if relayed else edge):
+    if who == (RELAY if relayed else edge):
         return ok(f"{evidence} is the {'relay' if relayed else 'edge'}'s")
     known = [number for _, number in trace.listen if number != trace.port]
     fix = f"use another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"

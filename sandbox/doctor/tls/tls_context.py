@@ -22,7 +22,7 @@ from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
-from sandbox.names import EDGE, PASSTHROUGH, Names
+from sandbox.names import EDGE, RELAY, Names
 from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
@@ -30,7 +30,7 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Match:
-    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or PASSTHROUGH."""
+    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or RELAY."""
 
     route: Route
     by: str
@@ -50,7 +50,7 @@ class RequestTrace:
     def match(self) -> Match | None:
         """Return the route for the host; None if the edge has no routes."""
         home = self.context.home
-        folders = ((EDGE, home.edge), (PASSTHROUGH, home.passthrough))
+        folders = ((EDGE, home.edge), (RELAY, home.relay))
         found = [match for proxy, folder in folders if (match := choose(routes.load(folder), self.host, proxy))]
         return min(found, key=_is_default, default=None)
 

@@ -34,7 +34,7 @@ def cluster(home: object) -> Iterator[ApiServer]:
     """The team's cluster, with the same objects in this sandbox's namespace and in another one."""
     names = context.home().sandbox("demo")
     saved_spec.save(names, SPEC)
-    routes.save(names.home.passthrough, ROUTE)
+    routes.save(names.home.relay, ROUTE)
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         server.kinds["/api/v1"]["Event"] = ("events", True)

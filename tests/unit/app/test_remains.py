@@ -26,7 +26,7 @@ def used(home: Home) -> None:
     with edge_folder.alone(home.edge):
         edge_folder.write(home.edge, ())
     relayed = Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0)
-    routes.save(home.passthrough, relayed)
+    routes.save(home.relay, relayed)
     Relay(home).withdraw(relayed.name)
     with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
         pass

@@ -32,7 +32,7 @@ from sandbox.engine import Bind, ContainerSpec, reach
 from sandbox.engine.connection import read_facts
 from sandbox.engine.reach import Reach
 from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
-from sandbox.names import EDGE, LABEL, Home
+from sandbox.names import EDGE, LABEL, RELAY, Home
 from sandbox.system import host_network
 from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
@@ -443,8 +443,8 @@ def test_process_holding_a_port_is_named_with_its_command(place: Home, engine: F
     assert f"kill {os.getpid()}" in caught.value.fix
 
 
-@pytest.mark.parametrize(("proxy", "other"), [("container", "passthrough"), ("process", "edge")])
-def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, proxy: str, other: str) -> None:
+@pytest.mark.parametrize(("proxy", "other"), [("container", "relay"), ("process", "edge")])
+def test_edge_and_relay_share_no_port(place: Home, engine: FakeEngine, proxy: str, other: str) -> None:
     port = free_port()
     routes.save(getattr(place, other), Route("other", "other.localhost", "node", ((LOCAL, port),), 1.0))
     with pytest.raises(PortTaken, match=f"port {port} on") as caught:
@@ -463,10 +463,10 @@ def relayed(monkeypatch: pytest.MonkeyPatch, taken: int) -> int:
 def test_port_of_its_relay_goes_to_the_edge_in_its_place(place: Home, engine: FakeEngine, relayed: int) -> None:
     with pytest.raises(PortTaken):  # it listens there without a route of this sandbox
         check(https(relayed), place, engine)
-    routes.save(place.passthrough, Route("demo", "demo.localhost", "node", ((LOCAL, relayed),), 1.0))
+    routes.save(place.relay, Route("demo", "demo.localhost", "node", ((LOCAL, relayed),), 1.0))
     assert check(https(relayed), place, engine).edge.ports == (relayed,)
     assert check(https("auto"), place, engine).edge.ports == (relayed,)
-    routes.save(place.passthrough, Route("other", "other.localhost", "node", ((LOCAL, relayed),), 1.0))
+    routes.save(place.relay, Route("other", "other.localhost", "node", ((LOCAL, relayed),), 1.0))
     with pytest.raises(PortTaken, match=str(relayed)) as caught:
         check(https(relayed), place, engine)
     assert "`sandbox down other`" in caught.value.fix
@@ -488,7 +488,7 @@ def test_port_of_its_edge_goes_to_the_relay_in_its_place(place: Home, engine: Fa
 def test_port_of_the_other_edge_is_refused_if_a_program_took_it(
     place: Home, engine: FakeEngine, taken: int, run_as: str
 ) -> None:
-    folder = place.passthrough if run_as == "container" else place.edge
+    folder = place.relay if run_as == "container" else place.edge
     routes.save(folder, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
     with pytest.raises(PortTaken) as caught:
         check(https(taken, run=run_as), place, engine)
@@ -591,11 +591,11 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])
     assert list(tmp_path.glob(f"{port}.*"))
-    assert port_reservations.claimant(tmp_path, port, "passthrough") is None
+    assert port_reservations.claimant(tmp_path, port, RELAY) is None
 
 
 @pytest.mark.fault(82)
-@pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
+@pytest.mark.parametrize("folder_of", ["edge", "relay"])
 @pytest.mark.parametrize("more", [{"domain": "x.test"}, {"edge": {"hosts": ("shop.x.test",)}}])
 def test_domain_or_host_of_another_sandbox_is_refused_first(
     place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]

@@ -339,7 +339,7 @@ def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
 def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     route = routes.Route("demo", DOMAIN, "port-forward:?kubectl=k", (("127.0.0.1", 8443),))
-    routes.save(place.passthrough, route)
+    routes.save(place.relay, route)
     monkeypatch.setattr(Relay, "listening", property(lambda _: None))
     stopped = run("status")
     assert stopped.return_value == 1 and stopped.output.startswith("is not running")

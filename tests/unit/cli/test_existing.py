@@ -26,7 +26,7 @@ def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: 
 
 
 def test_outside_host_needs_an_edge(tmp_path: Path) -> None:
-    folder = context.home().passthrough
+    folder = context.home().relay
     routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
     found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
     assert found.code == 2

@@ -30,7 +30,7 @@ from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.routes import AddedRoute, Route
 from sandbox.components.edge.service_unit import ServicesStep
-from sandbox.components.edge.step import EdgeStep, PassthroughStep
+from sandbox.components.edge.step import EdgeStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.nginx import Nginx
 from sandbox.components.ingress.steps import IngressStep
@@ -256,14 +256,14 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
 
 def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None:
     steps = build(Spec.model_validate({"name": "far", "edge": {"run": "process", "ports": (9443,)}}), place)
-    step = one(PassthroughStep, steps)
+    step = one(RelayStep, steps)
     assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
     upstream = relay.parse(step.upstream)
     assert isinstance(upstream, Forwarded)
     assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
 
 
-@pytest.mark.parametrize(("now", "before"), [("container", "passthrough"), ("process", "edge")])
+@pytest.mark.parametrize(("now", "before"), [("container", "relay"), ("process", "edge")])
 def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, before: str) -> None:
     spec = Spec.model_validate({"name": "a", "edge": {"run": now}})
     assert "displaced" not in build(spec, place)

@@ -12,7 +12,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
-from sandbox.components.edge.step import ForwardedPortsStep, PassthroughStep
+from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
@@ -50,7 +50,7 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
         *("spec", "certificates", "cluster", "context", "registry", "edge", "wiring", "push"),
         *("secrets", "ingress", "apply", "https"),
     ]
-    (tunnel,) = one(PassthroughStep, steps).tunnels
+    (tunnel,) = one(RelayStep, steps).tunnels
     assert tunnel.port == 5001
     leads = relay.parse(tunnel.upstream)
     assert isinstance(leads, Forwarded)
@@ -73,7 +73,7 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
     edge, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
     steps = build(place, edge=edge, registry=registry, apply=(objects,))
     assert list(steps)[-1] == "ports"
-    tunnels = one(PassthroughStep, steps).tunnels
+    tunnels = one(RelayStep, steps).tunnels
     leads = [relay.parse(tunnel.upstream) for tunnel in tunnels]
     assert [(tunnel.address, tunnel.port) for tunnel in tunnels] == [("127.0.0.2", 5432), ("127.0.0.2", 15432)]
     assert [(to.namespace, to.target, to.port, to.speaks) for to in leads if isinstance(to, Forwarded)] == [
@@ -86,7 +86,7 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
 def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
     steps = build(place, registry={"external": "registry.team.example"})
     assert "wiring" not in steps
-    assert one(PassthroughStep, steps).tunnels == ()
+    assert one(RelayStep, steps).tunnels == ()
     assert one(TeamRegistryStep, steps).where == "registry.team.example"
 
 

@@ -141,12 +141,12 @@ class Relay:
     @property
     def log(self) -> Path:
         """Return the process's log."""
-        return log(self.home.passthrough)
+        return log(self.home.relay)
 
     @property
     def listening(self) -> frozenset[Listener] | None:
         """Return the addresses and ports where it accepts connections; None when it does not run."""
-        state = running(self.home.passthrough)
+        state = running(self.home.relay)
         return None if state is None else state.listening
 
     def listens_on(self, bind: Bind) -> bool:
@@ -186,12 +186,12 @@ class Relay:
 
     def status(self, route: Route) -> Status:
         """Compare what the process serves with `route`."""
-        mine = routes.find(routes.load(self.home.passthrough), route.name)
+        mine = routes.find(routes.load(self.home.relay), route.name)
         if mine is None:
             return Status(State.ABSENT)
         if mine != replace(route, since=mine.since):
             return Status(State.DRIFTED, "the route has another target")
-        serving = running(self.home.passthrough)
+        serving = running(self.home.relay)
         reason = self._not_served(serving) or _not_heard(route, serving)
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
@@ -200,7 +200,7 @@ class Relay:
 
         Raises SandboxError.
         """
-        folder = self.home.passthrough
+        folder = self.home.relay
         files.make_private_dir(folder)
         with files.exclusive(folder):
             self._link(kubectl)
@@ -213,11 +213,11 @@ class Relay:
                 daemon.end(record(folder))
             if daemon.find(record(folder)) is None:
                 self._start()
-            wait_until(lambda: self._silence(wanted), what="the passthrough", timeout=TIMEOUT, pause=0.05)
+            wait_until(lambda: self._silence(wanted), what="the relay", timeout=TIMEOUT, pause=0.05)
 
     def withdraw(self, name: str) -> bool:
         """Stop serving the sandbox `name`; returns whether it was served."""
-        folder = self.home.passthrough
+        folder = self.home.relay
         if not folder.exists():
             return False
         with files.exclusive(folder):
@@ -236,7 +236,7 @@ class Relay:
         link.symlink_to(kubectl)
 
     def _start(self) -> None:
-        folder = self.home.passthrough
+        folder = self.home.relay
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             self.log.unlink()
         (folder / "state.json").unlink(missing_ok=True)
@@ -250,19 +250,19 @@ class Relay:
             return f"its process does not run; its log is {self.log}"
         if state.version != __version__:
             return f"runs {state.version}"
-        if state.routes != digest(routes.load(self.home.passthrough)):
+        if state.routes != digest(routes.load(self.home.relay)):
             return "has not read the routes yet"
         return None
 
     def _silence(self, route: Route) -> str | None:
-        folder = self.home.passthrough
+        folder = self.home.relay
         if daemon.find(record(folder)) is None:
             said = self.log.read_text(errors="replace", encoding="utf-8")[-2000:] if self.log.exists() else ""
-            raise SandboxError("the passthrough stopped", details=said, id="stopped")
+            raise SandboxError("the relay stopped", details=said, id="stopped")
         state = running(folder)
         pending = self._not_served(state)
         if pending is None and (unheard := _not_heard(route, state)):
-            raise SandboxError(f"the passthrough {unheard}", fix="sandbox up --https-port auto", id="port-in-use")
+            raise SandboxError(f"the relay {unheard}", fix="sandbox up --https-port auto", id="port-in-use")
         return pending
 
 

@@ -16,7 +16,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import Serving
-from sandbox.components.edge.relay.relay_server import Limits, Passthrough
+from sandbox.components.edge.relay.relay_server import Limits, RelayServer
 from sandbox.components.edge.routes import Route
 from sandbox.errors import SandboxError
 
@@ -39,36 +39,36 @@ async def run(folder: Path, allowed: Limits) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    passthrough = Passthrough(Forwards(), allowed)
+    server = RelayServer(Forwards(), allowed)
     seen, checks, trouble = None, 0, False
     while not stopping.is_set():
         checks += 1
         now = _signature(folder)
         if now != seen or (trouble and checks % RETRY == 0):
-            trouble = await _follow(folder, passthrough)
+            trouble = await _follow(folder, server)
             seen = now
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL):
                 await stopping.wait()
     log.info("stops")
-    await passthrough.stop(GRACE)
+    await server.stop(GRACE)
 
 
-async def _follow(folder: Path, passthrough: Passthrough) -> bool:
+async def _follow(folder: Path, server: RelayServer) -> bool:
     """Follow the present routes; returns whether there is a problem that may resolve itself."""
     try:
         every = routes.load(folder)
         known = tuple(route for route in every if _is_understood(route))
-        trouble = await passthrough.follow(known)
+        trouble = await server.follow(known)
         for (address, port), reason in trouble.items():
             log.warning("cannot listen on %s:%d: %s", address, port, reason)
         named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
         # Of all that were read, for one of another release keeps no other sandbox from being served.
-        relay.save(folder, Serving(relay.digest(every), passthrough.listening, named))
+        relay.save(folder, Serving(relay.digest(every), server.listening, named))
     except SandboxError as error:  # what was served before is still served
         log.warning("%s: %s", error.brief, error.details)
         return True
-    log.info("%d routes, listens on %s", len(known), sorted(passthrough.listening))
+    log.info("%d routes, listens on %s", len(known), sorted(server.listening))
     return bool(trouble)
 
 

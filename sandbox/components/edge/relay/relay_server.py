@@ -44,7 +44,7 @@ class Limits:
     connections: int = 8192
 
 
-class Passthrough:
+class RelayServer:
     """Listeners and connections; `follow` sets the routes and where it listens."""
 
     def __init__(self, forwards: Forwards, limits: Limits | None = None) -> None:

@@ -10,7 +10,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
 from sandbox.doctor.tls.tls_context import RequestTrace, choose, parse
 from sandbox.errors import UsageError
-from sandbox.names import EDGE, PASSTHROUGH
+from sandbox.names import EDGE, RELAY
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_without_routes_there_is_none() -> None:
     assert choose((), "a.test", EDGE) is None
 
 
-def test_a_route_of_the_passthrough_goes_before_a_default_one(trace: RequestTrace) -> None:
-    routes.save(trace.context.home.passthrough, route("far", "far.test", 2))
+def test_a_route_of_the_relay_goes_before_a_default_one(trace: RequestTrace) -> None:
+    routes.save(trace.context.home.relay, route("far", "far.test", 2))
     found = replace(trace, host="x.far.test").match
-    assert found is not None and (found.route.name, found.edge) == ("far", PASSTHROUGH)
+    assert found is not None and (found.route.name, found.edge) == ("far", RELAY)
 
 
 def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTrace) -> None:

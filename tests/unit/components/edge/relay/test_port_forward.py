@@ -18,7 +18,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards, Pace
 from sandbox.components.edge.relay.relay import Direct, Forwarded
-from sandbox.components.edge.relay.relay_server import Limits, Passthrough
+from sandbox.components.edge.relay.relay_server import Limits, RelayServer
 from sandbox.components.edge.routes import Route, Tunnel
 from tests.support import client_hellos
 from tests.support.ports import free_port
@@ -221,12 +221,12 @@ def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, m
     mood.write_text("hang")
 
     async def run() -> None:
-        passthrough, port = (
-            Passthrough(Forwards(Pace(first=0.02, longest=0.1, answer=0.2)), Limits(answer=0.2)),
+        tested, port = (
+            RelayServer(Forwards(Pace(first=0.02, longest=0.1, answer=0.2)), Limits(answer=0.2)),
             free_port(),
         )
         route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
-        assert await passthrough.follow([route]) == {}
+        assert await tested.follow([route]) == {}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         client = asyncio.create_task(asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=DOMAIN))
@@ -235,22 +235,22 @@ def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, m
         mood.write_text("well")
         _, writer = await client
         writer.transport.abort()
-        await passthrough.stop(0.0)
+        await tested.stop(0.0)
 
     asyncio.run(run())
 
 
 def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> None:
     async def run() -> None:
-        passthrough, port = Passthrough(Forwards(PACE)), free_port()
+        tested, port = RelayServer(Forwards(PACE)), free_port()
         route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
-        await passthrough.follow([route])
+        await tested.follow([route])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(client_hellos.records(client_hellos.message(DOMAIN.encode())))  # offers no cipher that there is
         async with asyncio.timeout(20):
             await reader.read()
         writer.close()
-        await passthrough.stop(0.0)
+        await tested.stop(0.0)
 
     asyncio.run(run())
 
@@ -269,8 +269,8 @@ def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwar
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         there = replace(upstream, port=server.sockets[0].getsockname()[1], target="service/db", speaks=relay.ANY)
         assert relay.parse(relay.write(there)) == there
-        tunnel, passthrough = Tunnel(free_port(), relay.write(there)), Passthrough(Forwards(PACE))
-        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+        tunnel, tested = Tunnel(free_port(), relay.write(there)), RelayServer(Forwards(PACE))
+        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
 
         async def ask() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
@@ -288,7 +288,7 @@ def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwar
             mood.write_text("well")
             assert await waiting == b"SELECT 1"
         assert silent == []
-        await passthrough.stop(0.0)
+        await tested.stop(0.0)
         server.close()
 
     asyncio.run(run())
@@ -309,8 +309,8 @@ def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, 
         port = registry.sockets[0].getsockname()[1]
         there = replace(upstream, port=port, target="deployment/registry", speaks="http")
         tunnel = Tunnel(free_port(), relay.write(there))
-        passthrough = Passthrough(Forwards(PACE), Limits())
-        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+        tested = RelayServer(Forwards(PACE), Limits())
+        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
 
         async def ask() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
@@ -328,7 +328,7 @@ def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, 
         assert not waiting.done()
         mood.write_text("well")
         assert (await waiting).startswith(b"HTTP/1.0 200")
-        await passthrough.stop(0.0)
+        await tested.stop(0.0)
         registry.close()
 
     asyncio.run(run())

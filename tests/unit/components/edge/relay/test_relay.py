@@ -1,4 +1,4 @@
-"""The passthrough as a step: one process for all sandboxes, found again, repaired, and gone with the last of them."""
+"""The relay as a step: one process for all sandboxes, found again, repaired, and gone with the last of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay, relay_process
 from sandbox.components.edge.relay.port_forward import Forwards
-from sandbox.components.edge.relay.relay_server import Passthrough
-from sandbox.components.edge.step import PassthroughStep
+from sandbox.components.edge.relay.relay_server import RelayServer
+from sandbox.components.edge.step import RelayStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.names import Home
@@ -38,33 +38,33 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def a(place: Home, server: Server) -> Iterator[PassthroughStep]:
+def a(place: Home, server: Server) -> Iterator[RelayStep]:
     step = step_of(place, "a", server.upstream)
     yield step
     step.undo()
 
 
 @pytest.fixture
-def b(place: Home, server: Server) -> Iterator[PassthroughStep]:
+def b(place: Home, server: Server) -> Iterator[RelayStep]:
     step = step_of(place, "b", server.upstream)
     yield step
     step.undo()
 
 
-def step_of(place: Home, name: str, upstream: str) -> PassthroughStep:
+def step_of(place: Home, name: str, upstream: str) -> RelayStep:
     binds = (Bind(LOCAL, free_port()),)
-    return PassthroughStep(place.sandbox(name), f"{name}.test", binds, upstream, Path(sys.executable))
+    return RelayStep(place.sandbox(name), f"{name}.test", binds, upstream, Path(sys.executable))
 
 
 def child(place: Home) -> daemon.Detached | None:
-    return daemon.find(relay.record(place.passthrough))
+    return daemon.find(relay.record(place.relay))
 
 
-def served(step: PassthroughStep) -> bytes:
+def served(step: RelayStep) -> bytes:
     return read_all(call(step.binds[0].port, step.domain, "NAME"))
 
 
-def test_relay_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughStep) -> None:
+def test_relay_is_absent_then_serves_then_is_gone(place: Home, a: RelayStep) -> None:
     assert a.check().state is State.ABSENT
     assert not a.undo()
     a.apply(NoWork())
@@ -73,15 +73,13 @@ def test_relay_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughSte
     assert a.undo()
     assert a.check().state is State.ABSENT
     assert child(place) is None
-    assert {path.name for path in place.passthrough.iterdir()} <= {"routes", ".lock"}
+    assert {path.name for path in place.relay.iterdir()} <= {"routes", ".lock"}
     assert not a.undo()
 
 
 @pytest.mark.fault(15)
-def test_sandboxes_share_one_process_until_the_last_has_gone(
-    place: Home, a: PassthroughStep, b: PassthroughStep
-) -> None:
-    """A second sandbox comes up → it uses the passthrough process that runs."""
+def test_sandboxes_share_one_process_until_the_last_has_gone(place: Home, a: RelayStep, b: RelayStep) -> None:
+    """A second sandbox comes up → it uses the relay that runs."""
     a.apply(NoWork())
     before = child(place)
     b.apply(NoWork())
@@ -96,7 +94,7 @@ def test_sandboxes_share_one_process_until_the_last_has_gone(
     assert child(place) is None
 
 
-def test_killed_relay_is_reported_and_restarted(place: Home, a: PassthroughStep) -> None:
+def test_killed_relay_is_reported_and_restarted(place: Home, a: RelayStep) -> None:
     a.apply(NoWork())
     before = child(place)
     assert before
@@ -109,7 +107,7 @@ def test_killed_relay_is_reported_and_restarted(place: Home, a: PassthroughStep)
     assert served(a)
 
 
-def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: PassthroughStep) -> None:
+def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: RelayStep) -> None:
     a.apply(NoWork())
     before = child(place)
     with Server(LOCAL, "another") as other:
@@ -119,13 +117,11 @@ def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: Pa
         assert moved.check().state is State.READY
         assert served(moved).startswith(b"another")
     assert child(place) == before
-    assert routes.load(place.passthrough)[0].name == "a"
+    assert routes.load(place.relay)[0].name == "a"
 
 
 @pytest.mark.fault(59)
-def test_relay_of_an_older_release_is_replaced(
-    place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relay_of_an_older_release_is_replaced(place: Home, a: RelayStep, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of an older release runs → `up` replaces it."""
     a.apply(NoWork())
     before = child(place)
@@ -138,8 +134,8 @@ def test_relay_of_an_older_release_is_replaced(
 
 
 @pytest.mark.fault(13)
-def test_a_port_that_a_user_has_is_named(place: Home, a: PassthroughStep) -> None:
-    """The passthrough process finds its port taken → the port is named."""
+def test_a_port_that_a_user_has_is_named(place: Home, a: RelayStep) -> None:
+    """The relay finds its port taken → the port is named."""
     with closing(socket.create_server((LOCAL, a.binds[0].port))):
         said = f"does not listen on {LOCAL}:{a.binds[0].port}: Address already in use"
         with pytest.raises(SandboxError, match=said):
@@ -148,24 +144,24 @@ def test_a_port_that_a_user_has_is_named(place: Home, a: PassthroughStep) -> Non
 
 
 def test_relay_that_cannot_start_is_an_error_with_its_last_lines(
-    place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch
+    place: Home, a: RelayStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = (sys.executable, "-c", "raise SystemExit('no memory left')")
     monkeypatch.setattr(relay_process, "argv", lambda folder: argv)
-    with pytest.raises(SandboxError, match="the passthrough stopped") as caught:
+    with pytest.raises(SandboxError, match="the relay stopped") as caught:
         a.apply(NoWork())
     assert "no memory left" in caught.value.details
 
 
-def test_route_that_is_not_understood_keeps_no_other_back(place: Home, a: PassthroughStep) -> None:
+def test_route_that_is_not_understood_keeps_no_other_back(place: Home, a: RelayStep) -> None:
     """A newer release wrote one: the sandboxes of all others are served, and that one's is named in the log."""
     newer = routes.Route("z", "z.test", f"{relay.SCHEME}:?port=1&later=1", listen=((LOCAL, free_port()),))
-    routes.save(place.passthrough, newer)
+    routes.save(place.relay, newer)
     a.apply(NoWork())
     assert a.check().state is State.READY
     assert served(a).startswith(b"the cluster")
-    assert "route z: " in relay.log(place.passthrough).read_text()
-    routes.remove(place.passthrough, "z")
+    assert "route z: " in relay.log(place.relay).read_text()
+    routes.remove(place.relay, "z")
 
 
 def test_full_disk_does_not_end_the_relay(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,13 +169,13 @@ def test_full_disk_does_not_end_the_relay(place: Home, monkeypatch: pytest.Monke
         raise SandboxError("state.json cannot be written")
 
     async def follow() -> bool:
-        return await relay_process._follow(place.passthrough, Passthrough(Forwards()))
+        return await relay_process._follow(place.relay, RelayServer(Forwards()))
 
     monkeypatch.setattr(relay, "save", refuse)
     assert asyncio.run(follow())  # it is tried again
 
 
-def test_edge_container_of_an_earlier_spec_is_removed(place: Home, a: PassthroughStep) -> None:
+def test_edge_container_of_an_earlier_spec_is_removed(place: Home, a: RelayStep) -> None:
     a.apply(NoWork())
     displaced = DisplacedStep(a)
     assert displaced.check().state is State.DRIFTED

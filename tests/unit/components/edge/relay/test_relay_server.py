@@ -1,4 +1,4 @@
-"""The passthrough's limits, which the contract that it shares with the other edge says nothing of."""
+"""The relay's limits, which the contract that it shares with the other edge says nothing of."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from sandbox.components.edge.relay import relay_connection, relay_process, relay_server
 from sandbox.components.edge.relay.port_forward import Forwards
-from sandbox.components.edge.relay.relay_server import Limits, Passthrough
+from sandbox.components.edge.relay.relay_server import Limits, RelayServer
 from sandbox.components.edge.routes import Route, Tunnel
 from tests.contract import edges
 from tests.contract.edges import Edge
@@ -60,16 +60,16 @@ async def keep_talking(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def passing(limits: Limits, serve: Serve = echo, address: str = LOCAL) -> AsyncIterator[tuple[Passthrough, int]]:
+async def passing(limits: Limits, serve: Serve = echo, address: str = LOCAL) -> AsyncIterator[tuple[RelayServer, int]]:
     server = await asyncio.start_server(serve, LOCAL, 0)
-    passthrough, port = Passthrough(Forwards(), limits), free_port()
+    tested, port = RelayServer(Forwards(), limits), free_port()
     upstream = f"localhost:{server.sockets[0].getsockname()[1]}"
-    trouble = await passthrough.follow([Route("a", "a.test", upstream, ((address, port),), 1.0)])
+    trouble = await tested.follow([Route("a", "a.test", upstream, ((address, port),), 1.0)])
     assert trouble == {}
     try:
-        yield passthrough, port
+        yield tested, port
     finally:
-        await passthrough.stop(0.0)
+        await tested.stop(0.0)
         server.close()
         await cancel_others()
 
@@ -98,8 +98,8 @@ async def ended(reader: StreamReader) -> bool:
 
 def test_both_loopback_addresses_are_listened_on() -> None:
     async def run() -> None:
-        async with passing(Limits()) as (passthrough, port):
-            assert passthrough.listening == {(LOCAL, port), ("::1", port)}
+        async with passing(Limits()) as (tested, port):
+            assert tested.listening == {(LOCAL, port), ("::1", port)}
             for address in (LOCAL, "::1"):
                 reader, writer = await connect(port, address)
                 writer.write(b"here")
@@ -112,23 +112,23 @@ def test_both_loopback_addresses_are_listened_on() -> None:
 def test_unavailable_port_is_reported_and_others_are_served() -> None:
     async def run() -> None:
         with socket.create_server((LOCAL, 0)) as taken:
-            async with passing(Limits()) as (passthrough, port):
+            async with passing(Limits()) as (tested, port):
                 busy = taken.getsockname()
                 route = Route("a", "a.test", "node", (busy, (LOCAL, port)), 1.0)
-                assert await passthrough.follow([route]) == {busy: "Address already in use"}
-                assert (LOCAL, port) in passthrough.listening
+                assert await tested.follow([route]) == {busy: "Address already in use"}
+                assert (LOCAL, port) in tested.listening
 
     asyncio.run(run())
 
 
 def test_unused_port_is_released() -> None:
     async def run() -> None:
-        async with passing(Limits()) as (passthrough, port):
+        async with passing(Limits()) as (tested, port):
             reader, writer = await connect(port)
             writer.write(b"1")
             assert await reader.readexactly(1) == b"1"
-            await passthrough.follow([])
-            assert passthrough.listening == set()
+            await tested.follow([])
+            assert tested.listening == set()
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection(LOCAL, port)
             writer.write(b"2")  # what is under way goes on
@@ -212,17 +212,17 @@ def test_no_more_connections_are_taken_than_allowed() -> None:
 
 def test_silent_server_is_retried_and_then_given_up() -> None:
     async def run() -> None:
-        async with passing(Limits(attempts=3)) as (passthrough, port):
+        async with passing(Limits(attempts=3)) as (tested, port):
             late = free_port()
             route = Route("a", "a.test", f"{LOCAL}:{late}", ((LOCAL, port),), 1.0)
-            await passthrough.follow([route])
+            await tested.follow([route])
             reader, writer = await connect(port)
             server = await asyncio.start_server(echo, LOCAL, late)
             writer.write(b"late")
             assert await reader.readexactly(4) == b"late"
             writer.close()
             server.close()
-            await passthrough.follow([replace(route, upstream=f"{LOCAL}:{free_port()}")])
+            await tested.follow([replace(route, upstream=f"{LOCAL}:{free_port()}")])
             reader, writer = await connect(port)
             assert await ended(reader)
             writer.close()
@@ -232,11 +232,11 @@ def test_silent_server_is_retried_and_then_given_up() -> None:
 
 def test_a_stop_lets_what_is_under_way_end_and_then_ends_it() -> None:
     async def run() -> None:
-        async with passing(Limits()) as (passthrough, port):
+        async with passing(Limits()) as (tested, port):
             reader, writer = await connect(port)
             writer.write(b"x")
             assert await reader.readexactly(1) == b"x"
-            stopping = asyncio.create_task(passthrough.stop(20.0))
+            stopping = asyncio.create_task(tested.stop(20.0))
             await asyncio.sleep(0.05)
             writer.write(b"y")
             assert await reader.readexactly(1) == b"y"
@@ -334,18 +334,18 @@ def test_tunnel_relays_any_bytes_to_its_server(tmp_path: Path) -> None:
     async def run() -> None:
         server = await asyncio.start_server(answer, LOCAL, 0)
         tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
-        passthrough = Passthrough(Forwards(), Limits())
+        tested = RelayServer(Forwards(), Limits())
         route = Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))
-        assert await passthrough.follow([route]) == {}
-        assert passthrough.listening == {(LOCAL, tunnel.port), ("::1", tunnel.port)}
+        assert await tested.follow([route]) == {}
+        assert tested.listening == {(LOCAL, tunnel.port), ("::1", tunnel.port)}
         for address in (LOCAL, "::1"):
             reader, writer = await asyncio.open_connection(address, tunnel.port)
             writer.write(b"get /v2/")
             assert await reader.readexactly(8) == b"GET /V2/"
             writer.close()
-        await passthrough.follow([])
-        assert passthrough.listening == frozenset()
-        await passthrough.stop(0.0)
+        await tested.follow([])
+        assert tested.listening == frozenset()
+        await tested.stop(0.0)
         server.close()
         await cancel_others()
 
@@ -368,8 +368,8 @@ def test_a_tunnel_serves_its_own_user_alone() -> None:
     async def run() -> None:
         server = await asyncio.start_server(answer, LOCAL, 0)
         tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
-        passthrough = Passthrough(Forwards(), Limits())
-        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+        tested = RelayServer(Forwards(), Limits())
+        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
         script = f"exec 3<>/dev/tcp/{LOCAL}/{tunnel.port}; echo PUT >&3; read -r -t 20 answer <&3; echo got $answer"
         for uid, said in ((65534, b"got\n"), (0, b"got PUT\n")):
             process = await asyncio.create_subprocess_exec(
@@ -377,8 +377,8 @@ def test_a_tunnel_serves_its_own_user_alone() -> None:
             )
             assert (await process.communicate())[0] == said
         assert seen == [b"PUT\n"]
-        await passthrough.follow([])
-        await passthrough.stop(0.0)
+        await tested.follow([])
+        await tested.stop(0.0)
         server.close()
         await cancel_others()
 
