@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from sandbox.app.overview import addresses
+from sandbox.app.overview import Addresses, addresses
 from sandbox.cli.output import show_json
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind
@@ -15,20 +15,26 @@ from sandbox.engine import Bind
 def welcome(spec: ResolvedSpec, output: str = "text") -> None:
     """Print the sandbox's addresses on stdout, for people, or for programs as `output` json."""
     found = addresses(spec)
-    exposure = found.exposure
     if output == "json":
-        said = {
-            "name": spec.name,
-            "urls": [url for host in found.hosts for url in found.urls(host)],
-            "network_urls": exposure.urls,
-            "neighbours": exposure.neighbours,
-            "registry": found.registry,
-            "context": found.context,
-            "kubeconfig": str(found.kubeconfig),
-            "root_certificate": str(found.root_certificate),
-        }
-        show_json(said)
-        return
+        show_json(_as_json(spec, found))
+    else:
+        _show(spec, found)
+
+
+def _as_json(spec: ResolvedSpec, found: Addresses) -> dict[str, object]:
+    return {
+        "name": spec.name,
+        "urls": [url for host in found.hosts for url in found.urls(host)],
+        "network_urls": found.exposure.urls,
+        "neighbours": found.exposure.neighbours,
+        "registry": found.registry,
+        "context": found.context,
+        "kubeconfig": str(found.kubeconfig),
+        "root_certificate": str(found.root_certificate),
+    }
+
+
+def _show(spec: ResolvedSpec, found: Addresses) -> None:
     for host in found.hosts:
         others = ("" if port == 443 else f":{port}" for port in found.ports[1:])
         click.echo(found.urls(host)[0] + "".join(f"   and {port}" for port in others))
@@ -39,17 +45,23 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
         else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
     )
     click.echo(f"trust       {found.root_certificate}")
-    host, port = found.tried, found.ports[0]
-    # curl itself knows where names of .localhost are, and a public name may lead anywhere else.
-    there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.edge.listen, port).asked_at}"
-    trust = "--insecure" if found.third_party else f"--cacert {shlex.quote(str(found.root_certificate))}"
-    why = "   (its certificate is of its own Secret)" if found.third_party else ""
-    click.echo(f"try         curl {trust}{there} {found.urls(host)[0]}{why}")
+    click.echo(f"try         {_curl(spec, found)}")
     for note in found.notes:
         click.echo(f"{click.style('note', fg='yellow')}        {note}")
+    exposure = found.exposure
     if exposure.access.open:
         click.echo(f"{click.style('network', fg='yellow')}     {exposure.warning}")
         for url in exposure.urls:
             click.echo(f"            {url}")
     if exposure.neighbours:
         click.echo(f"{click.style('neighbours', fg='yellow')}  {exposure.neighbours}")
+
+
+def _curl(spec: ResolvedSpec, found: Addresses) -> str:
+    """Return the command that tries one of the addresses."""
+    host, port = found.tried, found.ports[0]
+    # curl itself knows where names of .localhost are, and a public name may lead anywhere else.
+    there = "" if host.endswith(".localhost") else f" --resolve {host}:{port}:{Bind(spec.edge.listen, port).asked_at}"
+    trust = "--insecure" if found.third_party else f"--cacert {shlex.quote(str(found.root_certificate))}"
+    why = "   (its certificate is of its own Secret)" if found.third_party else ""
+    return f"curl {trust}{there} {found.urls(host)[0]}{why}"

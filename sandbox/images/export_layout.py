@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources.layout import REF_NAME
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.image import Tree, walk
-from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document
+from sandbox.oci.manifest import OCI_INDEX, REF_NAME, Descriptor, Document
 from sandbox.oci.reference import Target
 
 WIDTH = 4

@@ -22,6 +22,9 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
+# Annotations with an image's name in the index.json of a layout.
+REF_NAME = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
     return found
 
 
-def canonical(content: Mapping[str, Any]) -> bytes:
+def canonical(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """Return JSON with sorted keys and no spaces: one content, one sequence of bytes."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors="backslashreplace")  # a half of a surrogate pair stays the escape that it came as

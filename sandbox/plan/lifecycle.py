@@ -259,68 +259,88 @@ def _walk(
     After one of the steps `spared` has failed, all steps go on that do not need it; its error is returned at the end. A
     visit may call the function it is given to let the steps that need this one begin early. Raises the first error.
     """
-    steps = {step.name: step for step in plan}
-    order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
-    order.prepare()
-    events: SimpleQueue[_Event] = SimpleQueue()
-    stopping = threading.Event()
-    usable: set[str] = set()
-    ready: list[str] = []
-    walking: dict[threading.Thread, Step] = {}
-    running = 0
-    first_error: BaseException | None = None
-    spared_error: SandboxError | None = None
+    return _Walk(plan, visit, report, spared).run()
 
-    def walk(step: Step) -> None:
+
+class _Walk:
+    """One walk in threads, as `_walk` describes it."""
+
+    def __init__(self, plan: Plan, visit: Visit, report: Reporter | None, spared: Collection[str]) -> None:
+        self._visit = visit
+        self._report = report
+        self._spared = spared
+        self._steps = {step.name: step for step in plan}
+        self._order = TopologicalSorter({step.name: needed(step, self._steps) for step in plan})
+        self._order.prepare()
+        self._events: SimpleQueue[_Event] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._usable: set[str] = set()
+        self._ready: list[str] = []
+        self._walking: dict[threading.Thread, Step] = {}
+        self._running = 0
+        self._first_error: BaseException | None = None
+        self._spared_error: SandboxError | None = None
+
+    def run(self) -> SandboxError | None:
+        """Walk to the end; return the error of a spared step, if there was one. Raises the first other error."""
+        try:
+            while self._running or (self._first_error is None and self._order.is_active()):
+                self._start_ready()
+                if not self._running:  # all that is left needs a step that was spared
+                    break
+                self._hear(self._events.get())
+        except BaseException as error:
+            self._first_error = error
+            self._stopping.set()
+            _stop()
+        is_interrupted = self._first_error is not None and not isinstance(self._first_error, Exception)
+        try:
+            _join(self._walking, GRACE if is_interrupted else None, self._report)
+        except BaseException:  # interrupted here: running steps must end before anything is undone
+            _join(self._walking, GRACE, self._report)
+            raise
+        if self._first_error is not None:
+            raise self._first_error
+        return self._spared_error
+
+    def _start_ready(self) -> None:
+        """Start the steps whose needs are usable, as many as may run at once."""
+        self._ready += self._order.get_ready()
+        while self._ready and self._running < WIDTH and self._first_error is None:
+            step = self._steps[self._ready.pop(0)]
+            thread = threading.Thread(target=self._in_thread, args=(step,), name=step.name, daemon=True)
+            self._walking[thread] = step  # first, for an interrupt may come at any moment
+            thread.start()
+            self._running += 1
+
+    def _in_thread(self, step: Step) -> None:
+        """Visit one step."""
         error: BaseException | None = None
         try:
-            if not stopping.is_set():
-                visit(step, partial(events.put, _Event(step)))
+            if not self._stopping.is_set():
+                self._visit(step, partial(self._events.put, _Event(step)))
         except BaseException as caught:
             error = caught
-            if report and isinstance(error, interruption.Interrupted):
-                report.interrupted(step.title)
-        events.put(_Event(step, ended=True, error=error))
+            if self._report and isinstance(error, interruption.Interrupted):
+                self._report.interrupted(step.title)
+        self._events.put(_Event(step, ended=True, error=error))
 
-    try:
-        while running or (first_error is None and order.is_active()):
-            ready += order.get_ready()
-            while ready and running < WIDTH and first_error is None:
-                step = steps[ready.pop(0)]
-                thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
-                walking[thread] = step  # first, for an interrupt may come at any moment
-                thread.start()
-                running += 1
-            if not running:  # all that is left needs a step that was spared
-                break
-            event = events.get()
-            running -= event.ended
-            if event.error is None:
-                if event.step.name not in usable:
-                    usable.add(event.step.name)
-                    order.done(event.step.name)
-                continue
-            if report and not isinstance(event.error, interruption.Interrupted):
-                report.failed(event.step.title, brief(event.error))
-            if event.step.name in spared and isinstance(event.error, SandboxError):
-                spared_error = spared_error or event.error
-            elif first_error is None:
-                # What is still running would only be undone.
-                first_error = event.error
-                _stop()
-    except BaseException as error:
-        first_error = error
-        stopping.set()
-        _stop()
-    is_interrupted = first_error is not None and not isinstance(first_error, Exception)
-    try:
-        _join(walking, GRACE if is_interrupted else None, report)
-    except BaseException:  # interrupted here: running steps must end before anything is undone
-        _join(walking, GRACE, report)
-        raise
-    if first_error is not None:
-        raise first_error
-    return spared_error
+    def _hear(self, event: _Event) -> None:
+        """Act on what a visit tells: its step is usable, has ended, or has failed."""
+        self._running -= event.ended
+        if event.error is None:
+            if event.step.name not in self._usable:
+                self._usable.add(event.step.name)
+                self._order.done(event.step.name)
+            return
+        if self._report and not isinstance(event.error, interruption.Interrupted):
+            self._report.failed(event.step.title, brief(event.error))
+        if event.step.name in self._spared and isinstance(event.error, SandboxError):
+            self._spared_error = self._spared_error or event.error
+        elif self._first_error is None:
+            # What is still running would only be undone.
+            self._first_error = event.error
+            _stop()
 
 
 @dataclass(frozen=True)

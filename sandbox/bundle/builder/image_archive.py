@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,16 @@ from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
+from sandbox.oci.manifest import (
+    CONTAINERD_NAME,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    REF_NAME,
+    Descriptor,
+    canonical,
+    image_manifest,
+)
 from sandbox.system import interruption
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -89,10 +98,7 @@ def write_layer(entries: Iterable[Entry], into: Path) -> str:
                 if parent in seen:
                     continue
                 seen.add(parent)
-                if parent == entry.name:
-                    _add_entry(tar, entry)
-                else:
-                    _add_entry(tar, Entry(name=parent))
+                _add_entry(tar, entry if parent == entry.name else Entry(name=parent))
     return out.digest
 
 
@@ -179,7 +185,7 @@ def write_archive(
     OCI tools read the file: it is an OCI image layout (image-spec, image-layout.md) that has Docker's manifest.json
     too.
     """
-    image = _json(
+    image = canonical(
         {
             "architecture": (architecture or native()).name,
             "os": "linux",
@@ -188,33 +194,22 @@ def write_archive(
             "history": [{"created_by": "sandbox bundle build"}],
         }
     )
-    config_digest = digests.of(image)
-    manifest = _json(
-        {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": _descriptor("application/vnd.oci.image.config.v1+json", config_digest, len(image)),
-            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar", diff_id, layer.stat().st_size)],
-        }
-    )
+    described = Descriptor(OCI_CONFIG, digests.of(image), len(image))
+    manifest = image_manifest(described, (Descriptor(OCI_LAYER, diff_id, layer.stat().st_size),))
     index = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "mediaType": OCI_INDEX,
         "manifests": [
-            {
-                **_descriptor("application/vnd.oci.image.manifest.v1+json", digests.of(manifest), len(manifest)),
-                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
-            }
-            for name in names
+            {**manifest.descriptor.as_json(), "annotations": {CONTAINERD_NAME: name, REF_NAME: name}} for name in names
         ],
     }
-    docker = [{"Config": _path(config_digest), "RepoTags": list(names), "Layers": [_path(diff_id)]}]
+    docker = [{"Config": _path(described.digest), "RepoTags": list(names), "Layers": [_path(diff_id)]}]
     with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
-        _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-        _add(tar, "index.json", _json(index))
-        _add(tar, "manifest.json", _json(docker))
-        _add(tar, _path(config_digest), image)
-        _add(tar, _path(digests.of(manifest)), manifest)
+        _add(tar, "oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
+        _add(tar, "index.json", canonical(index))
+        _add(tar, "manifest.json", canonical(docker))
+        _add(tar, _path(described.digest), image)
+        _add(tar, _path(manifest.digest), manifest.data)
         info = tarfile.TarInfo(_path(diff_id))
         info.size = layer.stat().st_size
         with layer.open("rb") as data:
@@ -227,13 +222,5 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
-
-
 def _path(digest: str) -> str:
     return "blobs/" + digest.replace(":", "/")
-
-
-def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": digest, "size": size}

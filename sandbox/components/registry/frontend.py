@@ -135,38 +135,42 @@ class Frontend:
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)  # the containers run as another user; its parent keeps others out
         socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
-        text = self._configuration(held=held)
-        nobody = (socket_handover.NOBODY, socket_handover.NOBODY)
-        uid, gid = (socket_handover.owner(facts) or (os.getuid(), os.getgid())) if held else nobody
-        publish = {REGISTRY_PORT: (self.bind,)}
-        if held:
-            holder = socket_handover.holder(
-                self.names.registry_holder, self.image, folder, f"{uid}:{gid}", self.names.labels
-            )
-            self.engine.run(replace(holder, publish=publish, forwarded=False))
-            handed = folder / "sockets" / socket_handover.HANDED
-            socket_handover.wait(self.engine, self.names.registry_holder, handed.exists)
+        if not held:
+            user = f"{socket_handover.NOBODY}:{socket_handover.NOBODY}"
+            self.engine.run(replace(self._container(user, held=False), publish={REGISTRY_PORT: (self.bind,)}))
+            return
+        uid, gid = socket_handover.owner(facts) or (os.getuid(), os.getgid())
+        user = f"{uid}:{gid}"
+        holder = socket_handover.holder(self.names.registry_holder, self.image, folder, user, self.names.labels)
+        self.engine.run(replace(holder, publish={REGISTRY_PORT: (self.bind,)}, forwarded=False))
+        handed = folder / "sockets" / socket_handover.HANDED
+        socket_handover.wait(self.engine, self.names.registry_holder, handed.exists)
         self.engine.run(
-            ContainerSpec(
-                name=self.names.registry_frontend,
-                image=self.image,
-                command=(*COMMAND, *(socket_handover.taken_over(FOLDER) if held else ())),
-                labels={**self.names.labels, CONFIGURED: _digest(text)},
-                network=self.names.network,
-                address=kept_address(joined(self.engine, self.names.network), FRONTEND),
-                publish={} if held else publish,
-                folders={FOLDER: {"haproxy.cfg": Placed(text.encode())}},
-                read_only_binds={folder / "sockets": f"{FOLDER}/sockets"} if held else {},
-                binds={folder / "live": socket_handover.LIVE} if held else {},
-                sysctls=socket_handover.SYSCTLS if held else {},
-                user=f"{uid}:{gid}",
-                memory="128m",
-                processes=64,
+            replace(
+                self._container(user, held=True),
+                read_only_binds={folder / "sockets": f"{FOLDER}/sockets"},
+                binds={folder / "live": socket_handover.LIVE},
+                sysctls=socket_handover.SYSCTLS,
             )
         )
-        if held:
-            served = folder / "live" / socket_handover.SERVED
-            socket_handover.wait(self.engine, self.names.registry_frontend, served.exists)
+        served = folder / "live" / socket_handover.SERVED
+        socket_handover.wait(self.engine, self.names.registry_frontend, served.exists)
+
+    def _container(self, user: str, *, held: bool) -> ContainerSpec:
+        """Return what the frontend's container is like, whether another one holds its socket or not."""
+        text = self._configuration(held=held)
+        return ContainerSpec(
+            name=self.names.registry_frontend,
+            image=self.image,
+            command=(*COMMAND, *(socket_handover.taken_over(FOLDER) if held else ())),
+            labels={**self.names.labels, CONFIGURED: _digest(text)},
+            network=self.names.network,
+            address=kept_address(joined(self.engine, self.names.network), FRONTEND),
+            folders={FOLDER: {"haproxy.cfg": Placed(text.encode())}},
+            user=user,
+            memory="128m",
+            processes=64,
+        )
 
     def _difference(self, found: Container, *, held: bool) -> str | None:
         if self.names.network not in found.addresses:

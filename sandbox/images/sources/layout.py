@@ -14,11 +14,8 @@ from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, walk
-from sandbox.oci.manifest import Descriptor, Document, Index
+from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document, Index
 from sandbox.oci.oci_errors import BadImage
-
-REF_NAME = "org.opencontainers.image.ref.name"
-CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:

@@ -17,7 +17,7 @@ from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_tar import Archive
-from sandbox.images.sources.layout import REF_NAME, Layout
+from sandbox.images.sources.layout import Layout
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import walk
 from sandbox.oci.oci_errors import BadImage
@@ -107,7 +107,7 @@ def test_archive_with_a_wrong_number_in_a_header_is_refused(tmp_path: Path, reco
 
 
 def test_name_of_another_form_is_no_name(tmp_path: Path) -> None:
-    odd = {**NOTHING, "annotations": {REF_NAME: []}}
+    odd = {**NOTHING, "annotations": {manifests.REF_NAME: []}}
     with pytest.raises(BadImage, match="has no image app:1"):
         Layout(write_layout(tmp_path, index(odd), {}), "app:1").image()
 

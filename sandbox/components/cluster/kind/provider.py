@@ -156,6 +156,23 @@ class KindProvider:
         self.delete()
         files.make_private_dir(self.names.folder)
         self._files.write()
+        self._write_config()
+        try:
+            self._run_kind(say, usable)
+        except BaseException as error:
+            self._wait_for_nodes()
+            if isinstance(error, ToolFailed):
+                self._ask_kubelet(error)
+            raise
+        for node in self._containers.all():
+            # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
+            self.engine.keep_stopped(node.name)
+        if self._has_rivals():
+            etcd_peers.name_peers(self.engine, self.names.node)
+        self._note_complete()
+
+    def _write_config(self) -> None:
+        """Write the file by which kind makes the cluster."""
         text = config(
             self.names.cluster,
             self.shape,
@@ -165,6 +182,8 @@ class KindProvider:
         )
         files.write_atomic(self._config, text.encode(), mode=0o600)
 
+    def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
+        """Have kind make the cluster, and do by its messages what can be done before it has ended."""
         early = EarlyStart(
             self.engine,
             self.names,
@@ -190,21 +209,9 @@ class KindProvider:
         kind, image = self.kind, self.engine.image_id(self.image) or self.image
         if kind.podman:  # which kind asks for images by names, and for networks by a pattern, to which a dot is none
             kind, image = replace(kind, network=joined(self.engine, self.names.network).id), self.image
-        try:
-            with early:
-                places = {"config": self._config, "kubeconfig": self.names.kubeconfig}
-                kind.create(self.names.cluster, image=image, on_line=on_line, **places)
-        except BaseException as error:
-            self._wait_for_nodes()
-            if isinstance(error, ToolFailed):
-                self._ask_kubelet(error)
-            raise
-        for node in self._containers.all():
-            # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
-            self.engine.keep_stopped(node.name)
-        if self._has_rivals():
-            etcd_peers.name_peers(self.engine, self.names.node)
-        self._note_complete()
+        with early:
+            places = {"config": self._config, "kubeconfig": self.names.kubeconfig}
+            kind.create(self.names.cluster, image=image, on_line=on_line, **places)
 
     def _prepare_nodes(self, first: dict[PurePosixPath, bytes]) -> None:
         """Give new nodes their files before kubeadm runs in them; the files `first` are for the first one."""

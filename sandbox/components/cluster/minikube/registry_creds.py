@@ -14,6 +14,7 @@ from sandbox.components.credentials import aws, azure, gcp, registry_accounts, r
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
+from sandbox.oci.credential import Credential
 
 ADDON = "registry-creds"
 NAMESPACE = "kube-system"
@@ -99,16 +100,12 @@ def is_set(values: Values) -> bool:
 def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tuple[str, Values]:
     match entry:
         case Docker():
-            accounts = registry_accounts.docker_login(entry, environ, now=now).accounts
-            if len(accounts) != 1:
-                raise UsageError(
-                    f"{ADDON} takes one docker registry, and there are {', '.join(accounts)}",
-                    fix="name one: registries: [HOST]",
-                )
-            ((host, account),) = accounts.items()
-            names = ("SERVER", "USER", "PASSWORD")
-            values = (host, account.username, account.password)
-            return "dpr", {f"DOCKER_PRIVATE_REGISTRY_{name}": str(one) for name, one in zip(names, values, strict=True)}
+            host, account = _only_account(entry, environ, now)
+            return "dpr", {
+                "DOCKER_PRIVATE_REGISTRY_SERVER": host,
+                "DOCKER_PRIVATE_REGISTRY_USER": account.username,
+                "DOCKER_PRIVATE_REGISTRY_PASSWORD": account.password,
+            }
         case Gcr():
             path = entry.file or gcp.default_file(environ)
             registry_login.read_key_file(path, made_by="gcloud auth application-default login")
@@ -133,3 +130,14 @@ def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tu
                 "ACR_CLIENT_ID": principal.client,
                 "ACR_PASSWORD": principal.secret,
             }
+
+
+def _only_account(entry: Docker, environ: Mapping[str, str], now: datetime) -> tuple[str, Credential]:
+    """Return the registry and its account. Raises UsageError where there is not exactly one."""
+    accounts = registry_accounts.docker_login(entry, environ, now=now).accounts
+    if len(accounts) != 1:
+        raise UsageError(
+            f"{ADDON} takes one docker registry, and there are {', '.join(accounts)}",
+            fix="name one: registries: [HOST]",
+        )
+    return next(iter(accounts.items()))
