@@ -5,12 +5,11 @@ The file is read once from front to back. Nothing in it is trusted: every entry 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, cast
 
@@ -73,16 +72,12 @@ class Bundle:
         return faults + [f"{path}: missing" for path in missing if path != place]
 
     def _read(self, member: tarfile.TarInfo, file: File, opened: AbstractContextManager[IO[bytes]] | None) -> list[str]:
-        data, measure = cast("IO[bytes]", self._tar.extractfile(member)), hashlib.sha256()
-        if opened is None:
-            for chunk in _chunks(data):
-                measure.update(chunk)
-        else:
-            with opened as out:
-                for chunk in _chunks(data):
-                    measure.update(chunk)
+        data = digests.Measured(_chunks(cast("IO[bytes]", self._tar.extractfile(member))))
+        with opened or nullcontext() as out:
+            for chunk in data:
+                if out:
                     out.write(chunk)
-        return [] if measure.hexdigest() == file.sha256 else [f"{file.path}: changed"]
+        return [] if data.digest == f"sha256:{file.sha256}" else [f"{file.path}: changed"]
 
     def _head(self) -> bytes:
         member = self._tar.next()

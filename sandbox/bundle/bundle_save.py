@@ -148,10 +148,7 @@ def encode(contents: Contents) -> bytes:
 
 def _sum(path: Path) -> str:
     with path.open("rb") as file:
-        measure = hashlib.sha256()
-        while data := file.read(1 << 20):
-            measure.update(data)
-    return measure.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _runs(path: Path) -> bool:

@@ -52,17 +52,18 @@ class ImagesStep(NothingToUndo):
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
     def apply(self, work: Work) -> None:
-        alone, missing = [*(one.name for one in self.further), *self.pulled], self._missing()
-        pulled = [name for name in missing if self.own.source == "upstream" and name not in alone]
-        for component in missing:
-            if component not in pulled and component not in self.pulled:
-                work.say(component)
-                self.engine.load(self.store.image(self._recipe(component)))
+        missing = self._missing()
+        always_pulled = [name for name in missing if name in self.pulled]
+        from_bundle = [name for name in missing if self._is_bundled(name)]
+        upstream = [name for name in missing if name not in (*always_pulled, *from_bundle)]
+        for component in from_bundle:
+            work.say(component)
+            self.engine.load(self.store.image(self._recipe(component)))
         if self.own.published:
-            self._prepare(pulled, work)
+            self._prepare(upstream, work)
         else:
-            self._pull_all(pulled, work)
-        self._pull_all([name for name in missing if name in self.pulled], work)
+            self._pull_all(upstream, work)
+        self._pull_all(always_pulled, work)
         for name, reference in self.pulled.items():
             published.fetch(self.engine, name, reference, work.say, "")
         for reference, alias in self._aliases():
@@ -79,6 +80,11 @@ class ImagesStep(NothingToUndo):
         if "node" in missing:
             images = [self.own.references[name] for name in IN_PODS]
             machine_node.make(self.engine, references["node"], images, self.own.references["node"], work.say)
+
+    def _is_bundled(self, component: str) -> bool:
+        """Tell whether the bundle has the component's image, and is where it is taken from."""
+        further = any(one.name == component for one in self.further)
+        return further or (self.own.source == "bundle" and component not in self.pulled)
 
     def _recipe(self, component: str) -> Recipe:
         return next((one for one in self.further if one.name == component), None) or self.own.recipe(component)

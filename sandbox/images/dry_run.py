@@ -14,7 +14,7 @@ from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import workers
 from sandbox.images.sources import engine_store
-from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.image_source import Daemon, layers_of
 from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
@@ -158,7 +158,7 @@ class _Forecaster:
         return Forecast(str(target), action, blobs, size, True, found.source, root.digest)
 
     def _unsaved(self, target: Target, content: Mapping[str, Any]) -> Forecast:
-        layers = dict.fromkeys((content.get("RootFS") or {}).get("Layers") or ())
+        layers = dict.fromkeys(layers_of(content))
         missing = sum([self._missing(target.repository, digest) for digest in layers])
         size = int(content.get("Size") or 0) if missing else 0
         return Forecast(str(target), Action.UPLOADED, missing + 1, size, False, str(content.get("Id", "")))

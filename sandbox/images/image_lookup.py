@@ -13,7 +13,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Observer
 from sandbox.images.sources.docker_engine import DaemonImages
-from sandbox.images.sources.image_source import Daemon, Helper, Source
+from sandbox.images.sources.image_source import Daemon, Helper, Source, layers_of
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
@@ -87,7 +87,7 @@ def weight(images: Sequence[Mapping[str, Any]]) -> int:
     """
     counted: list[tuple[frozenset[str], int]] = []
     for image in sorted(images, key=lambda image: -int(image.get("Size") or 0)):
-        layers = frozenset((image.get("RootFS") or {}).get("Layers") or ())
+        layers = frozenset(layers_of(image))
         size = 0 if any(layers & others for others, _ in counted) else int(image.get("Size") or 0)
         counted.append((layers, size))
     return sum(size for _, size in counted)

@@ -6,9 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import field
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
 from sandbox.images.image_lookup import Elsewhere, Found, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
@@ -86,7 +88,17 @@ def push(
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
         run = _Run(
-            destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading, helper, buildx
+            destination=destination,
+            heavy=heavy,
+            ending=ending,
+            stack=folders,
+            fail_fast=fail_fast,
+            compression=compression,
+            promised=promised or {},
+            spool=spool,
+            reading=reading,
+            helper=helper,
+            buildx=buildx,
         )
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
@@ -104,35 +116,22 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
+@dataclass(kw_only=True)
 class _Run:
     """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them."""
 
-    def __init__(
-        self,
-        destination: Destination,
-        heavy: Executor,
-        ending: Ending,
-        stack: contextlib.ExitStack,
-        fail_fast: bool,
-        compression: Compression,
-        promised: Mapping[Target, Promise],
-        spool: Path | None,
-        reading: bool,
-        helper: Helper | None,
-        buildx: Path | None,
-    ) -> None:
-        self._destination = destination
-        self._heavy = heavy
-        self._ending = ending
-        self._fail_fast = fail_fast
-        self._stack = stack
-        self._compression = compression
-        self._promised = promised
-        self._spool = spool
-        self._reading = reading
-        self._helper = helper
-        self._buildx = buildx
-        self._begun = time.monotonic()
+    destination: Destination
+    heavy: Executor
+    ending: Ending
+    stack: contextlib.ExitStack
+    fail_fast: bool
+    compression: Compression
+    promised: Mapping[Target, Promise]
+    spool: Path | None
+    reading: bool
+    helper: Helper | None
+    buildx: Path | None
+    begun: float = field(default_factory=time.monotonic)
 
     def __call__(
         self,
@@ -143,9 +142,9 @@ class _Run:
         found = self._resolve(entries, elsewhere, daemon)
         failures = {target: outcome for target, outcome in found.items() if isinstance(outcome, SandboxError)}
         for target, error in failures.items():
-            self._ending.failed(str(target), error)
+            self.ending.failed(str(target), error)
         done: dict[Target, Result | SandboxError] = {}
-        if not (failures and self._fail_fast):
+        if not (failures and self.fail_fast):
             done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), Found)})
         failures |= {target: error for target, error in done.items() if isinstance(error, SandboxError)}
         results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
@@ -159,23 +158,23 @@ class _Run:
     ) -> dict[Target, Outcome]:
         """Read the documents of all images; the engine's images get their layers into the registry on the way."""
         futures = elsewhere.begin(entries)
-        local, failed = built(entries, daemon, self._ending, self._buildx)
+        local, failed = built(entries, daemon, self.ending, self.buildx)
         found: dict[Target, Outcome] = dict(failed)
-        if self._promised:
+        if self.promised:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)
-        if daemon is not None and local and not (failed and self._fail_fast):
+        if daemon is not None and local and not (failed and self.fail_fast):
             source = of_engine(
-                self._compression,
+                self.compression,
                 daemon,
-                self._destination,
-                self._stack,
-                self._spool,
-                reading=self._reading,
-                helper=self._helper,
+                self.destination,
+                self.stack,
+                self.spool,
+                reading=self.reading,
+                helper=self.helper,
             )
             images = source.resolve(local)
             for entry in local:
-                client = self._destination.client
+                client = self.destination.client
                 found[entry.target] = outcome(entry, images[entry.target], daemon.id(entry.image), client)
         return found | {target: future.result() for target, future in futures.items()}
 
@@ -185,22 +184,22 @@ class _Run:
         """Raise Drift unless everything that is known before sending is as promised."""
         now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
         if daemon is not None:
-            list(self._destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
+            list(self.destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
             now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
-        if lines := broken_promises(self._promised, now):
+        if lines := broken_promises(self.promised, now):
             raise Drift(lines)
 
     def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
         """Transfer all blobs, and publish each image as soon as its own are in place."""
         images = {target: one.image for target, one in found.items()}
-        pool = self._destination.pool
+        pool = self.destination.pool
         list(pool.map(self._vouch, images.items()))
         plan = plan_transfers(images)
-        self._ending.planned(len(images), len(plan.transfers), plan.size)
+        self.ending.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
         publishing = {t: pool.submit(self._publish, t, found[t], plan) for t in images if not pending[t]}
-        pools = {Lane.SMALL: pool, Lane.LARGE: self._heavy}
+        pools = {Lane.SMALL: pool, Lane.LARGE: self.heavy}
         carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
         for future in as_completed(carrying):
             transfer = carrying[future]
@@ -222,45 +221,45 @@ class _Run:
         return done
 
     def _carry(self, transfer: Transfer) -> dict[str, SandboxError]:
-        self._ending.check()
-        lost = carry(transfer, self._destination)
-        if not self._destination.inventory.uploaded(transfer.blob.digest):
-            self._ending.spared(transfer.blob.size)
+        self.ending.check()
+        lost = carry(transfer, self.destination)
+        if not self.destination.inventory.uploaded(transfer.blob.digest):
+            self.ending.spared(transfer.blob.size)
         return lost
 
     def _lost(self, target: Target, error: SandboxError) -> SandboxError:
         """Record that an image has failed, and with `fail_fast` all others too."""
-        self._ending.failed(str(target), error)
-        if self._fail_fast:
-            self._ending.end()
+        self.ending.failed(str(target), error)
+        if self.fail_fast:
+            self.ending.end()
         return error
 
     def _vouch(self, item: tuple[Target, Image]) -> None:
         """Let the tag vouch for the blobs, if it already names this very image."""
         (target, image), name = item, item[0].tag or item[1].root.digest
         with contextlib.suppress(SandboxError):  # reported when the image is published
-            if self._destination.inventory.named(target.repository, name) == image.root.digest:
-                self._destination.inventory.vouch(target.repository, name, image.root, image.blobs)
+            if self.destination.inventory.named(target.repository, name) == image.root.digest:
+                self.destination.inventory.vouch(target.repository, name, image.root, image.blobs)
 
     def _publish(self, target: Target, found: Found, plan: Plan) -> Result | SandboxError:
-        self._ending.check()
+        self.ending.check()
         image = found.image
         try:
-            if lines := broken_promises(self._promised, {target: Promise(found.source, image.root.digest)}):
+            if lines := broken_promises(self.promised, {target: Promise(found.source, image.root.digest)}):
                 raise Drift(lines)
-            written = publish(target, image, self._destination)
+            written = publish(target, image, self.destination)
         except SandboxError as error:
             return self._lost(target, error)
-        charged, inventory = plan.charges(target), self._destination.inventory
+        charged, inventory = plan.charges(target), self.destination.inventory
         size = sum(inventory.uploaded(blob.digest) for blob in charged)
         unique = sum(blob.size for blob in charged if inventory.uploaded(blob.digest))
         unchanged = not written and all(
             inventory.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
         )
         action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
-        seconds = time.monotonic() - self._begun
+        seconds = time.monotonic() - self.begun
         result = Result(
             str(target), image.root.digest, action, size, seconds, image.notes, unique, found.source, found.platforms
         )
-        self._ending.finished(result)
+        self.ending.finished(result)
         return result

@@ -12,37 +12,23 @@ from functools import partial
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.docker_save import Documents, take
-from sandbox.images.sources.image_source import Daemon, Helper, Job
+from sandbox.images.sources.image_source import Daemon, Helper, Inspected, Job
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.digest import Measured
-from sandbox.oci.image import Image, MissingBlob, Origin, Tree
+from sandbox.oci.image import Image, Origin, Tree
 from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Manifest
 from sandbox.oci.reference import Target
 from sandbox.system import interruption
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """An image of an engine with the classic store: `id` is its configuration's digest."""
-
-    entry: FromDaemon
-    id: str
-    diff_ids: tuple[str, ...]
-
-    @property
-    def repository(self) -> str:
-        return self.entry.target.repository
 
 
 class CompressedImages:
@@ -83,18 +69,19 @@ class CompressedImages:
         """Return every image, its layers in the registry or in our own file, or the reason of its failure."""
         found: dict[Target, Image | SandboxError] = {}
         waiting = [one for entry in entries if (one := self._inspect(entry)) is not None]
-        classic = {one.entry.target for one in waiting}
+        classic = {one.target for one in waiting}
         plain = [entry for entry in entries if entry.target not in classic]
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
-                found[one.entry.target] = tree.image(FromSpool(self._unsent_layer, {}))
+                found[one.target] = tree.image(FromSpool(self._unsent_layer, {}))
         for read in self._ways():
-            if waiting := [one for one in waiting if one.entry.target not in found]:
+            if waiting := [one for one in waiting if one.target not in found]:
                 found |= read(waiting)
-        plain += [one.entry for one in waiting if one.entry.target not in found]
+        left = {one.target for one in waiting if one.target not in found}
+        plain += [entry for entry in entries if entry.target in left]
         return found | (self._plain.resolve(plain) if plain else {})
 
-    def _ways(self) -> Iterator[Callable[[Sequence[_Wanted]], Mapping[Target, Image | SandboxError]]]:
+    def _ways(self) -> Iterator[Callable[[Sequence[Inspected]], Mapping[Target, Image | SandboxError]]]:
         """Yield how to get at layers, the cheapest way first; each leaves out images that need the next one."""
         if self._reading:
             yield self._read
@@ -102,19 +89,18 @@ class CompressedImages:
             yield partial(self._helped, self._helper)
         yield self._saved
 
-    def _inspect(self, entry: FromDaemon) -> _Wanted | None:
-        """Return None for images that DaemonImages must explain, or take as they are."""
+    def _inspect(self, entry: FromDaemon) -> Inspected | None:
+        """Return the description of an image in the classic store; None where DaemonImages must explain, or take it."""
         with contextlib.suppress(SandboxError):
             content = self._daemon.inspect_image(entry.image)
             if content is not None and not content.get("Descriptor"):
-                layers = (content.get("RootFS") or {}).get("Layers") or ()
-                return _Wanted(entry, str(content["Id"]), tuple(layers))
+                return Inspected.of(entry.target, entry.image, content)
         return None
 
-    def _tagged(self, one: _Wanted) -> Tree | None:
+    def _tagged(self, one: Inspected) -> Tree | None:
         """Return the image behind the target's tag if it is this one, complete; else record its layers as known."""
         with contextlib.suppress(SandboxError):
-            document = self._client.manifest(one.repository, one.entry.target.tag or str(one.entry.target.digest))
+            document = self._client.manifest(one.repository, one.target.tag or str(one.target.digest))
             content = manifests.parse(document) if document else None
             if document is None or not isinstance(content, Manifest):
                 return None
@@ -138,15 +124,15 @@ class CompressedImages:
             return self._inventory.size(repository, blob.digest) == blob.size
         return False
 
-    def _homes(self, waiting: Sequence[_Wanted]) -> tuple[dict[str, str], dict[str, Descriptor]]:
+    def _homes(self, waiting: Sequence[Inspected]) -> tuple[dict[str, str], dict[str, Descriptor]]:
         """Return the repository that each layer is sent to first, and the layers that are there already."""
         homes = {digest: one.repository for one in reversed(waiting) for digest in one.diff_ids}
         return homes, {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
 
-    def _read(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+    def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that were sent from the engine's own folders; the others must be saved."""
         homes, known = self._homes(waiting)
-        places = {one.entry.target: image for one in waiting if (image := self._opened(one, known))}
+        places = {one.target: image for one in waiting if (image := self._opened(one, known))}
         raw = {blob.digest: (blob, image.origin) for image in places.values() for blob in image.blobs}
         missing = [digest for digest in homes if digest not in known and digest in raw]
         self._destination.observer.expected(sum(raw[digest][0].size for digest in missing))
@@ -161,14 +147,14 @@ class CompressedImages:
         made = {digest: blob for digest, blob in zip(missing, packed, strict=True) if blob}
         documents = {}
         for one in waiting:
-            if image := places.get(one.entry.target):
+            if image := places.get(one.target):
                 config = next(blob for blob in image.blobs if blob.digest == one.id)
                 with image.origin.open(config) as chunks:
                     documents[one.id] = b"".join(chunks)
         return self._images(waiting, known | made, documents)
 
     def _images(
-        self, waiting: Sequence[_Wanted], layers: Mapping[str, Descriptor], documents: Mapping[str, bytes]
+        self, waiting: Sequence[Inspected], layers: Mapping[str, Descriptor], documents: Mapping[str, bytes]
     ) -> dict[Target, Image | SandboxError]:
         """Return the images all of whose parts are there; their compressed layers are known from now on."""
         self._known |= layers
@@ -176,10 +162,10 @@ class CompressedImages:
         for one in waiting:
             if one.id in documents and all(digest in layers for digest in one.diff_ids):
                 config = Descriptor(OCI_CONFIG, one.id, len(documents[one.id]))
-                found[one.entry.target] = self._image(one, config, layers, FromSpool(self._unsent_layer, documents))
+                found[one.target] = self._image(one, config, layers, FromSpool(self._unsent_layer, documents))
         return found
 
-    def _helped(self, helper: Helper, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+    def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that a helper reads where this user may not; the others must be saved."""
         homes, known = self._homes(waiting)
         configs = {one.id: one.repository for one in waiting}
@@ -199,7 +185,7 @@ class CompressedImages:
                 made[digest] = blob
 
         try:
-            content = self._daemon.inspect_image(waiting[0].entry.image) or {}
+            content = self._daemon.inspect_image(waiting[0].name) or {}
             if engine_store.is_readable(engine_store.overlay_root(content)):
                 return {}
             helper.read(jobs, engine_store.overlay_folders(content), self._folder, take)
@@ -210,15 +196,15 @@ class CompressedImages:
             raise
         return self._images(waiting, known | made, documents)
 
-    def _opened(self, one: _Wanted, known: Mapping[str, Descriptor]) -> Image | None:
+    def _opened(self, one: Inspected, known: Mapping[str, Descriptor]) -> Image | None:
         """Return the image with raw layers in the engine's own folders, None when it cannot be read there."""
         try:
-            content = self._daemon.inspect_image(one.entry.image) or {}
+            content = self._daemon.inspect_image(one.name) or {}
             return engine_store.of(content, self._daemon.root).image(
                 content, lambda digest: 0 if digest in known else None
             )
         except SandboxError as error:
-            log.info("%s is not read directly: %s", one.entry.target, error)
+            log.info("%s is not read directly: %s", one.target, error)
             return None
 
     def _packed(self, raw: Descriptor, origin: Origin, home: str) -> Descriptor | None:
@@ -261,14 +247,14 @@ class CompressedImages:
         scratch = self._unsent.get(blob.digest)
         return scratch.read(blob) if scratch else None
 
-    def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+    def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that one save gives; those that turn out to be of a containerd store are left out."""
         try:
             return self._of_save(waiting)
         except SandboxError as error:
-            return dict.fromkeys((one.entry.target for one in waiting), error)
+            return dict.fromkeys((one.target for one in waiting), error)
 
-    def _of_save(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+    def _of_save(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes, known = self._homes(waiting)
         early: list[Future[dict[str, SandboxError]]] = []
@@ -285,16 +271,16 @@ class CompressedImages:
         for one in waiting:
             image = self._made(one, documents, known | spool.made, spool, scratch)
             if image is not None:
-                found[one.entry.target] = image
+                found[one.target] = image
         return found
 
-    def _taken(self, waiting: Sequence[_Wanted], spool: CompressSpool) -> Documents:
+    def _taken(self, waiting: Sequence[Inspected], spool: CompressSpool) -> Documents:
         """Return one save of all these images, up to the last layer that is missing."""
 
         def enough(documents: Documents) -> bool:
             return not spool.wants_unknown() and all(_is_config(documents.by_digest.get(one.id)) for one in waiting)
 
-        stream = self._daemon.save(list(dict.fromkeys(one.entry.image for one in waiting)))
+        stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
         try:
             return take(stream, spool, manifests.chains(one.diff_ids for one in waiting), enough)
         finally:
@@ -303,7 +289,7 @@ class CompressedImages:
 
     def _made(
         self,
-        one: _Wanted,
+        one: Inspected,
         documents: Documents,
         layers: Mapping[str, Descriptor],
         spool: CompressSpool,
@@ -314,15 +300,11 @@ class CompressedImages:
             return None
         missing = [digest for digest in one.diff_ids if digest not in layers]
         if missing:
-            return spool.failures.get(missing[0]) or MissingBlob(
-                f"the Docker Engine's save of {one.entry.image} is not complete",
-                details=f"missing: {missing[0]}",
-                fix=f"docker image rm {one.entry.image}, then pull or build it again; or push it `from: registry`",
-            )
+            return spool.failures.get(missing[0]) or one.incomplete(missing[0])
         described = Descriptor(OCI_CONFIG, one.id, len(config))
         return self._image(one, described, layers, FromSpool(scratch.read, documents.by_digest))
 
-    def _image(self, one: _Wanted, config: Descriptor, layers: Mapping[str, Descriptor], origin: Origin) -> Image:
+    def _image(self, one: Inspected, config: Descriptor, layers: Mapping[str, Descriptor], origin: Origin) -> Image:
         blobs = [layers[digest] for digest in one.diff_ids]
         document = manifests.image_manifest(config, blobs)
         return Tree((document,), tuple(dict.fromkeys((config, *blobs)))).image(origin)

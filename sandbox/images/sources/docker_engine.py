@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -112,14 +111,13 @@ class DaemonImages:
                 f"the Docker Engine has no image {entry.image}",
                 fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
             )
-        document = bool(content.get("Descriptor"))
-        return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
+        return Inspected.of(entry.target, entry.image, content)
 
     def _held(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
         """Return the image if the registry has every piece of it, so that nothing need be saved."""
         one, tagged = look
         try:
-            if tagged and all(self._inventory.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
+            if tagged and all(self._inventory.size(one.repository, b.digest) is not None for b in tagged.blobs):
                 return tagged.image(InRegistry())
             tree = self._classic(one, {})
         except SandboxError as error:
@@ -133,7 +131,7 @@ class DaemonImages:
 
     def _tagged(self, one: Inspected) -> Tree | None:
         """Return the image behind the target's tag, or its digest, if it is this one; that vouches for its blobs."""
-        repository, tag = one.target.repository, one.target.tag or str(one.target.digest)
+        repository, tag = one.repository, one.target.tag or str(one.target.digest)
         for name in (tag, one.id) if one.is_document else (tag,):
             try:
                 document = self._client.manifest(repository, name)
@@ -151,10 +149,10 @@ class DaemonImages:
             ours = tuple(layer.digest for layer in content.layers) == one.diff_ids
         if not ours and document.digest != one.id:
             if isinstance(content, Manifest):
-                self._seen |= {blob.digest: one.target.repository for blob in (content.config, *content.layers)}
+                self._seen |= {blob.digest: one.repository for blob in (content.config, *content.layers)}
             return None
-        tree = walk(document, lambda child: self._client.manifest(one.target.repository, child.digest))
-        self._inventory.vouch(one.target.repository, name, document, tree.blobs)
+        tree = walk(document, lambda child: self._client.manifest(one.repository, child.digest))
+        self._inventory.vouch(one.repository, name, document, tree.blobs)
         return tree
 
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
@@ -162,7 +160,7 @@ class DaemonImages:
 
         A raw layer's digest is its diff id, so the engine's description and the registry's sizes suffice.
         """
-        repository = one.target.repository
+        repository = one.repository
         for digest in one.diff_ids:
             self._inventory.size(repository, digest)
         if one.id in documents:
@@ -213,7 +211,7 @@ class DaemonImages:
 
     def _opened(self, one: Inspected) -> Image | None:
         """Return the image in the engine's own folders, None when it cannot be read there."""
-        repository = one.target.repository
+        repository = one.repository
 
         def size_of(digest: str) -> int | None:
             with contextlib.suppress(RegistryError):  # reported when something is sent
@@ -280,9 +278,9 @@ class DaemonImages:
         wanted: dict[str, dict[str, None]] = {}
         for one in waiting:
             for digest in one.diff_ids:
-                wanted.setdefault(digest, {})[one.target.repository] = None
+                wanted.setdefault(digest, {})[one.repository] = None
         repositories = {digest: tuple(names) for digest, names in wanted.items()}
-        homes = tuple(dict.fromkeys(one.target.repository for one in waiting))
+        homes = tuple(dict.fromkeys(one.repository for one in waiting))
         return StreamUpload(self._destination, repositories, homes, self._seen)
 
     def _made(self, one: Inspected, documents: Documents, upload: StreamUpload) -> Image | SandboxError:
@@ -293,7 +291,7 @@ class DaemonImages:
         except SandboxError as error:
             return _why(one, error, (one.id, *one.diff_ids), upload)
         if lacking:
-            return _why(one, _incomplete(one, lacking[0]), lacking, upload)
+            return _why(one, one.incomplete(lacking[0]), lacking, upload)
         return tree.image(InRegistry(documents.by_digest))
 
     def _from_index(self, one: Inspected, documents: Documents) -> Tree:
@@ -309,20 +307,20 @@ class DaemonImages:
         ]
         if one.id in documents.by_digest and not fitting:
             lost = (digest for digest in one.diff_ids if not self._inventory.anywhere(digest))
-            raise _incomplete(one, next(lost, one.id))
+            raise one.incomplete(next(lost, one.id))
         document = read(fitting[0]) if fitting else None
         if document is None:
-            raise _incomplete(one, fitting[0].digest if fitting else one.id)
+            raise one.incomplete(fitting[0].digest if fitting else one.id)
         return walk(document, read, name=one.name)
 
 
 def _may_pass(outcome: Image | SandboxError, one: Inspected, upload: StreamUpload) -> bool:
     """Tell whether another save may help: the connection broke, or a layer met a refusal that concerns others."""
-    if not isinstance(outcome, SandboxError) or one.target.repository in upload.refused:
+    if not isinstance(outcome, SandboxError) or one.repository in upload.refused:
         return False
     if not isinstance(outcome, RegistryError) or outcome.transient:
         return True
-    return any(upload.stuck.get(digest, one.target.repository) != one.target.repository for digest in one.diff_ids)
+    return any(upload.stuck.get(digest, one.repository) != one.repository for digest in one.diff_ids)
 
 
 def _why(one: Inspected, error: SandboxError, digests: Iterable[str], upload: StreamUpload) -> SandboxError:
@@ -330,15 +328,7 @@ def _why(one: Inspected, error: SandboxError, digests: Iterable[str], upload: St
     for digest in (*digests, None):
         if digest in upload.failures:
             return upload.failures[digest]
-    return upload.refused.get(one.target.repository, error)
-
-
-def _incomplete(one: Inspected, digest: str) -> MissingBlob:
-    return MissingBlob(
-        f"the Docker Engine's save of {one.name} is not complete",
-        details=f"missing: {digest}",
-        fix=f"docker image rm {one.name}, then pull or build it again; or push it `from: registry`",
-    )
+    return upload.refused.get(one.repository, error)
 
 
 def _describes(document: bytes, one: Inspected) -> bool:
@@ -347,7 +337,3 @@ def _describes(document: bytes, one: Inspected) -> bool:
         return manifests.diff_ids(document) == one.diff_ids
     except SandboxError:
         return False
-
-
-def _layers(content: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple((content.get("RootFS") or {}).get("Layers") or ())

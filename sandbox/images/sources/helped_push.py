@@ -56,7 +56,7 @@ class HelpedPush:
 
     def _jobs(self, one: Inspected) -> Iterator[Job]:
         """Yield the blobs of an image that no repository is known to have."""
-        repository = one.target.repository
+        repository = one.repository
         for chain, digest in manifests.chains([one.diff_ids]).items():
             if self._inventory.size(repository, digest) is None and not self._inventory.anywhere(digest):
                 yield Job(repository, digest, chain)
@@ -69,7 +69,7 @@ class HelpedPush:
         if any(os.access(folder, os.R_OK | os.X_OK) for folder in folders):
             raise Unreadable("it needs none: this user may read them")
         for folder in folders:
-            jobs = [Job(one.target.repository, one.id, tree=True) for one in waiting if one.id not in documents]
+            jobs = [Job(one.repository, one.id, tree=True) for one in waiting if one.id not in documents]
             if not jobs:
                 break
             sent = self._tried(jobs, folder)
@@ -96,7 +96,7 @@ class HelpedPush:
         with contextlib.suppress(SandboxError):  # a save reports more
             root = read(stores.descriptor(content))
             tree = walk(root, read, name=one.name) if root else None
-            repository = one.target.repository
+            repository = one.repository
             if tree and all(self._has(repository, blob.digest) for blob in tree.blobs):
                 return tree
         return None

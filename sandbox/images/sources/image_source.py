@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.oci.image import Image
+from sandbox.oci.image import Image, MissingBlob
 from sandbox.oci.reference import Target
 
 
@@ -61,6 +61,29 @@ class Inspected:
     id: str
     diff_ids: tuple[str, ...]
     is_document: bool = False
+
+    @classmethod
+    def of(cls, target: Target, name: str, content: Mapping[str, Any]) -> Self:
+        """Return what `content` (`GET /images/{name}/json`) says of an image."""
+        return cls(target, name, str(content["Id"]), layers_of(content), bool(content.get("Descriptor")))
+
+    @property
+    def repository(self) -> str:
+        """Return the repository that the image goes to."""
+        return self.target.repository
+
+    def incomplete(self, missing: str) -> MissingBlob:
+        """Return the error for a save of the image without the blob of the digest `missing`."""
+        return MissingBlob(
+            f"the Docker Engine's save of {self.name} is not complete",
+            details=f"missing: {missing}",
+            fix=f"docker image rm {self.name}, then pull or build it again; or push it `from: registry`",
+        )
+
+
+def layers_of(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the digests of an image's uncompressed layers, by the engine's description of it."""
+    return tuple((content.get("RootFS") or {}).get("Layers") or ())
 
 
 @dataclass(frozen=True)
