@@ -15,7 +15,6 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -96,33 +95,33 @@ def run(
     only us and the program is ended by us, once. Raises MissingTool when there is no such program, ToolFailed when it
     fails, and SandboxError without `cwd`.
     """
-    run_with = partial(
-        _run, argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, nice=nice, stop=stop
-    )
-    if merged:
-        return run_with(aside=None)
-    with tempfile.TemporaryFile() as aside:
-        return run_with(aside=aside)
-
-
-def _run(
-    argv: Argv,
-    *,
-    timeout: float,
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    on_line: Callable[[str], None] | None,
-    stdin: str | None,
-    nice: bool,
-    aside: IO[bytes] | None,
-    stop: Stop | None = None,
-) -> str:
-    words = [os.fspath(word) for word in argv]
-    program = words[0]
-    words = ["nice", *words] if nice else words
+    words = [*(("nice",) if nice else ()), *(os.fspath(word) for word in argv)]
+    program = os.fspath(argv[0])
     interruption.check()
     log.debug("run: %s", shlex.join(words))
-    child = _started(words, cwd, env, aside, reads=stdin is not None)
+    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
+        child = _started(words, cwd, env, aside, reads=stdin is not None)
+        output, expired = _awaited(child, timeout, on_line, stdin, stop)
+        interruption.check()
+        log.debug("exit %s: %s", child.returncode, program)
+        if child.returncode == 0 and not expired:
+            return output
+        if aside:
+            aside.seek(0)
+            output += aside.read().decode(errors="replace")
+    status, name = child.returncode, Path(program).name
+    brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
+
+
+def _awaited(
+    child: subprocess.Popen[str],
+    timeout: float,
+    on_line: Callable[[str], None] | None,
+    stdin: str | None,
+    stop: Stop | None,
+) -> tuple[str, bool]:
+    """Wait for a program, and end it if this is interrupted; return its output, and whether it took too long."""
     killer = _Deadline(child, timeout)
     _running.add(child)
     if stop is not None:
@@ -130,7 +129,7 @@ def _run(
     try:
         interruption.check()  # a stop ends only the programs that it finds in the list
         output = _collect(child, on_line, stdin)
-        status = child.wait()
+        child.wait()
     except BaseException:
         _end(child)
         raise
@@ -141,16 +140,7 @@ def _run(
         expired = killer.cancel()
         if child.stdout:
             child.stdout.close()
-    interruption.check()
-    log.debug("exit %s: %s", status, program)
-    if status == 0 and not expired:
-        return output
-    if aside:
-        aside.seek(0)
-        output += aside.read().decode(errors="replace")
-    name = Path(program).name
-    brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
-    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
+    return output, expired
 
 
 def _started(
@@ -173,10 +163,14 @@ def _started(
     except OSError as error:
         if cwd is not None and error.filename == cwd:
             raise files.refused(f"{words[0]} cannot be run in {cwd}", error) from error
-        if isinstance(error, FileNotFoundError):
-            raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
-        # It is not permitted, or for another architecture.
-        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        raise _missing(words, error) from error
+
+
+def _missing(words: list[str], error: OSError) -> MissingTool:
+    """Return the error for a program that is not installed, not permitted, or for another architecture."""
+    if isinstance(error, FileNotFoundError):
+        return MissingTool(f"{words[0]} is not installed", details=shlex.join(words))
+    return MissingTool(f"{words[0]} cannot be run", details=str(error))
 
 
 def run_at_terminal(argv: Argv) -> str:
@@ -192,10 +186,8 @@ def run_at_terminal(argv: Argv) -> str:
         child = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", encoding="utf-8"
         )
-    except FileNotFoundError as error:
-        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
     except OSError as error:
-        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        raise _missing(words, error) from error
     with child:
         try:
             output = child.communicate()[0]
