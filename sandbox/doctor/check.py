@@ -158,6 +158,16 @@ def finding(check: Check[SubjectT], subject: SubjectT) -> Finding:
         return failed(trouble)
 
 
+def checked(check: Check[SubjectT], subject: SubjectT) -> Row:
+    """Run one check in this thread, and return its row."""
+    return row(check.id, finding(check, subject), fix=check.fix, which=subject.which)
+
+
+def unchecked(check: Check[SubjectT], failed: str) -> Row:
+    """Return the row of a check that makes no sense since the check with the id `failed` has failed."""
+    return row(check.id, skipped(f"not checked: {failed} failed"), fix="", which="")
+
+
 def repair(checks: Sequence[Check[DoctorContext]], rows: Sequence[Row], context: DoctorContext) -> tuple[Row, ...]:
     """Repair what is safe to repair, and return the rows with those checks run again."""
     return tuple(
@@ -172,7 +182,7 @@ def _repaired(check: Check[DoctorContext], before: Row, context: DoctorContext) 
             check.repair(context)
     except (SandboxError, OSError):  # not permitted; the row's fix tells what to do
         return before
-    after = row(check.id, finding(check, context), fix=check.fix, which=context.which)
+    after = checked(check, context)
     if after.status is not Status.OK:
         return after
     return Row(after.id, after.status, f"{after.evidence} (repaired: {before.evidence})", after.fix)

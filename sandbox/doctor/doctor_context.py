@@ -12,6 +12,7 @@ from sandbox.engine import Engine
 from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names
 
 
@@ -44,6 +45,13 @@ class DoctorContext:
     def names(self) -> Names:
         """Return the names of this sandbox."""
         return self.home.sandbox(self.spec.name)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the sandbox's cluster. Raises SandboxError before the first `up`."""
+        if not self.names.kubeconfig.exists():
+            raise SandboxError("there is no sandbox yet", fix=f"sandbox up{self.which}", id="not-up")
+        return Cluster(self.names.kubeconfig)
 
 
 def probe_engine(seconds: float) -> EngineProbe | SandboxError:

@@ -15,7 +15,7 @@ from sandbox.components.cluster import dns
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import proxy_settings
 from sandbox.doctor import egress_probe
-from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
+from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.doctor.egress_probe import Hello, Part, Refused, received
 from sandbox.doctor.tls.tls_context import parse
@@ -252,10 +252,10 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
         missing = next((need for need in NEEDS.get(check.id, ()) if need in failed), None)
         if missing:
             failed.add(check.id)
-            yield row(check.id, skipped(f"not checked: {missing} failed"), fix="", which="")
+            yield unchecked(check, missing)
             continue
         # In this thread, so that the pod is deleted before an interrupt ends the command.
-        one = row(check.id, finding(check, trace), fix=check.fix, which=trace.which)
+        one = checked(check, trace)
         if one.status is Status.ERROR:
             failed.add(check.id)
         yield one

@@ -65,7 +65,7 @@ def dns(context: DoctorContext) -> Finding:
     host = f"doctor.{context.spec.domain}"
     fix = f"sandbox names install {context.names.name}"
     try:
-        found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+        found = resolved(host)
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
             return warn(
@@ -76,6 +76,11 @@ def dns(context: DoctorContext) -> Finding:
     elsewhere = [address for address in found if not is_here(address)]
     evidence = f"*.{context.spec.domain} is {', '.join(found)}"
     return error(f"{evidence}, which is not this machine", fix) if elsewhere else ok(evidence)
+
+
+def resolved(host: str) -> list[str]:
+    """Return the addresses that this machine finds for a host. Raises socket.gaierror."""
+    return sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 
 def is_here(address: str) -> bool:
@@ -153,15 +158,7 @@ def _heard_outside(context: DoctorContext) -> list[str]:
     if box is None or not box.running:
         return []
     binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.edge.ports]
-    return [f"{one.address}:{one.port}" for one in binds if _answers(one)]
-
-
-def _answers(bind: Bind) -> bool:
-    try:
-        with socket.create_connection((bind.address, bind.port), timeout=SHORT):
-            return True
-    except OSError:
-        return False
+    return [f"{one.address}:{one.port}" for one in binds if host_network.accepts(one.address, one.port, seconds=SHORT)]
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.doctor.check import Finding, Row, error, ok, row, warn
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import Fault, faults
@@ -26,9 +26,7 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
 
     Raises UsageError if there is none, SandboxError if there is no cluster.
     """
-    if not context.names.kubeconfig.exists():
-        raise SandboxError("there is no sandbox yet", fix=f"sandbox up{context.which}", id="not-up")
-    cluster = Cluster(context.names.kubeconfig)
+    cluster = context.cluster
     kubectl = providers.kubectl(context.names)
     for pod in _pods(cluster, text, context.spec.namespace)[:MOST]:
         for id, finding in _findings(cluster, pod, f"{kubectl} -n {pod['metadata']['namespace']}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -10,16 +9,17 @@ from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import TCP, Port, Route
-from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
+from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import is_ready, is_serving
 from sandbox.plan import providers
 from sandbox.provider import Nodes
+from sandbox.system import host_network
 
 
 @dataclass(frozen=True)
@@ -247,11 +247,7 @@ def _lost(trace: ServiceTrace) -> Manifest | None:
 
 def _accepts(place: tuple[str, int]) -> bool:
     bind = Bind(*place)
-    try:
-        with socket.create_connection((bind.asked_at, bind.port), timeout=2):
-            return True
-    except OSError:
-        return False
+    return host_network.accepts(bind.asked_at, bind.port, seconds=2)
 
 
 def _standing(pod: Manifest) -> str:
@@ -306,22 +302,21 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     trace, failed = _trace(context, text), ""
     for check in CHECKS:
         if failed:
-            yield row(check.id, skipped(f"not checked: {failed} failed"), fix="", which="")
+            yield unchecked(check, failed)
             continue
-        one = row(check.id, finding(check, trace), fix=check.fix, which=trace.which)
+        one = checked(check, trace)
         failed = check.id if one.status is Status.ERROR else ""
         yield one
 
 
 def _trace(context: DoctorContext, text: str) -> ServiceTrace:
-    if not context.names.kubeconfig.exists():
-        raise SandboxError("there is no sandbox yet", fix=f"sandbox up{context.which}", id="not-up")
+    cluster = context.cluster
     namespace, slash, name = text.partition("/")
     if slash:
         return ServiceTrace(context, namespace, name)
     found = [
         one["metadata"]["namespace"]
-        for one in Cluster(context.names.kubeconfig).list("v1", "Service", context.spec.namespace)
+        for one in cluster.list("v1", "Service", context.spec.namespace)
         if one["metadata"]["name"] == text
     ]
     if len(found) > 1:

@@ -65,6 +65,15 @@ def is_free_udp(address: str, port: int) -> bool:
     return True
 
 
+def accepts(address: str, port: int, *, seconds: float) -> bool:
+    """Tell whether something there accepts a connection within `seconds`."""
+    try:
+        with socket.create_connection((address, port), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
 def is_permitted(address: str, port: int) -> bool:
     """Tell whether this user's processes may listen on such a port, free or not."""
     return _refusal(address, port) != errno.EACCES

@@ -12,7 +12,7 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.doctor_context import EngineProbe
-from sandbox.doctor.network_checks import holder, is_here
+from sandbox.doctor.network_checks import holder, is_here, resolved
 from sandbox.doctor.tls.tls_context import RequestTrace, read
 from sandbox.engine import Bind, labelled
 from sandbox.kube.api import ClusterError
@@ -32,7 +32,7 @@ def name(trace: RequestTrace) -> Finding:
     if "." not in host and host != "localhost":  # the first part of a host's name, or a Service's
         fix = f"use the whole name of a host, such as {host}.{trace.domain}"
     try:
-        found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
+        found = resolved(host)
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
             return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves", fix)

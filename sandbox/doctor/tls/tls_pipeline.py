@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.doctor.check import Check, Row, Status, row, run, skipped
+from sandbox.doctor.check import Check, Row, Status, run, unchecked
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import cluster_checks, edge_checks, verifiers
 from sandbox.doctor.tls.tls_context import RequestTrace, parse
@@ -57,7 +57,7 @@ def examine(context: DoctorContext, text: str, *, named: bool) -> Iterator[Row]:
     stopped = ""
     for group in STEPS:
         if stopped:
-            yield from (row(check.id, skipped(f"not checked: {stopped} failed"), fix="", which="") for check in group)
+            yield from (unchecked(check, stopped) for check in group)
             continue
         for one in run(group, trace, seconds=PATIENCE):
             stopped = stopped or (one.id if one.status is Status.ERROR else "")
