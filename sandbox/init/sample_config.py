@@ -63,7 +63,7 @@ def inline(value: Any) -> str:
         case None:
             return ""
         case Mapping():
-            return "{" + ", ".join(f"{key}: {inline(one)}" for key, one in value.items()) + "}"
+            return "{" + ", ".join(f"{inline(key)}: {inline(one)}" for key, one in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(inline, value)) + "]"
         case BaseModel():

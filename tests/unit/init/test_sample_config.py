@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sandbox.config import loader
 from sandbox.config.problems import key_of
 from sandbox.config.schema import Spec
-from sandbox.init.sample_config import outline
+from sandbox.init.sample_config import inline, outline
 
 GIVEN: dict[str, Any] = {
     "name": "shop",
@@ -63,3 +63,8 @@ def test_a_text_stays_a_text(text: str) -> None:
 @given(st.text(min_size=1, max_size=20))
 def test_any_text_stays_the_same_text(text: str) -> None:
     assert yaml.safe_load(outline(Spec, {"push": text}))["push"] == text
+
+
+def test_keys_of_a_map_stay_the_same_text() -> None:
+    value = {"a[0].b": "x", "c, d": 1, "e\\.f": True, "yes": {"{": "}"}}
+    assert yaml.safe_load(inline(value)) == value
