@@ -96,7 +96,8 @@ class App:
     `check_seconds`; `once` tells that it ends. `folder` is its working directory, and `user` is UID or UID:GID; where
     they are empty, the image's count. `terminal` has stdin and tty if it is to have these. `container` and `pod` are
     further fields of these, `memory` has places in memory with their sizes. `aliases` are further names that others
-    call it by. `mounts` are files that it reads, `claims` volumes for its data, by their places. Its objects define the
+    call it by, and it is `early` if others need it before it is ready. `mounts` are files that it reads, `claims`
+    volumes for its data, by their places; those that are `read_only` it may not change. Its objects define the
     `volumes`; those of earlier programs define the mounts `elsewhere`. `names` are what manifests call its image,
     `build` is what images.yaml says of its build besides the context; `left_out` names what its compose service has and
     objects that are made from it lack.
@@ -121,8 +122,10 @@ class App:
     pod: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    early: bool = False
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
+    read_only: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     elsewhere: tuple[Mount, ...] = ()
     names: tuple[str, ...] = ()

@@ -67,7 +67,7 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     places: list[dict[str, Any]] = []
     for place, claim in app.claims.items():
         volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
-        places.append({"name": claim, "mountPath": place})
+        places.append({"name": claim, "mountPath": place, **({"readOnly": True} if place in app.read_only else {})})
     for number, mount in enumerate(app.mounts, 1):
         name, keys = _name(app, number, mount), _keys(mount)
         mode: dict[str, Any] = {} if mount.mode is None else {"defaultMode": mount.mode}
@@ -163,12 +163,13 @@ def _service(app: App, name: str) -> dict[str, Any]:
         for port, protocol in _ports(app)
     ]
     # Without an address of its own the name leads to the pod, which has all ports.
-    ports = {"ports": listed} if listed else {"clusterIP": "None"}
+    ports: dict[str, Any] = {"ports": listed} if listed else {"clusterIP": "None"}
+    early = {"publishNotReadyAddresses": True} if app.early else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name},
-        "spec": {"selector": {"app": app.name}, **ports},
+        "spec": {"selector": {"app": app.name}, **early, **ports},
     }
 
 

@@ -32,12 +32,13 @@ _OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker
 class Volumes:
     """The volumes: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
 
-    `left_out` names the others.
+    `read_only` has the places of claims that the program may not change, `left_out` names the others.
     """
 
     claims: dict[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     sync: dict[str, str] = field(default_factory=dict)
+    read_only: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
@@ -63,6 +64,7 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
     for one in given if isinstance(given, list) else ():
         if isinstance(one, Mapping) and str(one.get("type")) in OTHERS:
             found.left_out.append(f"volumes.{one.get('target')}")
+    read_only = set(_read_only(given))
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
@@ -75,6 +77,7 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
         if claim := named.get(_name(source)):
             if built is None or place.rstrip("/").rpartition("/")[2] not in BUILT:
                 found.claims[place] = claim
+                found.read_only += [place] if place in read_only else []
         elif built is not None and is_dir(path) and is_inside(built, path):
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
@@ -109,6 +112,16 @@ def pairs(given: Any) -> Iterator[tuple[str, str]]:
         else:
             first, colon, rest = str(one).partition(":")
             yield (first, rest.partition(":")[0]) if colon else ("", first)
+
+
+def _read_only(given: Any) -> Iterator[str]:
+    """Yield the places where a program may only read."""
+    for one in given if isinstance(given, list) else ():
+        if isinstance(one, Mapping):
+            yield from (str(one.get("target")),) if one.get("read_only") is True else ()
+        else:
+            _, place, mode = (*str(one).split(":", 2), "", "")[:3]
+            yield from (place,) if "ro" in mode.split(",") else ()
 
 
 def _name(source: str) -> str:

@@ -72,3 +72,12 @@ def test_folder_that_the_build_fills_is_not_hidden(tmp_path: Path) -> None:
     modules = "modules:/app/node_modules"
     assert service(tmp_path, modules, image="build: .").claims == {}
     assert service(tmp_path, modules).claims == {"/app/node_modules": "modules"}
+
+
+def test_claim_is_read_only_where_the_volume_is(tmp_path: Path) -> None:
+    volumes = ("data:/a:ro", "data:/b", "'more:/c:z,ro'", "{type: volume, source: long, target: /d, read_only: true}")
+    pod = objects(service(tmp_path, *volumes, "odd:/e:rol"))["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert [(one["mountPath"], one.get("readOnly")) for one in container["volumeMounts"]] == [
+        *(("/a", True), ("/b", None), ("/c", True), ("/d", True), ("/e", None))
+    ]
