@@ -6,13 +6,15 @@ A Service has only the ports that it names, so those that programs say of each o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sandbox.init.detected import App
 
 # Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
-_OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED)", re.IGNORECASE)
+_OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED|PEER|JOIN)", re.IGNORECASE)
+# A name with a port: not postgres:1234 of postgres://postgres:1234@db, or of an image postgres:12-alpine.
+_PORT = re.compile(r"(?<![\w.-])([A-Za-z0-9][\w.-]*):([0-9]{2,5})(?![\w@-]|\.[0-9])")
 
 
 def renamed(
@@ -28,7 +30,7 @@ def renamed(
         if name == there:
             continue
         before = found
-        found = [_calling(app, name, there) for app in before]
+        found = list(map(_calling(name, there), before))
         changed = [
             f"{key} of {new.name}"
             for old, new in zip(before, found, strict=True)
@@ -49,57 +51,113 @@ def renamed(
     return found, notes
 
 
-def _calling(app: App, name: str, there: str) -> App:
-    """Return the program that calls a service as it is called `there`."""
+def _calling(name: str, there: str) -> Callable[[App], App]:
+    """Return what makes a program call a service as it is called `there`."""
     # Not the user of pg://name:password@host, nor the database of pg://host/name.
     said = re.escape(name)
     host = re.compile(rf"(?:(?<=//)|(?<=@)){said}(?=[:/?]|$)(?![^\s/@]*@)|(?<![\w.-]){said}(?=:[0-9]{{2,5}}(?![\w@-]))")
     word = re.compile(rf"(?<![\w.:/-]){said}(?![\w.-])")
 
     def change(text: str, key: str = "") -> str:
+        if name not in text:
+            return text
         return host.sub(there, word.sub(there, text) if _OF_HOSTS.search(key) else text)
 
-    return replace(
-        app,
-        environment={key: change(value, key) for key, value in app.environment.items()},
-        command=tuple(map(change, app.command)),
-        args=tuple(map(change, app.args)),
-        check=tuple(map(change, app.check)),
-    )
+    def words(given: Sequence[str]) -> tuple[str, ...]:
+        """Change a command, in which an option says what follows it or its `=`."""
+        return tuple(
+            change(one, one if "=" in one else before if before.startswith("-") else "")
+            for before, one in zip(("", *given), given, strict=False)
+        )
+
+    def calling(app: App) -> App:
+        return replace(
+            app,
+            environment={key: change(value, key) for key, value in app.environment.items()},
+            command=words(app.command),
+            args=words(app.args),
+            check=words(app.check),
+        )
+
+    return calling
 
 
-def connected(apps: Sequence[App], called: Mapping[str, str]) -> list[App]:
+def mentions(apps: Sequence[App], called: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return which others each program names as hosts, by their names in the cluster.
+
+    `called` are these names by those in the compose file.
+    """
+    names = _names(apps, called)
+    found: dict[str, set[str]] = {app.name: set() for app in apps}
+    for name, there in names.items():
+        calling = _calling(name, f"{name}-")
+        for app in apps:
+            if app.name != there and calling(app) != app:
+                found[app.name].add(there)
+    for app in apps:
+        found[app.name] |= {names[name] for text in _texts(app) for name, _ in _named(text, names)} - {app.name}
+    return found
+
+
+def connected(apps: Sequence[App], called: Mapping[str, str], awaited: Mapping[str, Collection[str]]) -> list[App]:
     """Return the programs with the ports at which the project's settings and files name them.
 
     `called` are their names in the cluster by those in the compose file. One that names itself gets its name as its
-    host name: its own Service has it only once it is ready, and that may need itself.
+    host name: its own Service has it only once it is ready, and that may need itself. So it may of several programs
+    that name each other, unless one is `awaited` until it is ready by the other.
     """
-    names = {**called, **{one: one for one in called.values()}}
-    names |= {alias: app.name for app in apps for alias in app.aliases}
-    if not names:
-        return []
-    choice = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    # Not postgres:1234 of postgres://postgres:1234@db, or of an image postgres:12-alpine.
-    pattern = re.compile(rf"(?<![\w.-])({choice}):([0-9]{{2,5}})(?![\w@-]|\.[0-9])")
-    named: dict[str, dict[int, None]] = {}
+    names = _names(apps, called)
+    ports: dict[str, dict[int, None]] = {}
     own: dict[str, str] = {}
     found: dict[str, list[tuple[str, int]]] = {}  # by text, for many programs may read the same file
     for app in apps:
         for text in _texts(app):
             if text not in found:
-                found[text] = [(one[1], int(one[2])) for one in pattern.finditer(text) if int(one[2]) < 65536]
+                found[text] = _named(text, names)
             for name, port in found[text]:
-                named.setdefault(names[name], {})[port] = None
+                ports.setdefault(names[name], {})[port] = None
                 if names[name] == app.name and name in (app.name, *app.aliases):
                     own.setdefault(app.name, name)
-    return [_connected(app, tuple(named.get(app.name, ())), own.get(app.name)) for app in apps]
+    peers = _peers(mentions(apps, called), awaited)
+    return [_connected(app, tuple(ports.get(app.name, ())), own.get(app.name), app.name in peers) for app in apps]
 
 
-def _connected(app: App, ports: tuple[int, ...], own: str | None) -> App:
+def _names(apps: Sequence[App], called: Mapping[str, str]) -> dict[str, str]:
+    """Return the programs' names in the cluster by all that they are called."""
+    names = {**called, **{one: one for one in called.values()}}
+    return names | {alias: app.name for app in apps for alias in app.aliases}
+
+
+def _named(text: str, names: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return which of the names are in the text with a port."""
+    found = ((match[1], int(match[2])) for match in _PORT.finditer(text))
+    return [(name, port) for name, port in found if name in names and port < 65536]
+
+
+def _peers(named: Mapping[str, Collection[str]], awaited: Mapping[str, Collection[str]]) -> set[str]:
+    """Return the programs that need each other, over others too."""
+    needed = {name: {one for one in others if name not in awaited.get(one, ())} for name, others in named.items()}
+    reached = {name: _reached(name, needed) for name in needed}
+    return {name for name, others in reached.items() if any(name in reached[one] for one in others - {name})}
+
+
+def _reached(name: str, needed: Mapping[str, Collection[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        more = set(needed.get(ahead.pop(), ())) - found
+        found |= more
+        ahead += more
+    return found
+
+
+def _connected(app: App, ports: tuple[int, ...], own: str | None, is_peer: bool) -> App:
     more = dict.fromkeys((*app.more_ports, *((port, "tcp") for port in ports if port != app.port)))
-    alone = own is not None and not app.once and app.replicas in (None, 1)
+    serves = not app.once and app.replicas != 0
+    alone = own is not None and serves and app.replicas in (None, 1)
     pod = {"hostname": own, **app.pod} if alone else app.pod
-    return replace(app, more_ports=tuple(more), pod=pod)
+    early = serves and bool(app.check or app.port) and (is_peer or (own is not None and not alone))
+    return replace(app, more_ports=tuple(more), pod=pod, early=early)
 
 
 def _texts(app: App) -> Iterator[str]:

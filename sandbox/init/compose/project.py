@@ -68,7 +68,7 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     written = {app.name: app for app in apps if app.is_whole or not has_manifests}
     there = {one: called for one, called in names.items() if called in written}
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
-    apps = hosts.connected(apps, names)
+    apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
     secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
     if any(value in secret for app in written.values() for value in app.environment.values()):
@@ -122,12 +122,14 @@ def _apps(
 
     What several have is the first one's: an alias, the claim of a volume, a ConfigMap or Secret.
     """
-    ending = {name for one in services.values() for name in _awaited(one.get("depends_on"))}
-    ending |= {name for name, one in services.items() if _ends(one)}
+    made = {name: service.app(name, one, project, notes, called=names[name]) for name, one in services.items()}
+    named = set().union(*hosts.mentions(list(made.values()), names).values())
+    told = {name for one in services.values() for name in _awaited(one, "service_completed_successfully")}
+    ending = told | {name for name, one in services.items() if _ends(one) and names[name] not in named}
     taken = set(names.values())
     apps: list[App] = []
     for name, one in services.items():
-        app = service.app(name, one, project, notes, called=names[name])
+        app = made[name]
         aliases = [each for each in settings.aliases(one) if each != name]
         others = dict.fromkeys((*aliases, *_called(name, services)))
         used = [each for each in others if label(each) == each and each not in taken and name not in ending]
@@ -144,6 +146,12 @@ def _apps(
                 left_out=tuple(sorted((*app.left_out, *unused))),
             )
         )
+    notes += [
+        f'{names[name]} is a Job, since its service says restart: "no": where its program does not end, `up` waits for '
+        "it in vain; remove that line before"
+        for name in services
+        if name in ending - told
+    ]
     return apps
 
 
@@ -180,8 +188,14 @@ def _ends(service: Mapping[str, Any]) -> bool:
     return said in ("no", "false") and not any(service.get(key) for key in used)
 
 
-def _awaited(given: Any) -> Iterator[str]:
-    """Yield the services that have to end before another one starts."""
+def _awaited(service: Mapping[str, Any], condition: str) -> Iterator[str]:
+    """Yield the services that have to be in the condition before this one starts."""
+    given = service.get("depends_on")
     for name, how in given.items() if isinstance(given, dict) else ():
-        if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
+        if isinstance(how, dict) and how.get("condition") == condition:
             yield str(name)
+
+
+def _ready(service: Mapping[str, Any], names: Mapping[str, str]) -> set[str]:
+    """Return the programs, by their names in the cluster, that are ready before the service starts."""
+    return {names[one] for one in _awaited(service, "service_healthy") if one in names}

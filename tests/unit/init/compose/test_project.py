@@ -179,3 +179,20 @@ def test_files_that_compose_file_names_are_read(tmp_path: Path) -> None:
 def test_profiles_of_env_are_wanted(tmp_path: Path) -> None:
     text = "services: {a: {image: x, profiles: [one]}, b: {image: x, profiles: [two]}, c: {image: x}}"
     assert set(apps(tmp_path, compose_yaml=text, **{".env": "COMPOSE_PROFILES=two, three\n"})) == {"b", "c"}
+
+
+def test_job_that_only_restart_tells_is_noted(tmp_path: Path) -> None:
+    """Not one that others wait for to end; and what others name as a host is none."""
+    text = """\
+services:
+  seed: {image: x, restart: "no"}
+  told: {image: x, restart: "no"}
+  queue: {image: x, restart: "no"}
+  web: {image: x, environment: {Q: 'redis://queue/0'}, depends_on: {told: {condition: service_completed_successfully}}}
+"""
+    found, notes = load(write(tmp_path, compose_yaml=text))
+    assert [app.name for app in found if app.once] == ["seed", "told"]
+    assert notes == [
+        'seed is a Job, since its service says restart: "no": where its program does not end, `up` waits for it in '
+        "vain; remove that line before"
+    ]
