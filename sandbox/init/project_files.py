@@ -91,7 +91,7 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
     """Yield the name of each built program in the registry: as the manifests call it, if they do.
 
     Without the project's name where that would be a registry's, as `localhost/app` is. Programs without manifests that
-    are built alike have one image.
+    are built alike have one image; with manifests, those that have the same name of an image too.
     """
     alike: dict[str, str] = {}
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
@@ -103,7 +103,8 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
             same = list(wanted)
         own = f"{name}/{app.name}:dev"
         target = same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
-        build = target if found.manifests else inline({"context": app.context, **app.build})
+        names = app.names if found.manifests else ()
+        build = target if found.manifests and not names else inline([app.context, app.build, names])
         yield app.name, alike.setdefault(build, target)
 
 
@@ -124,12 +125,15 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME."]
     lines.append("images: []" if len(idle) == len(called) else "images:")
     written: set[str] = set()
+    taken: set[str] = set()
     for app in found.apps:
         if app.name in called and called[app.name] not in written:
             written.add(called[app.name])
             alike = [one for one in found.apps if called.get(one.name) == called[app.name]]
             entry: dict[str, Any] = {"from": "build", "context": app.context, **app.build, "as": called[app.name]}
-            names = list(dict.fromkeys(name for one in alike for name in _names(one, called[app.name], found, project)))
+            listed = (name for one in alike for name in _names(one, called[app.name], found, project))
+            names = [name for name in dict.fromkeys(listed) if name not in taken]
+            taken.update(names)
             line = f"- {inline({**entry, 'for': names} if names else entry)}"
             lines.append(f"#{line}   # no manifest names it" if app.name in idle else line)
     for image in found.images:

@@ -289,6 +289,18 @@ def test_services_that_are_built_alike_have_one_image() -> None:
     assert images == ["shop/web:dev", "shop/web:dev", "shop/tool:dev"]
 
 
+@pytest.mark.parametrize(
+    ("build", "built"), [({}, ["shop/web:dev"]), ({"target": "a"}, ["shop/web:dev", "shop/job:dev"])]
+)
+def test_image_that_manifests_name_is_built_by_one(build: dict[str, str], built: list[str]) -> None:
+    """A site and its worker are built as the same image → `up` knows which one manifests mean."""
+    apps = (App("web", ".", names=("acme/app",)), App("job", ".", names=("acme/app",), build=build))
+    found = Found(apps, manifests=("k8s/",), images=("acme/app:1",))
+    images = yaml.safe_load(project_files.files("shop", found, registry=5001, https=None)["images.yaml"])["images"]
+    assert [one["as"] for one in images] == built
+    assert [one.get("for") for one in images] == [["acme/app"], *[None] * (len(built) - 1)]
+
+
 @pytest.mark.parametrize(("port", "protocol"), [(443, "HTTPS"), (9443, "HTTPS"), (80, None), (8443, None)])
 def test_ingress_speaks_https_to_a_program_that_does(port: int, protocol: str | None) -> None:
     made = yaml.safe_load_all(manifest(App("web", image="web", port=port), image="web", host="web.shop.localhost"))
