@@ -74,7 +74,8 @@ class Project:
 
 def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str], *, called: str) -> App:
     """Return the program of a service, which is `called` so in the cluster; `notes` get what users have to know."""
-    context, image = _context(service.get("build")), str(service.get("image") or "") or None
+    context = _context(service.get("build"))
+    image = _image(name, str(service.get("image") or ""), notes) or None
     notes += _image_faults(name, context, image)
     placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
     build, not_built = _build(name, service, context, placed.sync, project, notes)
@@ -89,9 +90,8 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         *not_mounted,
         *more.left_out,
         *(f"environment.{key}" for key in unset),
-        *(key for key in ("entrypoint", "command") if service.get(key) and not words(service[key])),
     ]
-    command, args = words(service.get("entrypoint")), words(service.get("command"))
+    command, args = (_words(service, key, left_out) for key in ("entrypoint", "command"))
     if service.get("entrypoint") in ("", []):  # the image's own is not used
         command, args = args, ()
     ports = list(dict.fromkeys(_ports(service, left_out)))
@@ -122,6 +122,26 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         build=build,
         left_out=tuple(sorted(left_out)),
     )
+
+
+def _image(name: str, said: str, notes: list[str]) -> str:
+    """Return an image, whose variables without a value are empty if it is one then."""
+    image, names = variables.emptied(said)
+    if not names or _fault(image):
+        return said
+    notes.append(f"the image of {name} is {image}, for {', '.join(names)} has no value in .env")
+    return image
+
+
+def _words(service: Mapping[str, Any], key: str, left_out: list[str]) -> tuple[str, ...]:
+    """Return a command as a list; its variables without a value are empty, and told in `left_out`."""
+    given = service.get(key)
+    given, odd = (given, None) if isinstance(given, list | str) else (None, given)
+    texts = [variables.emptied(str(one)) for one in listed(given)]
+    left_out += [f"{key}.{name}" for name in dict.fromkeys(name for _, names in texts for name in names)]
+    found = words([text for text, _ in texts] if isinstance(given, list) else texts[0][0] if given else None)
+    left_out += [key] if (given and not found) or odd else []
+    return found
 
 
 def _image_faults(name: str, context: str | None, image: str | None) -> Iterator[str]:

@@ -49,6 +49,12 @@ def filled(content: Any, known: Mapping[str, str | None]) -> Any:
             return content
 
 
+def emptied(text: str) -> tuple[str, list[str]]:
+    """Return the text with its variables empty, as compose has it where a shell does not set them, and their names."""
+    names = sorted({name for one in _VARIABLE.finditer(text) if (name := one["plain"] or one["name"])})
+    return _filled(text, dict.fromkeys(names, "")), names
+
+
 def _filled(text: str, known: Mapping[str, str | None], depth: int = DEEPEST) -> str:
     parts, at = [], 0
     while depth and (match := _VARIABLE.search(text, at)):

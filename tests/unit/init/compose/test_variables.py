@@ -102,3 +102,24 @@ def test_variables_of_compose_files_may_be_nested(tmp_path: Path, text: str, val
     write(tmp_path, **{"compose.yaml": compose_text, ".env": "ONE=1\nPAID='a$b$$'\n"})
     (app,) = look(tmp_path).apps
     assert app.environment.get("V") == value
+
+
+def test_command_has_unset_variables_empty(tmp_path: Path) -> None:
+    """As compose without them in the shell; `$$X` is the program's own."""
+    text = "{image: x, entrypoint: 'run ${A}-$B', command: [a, 'b=${C:-c}', '$$D $E', '${A:+x}'], expose: [1]}"
+    web = apps(tmp_path, compose_yaml=f"services: {{web: {text}}}")["web"]
+    assert (web.command, web.args) == (("run", "-"), ("a", "b=c", "$D ", ""))
+    assert web.left_out == ("command.E", "entrypoint.A", "entrypoint.B")
+
+
+@pytest.mark.parametrize(
+    ("said", "image", "note"),
+    [
+        ("${HUB}web:1", "web:1", "the image of a is web:1, for HUB has no value in .env"),
+        ("web:${TAG}", "web:${TAG}", "the image of a, web:${TAG}, has a variable without a value: give it one in .env"),
+    ],
+)
+def test_image_with_an_unset_variable_is_told(tmp_path: Path, said: str, image: str, note: str) -> None:
+    (app,), (told,) = load(write(tmp_path, compose_yaml=f"services: {{a: {{image: '{said}'}}}}"))
+    assert app.image == image
+    assert told.startswith(note)
