@@ -85,6 +85,33 @@ def test_hostile_chart_is_named_with_all_that_it_asks_for(helm: Helm, project: P
         assert words in said
 
 
+@pytest.mark.security(17)
+def test_name_of_a_charts_folder_is_no_option_of_real_helm(
+    helm: Helm, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chart in a folder called `--output-dir=..` → helm refuses the name, and writes nothing."""
+    folder = (project / "chart").rename(project / "--output-dir=..")
+    monkeypatch.chdir(folder)
+    with pytest.raises(BadFile, match="does not render") as caught:
+        helm.render(Chart(chart=folder))
+    assert "invalid release name" in caught.value.details
+    assert not (project / "guest").exists()
+
+
+@pytest.mark.security(17)
+def test_path_of_values_with_commas_is_one_file(helm: Helm, project: Path) -> None:
+    """Values whose path ends in the path of a file of the user → read from the project, and that one is not."""
+    template = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {said: "{{ .Values.said }}"}\n'
+    (project / "chart" / "templates" / "all.yaml").write_text(template, encoding="utf-8")
+    users = project.parent / "users.yaml"
+    own = Path(f"{project}/a,{users}")
+    own.parent.mkdir(parents=True)
+    for path, said in {users: "the user's own", own: "the project's", project / "a": ""}.items():
+        path.write_text(f"said: {said!r}\n", encoding="utf-8")
+    (found,) = helm.render(Chart(chart=project / "chart", values=(own,)))
+    assert found["data"]["said"] == "the project's"
+
+
 def test_template_that_does_not_end_in_objects_is_an_error(helm: Helm, project: Path) -> None:
     (project / "chart" / "templates" / "all.yaml").write_text('{{ fail "not for you" }}\n', encoding="utf-8")
     with pytest.raises(BadFile, match="does not render") as caught:

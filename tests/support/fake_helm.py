@@ -13,8 +13,9 @@ command, *words = sys.argv[1:]
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if os.environ.get("HELM_WAITS") else [])
 with open(os.environ["HELM_ASKED"], "a", encoding="utf-8") as asked:
     asked.write(json.dumps(sys.argv[1:]) + "\n")
-options = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.startswith("--")}
-plain = [word for word in words if not word.startswith("--")]
+end = words.index("--") if "--" in words else len(words)
+options = {word.partition("=")[0]: word.partition("=")[2] for word in words[:end] if word.startswith("--")}
+plain = [word for word in words[:end] if not word.startswith("--")] + words[end + 1 :]
 print("WARNING: Kubernetes configuration file is group-readable.", file=sys.stderr)  # whatever the command
 if command == "version":
     print(os.environ.get("HELM_IS", "v3.20.0"))
@@ -55,7 +56,7 @@ if command == "pull":
 if command == "template":
     print(text(plain[1]))
 if command == "upgrade":
-    name, chart, namespace = plain[0], plain[1], plain[2]
+    (name, chart), namespace = plain, options["--namespace"]
     rendered = text(chart)
     if renderer := options.get("--post-renderer"):
         if os.environ.get("HELM_IS", "").startswith("v4"):
@@ -75,7 +76,7 @@ if command == "upgrade":
     if labels["status"] == "failed":
         sys.exit("Error: UPGRADE FAILED: context deadline exceeded")
 if command == "uninstall":
-    call("DELETE", f"/api/v1/namespaces/{plain[1]}/secrets/sh.helm.release.v1.{plain[0]}.v1")
+    call("DELETE", f"/api/v1/namespaces/{options['--namespace']}/secrets/sh.helm.release.v1.{plain[0]}.v1")
 """
 
 

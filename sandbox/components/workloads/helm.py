@@ -77,9 +77,8 @@ class Helm:
         With `whole` the kinds that it defines are included, and its tests are not.
         """
         require_files(chart)
-        argv: list[str | Path] = [self.program, "template", chart.name, chart.chart]
-        argv += ["--include-crds", "--skip-tests"] if whole else []
-        argv += [f"--namespace={chart.namespace}", *_values(chart)]
+        argv: list[str | Path] = [self.program, "template", *(["--include-crds", "--skip-tests"] if whole else [])]
+        argv += [f"--namespace={chart.namespace}", *_values(chart), *_named(chart)]
         with _quiet() as env:
             try:
                 text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs symbolic links, too
@@ -143,23 +142,23 @@ class Helm:
 
         It is given up once `doomed` returns an error, which is raised.
         """
-        argv: list[str | Path] = [self.program, "upgrade", chart.name, chart.chart, "--install", "--create-namespace"]
-        argv += ["--namespace", chart.namespace, f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
+        argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
+        argv += [f"--namespace={chart.namespace}", f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
         with _quiet() as env, self._renaming(images) as (options, more):
-            argv += [*options, *_values(chart)]
+            argv += [*options, *_values(chart), *_named(chart)]
             with _given_up(doomed) as stop:
                 self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a killed helm left in a pending state."""
         words = ["uninstall"] if state == INSTALLING else ["rollback"]
-        argv = [str(self.program), *words, chart.name, "--namespace", chart.namespace, "--wait"]
+        argv = [str(self.program), *words, f"--namespace={chart.namespace}", "--wait", "--", chart.name]
         with _quiet() as env:
             self._run(argv, kubeconfig, env, f"the release {chart.name}", say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
         """Uninstall the release with all its objects."""
-        argv = [str(self.program), "uninstall", name, "--namespace", namespace, "--wait", f"--timeout={READY}s"]
+        argv = [str(self.program), "uninstall", f"--namespace={namespace}", "--wait", f"--timeout={READY}s", "--", name]
         with _quiet() as env:
             self._run(argv, kubeconfig, env, f"the release {name}", say)
 
@@ -194,7 +193,8 @@ class Helm:
             names, program = folder / "images.json", folder / "rename"
             names.write_text(json.dumps(images), encoding="utf-8")
             source = Path(__file__).parents[3]
-            words = [sys.executable, "-m", f"{__package__}.image_post_renderer", str(names)]
+            # -P, since the folder that a command is called in may hold packages of the same names.
+            words = [sys.executable, "-P", "-m", f"{__package__}.image_post_renderer", str(names)]
             program.write_text(
                 f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(source))} exec {shlex.join(words)}\n", encoding="utf-8"
             )
@@ -268,9 +268,19 @@ def require_files(chart: AnyChart) -> None:
             raise BadFile(f"{path}: no such file", details=f"of the chart {chart.name}", fix="correct it below `apply`")
 
 
+def _named(chart: Chart) -> list[str | Path]:
+    """Return the release and its chart; the release may be called as a folder is, and so like an option."""
+    return ["--", chart.name, chart.chart]
+
+
 def _values(chart: Chart) -> list[str]:
-    files = [f"--values={path}" for path in chart.values]
+    files = [f"--values={_quoted(str(path))}" for path in chart.values]
     return [*files, *(f"--set-json={key}={json.dumps(value)}" for key, value in chart.set.items())]
+
+
+def _quoted(path: str) -> str:
+    """Return a path as one field of CSV, as helm reads it: one with commas would be several (pflag, StringSlice)."""
+    return '"{}"'.format(path.replace('"', '""')) if set(path) & set(',"\r\n') else path
 
 
 def _labels(secret: Mapping[str, Any]) -> Mapping[str, str]:

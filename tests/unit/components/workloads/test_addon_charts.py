@@ -208,7 +208,7 @@ def test_password_of_an_addon_is_told_by_its_secret(scene: Scene) -> None:
 def test_chart_goes_with_its_images_ingress_and_namespace(scene: Scene, server: ApiServer) -> None:
     scene.install()
     scene.remove()
-    assert [words[1] for words in scene.calls("uninstall")] == ["mine"]
+    assert [words[-1] for words in scene.calls("uninstall")] == ["mine"]
     assert "/api/v1/namespaces/mine" not in server.objects
     assert not [path for path in server.objects if path.endswith("addon-mine") or "chart-of" in path]
     assert not [place for place in scene.registry.manifests if place[0].startswith("addons/")]

@@ -81,9 +81,9 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
     (words,) = calls(asked, "upgrade")
-    assert words[1:3] == ["web", str(chart.chart)]
+    assert words[-3:] == ["--", "web", str(chart.chart)]
     assert {"--install", "--create-namespace", "--wait", "--labels=sandbox.dev/release=true"} <= set(words)
-    assert [f"--values={chart.values[0]}", '--set-json=image.tag="1"', "--set-json=debug=true"] == words[-3:]
+    assert [f"--values={chart.values[0]}", '--set-json=image.tag="1"', "--set-json=debug=true"] == words[-6:-3]
     chart.values[0].write_text("replicas: 2\n")
     assert (step.check().state, step.check().detail) == (
         State.DRIFTED,
@@ -91,6 +91,27 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     )
     step.apply(NoWork())
     assert step.check().state is State.READY
+
+
+@pytest.mark.security(17)
+def test_name_of_a_charts_folder_is_no_option_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
+    """A folder that is called like an option, with which helm would write files or run a program → a name to helm."""
+    folder = chart.chart.rename(chart.chart.with_name("--output-dir=.."))
+    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"chart": folder}))
+    (words,) = calls(asked, "template")
+    assert words[-3:] == ["--", "--output-dir=..", str(folder)]
+
+
+@pytest.mark.security(17)
+def test_commas_in_the_path_of_values_name_no_other_file(chart: Chart, asked: Path, tmp_path: Path) -> None:
+    """Values in a folder `a,` of the project, with the path of a user's file below it → one path to helm, quoted."""
+    values = tmp_path / 'a,"b' / "values.yaml"
+    values.parent.mkdir()
+    values.write_text("{}")
+    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"values": (values,)}))
+    (words,) = calls(asked, "template")
+    quoted = str(values).replace('"', '""')
+    assert f'--values="{quoted}"' in words
 
 
 def test_values_that_are_gone_are_a_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
@@ -107,7 +128,7 @@ def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path
     none = replace(step, charts=())
     assert none.check().detail == "no longer in the spec: releases shop/web"
     none.apply(NoWork())
-    assert calls(asked, "uninstall")[0][1:4] == ["web", "--namespace", "shop"]
+    assert calls(asked, "uninstall")[0][1:] == ["--namespace=shop", "--wait", "--timeout=300s", "--", "web"]
     assert none.check().state is State.READY
     assert not names.charts.exists()
 
@@ -199,7 +220,12 @@ def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
 
 @pytest.mark.parametrize("version", ["v3.20.0", "v4.3.1"])
 def test_images_of_a_chart_are_those_of_images_yaml(
-    step: ChartsStep, names: Names, registry: Simulator, monkeypatch: pytest.MonkeyPatch, version: str
+    step: ChartsStep,
+    names: Names,
+    registry: Simulator,
+    chart: Chart,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
 ) -> None:
     monkeypatch.setenv("HELM_IS", version)
     image = TestImage((layer(1),))
@@ -219,6 +245,9 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     registry.manifests["shop/web", "dev"] = (other.descriptor()["mediaType"], other.descriptor()["digest"])
     assert made.check().detail == "web: the chart, its values or its images have changed"
     registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], digest)
+    monkeypatch.chdir(chart.chart)
+    (chart.chart / "yaml.py").write_text("raise SystemExit('a module of the project')")  # which is not imported
+    made.apply(NoWork())
     restarting = replace(made, programs={"localhost:5001/shop/web:dev": Program(("node",), ("app.js",))})
     assert restarting.check().state is State.DRIFTED
     restarting.apply(NoWork())
@@ -257,4 +286,4 @@ def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: 
     lock([remote], {remote: f"sha256:{digest}"})
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
-    assert calls(asked, "upgrade")[0][2].endswith(f"{digest}.tgz")
+    assert calls(asked, "upgrade")[0][-1].endswith(f"{digest}.tgz")
