@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
 from sandbox.errors import BadFile
+from sandbox.system import files
 
 PINNED = "Chart.lock"
 DIGESTS = "charts.lock.yaml"
@@ -43,13 +44,19 @@ def remote(charts: Iterable[AnyChart]) -> tuple[RemoteChart, ...]:
 
 
 def place(chart: Chart, archives: Iterable[tuple[RemoteChart, Path]]) -> None:
-    """Copy the archives to where helm looks for them."""
+    """Copy the archives to where helm looks for them; what is there in their place is not followed, but replaced.
+
+    Raises SandboxError.
+    """
     folder = chart.chart / "charts"
     for one, archive in archives:
-        folder.mkdir(exist_ok=True)
-        partial = folder / f".{one.title}.partial"
-        shutil.copyfile(archive, partial)
-        partial.replace(folder / f"{one.title}-{one.version}.tgz")
+        kept = folder / f"{one.title}-{one.version}.tgz"
+        try:
+            folder.mkdir(exist_ok=True)
+            with files.replacing(kept) as into, archive.open("rb") as content:
+                shutil.copyfileobj(content, into)
+        except OSError as error:
+            raise files.refused(f"{kept} cannot be written", error) from error
 
 
 def _of(chart: AnyChart) -> tuple[RemoteChart, ...]:

@@ -199,6 +199,27 @@ def test_dependencies_are_pulled_locked_and_put_into_the_chart(local: Chart, rem
         ChartPullStep((wanted,), ChartArchives(tmp_path / "elsewhere"), store).apply(NoWork())
 
 
+@pytest.mark.security(17)
+def test_link_in_a_chart_leads_no_dependency_elsewhere(local: Chart, remote: Path, tmp_path: Path) -> None:
+    """Links in the folder of dependencies, called as these and their copies are → what they lead to stays as it is."""
+    (tmp_path / "users").write_text("the user's own")
+    for name in (".web.partial", "web-1.2.3.tgz"):
+        (local.chart / "charts" / name).symlink_to(tmp_path / ("users" if name[0] == "." else "nowhere"))
+    archives = ChartArchives(tmp_path / "kept")
+    ChartPullStep(dependencies(local), archives, Store(tmp_path / "bundle")).apply(NoWork())
+    assert archives.find(local) == local
+    assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
+    assert (tmp_path / "users").read_text() == "the user's own" and not (tmp_path / "nowhere").exists()
+
+
+def test_folder_in_the_place_of_dependencies_is_an_error(local: Chart, remote: Path, tmp_path: Path) -> None:
+    archives = ChartArchives(tmp_path / "kept")
+    ChartPullStep(dependencies(local), archives, Store(tmp_path / "bundle")).apply(NoWork())
+    (local.chart / "charts" / "web-1.2.3.tgz").mkdir()
+    with pytest.raises(SandboxError, match=r"web-1\.2\.3\.tgz is a folder"):
+        archives.find(local)
+
+
 def test_dependency_by_plain_http_of_others_is_refused(local: Chart) -> None:
     lock = local.chart / "Chart.lock"
     lock.write_text(lock.read_text().replace("oci://registry.example", "http://registry.example"))
