@@ -125,6 +125,7 @@ def _images(spec: Spec, root: Path) -> Iterator[str]:
             case FromBuild():
                 place = _elsewhere(entry.context, root) or os.path.relpath(entry.context, root)
                 yield _line("build", f"the Dockerfile of {place}, whose commands run here")
+                yield from _files([entry.context / (entry.dockerfile or "Dockerfile")], root)
                 given = ("secret", entry.secrets), ("SSH agent or key", entry.ssh), ("cache", entry.cache_to)
                 for what, values in given:
                     yield from (_line("build", f"{place} gets the {what} {value}") for value in values)

@@ -131,6 +131,18 @@ images:
     assert "DaemonSet agent:" in found
 
 
+@pytest.mark.security(17)
+def test_dockerfile_from_elsewhere_is_named(root: Path, tmp_path: Path) -> None:
+    """A Dockerfile outside the project, by its path or a link: an image that `# syntax=` names gets it → named."""
+    (tmp_path / "id").touch()
+    for name in ("app", "linked"):
+        (root / name).mkdir()
+    (root / "linked" / "Dockerfile").symlink_to(tmp_path / "id")
+    for entry in ("context: app, dockerfile: ../../id, args: {BUILDKIT_SYNTAX: evil.example/x}", "context: linked"):
+        (root / "images.yaml").write_text(f"images: [{{from: build, as: app, {entry}}}]")
+        assert f"reads {tmp_path / 'id'}" in asked(root, "push: images.yaml"), entry
+
+
 def test_project_that_stays_at_home_asks_for_nothing(root: Path) -> None:
     (root / "k8s" / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
     assert asked(root, "apply: [k8s]\ncluster: {mounts: [{host: k8s, node: /x}]}\nregistry: {storage: data}") == ""
