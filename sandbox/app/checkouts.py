@@ -63,23 +63,29 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
         below = _below(root, mount.host)
         if below is None:
             return mount
-        place = data / ("read" if mount.read_only else "written") / below
+        place = _kept(data, "read" if mount.read_only else "written", below)
         files.make_private_dir(data)
-        if not files.is_inside(data, place):
-            raise SandboxError(f"{place} leads out of the sandbox's data", details=os.path.realpath(place), id="file")
         if mount.read_only or not place.exists():
             restore(Path(os.path.realpath(mount.host)), place, whole=True)
         return mount.model_copy(update={"host": place})
 
     storage = spec.registry.storage
     if storage and (below := _below(root, storage)) is not None:
-        storage = data / "written" / below
+        storage = _kept(data, "written", below)
     update: dict[str, object] = {}
     if storage != spec.registry.storage:
         update["registry"] = spec.registry.model_copy(update={"storage": storage})
     if spec.cluster.mounts:
         update["cluster"] = spec.cluster.model_copy(update={"mounts": tuple(map(placed, spec.cluster.mounts))})
     return spec.model_copy(update=update)
+
+
+def _kept(data: Path, kind: str, below: str) -> Path:
+    """Return the place of a file or folder of the project in its data. Raises SandboxError where a link leads out."""
+    place = data / kind / below
+    if not files.is_inside(data, place):
+        raise SandboxError(f"{place} leads out of the sandbox's data", details=os.path.realpath(place), id="file")
+    return place
 
 
 def _below(root: Path, path: Path) -> str | None:

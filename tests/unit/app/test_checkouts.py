@@ -87,14 +87,17 @@ def test_mount_that_is_a_link_inside_the_project_is_a_folder(root: Path, tmp_pat
 
 
 @pytest.mark.security(17)
-def test_link_planted_by_a_node_is_not_followed(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["cluster: {mounts: [{host: seed/inner/deep, node: /x}]}", "registry: {storage: seed/inner/deep}"]
+)
+def test_link_planted_by_a_node_is_not_followed(root: Path, tmp_path: Path, text: str) -> None:
     """A node puts a link to a folder of the user's in a folder that it may write → nothing is written through it."""
     data, victim = tmp_path / "state" / "demo", tmp_path / "victim"
     victim.mkdir()
     kept(root, data)
     (data / "written" / "seed" / "inner").symlink_to(victim)
     (root / "seed" / "inner" / "deep").mkdir(parents=True)
-    (root / "sandbox.yaml").write_text("name: demo\ncluster: {mounts: [{host: seed/inner/deep, node: /x}]}\n")
+    (root / "sandbox.yaml").write_text(f"name: demo\n{text}\n")
     with pytest.raises(SandboxError, match="leads out"):
         kept(root, data)
     assert not list(victim.iterdir())
