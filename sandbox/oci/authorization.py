@@ -21,7 +21,8 @@ from sandbox.oci.address import Address, of_url
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
 from sandbox.oci.oci_errors import RegistryError, from_response
 
-_PARAMETER = re.compile(r'(?:([A-Za-z][\w-]*)\s+)?([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
+# It begins at the beginning of a word, and no word is read again: a header may be one word of 64 KiB.
+_PARAMETER = re.compile(r'(?<![\w-])(?:([A-Za-z][\w-]*+)\s++)?([\w-]++)\s*+=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
 _ESCAPED = re.compile(r"\\(.)")
 
 

@@ -9,7 +9,7 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.throttle import Lane
 from sandbox.oci.transport import TRIES, Answer, Transport
 
-_RANGE = re.compile(r"bytes (\d+)-")
+_RANGE = re.compile(r"bytes (\d{1,18})-")
 
 
 class Download:

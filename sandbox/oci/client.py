@@ -31,6 +31,7 @@ from sandbox.system import interruption
 MOST_PAGES = 10_000
 # Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
 _NAME = re.compile(r"[\w./-]+", re.ASCII)
+_SIZE = re.compile(r"[0-9]{1,18}")  # longer ones are no sizes, and Python reads none of thousands of digits
 log = logging.getLogger(__name__)
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
 
@@ -138,7 +139,7 @@ class Client:
             return None
         self._match(answer, repository, digest)
         size = answer.header("Content-Length")
-        return int(size) if size.isascii() and size.isdigit() else 0
+        return int(size) if _SIZE.fullmatch(size) else 0
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:

@@ -21,6 +21,7 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
+LARGEST = 1 << 63  # bytes; sizes are of 64 bits (image-spec, descriptor.md)
 ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
 # Annotations with an image's name in the index.json of a layout.
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -193,7 +194,7 @@ def _descriptor(content: Mapping[str, Any]) -> Descriptor:
     if not isinstance(media_type, str):
         raise TypeError(f"{media_type!r} is not a media type")
     digest = digests.checked(content["digest"])
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or not 0 <= size < LARGEST:
         raise ValueError(f"{size!r} is not a size")
     platform = content.get("platform")
     return Descriptor(

@@ -123,7 +123,7 @@ class Answer:
 
 BUSY = (429, 503)
 START = "start it: sandbox up"
-_NEXT = re.compile(r"""<([^>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
+_NEXT = re.compile(r"""<([^<>]*)>[^,<]*;\s*rel="?next\b""", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
 
 log = logging.getLogger(__name__)

@@ -191,7 +191,7 @@ def closing(upload: str, digest: str) -> str:
 
 PIECE = 5 << 20
 SMALLEST_PIECE = 64 << 10
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})")
 
 
 class ChunkedUpload:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from sandbox.errors import UsageError
 from sandbox.oci import address
+from sandbox.oci.address import Address
 from sandbox.oci.authorization import Challenge, parse_challenge, takes_password
 from sandbox.oci.client import Client, Clients
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
+from sandbox.oci.http_response import Response
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import TRIES
+from sandbox.oci.transport import TRIES, Answer
 from tests.support.images import TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 
@@ -284,6 +287,23 @@ def test_challenges_are_read_with_commas_inside_quotes() -> None:
     assert parse_challenge('Basic realm="x"') is None
     assert parse_challenge("Bearer") is None
     assert parse_challenge("") is None
+
+
+def test_size_of_thousands_of_digits_is_none(client: Client, registry: Simulator) -> None:
+    length = {"Content-Length": "9" * 5000}
+    registry.faults += [Fault("HEAD", "/app/blobs/", 200, headers=length)]
+    assert client.blob_size("app", BLOB.digest) == 0
+
+
+@pytest.mark.fault(37)
+@pytest.mark.parametrize("word", ["a", "<", 'a="', "a ", "a=\\"], ids=repr)
+def test_headers_of_one_long_word_are_read_at_once(word: str) -> None:
+    """A challenge, or a link to the next page, of one word of 60 kB → read at once, and not in minutes."""
+    begun, text = time.process_time(), word * (60_000 // len(word))
+    assert parse_challenge(text) is None
+    answer = Response(200, "http://localhost/v2/", {"link": text}, lambda size: iter(()))
+    assert Answer(answer, "GET", Address("http", "localhost", 80)).following == ""
+    assert time.process_time() - begun < 5.0
 
 
 def test_several_challenges_are_read_by_scheme() -> None:

@@ -46,6 +46,8 @@ def test_our_manifest_is_the_same_bytes_every_time() -> None:
         b'{"schemaVersion": 2, "config": {}, "layers": []}',
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "../../etc", "size": 1}]}',
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": -1}]}' % (b"a" * 64),
+        b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": 1%s}]}'
+        % (b"a" * 64, b"0" * 400),
         b'{"schemaVersion": 2, "manifests": [{"mediaType": [], "digest": "sha256:%s", "size": 1}]}' % (b"a" * 64),
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": 1, "annotations": [1]}]}'
         % (b"a" * 64),
