@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,10 +20,13 @@ from sandbox.bundle.contents import Contents, Damaged, File
 from sandbox.bundle.store import Store
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.oci import digest as digests
+from sandbox.system import tar_members
+from sandbox.system.tar_members import Member
 
 LARGEST_HEAD = 16 << 20  # bytes
 CHUNK = 1 << 20
 SPARE = 64 << 20  # bytes to leave free on the disk
+MOST_FAULTS = 1000  # a small packed file can have members without end
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 
 # Returns where the bytes of a file are written, or None if they are only verified.
@@ -53,11 +56,13 @@ class Bundle:
         A file whose content does not have the listed digest is written as well, and named among the faults.
         """
         missing = {file.path: file for file in self.contents.files}
-        faults = []
+        faults: list[str] = []
         place = described.NAME
         try:
             while (member := self._tar.next()) is not None:
                 file = missing.pop(member.name, None)
+                if len(faults) >= MOST_FAULTS:
+                    break
                 if file is None:
                     faults.append(f"{_shown(member.name)}: not in the list, or in the bundle twice")
                 elif not member.isreg():
@@ -89,15 +94,14 @@ class Bundle:
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Open the bundle in the file `path`. Raises UsageError if it is not a bundle, Damaged if it cannot be read."""
-    try:
-        with (
-            _file(path) as file,
-            _unpacked(file) as data,
-            tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK) as tar,
-        ):
-            yield Bundle(path, tar)
-    except _broken() as error:
-        raise _no_bundle(path, str(error)) from error
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(_unpacked(stack.enter_context(_file(path))))
+            tar = stack.enter_context(tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK, tarinfo=Member))
+            bundle = Bundle(path, tar)
+        except _broken() as error:
+            raise _no_bundle(path, str(error)) from error
+        yield bundle
 
 
 def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> Contents:
@@ -195,7 +199,7 @@ def _broken() -> tuple[type[Exception], ...]:
     """Return the exceptions of reading a file that is incomplete or not packed correctly."""
     import zstandard
 
-    return (EOFError, tarfile.TarError, zstandard.ZstdError)
+    return (*tar_members.BROKEN, zstandard.ZstdError)
 
 
 def _chunks(data: IO[bytes]) -> Iterator[bytes]:

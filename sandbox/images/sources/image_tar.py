@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.sources.layout import same, select
+from sandbox.images.sources.layout import LARGEST_DOCUMENT, same, select
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
+from sandbox.system import files, tar_members
+from sandbox.system.tar_members import Member
 
 # Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
 SWELL = 1100
 ROOM = 1 << 20
-LARGEST_DOCUMENT = 8 << 20
+MOST_MEMBERS = 100_000  # all are kept in memory; an image has some for each layer
 _MOST_LINKS = 16
 
 
@@ -66,6 +68,7 @@ class Members:
     @classmethod
     def of(cls, path: Path) -> Members:
         """Read the table of a tar, compressed or not. Raises SandboxError."""
+        files.require_regular(path)  # a pipe would be waited for
         try:
             try:
                 return cls(path, _pieces(path, "r:"), compressed=False)
@@ -106,7 +109,7 @@ class Members:
         if not self.compressed:
             file = stack.enter_context(self.path.open("rb"))
             return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
-        tar = stack.enter_context(tarfile.open(self.path, "r:*"))  # noqa: SIM115  # the stack closes it
+        tar = stack.enter_context(tarfile.open(self.path, "r:*", tarinfo=Member))  # noqa: SIM115  # the stack closes it
         # By its place: in the tar its name may be another, such as `./index.json`.
         place = self.pieces[name].offset
         member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
@@ -120,12 +123,13 @@ def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
     pieces: dict[str, _Piece] = {}
     links: dict[str, str] = {}
     most = path.stat().st_size * SWELL + ROOM
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
-        for member in tar:
-            if (
-                not 0 <= member.size <= most - member.offset_data
-            ):  # one below zero led tarfile in circles: CVE-2025-8194
+    with tarfile.open(path, mode, tarinfo=Member) as tar:  # type: ignore[call-overload]
+        for number, member in enumerate(tar):
+            # One below zero led tarfile in circles: CVE-2025-8194.
+            if not 0 <= member.size <= most - member.offset_data:
                 raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
+            if number >= MOST_MEMBERS:
+                raise tarfile.ReadError(f"more than {MOST_MEMBERS} members")
             name = posixpath.normpath(member.name)
             if member.isfile():
                 pieces[name] = _Piece(member.offset_data, member.size)
@@ -252,8 +256,7 @@ def _broken() -> tuple[type[Exception], ...]:
     """Return the exceptions of reading a file that is incomplete or not packed correctly."""
     import lzma
 
-    # The last two come of numbers in headers, which tarfile does not check.
-    return (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, ValueError, OverflowError)
+    return (OSError, zlib.error, lzma.LZMAError, *tar_members.BROKEN)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

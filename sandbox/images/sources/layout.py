@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.errors import UsageError
+from sandbox.config import text_file
+from sandbox.errors import BadFile, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
@@ -16,6 +17,8 @@ from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, walk
 from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document, Index
 from sandbox.oci.oci_errors import BadImage
+
+LARGEST_DOCUMENT = 8 << 20
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
@@ -72,8 +75,8 @@ class Layout:
     def image(self) -> Image:
         """Read it. Raises SandboxError when it is no layout, MissingBlob when it is not complete."""
         try:
-            index = json.loads((self.folder / "index.json").read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            index = json.loads(text_file.read(self.folder / "index.json", most=LARGEST_DOCUMENT))
+        except (BadFile, ValueError, RecursionError) as error:
             raise BadImage(
                 f"{self.folder} is not an OCI layout",
                 details=f"index.json: {error}",
@@ -102,6 +105,8 @@ class Layout:
     def _read(self, child: Descriptor) -> Document | None:
         path = self._path(child)
         try:
+            if path.is_file() and path.stat().st_size > LARGEST_DOCUMENT:
+                raise BadImage(f"{path} is too large", details=f"{path.stat().st_size} bytes")
             return manifests.document(path.read_bytes(), child.media_type) if path.is_file() else None
         except OSError as error:
             raise BadImage(f"{path} cannot be read", details=str(error)) from error

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,54 @@ def test_non_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
     for other in (tmp_path / "none", tmp_path, loop):
         with pytest.raises(UsageError, match=re.escape(str(other))):
             faults(other)
+
+
+def _pax(record: bytes) -> bytes:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(record)
+    return header.tobuf() + record.ljust(-(-len(record) // 512) * 512, b"\0")
+
+
+def _endless(header: str, size: int = 0) -> bytes:
+    """A member that has a header of its own, of a wrong size."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = header.encode(), size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+
+
+@pytest.mark.fault(47)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(_endless(kind, 64 << 20) + bytes(64 << 20) for kind in "xgLK"),
+        _pax(SPARSE) + _endless("0") + b"99999999\n" + b"0\n" * (32 << 20),
+        _pax(SPARSE) + _endless("0") + b"abc\n".ljust(512, b"\0"),
+        _endless("S") + (b"0" * 504 + b"\1" + bytes(7)) * 20_000,
+        _pax(b"8 a=bcd\n") * 3000,
+        _endless("0") * 20_000,
+        _pax(b"30 GNU.sparse.map=a,b,c,d,ef\n"),
+    ],
+    ids=["pax", "global", "long name", "long link", "map", "odd map", "old map", "headers", "members", "numbers"],
+)
+@pytest.mark.parametrize("head", [True, False])
+def test_bundle_with_headers_that_swell_is_refused(file: Path, tmp_path: Path, odd: bytes, head: bool) -> None:
+    """A packed bundle of some kB whose headers unpack to gigabytes, or have no numbers → refused with little memory."""
+    content = file.read_bytes()
+    whole = odd + content if head else content.rstrip(b"\0").ljust(-(-len(content.rstrip(b"\0")) // 512) * 512, b"\0")
+    packed = zstandard.ZstdCompressor().compress(whole if head else whole + odd)
+    (tmp_path / "odd.bundle").write_bytes(packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises((Damaged, UsageError)) as caught:
+            load(tmp_path / "odd.bundle", Store(tmp_path / "loaded"))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert "is not a bundle" in str(caught.value) or "is damaged" in str(caught.value)
+    assert len(str(caught.value)) < 5000
 
 
 def test_file_missing_in_the_cache_is_not_the_bundle(file: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import json
 import os
 import struct
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from sandbox.errors import BadFile
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout
 from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import image_tar
 from sandbox.kube import manifests
 from sandbox.oci.digest import of
 from sandbox.oci.reference import parse_target
@@ -178,6 +181,55 @@ def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path: Path)
     header.size = 100 << 30
     (tmp_path / "bomb.tar").write_bytes(bz2.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
     assert "would be" in refused(FromArchive(parse_target("app:dev"), tmp_path / "bomb.tar"))
+
+
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("form", ["pax", "map", "members"])
+def test_archive_whose_headers_swell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """A small gzip file with a header, a map of a sparse file or members without end → refused with little memory."""
+    monkeypatch.setattr(image_tar, "MOST_MEMBERS", 1000)
+    info, record = tarfile.TarInfo("x"), b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+    pax = tarfile.TarInfo("pax")
+    pax.type, pax.size = tarfile.XHDTYPE, (64 << 20) if form == "pax" else len(record)
+    content = {
+        "pax": pax.tobuf() + bytes(64 << 20),
+        "map": pax.tobuf() + record.ljust(512, b"\0") + info.tobuf() + b"99999999\n" + b"0\n" * (32 << 20),
+        "members": info.tobuf() * 2000,
+    }
+    (tmp_path / "bomb.tar").write_bytes(gzip.compress(content[form], compresslevel=1))
+    tracemalloc.start()
+    try:
+        said = refused(FromArchive(parse_target("app:dev"), tmp_path / "bomb.tar"))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert "not a readable tar archive" in said
+
+
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("place", ["index.json", "blobs", "archive"])
+@pytest.mark.parametrize("kind", ["pipe", "endless", "huge"])
+def test_image_that_is_no_usual_file_is_refused(tmp_path: Path, place: str, kind: str) -> None:
+    """A pipe, a link to /dev/zero or a file of 1 GB as the index, manifest or archive of an image → refused at once."""
+    folder, target = tmp_path / "oci", parse_target("app:dev")
+    write_layout(folder, index(APP.descriptor()), APP.files)
+    digest = APP.descriptor()["digest"].partition(":")[2]
+    path = {"index.json": folder / place, "blobs": folder / "blobs" / "sha256" / digest, "archive": tmp_path / "a.tar"}
+    path[place].unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path[place])
+    elif kind == "endless":
+        path[place].symlink_to("/dev/zero")
+    else:
+        path[place].touch()
+        os.truncate(path[place], 1 << 30)
+    tracemalloc.start()
+    try:
+        said = refused(FromArchive(target, path[place]) if place == "archive" else FromLayout(target, folder))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert str(tmp_path) in said
 
 
 @pytest.mark.fault(47)

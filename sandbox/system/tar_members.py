@@ -1,0 +1,39 @@
+"""The members of a tar that others wrote, where tarfile itself keeps whatever size a header claims in memory."""
+
+from __future__ import annotations
+
+import tarfile
+from typing import NoReturn, Self
+
+LARGEST_HEADER = 64 << 10  # bytes; those of long names and attributes have some hundred
+_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+# What tarfile raises for a tar that is incomplete, not packed correctly, or has wrong numbers or too many headers in a
+# row, which it does not check.
+BROKEN = (EOFError, tarfile.TarError, ValueError, OverflowError, RecursionError)
+
+
+class Member(tarfile.TarInfo):
+    """A member with headers of a usual size, for tarfile's `tarinfo`; sparse files are refused: their map has no limit.
+
+    They raise ReadError: after a HeaderError tarfile would take what it has for the whole.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See TarInfo."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size} bytes")
+        if found.type == tarfile.GNUTYPE_SPARSE:
+            raise _sparse()
+        return found
+
+    def _proc_gnusparse_10(self, *_: object) -> NoReturn:
+        raise _sparse()
+
+
+def _sparse() -> tarfile.ReadError:
+    return tarfile.ReadError("a sparse file")
