@@ -13,6 +13,7 @@ import click
 
 from sandbox.cli.options import begin, lock_options, progress_option, session, spec_options
 from sandbox.cli.output import Events
+from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.app.dev.dev_report import Container, Crash, DevReport
@@ -142,7 +143,8 @@ class PlainReport(QuietReport):
 
     def phase(self, name: str, what: str, seconds: float, detail: str = "") -> None:
         mark = click.style("✓", fg="green")
-        self.line(f"{mark} {f'{name} {what}'.rstrip():<40} {seconds:>7.2f} s  {detail}".rstrip())
+        said = fit(f"{f'{name} {what}'.rstrip():<40} {seconds:>7.2f} s  {detail}")
+        self.line(f"{mark} {said}".rstrip())
 
     def ready(self, seconds: float) -> None:
         self.line(click.style(f"  {'ready':<40} {seconds:>7.2f} s  after the change was seen", bold=True))
@@ -194,4 +196,4 @@ def _named(paths: Collection[Path]) -> str:
     here = Path.cwd()
     names = sorted(str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in paths)
     more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return fit(", ".join(names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")

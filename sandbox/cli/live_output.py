@@ -17,6 +17,7 @@ from rich.table import Table
 
 from sandbox.cli.output import count, megabytes
 from sandbox.cli.push_display import PushDisplay, row
+from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
@@ -45,7 +46,8 @@ class Live:
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis")
         for step, (started, detail) in list(self._running.items()):
-            table.add_row(self._spinner, step, f"[dim]{now - started:.0f} s  {escape(detail)}[/dim]")
+            words = f"[dim]{now - started:.0f} s  {escape(fit(detail))}[/dim]"
+            table.add_row(self._spinner, escape(fit(step)), words)
         yield table
 
     def began(self, step: str) -> None:
@@ -75,9 +77,9 @@ class Live:
         self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
 
     def _end(self, step: str, mark: str, took: str, words: str) -> None:
-        what = escape(step)
+        what, words = escape(fit(step)), escape(fit(words))
         columns = f"{what:<40} {took:>9}" if self._console.width >= ROOMY else f"{what}  {took}"
-        self._console.print(f"{mark} {columns}  [dim]{escape(words)}[/dim]", overflow="ellipsis", no_wrap=True)
+        self._console.print(f"{mark} {columns}  [dim]{words}[/dim]", overflow="ellipsis", no_wrap=True)
         self._forget(step)
 
     def _forget(self, step: str) -> None:
@@ -143,7 +145,7 @@ class LivePushDisplay(PushDisplay):
             self._done += 1
         self._line(f"[green]✓[/green] {escape(row(result))}")
         for note in result.notes:
-            self._line(f"  {escape(note)}")
+            self._line(f"  {escape(fit(note))}")
 
     def failed(self, target: str, error: SandboxError) -> None:
         with self._ending:

@@ -160,7 +160,7 @@ class Plain:
         now = self._clock()
         if now - self._said.setdefault(step, now) >= PROGRESS_EVERY:
             self._said[step] = now
-            self._lines.add(f"… {step:<40} {now - self._began.get(step, now):>7.0f} s  {detail}".rstrip())
+            self._lines.add(fit(f"… {step:<40} {now - self._began.get(step, now):>7.0f} s  {detail}".rstrip()))
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
         self._line(step, f"{seconds:.1f} s", detail)
@@ -181,7 +181,7 @@ class Plain:
         self._line(step, f"{seconds:.1f} s", "removed")
 
     def _line(self, step: str, took: str, words: str, *, good: bool = True) -> None:
-        self._lines.add(f"{self._lines.mark(good=good)} {step:<40} {took:>9}  {words}".rstrip())
+        self._lines.add(f"{self._lines.mark(good=good)} {fit(f'{step:<40} {took:>9}  {words}')}".rstrip())
 
 
 class JsonLines:
@@ -216,7 +216,11 @@ class JsonLines:
 
 
 def laid_out(head: str, detail: str) -> list[str]:
-    """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head."""
+    """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head.
+
+    What pods and manifests say in them does not control the terminal.
+    """
+    head, detail = fit(head), fit(detail)
     line = f"{head} {detail}".rstrip()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     if not width or len(line) + len(INDENT) <= width:

@@ -20,6 +20,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
+from sandbox.sanitize import fit
 from sandbox.step import State
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Asking:
         if not stale or not _is_interactive():
             return named
         for step, status in stale:
-            click.echo(f"{step.title} cannot be updated in place: {status.detail}", err=True)
+            click.echo(fit(f"{step.title} cannot be updated in place: {status.detail}"), err=True)
             if not click.confirm(f"  recreating it deletes: {status.loses}\n  go on?", err=True):
                 return named
         return {*named, *(step.name for step, _ in stale)}

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sandbox.cli.output import Events, Lines, count, is_lively, megabytes
+from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
@@ -87,7 +88,7 @@ class PlainPushDisplay(PushDisplay):
     def finished(self, result: Result) -> None:
         self._lines.add(f"{self._lines.mark(good=True)} {row(result)}")
         for one in result.notes:
-            self._lines.add(f"  {one}")
+            self._lines.add(f"  {fit(one)}")
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._lines.add(f"{self._lines.mark(good=False)} {target:<40} {error.brief}")

@@ -10,6 +10,7 @@ import click
 
 from sandbox.cli.options import PORT, begin, lock_options, output_option, progress_option, session, spec_options
 from sandbox.cli.output import show_json
+from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.config.resolve import PortChoice
@@ -121,8 +122,8 @@ def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bo
         show_json({"name": name, "changes": bool(rows), "steps": rows})
         return bool(rows)
     for row in rows:
-        click.echo(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip())
+        click.echo(fit(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip()))
         if row["loses"]:
             consent = "agreed to" if row["step"] in recreate else f"only with --recreate {row['step']}"
-            click.echo(f"        deletes: {row['loses']}; {consent}")
+            click.echo(fit(f"        deletes: {row['loses']}; {consent}"))
     return bool(rows)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from sandbox.app.core import Part
-from sandbox.cli import output, status
+from sandbox.cli import output, status, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.output import JsonLines, Plain
+from sandbox.cli.push_display import PlainPushDisplay
+from sandbox.components.ingress.default_backend import PageStep
+from sandbox.images.progress import Action, Result
+from sandbox.names import Home
 from sandbox.report import Reporter
+from sandbox.step import State, Status
 
 
 def tell(reporter: Reporter) -> None:
@@ -46,6 +52,39 @@ def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
         ["…", "System", "images", "10", "s", "10", "MB"],
         ["…", "System", "images", "21", "s", "21", "MB"],
     ]
+
+
+HOSTILE = "Pod a\x1b[2J\x1b]0;taken\x07\x9b31m"  # as a pod may be called in a manifest, or write its termination log
+
+
+@pytest.mark.security(12)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """A manifest's name and a pod's last words that rewrite the terminal → shown without control characters."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    reporter: Reporter = Live() if terminal else Plain(out, lambda: 100.0 * len(out.getvalue()))
+    reporter.began(HOSTILE)
+    reporter.progress(HOSTILE, HOSTILE)
+    reporter.finished(HOSTILE, HOSTILE, 1.0)
+    reporter.failed(HOSTILE, HOSTILE)
+    assert "Pod a" in out.getvalue() and not {"\x1b", "\x07", "\x9b"} & set(out.getvalue())
+
+
+@pytest.mark.security(12)
+def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same in what `status` and `up --plan` show."""
+    status._show_part(Part("apply", HOSTILE, "drifted", HOSTILE), 20)
+    found = [
+        (
+            PageStep(Home(Path("/"), Path("/"), Path("/")).sandbox("demo"), 443, ()),
+            Status(State.STALE, HOSTILE, HOSTILE),
+        )
+    ]
+    up._show("demo", found, (), "text")
+    PlainPushDisplay(sys.stdout).finished(Result("app:1", "sha256:d", Action.UPLOADED, 1, 1.5, (HOSTILE,)))
+    said = capsys.readouterr().out
+    assert said.count("Pod a") >= 5 and not {"\x1b", "\x07", "\x9b"} & set(said)
 
 
 def test_json_progress_is_an_object_for_each_event() -> None:
