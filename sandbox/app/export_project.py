@@ -56,8 +56,9 @@ class Exported:
 def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Exported:
     """Write the sandbox to `folder`, which must be new or empty; returns what was left out and which secrets are in it.
 
-    Manifests and addons are exported as `up` reads them: no other file of their folders, and none that a link leads to
-    elsewhere. The images are those that its registry has under the names of its manifest. Raises SandboxError.
+    Manifests and addons are exported as `up` reads them: no other file of their folders, none that a link leads to
+    elsewhere, and none for others to read that they may not read now. The images are those that its registry has under
+    the names of its manifest. Raises SandboxError.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty", fix="name a new folder")
@@ -104,7 +105,9 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
     into.mkdir(parents=True, exist_ok=True)
     text = user_manifests.text(source, Store(context.home().bundle))
     file.write_text(text, encoding="utf-8")
-    told.carried += [f"{source.kustomize}: {secret}" for secret in _secrets(file)]
+    if secrets := list(_secrets(file)):
+        file.chmod(0o600)
+    told.carried += [f"{source.kustomize}: {secret}" for secret in secrets]
     return f"{MANIFESTS}/{file.name}"
 
 
@@ -125,14 +128,14 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
             else:
                 copy = into / chart.chart.name / place
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
+                shutil.copy(file, copy)
                 if SECRET.search(file.read_bytes()):
                     told.carried.append(f"{file}: a Secret")
         if chart.chart.is_file():
-            shutil.copyfile(chart.chart, into / chart.chart.name)
+            shutil.copy(chart.chart, into / chart.chart.name)
         values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
         for name, path in values.items():
-            shutil.copyfile(path, into / name)
+            shutil.copy(path, into / name)
             told.carried.append(f"{path}: values of the chart {chart.name}")
     except OSError as error:
         raise UsageError(f"{chart.chart} cannot be copied", details=str(error)) from error
@@ -156,7 +159,7 @@ def _copied(path: Path, place: Path, told: Exported) -> str:
                 told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
             elif file.is_file():
                 into.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, into)
+                shutil.copy(file, into)
                 told.carried += [f"{file}: {secret}" for secret in _secrets(into)]
     except OSError as error:
         raise UsageError(f"{path} cannot be copied", details=str(error)) from error

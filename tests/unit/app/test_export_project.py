@@ -94,6 +94,26 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
     (secret,) = manifests.load([file])
     assert (secret["kind"], secret["metadata"]["namespace"]) == ("Secret", "shop")
     assert told.carried == [f"{overlay}: Secret shop/{secret['metadata']['name']} with token"]
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.security(14)
+def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: Path) -> None:
+    """Manifests, values and files of charts and addons that only their user may read → the same in the export."""
+    folder, values = tmp_path / "web", tmp_path / "values.yaml"
+    folder.mkdir()
+    (folder / "Chart.yaml").write_text("name: web\n")
+    (folder / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
+    values.write_text("password: canary\n")
+    private = [folder / "secret.yaml", values, *tmp_path.glob("project/k8s/*"), *tmp_path.glob("project/mine/x.yaml")]
+    for path in private:
+        path.chmod(0o600)
+    applied = (*spec.apply, Chart(chart=folder, values=(values,)))
+    export(spec.model_copy(update={"apply": applied, "push": None}), tmp_path / "out", say)
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_mode & 0o077 == 0]
+    assert len(private) == 4 and sorted(path.name for path in found) == sorted(
+        ["secret.yaml", "values-1.yaml", "a.yaml", "x.yaml"]
+    )
 
 
 def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path) -> None:
