@@ -73,7 +73,7 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.security(12)
 def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same in what `status` and `up --plan` show."""
+    """The same in what `status` and `up --plan` show, and in notes of a push → shown without control characters."""
     status._show_part(Part("apply", HOSTILE, "drifted", HOSTILE), 20)
     found = [
         (
