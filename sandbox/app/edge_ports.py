@@ -12,7 +12,7 @@ from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import host_ports, routes
-from sandbox.components.edge.host_ports import HostPorts
+from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.edge.udp_ports import UdpPorts
@@ -22,7 +22,7 @@ from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
-from sandbox.names import EDGE, Home
+from sandbox.names import EDGE, Home, Names
 from sandbox.system import files, host_network
 
 
@@ -60,7 +60,7 @@ def places(name: str, service: str) -> tuple[str, ...]:
     raise UsageError(
         f"this machine has no way to the Service {service}",
         details="it has no port of this machine, and no address as a load balancer",
-        fix=f"sandbox edge port add PORT {service}   (sandbox doctor service {service} tells more)",
+        fix=f"sandbox edge port add auto {service}   (sandbox doctor service {service} tells more)",
     )
 
 
@@ -81,16 +81,18 @@ def add(
 ) -> PortStatus:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
-    Without `port` it is the Service's port, or the next free one. Raises SandboxError.
+    Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
+    one of that number, or the only one that it has. Raises SandboxError.
     """
     loader.require(ServicePort, to)
-    if port is None and not to.partition(":")[2].isdigit():
-        raise UsageError(f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto")
     home, engine = user_home(), Engine.connect()
     route = _route(home, name)
     with session.alone(route.name, "port"):
+        served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, protocol, port)}"
+        if port is None and not served.partition(":")[2].isdigit():
+            raise UsageError(f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto")
         machine = Machine.inspect(route.name, home, engine)
-        target = Port(port or 0, to if ":" in to else f"{to}:{port}", proxy, protocol)
+        target = Port(port or 0, served, proxy, protocol)
         _require_port(home, engine, route.name, target)
         chosen = choose(machine, route, port, target)
         with files.exclusive(home.edge):
@@ -185,6 +187,16 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
         UdpPorts(engine, home.sandbox(name)).reconcile(known)
 
 
+def _served(names: Names, service: str, protocol: str, wanted: int | None) -> int | str:
+    """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number."""
+    namespace, _, name = service.partition("/")
+    with suppress(ClusterError):
+        offered = HostPorts(names).offered(Target(namespace, name, "", protocol))
+        if len(offered) == 1:
+            return offered[0]
+    return wanted or ""
+
+
 def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
     """Refuse a port that the Service does not have, and UDP where it cannot be forwarded. Raises UsageError.
 
@@ -196,7 +208,9 @@ def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
         )
     with suppress(ClusterError):
         if trouble := HostPorts(home.sandbox(name)).mismatch(port):
-            raise UsageError(trouble, fix="sandbox edge port add PORT NAMESPACE/SERVICE:PORT, with one that it has")
+            service = port.to.partition(":")[0]
+            fix = f"sandbox edge port add {port.port or 'auto'} {service}:PORT, with one of these"
+            raise UsageError(trouble, fix=fix)
 
 
 def _status(route: Route, port: Port) -> PortStatus:

@@ -188,8 +188,9 @@ def add_port(
 ) -> int:
     """Route port PORT of this machine to a Service.
 
-    PORT may be auto: the Service's port, or the next free one. It listens at `edge.listen`, and stays until
-    `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}, or udp.
+    PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number,
+    or the only one that it has. It listens at `edge.listen`, and stays until `remove`, also after `down`. In
+    sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}, or udp.
 
     \b
     sandbox edge port add 5432 shop/db
@@ -249,7 +250,7 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
     if output == "json":
         show_json([asdict(one) for one in ports])
     elif not ports:
-        click.echo("no ports; add one with: sandbox edge port add PORT NAMESPACE/SERVICE", err=True)
+        click.echo("no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE", err=True)
     else:
         for one in ports:
             click.echo(port_line(one))

@@ -136,7 +136,12 @@ def machine(trace: ServiceTrace) -> Finding:
                 "{which}",
             )
         ways.append(f"its address {trace.address}")
-    return ok(", ".join(ways)) if ways else warn("only pods reach it, and an Ingress if there is one")
+    if ways:
+        return ok(", ".join(ways))
+    tcp = trace.offered("TCP")
+    chosen = f":{tcp[0]['port']}" if len(tcp) > 1 else ""
+    fix = f"sandbox edge port add auto {trace.called}{chosen}"
+    return warn("only pods reach it, and an Ingress if there is one", fix)
 
 
 def _refusal(trace: ServiceTrace) -> str:
@@ -264,7 +269,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
     Check(
         "service.machine",
         "this machine has a way to it: an open port, or its address",
-        "sandbox edge port add PORT NAMESPACE/SERVICE; sandbox up{which}",
+        "sandbox edge port add auto NAMESPACE/SERVICE; sandbox up{which}",
         machine,
     ),
     Check("service.edge", "the edge runs and knows where its ports lead", "sandbox up{which}", edge),
@@ -290,7 +295,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
     Check(
         "service.address",
         "this machine reaches its address as a load balancer",
-        "sandbox edge port add PORT NAMESPACE/SERVICE, if the engine runs in a virtual machine; "
+        "sandbox edge port add auto NAMESPACE/SERVICE, if the engine runs in a virtual machine; "
         "a firewall or a VPN may also be in the way",
         address,
     ),

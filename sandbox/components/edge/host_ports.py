@@ -124,6 +124,11 @@ class HostPorts:
                 node_ports[to] = number
         return node_ports, missing
 
+    def offered(self, target: Target) -> Sequence[int]:
+        """Return the numbers of the ports that the target's Service has in its protocol. Raises SandboxError."""
+        there = self._cluster.get("v1", "Service", target.service, target.namespace)
+        return [one["port"] for one in _offered(there["spec"], target.protocol)] if there else ()
+
     def mismatch(self, port: Port) -> str:
         """Return why an existing Service cannot be the target of `port`, if so. Raises SandboxError."""
         cluster, target = self._cluster, Target.parse(port.target)
@@ -193,12 +198,16 @@ def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, s
     spec = theirs["spec"]
     if not spec.get("selector"):
         return None, f"the Service {called} has no selector, so it is not known which pods it is for"
-    offered = [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == protocol]
+    offered = _offered(spec, target.protocol)
     port = next((one for one in offered if target.port in (str(one["port"]), one.get("name"))), None)
     if port is None:
         has = ", ".join(str(one["port"]) for one in offered) or "none"
         return _copy(target, {}, NO_POD), f"the Service {called} has no {protocol} port {target.port}; it has: {has}"
     return _copy(target, port, spec["selector"]), ""
+
+
+def _offered(spec: Mapping[str, Any], protocol: str) -> Sequence[Mapping[str, Any]]:
+    return [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == protocol.upper()]
 
 
 def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:

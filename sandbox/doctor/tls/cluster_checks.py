@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.components.ingress import default_backend, https_probe, nginx_annotations, unserved
-from sandbox.doctor.check import Finding, error, ok, warn
+from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
@@ -19,6 +19,10 @@ CONTROLLER = "k8s.io/ingress-nginx"
 
 def rule(trace: RequestTrace) -> Finding:
     """Check that an object has the host, and that its controller accepts it."""
+    if trace.server:
+        return ok(f"the edge routes it to {trace.server}, outside the cluster")
+    if trace.service:
+        return ok(f"the edge routes its TLS to the Service {trace.service}")
     found = trace.rules
     kubectl = providers.kubectl(trace.names)
     if not found:
@@ -48,6 +52,10 @@ def rule(trace: RequestTrace) -> Finding:
 
 def endpoints(trace: RequestTrace) -> Finding:
     """Check that every Service has ready pods."""
+    if trace.server:
+        return skipped("its server is outside the cluster")
+    if trace.service:
+        return skipped(f"sandbox doctor service {trace.service.partition(':')[0]} checks them")
     counted = []
     for one in trace.rules:
         for backend in one.backends:
@@ -60,12 +68,17 @@ def endpoints(trace: RequestTrace) -> Finding:
 
 def answer(trace: RequestTrace) -> Finding:
     """Check that the application answers."""
+    if trace.service:
+        return skipped("what it speaks after TLS is not known")
     found = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
     logs = f"{providers.kubectl(trace.names)} -n NAMESPACE logs POD"
     if found.status is None:
         return error(found.trouble, logs)
     if found.status == 0:
         return ok("the server runs, and requires more of a client, perhaps a certificate")
+    if found.status in https_probe.UNSERVED and trace.server:
+        fix = "start it, and let it listen on 0.0.0.0: sandbox edge status shows how the edge reaches it"
+        return error(f"HTTP {found.status}: the edge does not reach {trace.server}", fix)
     if found.status in https_probe.UNSERVED:
         return error(f"HTTP {found.status}: the ingress controller does not reach the application", logs)
     if default_backend.is_default(found.page):

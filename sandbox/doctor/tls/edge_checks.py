@@ -70,7 +70,7 @@ def route(trace: RequestTrace) -> Finding:
     match = trace.match
     if match is None:
         return error("the edge has no routes")
-    evidence = f"sandbox {match.route.name} by its {match.by} route for {match.route.domain}"
+    evidence = f"sandbox {match.route.name} by its {match.by} route for {match.name}"
     if match.by == "default":
         return error(
             f"no route names {trace.host}: {evidence}, with its page for unknown hosts",

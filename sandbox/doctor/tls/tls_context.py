@@ -30,11 +30,15 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Match:
-    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or RELAY."""
+    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or RELAY.
+
+    `name` is the route's host or domain that fits.
+    """
 
     route: Route
     by: str
     edge: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,18 @@ class RequestTrace:
         return bool(self.root) and read(self.served, self.root, now=self.context.now).rooted
 
     @property
+    def server(self) -> str:
+        """Return where the edge routes the host past the ingress: HOST:PORT of a server outside the cluster."""
+        hosts = self.match.route.hosts if self.match else ()
+        return next((one.to for one in hosts if one.host == self.host and one.to), "")
+
+    @property
+    def service(self) -> str:
+        """Return the Service (NAMESPACE/NAME:PORT) to which the edge routes the host's TLS unchanged, or nothing."""
+        ports = self.match.route.tls_hosts if self.match else ()
+        return next((one.to for one in ports if one.host == self.host), "")
+
+    @property
     def cluster(self) -> Cluster:
         """Return the sandbox's cluster. Raises ClusterError."""
         return Cluster(self.names.kubeconfig)
@@ -144,12 +160,13 @@ def parse(text: str) -> tuple[str, int | None]:
 def choose(known: tuple[Route, ...], host: str, proxy: str) -> Match | None:
     """Return the route that the edge's configuration chooses for `host`; `known` are sorted from the oldest."""
     for route in known:
-        if host == route.domain:
-            return Match(route, "exact", proxy)
-    for route in sorted(known, key=lambda route: -len(route.domain)):
-        if host.endswith("." + route.domain):
-            return Match(route, "suffix", proxy)
-    return Match(known[-1], "default", proxy) if known else None
+        if host in route.named or host in route.domains:
+            return Match(route=route, by="exact", edge=proxy, name=host)
+    domains = [(domain, route) for route in known for domain in route.domains]
+    for domain, route in sorted(domains, key=lambda each: -len(each[0])):
+        if host.endswith("." + domain):
+            return Match(route=route, by="suffix", edge=proxy, name=domain)
+    return Match(route=known[-1], by="default", edge=proxy, name=known[-1].domain) if known else None
 
 
 def _is_default(match: Match) -> bool:

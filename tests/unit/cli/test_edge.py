@@ -229,6 +229,25 @@ def test_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: 
     assert step.check().state is State.READY
 
 
+@pytest.mark.parametrize("port", ["auto", str(free_port())])
+@pytest.mark.usefixtures("step")
+def test_port_of_a_service_with_one_needs_no_number(place: Home, cluster: ApiServer, port: str) -> None:
+    cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"][0]["port"] = (number := free_port())
+    run("port", "add", port, "shop/db")
+    ((_, added),) = routes.added_ports(place.edge)
+    assert (added.port, added.to) == (number if port == "auto" else int(port), f"shop/db:{number}")
+
+
+@pytest.mark.usefixtures("step", "place")
+def test_port_of_a_service_with_several_is_asked_for(cluster: ApiServer) -> None:
+    cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"] += [{"port": 9187, "name": "metrics"}]
+    with pytest.raises(UsageError, match="it has: 5432, 9187") as caught:
+        run("port", "add", "7000", "shop/db")
+    assert caught.value.fix == "sandbox edge port add 7000 shop/db:PORT, with one of these"
+    with pytest.raises(UsageError, match="with a number, because the port is auto"):
+        run("port", "add", "auto", "shop/db")
+
+
 def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
     port = free_port()
     run("port", "add", str(port), "shop/db:5432")
@@ -242,7 +261,7 @@ def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Ho
     ("words", "brief"),
     [
         (("7000", "db"), "must be NAMESPACE/SERVICE"),
-        (("auto", "shop/db"), "with a number, because the port is auto"),
+        (("auto", "shop/later"), "with a number, because the port is auto"),
         (("443", "shop/db:5432"), "has port 443 already"),
         (("7000", "shop/db", "--sandbox", "none"), "the sandbox none is not up"),
     ],

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.components.certificates.facts import Leaf
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Host, Port
 from sandbox.components.ingress import default_backend
 from sandbox.config.schema import Ingress, ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
@@ -40,6 +42,28 @@ def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
     found = cluster_checks.rule(trace)
     assert found.status is Status.ERROR and "kubectl --context sandbox-demo create ingress" in found.fix
     assert cluster_checks.rule(asking(trace, DOMAIN)).status is Status.WARN
+
+
+def test_host_of_a_server_outside_needs_no_rule(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+    """`sandbox edge route add` → the edge's own route is named, and the server where it does not answer."""
+    (known,) = routes.load(trace.context.home.edge)
+    routes.save(trace.context.home.edge, replace(known, hosts=(Host(trace.host, True, "localhost:3000"),)))
+    assert cluster_checks.rule(trace).evidence == "the edge routes it to localhost:3000, outside the cluster"
+    assert cluster_checks.endpoints(trace).status is Status.SKIPPED
+    with serve(default, b"HTTP/1.1 503 Service Unavailable\r\n\r\n"):
+        found = cluster_checks.answer(trace)
+    assert found.evidence == "HTTP 503: the edge does not reach localhost:3000" and "edge status" in found.fix
+    with serve(default):
+        assert cluster_checks.answer(trace).status is Status.OK
+
+
+def test_host_of_edge_tls_needs_no_rule(trace: RequestTrace) -> None:
+    (known,) = routes.load(trace.context.home.edge)
+    port = Port(known.listen[0][1], "shop/db:5432", host=trace.host)
+    routes.save(trace.context.home.edge, replace(known, ports=(port,)))
+    assert cluster_checks.rule(trace).evidence == "the edge routes its TLS to the Service shop/db:5432"
+    assert cluster_checks.endpoints(trace).evidence == "sandbox doctor service shop/db checks them"
+    assert cluster_checks.answer(trace).status is Status.SKIPPED
 
 
 def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -> None:

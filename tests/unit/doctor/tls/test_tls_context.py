@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.routes import Host, Port, Route
 from sandbox.doctor.tls.tls_context import RequestTrace, choose, parse
 from sandbox.errors import UsageError
 from sandbox.names import EDGE, RELAY
@@ -51,6 +51,24 @@ def test_the_route_is_the_one_that_haproxy_takes(host: str, name: str, by: str) 
     known = (route("a", "a.test", 1), route("b", "b.a.test", 2), route("c", "c.test", 3))
     found = choose(known, host, EDGE)
     assert found is not None and (found.route.name, found.by, found.edge) == (name, by, EDGE)
+
+
+def test_hosts_and_aliases_of_a_sandbox_have_its_route() -> None:
+    """`edge route add` and `edge.tls` name hosts in and outside of the domain; an open edge has other domains."""
+    mine = replace(
+        route("a", "a.test", 1),
+        hosts=(Host("api.example.test", True, "localhost:3000"),),
+        aliases=("a.10.0.0.1.nip.io",),
+        ports=(Port(443, "shop/db:5432", host="db.a.test"),),
+    )
+    known = (mine, route("b", "b.test", 2))
+    for host, by, name in (
+        ("api.example.test", "exact", "api.example.test"),
+        ("db.a.test", "exact", "db.a.test"),
+        ("x.a.10.0.0.1.nip.io", "suffix", "a.10.0.0.1.nip.io"),
+    ):
+        found = choose(known, host, EDGE)
+        assert found is not None and (found.route.name, found.by, found.name) == ("a", by, name)
 
 
 def test_without_routes_there_is_none() -> None:
