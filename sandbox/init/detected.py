@@ -44,10 +44,8 @@ def numbered(name: str, taken: Collection[str]) -> str:
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:
     """Return the build options, as in images.yaml, and the names of arguments without a value of their own."""
-    listed = args if isinstance(args, list) else ()
-    pairs = args.items() if isinstance(args, Mapping) else (str(one).partition("=")[::2] for one in listed)
-    given = {str(key): value for key, value in pairs}
-    known = {key: as_text(one) for key, one in given.items() if one not in (None, "") and not _is_template(str(one))}
+    given = {str(key): value for key, value in args.items()} if isinstance(args, Mapping) else {}
+    known = {key: as_text(one) for key, one in given.items() if one is not None and not _is_template(str(one))}
     file = str(dockerfile or "Dockerfile").removeprefix("./")
     options = {
         **({"dockerfile": file} if file != "Dockerfile" else {}),

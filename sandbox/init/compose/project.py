@@ -25,6 +25,8 @@ from sandbox.system.files import is_file, is_inside
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 ENV = ".env"
+# What projects call a file to make that one of.
+EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.example", "example.env", "sample.env")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     if not files:
         return None
     main = files[0]
+    if (example := next((one for one in EXAMPLES if is_file(folder / one)), None)) and not is_file(folder / ENV):
+        notes.append(f"there is no {ENV}: `cp {example} {ENV}` before `sandbox init` gives variables a value")
     if below := posixpath.dirname(main):
         known = {**variables.of_files(posixpath.join(below, ENV), folder, known), **known}
     name = _name(folder, files, known)
@@ -70,6 +74,7 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
+    notes += _emptied(written.values())
     secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
     if any(value in secret for app in written.values() for value in app.environment.values()):
         notes.append(f"values of .env of {main} are in what is written: keep it out of git if they are secret")
@@ -153,6 +158,15 @@ def _apps(
         if name in ending - told
     ]
     return apps
+
+
+def _emptied(apps: Collection[App]) -> Iterator[str]:
+    """Yield a note for each volume that is for what one program's image has there, and another one reads."""
+    read = {claim for app in apps for place, claim in app.claims.items() if place in app.read_only}
+    for app in apps:
+        for place, claim in app.claims.items():
+            if claim in read and app.context is not None and place not in app.read_only:
+                yield f"the volume {claim} begins empty; compose puts what the image of {app.name} has at {place} there"
 
 
 def _called(name: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

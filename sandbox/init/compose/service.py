@@ -35,7 +35,7 @@ USED = {
         "secrets",
         "volumes",
     ),
-    *("stdin_open", "tty", "user", "working_dir"),
+    *("pull_policy", "stdin_open", "tty", "user", "working_dir"),
     *settings.KEYS,
 }
 # What a container's setting is called in a service.
@@ -44,7 +44,8 @@ _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 # What Kubernetes takes for a variable's name.
 _VARIABLE = re.compile(r"[ -<>-~]+")
 _PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
-_USER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")  # a name is one that only the image can resolve
+# Another name is one that only the image can resolve.
+_USER = re.compile(r"([0-9]{1,9}|root)(:([0-9]{1,9}|root))?")
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
 # How many ports of one range a Service gets: a media server may name thousands.
 MOST_OF_RANGE = 100
@@ -95,7 +96,8 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     if service.get("entrypoint") in ("", []):  # the image's own is not used
         command, args = args, ()
     ports = list(dict.fromkeys(_ports(service, left_out)))
-    place, user = _of_form(_PLACE, service, "working_dir", left_out), _of_form(_USER, service, "user", left_out)
+    place = _of_form(_PLACE, service, "working_dir", left_out)
+    user = re.sub(r"\broot\b", "0", _of_form(_USER, service, "user", left_out))
     port = next((number for number, protocol in ports if protocol == "tcp"), None) or _proxied(service, environment)
     return App(
         called,
@@ -165,7 +167,8 @@ def _build(
     `mounted` are the volumes with its source code, by their paths in the context.
     """
     given = service["build"] if isinstance(service.get("build"), dict) else {}
-    options, unknown = build_options(given.get("dockerfile"), given.get("target"), given.get("args"))
+    args = dict(_variables(given.get("args"), project.known))
+    options, unknown = build_options(given.get("dockerfile"), given.get("target"), args)
     left_out = [f"build.args.{key}" for key in unknown]
     if mounted and "target" in options and not _has_code(project.folder / (context or "."), options):
         notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")

@@ -48,6 +48,8 @@ def settings(service: Mapping[str, Any]) -> Settings:
     """Return the settings of a service."""
     found = Settings()
     _resources(service, found)
+    if service.get("pull_policy") == "always" and not service.get("build"):  # others are an engine's concern
+        found.container["imagePullPolicy"] = "Always"
     if security := _security(service, found):
         found.container["securityContext"] = security
     if (said := service.get("stop_grace_period")) is not None:

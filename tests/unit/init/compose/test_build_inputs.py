@@ -47,3 +47,13 @@ def test_build_option_without_a_counterpart_is_named(tmp_path: Path) -> None:
         "build.secrets.out",
         "build.ssh",
     )
+
+
+def test_argument_that_is_only_named_has_its_value_of_env(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\n")
+    app = app_of(tmp_path, "{context: ., args: [A, B, 'C=', 'D=$E']}")
+    assert app.build == {"args": {"A": "1", "C": ""}}
+    assert app.left_out == ("build.args.B", "build.args.D")
+    assert app_of(tmp_path, "{context: ., args: {A: , C: '', D: true}}").build == {
+        "args": {"A": "1", "C": "", "D": "true"}
+    }

@@ -196,3 +196,23 @@ services:
         'seed is a Job, since its service says restart: "no": where its program does not end, `up` waits for it in '
         "vain; remove that line before"
     ]
+
+
+def test_example_of_env_is_named(tmp_path: Path) -> None:
+    """A project whose `.env` is only made from an example → what to do before `init`."""
+    write(tmp_path, compose_yaml="services: {a: {image: 'x:${TAG:-1}'}}", **{"example.env": "TAG=2\n"})
+    note = "there is no .env: `cp example.env .env` before `sandbox init` gives variables a value"
+    assert load(tmp_path / "compose.yaml")[1] == [note]
+    (tmp_path / ".env").write_text("TAG=2\n")
+    assert load(tmp_path / "compose.yaml")[1] == []
+
+
+def test_volume_that_an_image_would_fill_is_noted(tmp_path: Path) -> None:
+    """Static files of a built program that a web server reads: a claim has none of them, and hides them."""
+    text = """\
+services:
+  app: {build: ., volumes: ["static:/app/static", "data:/data"]}
+  web: {image: nginx, volumes: ["static:/usr/share/nginx/html:ro"]}
+"""
+    _, notes = load(write(tmp_path, compose_yaml=text))
+    assert notes == ["the volume static begins empty; compose puts what the image of app has at /app/static there"]

@@ -38,6 +38,8 @@ def objects(app: App) -> list[dict[str, Any]]:
         ),
         ("extra_hosts: {a.test: 10.0.0.1}", "hostAliases", [{"ip": "10.0.0.1", "hostnames": ["a.test"]}]),
         ("privileged: true", "securityContext", {"privileged": True}),
+        ("user: 'root:1000'", "securityContext", {"runAsUser": 0, "runAsGroup": 1000}),
+        ("pull_policy: always", "imagePullPolicy", "Always"),
         ("read_only: true", "securityContext", {"readOnlyRootFilesystem": True}),
         ("security_opt: ['no-new-privileges:true']", "securityContext", {"allowPrivilegeEscalation": False}),
         (
