@@ -102,10 +102,14 @@ def _advice(name: str, found: Found) -> Iterator[str]:
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
         yield f"note  the port is unknown of {', '.join(apps)}: for a host that leads there, {fix}"
+    lacking: dict[str, list[str]] = {}
     for one in () if found.manifests else found.apps:
         # What it depends on comes up at its own time, and pods are started again until then.
         if lost := ", ".join(setting for setting in one.left_out if setting != "depends_on"):
-            yield f"note  {one.name} is without {lost}: see {project_files.OBJECTS}/{one.name}.yaml"
+            lacking.setdefault(lost, []).append(one.name)
+    for lost, apps in lacking.items():
+        said, file = (f"{apps[0]} is", f"{apps[0]}.yaml") if len(apps) == 1 else (f"{', '.join(apps)} are", "")
+        yield f"note  {said} without {lost}: see {project_files.OBJECTS}/{file}"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

@@ -175,3 +175,13 @@ services:
     )
     said = run("init", cwd=tmp_path).stderr
     assert "note  web is without environment.API_KEY: see k8s/web.yaml" in said and "db is without" not in said
+
+
+def test_init_says_once_what_several_programs_are_without(tmp_path: Path) -> None:
+    app = '{image: nginx, environment: {API_KEY: "${API_KEY}"}}'
+    (tmp_path / "compose.yaml").write_text(f"services: {{a: {app}, b: {app}, c: {{image: nginx, init: true}}}}\n")
+    said = [line for line in run("init", cwd=tmp_path).stderr.splitlines() if "without" in line]
+    assert said == [
+        "note  a, b are without environment.API_KEY: see k8s/",
+        "note  c is without init: see k8s/c.yaml",
+    ]
