@@ -17,11 +17,12 @@ from tests.unit.components.credentials.conftest import refusal
 FORM = {"grant_type": "refresh_token", "refresh_token": f"{CANARY}-google-refresh", "client_secret": f"{CANARY}-x"}
 
 
-SERVICE = Service("the service", datetime.now(UTC))
+def service() -> Service:
+    return Service("the service", datetime.now(UTC))
 
 
 def post(url: str) -> Mapping[str, Any]:
-    return SERVICE.post_json(url, FORM)
+    return service().post_json(url, FORM)
 
 
 def test_service_down_for_a_moment_is_retried(services: Services) -> None:
@@ -80,7 +81,7 @@ def test_secrets_are_not_sent_unencrypted(url: str) -> None:
 @pytest.mark.parametrize("body", [b"canary", b"[]", b'{"access_token": 1, "canary": 2}', b'{"access_token": ""}'])
 def test_an_answer_that_is_none_is_not_repeated(services: Services, body: bytes) -> None:
     services.body = body
-    error = refusal(lambda: SERVICE.text(post(f"{services.url}/token"), "access_token"))
+    error = refusal(lambda: service().text(post(f"{services.url}/token"), "access_token"))
     assert error.brief == "the service gave an unusable answer"
 
 
@@ -124,6 +125,6 @@ def test_secrets_of_a_request_are_known(headers: dict[str, str], data: Any) -> N
 def test_redirect_of_a_token_service_is_not_followed(services: Services) -> None:
     """A token service redirects a request that holds a token → refused, the other address gets nothing."""
     services.redirect = f"{services.url}/token"
-    error = refusal(lambda: SERVICE.ask(f"{services.url}/elsewhere", None, {"X-Token": CANARY}, method="GET"))
+    error = refusal(lambda: service().ask(f"{services.url}/elsewhere", None, {"X-Token": CANARY}, method="GET"))
     assert error.details.startswith("HTTP status 302")
     assert services.requests == 1
