@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 STATUS = pytest.StashKey[int]()
+HOMES = itertools.count()
 FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
 
@@ -20,7 +22,8 @@ def home(
     """An empty home folder, the user's own one for tests marked `real`."""
     if request.node.get_closest_marker("real"):
         return Path.home()
-    folder = tmp_path_factory.mktemp("home")
+    folder = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # `mktemp` reads all earlier names each time
+    folder.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(folder))
     for name in FOLDERS:
         monkeypatch.setenv(name, str(folder / name.lower()))

@@ -249,16 +249,17 @@ def test_folder_removed_while_it_is_looked_at_is_a_change(
     (tmp_path / "src" / "main.go").touch()
     newest = max(path.stat().st_ctime for path in (tmp_path, *tmp_path.rglob("*")))
     assert image_build.newer_file(tmp_path, newest) is None
-    for listing in ("scandir", "listdir"):
-        real = getattr(os, listing)
+    with monkeypatch.context() as patch:
+        for listing in ("scandir", "listdir"):
+            real = getattr(os, listing)
 
-        def gone(path: Path | str = ".", real: Callable[[Path | str], object] = real) -> object:
-            if Path(path).name == "src":
-                Path(path).rename(tmp_path / "moved")
-            return real(path)
+            def gone(path: Path | str = ".", real: Callable[[Path | str], object] = real) -> object:
+                if Path(path).name == "src":
+                    Path(path).rename(tmp_path / "moved")
+                return real(path)
 
-        monkeypatch.setattr(os, listing, gone)
-    assert image_build.newer_file(tmp_path, newest) == "src"
+            patch.setattr(os, listing, gone)
+        assert image_build.newer_file(tmp_path, newest) == "src"
 
 
 def test_name_that_is_no_text_can_be_excluded(tmp_path: Path) -> None:
