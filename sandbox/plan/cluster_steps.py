@@ -101,6 +101,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     gone_kinds.require(manifests, site.spec.cluster.kubernetes)
     requires = ("wiring", "addons")
     after = ("kube-proxy", "push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
+    nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):
         from sandbox.components.workloads.chart_archives import ChartArchives
@@ -116,8 +117,9 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
         if pulled := remote(charts):
             steps.append(ChartPullStep(pulled, archives, site.store))
         ready = (*requires, *(one.name for one in steps))
-        steps.append(ChartsStep(site.names, charts, archives, images, site.store, requires=ready, after=after))
-    return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after)]
+        installed = (site.names, charts, archives, images, site.store)
+        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes))
+    return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after, nodes=nodes)]
 
 
 def has_charts(site: ClusterSite) -> bool:

@@ -27,12 +27,13 @@ NAME = "test-nodes"
 GUEST = "sandbox-test-nodes-guest"
 HOST = f"app.{NAME}.sandbox.localhost"
 LABELS = {"app": "probe"}
+SPREAD = {"app": "spread"}
 # Says on which node it runs, to a client that asks; each pod pulls its image from the registry.
 SERVER = 'mkdir /tmp/www && echo "$NODE" > /tmp/www/index.html && exec busybox httpd -f -p 8080 -h /tmp/www'
 
 
 def application(image: str) -> list[dict[str, Any]]:
-    """A pod on every node, a Service before them and an Ingress before that."""
+    """A pod on every node, a Service before them and an Ingress before that; and two pods on different nodes."""
     env = [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
     container = {
         "name": "probe",
@@ -45,6 +46,14 @@ def application(image: str) -> list[dict[str, Any]]:
     }
     everywhere = [{"operator": "Exists"}]
     pod = {"tolerations": everywhere, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    skew = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+    idle = {"name": "idle", "image": image, "command": ["busybox", "sleep", "inf"]}
+    apart = {
+        "tolerations": everywhere,
+        "terminationGracePeriodSeconds": 0,
+        "topologySpreadConstraints": [{**skew, "labelSelector": {"matchLabels": SPREAD}}],
+        "containers": [idle],
+    }
     backend = {"service": {"name": "probe", "port": {"number": 80}}}
     rule = {"host": HOST, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     return [
@@ -53,6 +62,16 @@ def application(image: str) -> list[dict[str, Any]]:
             "kind": "DaemonSet",
             "metadata": {"name": "probe"},
             "spec": {"selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}, "spec": pod}},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "spread"},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": SPREAD},
+                "template": {"metadata": {"labels": SPREAD}, "spec": apart},
+            },
         },
         {
             "apiVersion": "v1",
@@ -191,6 +210,11 @@ def worker(sandbox: Cast) -> str:
 @pytest.fixture(scope="module")
 def second(sandbox: Cast) -> str:
     return f"{sandbox.names.cluster}-worker2"
+
+
+def test_replicas_of_the_first_up_are_on_all_nodes(sandbox: Cast, worker: str) -> None:
+    pods = Cluster(sandbox.names.kubeconfig).list("v1", "Pod", "default", selector="app=spread")
+    assert {one["spec"]["nodeName"] for one in pods} == {sandbox.names.node, worker}
 
 
 def test_pods_of_different_nodes_connect_by_address_and_name(sandbox: Cast, worker: str) -> None:

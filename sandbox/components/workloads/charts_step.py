@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
@@ -42,8 +43,8 @@ Known = Mapping[str, Mapping[str, Any]]
 class ChartsStep:
     """Installs a release for each chart; a sealed record in the cluster keeps what each was made from.
 
-    A release is uninstalled only when both the record and its own labels say that `up` made it. Charts of an addon have
-    a `record` of their own.
+    It waits for all `nodes` first. A release is uninstalled only when both the record and its own labels say that `up`
+    made it. Charts of an addon have a `record` of their own.
     """
 
     names: Names
@@ -54,6 +55,7 @@ class ChartsStep:
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
     programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
+    nodes: Callable[[], Collection[str]] = tuple
     name: str = "charts"
     record: str = RECORD
 
@@ -83,6 +85,8 @@ class ChartsStep:
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
+        if self.charts:
+            await_nodes(records.cluster, self.nodes(), work.say)
         known = {key: dict(one) for key, one in _known(records, self.record).items()}
         for one in self.charts:
             self._bring(records, self._here(one), known, work)

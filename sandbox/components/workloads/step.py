@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from typing import Any
@@ -14,6 +14,7 @@ from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
+from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk
@@ -46,8 +47,8 @@ class Placed:
 class ApplyStep(NothingToUndo):
     """Applies the objects in order, with the present `images`; a sealed record in the cluster keeps what was applied.
 
-    Recorded objects that the manifests do not contain any more are deleted, except for those that may contain data,
-    which are named.
+    It waits for all `nodes` first. Recorded objects that the manifests do not contain any more are deleted, except for
+    those that may contain data, which are named.
     """
 
     names: Names
@@ -55,6 +56,7 @@ class ApplyStep(NothingToUndo):
     images: ImageNames
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
+    nodes: Callable[[], Collection[str]] = tuple
     name: str = "apply"
     told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
@@ -95,6 +97,8 @@ class ApplyStep(NothingToUndo):
         return Status(State.READY, "; ".join((*self.told, *kept)))
 
     def apply(self, work: Work) -> None:
+        if self.manifests:
+            await_nodes(Records.of(self.names).cluster, self.nodes(), work.say)
         placed = self.place(work.say)
         work.say("waiting for the pods")
         try:
