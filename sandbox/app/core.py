@@ -393,8 +393,7 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
     from sandbox.plan import look_ahead
 
     with asked_before.glance(engine, names):
-        runs = look_ahead.ask_nodes(steps)
-        found = lifecycle.survey(steps, report, at_once=runs)
+        found = look_ahead.survey(steps, engine, report or Silent())
         asked_before.remember(engine, names)
         return found
 

@@ -119,6 +119,11 @@ class Glancing:
                 self._looking -= 1
                 self._seen = self._seen if self._looking else None
 
+    def forget(self) -> None:
+        """Forget the answers of a glance: something changed after all."""
+        with self._entering:
+            self._seen = self._seen and Seen()
+
 
 Who = TypeVar("Who", bound=Glancing)
 

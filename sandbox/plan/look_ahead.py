@@ -1,29 +1,86 @@
-"""Asks each node by one command for all that a plan's checks will need, as soon as the checks begin."""
+"""Checks a plan whose cluster may run: each node is asked by one command for all that the checks will need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
 from sandbox.components.cluster.steps import ClusterStep
+from sandbox.engine import Engine
 from sandbox.engine.questions import Question
-from sandbox.errors import SandboxError
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.plan import lifecycle
+from sandbox.plan.lifecycle import Found
 from sandbox.provider import Asking, Standing
+from sandbox.report import Reporter, Silent
 from sandbox.step import Step
+from sandbox.system.wait import WaitTimeout, wait_until
+
+ENDING = 10.0  # seconds that an engine gives a container to end
 
 
-def ask_nodes(plan: Sequence[Step]) -> bool:
-    """Begin to ask every running node, for as long as answers of the engine are kept; returns whether any runs.
+def survey(plan: Sequence[Step], engine: Engine, report: Reporter) -> Found:
+    """Check every step in a glance at the engine; `report` is told of a check that failed.
+
+    What fails because a node ends meanwhile does not count, and all is checked again: the engine still works on a
+    `stop` that was killed. Raises SandboxError.
+    """
+    before = _ask_nodes(plan)
+    if not before:
+        return lifecycle.survey(plan, report)
+    failed = _Failed()
+    try:
+        return lifecycle.survey(plan, failed, at_once=True)
+    except SandboxError as error:
+        if isinstance(error, UsageError | MissingTool) or not _has_ended(plan, engine, before):
+            for step, brief in failed.told:
+                report.failed(step, brief)
+            raise
+    return lifecycle.survey(plan, report, at_once=bool(_ask_nodes(plan)))
+
+
+class _Failed(Silent):
+    """Keeps what failed, as long as it may not count."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def failed(self, step: str, brief: str) -> None:
+        self.told.append((step, brief))
+
+
+def _has_ended(plan: Sequence[Step], engine: Engine, before: Collection[str]) -> bool:
+    """Tell whether one of the nodes that ran `before` does not any more, or ends within seconds."""
+
+    def unchanged() -> str | None:
+        engine.forget()
+        return "they run" if set(before) <= set(_running(plan)) else None
+
+    try:
+        wait_until(unchanged, what="the nodes", timeout=ENDING)
+    except WaitTimeout:
+        return False
+    return True
+
+
+def _ask_nodes(plan: Sequence[Step]) -> tuple[str, ...]:
+    """Begin to ask every running node, for as long as answers of the engine are kept; returns which run.
 
     Raises SandboxError.
     """
+    running = _running(plan)
+    for step in plan:
+        if isinstance(step, ClusterStep):
+            for node in running:
+                step.provider.nodes.gather(node, partial(_questions, plan, node))
+    return running
+
+
+def _running(plan: Sequence[Step]) -> tuple[str, ...]:
+    """Return the nodes that run; none without the control plane."""
     nodes = next((step.provider.nodes for step in plan if isinstance(step, ClusterStep)), None)
-    if nodes is None or nodes.standing() is not Standing.RUNNING:
-        return False
-    for node in nodes.running():
-        nodes.gather(node, partial(_questions, plan, node))
-    return True
+    return nodes.running() if nodes and nodes.standing() is Standing.RUNNING else ()
 
 
 def _questions(plan: Sequence[Step], node: str) -> list[Question]:
