@@ -115,7 +115,9 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
             yield from _checked({**of, **item} if isinstance(item, dict) else item, f"{place}, item {index}")
         return
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
-        raise BadFile(f"{place}: this {kind} has no metadata.name", fix=_advice(place))
+        raise BadFile(
+            f"{place}: this {kind} has no metadata.name", fix=f"give it one; if it is for no cluster: {_advice(place)}"
+        )
     for key, form in _METADATA.items():
         if not isinstance(metadata.get(key) or form(), form):
             raise BadFile(f"{place}: metadata.{key} of this {kind} is not {'text' if form is str else 'a mapping'}")

@@ -120,6 +120,13 @@ def test_non_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: s
     assert "app.yaml" in caught.value.brief
 
 
+def test_object_without_a_name_is_to_get_one(tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_text("apiVersion: v1\nkind: Pod\n")
+    with pytest.raises(UsageError) as caught:
+        load([tmp_path / "app.yaml"])
+    assert caught.value.fix.startswith("give it one")
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
 def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
