@@ -37,7 +37,9 @@ def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
     """Tell whether the files on disk are those for `routes`, and HAProxy has loaded them."""
     wanted = rendered(folder, routes)
-    return all(_read(folder / name) == text for name, text in wanted.items()) and taken(folder) == marks(folder)
+    return all(_read(folder / name) == text.encode() for name, text in wanted.items()) and taken(folder) == marks(
+        folder
+    )
 
 
 def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
@@ -65,10 +67,7 @@ def save_key(folder: Path, name: str, pem: bytes) -> None:
 
 def read_key(folder: Path, name: str) -> bytes | None:
     """Return the key and chain that `save_key` saved."""
-    try:
-        return (folder / "keys" / f"{name}.pem").read_bytes()
-    except OSError:
-        return None
+    return _read(folder / "keys" / f"{name}.pem")
 
 
 def marks(folder: Path) -> Mapping[str, str]:
@@ -106,8 +105,8 @@ def note_taken(folder: Path) -> None:
     files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path) -> bytes | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError:
         return None

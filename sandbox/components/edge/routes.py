@@ -186,7 +186,7 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            details, fix = f"{error}: it is damaged, or of a newer release", f"rm {shlex.quote(str(path))}"
+            details, fix = f"{error}: it is damaged, or of a newer release", f"rm -r {shlex.quote(str(path))}"
             raise SandboxError(f"{path} is not {what}", details=details, fix=fix, id="route") from error
     return found
 

@@ -76,10 +76,13 @@ def line(bind: Bind) -> str:
 
 
 def held(folder: Path) -> tuple[Bind, ...]:
-    """Return what is held for the server with its files in `folder`; nothing where the engine forwards the ports."""
+    """Return what is held for the server with its files in `folder`; nothing where the engine forwards the ports.
+
+    A damaged file says nothing either: the server is made again for it.
+    """
     try:
         return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (OSError, ValueError, TypeError):
         return ()
 
 

@@ -59,7 +59,7 @@ def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str
     (tmp_path / "routes" / "a.json").write_text(text)
     with pytest.raises(SandboxError) as caught:
         routes.load(tmp_path)
-    assert caught.value.fix == f"rm {tmp_path / 'routes' / 'a.json'}"
+    assert caught.value.fix == f"rm -r {tmp_path / 'routes' / 'a.json'}"
 
 
 def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:

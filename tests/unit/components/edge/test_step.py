@@ -14,6 +14,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, haproxy, routes
 from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
+from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
@@ -43,6 +44,23 @@ def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep
 @pytest.fixture
 def a(engine: FakeEngine, place: Home) -> EdgeStep:
     return step_of(engine, place, "a", 443, 8443)
+
+
+@pytest.mark.parametrize("name", [*haproxy.CONFIGURATION, *haproxy.MAPS, "taken.json"])
+@pytest.mark.parametrize("damaged", [b"\x00\xff\xfe", b"[1]"])
+def test_damaged_file_of_the_edge_is_repaired(a: EdgeStep, place: Home, name: str, damaged: bytes) -> None:
+    a.apply(NoWork())
+    (place.edge / name).write_bytes(damaged)
+    assert a.check().state is State.DRIFTED
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x00\xff\xfe", b"null", b"[1]"])
+def test_damaged_list_of_held_ports_holds_nothing(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "sockets").mkdir()
+    (tmp_path / "sockets" / "binds.json").write_bytes(damaged)
+    assert socket_handover.held(tmp_path) == ()
 
 
 def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: EdgeStep) -> None:
