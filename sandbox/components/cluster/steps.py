@@ -58,6 +58,7 @@ class ClusterStep:
 
     def apply(self, work: Work) -> Status:
         files.make_private_dir(self.names.folder)
+        self._forget_damaged()
         started: Sequence[str] = ()
         if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
             self.provider.create(work.say, work.usable)
@@ -88,6 +89,14 @@ class ClusterStep:
         lost = [node for node in nodes.every() if node not in running]  # of several control planes, which go on without
         without = f"; without {', '.join(lost)}, which is gone" if lost else ""
         return Status(State.READY, ", ".join(running) + without)
+
+    def _forget_damaged(self) -> None:
+        """Remove a kubeconfig that leads to no cluster, so that it is written again."""
+        try:
+            Cluster(self.names.kubeconfig)
+        except ClusterError:
+            if files.is_file(self.names.kubeconfig):
+                self.names.kubeconfig.unlink()
 
     def _answers(self) -> bool:
         try:

@@ -132,6 +132,24 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
     assert waited == [[names.node]]  # after the comparison
 
 
+@pytest.mark.parametrize("damaged", ["", "clusters: [", "\0", "[]", "apiVersion: v1\nkind: Config\n"])
+def test_damaged_kubeconfig_of_its_own_is_written_again(
+    engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch, damaged: str
+) -> None:
+    InMemory(engine).add(names, names.node, "control-plane")
+    engine.write_file(names.node, COMPLETE, b"{}")
+    names.folder.mkdir(parents=True)
+    names.kubeconfig.write_text(damaged)
+    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
+    monkeypatch.setattr(KindProvider, "drift", lambda self: None)
+    monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
+    monkeypatch.setattr(KindProvider, "write_kubeconfig", lambda self: kubeconfig(names.kubeconfig, 6443) and None)
+    step = ClusterStep(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), names, "v1")
+    assert step.apply(NoWork()).state is State.READY
+    assert "6443" in names.kubeconfig.read_text()
+
+
 def test_a_control_plane_that_is_lost_is_named(
     engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
