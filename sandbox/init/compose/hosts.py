@@ -6,7 +6,7 @@ A Service has only the ports that it names, so those that programs say of each o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from sandbox.init.detected import App
@@ -99,12 +99,12 @@ def mentions(apps: Sequence[App], called: Mapping[str, str]) -> dict[str, set[st
     return found
 
 
-def connected(apps: Sequence[App], called: Mapping[str, str], awaited: Mapping[str, Collection[str]]) -> list[App]:
+def connected(apps: Sequence[App], called: Mapping[str, str], awaited: Mapping[str, Set[str]]) -> list[App]:
     """Return the programs with the ports at which the project's settings and files name them.
 
     `called` are their names in the cluster by those in the compose file. One that names itself gets its name as its
-    host name: its own Service has it only once it is ready, and that may need itself. So it may of several programs
-    that name each other, unless one is `awaited` until it is ready by the other.
+    host name: its own Service has it only once it is ready, and that may need itself. So it may of several programs of
+    one image that name each other, and of one that a Job names, unless it is `awaited` by the other until it is ready.
     """
     names = _names(apps, called)
     ports: dict[str, dict[int, None]] = {}
@@ -118,7 +118,7 @@ def connected(apps: Sequence[App], called: Mapping[str, str], awaited: Mapping[s
                 ports.setdefault(names[name], {})[port] = None
                 if names[name] == app.name and name in (app.name, *app.aliases):
                     own.setdefault(app.name, name)
-    peers = _peers(mentions(apps, called), awaited)
+    peers = _peers(apps, mentions(apps, called), awaited)
     return [_connected(app, tuple(ports.get(app.name, ())), own.get(app.name), app.name in peers) for app in apps]
 
 
@@ -134,11 +134,24 @@ def _named(text: str, names: Mapping[str, str]) -> list[tuple[str, int]]:
     return [(name, port) for name, port in found if name in names and port < 65536]
 
 
-def _peers(named: Mapping[str, Collection[str]], awaited: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the programs that need each other, over others too."""
-    needed = {name: {one for one in others if name not in awaited.get(one, ())} for name, others in named.items()}
-    reached = {name: _reached(name, needed) for name in needed}
-    return {name for name, others in reached.items() if any(name in reached[one] for one in others - {name})}
+def _peers(apps: Sequence[App], named: Mapping[str, Set[str]], awaited: Mapping[str, Set[str]]) -> set[str]:
+    """Return the programs that others may need before they are ready.
+
+    These are the nodes of a cluster, and what a Job sets up: others with an Ingress would answer while they start.
+    """
+    kinds = {app.name: (app.image, app.context, app.build.get("dockerfile"), app.build.get("target")) for app in apps}
+    alike = {
+        name: {one for one in others if kinds[one] == kinds[name] and name not in awaited.get(one, ())}
+        for name, others in named.items()
+    }
+    reached = {name: _reached(name, alike) for name in alike}
+    nodes = {name for name, others in reached.items() if any(name in reached[one] for one in others - {name})}
+    set_up = {
+        app.name
+        for app in apps
+        if app.check and any(app.name in named[job.name] - awaited[job.name] for job in apps if job.once)
+    }
+    return nodes | set_up
 
 
 def _reached(name: str, needed: Mapping[str, Collection[str]]) -> set[str]:

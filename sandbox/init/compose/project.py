@@ -166,6 +166,7 @@ def _emptied(apps: Collection[App]) -> Iterator[str]:
     for app in apps:
         for place, claim in app.claims.items():
             if claim in read and app.context is not None and place not in app.read_only:
+                read.remove(claim)
                 yield f"the volume {claim} begins empty; compose puts what the image of {app.name} has at {place} there"
 
 

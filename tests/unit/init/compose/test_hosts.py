@@ -71,35 +71,46 @@ def test_program_that_names_itself_knows_its_address(tmp_path: Path) -> None:
     [
         (
             """\
-  a: {image: a, ports: [1], environment: {SEED_HOSTS: 'b,c'}}
-  b: {image: b, ports: [1], command: [--seed-hosts, 'a,c']}
-  c: {image: c, ports: [1], command: [--join=a]}
-  other: {image: o, ports: [1], environment: {URL: 'http://a:80'}}
+  a: {image: x, ports: [1], environment: {SEED_HOSTS: 'b,c'}}
+  b: {image: x, ports: [1], command: [--seed-hosts, 'a,c']}
+  c: {image: x, ports: [1], command: [--join=a]}
+  other: {image: x, ports: [1], environment: {URL: 'http://a:80'}}
 """,
             {"a", "b", "c"},
         ),
         (
             """\
-  a: {image: a, ports: [1], environment: {URL: 'http://b/'}}
-  b: {image: b, ports: [1], environment: {URL: 'http://c'}}
-  c: {image: c, ports: [1], healthcheck: {test: curl http://a/}}
+  a: {build: ., ports: [1], environment: {URL: 'http://b/'}}
+  b: {build: ., ports: [1], environment: {URL: 'http://c'}}
+  c: {build: ., ports: [1], healthcheck: {test: curl http://a/}}
 """,
             {"a", "b", "c"},
         ),
         (
             """\
-  a: {image: a, ports: [1], environment: {URL: 'http://b/'}, depends_on: {b: {condition: service_healthy}}}
-  b: {image: b, ports: [1], environment: {BACK: 'http://a/'}}
+  a: {image: x, ports: [1], environment: {URL: 'http://b/'}, depends_on: {b: {condition: service_healthy}}}
+  b: {image: x, ports: [1], environment: {BACK: 'http://a/'}}
 """,
             set(),
         ),
-        ("  a: {image: a, ports: [1], environment: {TITLE: b}}\n  b: {image: b, command: [a, b]}\n", set()),
+        ("  a: {image: x, ports: [1], environment: {TITLE: b}}\n  b: {image: x, command: [a, b]}\n", set()),
+        ("  a: {image: x, environment: {B: 'http://b:1'}}\n  b: {image: y, environment: {A: 'http://a:1'}}\n", set()),
+        (
+            """\
+  a: {image: x, healthcheck: {test: is-set-up}, ports: [1]}
+  b: {image: x, healthcheck: {test: is-set-up}, ports: [1]}
+  c: {image: x, ports: [1]}
+  job: {image: x, restart: "no", command: [--host, a, --host, b, --host, c], depends_on: {b: *healthy}}
+""".replace("*healthy", "{condition: service_healthy}"),
+            {"a"},
+        ),
         ("  many: {image: a, scale: 3, ports: [1], environment: {SELF: 'many:1000'}}\n", {"many"}),
     ],
 )
 def test_peers_reach_each_other_before_they_are_ready(tmp_path: Path, text: str, peers: set[str]) -> None:
     """A Service has no pods that are not ready: programs that wait for each other would do so for ever."""
     found = services(tmp_path, text)
+    found.pop("job", None)
     assert {name for name, app in found.items() if "publishNotReadyAddresses" in spec(app, "Service")} == peers
 
 
