@@ -13,8 +13,9 @@ from sandbox.init.detected import App
 
 # Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
 _OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED|PEER|JOIN)", re.IGNORECASE)
-# A name with a port: not postgres:1234 of postgres://postgres:1234@db, or of an image postgres:12-alpine.
-_PORT = re.compile(r"(?<![\w.-])([A-Za-z0-9][\w.-]*):([0-9]{2,5})(?![\w@-]|\.[0-9])")
+# A name with a port, or with two, as ZooKeeper's zoo1:2888:3888; not postgres:1234 of postgres://postgres:1234@db, or
+# of an image postgres:12-alpine.
+_PORT = re.compile(r"(?<![\w.-])([A-Za-z0-9][\w.-]*):([0-9]{2,5})(?::([0-9]{2,5}))?(?![\w@-]|\.[0-9])")
 
 
 def renamed(
@@ -130,7 +131,7 @@ def _names(apps: Sequence[App], called: Mapping[str, str]) -> dict[str, str]:
 
 def _named(text: str, names: Mapping[str, str]) -> list[tuple[str, int]]:
     """Return which of the names are in the text with a port."""
-    found = ((match[1], int(match[2])) for match in _PORT.finditer(text))
+    found = ((match[1], int(port)) for match in _PORT.finditer(text) for port in match.groups()[1:] if port)
     return [(name, port) for name, port in found if name in names and port < 65536]
 
 

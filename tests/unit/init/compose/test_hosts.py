@@ -28,11 +28,11 @@ def test_port_that_others_name_is_one_of_the_service(tmp_path: Path) -> None:
   api: {image: api, environment: {DB: 'postgres://db:99@db:5433/x', QUEUES: 'a-queue:1,queue:5555', TAG: 'queue:12-a'}}
   db: {image: 'postgres:17'}
   queue: {image: queue, ports: ['80:80'], command: 'listen queue:70000', networks: {default: {aliases: [jobs]}}}
-  job: {image: job, command: [--to, 'jobs:5556', '--or=jobs:80']}
+  job: {image: job, command: [--to, 'jobs:5556', '--or=jobs:80', 'servers=web:2888:3888;no']}
 """,
     )
     assert {name: app.more_ports for name, app in found.items()} == {
-        "web": (),
+        "web": ((2888, "tcp"), (3888, "tcp")),
         "api": ((8000, "tcp"),),
         "db": ((5433, "tcp"),),
         "queue": ((5555, "tcp"), (5556, "tcp")),
