@@ -151,6 +151,11 @@ def _domain(value: str) -> str:
     return value
 
 
+def _number_as_text(value: Any) -> Any:
+    """Take a number as the text that it nearly is, so that the error says what is missing, not to put it in quotes."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _release(value: str) -> str:
     if not re.fullmatch(RELEASE, value):
         raise ValueError("must be a full Kubernetes version such as v1.36.3")
@@ -302,7 +307,12 @@ Mirrors = Annotated[
     Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
     Discriminator(_mirror_kind),
 ]
-Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{DURATION}$"})]
+Duration = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    AfterValidator(_duration),
+    Field(json_schema_extra={"pattern": f"^{DURATION}$"}),
+]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
 NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]
 FeatureGate = Annotated[str, AfterValidator(_feature_gate), Field(json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"})]
@@ -324,4 +334,9 @@ Domain = Annotated[
     AfterValidator(_domain),
     Field(json_schema_extra={"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
 ]
-Release = Annotated[str, AfterValidator(_release), Field(json_schema_extra={"pattern": f"^{RELEASE}$"})]
+Release = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    AfterValidator(_release),
+    Field(json_schema_extra={"pattern": f"^{RELEASE}$"}),
+]

@@ -332,7 +332,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "InitConfiguration, JoinConfiguration, KubeletConfiguration, KubeProxyConfiguration",
             "",
         ),
-        ("cluster: {kubernetes: 1.36}\n", "1: cluster.kubernetes: must be text, not 1.36", "put it in quotes: '1.36'"),
+        (
+            "cluster: {kubernetes: 1.36}\n",
+            "1: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
+            "",
+        ),
+        ("pause_after: 30\n", "1: pause_after: must be minutes or hours, such as 30m or 2h", ""),
         (
             "cluster:\n\n  kubernetes: latest\n",
             "3: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
