@@ -160,7 +160,7 @@ class JsonReport:
     """One JSON object an event: {time, event, …}."""
 
     def __init__(self) -> None:
-        self.add = Events(sys.stderr).add
+        self.add = Events(sys.stderr, needed=True).add
 
     def watching(self, folders: Collection[Path]) -> None:
         self.add("watching", paths=sorted(map(str, folders)))

@@ -98,20 +98,28 @@ def note(progress: str, line: str) -> None:
         case "json":
             Events(sys.stderr).add("note", detail=fit(line))
         case _:
-            click.echo(fit(line), err=True)
+            Lines(sys.stderr).add(fit(line))
 
 
 class Lines:
-    """Writes whole lines, from several threads."""
+    """Writes whole lines, from several threads.
 
-    def __init__(self, out: TextIO) -> None:
+    A reader that ends early, such as `head`, ends no work, unless that is done for the reader only (`needed`).
+    """
+
+    def __init__(self, out: TextIO, *, needed: bool = False) -> None:
         self._out = out
         self._lock = threading.Lock()
+        self._needed = needed
 
     def add(self, text: str) -> None:
         with self._lock:
-            self._out.write(f"{text}\n")
-            self._out.flush()
+            try:
+                self._out.write(f"{text}\n")
+                self._out.flush()
+            except BrokenPipeError:
+                if self._needed:
+                    raise
 
     def mark(self, *, good: bool) -> str:
         """Return the mark before a line, in color where that is wanted."""
@@ -137,8 +145,8 @@ def event_line(event: str, **more: Any) -> str:
 class Events:
     """A line for each event."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._lines = Lines(out)
+    def __init__(self, out: TextIO, *, needed: bool = False) -> None:
+        self._lines = Lines(out, needed=needed)
 
     def add(self, event: str, **more: Any) -> None:
         self._lines.add(event_line(event, **more))

@@ -150,3 +150,18 @@ def test_reader_that_ends_early_is_no_failure(tmp_path: Path) -> None:
     assert child.stdout is not None
     child.stdout.close()
     assert child.wait(timeout=60) == 0
+
+
+@pytest.mark.fault(66)
+@pytest.mark.parametrize("progress", ["plain", "json"])
+def test_work_goes_on_without_a_reader_of_its_progress(tmp_path: Path, progress: str) -> None:
+    """`up 2>&1 | head` → the work is done to its end; only its lines are lost."""
+    line = (
+        "import sys; from sandbox.cli import output; r = output.reporter(sys.argv[1]); "
+        "[r.finished('x' * 200, '', 1.0) for _ in range(1000)]; output.note(sys.argv[1], 'said'); open('done', 'w')"
+    )
+    child = subprocess.Popen([sys.executable, "-c", line, progress], cwd=tmp_path, stderr=subprocess.PIPE)
+    assert child.stderr is not None
+    child.stderr.close()
+    child.wait(timeout=60)
+    assert (tmp_path / "done").exists()
