@@ -41,6 +41,7 @@ def validate(file: Path | None, name: str | None, *, output: str) -> int:
     sandbox config validate -o json
     """
     from sandbox.app import chosen_spec, spec_check
+    from sandbox.app.context import default_file
 
     spec = chosen_spec.written(file, name)
     checked = spec_check.check(spec)
@@ -52,6 +53,8 @@ def validate(file: Path | None, name: str | None, *, output: str) -> int:
     click.echo(f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}")
     for note in checked.notes:
         click.echo(f"note   {note}", err=True)
+    if file is None and name is None and not default_file():
+        click.echo("note   there is no sandbox.yaml here: this is the default spec; write one: sandbox init", err=True)
     return 0
 
 

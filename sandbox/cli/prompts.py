@@ -154,8 +154,12 @@ class Telling:
 def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> None:
     """Ask before NAME becomes a new default sandbox that is probably another one's, mistyped; or only tell.
 
-    Raises SandboxError for a no.
+    Without a spec, tell that nothing of a project in this folder is used. Raises SandboxError for a no.
     """
+    if file is None and name is None and not default_file():
+        if found := project_file():
+            say(f"there is no {DEFAULT_FILE} here, so nothing of {found} runs; `sandbox init` writes one")
+        return
     if name is None or chosen_spec.origin_of(file, name) != Origin():
         return
     meant = chosen_spec.near(name)
@@ -165,6 +169,15 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
             raise SandboxError("nothing was changed", fix=f"sandbox up {meant}", id="declined")
     elif unread := default_file():
         say(f"'{name}' is new and gets the default spec; {unread} is not read for it")
+
+
+def project_file() -> str | None:
+    """Return a file of the current folder that `sandbox init` would write a spec for."""
+    from sandbox.init import helmfile, skaffold
+    from sandbox.init.compose import FILES
+
+    names = (*FILES, *skaffold.FILES, *helmfile.FILES, "Dockerfile", "Chart.yaml", "kustomization.yaml")
+    return next((one for one in names if Path(one).is_file()), None)
 
 
 def _is_interactive() -> bool:

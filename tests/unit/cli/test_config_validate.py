@@ -154,3 +154,10 @@ def test_api_version_that_no_cluster_has_is_refused(tmp_path: Path) -> None:
     (tmp_path / "k8s.yaml").write_text("apiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: web}\n")
     ran = CliRunner().invoke(validate, ["-f", str(tmp_path / "sandbox.yaml")])
     assert isinstance(ran.exception, BadFile) and "no cluster has the kind Ingress" in str(ran.exception)
+
+
+def test_default_spec_is_told_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "there is no sandbox.yaml here" in CliRunner().invoke(validate, []).stderr
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    assert CliRunner().invoke(validate, []).stderr == ""

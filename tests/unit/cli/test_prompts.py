@@ -96,3 +96,18 @@ def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, serv
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details
     assert not step.names.folder.exists() and changed(server) == set()
     agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml"])
+def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Else `up` makes an empty cluster, and it is not said why."""
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    prompts.confirm_new(None, None, said.append, ask=True)
+    assert said == []
+    (tmp_path / name).touch()
+    prompts.confirm_new(None, None, said.append, ask=True)
+    assert said == [f"there is no sandbox.yaml here, so nothing of {name} runs; `sandbox init` writes one"]
+    (tmp_path / "sandbox.yaml").touch()
+    prompts.confirm_new(None, None, said.append, ask=True)
+    assert len(said) == 1
