@@ -165,16 +165,19 @@ def as_made(spec: AnySpec) -> AnySpec:
 
 
 def shell(spec: Spec) -> Spec:
-    """Return the spec of what `down` removes: in the cluster of the last `up`, whatever the file says by now.
+    """Return the spec of what `down` removes: cluster and ports of the last `up`, whatever the file says by now.
 
     What is inside the cluster goes with it: that it could not be made now must not keep it from being removed.
     """
-    cluster = spec.cluster
+    update: dict[str, object] = {"push": None, "apply": (), "addons": (), "ingress": Ingress()}
     with suppress(SandboxError):  # a spec that cannot be read tells nothing
-        known = remembered(spec.name)
-        cluster = known.cluster if known else cluster
-    emptied = {"push": None, "apply": (), "addons": (), "ingress": Ingress(), "cluster": cluster}
-    return spec.model_copy(update=emptied)
+        if known := remembered(spec.name):
+            update |= {
+                "cluster": known.cluster,
+                "edge": spec.edge.model_copy(update={"ports": known.edge.ports}),
+                "registry": spec.registry.model_copy(update={"port": known.registry.port}),
+            }
+    return spec.model_copy(update=update)
 
 
 @dataclass(frozen=True, kw_only=True)

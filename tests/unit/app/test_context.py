@@ -12,9 +12,10 @@ import pytest
 
 from sandbox.app import chosen_spec, context
 from sandbox.components.certificates.authority import make_root
-from sandbox.config.schema import Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
+from sandbox.plan import saved_spec
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,12 @@ def test_spec_is_looked_for_without_a_current_folder(tmp_path: Path, monkeypatch
     monkeypatch.chdir(below)
     below.rmdir()
     assert context.default_file() is None
+
+
+def test_shell_has_the_ports_of_the_last_up(home: Path) -> None:
+    """`up --https-port 8444`, then `down` → what it names as removed is what was there, not 443 of another program."""
+    spec = Spec(name="demo")
+    assert chosen_spec.shell(spec).edge.ports == (443, 8443)
+    saved_spec.save(context.home().sandbox("demo"), ResolvedSpec.of(spec, registry=5009, https=(8444,)))
+    shell = chosen_spec.shell(spec)
+    assert (shell.edge.ports, shell.registry.port) == ((8444,), 5009)
