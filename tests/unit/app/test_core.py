@@ -21,7 +21,6 @@ from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, ports, requirements, snapshots
 from sandbox.app.session import Session, wake_paused
-from sandbox.cli import log, signals
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.config.schema import ResolvedSpec
@@ -32,6 +31,7 @@ from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
+from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.support.tls import NOW, make_pki
 
@@ -98,8 +98,7 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
         parts_at_recovery.append(set(there))
         shutil.rmtree(noted)
 
-    monkeypatch.setattr(log, "start", lambda **_: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     monkeypatch.setattr(Restoring, "recover", recover)
     act()
     assert parts_at_recovery == [{"cluster"}] != [there]

@@ -46,11 +46,6 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Home:
-    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-
-
-@pytest.fixture
 def engine(place: Home) -> FakeEngine:
     engine = FakeEngine(IMAGE)
     engine.create_network(NETWORK, place.sandbox("demo").labels)

@@ -9,16 +9,16 @@ from click.testing import CliRunner
 
 from sandbox.app import addon_changes
 from sandbox.app.addon_changes import Row
-from sandbox.cli import addons, log, signals
+from sandbox.cli import addons
 from sandbox.errors import UsageError
+from tests.support import in_process
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a spec, no log file, and the test's own signals."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
 
 
 @pytest.mark.parametrize(

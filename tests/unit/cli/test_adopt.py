@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from sandbox.app import context, existing_clusters, ports
 from sandbox.app.existing_clusters import UserCluster
-from sandbox.cli import log, prompts, signals
+from sandbox.cli import prompts
 from sandbox.cli.up import up as command
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -21,6 +21,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan.saved_spec import RememberedStep
+from tests.support import in_process
 from tests.support.fakes import FakeEngine, NoWork
 
 FOUND = UserCluster("kind-mine", "localhost:5001")
@@ -118,8 +119,7 @@ def test_next_up_uses_adopted_cluster_without_a_spec_entry(machine: Machine, mon
 
     monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
-    monkeypatch.setattr(log, "start", lambda **_: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
     kept = ResolvedSpec.of(FOUND.adopted_by(Spec(name="demo")), registry=5009, https=(443,))
     RememberedStep(context.home().sandbox("demo"), kept).apply(NoWork())

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from sandbox.app import context
 from sandbox.bundle.contents import Damaged
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
-from sandbox.cli import log, signals
 from sandbox.cli.bundle import bundle as command
 from sandbox.errors import UsageError
 from sandbox.system import sandbox_lock
 from sandbox.system.sandbox_lock import Busy
+from tests.support import in_process
 from tests.unit.bundle.test_bundle_file import store
 
 __all__ = ["store"]
@@ -26,8 +27,7 @@ __all__ = ["store"]
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
 
 
 @pytest.fixture
@@ -38,12 +38,7 @@ def cache(store: Store) -> Store:
     return Store(root)
 
 
-def run(*arguments: str | Path) -> Result:
-    """The command's result; an error that people would see is raised."""
-    result = CliRunner().invoke(command, list(map(str, arguments)), obj=False, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result
+run = partial(in_process.run, command)
 
 
 def test_saved_bundle_has_the_same_identity_for_everyone(cache: Store, tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
-from sandbox.cli import certs, log, signals
+from sandbox.cli import certs
 from sandbox.cli.certs import certs as command
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.facts import Leaf, describe
@@ -31,7 +31,8 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import Step, Work
 from sandbox.system.files import NotAFile
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support import in_process
+from tests.support.api_server import ApiServer
 from tests.support.tls import TlsServer
 
 DOMAIN = "demo.sandbox.localhost"
@@ -42,8 +43,7 @@ SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No log file, and the test's own signals."""
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
 
 
 @pytest.fixture
@@ -58,20 +58,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
     return names
 
 
-@pytest.fixture
-def server(names: Names) -> Iterator[ApiServer]:
-    """The sandbox's cluster."""
-    names.folder.mkdir(parents=True)
-    with serving() as server:
-        kubeconfig(names.kubeconfig, server.server_address[1])
-        yield server
-
-
-def run(*arguments: str | Path, typed: str | None = None) -> Result:
-    result = CliRunner().invoke(command, [str(one) for one in arguments], obj=False, input=typed, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result
+run = partial(in_process.run, command)
 
 
 def stored(names: Names) -> dict[str, bytes]:

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.app.dev.loop import DevLoop
-from sandbox.cli import log, signals
 from sandbox.cli.dev import dev, report_for
 from sandbox.errors import SandboxError
+from tests.support import in_process
 
 PLACE = Container("shop", "web-1", "web")
 CRASH = Crash(PLACE, 3, "OOMKilled", "first\nlast", "kubectl rollout undo")
@@ -68,8 +68,7 @@ def test_quiet_leaves_errors_and_crashes(capsys: pytest.CaptureFixture[str]) -> 
 def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
     loops: list[DevLoop] = []
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")

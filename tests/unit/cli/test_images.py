@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from sandbox.app import snapshots
 from sandbox.bundle import machine_node
-from sandbox.cli import images, log, signals
+from sandbox.cli import images
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.snapshot.snapshot_store import MANIFEST, Store
-from tests.support import published_json
+from tests.support import in_process, published_json
 from tests.support.fakes import FakeContainer, FakeEngine
 
 OLD, USED = "sandbox.dev/node:v1.36.4-000000000000", "sandbox.dev/node:v1.37.0-111111111111"
@@ -55,17 +55,11 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Labelled:
     found = Labelled()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(Engine, "connect", lambda *_: found)
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     return found
 
 
-def run(*arguments: str) -> Result:
-    """The command's result; an error that people would see is raised."""
-    result = CliRunner().invoke(images.images, ["prune", *arguments], obj=False, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result
+run = partial(in_process.run, images.images, "prune")
 
 
 def test_unused_node_image_is_removed_and_measured(engine: Labelled) -> None:

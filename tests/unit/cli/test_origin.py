@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from sandbox.app import consent as agreements
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
-from sandbox.cli import log, prompts, signals
+from sandbox.cli import prompts
 from sandbox.cli.down import down
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -22,6 +22,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
+from tests.support import in_process
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.repositories import committed, made
 
@@ -37,8 +38,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def reached(spec: Spec, *_: object) -> Any:
         raise Reached(spec)
 
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(ports, "reserve", reached)
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
 from sandbox.app.session import Session
-from sandbox.cli import log, output, signals
+from sandbox.cli import output
 from sandbox.cli import registry as registry_commands
 from sandbox.cli.push_images import push_images as command
 from sandbox.config.loader import parse
@@ -25,6 +24,7 @@ from sandbox.images.lockfile import Drift, Lock
 from sandbox.images.push import PushFailed
 from sandbox.images.verify import VerifyFailed
 from sandbox.names import OWNER, REGISTRY_PORT
+from tests.support import in_process
 from tests.support.fakes import FakeEngine
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
@@ -34,18 +34,11 @@ LINES = ("- {from: layout, path: app, as: 'app:1'}", "- {from: layout, path: too
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr("sandbox.images.image_push.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    in_process.quiet(monkeypatch)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)
     write(tmp_path, *LINES)
@@ -57,12 +50,7 @@ def write(folder: Path, *lines: str) -> None:
 
 
 def run(folder: Path, registry: Simulator, *options: str, typed: str | None = None) -> Result:
-    """The command's result; an error that people would see is raised."""
-    arguments = [str(folder / "images.yaml"), "--registry", registry.url, *options]
-    result = CliRunner().invoke(command, arguments, obj=False, input=typed, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result
+    return in_process.run(command, folder / "images.yaml", "--registry", registry.url, *options, typed=typed)
 
 
 def failing(folder: Path, registry: Simulator, *options: str) -> tuple[SandboxError, Any]:

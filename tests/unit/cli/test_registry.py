@@ -4,47 +4,34 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from sandbox.app import context
-from sandbox.cli import log, signals
 from sandbox.cli.registry import registry as command
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.oci.client import Client
+from tests.support import in_process
 from tests.support.fakes import FakeEngine
 from tests.support.registry_simulator import Fault, Simulator
 from tests.unit.images.test_registry_content import place
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "sandbox.yaml"
     file.write_text(f"registry: {{external: '{registry.url}'}}\n")
     return file
 
 
-def run(*arguments: str | Path) -> Result:
-    """The command's result; an error that people would see is raised."""
-    result = CliRunner().invoke(command, list(map(str, arguments)), obj=False, standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result
+run = partial(in_process.run, command)
 
 
 def test_an_empty_registry_is_said_to_be_empty(spec: Path, registry: Simulator) -> None:
@@ -107,8 +94,7 @@ def test_sandbox_without_a_registry_is_an_error(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`registry list NAME` of a sandbox that was never up, while another has the default port → an error."""
-    monkeypatch.setattr(log, "start", lambda *, verbose: None)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+    in_process.quiet(monkeypatch)
     monkeypatch.chdir(tmp_path)
     engine = FakeEngine("registry:1")
     other = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("other")

@@ -37,7 +37,7 @@ def test_a_folder_that_is_seen_is_accepted(tmp_path: Path) -> None:
 
 def test_folders_without_a_file_are_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    require_seen(lambda _: None, {tmp_path: "/a", tmp_path / "none": "/b"}, None)
+    assert require_seen(lambda _: None, {tmp_path: "/a", tmp_path / "none": "/b"}, None) == set()
 
 
 def test_an_empty_folder_is_proved_by_a_file_of_a_moment(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_both_names_of_a_token_are_read(registry: Simulator, tokens: TokenServer
     tokens.name = name
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
+        assert client.blob_size("app", BLOB.digest) == BLOB.size
 
 
 def test_a_token_is_renewed_when_the_registry_stops_taking_it(registry: Simulator, tokens: TokenServer) -> None:
@@ -222,6 +223,7 @@ def test_a_token_server_that_stumbles_is_asked_again(registry: Simulator, answer
     registry.faults = [Fault("GET", "/auth", answer, times=2)]
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
+        assert client.blob_size("app", BLOB.digest) == BLOB.size
 
 
 @pytest.mark.parametrize(
@@ -239,6 +241,7 @@ def test_any_lifetime_of_a_token_is_taken(registry: Simulator, tokens: TokenServ
     tokens.seconds = 10**400  # which no float has
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
+        assert client.blob_size("app", BLOB.digest) == BLOB.size
 
 
 @pytest.mark.security(11)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,11 +70,6 @@ ALWAYS = WITHOUT_CLUSTER | {
 }
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Home:
-    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-
-
 @pytest.fixture(autouse=True)
 def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kind on the PATH that plans need to know of, and that nothing here runs."""
@@ -100,12 +94,6 @@ def objects(tmp_path: Path) -> Path:
     manifest = tmp_path / "objects.yaml"
     manifest.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
     return manifest
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | None = None) -> dict[str, Step]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
@@ -23,11 +21,6 @@ from tests.support.fakes import FakeEngine
 
 S = TypeVar("S")
 EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Home:
-    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
