@@ -15,7 +15,9 @@ from sandbox.cli.options import begin, find_spec, output_option, spec_options
 from sandbox.cli.output import show_json
 
 if TYPE_CHECKING:
+    from sandbox.config.schema import Spec
     from sandbox.doctor.check import Row
+    from sandbox.doctor.doctor_context import DoctorContext
 
 COLORS = {"ok": "green", "warn": "yellow", "error": "red", "skipped": "white"}
 
@@ -78,12 +80,10 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     sandbox doctor tls app.demo.sandbox.localhost:8443 demo
     """
     begin(ctx)
-    from sandbox.app.diagnosis import PATIENT, context_of
     from sandbox.doctor.tls.tls_pipeline import examine
 
     given = file is not None or name is not None
-    found_at = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
-    return _show(examine(found_at, host, named=given), output)
+    return _show(examine(_context(find_spec(file, name), file, name), host, named=given), output)
 
 
 @doctor.command("service")
@@ -101,11 +101,9 @@ def service(ctx: click.Context, service: str, file: Path | None, name: str | Non
     sandbox doctor service db demo -o json
     """
     begin(ctx)
-    from sandbox.app.diagnosis import PATIENT, context_of
     from sandbox.doctor.service_checks import examine
 
-    found_at = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
-    return _show(examine(found_at, service), output)
+    return _show(examine(_context(find_spec(file, name), file, name), service), output)
 
 
 @doctor.command("pod")
@@ -123,10 +121,9 @@ def pod(ctx: click.Context, pod: str, file: Path | None, name: str | None, *, ou
     sandbox doctor pod shop/web-5d8f-x2x9 demo
     """
     begin(ctx)
-    from sandbox.app.diagnosis import PATIENT, context_of
     from sandbox.doctor.pod_checks import examine
 
-    return _show(examine(context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT), pod), output)
+    return _show(examine(_context(find_spec(file, name), file, name), pod), output)
 
 
 @doctor.command("network")
@@ -143,12 +140,18 @@ def network(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     """
     begin(ctx)
     from sandbox.app.chosen_spec import require_own_cluster
-    from sandbox.app.diagnosis import PATIENT, context_of
     from sandbox.doctor.egress_checks import DESTINATION, examine
 
     spec = find_spec(file, name)
     require_own_cluster(spec, "a pod from which egress can be tested")
-    return _show(examine(context_of(spec, file=file, name=name, seconds=PATIENT), to or DESTINATION), output)
+    return _show(examine(_context(spec, file, name), to or DESTINATION), output)
+
+
+def _context(spec: Spec, file: Path | None, name: str | None) -> DoctorContext:
+    """Return what the checks of a trace use, which are made one after another."""
+    from sandbox.app.diagnosis import PATIENT, context_of
+
+    return context_of(spec, file=file, name=name, seconds=PATIENT)
 
 
 def _show(found: Iterable[Row], output: str) -> int:

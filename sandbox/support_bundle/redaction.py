@@ -131,12 +131,11 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
 def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
     """Yield the data of every Secret, or of those in `namespace`, encoded and decoded, if the cluster answers."""
     with suppress(SandboxError):
-        for one in Cluster(kubeconfig).list("v1", "Secret", namespace):
-            for name, value in (one.get("data") or {}).items():
-                if name not in PUBLIC:
-                    yield value
-                    with suppress(binascii.Error, UnicodeDecodeError):
-                        yield from secrets_of(base64.b64decode(value).decode())
+        contents = (one.get("data") or {} for one in Cluster(kubeconfig).list("v1", "Secret", namespace))
+        for value in (value for data in contents for name, value in data.items() if name not in PUBLIC):
+            yield value
+            with suppress(binascii.Error, UnicodeDecodeError):
+                yield from secrets_of(base64.b64decode(value).decode())
 
 
 def _read(path: Path) -> str:

@@ -185,9 +185,11 @@ def _paths(content: Any, depth: int = DEEPEST) -> Iterator[str]:
             yield from _paths(one, depth - 1)
     if isinstance(content, dict) and depth:
         for key, value in content.items():
-            if key in PATHS:
-                for one in value if isinstance(value, list) else [value]:
-                    if isinstance(one, str) and one and "\n" not in one:
-                        yield one if key == "path" else one.partition("=")[2] or one
-            else:
-                yield from _paths(value, depth - 1)
+            yield from _named(key, value) if key in PATHS else _paths(value, depth - 1)
+
+
+def _named(key: str, value: Any) -> Iterator[str]:
+    """Yield names of files in the value of such a key, which may be NAME=FILE."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str) and one and "\n" not in one:
+            yield one if key == "path" else one.partition("=")[2] or one

@@ -49,36 +49,53 @@ def chunks(split: Path, folder: Path) -> Generator[bytes]:
     The only check here is that every file is a regular one with as many bytes as expected. No link is followed: what
     lies outside `folder` is never read. Raises Unreadable.
     """
-    buffer = memoryview(bytearray(CHUNK))
-    at = 0
+    buffer = _Buffer()
     with contextlib.closing(_Files(folder)) as files:
         for entry in _entries(split):
             if entry.get("type") == _SEGMENT:
-                payload = memoryview(_payload(entry))
-                while payload:
-                    count = min(len(payload), CHUNK - at)
-                    buffer[at : at + count] = payload[:count]
-                    payload, at = payload[count:], at + count
-                    if at == CHUNK:
-                        yield bytes(buffer)
-                        at = 0
-            elif left := _length(entry):
+                yield from buffer.take(_payload(entry))
+            elif size := _length(entry):
                 with files.open(_name(entry)) as file:
-                    if at and left >= CHUNK:
-                        yield bytes(buffer[:at])
-                        at = 0
-                    while left >= CHUNK:  # most of a large file is not copied once more
-                        piece = _piece(file, entry)
-                        left -= len(piece)
-                        yield piece
-                    while left:
-                        count = _read(file, buffer[at : min(CHUNK, at + left)], entry)
-                        left, at = left - count, at + count
-                        if at == CHUNK:
-                            yield bytes(buffer)
-                            at = 0
-    if at:
-        yield bytes(buffer[:at])
+                    yield from buffer.read(file, size, entry)
+    yield from buffer.rest()
+
+
+class _Buffer:
+    """Collects bytes, and passes them on CHUNK at a time."""
+
+    def __init__(self) -> None:
+        self._bytes = memoryview(bytearray(CHUNK))
+        self._end = 0
+
+    def take(self, data: bytes) -> list[bytes]:
+        """Add `data`; return the pieces that it completes."""
+        left, complete = memoryview(data), list[bytes]()
+        while left:
+            count = min(len(left), CHUNK - self._end)
+            self._bytes[self._end : self._end + count] = left[:count]
+            self._end, left = self._end + count, left[count:]
+            if self._end == CHUNK:
+                complete += self.rest()
+        return complete
+
+    def read(self, file: int, left: int, entry: dict[str, Any]) -> Iterator[bytes]:
+        """Add the `left` bytes of a file, which is that of `entry`; yield the pieces that they complete."""
+        if left >= CHUNK:
+            yield from self.rest()
+        while left >= CHUNK:  # most of a large file is not copied once more
+            piece = _piece(file, entry)
+            left -= len(piece)
+            yield piece
+        while left:
+            count = _read(file, self._bytes[self._end : min(CHUNK, self._end + left)], entry)
+            self._end, left = self._end + count, left - count
+            if self._end == CHUNK:
+                yield from self.rest()
+
+    def rest(self) -> list[bytes]:
+        """Return what there is, if anything."""
+        piece, self._end = bytes(self._bytes[: self._end]), 0
+        return [piece] if piece else []
 
 
 class _Files:
