@@ -114,24 +114,13 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
     """Copy a chart, and its files of values next to it; return it as the spec is to have it. Raises UsageError.
 
-    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Templates of Secrets and
-    files of values are reported, because only helm knows what they render to.
+    Files of values are reported, because only helm knows what they render to.
     """
     try:
         into.mkdir(parents=True)
-        for file in [one for one in chart.chart.rglob("*") if one.is_file()] if chart.chart.is_dir() else []:
-            place = file.relative_to(chart.chart)
-            if any(part.startswith(".") for part in place.parts) and place.name != ".helmignore":
-                told.left_out.append(f"{file}: a hidden file")
-            elif not is_inside(chart.chart, file):
-                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
-            else:
-                copy = into / chart.chart.name / place
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, copy)
-                if SECRET.search(file.read_bytes()):
-                    told.carried.append(f"{file}: a Secret")
-        if chart.chart.is_file():
+        if chart.chart.is_dir():
+            _copy_chart(chart.chart, into / chart.chart.name, told)
+        elif chart.chart.is_file():
             shutil.copy(chart.chart, into / chart.chart.name)
         values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
         for name, path in values.items():
@@ -147,6 +136,25 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
         "release": chart.name,
         **({"values": [f"{copied}/{name}" for name in values]} if values else {}),
     }
+
+
+def _copy_chart(folder: Path, into: Path, told: Exported) -> None:
+    """Copy the folder of a chart, and report templates of Secrets. Raises OSError.
+
+    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore.
+    """
+    for file in [one for one in folder.rglob("*") if one.is_file()]:
+        place = file.relative_to(folder)
+        if any(part.startswith(".") for part in place.parts) and place.name != ".helmignore":
+            told.left_out.append(f"{file}: a hidden file")
+        elif not is_inside(folder, file):
+            told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+        else:
+            copy = into / place
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+            if SECRET.search(file.read_bytes()):
+                told.carried.append(f"{file}: a Secret")
 
 
 def _copied(path: Path, place: Path, told: Exported) -> str:
