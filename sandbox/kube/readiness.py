@@ -276,11 +276,11 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             found.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
     return _Trouble(
         said,
-        ended,
-        next((one for one in (Outlook.NONE, Outlook.POOR) if one in outlooks), Outlook.OPEN),
-        "\n".join(dict.fromkeys(found)),
-        crashes,
-        next(filter(None, fixes), ""),
+        ended=ended,
+        outlook=next((one for one in (Outlook.NONE, Outlook.POOR) if one in outlooks), Outlook.OPEN),
+        evidence="\n".join(dict.fromkeys(found)),
+        crashes=crashes,
+        fix=next(filter(None, fixes), ""),
     )
 
 

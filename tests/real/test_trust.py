@@ -135,9 +135,9 @@ def user(tmp_path: Path) -> Iterator[User]:
     leaf = make_leaf(make_issuing(root, [DOMAIN], now=now), [DOMAIN], now=now)
     (tmp_path / "home").mkdir()
     with TlsServer(leaf, tmp_path) as server:
-        someone = User(tmp_path, server)
-        someone.renew_root()
-        yield someone
+        made = User(tmp_path, server)
+        made.renew_root()
+        yield made
 
 
 @contextmanager

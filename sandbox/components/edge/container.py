@@ -335,8 +335,8 @@ def user(facts: Facts, uid: int, gid: int) -> str:
     """Return the user who reads keys of mode 0600: this one, who is root inside if rootless; none for root."""
     if facts.rootless:
         return "0:0"
-    nobody = socket_handover.NOBODY
-    return f"{nobody}:{nobody}" if uid == 0 else f"{uid}:{gid}"
+    nonroot = socket_handover.NONROOT
+    return f"{nonroot}:{nonroot}" if uid == 0 else f"{uid}:{gid}"
 
 
 def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:

@@ -180,19 +180,19 @@ class HttpsStep(NothingToUndo):
 
         All hosts are requested at once, for there may be many. Their answers are added to `answers`.
         """
-        nobodys, paths = self._nobodys(ingresses), default_backend.paths_of(ingresses)
+        unknown_page, paths = self._unknown_page(ingresses), default_backend.paths_of(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [
-                pool.submit(self._ask, group, nobodys, paths, answers)
+                pool.submit(self._ask, group, unknown_page, paths, answers)
                 for group in self._groups(hosts, ingresses)
                 for _ in range(self.ways)
             ]
             if self.namespace is None and self.domain not in hosts:
-                asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
+                asked += [pool.submit(self._ask_unknown) for _ in range(self.ways)]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
-    def _ask_nobody(self) -> str | None:
-        """Return the answer to an unknown host.
+    def _ask_unknown(self) -> str | None:
+        """Return what the answer to an unknown host tells of the controller, if it knows no host yet.
 
         A Traefik that has just started answers it by itself; once Traefik knows its hosts, an unknown one gets our
         page.
@@ -208,7 +208,7 @@ class HttpsStep(NothingToUndo):
             return None
         return unserved.passed_over(Cluster(self.names.kubeconfig), ingresses, self.domain)
 
-    def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+    def _unknown_page(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """Return the page that unknown hosts get; a bare 404 while the controller may not know all Ingresses yet."""
         if not _are_news(ingresses):
             return None
@@ -230,7 +230,7 @@ class HttpsStep(NothingToUndo):
         return [*((host,) for host in hosts if host in alone), *groups]
 
     def _ask(
-        self, hosts: Sequence[str], nobodys: str | None, paths: Mapping[str, str], answers: Answers | None
+        self, hosts: Sequence[str], unknown_page: str | None, paths: Mapping[str, str], answers: Answers | None
     ) -> str | None:
         """Return what is wrong with a host's answer, or None; where a group may be wrong, each host is asked alone."""
         bind, known = self.binds[0], dict[str, https_probe.Answer]()
@@ -240,22 +240,22 @@ class HttpsStep(NothingToUndo):
             known = https_probe.ask_together(places, address=bind.asked_at, port=bind.port)
         for host, path in asked.items():
             answer = known.get(host)
-            news = nobodys is not None and answer is not None and answer.status == 404
-            if answer is None or news or _trouble(host, path, answer, nobodys):
+            news = unknown_page is not None and answer is not None and answer.status == 404
+            if answer is None or news or _trouble(host, path, answer, unknown_page):
                 answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
             if answers is not None:
                 answers.setdefault(host, []).append(answer)
-            if trouble := _trouble(host, path, answer, nobodys):
+            if trouble := _trouble(host, path, answer, unknown_page):
                 return trouble
         return None
 
 
-def _trouble(host: str, path: str, answer: https_probe.Answer, nobodys: str | None) -> str | None:
+def _trouble(host: str, path: str, answer: https_probe.Answer, unknown_page: str | None) -> str | None:
     """Return what is wrong with the answer to the path; without a path, the page for unknown hosts is fine too."""
     unknown = bool(path) and default_backend.is_default(answer.page)
     if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
         return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
-    if path and answer.status == 404 and _body(answer) == nobodys:
+    if path and answer.status == 404 and _body(answer) == unknown_page:
         return f"{host}: the ingress controller does not know it yet"
     return None
 

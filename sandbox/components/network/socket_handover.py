@@ -33,7 +33,7 @@ COMMAND = ("sh", "-c", f"{_HOLD} -x {LIVE}/{SERVED} || [ $? -ne 1 ] || exec {_HO
 # would overlap the ports of outgoing connections, which the kernel refuses.
 LAST = 32767
 SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": str(LAST + 1)}
-NOBODY = 65532
+NONROOT = 65532  # a user with no rights and no name on most systems
 READABLE = 0o644  # the containers may run as another user
 _BINDS = "binds.json"
 _PATIENCE = 20.0  # seconds until a running container has to answer
@@ -132,7 +132,7 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
 
 def owner(facts: Facts) -> tuple[int, int] | None:
     """Return the user of the server if it is another one: none for root, who owns a rootless engine's files."""
-    return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
+    return (NONROOT, NONROOT) if os.getuid() == 0 and not facts.rootless else None
 
 
 def wait(engine: Engine, name: str, done: Callable[[], bool], *, again: bool = False) -> None:

@@ -136,7 +136,7 @@ class Frontend:
         folder.chmod(0o755)  # the containers run as another user; its parent keeps others out
         socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
         if not held:
-            user = f"{socket_handover.NOBODY}:{socket_handover.NOBODY}"
+            user = f"{socket_handover.NONROOT}:{socket_handover.NONROOT}"
             self.engine.run(replace(self._container(user, held=False), publish={REGISTRY_PORT: (self.bind,)}))
             return
         uid, gid = socket_handover.owner(facts) or (os.getuid(), os.getgid())

@@ -10,7 +10,7 @@ from sandbox.bundle.builder.licences import is_identifier, of_debian, recognise
 
 MIT = """MIT License
 
-Copyright (c) 2014 Somebody
+Copyright (c) 2014 A. Author
 
 Permission is hereby granted, free of charge, to any person obtaining a copy
 of this software and associated documentation files (the "Software"), to deal
@@ -26,7 +26,7 @@ NAMES = "   * Neither the name of Google Inc. nor the names of its\ncontributors
 DEP5 = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 Files: *
-Copyright: 2002 Somebody
+Copyright: 2002 A. Author
 License: GPL-2+ and LGPL-2.1
 
 Files: src/x.c
