@@ -16,7 +16,7 @@ from sandbox.app.session import Session
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.addon_objects import Record
-from sandbox.components.addons.catalogue import Addon, Chosen, Use
+from sandbox.components.addons.catalogue import Addon, ChosenAddon, WantedAddon
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.components.ingress.https_step import HttpsStep
@@ -192,7 +192,7 @@ def _unneeded(manager: AddonManager, records: Mapping[str, Record], name: str) -
     return [other for other, record in others.items() if other not in left and record.by == name]
 
 
-def _unanswered(spec: Spec, manager: AddonManager, chosen: Chosen) -> Iterator[str]:
+def _unanswered(spec: Spec, manager: AddonManager, chosen: ChosenAddon) -> Iterator[str]:
     """Wait until the addon's page is served; yield what it answers instead if it is not."""
     host = manager.host(chosen)
     proof = next((step for step in machine_plan.steps(spec)[0] if isinstance(step, HttpsStep)), None) if host else None
@@ -203,7 +203,7 @@ def _unanswered(spec: Spec, manager: AddonManager, chosen: Chosen) -> Iterator[s
             yield f"it is not served yet: {error.details or error.brief}; look again with: sandbox doctor tls {host}"
 
 
-def _row(manager: AddonManager, chosen: Chosen, record: Record | None, *, up: bool) -> Row:
+def _row(manager: AddonManager, chosen: ChosenAddon, record: Record | None, *, up: bool) -> Row:
     state, detail = "unknown", "the cluster is not responding"
     if up:
         status = manager.status_of(chosen, record)
@@ -224,7 +224,7 @@ def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) 
     """Enable an addon that the spec does not name, until it is disabled."""
     if addon in {use.source for use in step.uses}:
         raise UsageError(f"sandbox.yaml has '{addon}' already", fix="sandbox up")
-    lifecycle.up([replace(step, asked=(Use(addon),))], report)
+    lifecycle.up([replace(step, asked=(WantedAddon(addon),))], report)
 
 
 def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:

@@ -181,7 +181,7 @@ def shell(spec: Spec) -> Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class ChosenSpec:
     """A spec as it was written, and how it was named.
 
     `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
@@ -201,12 +201,12 @@ class Chosen:
 
 def choose(
     file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, project: Fetched | None = None
-) -> Chosen:
+) -> ChosenSpec:
     """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
     file = project.file if project else file
     spec = written(file, name, overrides, called=project.called if project else None)
     fetched = project if project and project.origin.is_fetched else None
-    return Chosen(
+    return ChosenSpec(
         spec=with_own_cluster(spec) if fetched else spec,
         origin=fetched.origin if fetched else origin_of(file, name),
         file=file,
@@ -214,19 +214,19 @@ def choose(
     )
 
 
-def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
+def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
     """Return the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
     match spec:
         case Spec():  # the program answers for a spec that it made itself
-            return Chosen(spec=spec)
+            return ChosenSpec(spec=spec)
         case None:
             file = default_file()
         case _:
             path = Path(spec)
             file = path / DEFAULT_FILE if path.is_dir() else path
     if file is None:
-        return Chosen(spec=Spec(), origin=Origin())
-    return Chosen(spec=read(file), origin=Origin.of(file), file=file)
+        return ChosenSpec(spec=Spec(), origin=Origin())
+    return ChosenSpec(spec=read(file), origin=Origin.of(file), file=file)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from sandbox.app import chosen_spec, context, machine_plan
-from sandbox.app.chosen_spec import Chosen
+from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine, labelled
@@ -66,14 +66,14 @@ class Sandbox:
 
     def __init__(
         self,
-        spec: Spec | Chosen | str | os.PathLike[str] | None = None,
+        spec: Spec | ChosenSpec | str | os.PathLike[str] | None = None,
         *,
         keep: bool = False,
         report: Reporter | None = None,
         patience: float = PATIENCE,
         session: Session | None = None,
     ) -> None:
-        self._chosen = spec if isinstance(spec, Chosen) else chosen_spec.given(spec)
+        self._chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
         self.spec = chosen_spec.as_made(self._chosen.spec)
         self.session = session or Session(report=report or Silent(), patience=patience)
         self._keep = keep

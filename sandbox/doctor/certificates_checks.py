@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
@@ -19,7 +19,7 @@ def authority(context: DoctorContext) -> Finding:
     """Check root and issuing CA on disk, for every domain that the spec needs."""
     keystore, domains = Keystore(context.names.keys), context.spec.vouched
     root = keystore.inspect_root(domains, now=context.now)
-    if root.state is State.ABSENT:
+    if root.state is CertificateState.ABSENT:
         return skipped("sandbox up creates it")
     if not root.usable:
         return error(f"root: {root.reason}", root.advice(RENEW_ROOT))

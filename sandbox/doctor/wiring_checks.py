@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.components.cluster.existing.tenant import Place
+from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
@@ -57,7 +57,7 @@ def _inner(context: DoctorContext, namespace: str) -> Finding:
         return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; sandbox up creates it")
-    found = in_cluster_step.recorded(Place(context.names, namespace))
+    found = in_cluster_step.recorded(SandboxNamespace(context.names, namespace))
     return ok(found.detail) if found.state is State.READY else error(f"not tested: {found.detail or found.state.value}")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sandbox.engine import stream_frames
 from sandbox.engine.base import LONG_TIMEOUT, EngineError, endpoint_at, once, translated
 from sandbox.engine.container_files import ContainerFiles
-from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, Listed
+from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 from sandbox.system import interruption
 
@@ -62,11 +62,13 @@ class Containers(ContainerFiles):
         except NotThere:  # it went between the two questions
             return None
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[ListedContainer, ...]:
         """Return every container, running or not, as far as one list tells."""
         with translated("listing containers"):
             found = self._get("/containers/json", all=1)
-        return tuple(Listed(name, one["State"], one.get("Labels") or {}) for one in found if (name := _name(one)))
+        return tuple(
+            ListedContainer(name, one["State"], one.get("Labels") or {}) for one in found if (name := _name(one))
+        )
 
     def _inspect(self, name: str) -> Mapping[str, Any]:
         """Return all that the engine tells of a container, by name or id. Raises NotThere."""

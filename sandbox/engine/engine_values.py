@@ -99,7 +99,7 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedContainer:
     """A container in the engine's list; `state` is in its words: running, paused, exited, created."""
 
     name: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.image_lookup import Elsewhere, Found, Remembering, built, of_engine, outcome
+from sandbox.images.image_lookup import Elsewhere, FoundImage, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
@@ -87,13 +87,13 @@ def forecast(
             images = of_engine(compression, engine, destination, folders, reading=False).resolve(local)
             if reading and compression is Compression.RAW:
                 images |= _read(local, images, engine, inventory)
-        found: dict[Target, Found | SandboxError] = dict(failed)
+        found: dict[Target, FoundImage | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""
             found[entry.target] = outcome(entry, images[entry.target], source, client)
         found |= {target: future.result() for target, future in futures.items()}
         places = {
-            (t.repository, b.digest) for t, one in found.items() if isinstance(one, Found) for b in one.image.blobs
+            (t.repository, b.digest) for t, one in found.items() if isinstance(one, FoundImage) for b in one.image.blobs
         }
         list(pool.map(lambda place: inventory.size(*place), sorted(places)))
         named = {entry.target: entry.image for entry in local}
@@ -133,7 +133,7 @@ class _Forecaster:
         self._names = names
         self._sent: set[str] = set()
 
-    def __call__(self, target: Target, found: Found | SandboxError | None) -> Forecast:
+    def __call__(self, target: Target, found: FoundImage | SandboxError | None) -> Forecast:
         match found:
             case None:
                 return Forecast(str(target), None, exact=False)
@@ -142,10 +142,10 @@ class _Forecaster:
                 return self._unsaved(target, self._engine.inspect_image(name) or {})
             case SandboxError():
                 return Forecast(str(target), None, error=found)
-            case Found():
+            case FoundImage():
                 return self._image(target, found)
 
-    def _image(self, target: Target, found: Found) -> Forecast:
+    def _image(self, target: Target, found: FoundImage) -> Forecast:
         root = found.image.root
         tagged = self._inventory.named(target.repository, target.tag or root.digest) == root.digest
         size = blobs = 0

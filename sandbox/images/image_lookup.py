@@ -32,7 +32,7 @@ LARGEST_CONFIG = 8 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImage:
     """An image, the digest of its source, and the platforms it was reduced to, if it was."""
 
     image: Image
@@ -40,7 +40,7 @@ class Found:
     platforms: tuple[str, ...] = ()
 
 
-Outcome = Found | SandboxError
+Outcome = FoundImage | SandboxError
 
 
 class Remembering:
@@ -128,7 +128,7 @@ class Elsewhere:
             if entry.platforms and not reduced:
                 image = narrow(image, entry.platforms, str(entry.target), lambda blob: _small(image, blob))
             platforms = entry.platforms or ((self._platform,) if reduced else ())
-            return Found(image, image.source or image.root.digest, platforms)
+            return FoundImage(image, image.source or image.root.digest, platforms)
         except SandboxError as error:
             return error
 
@@ -187,7 +187,7 @@ def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client:
     try:
         if entry.platforms:
             image = narrow(whole, entry.platforms, entry.image, read)
-        return Found(image, source, entry.platforms)
+        return FoundImage(image, source, entry.platforms)
     except SandboxError as error:
         return error
 

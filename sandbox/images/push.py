@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.image_lookup import Elsewhere, Found, Outcome, Remembering, built, of_engine, outcome
+from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
@@ -145,7 +145,7 @@ class _Run:
             self.ending.failed(str(target), error)
         done: dict[Target, Result | SandboxError] = {}
         if not (failures and self.fail_fast):
-            done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), Found)})
+            done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), FoundImage)})
         failures |= {target: error for target, error in done.items() if isinstance(error, SandboxError)}
         results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
         if failures:
@@ -182,14 +182,16 @@ class _Run:
         self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon], daemon: Remembering | None
     ) -> None:
         """Raise Drift unless everything that is known before sending is as promised."""
-        now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
+        now = {
+            t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, FoundImage)
+        }
         if daemon is not None:
             list(self.destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
             now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
         if lines := broken_promises(self.promised, now):
             raise Drift(lines)
 
-    def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
+    def _move(self, found: Mapping[Target, FoundImage]) -> dict[Target, Result | SandboxError]:
         """Transfer all blobs, and publish each image as soon as its own are in place."""
         images = {target: one.image for target, one in found.items()}
         pool = self.destination.pool
@@ -241,7 +243,7 @@ class _Run:
             if self.destination.inventory.named(target.repository, name) == image.root.digest:
                 self.destination.inventory.vouch(target.repository, name, image.root, image.blobs)
 
-    def _publish(self, target: Target, found: Found, plan: Plan) -> Result | SandboxError:
+    def _publish(self, target: Target, found: FoundImage, plan: Plan) -> Result | SandboxError:
         self.ending.check()
         image = found.image
         try:

@@ -19,7 +19,7 @@ ADDONS = "addons/"  # prefix of the repositories with the images of addons, whic
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedTag:
     """A tag.
 
     `digest` is None when its manifest is gone. `blobs` are the sizes in bytes, by digest, of everything it needs:
@@ -41,14 +41,14 @@ class Listed:
 class Catalogue:
     """All tags, sorted by their names."""
 
-    tags: tuple[Listed, ...]
+    tags: tuple[ListedTag, ...]
 
     @property
     def size(self) -> int:
         """Return the bytes of all, each blob counted once, as the registry stores it."""
         return sum({digest: size for one in self.tags for digest, size in one.blobs.items()}.values())
 
-    def unique(self, one: Listed) -> int:
+    def unique(self, one: ListedTag) -> int:
         """Return the bytes that would be freed without the image of `one`; other tags of it do not count."""
         return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
 
@@ -68,7 +68,7 @@ def catalogue(client: Client) -> Catalogue:
             digest = client.manifest_digest(repository, tag)
             if digest is not None and digest not in known:
                 known[digest] = _blobs(client, repository, digest)
-            tags.append(Listed(repository, tag, digest, known.get(digest or "", {})))
+            tags.append(ListedTag(repository, tag, digest, known.get(digest or "", {})))
     return Catalogue(tuple(tags))
 
 

@@ -30,7 +30,7 @@ _making = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRecord:
     """A record in the cluster; `sealed` tells whether this user's commands wrote it, `written` when (RFC 3339)."""
 
     name: str
@@ -55,7 +55,7 @@ class Records:
         """Return the records in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundRecord | None:
         """Return the record `name`, sealed or not."""
         found = self.cluster.get("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
         return self._found(found) if found else None
@@ -65,7 +65,7 @@ class Records:
         found = self.find(name)
         return found.data if found and found.sealed else None
 
-    def list(self, selector: str) -> tuple[Found, ...]:
+    def list(self, selector: str) -> tuple[FoundRecord, ...]:
         """Return the records that match `selector`, sealed or not."""
         return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=selector)))
 
@@ -90,14 +90,14 @@ class Records:
         key = self._key() or self._make_key()
         return hmac.new(key, f"{self.names.name} {purpose}".encode(), hashlib.sha256).hexdigest()[:24]
 
-    def _found(self, found: Mapping[str, Any]) -> Found:
+    def _found(self, found: Mapping[str, Any]) -> FoundRecord:
         metadata, data = found["metadata"], found.get("data") or {}
         labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
         key = self._key()
         sealed = key is not None and hmac.compare_digest(
             seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
         )
-        return Found(metadata["name"], labels, data, sealed, last_change(metadata))
+        return FoundRecord(metadata["name"], labels, data, sealed, last_change(metadata))
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)

@@ -15,7 +15,7 @@ from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.components.addons.catalogue import Use
+from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
@@ -159,14 +159,14 @@ def _require_no_passthrough(site: ClusterSite) -> None:
             )
 
 
-def _uses(spec: Spec) -> tuple[Use, ...]:
-    return tuple(Use(one.addon, one.values) for one in spec.addons)
+def _uses(spec: Spec) -> tuple[WantedAddon, ...]:
+    return tuple(WantedAddon(one.addon, one.values) for one in spec.addons)
 
 
-def _of_minikube(spec: Spec) -> tuple[Use, ...]:
+def _of_minikube(spec: Spec) -> tuple[WantedAddon, ...]:
     return tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
 
 
-def _is_minikubes(spec: Spec, use: Use) -> bool:
+def _is_minikubes(spec: Spec, use: WantedAddon) -> bool:
     """Tell whether it is an addon of minikube's own: there all names are, and no folder is."""
     return spec.cluster.supports.own_addons and "/" not in use.source

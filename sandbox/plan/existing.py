@@ -14,7 +14,7 @@ from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
-from sandbox.components.cluster.existing.tenant import Place, placed, user_at_host
+from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Tunnel
@@ -89,8 +89,8 @@ class TenantSite(Site):
         return str(self.spec.cluster.context)
 
     @property
-    def place(self) -> Place:
-        return Place(self.names, str(self.spec.namespace))
+    def place(self) -> SandboxNamespace:
+        return SandboxNamespace(self.names, str(self.spec.namespace))
 
     @property
     def secrets(self) -> tuple[TlsSecret, ...]:

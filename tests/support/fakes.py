@@ -17,7 +17,7 @@ from typing import Any
 from sandbox.components.node_unit import START
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, Network, Placed
 from sandbox.engine.connection import Facts, read_facts
-from sandbox.engine.engine_values import Listed
+from sandbox.engine.engine_values import ListedContainer
 from sandbox.engine.questions import Answers, Question
 from sandbox.step import State, Status, Work
 
@@ -175,9 +175,11 @@ class FakeEngine(Engine):
         named = [box.spec.name for box in boxes if not equals or box.spec.labels[key] == value]
         return tuple(found for name in named if (found := self.container(name)))
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[ListedContainer, ...]:
         boxes = self.boxes.values()
-        return tuple(Listed(box.spec.name, "running" if box.running else "exited", box.spec.labels) for box in boxes)
+        return tuple(
+            ListedContainer(box.spec.name, "running" if box.running else "exited", box.spec.labels) for box in boxes
+        )
 
     def publisher(self, port: int) -> str | None:
         for box in sorted(self.boxes.values(), key=lambda box: (box.spec.forwarded, box.spec.name)):

@@ -34,7 +34,7 @@ class Copied:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class DevWork:
     """What is to be done: `spec` for a whole `up`, else images to push, files to copy, manifests to apply."""
 
     spec: bool = False
@@ -50,7 +50,7 @@ class Work:
         """Return the images to push."""
         return frozenset(one.target for one in self.images)
 
-    def plus(self, other: Work) -> Work:
+    def plus(self, other: DevWork) -> DevWork:
         """Return both together; files of an image that is built are not copied."""
         images = {one.target: one for one in (*self.images, *other.images)}
         copied = {one.entry.target: one for one in self.copied if one.entry.target not in images}
@@ -59,7 +59,7 @@ class Work:
                 continue
             before = copied.get(one.entry.target)
             copied[one.entry.target] = before.plus(one) if before else one
-        return Work(
+        return DevWork(
             spec=self.spec or other.spec,
             images=tuple(images.values()),
             copied=tuple(copied.values()),
@@ -94,11 +94,11 @@ class Project:
         built = [one for one in self.entries if isinstance(one, FromBuild) and _is_in(path, one.context)]
         return any(path == one.context or _says_how(path.relative_to(one.context).as_posix(), one) for one in built)
 
-    def work(self, paths: Collection[Path]) -> Work:
+    def work(self, paths: Collection[Path]) -> DevWork:
         """Return what changes of these files require."""
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
         if any(path in self.spec for path in changed):
-            return Work(spec=True)
+            return DevWork(spec=True)
         images: list[Entry] = []
         copied: list[Copied] = []
         for entry in self.entries:
@@ -109,7 +109,7 @@ class Project:
                 images.append(entry)
         manifests = any(_is_in(path, root) for path in changed for root in self.manifests)
         rebuilt = self._made_from({one.target for one in images})
-        return Work(
+        return DevWork(
             images=rebuilt, copied=tuple(one for one in copied if one.entry not in rebuilt), manifests=manifests
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
-from sandbox.app.dev.changed_files import Project, Work
+from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
@@ -41,7 +41,7 @@ class DevLoop:
     watch: FileWatch = field(default_factory=FileWatch)
     _project: Project = field(default_factory=Project)
     _rounds: Rounds | None = None  # once it is up
-    _left: Work = field(default_factory=Work)  # what failed, and is tried again with the next change
+    _left: DevWork = field(default_factory=DevWork)  # what failed, and is tried again with the next change
 
     def once(self) -> Sandbox:
         """Bring everything up to date and wait until it is ready. Raises SandboxError."""
@@ -106,28 +106,28 @@ class DevLoop:
         self.watch.begin(self._project.roots)
         try:
             sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
-            self._left = Work()
+            self._left = DevWork()
             rounds = self._planned(sandbox)
             rounds.applied_by_up()
             if rounds.restarts:
-                self._round(sandbox, Work(manifests=True))
+                self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
             if not sandbox.kubeconfig.exists():
                 raise
             self.report.failed(error)
             built = tuple(one for one in self._project.entries if isinstance(one, FromBuild))
-            self._left = Work(images=built, manifests=True)
+            self._left = DevWork(images=built, manifests=True)
             return False
         return True
 
-    def _round(self, sandbox: Sandbox, work: Work) -> None:
+    def _round(self, sandbox: Sandbox, work: DevWork) -> None:
         with sandbox.session.alone(sandbox.name, "dev"):
             if work.manifests:
                 self._read_again(sandbox)
             try:
                 self._left = self._planned(sandbox).run(work)
             except Overtaken:  # applied again with the next change, and waited for
-                self._left = Work(manifests=True)
+                self._left = DevWork(manifests=True)
 
     def _read_again(self, sandbox: Sandbox) -> None:
         """Read the manifests again, and watch the files that they refer to now."""

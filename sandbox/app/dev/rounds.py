@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from functools import partial
 
 from sandbox.app.dev import container_sync
-from sandbox.app.dev.changed_files import Copied, Work
+from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.container_sync import Running, SyncFailed
 from sandbox.app.dev.dev_report import DevReport, timed
 from sandbox.components.workloads import restart
@@ -72,7 +72,7 @@ class Rounds:
         """Record the objects as `up` has just applied them. Raises SandboxError."""
         self.applied = {identity(one): one for one in self.apply.placed()}
 
-    def run(self, work: Work) -> Work:
+    def run(self, work: DevWork) -> DevWork:
         """Do the work; returns the images that failed, which were reported. Raises SandboxError and Overtaken."""
         work = self._synced(work)
         built: list[Entry] = []
@@ -93,9 +93,9 @@ class Rounds:
         changed = self._pushed(built)
         if changed or work.manifests:
             self._rolled_out(charts=work.manifests or bool(changed))
-        return Work(images=tuple(failed))
+        return DevWork(images=tuple(failed))
 
-    def _synced(self, work: Work) -> Work:
+    def _synced(self, work: DevWork) -> DevWork:
         """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
         if not work.copied:
             return work
@@ -103,7 +103,7 @@ class Rounds:
         pods = [pod for one in self.namespaces for pod in cluster.list("v1", "Pod", one)]
         found = {one.entry.target: container_sync.running(pods, images.prefix, one.entry.target) for one in work.copied}
         lost = tuple(one.entry for one in work.copied if not self._sync(one, found[one.entry.target]))
-        return Work(images=(*work.images, *lost), manifests=work.manifests)
+        return DevWork(images=(*work.images, *lost), manifests=work.manifests)
 
     def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:
         if not into:

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_objects, chart_addons
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_objects import LABEL, Objects, Place, Record, digest, used
-from sandbox.components.addons.catalogue import Chosen, Use, choose
+from sandbox.components.addons.addon_objects import LABEL, ObjectKey, Objects, Record, digest, used
+from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
 from sandbox.components.addons.chart_addons import Charts, ChartUse
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
@@ -40,7 +40,7 @@ class AddonManager:
     """
 
     images: AddonImages
-    uses: tuple[Use, ...]
+    uses: tuple[WantedAddon, ...]
     values: Mapping[str, str]
     asked: tuple[str, ...] = ()
     charts: Callable[[], Charts] | None = None
@@ -84,12 +84,12 @@ class AddonManager:
         """Return the sealed records of addons in the cluster, by name."""
         return self._found(sealed=True)
 
-    def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
+    def chosen(self, records: Mapping[str, Record]) -> tuple[ChosenAddon, ...]:
         """Return the wanted addons, without those whose folder is gone. Raises UsageError."""
         kept = [one.source for one in records.values() if one.by == "command" and one not in lost(records)]
         return choose(self.uses, (*kept, *(one for one in self.asked if one not in kept)))
 
-    def status_of(self, chosen: Chosen, record: Record | None) -> Status:
+    def status_of(self, chosen: ChosenAddon, record: Record | None) -> Status:
         """Check one addon."""
         if record is None:
             return Status(State.ABSENT, "is not there yet")
@@ -122,7 +122,7 @@ class AddonManager:
         """Return the sandbox's cluster. Raises ClusterError when there is none."""
         return Cluster(self.images.sandbox.kubeconfig)
 
-    def _install(self, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:
+    def _install(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
         self.images.supply(chosen.addon.name, objects, about.images.values(), work.say)
         old = before.objects if before else ()
@@ -130,7 +130,7 @@ class AddonManager:
         if use is not None:
             chart_addons.require_free(cluster, objects, old)
         kinds = self._charts.prepare(use, work.say) if use else ()
-        places = [*(Place.of(one) for one in objects), *kinds]
+        places = [*(ObjectKey.of(one) for one in objects), *kinds]
         if before is None and (claimed := self._claimed().get(chosen.addon.name)):
             old = tuple(place for place in claimed.objects if place in places)
         found = addon_objects.existing(cluster, [place for place in places if place not in old])
@@ -158,16 +158,16 @@ class AddonManager:
         """Return the size of an addon's chart images in bytes, None where it is not known yet."""
         return self._charts.size(addon)
 
-    def url(self, chosen: Chosen) -> str | None:
+    def url(self, chosen: ChosenAddon) -> str | None:
         """Return the URL of the addon's page, None for an addon without one."""
         return chart_addons.url(chosen.addon.name, self.values) if self.host(chosen) else None
 
-    def host(self, chosen: Chosen) -> str | None:
+    def host(self, chosen: ChosenAddon) -> str | None:
         """Return the host of the addon's page, None for an addon without one."""
         page = chosen.addon.about.page if self.served else None
         return chart_addons.host(chosen.addon.name, self.values["domain"]) if page else None
 
-    def told(self, chosen: Chosen) -> tuple[str, ...]:
+    def told(self, chosen: ChosenAddon) -> tuple[str, ...]:
         """Return how to use the addon: its hint, and how to sign in, a line each."""
         about, lines = chosen.addon.about, []
         if about.hint:
@@ -179,7 +179,7 @@ class AddonManager:
             lines.append(f"user {login.user}, password: {kubectl} -o {template}")
         return tuple(lines)
 
-    def _chart(self, chosen: Chosen) -> ChartUse | None:
+    def _chart(self, chosen: ChosenAddon) -> ChartUse | None:
         """Return the addon's chart with its values filled in, None for an addon without one."""
         chart = chosen.addon.about.chart
         if chart is None:
@@ -208,12 +208,12 @@ class AddonManager:
         found = (one for one in self._records.list(LABEL) if one.sealed is sealed)
         return {one.labels[LABEL]: Record.of(one.labels[LABEL], one.data) for one in found}
 
-    def _objects(self, chosen: Chosen) -> Objects:
+    def _objects(self, chosen: ChosenAddon) -> Objects:
         addon = chosen.addon
         objects = (*chart_addons.around(addon, self.values.get("domain", "")), *addon_objects.load(chosen))
         return addon_objects.filled(objects, self._filling(chosen, objects))
 
-    def _filling(self, chosen: Chosen, content: object) -> dict[str, str]:
+    def _filling(self, chosen: ChosenAddon, content: object) -> dict[str, str]:
         """Return the values of the placeholders in `content`."""
         name, wanted = chosen.addon.name, used(content)
         own = {
@@ -264,5 +264,5 @@ def _is_gone(source: str) -> bool:
     return "/" in source and not Path(source).is_dir()
 
 
-def _first_unmet(cluster: Cluster, chosen: Chosen) -> str | None:
+def _first_unmet(cluster: Cluster, chosen: ChosenAddon) -> str | None:
     return next(addon_objects.unmet(cluster, chosen.addon.about.ready), None)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from sandbox.components.addons.catalogue import Chosen, Condition
+from sandbox.components.addons.catalogue import ChosenAddon, Condition
 from sandbox.components.content_hash import mark
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk, deletion, manifests
@@ -24,7 +24,7 @@ Objects = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class ObjectKey:
     """The API version, kind, namespace and name of an object."""
 
     api_version: str
@@ -33,7 +33,7 @@ class Place:
     name: str
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> Place:
+    def of(cls, manifest: Mapping[str, Any]) -> ObjectKey:
         metadata = manifest["metadata"]
         return cls(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
 
@@ -52,7 +52,7 @@ class Record:
     source: str
     by: str
     digest: str
-    objects: tuple[Place, ...]
+    objects: tuple[ObjectKey, ...]
 
     @property
     def title(self) -> str:
@@ -70,15 +70,15 @@ class Record:
         return cls(name=name, source=source, by=by, digest=sha256, objects=read_places(data.get("objects", "")))
 
 
-def written(places: Iterable[Place]) -> str:
+def written(places: Iterable[ObjectKey]) -> str:
     """Return the places as records have them."""
     return json.dumps([[one.api_version, one.kind, one.namespace, one.name] for one in dict.fromkeys(places)])
 
 
-def read_places(text: str) -> tuple[Place, ...]:
+def read_places(text: str) -> tuple[ObjectKey, ...]:
     """Return the places in a record; none in a text that no command wrote."""
     try:
-        return tuple(Place(*one) for one in json.loads(text))
+        return tuple(ObjectKey(*one) for one in json.loads(text))
     except (ValueError, TypeError):
         return ()
 
@@ -116,7 +116,7 @@ def _value(values: Mapping[str, str], found: re.Match[str]) -> str:
     return values.get(found[1], found[0])
 
 
-def load(chosen: Chosen) -> Objects:
+def load(chosen: ChosenAddon) -> Objects:
     """Return the objects as they are written, in an order to apply them in, each with a namespace.
 
     Raises UsageError.
@@ -135,7 +135,7 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
         apply_patiently(cluster, one, say=say)
 
 
-def existing(cluster: Cluster, places: Iterable[Place], *, held: bool = False) -> frozenset[Place]:
+def existing(cluster: Cluster, places: Iterable[ObjectKey], *, held: bool = False) -> frozenset[ObjectKey]:
     """Return those of the places where there is an object that is not being deleted, or is `held` all the same."""
     found = ((place, _live(cluster, place)) for place in places)
     return frozenset(
@@ -143,7 +143,7 @@ def existing(cluster: Cluster, places: Iterable[Place], *, held: bool = False) -
     )
 
 
-def is_marked(cluster: Cluster, place: Place) -> bool:
+def is_marked(cluster: Cluster, place: ObjectKey) -> bool:
     """Tell whether the object itself says that a step of the sandbox created it."""
     live = _live(cluster, place)
     return live is not None and bool(mark(live))
@@ -164,7 +164,7 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield those of the conditions that do not hold yet, with their messages."""
     for wanted in conditions:
-        place = Place(wanted.apiVersion, wanted.kind, wanted.namespace, wanted.name)
+        place = ObjectKey(wanted.apiVersion, wanted.kind, wanted.namespace, wanted.name)
         live = _live(cluster, place) or {}
         found = {one["type"]: one for one in (live.get("status") or {}).get("conditions") or ()}
         state = found.get(wanted.condition, {})
@@ -172,7 +172,7 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
             yield f"{place} is not {wanted.condition}: {state.get('message', 'nothing is said yet')}"
 
 
-def remove(cluster: Cluster, places: Iterable[Place], *, wait: bool = True) -> tuple[Place, ...]:
+def remove(cluster: Cluster, places: Iterable[ObjectKey], *, wait: bool = True) -> tuple[ObjectKey, ...]:
     """Delete the objects at the places, the last first, and `wait` until they are gone.
 
     Returns those that were there, and were not being deleted already. Raises ClusterError, BeingDeleted.
@@ -182,7 +182,7 @@ def remove(cluster: Cluster, places: Iterable[Place], *, wait: bool = True) -> t
     return tuple(place for place, live in going.items() if not deletion.is_leaving(live))
 
 
-def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:
+def _live(cluster: Cluster, place: ObjectKey) -> dict[str, Any] | None:
     try:
         return cluster.get(place.api_version, place.kind, place.name, place.namespace)
     except ClusterError as error:

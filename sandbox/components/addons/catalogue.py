@@ -185,7 +185,7 @@ def _unknown(source: str) -> UsageError:
 
 
 @dataclass(frozen=True)
-class Use:
+class WantedAddon:
     """An addon that is wanted: its name or the absolute path of its folder, and values for its placeholders."""
 
     source: str
@@ -193,7 +193,7 @@ class Use:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class ChosenAddon:
     """An addon to install; `by` says who wants it: `spec`, `command`, or the addon that needs it."""
 
     addon: Addon
@@ -212,20 +212,20 @@ class Chosen:
         return {key: value for key, value in self.values.items() if key not in self.addon.about.values}
 
 
-def choose(spec: Iterable[Use], commanded: Iterable[str]) -> tuple[Chosen, ...]:
+def choose(spec: Iterable[WantedAddon], commanded: Iterable[str]) -> tuple[ChosenAddon, ...]:
     """Return the addons to install, each after those it needs; of two with one name, that of the spec.
 
     Raises UsageError.
     """
-    chosen: dict[str, Chosen] = {}
+    chosen: dict[str, ChosenAddon] = {}
     for use in spec:
         _add(chosen, use, "spec", ())
     for source in commanded:
-        _add(chosen, Use(source), "command", ())
+        _add(chosen, WantedAddon(source), "command", ())
     return tuple(chosen.values())
 
 
-def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) -> None:
+def _add(chosen: dict[str, ChosenAddon], use: WantedAddon, by: str, path: tuple[str, ...]) -> None:
     addon = find_addon(use.source)
     if addon.name in path:
         raise UsageError(f"addons need each other in a circle: {' → '.join((*path, addon.name))}")
@@ -234,8 +234,10 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
         known = ", ".join(addon.about.values) or "none"
         raise UsageError(f"the addon '{addon.name}' has no value '{unknown[0]}'", fix=f"it has: {known}")
     for need in addon.about.needs:
-        _add(chosen, Use(need), addon.name, (*path, addon.name))
+        _add(chosen, WantedAddon(need), addon.name, (*path, addon.name))
     before = chosen.get(addon.name)
     # One that an earlier addon needed, and that is now wanted itself, keeps its place, with other values and reason.
     if before is None or (before.by not in ASKED and by in ASKED):
-        chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)
+        chosen[addon.name] = ChosenAddon(
+            addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by
+        )

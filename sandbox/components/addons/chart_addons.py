@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from sandbox.components.addons.addon_objects import Objects, Place
+from sandbox.components.addons.addon_objects import ObjectKey, Objects
 from sandbox.components.addons.catalogue import Addon, AddonChart
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -37,7 +37,7 @@ class Charts(Protocol):
     def check(self, use: ChartUse) -> Status:
         """Check the release and its pods."""
 
-    def prepare(self, use: ChartUse, say: Say) -> tuple[Place, ...]:
+    def prepare(self, use: ChartUse, say: Say) -> tuple[ObjectKey, ...]:
         """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
 
     def install(self, use: ChartUse, work: Work) -> None:
@@ -83,18 +83,18 @@ def around(addon: Addon, domain: str) -> Objects:
     return (namespace(place), ingress)
 
 
-def require_free(cluster: Cluster, objects: Objects, brought: Iterable[Place]) -> None:
+def require_free(cluster: Cluster, objects: Objects, brought: Iterable[ObjectKey]) -> None:
     """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
-    ours = {Place.of(one) for one in objects if one["kind"] == "Ingress"}
+    ours = {ObjectKey.of(one) for one in objects if one["kind"] == "Ingress"}
     hosts = {host for one in objects if one["kind"] == "Ingress" for host in ingress_hosts(one)}
     if not hosts:
         return
     for live in cluster.list("networking.k8s.io/v1", "Ingress"):
         there = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **live}
-        if Place.of(there) in ours & set(brought):
+        if ObjectKey.of(there) in ours & set(brought):
             continue
         taken = hosts.intersection(ingress_hosts(live))
-        if taken or Place.of(there) in ours:
+        if taken or ObjectKey.of(there) in ours:
             name = min(taken or hosts)
             raise SandboxError(
                 f"{name} is a host of {title(there)} already",

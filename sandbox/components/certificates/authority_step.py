@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sandbox.components.certificates.condition import Condition
-from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.condition import CertificateState, Condition
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.fast_dataclass import dataclass
@@ -44,18 +43,18 @@ class AuthorityStep:
     def check(self) -> Status:
         now = datetime.now(UTC)
         root = self.keystore.inspect_root(self.domains, now=now)
-        if root.state is Standing.ABSENT:
+        if root.state is CertificateState.ABSENT:
             return Status(State.ABSENT, "no authority yet")
         if not root.usable and self._is_outgrown(now):
             return Status(State.STALE, f"root: {root.reason}", "the root that clients were told to trust")
         if not root.usable:
             return Status(State.DRIFTED, f"root: {root.reason}")
         issuing = self.keystore.inspect_issuing(self.domains, now=now)
-        if not issuing.usable or (issuing.state is Standing.DUE and self.keystore.root.has_key):
+        if not issuing.usable or (issuing.state is CertificateState.DUE and self.keystore.root.has_key):
             return Status(State.DRIFTED, f"issuing authority: {issuing.reason}")
         for leaf, hosts in self.leaves.items():
             found = self.keystore.inspect_leaf(leaf, hosts, now=now)
-            if found.state is not Standing.GOOD:
+            if found.state is not CertificateState.GOOD:
                 return Status(State.DRIFTED, f"{leaf}: {found.reason}")
         return Status(State.READY, self._lives(root, now))
 

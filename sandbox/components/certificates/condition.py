@@ -12,7 +12,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
 
-class State(Enum):
+class CertificateState(Enum):
     """The state of a certificate: DUE, after two thirds of its life, still works; BROKEN does not, or is not safe."""
 
     ABSENT = "absent"
@@ -25,27 +25,27 @@ class State(Enum):
 class Condition:
     """A state, and for anything but GOOD the reason in a few words; `early` tells that its validity has not begun."""
 
-    state: State
+    state: CertificateState
     reason: str = ""
     early: bool = False
 
     @property
     def usable(self) -> bool:
         """Tell whether clients accept what is there now."""
-        return self.state in (State.GOOD, State.DUE)
+        return self.state in (CertificateState.GOOD, CertificateState.DUE)
 
     def advice(self, fix: str) -> str:
         """Return `fix`, after the clock where that may be what is wrong."""
         return f"set this machine's clock; where it is right, {fix}" if self.early else fix
 
 
-GOOD = Condition(State.GOOD)
-ABSENT = Condition(State.ABSENT, "not made yet")
+GOOD = Condition(CertificateState.GOOD)
+ABSENT = Condition(CertificateState.ABSENT, "not made yet")
 
 
 def broken(reason: str) -> Condition:
     """Return the condition of something that must be replaced, for `reason`."""
-    return Condition(State.BROKEN, reason)
+    return Condition(CertificateState.BROKEN, reason)
 
 
 def judge_authority(
@@ -98,7 +98,7 @@ def _judge_age(certificate: Facts, now: datetime) -> Condition:
         return broken(f"expired on {ends:%Y-%m-%d}")
     if now < begins:
         reason = f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?"
-        return Condition(State.BROKEN, reason, early=True)
+        return Condition(CertificateState.BROKEN, reason, early=True)
     if now - begins >= (ends - begins) * 2 / 3:
-        return Condition(State.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
+        return Condition(CertificateState.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
     return GOOD

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from sandbox.components.certificates import keyfiles
 from sandbox.components.certificates import subject_names as names
-from sandbox.components.certificates.condition import ABSENT, Condition, State, broken, judge_authority, judge_leaf
+from sandbox.components.certificates.condition import (
+    ABSENT,
+    CertificateState,
+    Condition,
+    broken,
+    judge_authority,
+    judge_leaf,
+)
 from sandbox.components.certificates.facts import Facts, KeyPair, Leaf, describe, permitted_domains
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.subject_names import constrained_to
@@ -120,10 +127,10 @@ class Keystore:
 
         with self._alone():
             root = self.inspect_root(domains, now=now)
-            if root.state is State.BROKEN:
+            if root.state is CertificateState.BROKEN:
                 raise self._unusable(root)
             made: dict[str, KeyPair] = {}
-            if root.state is State.ABSENT:
+            if root.state is CertificateState.ABSENT:
                 made["root"] = make_root((*domains, *reserve), now=now)
                 made["issuing"] = make_issuing(made["root"], domains, now=now)
             elif self._must_reissue(self.inspect_issuing(domains, now=now)):
@@ -145,7 +152,7 @@ class Keystore:
 
         with self._alone():
             make_private_dir(self.folder / LEAVES)
-            if self.inspect_leaf(name, hosts, now=now).state is not State.GOOD:
+            if self.inspect_leaf(name, hosts, now=now).state is not CertificateState.GOOD:
                 made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
                 keyfiles.replace_all(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
             stored = files.read()
@@ -194,7 +201,7 @@ class Keystore:
 
     def _must_reissue(self, condition: Condition) -> bool:
         # One that is due still works when the key that could sign another is kept elsewhere.
-        return not condition.usable or (condition.state is State.DUE and self.root.has_key)
+        return not condition.usable or (condition.state is CertificateState.DUE and self.root.has_key)
 
     def _signing_root(self) -> KeyPair:
         if not self.root.has_key:
@@ -207,7 +214,7 @@ class Keystore:
 
     def _sound_issuing(self, now: datetime) -> KeyPair:
         condition = self.inspect_issuing(now=now)
-        if condition.state is State.ABSENT and self.inspect_root(now=now).state is State.ABSENT:
+        if condition.state is CertificateState.ABSENT and self.inspect_root(now=now).state is CertificateState.ABSENT:
             raise SandboxError("the sandbox has no certificates yet", fix="sandbox up makes them", id="authority")
         if not condition.usable:
             raise self._unusable(condition, fix="sandbox certs renew --authority replaces it under the same root")
@@ -246,7 +253,7 @@ def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
             (ROOT, store.root, store.inspect_root(now=now)),
             (ISSUING, store.issuing, store.inspect_issuing(now=now)),
         )
-        if condition.state is not State.ABSENT
+        if condition.state is not CertificateState.ABSENT
     ]
     for name in store.leaf_names():
         files = store.leaf_files(name)

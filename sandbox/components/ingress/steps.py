@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.components import content_hash
 from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.ingress.controller import CLASS, Controller
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
@@ -61,7 +61,7 @@ class IngressStep(NothingToUndo):
         cluster = records.cluster
         manifests, groundwork = self._manifests(), self.controller.groundwork()
         _require_own_classes(cluster, manifests)
-        dropped, wanted = self._dropped(records, manifests), tuple(map(Place.of, manifests))
+        dropped, wanted = self._dropped(records, manifests), tuple(map(ObjectKey.of, manifests))
         # Recorded first, so that every new object is known; a removed controller keeps the node's ports until it is
         # gone.
         applied_record.write(records, RECORD, (*wanted, *dropped))
@@ -72,9 +72,9 @@ class IngressStep(NothingToUndo):
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
-    def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
+    def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[ObjectKey, ...]:
         """Return objects of an earlier controller that this one lacks, except for classes that others made since."""
-        dropped = (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
+        dropped = (recorded(records) or applied_record.Applied()).dropped(tuple(map(ObjectKey.of, manifests)))
         return tuple(
             one for one in dropped if one.kind != "IngressClass" or addon_objects.is_marked(records.cluster, one)
         )

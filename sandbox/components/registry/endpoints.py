@@ -11,7 +11,7 @@ from sandbox.oci import address
 
 
 @dataclass(frozen=True)
-class Reach:
+class RegistryAddresses:
     """The addresses of a registry.
 
     `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes pull each of them
@@ -35,7 +35,7 @@ class Reach:
         return address.parse(self.endpoint).port
 
 
-def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
+def own(engine: Engine, network: str, names: Names, address: str) -> RegistryAddresses:
     """Return the addresses of the sandbox's own registry, which this machine knows as `address`, on `network`.
 
     Raises SandboxError while it has no address there.
@@ -46,7 +46,7 @@ def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
     return _of_container(container, network, REGISTRY_PORT, address)
 
 
-def external(engine: Engine, network: str, where: str) -> Reach:
+def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
     """Return the addresses, on `network`, of an external registry at `where`: `HOST[:PORT]` or a URL of that.
 
     On a loopback address nodes would look for it in themselves, so they use the container that publishes its port.
@@ -54,7 +54,7 @@ def external(engine: Engine, network: str, where: str) -> Reach:
     """
     there, name = address.parse(where), where.rpartition("://")[2]
     if not there.is_loopback:
-        return Reach((name,), f"{there.scheme}://{name}", name, None)
+        return RegistryAddresses((name,), f"{there.scheme}://{name}", name, None)
     publisher = engine.publisher(there.port)
     container = engine.container(publisher) if publisher else None
     if container is None:
@@ -75,7 +75,7 @@ def external(engine: Engine, network: str, where: str) -> Reach:
     return _of_container(container, network, _inner(container, there.port), name)
 
 
-def _of_container(container: Container, network: str, port: int, name: str) -> Reach:
+def _of_container(container: Container, network: str, port: int, name: str) -> RegistryAddresses:
     """Return the addresses of a registry in a container on the nodes' network, which this machine knows as `name`.
 
     Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.
@@ -83,7 +83,7 @@ def _of_container(container: Container, network: str, port: int, name: str) -> R
     there = f"{container.name}:{port}"
     pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
     names = dict.fromkeys((name, there, pods, f"{container.name}:{address.parse(name).port}"))
-    return Reach(tuple(names), f"http://{there}", pods, container.addresses[network])
+    return RegistryAddresses(tuple(names), f"http://{there}", pods, container.addresses[network])
 
 
 def _inner(container: Container, port: int) -> int:

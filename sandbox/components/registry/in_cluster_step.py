@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.cluster.existing.tenant import Place, Tenant
+from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant
 from sandbox.components.registry import in_cluster
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError
@@ -38,7 +38,7 @@ _UNRUNNABLE = {"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 class InnerRegistryStep(NothingToUndo):
     """CNCF distribution with its data on a disk of the cluster's default class, or in the pod where there is none."""
 
-    place: Place
+    place: SandboxNamespace
     image: str
     name: str = "registry"
     requires: tuple[str, ...] = ("cluster",)
@@ -96,7 +96,7 @@ class InnerRegistryStep(NothingToUndo):
         return bool(would["spec"].get("storageClassName"))
 
 
-def name_on_nodes(place: Place) -> str:
+def name_on_nodes(place: SandboxNamespace) -> str:
     """Return the prefix of the registry's images in this cluster. Raises SandboxError while there is none."""
     service = _found(place.cluster, in_cluster.service())
     if service is None:
@@ -118,7 +118,7 @@ def _account(cluster: Tenant) -> dict[str, Any] | None:
 class InnerCanaryStep(NothingToUndo):
     """Pushes a tiny image through the port-forward at `url` and has one node pull it by digest; records that it did."""
 
-    place: Place
+    place: SandboxNamespace
     url: str
     name: str = "wiring"
     requires: tuple[str, ...] = ("registry", "edge")
@@ -168,7 +168,7 @@ class InnerCanaryStep(NothingToUndo):
             wait_until(there, what="the canary's end", timeout=PULL_TIMEOUT)
 
 
-def recorded(place: Place) -> Status:
+def recorded(place: SandboxNamespace) -> Status:
     """Return the result of the last test pull that the cluster has a record of."""
     found = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
     if found is None:
@@ -178,7 +178,7 @@ def recorded(place: Place) -> Status:
     return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
 
 
-def _proof(place: Place) -> dict[str, Any]:
+def _proof(place: SandboxNamespace) -> dict[str, Any]:
     data = {"registry": name_on_nodes(place), "image": canary_image.document().digest}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
 from sandbox.components.registry import endpoints, frontend, mirror_settings
-from sandbox.components.registry.endpoints import Reach
+from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.engine.questions import Question
@@ -156,7 +156,7 @@ class NodeWiring:
     def _is_silent(self) -> bool:
         return not self.registry.external and frontend.is_silent(self.engine, self.names)
 
-    def _reach(self) -> Reach:
+    def _reach(self) -> RegistryAddresses:
         if self.registry.external:
             return endpoints.external(self.engine, self.nodes.network, self.registry.external)
         return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
@@ -165,19 +165,19 @@ class NodeWiring:
         _, output = self.nodes.query(node, containerd_hosts.LISTING)
         return containerd_hosts.read_listing(output)
 
-    def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
+    def _host_files(self, there: RegistryAddresses) -> dict[PurePosixPath, bytes]:
         files = containerd_hosts.host_files(there.names, there.endpoint)
         for one in map(mirror_settings.parse_upstream, self.registry.mirrors):
             endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
             files |= [containerd_hosts.host_file(one.name, endpoint, server=one.url)]
         return files
 
-    def _hosting(self, there: Reach) -> Mapping[str, Any]:
+    def _hosting(self, there: RegistryAddresses) -> Mapping[str, Any]:
         return containerd_hosts.hosting(
             host=there.names[0], container_runtime=there.runtime, cluster_network=there.pods
         )
 
-    def _missing(self, there: Reach) -> str | None:
+    def _missing(self, there: RegistryAddresses) -> str | None:
         """Return what the cluster's objects lack, in words."""
         cluster = Cluster(self.names.kubeconfig)
         wanted = self._hosting(there)
@@ -192,7 +192,7 @@ class NodeWiring:
             return "the registry's address"
         return None
 
-    def _canary(self, there: Reach) -> Status:
+    def _canary(self, there: RegistryAddresses) -> Status:
         """Push the test image unless the registry has it, and pull it inside every node."""
         if self._is_silent():
             return Status(State.DRIFTED, f"push: {self.names.registry_frontend} does not run")
@@ -214,11 +214,11 @@ class NodeWiring:
         slowest = max(result.milliseconds for result in said if isinstance(result, Pulled))
         return Status(State.READY, f"wired, canary {slowest} ms")
 
-    def _pull(self, node: str, *, command: tuple[str, ...], there: Reach) -> Pulled | Broken:
+    def _pull(self, node: str, *, command: tuple[str, ...], there: RegistryAddresses) -> Pulled | Broken:
         _, output = self.nodes.query(node, command)
         return canary_result(output, there.endpoint)
 
-    def _fix(self, node: str, broken: Broken, there: Reach) -> str:
+    def _fix(self, node: str, broken: Broken, there: RegistryAddresses) -> str:
         network, container = self.nodes.network, self.engine.container(node)
         if container is not None and network not in container.addresses:
             return "sandbox up"  # this brings the node back, at whatever address

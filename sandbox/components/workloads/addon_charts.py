@@ -15,7 +15,7 @@ import yaml
 
 from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.addons.chart_addons import ChartUse
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock, pull_all
 from sandbox.components.workloads.charts_step import ChartsStep
@@ -59,7 +59,7 @@ class AddonCharts:
         """Check the release and its pods."""
         return self._step(use).check()
 
-    def prepare(self, use: ChartUse, say: Say) -> tuple[Place, ...]:
+    def prepare(self, use: ChartUse, say: Say) -> tuple[ObjectKey, ...]:
         """Have the chart and its images in the registry; returns the kinds that it defines. Raises SandboxError."""
         chart, helm = self._remote(use), Helm.find(self.store)
         try:
@@ -73,7 +73,7 @@ class AddonCharts:
             raise SandboxError(f"the archive of the chart {chart.source} is gone", fix="repeat the command")
         objects = helm.render(found, whole=True)
         self._supply(use, objects, say)
-        return tuple(Place.of(one) for one in objects if one["kind"] == "CustomResourceDefinition")
+        return tuple(ObjectKey.of(one) for one in objects if one["kind"] == "CustomResourceDefinition")
 
     def install(self, use: ChartUse, work: Work) -> None:
         """Install or upgrade the release, and wait. Raises SandboxError."""

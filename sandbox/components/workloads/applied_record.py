@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandbox.components.addons.addon_objects import Place, read_places, written
+from sandbox.components.addons.addon_objects import ObjectKey, read_places, written
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest, was_applied
-from sandbox.kube.records import Found, Records
+from sandbox.kube.records import FoundRecord, Records
 
 # These contain what no one could apply again, so they are never removed.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
@@ -23,7 +23,7 @@ class Applied:
     `written` is when that was recorded, by the API server's clock; empty if unknown.
     """
 
-    places: tuple[Place, ...] = ()
+    places: tuple[ObjectKey, ...] = ()
     digest: str = ""
     written: str = ""
 
@@ -32,7 +32,7 @@ class Applied:
         made = str(live["metadata"].get("creationTimestamp") or "")
         return "" < self.written < made and not was_applied(live)
 
-    def dropped(self, wanted: Iterable[Place]) -> tuple[Place, ...]:
+    def dropped(self, wanted: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
         """Return the objects that are not wanted any more and contain no data."""
         known = frozenset(wanted)
         return tuple(place for place in self.places if place not in known and place.kind not in KEPT)
@@ -50,10 +50,10 @@ def claimed(records: Records, name: str) -> Applied | None:
     return _applied(found) if found else None
 
 
-def write(records: Records, name: str, places: Iterable[Place], digest: str = "") -> None:
+def write(records: Records, name: str, places: Iterable[ObjectKey], digest: str = "") -> None:
     """Write the record `name`."""
     records.write(name, {"sha256": digest, "objects": written(places)})
 
 
-def _applied(found: Found) -> Applied:
+def _applied(found: FoundRecord) -> Applied:
     return Applied(read_places(found.data.get("objects", "")), found.data.get("sha256", ""), found.written)

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
@@ -56,7 +56,7 @@ def attempt_changed(
     cluster: Cluster,
     manifest: Manifest,
     *,
-    ours: Collection[Place],
+    ours: Collection[ObjectKey],
     context: str,
     say: Say,
     recreated: list[str],
@@ -66,7 +66,7 @@ def attempt_changed(
     So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
     context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
     """
-    if manifest["kind"] in RUN_AGAIN and Place.of(manifest) in ours:
+    if manifest["kind"] in RUN_AGAIN and ObjectKey.of(manifest) in ours:
         live = cluster.live(manifest)
         if live is not None and has_failed(live):
             say(f"running {title(manifest)} again: it had failed")
@@ -78,7 +78,7 @@ def attempt_changed(
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
             raise
         fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
-        if manifest["kind"] not in RECREATED or Place.of(manifest) not in ours:
+        if manifest["kind"] not in RECREATED or ObjectKey.of(manifest) not in ours:
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
     recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")

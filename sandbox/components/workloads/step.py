@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any
 
 from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
@@ -39,8 +39,8 @@ class Placed:
 
     objects: tuple[Manifest, ...]
     changed: tuple[Manifest, ...]
-    known: tuple[Place, ...]
-    removed: tuple[Place, ...]
+    known: tuple[ObjectKey, ...]
+    removed: tuple[ObjectKey, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ApplyStep(NothingToUndo):
             placed = self.placed()
         except RegistryError as error:
             return Status(State.UNSEEN, error.brief)
-        wanted = frozenset(map(Place.of, placed))
+        wanted = frozenset(map(ObjectKey.of, placed))
         dropped = record.dropped(wanted)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
@@ -125,7 +125,7 @@ class ApplyStep(NothingToUndo):
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         self._require_images()
         objects = [change(one) if change else one for one in self.placed()]
-        wanted = tuple(map(Place.of, objects))
+        wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
         known = (*before.places, *wanted)
         applied_record.write(records, RECORD, known)

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
-from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import container_reach, edge_folder, routes
 from sandbox.components.edge.relay import Relay
@@ -185,7 +185,10 @@ def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Hom
     opened.apply(NoWork())
     run("route", "add", APP, "localhost:3000")
     assert opened.check().state is State.READY
-    assert keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state is Standing.GOOD
+    assert (
+        keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state
+        is CertificateState.GOOD
+    )
 
 
 def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.kube.records import Found, Records
+from sandbox.kube.records import FoundRecord, Records
 from sandbox.names import Home
 from tests.support.api_server import ApiServer, kubeconfig, serving
 
@@ -35,7 +35,7 @@ def test_record_is_read_back_as_written(server: ApiServer, tmp_path: Path) -> No
     assert mine.read("applied") is None
     mine.write("applied", {"a": "1"}, {"kind": "x"})
     assert records(server, tmp_path).read("applied") == {"a": "1"}
-    assert mine.list("kind") == (Found("applied", {"kind": "x"}, {"a": "1"}, sealed=True),)
+    assert mine.list("kind") == (FoundRecord("applied", {"kind": "x"}, {"a": "1"}, sealed=True),)
     assert stat.S_IMODE(mine.names.record_key.stat().st_mode) == 0o600
     assert mine.names.record_key.read_bytes().hex() not in str(server.objects)
     mine.delete("applied")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.components import content_hash
 from sandbox.components.cluster import kubeconfig
-from sandbox.components.cluster.existing.tenant import Place, Tenant, counted
+from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant, counted
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import deletion
@@ -105,7 +105,7 @@ class TenancyStep:
     @property
     def tenant(self) -> Tenant:
         """Return the cluster as this sandbox may use it; the kubeconfig must exist."""
-        return Place(self.names, self.namespace).cluster
+        return SandboxNamespace(self.names, self.namespace).cluster
 
     def connect(self) -> None:
         """Write the kubeconfig from the user's present one. Raises UsageError, ClusterError when no server answers."""
@@ -184,7 +184,7 @@ def _owner(record: dict[str, Any]) -> str:
 class ObjectsStep(NothingToUndo):
     """Objects for one purpose, the workload last; `make` returns them, from the state when it is called."""
 
-    place: Place
+    place: SandboxNamespace
     name: str
     title: str
     promises: str

@@ -103,7 +103,7 @@ def counted(objects: Sequence[Manifest]) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class SandboxNamespace:
     """One sandbox's namespace; the step `cluster` makes the kubeconfig for it."""
 
     names: Names

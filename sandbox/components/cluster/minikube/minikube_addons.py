@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.components.addons.catalogue import Use
+from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.config.schema.credentials_schema import Credentials
@@ -58,7 +58,7 @@ def forget_enabled(records: Records, addon: str) -> None:
     write_enabled(records, {name: by for name, by in read_enabled(records).items() if name != addon})
 
 
-def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str], None]) -> None:
+def pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, say: Callable[[str], None]) -> None:
     """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
     chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
     images = minikube.images(use.source, chosen, registries)
@@ -112,10 +112,10 @@ class MinikubeAddonsStep(NothingToUndo):
     minikube: Minikube
     names: Names
     nodes: Nodes
-    uses: tuple[Use, ...]
+    uses: tuple[WantedAddon, ...]
     entries: tuple[Credentials, ...]
     environ: Mapping[str, str]
-    asked: tuple[Use, ...] = ()
+    asked: tuple[WantedAddon, ...] = ()
     requires: tuple[str, ...] = ("wiring",)
     name: str = "minikube-addons"
     title: str = "Addons of minikube"
@@ -161,7 +161,7 @@ class MinikubeAddonsStep(NothingToUndo):
 
     def problem_of(self, addon: str) -> str | None:
         """Return what an enabled addon still waits for, or None."""
-        return next(self._pending(self._cluster, (Use(addon),)), None)
+        return next(self._pending(self._cluster, (WantedAddon(addon),)), None)
 
     def disable(self, addon: str) -> None:
         """Disable an addon that a command enabled."""
@@ -176,7 +176,7 @@ class MinikubeAddonsStep(NothingToUndo):
     def _records(self) -> Records:
         return Records(self._cluster, self.names)
 
-    def _require(self, use: Use, there: Mapping[str, bool]) -> None:
+    def _require(self, use: WantedAddon, there: Mapping[str, bool]) -> None:
         if use.source not in there:
             raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(there)}")
         unknown = sorted(use.values.keys() - set(OPTIONS))
@@ -185,7 +185,7 @@ class MinikubeAddonsStep(NothingToUndo):
                 f"minikube's addon '{use.source}' has no value '{unknown[0]}'", fix=f"it has: {', '.join(OPTIONS)}"
             )
 
-    def _enable(self, use: Use) -> None:
+    def _enable(self, use: WantedAddon) -> None:
         try:
             self.minikube.enable(
                 use.source, options=tuple(f"--{name}={value}" for name, value in sorted(use.values.items()))
@@ -197,13 +197,13 @@ class MinikubeAddonsStep(NothingToUndo):
                 fix=f"see which image does not come: kubectl get pods --all-namespaces --selector {LABEL}={use.source}",
             ) from error
 
-    def _uses(self) -> tuple[Use, ...]:
+    def _uses(self) -> tuple[WantedAddon, ...]:
         known = {use.source for use in (*self.uses, *self.asked)}
         record = read_enabled(self._records)
-        kept = (Use(name) for name, by in record.items() if by == "command" and name not in known)
+        kept = (WantedAddon(name) for name, by in record.items() if by == "command" and name not in known)
         return (*self.uses, *self.asked, *kept)
 
-    def _pending(self, cluster: Cluster, uses: tuple[Use, ...]) -> Iterator[str]:
+    def _pending(self, cluster: Cluster, uses: tuple[WantedAddon, ...]) -> Iterator[str]:
         """Yield what of the addons does not run yet, and why."""
         for use in uses:
             for one in self._workloads(cluster, use.source):

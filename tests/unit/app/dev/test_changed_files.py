@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.dev.changed_files import MOST_COPIED, Project, Work
+from sandbox.app.dev.changed_files import MOST_COPIED, DevWork, Project
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromRegistry
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference
@@ -32,12 +32,12 @@ def targets(entries: tuple[Entry, ...]) -> list[str]:
     return [str(one.target) for one in entries]
 
 
-def work(*paths: str) -> Work:
+def work(*paths: str) -> DevWork:
     return PROJECT.work([ROOT / path for path in paths])
 
 
 def test_the_spec_or_images_yaml_asks_for_a_whole_up() -> None:
-    assert work("images.yaml", "api/a.py") == Work(spec=True)
+    assert work("images.yaml", "api/a.py") == DevWork(spec=True)
 
 
 def test_a_file_of_a_context_asks_for_its_image_alone() -> None:
@@ -65,7 +65,7 @@ def test_an_archive_that_was_written_again_is_pushed() -> None:
 
 
 def test_manifests_ask_to_be_applied() -> None:
-    assert work("k8s/deep/web.yaml") == Work(manifests=True)
+    assert work("k8s/deep/web.yaml") == DevWork(manifests=True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from sandbox.app import machine_plan
 from sandbox.app.agreement import Refusal
 from sandbox.app.core import Sandbox
-from sandbox.app.dev.changed_files import Work
+from sandbox.app.dev.changed_files import DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Overtaken, Rounds
@@ -33,8 +33,8 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.told: list[str] = []
-        self.rounds: list[Work] = []
-        self.answers: list[Work | Exception] = []
+        self.rounds: list[DevWork] = []
+        self.answers: list[DevWork | Exception] = []
         self.up_fails: SandboxError | None = None
         self.ups = 0
         for name in ("k8s", "app"):
@@ -58,9 +58,9 @@ class Stage:
         parts = {"spec": spec, "resolved": spec, "name": "demo", "up": up, "session": alone}
         return cast("Sandbox", SimpleNamespace(kubeconfig=kubeconfig, context="c", **parts))
 
-    def run(self, work: Work) -> Work:
+    def run(self, work: DevWork) -> DevWork:
         self.rounds.append(work)
-        answer = self.answers.pop(0) if self.answers else Work()
+        answer = self.answers.pop(0) if self.answers else DevWork()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -98,7 +98,7 @@ def loop(stage: Stage) -> DevLoop:
     return DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Refusal(), logs=False)
 
 
-def images(work: Work) -> list[str]:
+def images(work: DevWork) -> list[str]:
     return [str(one.target) for one in work.images]
 
 
@@ -237,6 +237,6 @@ def test_bases_elsewhere_and_our_own_files_are_known(tmp_path: Path) -> None:
     file = project / "sandbox.yaml"
     file.write_text("apiVersion: sandbox.dev/v1\npush: images.yaml\napply: [overlay]\n", encoding="utf-8")
     found = project_of(file, load(file))
-    assert found.work([tmp_path / "base/kustomization.yaml"]) == Work(manifests=True)
+    assert found.work([tmp_path / "base/kustomization.yaml"]) == DevWork(manifests=True)
     assert not found.work([project / "images.lock.yaml", project / "docs/a"])
-    assert found.work([file]) == Work(spec=True)
+    assert found.work([file]) == DevWork(spec=True)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sandbox.app.dev import container_sync
-from sandbox.app.dev.changed_files import Copied, Work
+from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import Container, Crash
 from sandbox.app.dev.rounds import Overtaken, Rounds
 from sandbox.components.workloads.image_names import Brought, ImageNames
@@ -118,10 +118,10 @@ def stage(
 
 
 def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, entry: FromBuild) -> None:
-    assert not stage.rounds.run(Work(images=(entry,)))
+    assert not stage.rounds.run(DevWork(images=(entry,)))
     first = stage.image
     stage.told.phases.clear()
-    assert not stage.rounds.run(Work(images=(entry,)))
+    assert not stage.rounds.run(DevWork(images=(entry,)))
     assert first.startswith("localhost:1/web:dev@sha256:")
     assert stage.image != first
     assert stage.told.phases == [
@@ -133,31 +133,31 @@ def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, en
 
 
 def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     stage.told.phases.clear()
-    stage.rounds.run(Work(manifests=True))
+    stage.rounds.run(DevWork(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed"]
 
 
 def test_removed_objects_are_counted(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     rounds = stage.rounds
     fewer = Rounds(rounds.push, None, replace(rounds.apply, manifests=(DEPLOYMENT,)), stage.told, lambda: False)
     fewer.applied = rounds.applied
     stage.told.phases.clear()
-    fewer.run(Work(manifests=True))
+    fewer.run(DevWork(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed, 1 removed"]
 
 
 def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: FromBuild) -> None:
     """A program that ignores SIGTERM ends after half a minute: `up` waits for it, and `dev` goes on."""
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     settings = "/api/v1/namespaces/default/configmaps/a"
     stage.server.objects[settings]["metadata"]["finalizers"] = ["foregroundDeletion"]
     fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
     begun = time.monotonic()
     for removed in (", 1 removed", ""):
-        fewer.run(Work(manifests=True))
+        fewer.run(DevWork(manifests=True))
         assert stage.told.phases[-1] == f"apply  0 objects changed{removed}"
         assert is_leaving(stage.server.objects[settings])
     assert time.monotonic() - begun < deletion.TIMEOUT / 4
@@ -166,33 +166,33 @@ def test_object_that_takes_long_to_end_holds_up_no_round(stage: Stage, entry: Fr
 
 def test_object_that_a_finalizer_holds_is_not_forgotten(stage: Stage, entry: FromBuild) -> None:
     """A finalizer holds an object that `dev` deletes → `status` and `up` name it until it is gone."""
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     settings = "/api/v1/namespaces/default/configmaps/a"
     stage.server.objects[settings]["metadata"]["finalizers"] = ["example.com/absent"]
     fewer = replace(stage.rounds, apply=replace(stage.rounds.apply, manifests=(DEPLOYMENT,)))
     for _ in range(2):
-        fewer.run(Work(manifests=True))
+        fewer.run(DevWork(manifests=True))
         assert fewer.apply.check() == Status(State.DRIFTED, "no longer in the manifests: ConfigMap default/a")
     del stage.server.objects[settings]
-    fewer.run(Work(manifests=True))
+    fewer.run(DevWork(manifests=True))
     assert fewer.apply.check() == Status(State.READY)
 
 
 def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     after = Rounds(stage.rounds.push, None, stage.rounds.apply, stage.told, lambda: False)
     after.applied_by_up()
     stage.told.phases.clear()
-    after.run(Work(manifests=True))
+    after.run(DevWork(manifests=True))
     assert stage.told.phases == ["apply  0 objects changed"]
 
 
 @pytest.mark.fault(86)
 def test_a_failed_build_is_reported_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
     """RUN false in a Dockerfile while `dev` works → the build's last lines; what ran before still runs."""
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     before, stage.engine.fails = stage.image, True
-    assert stage.rounds.run(Work(images=(entry,))) == Work(images=(entry,))
+    assert stage.rounds.run(DevWork(images=(entry,))) == DevWork(images=(entry,))
     assert "RUN false" in stage.told.errors[0].details
     assert stage.image == before
 
@@ -202,7 +202,7 @@ def test_image_made_from_one_that_failed_is_left_too(stage: Stage, entry: FromBu
     top.context.mkdir()
     (top.context / "Dockerfile").write_text("FROM web:dev\n")
     stage.engine.fails = True
-    left = stage.rounds.run(Work(images=(top, entry)))
+    left = stage.rounds.run(DevWork(images=(top, entry)))
     assert [str(one.target) for one in left.images] == ["web:dev", "top:dev"]
     assert [error.brief for error in stage.told.errors] == ["building web:dev failed"]
 
@@ -211,7 +211,7 @@ def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: Fro
     stage.server.admit = lambda manifest: manifest  # and never ready
     stage.rounds.overtaken = lambda: True
     with pytest.raises(Overtaken):
-        stage.rounds.run(Work(images=(entry,)))
+        stage.rounds.run(DevWork(images=(entry,)))
     assert stage.rounds.applied == {}
 
 
@@ -228,29 +228,29 @@ def sync_by(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Executed], se
 def test_copied_files_need_no_build_until_the_manifests_change(
     stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     page = entry.context / "index.html"
     page.write_text("1", encoding="utf-8")
     archive, _, _ = container_sync.packed({page: "/site/index.html"})
     sync_by(monkeypatch, lambda *_: Executed(0, archive, ""), stage.server, stage.image)
     stage.told.phases.clear()
-    stage.rounds.run(Work(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
+    stage.rounds.run(DevWork(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
     assert stage.told.phases == ["sync web:dev 1 file into 1 container"]
-    stage.rounds.run(Work(manifests=True))  # new pods would begin without the file
+    stage.rounds.run(DevWork(manifests=True))  # new pods would begin without the file
     assert stage.told.phases[1] == "build web:dev"
     assert stage.engine.builds == 2
 
 
 def test_files_that_cannot_be_copied_are_built(stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage.rounds.run(Work(images=(entry,)))
+    stage.rounds.run(DevWork(images=(entry,)))
     page = entry.context / "index.html"
     page.write_text("1", encoding="utf-8")
     sync_by(monkeypatch, lambda *_: Executed(127, b"", "tar: not found"), stage.server, stage.image)
-    stage.rounds.run(Work(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
+    stage.rounds.run(DevWork(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
     assert stage.told.errors[0].details == "tar: not found"
     assert stage.engine.builds == 2
 
 
 def test_an_image_without_a_running_container_is_built(stage: Stage, entry: FromBuild) -> None:
-    stage.rounds.run(Work(copied=(Copied(entry, {entry.context / "a": "/site/a"}, entry.sync),)))
+    stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / "a": "/site/a"}, entry.sync),)))
     assert stage.engine.builds == 1

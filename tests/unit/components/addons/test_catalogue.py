@@ -9,7 +9,7 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_objects import used
-from sandbox.components.addons.catalogue import Addon, Use, choose, read_addon
+from sandbox.components.addons.catalogue import Addon, WantedAddon, choose, read_addon
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
 
@@ -135,37 +135,37 @@ def included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def chosen(spec: list[Use], commanded: list[str]) -> list[tuple[str, str]]:
+def chosen(spec: list[WantedAddon], commanded: list[str]) -> list[tuple[str, str]]:
     return [(one.addon.name, one.by) for one in choose(spec, commanded)]
 
 
 @pytest.mark.usefixtures("included")
 def test_required_addons_come_first_and_name_who_needs_them() -> None:
-    assert chosen([Use("top")], []) == [("base", "top"), ("top", "spec")]
+    assert chosen([WantedAddon("top")], []) == [("base", "top"), ("top", "spec")]
     assert chosen([], ["top"]) == [("base", "top"), ("top", "command")]
 
 
 @pytest.mark.usefixtures("included")
 def test_required_and_requested_addon_is_for_everyone() -> None:
-    assert chosen([Use("top"), Use("base", {"size": "big"})], []) == [("base", "spec"), ("top", "spec")]
-    assert choose([Use("top"), Use("base", {"size": "big"})], [])[0].values == {"size": "big"}
-    assert chosen([Use("top")], ["base"]) == [("base", "command"), ("top", "spec")]
+    assert chosen([WantedAddon("top"), WantedAddon("base", {"size": "big"})], []) == [("base", "spec"), ("top", "spec")]
+    assert choose([WantedAddon("top"), WantedAddon("base", {"size": "big"})], [])[0].values == {"size": "big"}
+    assert chosen([WantedAddon("top")], ["base"]) == [("base", "command"), ("top", "spec")]
 
 
 def test_spec_addon_wins_over_one_of_the_same_name(included: Path) -> None:
-    (found,) = choose([Use(str(included / "base"), {"size": "big"})], ["base"])
+    (found,) = choose([WantedAddon(str(included / "base"), {"size": "big"})], ["base"])
     assert (found.source, found.by, found.values) == (str(included / "base"), "spec", {"size": "big"})
 
 
 @pytest.mark.usefixtures("included")
 def test_values_have_defaults_and_no_others_can_be_given() -> None:
-    assert choose([Use("base")], [])[0].values == {"size": "small"}
+    assert choose([WantedAddon("base")], [])[0].values == {"size": "small"}
     with pytest.raises(UsageError, match="no value 'sise'") as caught:
-        choose([Use("base", {"sise": "big"})], [])
+        choose([WantedAddon("base", {"sise": "big"})], [])
     assert "size" in caught.value.fix
 
 
 @pytest.mark.usefixtures("included")
 def test_a_circle_is_refused() -> None:
     with pytest.raises(UsageError, match="one → other → one"):
-        choose([Use("one")], [])
+        choose([WantedAddon("one")], [])

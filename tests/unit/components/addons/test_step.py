@@ -19,7 +19,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager
 from sandbox.components.addons.addon_objects import LABEL
-from sandbox.components.addons.catalogue import Use
+from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.engine import ContainerSpec
@@ -100,7 +100,7 @@ def step(
     images = AddonImages(
         engine=engine, sandbox=names, provider=made_by, store=store, registry=host, names=(host,), others=("quay.io",)
     )
-    return AddonStep(AddonManager(images=images, uses=(Use(str(folder)),), values={"domain": "demo.test"}))
+    return AddonStep(AddonManager(images=images, uses=(WantedAddon(str(folder)),), values={"domain": "demo.test"}))
 
 
 def changed(step: AddonStep, **changes: Any) -> AddonStep:

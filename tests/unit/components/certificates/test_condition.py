@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.condition import Condition, State, broken, judge_authority, judge_leaf
+from sandbox.components.certificates.condition import CertificateState, Condition, broken, judge_authority, judge_leaf
 from sandbox.components.certificates.facts import KeyPair, Leaf
 from tests.support.tls import DOMAIN, NOW, make_pki
 
@@ -31,7 +31,7 @@ def with_spoilt_signature(cert_pem: bytes) -> bytes:
 
 
 def test_a_sound_leaf_is_good() -> None:
-    assert judge(LEAF) == Condition(State.GOOD)
+    assert judge(LEAF) == Condition(CertificateState.GOOD)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_issuing_authority_of_another_root_is_broken() -> None:
     other = make_pki().root.cert_pem
     assert judge_authority(PKI.issuing, issuer_pem=other, domains=[DOMAIN], now=NOW) == broken("issuer changed")
     own = judge_authority(PKI.issuing, issuer_pem=PKI.root.cert_pem, domains=[DOMAIN], now=NOW)
-    assert own == Condition(State.GOOD)
+    assert own == Condition(CertificateState.GOOD)
 
 
 def test_a_root_must_have_signed_itself() -> None:

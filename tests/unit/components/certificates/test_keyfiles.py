@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import Leaf
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
@@ -47,7 +47,7 @@ def test_killed_renewal_leaves_old_or_new_certificates(
         killed_at(count, patch)
         with pytest.raises(KilledError):
             store.renew([DOMAIN], {"default": HOSTS}, now=NOW, root=True)
-    assert {one.condition.state for one in inventory(store, now=NOW)} == {State.GOOD}
+    assert {one.condition.state for one in inventory(store, now=NOW)} == {CertificateState.GOOD}
     found = store.authority([DOMAIN], now=NOW), store.leaf("default", HOSTS, now=NOW)
     assert (found == old) is (count <= 6)
     handshake(found[1], DOMAIN, found[0].root_pem, tmp_path)
@@ -70,7 +70,7 @@ def test_killed_first_run_is_completed_by_the_next(count: int, tmp_path: Path, m
 
 def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> None:
     ended = threading.Event()
-    seen: list[State] = []
+    seen: list[CertificateState] = []
 
     def look() -> None:
         while not ended.is_set():
@@ -82,7 +82,7 @@ def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> No
         store.renew([DOMAIN], {"default": HOSTS}, now=NOW)
     ended.set()
     reader.join()
-    assert set(seen) == {State.GOOD}
+    assert set(seen) == {CertificateState.GOOD}
 
 
 def test_runs_at_the_same_time_agree_on_one_authority_and_leaf(tmp_path: Path) -> None:

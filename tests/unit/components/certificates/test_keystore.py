@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from sandbox.components.certificates.authority import make_issuing
-from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
@@ -79,9 +79,9 @@ def test_valid_files_are_kept_byte_for_byte(store: Keystore) -> None:
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     store = Keystore(tmp_path / "certs")
-    assert store.inspect_root([DOMAIN], now=NOW).state is State.ABSENT
-    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.ABSENT
-    assert store.inspect_leaf("default", HOSTS, now=NOW).state is State.ABSENT
+    assert store.inspect_root([DOMAIN], now=NOW).state is CertificateState.ABSENT
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is CertificateState.ABSENT
+    assert store.inspect_leaf("default", HOSTS, now=NOW).state is CertificateState.ABSENT
     assert inventory(store, now=NOW) == ()
     assert not store.folder.exists()
 
@@ -100,13 +100,13 @@ def test_looking_changes_nothing(store: Keystore, at: int) -> None:
 def test_leaf_is_renewed_after_two_thirds_of_its_life(store: Keystore) -> None:
     """A certificate after 60 of its 90 days → renewed by the next `up` under the same root."""
     old = store.leaf("default", HOSTS, now=days(59.9))
-    assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is State.GOOD
+    assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is CertificateState.GOOD
     due = store.inspect_leaf("default", HOSTS, now=days(60))
-    assert due.state is State.DUE and due.usable and "renewal due, 29 days left" in due.reason
+    assert due.state is CertificateState.DUE and due.usable and "renewal due, 29 days left" in due.reason
     new = store.leaf("default", HOSTS, now=days(60))
     assert new.key_pem != old.key_pem
     assert describe(new.chain_pem, now=days(60)).days_left == 89
-    assert store.inspect_leaf("default", HOSTS, now=days(60)).state is State.GOOD
+    assert store.inspect_leaf("default", HOSTS, now=days(60)).state is CertificateState.GOOD
 
 
 def test_a_leaf_is_renewed_when_asked(store: Keystore) -> None:
@@ -175,10 +175,10 @@ def test_a_leaf_that_is_broken_says_why_and_is_replaced(
 ) -> None:
     harm(store)
     condition = store.inspect_leaf("default", HOSTS, now=NOW)
-    assert condition.state is State.BROKEN and not condition.usable
+    assert condition.state is CertificateState.BROKEN and not condition.usable
     assert reason in condition.reason
     leaf = store.leaf("default", HOSTS, now=NOW)
-    assert store.inspect_leaf("default", HOSTS, now=NOW).state is State.GOOD
+    assert store.inspect_leaf("default", HOSTS, now=NOW).state is CertificateState.GOOD
     handshake(leaf, DOMAIN, store.authority([DOMAIN], now=NOW).root_pem, tmp_path)
 
 
@@ -215,7 +215,7 @@ def test_a_broken_root_is_recreated_only_when_asked(
     harm(store)
     before = snapshot(store.folder)
     condition = store.inspect_root([DOMAIN], now=NOW)
-    assert condition.state is State.BROKEN and reason in condition.reason
+    assert condition.state is CertificateState.BROKEN and reason in condition.reason
     with pytest.raises(SandboxError) as caught:
         store.authority([DOMAIN], now=NOW)
     assert reason in caught.value.details and "sandbox certs renew --root" in caught.value.fix
@@ -257,37 +257,39 @@ def test_broken_issuing_ca_is_recreated_under_the_same_root(
     root_pem = store.authority([DOMAIN], now=NOW).root_pem
     harm(store)
     condition = store.inspect_issuing([DOMAIN], now=NOW)
-    assert condition.state is State.BROKEN and reason in condition.reason
+    assert condition.state is CertificateState.BROKEN and reason in condition.reason
     with pytest.raises(SandboxError) as caught:
         store.leaf("other", HOSTS, now=NOW)
     assert reason in caught.value.details and "sandbox certs renew --authority" in caught.value.fix
     assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
-    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.GOOD
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is CertificateState.GOOD
     handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, root_pem, tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) -> None:
     make_folder("root.crt")(store)
-    assert store.inspect_root([DOMAIN], now=NOW).state is State.BROKEN
+    assert store.inspect_root([DOMAIN], now=NOW).state is CertificateState.BROKEN
     with pytest.raises(SandboxError, match="cannot be used"):
         store.authority([DOMAIN], now=NOW)
 
 
-@pytest.mark.parametrize(("at", "state"), [(240, State.GOOD), (250, State.DUE), (366, State.BROKEN)])
-def test_issuing_ca_is_renewed_alone_and_the_root_stays(at: int, state: State, store: Keystore) -> None:
+@pytest.mark.parametrize(
+    ("at", "state"), [(240, CertificateState.GOOD), (250, CertificateState.DUE), (366, CertificateState.BROKEN)]
+)
+def test_issuing_ca_is_renewed_alone_and_the_root_stays(at: int, state: CertificateState, store: Keystore) -> None:
     before = store.authority([DOMAIN], now=NOW)
     assert store.inspect_issuing([DOMAIN], now=days(at)).state is state
     after = store.authority([DOMAIN], now=days(at))
-    assert (after == before) is (state is State.GOOD)
+    assert (after == before) is (state is CertificateState.GOOD)
     assert after.root_pem == before.root_pem
-    assert store.inspect_issuing([DOMAIN], now=days(at)).state is State.GOOD
+    assert store.inspect_issuing([DOMAIN], now=days(at)).state is CertificateState.GOOD
 
 
 @pytest.mark.fault(28)
 def test_due_root_is_used_and_an_expired_one_is_not(store: Keystore) -> None:
     """A root near and past its end → used with a warning, then refused until you have a new one made."""
     before = store.authority([DOMAIN], now=NOW)
-    assert store.inspect_root([DOMAIN], now=days(500)).state is State.DUE
+    assert store.inspect_root([DOMAIN], now=days(500)).state is CertificateState.DUE
     assert store.authority([DOMAIN], now=days(500)).root_pem == before.root_pem
     with pytest.raises(SandboxError, match="cannot be used") as caught:
         store.authority([DOMAIN], now=days(731))
@@ -303,7 +305,7 @@ def test_leaf_is_not_signed_by_a_key_of_another_certificate(store: Keystore) -> 
 
 def test_a_domain_outside_the_constraints_needs_a_new_root(store: Keystore) -> None:
     condition = store.inspect_root(["demo.test"], now=NOW)
-    assert condition.state is State.BROKEN and "demo.test" in condition.reason
+    assert condition.state is CertificateState.BROKEN and "demo.test" in condition.reason
     with pytest.raises(SandboxError, match="cannot be used"):
         store.authority(["demo.test"], now=NOW)
     store.renew(["demo.test"], {}, now=NOW, authority=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.cluster.existing.tenant import Place
+from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.in_cluster_step import (
     PROOF,
@@ -48,7 +48,7 @@ def server(server: ApiServer) -> ApiServer:
 
 @pytest.fixture
 def registry_step(server: ApiServer, names: Names) -> InnerRegistryStep:
-    return InnerRegistryStep(Place(names, "mine"), "registry:1")
+    return InnerRegistryStep(SandboxNamespace(names, "mine"), "registry:1")
 
 
 def admitting(storage_class: str | None) -> Admit:
@@ -151,7 +151,7 @@ def canary_step(server: ApiServer, names: Names, registry: Simulator) -> InnerCa
     own = {"name": "sandbox-registry", "labels": {LABEL: "demo"}}
     service = {"kind": "Service", "metadata": own, "spec": {"ports": [{"nodePort": 30500}]}}
     server.objects[f"{SPACE}/services/sandbox-registry"] = service
-    return InnerCanaryStep(Place(names, "mine"), registry.url)
+    return InnerCanaryStep(SandboxNamespace(names, "mine"), registry.url)
 
 
 def nodes(server: ApiServer, state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import yaml
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_images import AddonImages
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.components.addons.catalogue import Use
+from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.workloads.addon_charts import AddonCharts
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
@@ -159,7 +159,7 @@ def scene(
         others=(),
     )
     values = {"domain": "demo.test", "https_port": "8443", "sandbox": "demo"}
-    manager = AddonManager(images=images, uses=(Use(str(folder)),), values=values, charts=lambda: charts)
+    manager = AddonManager(images=images, uses=(WantedAddon(str(folder)),), values=values, charts=lambda: charts)
     made = Scene(folder, manager, upstream, registry, asked)
     made.publish(1)
     return made
@@ -278,7 +278,7 @@ def test_kinds_of_the_user_stay_when_an_addon_goes(scene: Scene, server: ApiServ
 
 
 def test_values_of_the_spec_are_values_of_the_chart(scene: Scene) -> None:
-    uses = (Use(str(scene.folder), {"replicas": "2", "image.tag": "dev", "debug": "true"}),)
+    uses = (WantedAddon(str(scene.folder), {"replicas": "2", "image.tag": "dev", "debug": "true"}),)
     replace(scene, manager=replace(scene.manager, uses=uses)).install()
     (words,) = scene.calls("upgrade")
     assert {"--set-json=replicas=2", '--set-json=image.tag="dev"', "--set-json=debug=true"} <= set(words)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applying
 from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
 from sandbox.kube.api import Cluster, ClusterError, Manifest
@@ -51,7 +51,8 @@ def test_a_changed_job_of_the_sandbox_is_recreated_and_said(cluster: Cluster, se
     told: list[str] = []
     for one in (before, after):
         assert (
-            attempt_changed(cluster, one, ours=[Place.of(before)], context="c", say=said.append, recreated=told) is None
+            attempt_changed(cluster, one, ours=[ObjectKey.of(before)], context="c", say=said.append, recreated=told)
+            is None
         )
     assert server.objects[path]["spec"] == {"image": "b"}
     assert said == ["recreating Job shop/seed: its spec.template cannot change"]
@@ -67,7 +68,7 @@ def test_failed_job_or_pod_of_the_sandbox_runs_again(cluster: Cluster, server: A
     failed = {"conditions": [{"type": "Failed", "status": "True"}], "phase": "Failed"}
     for status, ours in (({}, True), (failed, False), (failed, True)):
         server.objects[path] = {**one, "status": status}
-        places = [Place.of(one)] if ours else []
+        places = [ObjectKey.of(one)] if ours else []
         attempt_changed(cluster, one, ours=places, context="c", say=print, recreated=told)
         deleted = [asked for asked in server.asked if asked[:2] == ("DELETE", path)]
         assert len(deleted) == len(told) == (status is failed and ours)
@@ -103,7 +104,7 @@ def test_other_fixed_fields_are_named_with_a_fix(
     refuse(server, path, message)
     wanted = made(kind, "web", version, size=2)
     with pytest.raises(ClusterError) as caught:
-        attempt_changed(cluster, wanted, ours=[Place.of(wanted)], context="sandbox-demo", say=print, recreated=[])
+        attempt_changed(cluster, wanted, ours=[ObjectKey.of(wanted)], context="sandbox-demo", say=print, recreated=[])
     assert caught.value.brief == f"{kind} shop/web is there, and its {field} cannot change"
     assert command in caught.value.fix
     assert len(caught.value.details) <= 400

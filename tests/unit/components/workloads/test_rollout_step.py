@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from sandbox.components.addons.addon_objects import Place
+from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.components.workloads.step import RECORD
@@ -18,8 +18,8 @@ APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 
 
 def remember(names: Names) -> None:
-    places = [Place("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
-    applied_record.write(Records.of(names), RECORD, [*places, Place("v1", "ConfigMap", "shop", "a")], "digest")
+    places = [ObjectKey("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
+    applied_record.write(Records.of(names), RECORD, [*places, ObjectKey("v1", "ConfigMap", "shop", "a")], "digest")
 
 
 def deployment(ready: int) -> dict[str, object]:

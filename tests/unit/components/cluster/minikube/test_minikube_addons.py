@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.addons.catalogue import Use
+from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.minikube import minikube_addons, registry_creds
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.components.cluster.minikube.minikube_addons import LABEL, MinikubeAddonsStep, MinikubeDisusedStep
@@ -118,7 +118,7 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
 
 @pytest.fixture
 def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
-    def step(*uses: Use, entries: tuple[Docker, ...] = ()) -> MinikubeAddonsStep:
+    def step(*uses: WantedAddon, entries: tuple[Docker, ...] = ()) -> MinikubeAddonsStep:
         return MinikubeAddonsStep(
             minikube=Playing(Path("/minikube"), "p", world),
             names=names,
@@ -132,7 +132,7 @@ def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., Miniku
 
 
 def test_addon_is_enabled_with_its_images_and_recorded(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
-    made = step(Use("registry-creds", {"registries": "A=localhost:5001", "images": "A=creds:1"}))
+    made = step(WantedAddon("registry-creds", {"registries": "A=localhost:5001", "images": "A=creds:1"}))
     assert (made.check().state, made.check().detail) == (State.ABSENT, "registry-creds is off")
     made.apply(NoWork())
     assert world.calls == ["enable registry-creds --images=A=creds:1 --registries=A=localhost:5001"]
@@ -148,10 +148,10 @@ def test_addon_that_does_not_start_is_reported(
     monkeypatch.setattr(minikube_addons, "TIMEOUT", 0.0)
     world.ready = 0
     with pytest.raises(WaitTimeout) as caught:
-        step(Use("registry-creds")).apply(NoWork())
+        step(WantedAddon("registry-creds")).apply(NoWork())
     assert "ReplicationController kube-system/registry-creds: 0 of 1 pods are ready" in caught.value.details
     with pytest.raises(MinikubeFailed, match="could not enable 'ingress'"):
-        step(Use("ingress")).apply(NoWork())
+        step(WantedAddon("ingress")).apply(NoWork())
 
 
 def test_addon_with_missing_images_is_not_enabled_and_named(
@@ -160,19 +160,19 @@ def test_addon_with_missing_images_is_not_enabled_and_named(
     said = r"""msg="pulling: failed to resolve \"x.example/a:1\": failed to do request: Head \"https://x\": """
     world.pulls = {"x.example/a:1": (1, f'began\n{said}dial tcp: lookup x.example: no such host"\n')}
     with pytest.raises(SandboxError, match="cannot pull an image of minikube's addon 'registry-creds'") as caught:
-        step(Use("registry-creds")).apply(NoWork())
+        step(WantedAddon("registry-creds")).apply(NoWork())
     assert caught.value.details == "x.example/a:1: dial tcp: lookup x.example: no such host"
     assert caught.value.id == "addon-image"
     assert 'images: "A=NAME:TAG", registries: "A=localhost:PORT"' in caught.value.fix
     assert (world.calls, world.pulled) == ([], ["x.example/b:1"])
     # Whether pods have an account there only they can tell.
     world.pulls = {"x.example/a:1": (1, "unexpected status: 401 Unauthorized"), "x.example/b:1": (124, "")}
-    step(Use("registry-creds")).apply(NoWork())
+    step(WantedAddon("registry-creds")).apply(NoWork())
     assert world.calls == ["enable registry-creds"]
 
 
 def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
-    step(Use("registry-creds"), Use("olm")).apply(NoWork())
+    step(WantedAddon("registry-creds"), WantedAddon("olm")).apply(NoWork())
     none = step()
     disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))
     assert replace(disused, used=("olm", "registry-creds")).check().state is State.READY
@@ -180,16 +180,18 @@ def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., Min
     disused.apply(NoWork())
     assert (disused.check().state, none.check().detail) == (State.READY, "none")
     assert world.on == {"ingress": False, "registry-creds": False, "olm": True}
-    replace(none, asked=(Use("registry-creds"),)).apply(NoWork())
+    replace(none, asked=(WantedAddon("registry-creds"),)).apply(NoWork())
     assert world.server.objects[RECORD]["data"] == {"registry-creds": "command"}
     assert (none.check().state, none.check().detail) == (State.READY, "registry-creds")
     none.disable("registry-creds")
     assert none.check().detail == "none"
 
 
-@pytest.mark.parametrize(("use", "said"), [(Use("none"), "no addon 'none'"), (Use("olm", {"x": "y"}), "no value 'x'")])
+@pytest.mark.parametrize(
+    ("use", "said"), [(WantedAddon("none"), "no addon 'none'"), (WantedAddon("olm", {"x": "y"}), "no value 'x'")]
+)
 def test_unknown_addon_is_refused_with_the_available_ones(
-    step: Callable[..., MinikubeAddonsStep], use: Use, said: str
+    step: Callable[..., MinikubeAddonsStep], use: WantedAddon, said: str
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         step(use).apply(NoWork())
@@ -207,7 +209,7 @@ def test_registry_creds_keeps_known_accounts_and_adds_new_ones(
         f"{SECRET}acr": secret(acr),
         f"{SECRET}ecr": secret(dict.fromkeys(("AWS_ACCESS_KEY_ID", "aws-region"), registry_creds.UNSET)),
     }
-    made = step(Use("registry-creds"), entries=(Docker(kind="docker", file=file),))
+    made = step(WantedAddon("registry-creds"), entries=(Docker(kind="docker", file=file),))
     world.on["registry-creds"] = True
     assert made.check().detail == "registry-creds lacks the present account of dpr"
     made.apply(NoWork())
