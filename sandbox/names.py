@@ -26,6 +26,8 @@ SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
 DOMAIN_TLS = "domain-tls"
 EDGE_LEAF = "edge"
+# The label of the Services that ports of this machine lead to, each next to a user's own.
+HOST_PORT = "sandbox.dev/host-port"
 INGRESS_SERVICE = f"ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 REGISTRY_PORT = 5000
 # This machine's name in pods.

@@ -16,12 +16,11 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, RELAY, RETIRED, Home
 from sandbox.system import host_network
+from sandbox.system.host_network import FORWARDER
 
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
-# The program that opens the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
-FORWARDER = "rootlesskit"
 
 
 class PortTaken(SandboxError):

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.components.registry.container_step import Registry, RegistryStep
+from sandbox.components.registry.container_step import CONFIG_FILE, Registry, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -21,8 +21,6 @@ from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
 from sandbox.step import State
-
-CONFIG = "/etc/distribution/config.yml"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Pruning:
         """Return the command that frees the space, while nothing is pushed."""
         name = self._container()
         # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
-        return f"docker exec {name} registry garbage-collect {CONFIG} && docker restart {name}"
+        return f"docker exec {name} registry garbage-collect {CONFIG_FILE} && docker restart {name}"
 
     def _container(self) -> str:
         where = address.parse(self.registry)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sandbox.init.detected import Found
 
 LOCAL = "127.0.0.1"
-HTTPS = (443, 8443)
 
 
 @click.command("init")
@@ -35,6 +34,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     sandbox init --name shop
     """
     from sandbox.app import context
+    from sandbox.app.ports import PREFERRED_HTTPS
     from sandbox.bundle.store import Store
     from sandbox.config.schema import Spec
     from sandbox.errors import UsageError
@@ -54,7 +54,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
-    https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
+    https = None if all(host_network.is_free(LOCAL, port) for port in PREFERRED_HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     _write(folder, written)
     for note in found.notes:

@@ -17,12 +17,11 @@ from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, RELAY, Home
 from sandbox.system import host_network
+from sandbox.system.host_network import FORWARDER
 from sandbox.system.resolvers import upstream
 
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 SHORT = 0.3  # seconds for an address of this machine
-# Opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
-FORWARDER = "rootlesskit"
 
 
 def subnet(context: DoctorContext) -> Finding:

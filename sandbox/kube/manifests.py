@@ -22,6 +22,9 @@ SUFFIXES = {".yaml", ".yml", ".json"}
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 HELM_FILES = ("Chart.yaml", "values.yaml")
 
+# The annotation that was an Ingress's class before networking.k8s.io/v1.
+INGRESS_CLASS = "kubernetes.io/ingress.class"
+
 # What Kubernetes' own types for metadata require (apimachinery, ObjectMeta).
 _METADATA = {"name": str, "generateName": str, "namespace": str, "labels": dict, "annotations": dict}
 

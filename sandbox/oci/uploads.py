@@ -201,10 +201,10 @@ class ChunkedUpload:
     skipped. Only one piece is held in memory.
     """
 
-    def __init__(self, transport: Transport, url: str, blob: Descriptor, *, least: int = 0) -> None:
+    def __init__(self, transport: Transport, url: str, blob: Descriptor) -> None:
         self._transport = transport
         self._blob = blob
-        self._piece = max(PIECE, least)
+        self._piece = PIECE
         self.url = url
         self.offset = 0
 
@@ -270,7 +270,7 @@ class ChunkedUpload:
             self.url,
             wanted=(201, 202, 204),
             repeat=False,
-            headers={"Content-Type": "application/octet-stream", "Content-Range": f"{self.offset}-{end - 1}"},
+            headers={**OCTETS, "Content-Range": f"{self.offset}-{end - 1}"},
             data=part,
             lane=lane(len(part)),
         )

@@ -18,6 +18,8 @@ from typing import Any
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
+# The program that opens the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
+FORWARDER = "rootlesskit"
 ALTERNATIVE = 8443  # the usual alternatives to 443
 LONGEST_COMMAND = 80
 PROC = Path("/proc")

@@ -16,8 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from sandbox.components.certificates import cluster_trust
-from sandbox.components.edge import host_ports
-from sandbox.names import LABEL
+from sandbox.names import HOST_PORT, LABEL
 
 KINDS = {
     "/api/v1": {
@@ -40,7 +39,7 @@ KINDS = {
 
 
 # The labels by whose values lists are filtered.
-SELECTED = (LABEL, cluster_trust.LABEL, host_ports.LABEL, "kubernetes.io/service-name")
+SELECTED = (LABEL, cluster_trust.LABEL, HOST_PORT, "kubernetes.io/service-name")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]

@@ -16,13 +16,12 @@ from sandbox.components.edge.shared_edge import Edge
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.workload_status import is_serving
-from sandbox.names import Names
+from sandbox.names import HOST_PORT, Names
 from sandbox.step import State, Status
 
-LABEL = "sandbox.dev/host-port"
 TARGET = "sandbox.dev/to"
-_IS_OURS = f"{LABEL}=true"
-NO_POD = {LABEL: "no-pod"}
+_IS_OURS = f"{HOST_PORT}=true"
+NO_POD = {HOST_PORT: "no-pod"}
 """What our Service selects while it is not known what the user's does."""
 
 
@@ -215,7 +214,7 @@ def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) 
     metadata = {
         "name": target.name,
         "namespace": target.namespace,
-        "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "sandbox"},
+        "labels": {HOST_PORT: "true", "app.kubernetes.io/managed-by": "sandbox"},
         "annotations": {TARGET: str(target)},
     }
     served = {"name": "port", "protocol": target.protocol.upper(), "port": number}

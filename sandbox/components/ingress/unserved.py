@@ -11,8 +11,7 @@ from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
-
-CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+from sandbox.kube.manifests import INGRESS_CLASS
 
 Ingress = Mapping[str, Any]
 
@@ -59,7 +58,7 @@ def require_hosts(manifests: Iterable[Mapping[str, Any]], tls: Mapping[str, str]
 def foreign_class(ingress: Ingress, classes: Collection[str]) -> str | None:
     """Return the class of an Ingress if it is none of `classes`; the old annotation can only be `nginx`."""
     wanted = (ingress.get("spec") or {}).get("ingressClassName")
-    old = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    old = (ingress["metadata"].get("annotations") or {}).get(INGRESS_CLASS)
     if wanted:
         return None if wanted in classes else str(wanted)
     return None if old in (None, CLASS) else f"{old} (by annotation)"
@@ -70,7 +69,7 @@ def class_advice(name: str) -> str:
     if " " in name:
         old = name.partition(" ")[0]
         return (
-            f"write `ingressClassName: {old}` instead of the annotation {CLASS_ANNOTATION}, and in sandbox.yaml: "
+            f"write `ingressClassName: {old}` instead of the annotation {INGRESS_CLASS}, and in sandbox.yaml: "
             f"`ingress: {{classes: [{old}]}}`; or leave the class out"
         )
     return (

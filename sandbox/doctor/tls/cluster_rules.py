@@ -8,10 +8,10 @@ from typing import Any
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.manifests import INGRESS_CLASS
 
 INGRESS = ("networking.k8s.io/v1", "Ingress")
 HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
-CLASS = "kubernetes.io/ingress.class"  # the class before networking.k8s.io/v1
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
                 namespace=metadata["namespace"],
                 name=metadata["name"],
                 host=pattern,
-                class_name=spec.get("ingressClassName") or annotations.get(CLASS),
+                class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
                 passthrough=annotations.get(PASSTHROUGH) == "true",
                 secret=_secret(spec.get("tls") or (), host),
                 backends=_unique(_of_ingress(each) for each in wanted if each.get("service")),

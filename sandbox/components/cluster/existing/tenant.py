@@ -13,13 +13,13 @@ from typing import Any
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
+from sandbox.kube.manifests import INGRESS_CLASS
 from sandbox.kube.pod_images import containers_in
 from sandbox.names import LABEL, Names
 
 # Controllers make these from our objects, with our labels; they are removed with those.
 DERIVED = {"Endpoints", "EndpointSlice", "ReplicaSet", "ControllerRevision", "PodMetrics", "Event"}
 WIDTH = 8
-CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
 
 def user_at_host() -> str:
@@ -154,7 +154,7 @@ def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | No
     made["metadata"].pop("namespace", None)
     if made["kind"] == "Ingress" and of and isinstance(made.get("spec") or {}, dict):
         made["spec"] = {**(made.get("spec") or {}), "ingressClassName": of}
-        (made["metadata"].get("annotations") or {}).pop(CLASS_ANNOTATION, None)
+        (made["metadata"].get("annotations") or {}).pop(INGRESS_CLASS, None)
     for pod in _pods(made):
         if _rename(pod, images) and pull_secret:
             secrets = pod.get("imagePullSecrets") or []

@@ -17,7 +17,7 @@ from sandbox.engine.questions import Question
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import HOST_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.provider import Nodes, Standing
 from sandbox.system import files, process
 from sandbox.system.wait import wait_until
@@ -37,7 +37,6 @@ OURS = (
 )
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
 # The label of the Services next to those of the user's that have a port of the machine.
-HOST_PORT = "sandbox.dev/host-port"
 # What minikube's ingress addon is told of the edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
 

@@ -22,13 +22,13 @@ from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.credentials import pull_secrets
 from sandbox.components.credentials.pod_credentials import secrets_unit
-from sandbox.components.edge import host_ports, service_unit
+from sandbox.components.edge import service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
-from sandbox.names import EDGE, LABEL, Names
+from sandbox.names import EDGE, HOST_PORT, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
 from sandbox.system import files
@@ -291,7 +291,7 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
         }
         server.objects |= theirs | {SYSTEM: {}}
         server.objects |= {f"{CLASSES}/{one}": {"metadata": {"name": one, **metadata}} for one in ("nginx", "alb")}
-        port = {"name": "sandbox-port-1", "namespace": "demo", "labels": {host_ports.LABEL: "true"}}
+        port = {"name": "sandbox-port-1", "namespace": "demo", "labels": {HOST_PORT: "true"}}
         server.objects[f"{services}/sandbox-port-1"] = {"metadata": port}
         server.objects[INGRESS] = {"metadata": {}, "data": {"use-proxy-protocol": "true"}}
         assert not adopting.delete()
