@@ -9,28 +9,28 @@ class Reporter(Protocol):
     """Receives what happens to each step; calls may come from several threads at once."""
 
     def began(self, step: str) -> None:
-        """Work on `step` starts."""
+        """Report that work on `step` begins."""
 
     def progress(self, step: str, detail: str) -> None:
-        """`step` is still being worked on; `detail` is its newest line."""
+        """Report that `step` is still being worked on; `detail` is its newest line."""
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
-        """`step` was created or repaired."""
+        """Report that `step` was created or repaired."""
 
     def unchanged(self, step: str, detail: str) -> None:
-        """`step` was already as the spec wants it."""
+        """Report that `step` was already as the spec wants it."""
 
     def failed(self, step: str, brief: str) -> None:
-        """`step` could not be created or removed."""
+        """Report that `step` could not be created or removed."""
 
     def interrupted(self, step: str) -> None:
-        """`step` was interrupted, because the command was told to end."""
+        """Report that `step` was interrupted, because the command was told to end."""
 
     def stopped(self, step: str, seconds: float) -> None:
-        """`step` was stopped."""
+        """Report that `step` was stopped, after so many seconds."""
 
     def removed(self, step: str, seconds: float) -> None:
-        """`step` was removed."""
+        """Report that `step` was removed, after so many seconds."""
 
 
 class Silent:

@@ -62,12 +62,12 @@ file_option = click.option(
 
 
 def spec_options(command: Command) -> Command:
-    """`NAME` and `-f FILE`: which sandbox is meant."""
+    """Add `NAME` and `-f FILE`: which sandbox is meant."""
     return file_option(click.argument("name", required=False, shell_complete=sandboxes)(command))
 
 
 def progress_option(command: Command) -> Command:
-    """`--progress` and `-q`: the form of messages on stderr."""
+    """Add `--progress` and `-q`: the form of messages on stderr."""
     command = click.option(
         "-q", "--quiet", "progress", flag_value="quiet", type=str, help="Show errors only, like --progress quiet."
     )(command)
@@ -82,7 +82,7 @@ def progress_option(command: Command) -> Command:
 
 
 def lock_options(command: Command) -> Command:
-    """`--lock-timeout` and `--no-wait`: for how many seconds to wait for another command on the same sandbox."""
+    """Add `--lock-timeout` and `--no-wait`: how long to wait for another command on the same sandbox, in seconds."""
     command = click.option(
         "--no-wait",
         "patience",
@@ -101,7 +101,7 @@ def lock_options(command: Command) -> Command:
 
 
 def output_option(command: Command) -> Command:
-    """`-o text|json`: the form of the result on stdout."""
+    """Add `-o text|json`: the form of the result on stdout."""
     return click.option(
         "-o",
         "--output",
