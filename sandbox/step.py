@@ -100,6 +100,7 @@ class Ordered(Step, Protocol):
         """Return the steps that must be ready before this one, as far as they are in the plan."""
 
 
+@runtime_checkable
 class Growing(Step, Protocol):
     """A step that has a part on every node: it is looked at again when all nodes have joined."""
 

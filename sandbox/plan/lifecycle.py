@@ -15,7 +15,7 @@ from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
-from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work, needed
+from sandbox.step import Growing, Rebuildable, State, Status, Step, Stoppable, Work, needed
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
@@ -89,7 +89,7 @@ def up(
     try:
         failed = _walk(plan, make, report, spared)
         for step in plan if failed is None else ():
-            if step.name in touched and getattr(step, "grows", False):
+            if step.name in touched and isinstance(step, Growing) and step.grows:
                 _follow(step, report)
     except BaseException:
         if not keep:
