@@ -60,44 +60,56 @@ def up(
     seen = {step.name: status for step, status in (found or survey(plan, report))}
     for step in plan:
         _refuse(step, seen[step.name], recreate)
-    begun: list[Step] = []
-    touched: set[str] = set()  # made in this walk, or checked again because a step they need was
-    changed = False
-
-    def make(step: Step, usable: Callable[[], None]) -> None:
-        nonlocal changed
-        before = seen[step.name]
-        if not touched.isdisjoint(needed(step, seen)):
-            touched.add(step.name)
-            before = step.check()
-            _refuse(step, before, recreate)
-        if before.state is State.READY:
-            report.unchanged(step.title, before.detail)
-            return
-        report.began(step.title)
-        started = time.monotonic()
-        if before.state in (State.ABSENT, State.STALE):
-            begun.append(step)  # before it is made, so that a partial one is removed too
-        touched.add(step.name)
-        changed = True
-        work = _Work(step, report, usable)
-        is_stale = before.state is State.STALE
-        after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
-        _require_ready(step, after)
-        report.finished(step.title, after.detail, time.monotonic() - started)
-
+    making = _Making(seen, report, recreate)
     try:
-        failed = _walk(plan, make, report, spared)
+        failed = _walk(plan, making.visit, report, spared)
         for step in plan if failed is None else ():
-            if step.name in touched and isinstance(step, Growing) and step.grows:
+            if step.name in making.touched and isinstance(step, Growing) and step.grows:
                 _follow(step, report)
     except BaseException:
         if not keep:
-            _undo([step for step in plan if step in begun], report)
+            _undo([step for step in plan if step in making.begun], report)
         raise
     if failed is not None:
         raise failed
-    return changed
+    return making.changed
+
+
+class _Making:
+    """Makes the steps of an `up` that are not as the spec says, and records which.
+
+    `begun` are those that did not exist before; `touched` were made, or checked again because a step they need was.
+    """
+
+    def __init__(self, seen: Mapping[str, Status], report: Reporter, recreate: Collection[str]) -> None:
+        self._seen = seen
+        self._report = report
+        self._recreate = recreate
+        self.begun: list[Step] = []
+        self.touched: set[str] = set()
+        self.changed = False
+
+    def visit(self, step: Step, usable: Callable[[], None]) -> None:
+        """Make one step, unless it is ready. Raises MustRebuild, NotReady and the step's own errors."""
+        before = self._seen[step.name]
+        if not self.touched.isdisjoint(needed(step, self._seen)):
+            self.touched.add(step.name)
+            before = step.check()
+            _refuse(step, before, self._recreate)
+        if before.state is State.READY:
+            self._report.unchanged(step.title, before.detail)
+            return
+        self._report.began(step.title)
+        started = time.monotonic()
+        if before.state in (State.ABSENT, State.STALE):
+            self.begun.append(step)  # before it is made, so that a partial one is removed too
+        self.touched.add(step.name)
+        self.changed = True
+        work = _Work(step, self._report, usable)
+        is_stale = before.state is State.STALE
+        after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
+        _require_ready(step, after)
+        self._report.finished(step.title, after.detail, time.monotonic() - started)
 
 
 def _made(step: Step, work: _Work, make: Callable[[Work], Status | None]) -> Status:
