@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,14 @@ CONSTRUCTS_STEPS = {
 }
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted(ROOT.rglob("*.py")):
-        yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+Trees = Mapping[str, ast.Module]
+
+
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    """The modules of the package, by their paths."""
+    files = sorted(ROOT.rglob("*.py"))
+    return {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
 
 
 def reads_environment(node: ast.AST) -> bool:
@@ -59,9 +64,8 @@ def constructs_step(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Step")
 
 
-def having(predicate: object) -> set[str]:
-    assert callable(predicate)
-    return {name for name, tree in trees() if any(predicate(node) for node in ast.walk(tree))}
+def having(predicate: Callable[[ast.AST], bool], trees: Trees) -> set[str]:
+    return {name for name, tree in trees.items() if any(map(predicate, ast.walk(tree)))}
 
 
 @pytest.mark.parametrize(
@@ -71,18 +75,18 @@ def test_reader_of_the_environment_is_noticed(source: str) -> None:
     assert any(map(reads_environment, ast.walk(ast.parse(source))))
 
 
-def test_environment_is_read_in_cli_and_a_few_places() -> None:
-    found = {name for name in having(reads_environment) if not name.startswith("cli/")}
+def test_environment_is_read_in_cli_and_a_few_places(trees: Trees) -> None:
+    found = {name for name in having(reads_environment, trees) if not name.startswith("cli/")}
     assert found == set(READS_ENVIRONMENT)
 
 
-def test_steps_are_constructed_in_plan_only() -> None:
-    found = {name for name in having(constructs_step) if not name.startswith("plan/")}
+def test_steps_are_constructed_in_plan_only(trees: Trees) -> None:
+    found = {name for name in having(constructs_step, trees) if not name.startswith("plan/")}
     assert found <= set(CONSTRUCTS_STEPS)
 
 
-def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
-    assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
+def test_provider_is_asked_for_its_capabilities_and_not_its_name(trees: Trees) -> None:
+    assert having(asks_for_provider, trees) == set(ASKS_FOR_PROVIDER)
 
 
 def test_printed_commands_quote_their_paths() -> None:
@@ -118,15 +122,15 @@ def imports_of(package: str, tree: ast.Module) -> set[str]:
     return found
 
 
-def test_relay_is_used_by_its_one_public_class() -> None:
+def test_relay_is_used_by_its_one_public_class(trees: Trees) -> None:
     package, folder = "sandbox.components.edge.relay", "components/edge/relay/"
-    used = {name: imports_of(package, tree) for name, tree in trees() if not name.startswith(folder)}
+    used = {name: imports_of(package, tree) for name, tree in trees.items() if not name.startswith(folder)}
     assert set().union(*used.values()) == {f"{package}.Relay"}
 
 
 def test_module_names_are_used_once_but_for_common_parts() -> None:
     """A name in an error or a listing leads to one file; components have parts of the same name."""
-    counts = Counter(Path(name).name for name, _ in trees())
+    counts = Counter(file.name for file in ROOT.rglob("*.py"))
     assert {name for name, count in counts.items() if count > 1} <= {
         "__init__.py",
         "command.py",
