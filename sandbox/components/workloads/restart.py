@@ -15,14 +15,16 @@ from sandbox.kube.api import Manifest
 from sandbox.kube.pod_images import containers
 
 NAME = "sandbox-dev"
+# A signal may come before the shell knows the program that it has just begun.
 SUPERVISOR = """\
-again=
-trap 'again=1; kill "$child"' HUP
-trap 'kill "$child"' TERM INT
+again= over= child=
+trap 'again=1; kill "$child" 2>/dev/null' HUP
+trap 'over=1; kill "$child" 2>/dev/null' TERM INT
 while :; do
   "$@" & child=$!
+  [ ! "$again$over" ] || kill "$child"
   while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do :; done
-  [ "$again" ] || exit "$code"
+  [ "$again" ] && [ ! "$over" ] || exit "$code"
   again=
 done
 """

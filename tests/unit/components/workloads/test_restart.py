@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,13 @@ def test_a_hangup_starts_the_program_again() -> None:
         assert shell.stdout.readline() == "begins\n"
         os.kill(shell.pid, signal.SIGTERM)
         assert shell.wait(10) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_a_signal_right_after_the_start_is_not_lost(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    late = SUPERVISOR.replace("child=$!", "sleep 0.2; child=$!")  # as on a busy machine
+    program = f"mkdir {tmp_path}/ran 2>/dev/null || exit 0; kill -{int(number)} $PPID; exec sleep 60"
+    assert subprocess.run(["sh", "-c", late, NAME, "sh", "-c", program], check=False, timeout=20).returncode == code
 
 
 def test_the_end_of_the_program_is_the_end_of_the_shell() -> None:
