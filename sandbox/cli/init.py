@@ -61,6 +61,8 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
         click.echo(f"note  {fit(note)}", err=True)
     for note in _advice(name, found):
         click.echo(fit(note), err=True)
+    if registry != wanted:  # in files that others get, too
+        click.echo(f"note  port {wanted} is taken on this machine: the registry gets {registry}", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
     return 0
 

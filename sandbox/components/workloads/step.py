@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from typing import Any
@@ -78,20 +78,12 @@ class ApplyStep(NothingToUndo):
         dropped = record.dropped(wanted)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
-        if record.digest != _digest(placed):
+        if record.digest and record.digest != _digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
-        for manifest, live in bulk.live(cluster, placed):
-            if live is None and not _ends_by_itself(manifest):
-                return Status(State.DRIFTED, f"{title(manifest)} is gone")
-            if live is None:
-                continue
-            if is_leaving(live):
-                return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
-            if record.was_replaced(live):
-                return Status(State.DRIFTED, f"{title(manifest)} was deleted, and made again by another program")
-            pending = progress(live) if live["kind"] in WORKLOADS else None
-            if pending:
-                return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
+        if fault := _fault(record, bulk.live(cluster, placed)):
+            return Status(State.DRIFTED, fault)
+        if not record.digest:
+            return Status(State.DRIFTED, "the last `up` did not come to its end")
         left = [str(place) for place in record.places if place not in wanted]
         kept = [f"left for you to delete: {', '.join(left)}"] if left else []
         return Status(State.READY, "; ".join((*self.told, *kept)))
@@ -174,6 +166,22 @@ class ApplyStep(NothingToUndo):
             else {**one, "metadata": {**one["metadata"], "namespace": None}}
             for one in self.images.written(self.manifests)
         ]
+
+
+def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manifest | None]]) -> str:
+    """Return what is wrong with the first object that is not as it was applied, or not ready; else nothing."""
+    for manifest, live in found:
+        if live is None and not _ends_by_itself(manifest):
+            return f"{title(manifest)} is {'gone' if record.digest else 'not there yet'}"
+        if live is None:
+            continue
+        if is_leaving(live):
+            return f"{title(manifest)} {LEAVING}"
+        if record.was_replaced(live):
+            return f"{title(manifest)} was deleted, and made again by another program"
+        if pending := progress(live) if live["kind"] in WORKLOADS else None:
+            return f"{title(manifest)}: {pending}"
+    return ""
 
 
 def _digest(manifests: Sequence[Manifest]) -> str:

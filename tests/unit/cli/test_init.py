@@ -76,10 +76,11 @@ def test_init_goes_round_a_port_that_is_taken(project: Path) -> None:
     with ExitStack() as held:
         with suppress(OSError):  # a user has it already
             held.enter_context(socket.create_server(("127.0.0.1", 5001)))
-        run("init", cwd=project)
+        said = run("init", cwd=project).stderr
     found = run("config", "show", "-o", "json", cwd=project)
     port = next(row for row in json.loads(found.stdout) if row["key"] == "registry.port")
     assert port["value"] > 5001
+    assert f"note  port 5001 is taken on this machine: the registry gets {port['value']}" in said
     assert port["origin"].startswith("sandbox.yaml:")
     assert f"localhost:{port['value']}/shop/app:dev" in (project / "k8s/app.yaml").read_text()
 

@@ -135,9 +135,28 @@ def test_killed_apply_is_not_ready_and_keeps_its_record(
     known = applied_record.read(records, "applied")
     assert known is not None
     applied_record.write(records, "applied", known.places)  # as it is from the beginning of an apply to its end
-    assert step(names, objects).check().detail == "the manifests or their images have changed"
+    assert step(names, objects).check().detail == "the last `up` did not come to its end"
+    del server.objects[B]
+    assert step(names, objects).check().detail == "ConfigMap shop/b is not there yet"
+    server.objects[B] = config("b")
     step(names, objects[:2]).apply(NoWork())
     assert B not in server.objects
+
+
+def test_apply_that_failed_is_told_by_its_pods(names: Names, server: ApiServer) -> None:
+    """`up` that failed as pods do not start, then `status` → which; the manifests have not changed."""
+    server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}
+    web = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": spec,
+    }
+    made = step(names, (SHOP, web))
+    made.place(lambda _: None)
+    found = made.check()
+    assert (found.state, found.detail) == (State.DRIFTED, "Deployment shop/web: not yet seen by its controller")
 
 
 @pytest.mark.security(20)
