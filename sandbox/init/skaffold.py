@@ -122,6 +122,11 @@ def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[
     target, args = _at(artifact, "docker", "target"), _at(artifact, "docker", "buildArgs")
     build, unknown = build_options(dockerfile, target, args)
     notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
+    notes += [
+        f"the image {image} is built from {one.get('image')}: build that before, and name it in images.yaml below "
+        f"`args` of {image}, as {one.get('alias') or 'its Dockerfile does'}"
+        for one in _mappings(artifact, "requires")
+    ]
     name = label(PurePosixPath(image).name)
     if is_inside(folder, folder / context):
         build |= _sync(artifact, image, folder / context, dockerfile, notes)

@@ -172,3 +172,15 @@ deploy: {{helm: {{releases: [{{name: a, chartPath: charts/web, valuesFiles: {sai
 """
     write(tmp_path, **CHART, **{"skaffold.yaml": text})
     assert look(tmp_path).manifests == ({**RELEASE, **more},)
+
+
+def test_artifact_that_another_is_built_from_is_noted(tmp_path: Path) -> None:
+    """Skaffold builds it first, and hands its name to the other's Dockerfile."""
+    artifact = "{image: app, context: app, requires: [{image: base, alias: BASE}]}"
+    text = f"apiVersion: skaffold/v4beta6\nbuild: {{artifacts: [{artifact}, {{image: base, context: base}}]}}\n"
+    write(tmp_path, app__Dockerfile="FROM $BASE", base__Dockerfile="FROM x", skaffold_yaml=text)
+    found = look(tmp_path)
+    assert [app.name for app in found.apps] == ["app", "base"]
+    (note,) = found.notes
+    assert note.startswith("the image app is built from base: build that before, and name it in images.yaml below")
+    assert note.endswith("`args` of app, as BASE")
