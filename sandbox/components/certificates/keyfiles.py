@@ -16,7 +16,7 @@ from sandbox.components.certificates.condition import Condition, broken
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system.files import make_private_dir, sync_folder, write_atomic
+from sandbox.system.files import NotAFile, make_private_dir, read_regular, sync_folder, write_atomic
 
 NEXT = "next"
 _UNFINISHED = ".next"
@@ -128,7 +128,7 @@ class KeyFiles:
                 if pair == before:
                     return pair
                 before = pair
-        except OSError as error:
+        except (OSError, NotAFile) as error:
             fix = "check the owner and the permissions of the folder and its files, then run this again"
             brief = f"the certificate {self.cert} or its key cannot be read"
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
@@ -140,7 +140,7 @@ class KeyFiles:
         """
         try:
             return self._steadily(_problem if needs_key or self.has_key else _problem_of_cert)
-        except OSError as error:
+        except (OSError, NotAFile) as error:
             return broken(f"cannot be read: {error}")
 
     def _steadily(self, read: Callable[[Path, Path], Seen]) -> Seen:
@@ -155,11 +155,11 @@ class KeyFiles:
 
 
 def _read(key: Path, cert: Path) -> KeyPair:
-    return KeyPair(key.read_bytes(), cert.read_bytes())
+    return KeyPair(read_regular(key), read_regular(cert))
 
 
 def _read_cert(key: Path, cert: Path) -> KeyPair:
-    return KeyPair(b"", cert.read_bytes())
+    return KeyPair(b"", read_regular(cert))
 
 
 def _problem(key: Path, cert: Path) -> Condition | None:

@@ -182,10 +182,10 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
     found = []
     for path in sorted(folder.glob(pattern)):
         try:
-            found.append(read(json.loads(path.read_text(encoding="utf-8"))))
+            found.append(read(json.loads(files.read_regular(path))))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, files.NotAFile) as error:
             details, fix = f"{error}: it is damaged, or of a newer release", f"rm -r {shlex.quote(str(path))}"
             raise SandboxError(f"{path} is not {what}", details=details, fix=fix, id="route") from error
     return found

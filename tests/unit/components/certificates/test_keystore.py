@@ -132,6 +132,14 @@ def make_folder(path: str) -> Callable[[Keystore], None]:
     return act
 
 
+def make_pipe(path: str) -> Callable[[Keystore], None]:
+    def act(store: Keystore) -> None:
+        (store.folder / path).unlink()
+        os.mkfifo(store.folder / path, 0o600)
+
+    return act
+
+
 def change_mode(path: str, mode: int) -> Callable[[Keystore], None]:
     def act(store: Keystore) -> None:
         (store.folder / path).chmod(mode)
@@ -165,6 +173,7 @@ FOREIGN = make_pki()
         (write("leaves/default.crt", b"not a certificate"), "certificate cannot be read"),
         (write("leaves/default.crt", b""), "certificate cannot be read"),
         (remove("leaves/default.key"), "cannot be read"),
+        (make_pipe("leaves/default.key"), "not a regular file"),
         (change_mode("leaves/default.key", 0o640), "mode too open"),
         (change_mode("leaves/default.key", 0o604), "mode too open"),
         (other_issuer, "issuer changed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str
     with pytest.raises(SandboxError) as caught:
         routes.load(tmp_path)
     assert caught.value.fix == f"rm -r {tmp_path / 'routes' / 'a.json'}"
+
+
+def test_pipe_in_place_of_a_route_is_named(tmp_path: Path) -> None:
+    routes.save(tmp_path, route("b"))
+    os.mkfifo(tmp_path / "routes" / "a.json")
+    with pytest.raises(SandboxError, match=r"a\.json is not a route"):
+        routes.load(tmp_path)
 
 
 def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
