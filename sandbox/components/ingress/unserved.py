@@ -103,7 +103,7 @@ def notes(
             if not _is_below(host, domain) and host not in hosts:
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
-                    f"{name}: {host} is not below {domain}, so that the edge does not lead it here: use {own}, or "
+                    f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
                     f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
                 )
         yield from (f"{name}: {said}" for said in nginx_annotations.without_effect(one))
