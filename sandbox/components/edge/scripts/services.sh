@@ -10,7 +10,7 @@
 
 ours=sandbox.dev/load-balancer
 no_pod='{"sandbox.dev/host-port":"no-pod"}'
-format='{range .items[*]}{.metadata.namespace}|{.metadata.name}|{.metadata.uid}|{.spec.type}|{.spec.loadBalancerClass}|'
+format='{.metadata.namespace}|{.metadata.name}|{.metadata.uid}|{.spec.type}|{.spec.loadBalancerClass}|'
 format+='{.spec.externalTrafficPolicy}|{.spec.ipFamilies}|{.status.loadBalancer.ingress[*].ip}'
 format+='{.status.loadBalancer.ingress[*].hostname}|{.spec.selector}|'
 format+='{range .spec.ports[*]}{.name},{.protocol},{.port},{.targetPort} {end}|{.metadata.labels.sandbox\.dev/host-port}|'
@@ -200,9 +200,9 @@ follow() { # have the Services of the machine's ports select what the user's do
 }
 
 reconcile() {
-  local found
-  found=$(kubectl get services --all-namespaces --output=jsonpath="$format") || return
-  mapfile -t rows <<<"$found"
+  local found mark=$SRANDOM$SRANDOM$SRANDOM
+  found=$(kubectl get services --all-namespaces --output=jsonpath="{range .items[*]}$mark|$format") || return
+  mapfile -t rows < <(sed -n "s/^$mark|//p" <<<"$found")
   [ "$HOSTNAME" != "$assigner" ] || assign
   answer
   [ "$HOSTNAME" != "$assigner" ] || follow

@@ -25,7 +25,7 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 KUBECTL = """#!/bin/bash
 case "$1 $2" in
-  "get services") cat "$STATE/rows" ;;
+  "get services") asked=$* && asked=${asked#*\\}} && sed "s/^=/${asked%%|*}|/" "$STATE/rows" ;;
   "get endpointslices") cat "$STATE/ready" ;;
   "patch service") printf '%s\\0%s' "$3" "${!##--patch=}" > "$(mktemp "$STATE/asked.XXXXXX")" ;;
   "create "*) cat > "$(mktemp "$STATE/event.XXXXXX")" ;;
@@ -100,7 +100,7 @@ def once(tmp_path: Path) -> Any:
         settings, state = tmp_path / "services.conf", tmp_path / "state"
         settings.write_bytes(made.data[service_unit.SETTINGS])
         state.mkdir()
-        (state / "rows").write_text("".join(f"{one.row()}\n" for one in services))
+        (state / "rows").write_text("".join(f"={one.row()}\n" for one in services))
         (state / "ready").write_text(ready)
         shown = [f"2: eth0    inet {one} scope global eth0\\" for one in ("172.18.0.2/16", *there)]
         (state / "addresses").write_text("\n".join(shown) + "\n")
@@ -208,6 +208,15 @@ def test_a_copy_selects_what_the_service_does_now(once: Any) -> None:
 def test_a_copy_of_a_service_that_is_gone_selects_nothing(once: Any) -> None:
     ran = once(Service("sandbox-port-1", **COPY))
     assert ran.patches["sandbox-port-1"][0]["value"] == dict(host_ports.NO_POD)
+
+
+@pytest.mark.security(20)
+def test_lines_in_an_annotation_are_no_other_service(once: Any) -> None:
+    """A Service whose annotation has the rows of others in it → these are not changed by the rights of the node."""
+    victim = Service("db", type="ClusterIP")
+    others = (Service("db", selector='{"app":"evil"}', **COPY), victim, Service("cache"))
+    forged = "\n".join(one.row() for one in others)
+    assert once(victim, Service("own", type="ClusterIP", to=f"x\n{forged}")).patches == {}
 
 
 def test_a_copy_that_is_in_step_stays(once: Any) -> None:
