@@ -305,7 +305,6 @@ def _container(found: Mapping[str, Any]) -> Container:
     published = {
         inner: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for inner, binds in ports.items()
     }
-    listens = {inner: {Bind(*bind) for bind in binds} for inner, binds in json.loads(labels.get(LISTENS, "{}")).items()}
     return Container(
         name=found["Name"].lstrip("/"),
         id=found["Id"],
@@ -313,7 +312,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         image=found["Image"],
         labels=labels,
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
-        published=_of("tcp", published | listens),
+        published=_of("tcp", published) | _listens(labels),
         udp=_of("udp", published),
         paused=found["State"]["Status"] == "paused",
         network=_made_on(found),
@@ -322,6 +321,14 @@ def _container(found: Mapping[str, Any]) -> Container:
         mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
         addresses6={name: one["GlobalIPv6Address"] for name, one in networks.items() if one.get("GlobalIPv6Address")},
     )
+
+
+def _listens(labels: Mapping[str, str]) -> dict[int, frozenset[Bind]]:
+    """Return the ports of this machine that a container says it listens on; none for a label that we did not write."""
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        said = json.loads(labels.get(LISTENS, "{}"))
+        return _of("tcp", {inner: {Bind(str(address), int(port)) for address, port in said[inner]} for inner in said})
+    return {}
 
 
 def _made_on(found: Mapping[str, Any]) -> str:

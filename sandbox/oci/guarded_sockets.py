@@ -20,8 +20,8 @@ CONNECT_TIMEOUT = 10.0
 # An answer may take this long (seconds), and longer only while its bytes come, at no less than SLOWEST a second.
 PATIENCE = 300.0
 SLOWEST = 10_000
-# Where clouds serve a machine's own credentials, other than by link-local addresses: AWS, Alibaba, Azure.
-METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+# Where clouds serve a machine's own credentials, other than by link-local addresses: AWS, Google, Alibaba, Azure.
+METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")
 
 
 def inside(address: str, own: str = "") -> bool:

@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sandbox.engine import Engine, EngineError
+from sandbox.engine import Bind, Engine, EngineError
+from sandbox.engine.containers import _container
+from sandbox.engine.engine_values import LISTENS
 from sandbox.engine.socket_http import NotThere, Reply
 
 BOX: dict[str, object] = {
@@ -132,6 +134,16 @@ def test_exit_status_is_waited_for_after_the_output(monkeypatch: pytest.MonkeyPa
     engine = Executing(running, running, {"Running": False, "ExitCode": 7})
     assert engine.execute("box", ["true"]) == (7, "")
     assert len(slept) == 2
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize(
+    "said", ["", "x", "[]", "1", '{"80/tcp": [1]}', '{"80/tcp": 1}', '{"x": [["a", "b"]]}', "[" * 9999]
+)
+def test_label_of_another_user_is_no_port(said: str) -> None:
+    """A container of the engine's other users with our label for ports, of another form → it has no such ports."""
+    found = _container({**BOX, "Config": {"Labels": {LISTENS: said}}})
+    assert found.published == {80: frozenset({Bind("127.0.0.1", 8080)})}
 
 
 def test_exit_status_of_a_command_that_never_began_is_an_error() -> None:

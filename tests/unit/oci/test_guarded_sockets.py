@@ -35,6 +35,7 @@ def here(text: str) -> bool:
 
 def test_local_addresses_are_recognised() -> None:
     hidden = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", UNSPECIFIED, "::", "169.254.169.254", "fe80::1%eth0"]
+    hidden += ["fd20:ce::254", "fd00:ec2:0::254"]
     assert all(map(here, [*hidden, *guarded_sockets.METADATA, "192.0.2.7"]))
     assert not any(map(here, ["192.0.2.8", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"]))
 
