@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
-_SOURCES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*(?!--)(\S.*)", re.IGNORECASE | re.MULTILINE)
-_EXPOSE = re.compile(r"^\s*EXPOSE\s+(.+)", re.IGNORECASE | re.MULTILINE)
-_VALUES = re.compile(r"^\s*(?:ARG|ENV)\s+(.+)", re.IGNORECASE | re.MULTILINE)
-_VALUE = re.compile(r"(\w+)[= ]['\"]?(\w+)")
+# They begin at a line, not at each of many empty ones before it.
+_SOURCES = re.compile(r"^[ \t]*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*(?!--)(\S.*)", re.IGNORECASE | re.MULTILINE)
+_EXPOSE = re.compile(r"^[ \t]*EXPOSE\s+(.+)", re.IGNORECASE | re.MULTILINE)
+_VALUES = re.compile(r"^[ \t]*(?:ARG|ENV)\s+(.+)", re.IGNORECASE | re.MULTILINE)
+_VALUE = re.compile(r"(?<!\w)(\w++)[= ]['\"]?(\w+)")
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::-(\w+))?\}?")
 _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 

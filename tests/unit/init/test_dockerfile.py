@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sandbox.init import dockerfile
@@ -40,3 +42,15 @@ def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) ->
 )
 def test_copied_files_of_the_context_are_found(text: str, sources: list[str]) -> None:
     assert list(dockerfile.sources(text)) == sources
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    "text", ["\n" * 100_000, "ENV " + "a" * 100_000, "COPY --\n" + "\n" * 100_000], ids=lambda one: one[:8]
+)
+def test_dockerfile_of_empty_lines_is_read_at_once(text: str) -> None:
+    """A Dockerfile of 100 kB of empty lines, or one word → read at once by init."""
+    begun = time.process_time()
+    assert dockerfile.port(f"FROM scratch\n{text}\nEXPOSE 80\n") == 80
+    assert list(dockerfile.sources(text)) == []
+    assert time.process_time() - begun < 5.0
