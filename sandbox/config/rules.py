@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.config import capabilities
 from sandbox.config.capabilities import Misfit
+from sandbox.config.schema.apply_schema import RemoteChart
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.config.schema.edge_schema import TcpPort
 from sandbox.names import BALANCER, MAX_HOST
@@ -35,6 +36,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
         *_balancer(spec),
+        *_devices(spec),
         *capabilities.misfits(spec),
     ]
 
@@ -165,6 +167,16 @@ def _balancer(spec: Spec) -> Iterator[Misfit]:
     if spec.cluster.nodes.control_plane > 1 and len(spec.name) > spare:
         wrong = f"the balancer before several control planes needs a host name of at most {MAX_HOST} characters, and"
         yield ("cluster", "nodes", "control_plane"), f"{wrong} so a `name` of at most {spare}, not {len(spec.name)}"
+
+
+def _devices(spec: Spec) -> Iterator[Misfit]:
+    """Yield files in /dev, of which reading some waits for ever; `-f` accepts the pipes that are there."""
+    locks = [
+        (("apply", index, "lock"), one.lock) for index, one in enumerate(spec.apply) if isinstance(one, RemoteChart)
+    ]
+    for path, file in ((("push",), spec.push), *locks):
+        if file and file.is_relative_to("/dev"):
+            yield path, f"must be a regular file, not {file}"
 
 
 def _inside(host: str, domain: str) -> bool:

@@ -266,6 +266,8 @@ def require_files(chart: AnyChart) -> None:
     for path in (*own, *chart.values):
         if not path.exists():
             raise BadFile(f"{path}: no such file", details=f"of the chart {chart.name}", fix="correct it below `apply`")
+        if not (path.is_file() or (path in own and path.is_dir())):  # helm would wait for a pipe
+            raise BadFile(f"{path} is not a regular file", fix="name a file, or a chart's folder, below `apply`")
 
 
 def _named(chart: Chart) -> list[str | Path]:

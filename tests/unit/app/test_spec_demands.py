@@ -10,6 +10,7 @@ import yaml
 
 from sandbox.app.spec_demands import beyond
 from sandbox.config.resolve import load
+from sandbox.errors import BadFile
 from tests.support import fake_helm
 
 POD = """\
@@ -141,6 +142,29 @@ def test_dockerfile_from_elsewhere_is_named(root: Path, tmp_path: Path) -> None:
     for entry in ("context: app, dockerfile: ../../id, args: {BUILDKIT_SYNTAX: evil.example/x}", "context: linked"):
         (root / "images.yaml").write_text(f"images: [{{from: build, as: app, {entry}}}]")
         assert f"reads {tmp_path / 'id'}" in asked(root, "push: images.yaml"), entry
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "push: /dev/stdin",
+        "apply: [{chart: 'oci://r.example/web', version: 1.0.0, lock: /dev/stdin}]",
+        "apply: [{chart: pipe}]",
+        "apply: [{chart: web, values: [pipe]}]",
+    ],
+)
+def test_pipes_and_terminals_are_refused_before_the_question(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A fetched spec that names the terminal or a pipe as a file to read → refused, and nothing is waited for."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_helm.write(tmp_path)
+    os.mkfifo(root / "pipe")
+    (root / "web").mkdir()
+    (root / "web" / "Chart.yaml").write_text("name: web\n")
+    with pytest.raises(BadFile, match="regular file"):
+        asked(root, text)
 
 
 def test_project_that_stays_at_home_asks_for_nothing(root: Path) -> None:
