@@ -52,11 +52,12 @@ def sweep(home: Home) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def keeping(spec: Spec, root: Path, data: Path) -> Spec:
+def keeping(spec: Spec, root: Path, data: Path, *, copied: bool = True) -> Spec:
     """Return the spec with the registry's data and mounts that lie in the project `root` moved below the folder `data`.
 
     What nodes may write is copied once and then left alone: a link that they make there would have us write elsewhere.
-    What they only read is made the same as in the project each time. Raises SandboxError.
+    What they only read is made the same as in the project each time. Unless `copied`, nothing is written: running nodes
+    may have these files mounted. Raises SandboxError.
     """
 
     def placed(mount: Mount) -> Mount:
@@ -64,6 +65,8 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
         if below is None:
             return mount
         place = _kept(data, "read" if mount.read_only else "written", below)
+        if not copied:
+            return mount.model_copy(update={"host": place}) if place.exists() else mount
         files.make_private_dir(data)
         if mount.read_only or not place.exists():
             restore(Path(os.path.realpath(mount.host)), place, whole=True)

@@ -162,9 +162,10 @@ class Sandbox:
             if not self.names.spec.exists():
                 self.note_earlier_names()
             if chosen.fetched:
-                if agreement.demands(home, chosen.fetched, chosen.spec):
+                agreed = agreement.demands(home, chosen.fetched, chosen.spec)
+                if agreed:
                     chosen.fetched.complete(home, self.session)
-                spec = chosen.fetched.with_data(spec, home)
+                spec = chosen.fetched.with_data(spec, home, agreed=agreed)
             engine = Engine.connect()
             if spec.cluster.supports.whole_cluster:
                 requirements.require_engine(engine)

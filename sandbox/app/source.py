@@ -41,11 +41,15 @@ class Fetched:
     called: str | None = None
     bundle: Path | None = None
 
-    def with_data(self, spec: Spec, home: Home) -> Spec:
-        """Return the spec with its data moved from the project's folder to where every revision finds it."""
+    def with_data(self, spec: Spec, home: Home, *, agreed: bool) -> Spec:
+        """Return the spec with its data moved from the project's folder to where every revision finds it.
+
+        Unless the user has `agreed` to it, nothing is moved.
+        """
         if not self.origin.is_fetched:
             return spec
-        return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
+        data = home.sandbox(spec.name).data / self.origin.folder_name
+        return checkouts.keeping(spec, self.root, data, copied=agreed)
 
     def complete(self, home: Home, session: Session) -> None:
         """Load the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""

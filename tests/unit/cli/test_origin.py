@@ -135,6 +135,28 @@ def test_plan_shows_what_would_be_asked(repository: Path) -> None:
     assert not context.home().agreed.exists()
 
 
+@pytest.mark.security(17)
+def test_plan_gives_running_nodes_no_files_of_the_project(tmp_path: Path) -> None:
+    """`up --from GIT --plan` of a later commit with other files of a mount → those in nodes stay as agreed."""
+    text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf, read_only: true}]}"
+    repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": "agreed"})
+    source = f"file://{repository}"
+    (mount,) = reached("--from", source, "--trust").cluster.mounts
+    assert (mount.host / "a").read_text() == "agreed"
+    committed(repository, {"conf/a": "unseen"})
+    (planned,) = reached("--from", source, "--plan").cluster.mounts
+    assert planned.host == mount.host and (mount.host / "a").read_text() == "agreed"
+    reached("--from", source, "--trust")
+    assert (mount.host / "a").read_text() == "unseen"
+
+
+def test_plan_of_a_new_sandbox_makes_no_data(tmp_path: Path) -> None:
+    text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf}]}"
+    repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": ""})
+    (mount,) = reached("--from", f"file://{repository}", "--plan").cluster.mounts
+    assert (mount.host / "a").exists() and not context.home().sandbox("demo").data.exists()
+
+
 def test_spec_that_asks_for_nothing_is_asked_for_once(tmp_path: Path) -> None:
     error = refused("--from", f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'name: demo'})}")
     assert error.id == "untrusted" and "nothing beyond its own folder" in error.details
