@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import sandbox
+from tests.support.sources import PACKAGE, syntax_trees
 
-ROOT = Path(sandbox.__file__).parent
 TESTS = Path(__file__).parent.parent
 LONGEST_TEST_NAME = 60
 RIDDLE = re.compile(r"test_(it|its|who\w*|what|those|they|(any|some)one|one_that|ours|theirs)_")
@@ -37,11 +36,9 @@ CONSTRUCTS_STEPS = {
 Trees = Mapping[str, ast.Module]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trees() -> Trees:
-    """The modules of the package, by their paths."""
-    files = sorted(ROOT.rglob("*.py"))
-    return {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    return syntax_trees()
 
 
 def reads_environment(node: ast.AST) -> bool:
@@ -94,8 +91,8 @@ def test_printed_commands_quote_their_paths() -> None:
     command = re.compile(
         r"\b(?:chmod [0-7]+|(?<!e )(?<![kt] )rm(?: -r)?|openssl x509[^{]* -in|export [A-Z_]+=) ?\{(?!shlex)"
     )
-    lines = ((file, line) for file in ROOT.rglob("*.py") for line in file.read_text(encoding="utf-8").splitlines())
-    assert [f"{file.relative_to(ROOT)}: {line.strip()}" for file, line in lines if command.search(line)] == []
+    lines = ((file, line) for file in PACKAGE.rglob("*.py") for line in file.read_text(encoding="utf-8").splitlines())
+    assert [f"{file.relative_to(PACKAGE)}: {line.strip()}" for file, line in lines if command.search(line)] == []
 
 
 def test_names_of_tests_begin_with_a_subject_and_are_short() -> None:
@@ -130,7 +127,7 @@ def test_relay_is_used_by_its_one_public_class(trees: Trees) -> None:
 
 def test_module_names_are_used_once_but_for_common_parts() -> None:
     """A name in an error or a listing leads to one file; components have parts of the same name."""
-    counts = Counter(file.name for file in ROOT.rglob("*.py"))
+    counts = Counter(file.name for file in PACKAGE.rglob("*.py"))
     assert {name for name, count in counts.items() if count > 1} <= {
         "__init__.py",
         "command.py",

@@ -13,9 +13,9 @@ import pytest
 
 from sandbox.errors import MissingTool
 from sandbox.system import process
+from tests.support.sources import syntax_trees
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted((ROOT / "sandbox").rglob("*.py"))
 
 
 def undecided(tree: ast.AST) -> Iterator[int]:
@@ -43,7 +43,7 @@ def undecided(tree: ast.AST) -> Iterator[int]:
 @pytest.mark.fault(53)
 def test_every_text_file_names_its_encoding() -> None:
     """The locale is ISO 8859-1 → no file is read or written by it."""
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in MODULES for line in undecided(ast.parse(path.read_text()))]
+    found = [f"{name}:{line}" for name, tree in syntax_trees().items() for line in undecided(tree)]
     assert found == []
 
 

@@ -5,30 +5,29 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.advice import registry
 from sandbox.errors import SandboxError
+from tests.support.sources import syntax_trees
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = [
-    (str(path.relative_to(ROOT)), node)
-    for path in sorted((ROOT / "sandbox").rglob("*.py"))
-    for node in ast.walk(ast.parse(path.read_text()))
-]
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    for name, tree in syntax_trees().items():
+        yield from ((f"sandbox/{name}", node) for node in ast.walk(tree))
 
 
 def kinds() -> set[str]:
     """The names of SandboxError and of the classes derived from it, wherever they are."""
     found = {"SandboxError"}
+    classes = [node for _, node in nodes() if isinstance(node, ast.ClassDef)]
     while True:
-        more = {
-            node.name
-            for _, node in NODES
-            if isinstance(node, ast.ClassDef) and found & set(map(ast.unparse, node.bases))
-        }
+        more = {node.name for node in classes if found & set(map(ast.unparse, node.bases))}
         if more <= found:
             return found
         found |= more
@@ -37,13 +36,13 @@ def kinds() -> set[str]:
 def ids() -> dict[str, str]:
     """Every id that a class or a single error has, with one place where it is given."""
     found, errors = {}, kinds()
-    for path, node in NODES:
+    for path, node in nodes():
         match node:
             case ast.ClassDef(name=name, body=body) if name in errors:
                 values = [
                     one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "id"
                 ]
-            case ast.Call(func=function, keywords=keywords) if ast.unparse(function) in errors:
+            case ast.Call(func=ast.Name(id=called), keywords=keywords) if called in errors:
                 values = [one.value for one in keywords if one.arg == "id"]
             case _:
                 continue

@@ -15,6 +15,7 @@ import yaml
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import NODES, UPSTREAM
 from sandbox.components.ingress.nginx import IMAGE
+from tests.support.sources import syntax_trees
 
 ROOT = Path(__file__).resolve().parents[3]
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -30,10 +31,10 @@ SOUND = {"urllib3": (2, 7), "requests": (2, 33), "filelock": (4, 2)}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted((ROOT / "sandbox").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for name, tree in syntax_trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call):
-                yield str(path.relative_to(ROOT)), node
+                yield f"sandbox/{name}", node
 
 
 @pytest.mark.security(7)
