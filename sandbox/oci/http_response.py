@@ -14,11 +14,13 @@ class Broken(Exception):
     """There is no answer, or it broke off.
 
     `passing` tells whether another try may succeed, `untrusted` that the host could not prove its identity, or does not
-    use TLS at all. The text may contain URLs with their signatures.
+    use TLS at all. `proxy` is the one that was asked for it, without its account. The text may contain URLs with their
+    signatures.
     """
 
-    def __init__(self, said: str, *, passing: bool = False, untrusted: bool = False) -> None:
+    def __init__(self, said: str, *, passing: bool = False, untrusted: bool = False, proxy: str = "") -> None:
         super().__init__(said)
+        self.proxy = proxy
         self.passing = passing
         self.untrusted = untrusted
 

@@ -63,6 +63,7 @@ class WebSessions:
             asked = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
             if self._own:
                 options |= session.merge_environment_settings(url, {}, True, None, None)
+        with _translated(requests.utils.select_proxy(url, options.get("proxies")) or ""):
             found = session.send(asked, allow_redirects=False, **options)
 
         def read(size: int) -> Iterator[bytes]:
@@ -126,15 +127,17 @@ def _trusting() -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(proxy: str = "") -> Iterator[None]:
+    proxy = proxy.rpartition("@")[2]
     try:
         yield
     # One is of urllib3, which requests does not translate everywhere, the other of a header that no server can be sent.
     except (LocationValueError, UnicodeEncodeError) as error:
-        raise Broken(str(error)) from error
+        raise Broken(str(error), proxy=proxy) from error
     except requests.RequestException as error:
         untrusted = isinstance(error, requests.exceptions.SSLError)
-        raise Broken(str(error), passing=isinstance(error, _PASSING) and not untrusted, untrusted=untrusted) from error
+        passing = isinstance(error, _PASSING) and not untrusted
+        raise Broken(str(error), passing=passing, untrusted=untrusted, proxy=proxy) from error
 
 
 def library_response(found: Response) -> requests.Response:

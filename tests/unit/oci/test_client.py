@@ -246,6 +246,20 @@ def test_environment_proxy_never_sees_a_loopback_registry(
     assert registry.count("GET") == 1
 
 
+@pytest.mark.fault(54)
+@pytest.mark.parametrize(
+    "proxy", ["http://me:sec@ret@127.0.0.1:1", "socks5://me:sec@ret@127.0.0.1:1", "ftp://127.0.0.1:1"]
+)
+def test_proxy_that_does_not_work_is_named(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment is down, or of a kind that is not spoken → it is named, without its account."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with Client("registry.example", sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
+        client.ping()
+    assert "through the proxy" in caught.value.details and "127.0.0.1:1" in caught.value.details
+    assert "NO_PROXY" in caught.value.fix and "ret" not in caught.value.details.replace("retries", "")
+
+
 @pytest.mark.parametrize(
     ("text", "full", "loopback"),
     [
