@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
 
 DEFAULT = Path("/var/run/docker.sock")
 # Below the home folder, the most used tools first; Podman last, since other tools bring one along.
@@ -167,9 +168,9 @@ def no_address(place: Endpoint, wrong: str) -> MissingTool:
 def _current(config: Path) -> str:
     """Return `currentContext` of Docker's config.json; the library tells of a file that cannot be read."""
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
+        content = json.loads(files.read_regular(config))
         return str(content.get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError, files.NotAFile):
         return ""
 
 
