@@ -60,7 +60,7 @@ class PodAccounts:
                     details=IGNORED,
                     fix=f"sandbox credentials add, with --secret {secret}, or for one of sandbox.yaml: sandbox up",
                 )
-            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials list"
+            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
             raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
         return held[secret]
 
