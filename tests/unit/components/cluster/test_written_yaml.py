@@ -72,9 +72,14 @@ def test_yaml_is_read_back_as_written(content: Any) -> None:
 
 
 @given(st.text(st.characters(codec="ascii")) | st.from_regex(r"[-+.~0-9a-fA-FxoEeynu_:]{1,8}", fullmatch=True))
-def test_only_plain_words_are_unquoted(text: str) -> None:
+def test_only_plain_words_and_blocks_are_unquoted(text: str) -> None:
     written = yaml_text.dump({"key": text}).decode()
-    assert '"' in written or ((text[0].isalpha() or text[0] in "_/") and text.lower() not in yaml_text._NOT_WORDS)
+    is_block = "\n" in text.rstrip("\n")
+    assert (
+        is_block
+        or '"' in written
+        or ((text[0].isalpha() or text[0] in "_/") and text.lower() not in yaml_text._NOT_WORDS)
+    )
     assert yaml.load(written, yaml.BaseLoader)["key"] == text  # noqa: S506  # text only
 
 
