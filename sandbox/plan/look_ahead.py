@@ -18,6 +18,7 @@ from sandbox.step import Step
 from sandbox.system.wait import WaitTimeout, wait_until
 
 ENDING = 10.0  # seconds that an engine gives a container to end
+NOT_RUN = 126  # the lowest exit status of a program that was not begun, or was killed (POSIX)
 
 
 def survey(plan: Sequence[Step], engine: Engine, report: Reporter) -> Found:
@@ -51,17 +52,28 @@ class _Failed(Silent):
 
 
 def _has_ended(plan: Sequence[Step], engine: Engine, before: Collection[str]) -> bool:
-    """Tell whether one of the nodes that ran `before` does not any more, or ends within seconds."""
+    """Tell whether one of the nodes that ran `before` does not any more, after waiting for one that shuts down."""
 
     def unchanged() -> str | None:
         engine.forget()
         return "they run" if set(before) <= set(_running(plan)) else None
 
+    if unchanged() and not any(_shuts_down(engine, node) for node in before):
+        return False
     try:
         wait_until(unchanged, what="the nodes", timeout=ENDING)
     except WaitTimeout:
         return False
     return True
+
+
+def _shuts_down(engine: Engine, node: str) -> bool:
+    """Ask systemd, which runs nothing more at the very end (systemctl(1), is-system-running)."""
+    try:
+        status, state = engine.execute(node, ["systemctl", "is-system-running"])
+    except SandboxError:
+        return True
+    return status >= NOT_RUN or state.strip() in ("stopping", "offline", "unknown")
 
 
 def _ask_nodes(plan: Sequence[Step]) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -18,7 +20,7 @@ from sandbox.plan import look_ahead
 from sandbox.step import State, Status, Step
 from tests.support import memory_nodes
 from tests.support.api_server import kubeconfig
-from tests.support.fakes import NETWORK, FakeEngine, FakeStep, RecordingReporter
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, FakeStep, RecordingReporter
 
 
 @pytest.fixture
@@ -53,9 +55,33 @@ def test_survey_begins_again_where_a_node_ends_meanwhile(cluster: ClusterStep, e
     assert failures and report.of("failed") == []
 
 
+def test_survey_awaits_the_end_of_a_node_that_shuts_down(cluster: ClusterStep, engine: FakeEngine) -> None:
+    node, asked = engine.boxes[cluster.names.node], list[str]()
+
+    def systemctl(_: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        asked.append(argv[1])
+        Timer(0.1, lambda: setattr(node, "running", False)).start()
+        return 1, "stopping\n"
+
+    class Failing(FakeStep):
+        def check(self) -> Status:
+            raise SandboxError("no answer")
+
+    engine.programs["systemctl"] = systemctl
+    plan: list[Step] = [cluster, Failing("wired", set(), requires=("cluster",))]
+    with engine.glance():
+        states = [status.state for _, status in look_ahead.survey(plan, engine, RecordingReporter())]
+    assert states == [State.DRIFTED, State.UNSEEN]
+    assert asked == ["is-system-running"]
+
+
 @pytest.mark.parametrize("error", [SandboxError("no answer"), UsageError("no such file")])
-def test_survey_fails_where_nodes_go_on(cluster: ClusterStep, engine: FakeEngine, error: SandboxError) -> None:
+def test_survey_fails_at_once_where_nodes_go_on(
+    cluster: ClusterStep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, error: SandboxError
+) -> None:
     report = RecordingReporter()
+    engine.programs["systemctl"] = lambda box, argv: (1, "degraded\n")
+    monkeypatch.setattr(look_ahead, "wait_until", None)
 
     class Failing(FakeStep):
         def check(self) -> Status:
