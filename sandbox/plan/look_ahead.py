@@ -14,31 +14,37 @@ from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import Found
 from sandbox.provider import Asking, Standing
 from sandbox.report import Reporter, Silent
-from sandbox.step import Step
+from sandbox.step import State, Step
 from sandbox.system.wait import WaitTimeout, wait_until
 
-ENDING = 10.0  # seconds that an engine gives a container to end
+ENDING = 15.0  # seconds; engines kill a container that has not ended after ten
 NOT_RUN = 126  # the lowest exit status of a program that was not begun, or was killed (POSIX)
 
 
 def survey(plan: Sequence[Step], engine: Engine, report: Reporter) -> Found:
     """Check every step in a glance at the engine; `report` is told of a check that failed.
 
-    What fails because a node ends meanwhile does not count, and all is checked again: the engine still works on a
-    `stop` that was killed. Raises SandboxError.
+    What is found of a cluster, or fails, because a node ends meanwhile does not count, and all is checked again: the
+    engine still works on a `stop` that was killed. Raises SandboxError.
     """
     before = _ask_nodes(plan)
     if not before:
         return lifecycle.survey(plan, report)
     failed = _Failed()
     try:
-        return lifecycle.survey(plan, failed, at_once=True)
+        found = lifecycle.survey(plan, failed, at_once=True)
+        if _is_whole(found) or not _has_ended(plan, engine, before):
+            return found
     except SandboxError as error:
         if isinstance(error, UsageError | MissingTool) or not _has_ended(plan, engine, before):
             for step, brief in failed.told:
                 report.failed(step, brief)
             raise
     return lifecycle.survey(plan, report, at_once=bool(_ask_nodes(plan)))
+
+
+def _is_whole(found: Found) -> bool:
+    return all(status.state is State.READY for step, status in found if isinstance(step, ClusterStep))
 
 
 class _Failed(Silent):

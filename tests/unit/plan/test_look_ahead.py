@@ -55,7 +55,10 @@ def test_survey_begins_again_where_a_node_ends_meanwhile(cluster: ClusterStep, e
     assert failures and report.of("failed") == []
 
 
-def test_survey_awaits_the_end_of_a_node_that_shuts_down(cluster: ClusterStep, engine: FakeEngine) -> None:
+@pytest.mark.parametrize("checked", [SandboxError("no answer"), None])
+def test_survey_awaits_the_end_of_a_node_that_shuts_down(
+    cluster: ClusterStep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, checked: SandboxError | None
+) -> None:
     node, asked = engine.boxes[cluster.names.node], list[str]()
 
     def systemctl(_: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
@@ -63,12 +66,16 @@ def test_survey_awaits_the_end_of_a_node_that_shuts_down(cluster: ClusterStep, e
         Timer(0.1, lambda: setattr(node, "running", False)).start()
         return 1, "stopping\n"
 
-    class Failing(FakeStep):
+    class Asking(FakeStep):
         def check(self) -> Status:
-            raise SandboxError("no answer")
+            if checked:
+                raise checked
+            return super().check()
 
+    if not checked:
+        monkeypatch.setattr(Cluster, "is_up", lambda _: False)
     engine.programs["systemctl"] = systemctl
-    plan: list[Step] = [cluster, Failing("wired", set(), requires=("cluster",))]
+    plan: list[Step] = [cluster, Asking("wired", set(), requires=("cluster",))]
     with engine.glance():
         states = [status.state for _, status in look_ahead.survey(plan, engine, RecordingReporter())]
     assert states == [State.DRIFTED, State.UNSEEN]
