@@ -304,7 +304,7 @@ SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
         _endless("S") + (b"0" * 504 + b"\1" + bytes(7)) * 20_000,
         _pax(b"8 a=bcd\n") * 3000,
         _endless("0") * 20_000,
-        _pax(b"30 GNU.sparse.map=a,b,c,d,ef\n"),
+        _pax(b"29 GNU.sparse.map=a,b,c,d,ef\n"),
     ],
     ids=["pax", "global", "long name", "long link", "map", "odd map", "old map", "headers", "members", "numbers"],
 )
