@@ -9,7 +9,7 @@ from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
-from sandbox.app.context import DEFAULT_FILE, default_file, home
+from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file
 from sandbox.config.resolve import Override, changed, load, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
@@ -40,7 +40,7 @@ def written(
     With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name. A fetched FILE
     without a name in it is named after the folder `called`. Raises UsageError.
     """
-    file = file or (default_file() if name is None else None)
+    file = meant_file(file, name)
     if file is None:
         known = Spec() if name is None else _known(Spec.default(name))
         return changed(known, overrides, called=f"the spec of '{known.name}'")
@@ -52,7 +52,7 @@ def written(
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:
     """Return where that spec comes from; None if it is a saved spec, whose origin is saved too."""
-    file = file or (default_file() if name is None else None)
+    file = meant_file(file, name)
     if file is not None:
         return Origin.of(file)
     return None if name and home().sandbox(name).spec.exists() else Origin()

@@ -81,6 +81,14 @@ def default_file() -> Path | None:
     return None
 
 
+def meant_file(file: Path | None, name: str | None) -> Path | None:
+    """Return the spec that a command with FILE and NAME means: FILE, else `default_file` unless a NAME is given.
+
+    Raises UsageError.
+    """
+    return file or (default_file() if name is None else None)
+
+
 def _spec_in(folder: Path) -> Path | None:
     """Return sandbox.yaml in a folder, if there is one. Raises UsageError for one named sandbox.yml."""
     spec, misnamed = folder / DEFAULT_FILE, folder / _MISNAMED

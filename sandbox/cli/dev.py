@@ -65,7 +65,7 @@ def dev(
     caller = session(progress, patience)
     prompts.confirm_new(file, name, caller.say, ask=not yes)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
-    file = file or (context.default_file() if name is None else None)
+    file = context.meant_file(file, name)
     loop = DevLoop(
         choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
         file=file,
