@@ -21,7 +21,7 @@ from sandbox.bundle.store import Store
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.oci import digest as digests
 from sandbox.system import tar_members
-from sandbox.system.tar_members import Member
+from sandbox.system.tar_members import LimitedMember
 
 LARGEST_HEAD = 16 << 20  # bytes
 CHUNK = 1 << 20
@@ -97,7 +97,7 @@ def opened(path: Path) -> Iterator[Bundle]:
     with ExitStack() as stack:
         try:
             data = stack.enter_context(_unpacked(stack.enter_context(_file(path))))
-            tar = stack.enter_context(tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK, tarinfo=Member))
+            tar = stack.enter_context(tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK, tarinfo=LimitedMember))
             bundle = Bundle(path, tar)
         except _broken() as error:
             raise _no_bundle(path, str(error)) from error

@@ -15,7 +15,7 @@ _HEADERS = (
 BROKEN = (EOFError, tarfile.TarError, ValueError, OverflowError, RecursionError)
 
 
-class Member(tarfile.TarInfo):
+class LimitedMember(tarfile.TarInfo):
     """A member with headers of a usual size, for tarfile's `tarinfo`; sparse files are refused: their map has no limit.
 
     They raise ReadError: after a HeaderError tarfile would take what it has for the whole.

@@ -24,7 +24,7 @@ from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
-from sandbox.system.tar_members import Member
+from sandbox.system.tar_members import LimitedMember
 
 # Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
 SWELL = 1100
@@ -109,7 +109,8 @@ class Members:
         if not self.compressed:
             file = stack.enter_context(self.path.open("rb"))
             return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
-        tar = stack.enter_context(tarfile.open(self.path, "r:*", tarinfo=Member))  # noqa: SIM115  # the stack closes it
+        tar = tarfile.open(self.path, "r:*", tarinfo=LimitedMember)  # noqa: SIM115  # the stack closes it
+        stack.enter_context(tar)
         # By its place: in the tar its name may be another, such as `./index.json`.
         place = self.pieces[name].offset
         member = next((one for one in tar if one.isfile() and one.offset_data == place), None)
@@ -123,7 +124,7 @@ def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
     pieces: dict[str, _Piece] = {}
     links: dict[str, str] = {}
     most = path.stat().st_size * SWELL + ROOM
-    with tarfile.open(path, mode, tarinfo=Member) as tar:  # type: ignore[call-overload]
+    with tarfile.open(path, mode, tarinfo=LimitedMember) as tar:  # type: ignore[call-overload]
         for number, member in enumerate(tar):
             # One below zero led tarfile in circles: CVE-2025-8194.
             if not 0 <= member.size <= most - member.offset_data:
