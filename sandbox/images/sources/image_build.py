@@ -28,6 +28,9 @@ _RULE = "------"
 _UNREACHED = re.compile(r"failed to do request: .*(?:no such host|timeout|refused|unreachable|deadline|EOF|reset)")
 # The step that pulls what reads the Dockerfile, which a line `# syntax=` names.
 _FRONTEND = "resolve image config for "
+# Leaves out the record of when and from which commit buildx built. In containerd's image store it is part of the
+# image, so that each build of unchanged files would be another image, and would replace pods.
+UNRECORDED = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDX_GIT_INFO": "false"}
 INSTALL = "install BuildKit for the docker CLI (docker-buildx), or sandbox bundle build buildx; it also builds faster"
 
 log = logging.getLogger(__name__)
@@ -121,6 +124,7 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
             [*buildx, *arguments(entry)],
             timeout=LONGEST,
             cwd=entry.folder,
+            env=UNRECORDED,
             on_line=lambda line: told(f"{name}: {line.strip()}") if line.strip() else None,
         )
     except ToolFailed as error:

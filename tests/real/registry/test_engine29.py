@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import context
+from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
-from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
+from sandbox.images.sources import image_build
 from sandbox.oci.reference import parse_target
 from tests.real.machine import tool
 from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry
@@ -140,6 +142,20 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     new = [changed["app:1"].blobs[1], *(image.config for image in changed.values())]
     assert sum(result.size for result in results) == sum(map(len, new))
     assert read(f"{host}/tool:1", tmp_path).digest == digest_of(changed["tool:1"].manifest)
+
+
+def test_unchanged_files_make_the_same_image_again(engine: Watched, tmp_path: Path) -> None:
+    buildx = system_images.buildx(Store(context.home().bundle))
+    if buildx is None and not image_build.has_buildkit():
+        lacking("BuildKit: sandbox bundle build buildx")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    entry = FromBuild(parse_target(f"{NAME}:1"), tmp_path, folder=tmp_path)
+    made = []
+    for _ in range(2):
+        image_build.build(entry, engine.engine, lambda _: None, buildx)
+        made.append(engine.engine.image_id(f"{NAME}:1"))
+    assert made[0] == made[1]
+    assert made[0]
 
 
 @pytest.mark.usefixtures("containerd")

@@ -79,6 +79,14 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     ]
 
 
+def test_build_adds_no_record_of_itself(tmp_path: Path, docker: Docker) -> None:
+    seen = tmp_path / "seen"
+    docker(f"env > {seen}")
+    image_build.build(entry_of(tmp_path), FakeEngine({}), lambda _: None)
+    added = {line for line in seen.read_text().splitlines() if line.startswith("BUILDX_")}
+    assert added == {"BUILDX_GIT_INFO=false", "BUILDX_NO_DEFAULT_ATTESTATIONS=1"}
+
+
 def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path) -> None:
     program = tmp_path / "buildx"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/notes\n')
