@@ -53,8 +53,12 @@ class Waker:
 
     def _while_paused(self, use: Use) -> None:
         try:
-            before = UseCounts.from_json(self.names.paused.read_bytes())
+            before = UseCounts.read(self.names.paused)
         except FileNotFoundError:  # a command has just woken it
+            return
+        except (OSError, ValueError) as error:  # nothing tells whether a client waits
+            log.warning("wakes, for %s cannot be read: %s", self.names.paused, error)
+            pausing.wake(self.engine, self.names)
             return
         while self.names.paused.exists():
             now = use.read()

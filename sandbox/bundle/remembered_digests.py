@@ -32,9 +32,9 @@ def known(file: Path) -> Iterator[None]:
 
 def _recorded(file: Path, state: str) -> Mapping[str, str]:
     try:
-        found = json.loads(files.read_regular(file))
+        found = files.read_json(file)
         return {str(name): str(one) for name, one in found["digests"].items()} if found["state"] == state else {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, files.NotAFile):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 

@@ -23,6 +23,19 @@ from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 
+# What the system says of a path that only its user can change, such as a folder where a file has to be.
+_REFUSALS = (
+    errno.EACCES,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+)
 FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
 
 
@@ -69,9 +82,7 @@ def understood(error: BaseException) -> SandboxError | None:
             return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full")
-        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ELOOP | errno.ENAMETOOLONG | errno.EIO) if (
-            error.filename
-        ):
+        case OSError(errno=number) if number in _REFUSALS and error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
             return _limited(error)

@@ -8,7 +8,6 @@ did not choose a context.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -168,9 +167,9 @@ def no_address(place: Endpoint, wrong: str) -> MissingTool:
 def _current(config: Path) -> str:
     """Return `currentContext` of Docker's config.json; the library tells of a file that cannot be read."""
     try:
-        content = json.loads(files.read_regular(config))
+        content = files.read_json(config)
         return str(content.get("currentContext") or "")
-    except (OSError, ValueError, AttributeError, RecursionError, files.NotAFile):
+    except (OSError, ValueError, AttributeError):
         return ""
 
 
@@ -178,7 +177,7 @@ def _address(folder: Path, name: str, origin: str) -> str:
     """Return the address in a context's metadata (docker-cli, cli/context/store: named by the name's SHA-256)."""
     path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["Endpoints"]["docker"]["Host"])
+        return str(files.read_json(path)["Endpoints"]["docker"]["Host"])
     except FileNotFoundError as error:
         raise MissingTool(
             f"there is no docker context {name!r}",
@@ -201,7 +200,7 @@ def _names(folder: Path) -> tuple[str, ...]:
     found = []
     for path in (folder / "contexts" / "meta").glob("*/meta.json"):
         try:
-            found.append(str(json.loads(path.read_text(encoding="utf-8"))["Name"]))
+            found.append(str(files.read_json(path)["Name"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return ("default", *sorted(found))

@@ -81,7 +81,7 @@ def of(engine: Engine, home: Home) -> Reach:
 def known(engine: Engine, home: Home) -> Reach | None:
     """Return what was measured of an engine that is not the usual one, since this machine started."""
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-        content = json.loads(_file(home).read_text(encoding="utf-8")).get(_key(engine))
+        content = files.read_json(_file(home)).get(_key(engine))
         return Reach(**{**content, "published": tuple(content["published"])}) if content else None
     return None
 
@@ -119,7 +119,7 @@ def _measured(engine: Engine, home: Home) -> Reach:
 def _keep(engine: Engine, home: Home, found: Reach) -> None:
     kept: Mapping[str, object] = {}
     with suppress(OSError, ValueError):
-        content = json.loads(_file(home).read_text(encoding="utf-8"))
+        content = files.read_json(_file(home))
         kept = content if isinstance(content, dict) else {}
     with suppress(SandboxError):  # then it is measured again
         files.make_private_dir(home.state)

@@ -20,6 +20,7 @@ from sandbox.config import yaml_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.local_server import LocalServer
 from sandbox.sanitize import cause
+from sandbox.system import files
 
 CALL_TIMEOUT = 15.0
 LONG_TIMEOUT = 600.0  # for commands in containers
@@ -111,10 +112,11 @@ class Socket:
 def connect(kubeconfig: Path) -> Transport:
     """Return the connection that a kubeconfig's current context describes. Raises Unusable."""
     try:
-        content = yaml_text.document(kubeconfig.read_bytes())
-    except (yaml.YAMLError, OSError) as error:
+        content = yaml_text.document(files.read_regular(kubeconfig))
+        plain = _plain(content, kubeconfig.parent)
+    except (yaml.YAMLError, OSError, files.NotAFile) as error:
         raise Unusable(str(error)) from error
-    if plain := _plain(content, kubeconfig.parent):
+    if plain:
         return plain
     from sandbox.kube import official_client
 
@@ -200,7 +202,7 @@ def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
     """Return the content of an entry or of the file that it names, relative to the kubeconfig's folder."""
     if f"{name}-data" in entry:
         return base64.b64decode(entry[f"{name}-data"])
-    return (folder / entry[name]).read_bytes() if name in entry else None
+    return files.read_regular(folder / entry[name]) if name in entry else None
 
 
 def is_here(url: str) -> bool:

@@ -105,8 +105,8 @@ class Records:
 
     def _key(self) -> bytes | None:
         try:
-            return self._file.read_bytes() or None
-        except OSError:
+            return files.read_regular(self._file) or None
+        except (OSError, files.NotAFile):
             return None
 
     def _make_key(self) -> bytes:

@@ -63,8 +63,8 @@ def remember(engine: Engine, names: Names) -> None:
 
 def _recorded(names: Names) -> Mapping[str, Any]:
     try:
-        return dict(json.loads(files.read_regular(names.asked)))
-    except (OSError, ValueError, TypeError, files.NotAFile):
+        return dict(files.read_json(names.asked))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

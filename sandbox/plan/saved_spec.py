@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -122,9 +121,9 @@ def provider(names: Names) -> tuple[str, str | None]:
     Reads no more of the spec: importing its models takes longer than all of `list` without them.
     """
     try:
-        said = json.loads(files.read_regular(names.spec))["cluster"]
+        said = files.read_json(names.spec)["cluster"]
         return str(said["provider"]), said.get("profile")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, files.NotAFile):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "kind", None
 
 

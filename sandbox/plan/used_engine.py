@@ -33,9 +33,9 @@ class UsedEngine:
     def read(cls, names: Names) -> UsedEngine | None:
         """Return the engine of the last `up`; None if none was recorded."""
         try:
-            content = json.loads(files.read_regular(names.engine))
+            content = files.read_json(names.engine)
             return cls(str(content["id"]), str(content["address"]))
-        except (OSError, ValueError, LookupError, TypeError, files.NotAFile):
+        except (OSError, ValueError, LookupError, TypeError):
             return None
 
     def record(self, names: Names) -> None:

@@ -20,6 +20,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 GRACE = 8.0
 KILL = 5.0
+_LARGEST = 2**31 - 1  # pid_t
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
 def find(record: Path) -> Detached | None:
     """Return the recorded process, if it still runs."""
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = files.read_json(record)
         found = Detached(int(content["pid"]), str(content["started"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -105,6 +106,8 @@ def _send(child: Detached, number: signal.Signals) -> bool:
 
 def _started(pid: int) -> str | None:
     """Return when the process with this id started; None if there is none, or only a zombie."""
+    if not 0 < pid <= _LARGEST:  # for waitpid(2), less than 1 means other processes
+        return None
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # perhaps our own child: then its zombie is removed
     try:

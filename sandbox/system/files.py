@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import json
+import math
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn
 
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
 MKDIR_TRIES = 100
+LARGEST = 16 << 20  # bytes of a file that is read whole; kubeconfigs and keys have kilobytes
 SUFFIX = ".tmp"
 PACKAGES = Path(__file__).parents[2]
 
@@ -116,16 +120,43 @@ def require_regular(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file, or of a link to one, without ever waiting. Raises NotAFile and OSError."""
+    """Return the content of a regular file, or of a link to one, without ever waiting.
+
+    Raises NotAFile, and OSError also for what is too large to be meant.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise NotAFile(path, mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            content = file.read(LARGEST + 1)
     finally:
         os.close(descriptor)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file. Raises OSError, and ValueError for everything else that is none.
+
+    Python takes more for JSON: NaN, and numbers that are infinite.
+    """
+    try:
+        return json.loads(read_regular(path), parse_constant=_no_number, parse_float=_finite)
+    except NotAFile as error:
+        raise ValueError(f"it is {error.kind}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text[:40]} is no number")
 
 
 def is_file(path: Path | str) -> bool:

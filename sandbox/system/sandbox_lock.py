@@ -48,14 +48,15 @@ class Holder:
     def read(cls, folder: Path) -> Holder | None:
         """Return the recorded holder of the lock in `folder`, if its process still runs."""
         try:
-            content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            content = files.read_json(folder / RECORD)
             found = cls(
                 command=str(content["command"]),
                 since=float(content["since"]),
                 pid=int(content["pid"]),
                 started=str(content["started"]),
             )
-        except (OSError, ValueError, TypeError, KeyError):
+            time.localtime(found.since)
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):  # the last for a time that no clock shows
             return None
         return found if daemon.Detached(found.pid, found.started).running else None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system.files import make_private_dir, write_atomic
+from sandbox.system.files import make_private_dir, read_json, read_regular, write_atomic
 
 _ORGANIZATION = "Sandbox"
 _COMMON_NAME = re.compile(r"Sandbox root \d{4}-\d\d-\d\d [0-9a-f]{8}")
@@ -160,8 +160,8 @@ class Record:
 
 def _load(note: Path, certificate: Path) -> Entry | None:
     try:
-        data = json.loads(note.read_bytes())
+        data = read_json(note)
         places = tuple((str(one["kind"]), Path(one["place"])) for one in data["stores"])
-        return Entry(parse(certificate.read_bytes()), str(data["sandbox"]), places)
+        return Entry(parse(read_regular(certificate)), str(data["sandbox"]), places)
     except (OSError, ValueError, KeyError, TypeError, SandboxError):
         return None

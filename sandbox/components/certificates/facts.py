@@ -153,10 +153,10 @@ def glance(file: Path) -> Iterator[None]:
 def _read(file: Path) -> Mapping[str, Any]:
     """Return what a glance left; nothing where the file is gone, damaged, or of a release that asks otherwise."""
     try:
-        known = dict(json.loads(files.read_regular(file)))
+        known = dict(files.read_json(file))
         chains = [answer for question, answer in known.items() if question.startswith("chain ")]
         _ = [_facts(one, datetime.now(UTC)) for chain in chains for one in chain]
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, files.NotAFile):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
     return known
 

@@ -298,6 +298,6 @@ def _whole(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return files.read_regular(path)
+    except (OSError, files.NotAFile) as error:
         raise KubeconfigError(f"{path} cannot be read, which the kubeconfig names", details=str(error)) from error

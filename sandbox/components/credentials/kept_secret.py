@@ -60,10 +60,10 @@ class Entries:
     def read(self) -> Mapping[str, Entry]:
         """Return the entries by the name of their Secret. Raises SandboxError for a file that no command wrote."""
         try:
-            found = _ADAPTER.validate_json(self.file.read_bytes())
+            found = _ADAPTER.validate_json(files.read_regular(self.file))
         except FileNotFoundError:
             return {}
-        except (OSError, ValidationError) as error:
+        except (OSError, files.NotAFile, ValidationError) as error:
             raise SandboxError(
                 f"the list of registry credentials in {self.file} cannot be read",
                 details=str(error),

@@ -73,9 +73,7 @@ def read_key(folder: Path, name: str) -> bytes | None:
 def marks(folder: Path) -> Mapping[str, str]:
     """Return a digest of each file that HAProxy reads, by its name in `folder`."""
     names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
-    return {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
-    }
+    return {name: hashlib.sha256(data).hexdigest() for name in names if (data := _read(folder / name)) is not None}
 
 
 def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Placed]:
@@ -86,7 +84,7 @@ def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Place
     found = {"keys": Placed(None, 0o750, (0, group))}
     for name in sorted(names):
         path = folder / name
-        data = path.read_bytes() if path.exists() else b""
+        data = files.read_regular(path) if path.exists() else b""
         found[name] = Placed(data, 0o640, (0, group)) if name.startswith("keys/") else Placed(data, READABLE)
     return found
 
@@ -94,7 +92,7 @@ def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Place
 def taken(folder: Path) -> Mapping[str, str]:
     """Return the digests of what HAProxy has loaded; none when that is not known."""
     try:
-        content = json.loads((folder / "taken.json").read_text(encoding="utf-8"))
+        content = files.read_json(folder / "taken.json")
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -107,6 +105,6 @@ def note_taken(folder: Path) -> None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return files.read_regular(path)
+    except (OSError, files.NotAFile):
         return None

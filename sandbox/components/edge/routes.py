@@ -182,10 +182,10 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
     found = []
     for path in sorted(folder.glob(pattern)):
         try:
-            found.append(read(json.loads(files.read_regular(path))))
+            found.append(read(files.read_json(path)))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, files.NotAFile) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             details, fix = f"{error}: it is damaged, or of a newer release", f"rm -r {shlex.quote(str(path))}"
             raise SandboxError(f"{path} is not {what}", details=details, fix=fix, id="route") from error
     return found
@@ -219,9 +219,9 @@ def save_node_ports(folder: Path, name: str, node_ports: Mapping[str, int]) -> N
 
 def _node_ports(folder: Path, name: str) -> tuple[tuple[str, int], ...]:
     try:
-        found = json.loads((folder / "routes" / "node-ports" / f"{name}.json").read_text(encoding="utf-8"))
+        found = files.read_json(folder / "routes" / "node-ports" / f"{name}.json")
         return tuple((str(to), int(port)) for to, port in found.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return ()  # they are looked up again
 
 

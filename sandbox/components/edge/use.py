@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
@@ -17,7 +18,7 @@ from sandbox.config import yaml_text
 from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
-from sandbox.system import tcp_connections
+from sandbox.system import files, tcp_connections
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,13 @@ class UseCounts:
     healthy: bool = True
 
     @classmethod
-    def from_json(cls, data: bytes) -> UseCounts:
-        """Return the value of `to_json`."""
-        content = json.loads(data)
-        return cls(content["total"], content["open"], frozenset(content["api"]))
+    def read(cls, file: Path) -> UseCounts:
+        """Return the value whose `to_json` is in the file. Raises OSError, and ValueError for another content."""
+        try:
+            content = files.read_json(file)
+            return cls(int(content["total"]), int(content["open"]), frozenset(map(str, content["api"])))
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"{file} does not have a sandbox's use") from error
 
     def to_json(self) -> bytes:
         """Return it as JSON, for a file."""
@@ -90,7 +94,7 @@ class Use:
     @cached_property
     def _api_port(self) -> int:
         try:
-            content = yaml_text.document(self.names.kubeconfig.read_bytes())
+            content = yaml_text.document(files.read_regular(self.names.kubeconfig))
             return urlsplit(content["clusters"][0]["cluster"]["server"]).port or 0
-        except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError, ValueError):
+        except (OSError, files.NotAFile, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
             return 0

@@ -81,7 +81,7 @@ def held(folder: Path) -> tuple[Bind, ...]:
     A damaged file says nothing either: the server is made again for it.
     """
     try:
-        return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
+        return tuple(Bind(*each) for each in files.read_json(folder / "sockets" / _BINDS))
     except (OSError, ValueError, TypeError):
         return ()
 

@@ -80,6 +80,15 @@ def test_the_next_client_wakes_it_and_ends_the_watch(world: World, engine: FakeE
     assert not world.names.paused.exists()
 
 
+@pytest.mark.parametrize("damaged", [b"", b"null", b"{}", b"[" * 100_000])
+def test_sandbox_whose_counts_are_damaged_is_woken(world: World, engine: FakeEngine, damaged: bytes) -> None:
+    world.totals = iter([3, 3, 3])
+    pausing.pause(engine, world.names)
+    world.names.paused.write_bytes(damaged)
+    Waker(engine, world.names, None).run()
+    assert world.done == ["paused", "resumed"]
+
+
 def test_a_client_of_a_new_edge_process_wakes_it(world: World, engine: FakeEngine) -> None:
     world.totals = iter([3, 3, 0, 1, 1])
     pausing.pause(engine, world.names)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -97,10 +98,14 @@ def test_removed_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
-    """A spec names a path below a link in a circle → the path is named, and not as a bug."""
+    """A path below a link in a circle, a folder or a pipe in a file's place → named, and not as a bug."""
     (tmp_path / "loop").symlink_to("loop")
-    found = run("status", cwd=tmp_path, before=failing(lambda: (tmp_path / "loop" / "in").stat()))
-    assert found.code == 1 and found.stderr.startswith(f"error[file]: {tmp_path}/loop/in cannot be used\n")
+    (tmp_path / "folder").mkdir()
+    refused: list[tuple[str, Callable[[Path], object]]] = [("loop/in", Path.stat), ("folder", Path.read_bytes)]
+    for path, use in [*refused, ("folder", Path.unlink)]:
+        place = tmp_path / path
+        found = run("status", cwd=tmp_path, before=failing(partial(use, place)))
+        assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
 
 
 @pytest.mark.fault(97)

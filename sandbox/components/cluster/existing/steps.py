@@ -126,7 +126,7 @@ class TenancyStep:
         return kubeconfig.single_context(self.paths, self.context, self.namespace)
 
     def _is_written(self) -> bool:
-        return self.names.kubeconfig.exists() and self.names.kubeconfig.read_bytes() == self._kubeconfig()
+        return self.names.kubeconfig.exists() and files.read_regular(self.names.kubeconfig) == self._kubeconfig()
 
     def _record(self) -> dict[str, Any] | None:
         return self.tenant.get("v1", "ConfigMap", RECORD, self.namespace)

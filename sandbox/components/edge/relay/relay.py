@@ -119,10 +119,11 @@ def running(folder: Path) -> Serving | None:
     if daemon.find(record(folder)) is None:
         return None
     try:
-        content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        content = files.read_json(folder / "state.json")
         listening = frozenset((str(address), int(port)) for address, port in content.pop("listening"))
-        return Serving(**content, listening=listening)
-    except (OSError, ValueError, TypeError, KeyError):
+        trouble = {str(listener): str(reason) for listener, reason in content.pop("trouble").items()}
+        return Serving(**content, listening=listening, trouble=trouble)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -82,7 +82,8 @@ def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names, monkeypatch:
     seen = Use(names, edge).read()
     assert (seen.total, seen.open) == (45, 3)
     assert seen.api == {"0100007F:C0010100007F:8707"}
-    assert UseCounts.from_json(seen.to_json()) == seen
+    names.paused.write_bytes(seen.to_json())
+    assert UseCounts.read(names.paused) == seen
     monkeypatch.setattr(Edge, "stat", STAT.replace("443,UP,L4OK,,1", "443,DOWN,L4CON,,1"))
     assert not Use(names, edge).read().healthy
 
