@@ -23,10 +23,15 @@ def cause(error: BaseException) -> str:
 
     Without one, return the text of `error` itself.
     """
-    deepest = list(_wrapped(error, set()))[-1]
-    if isinstance(deepest, OSError) and (said := deepest.strerror or str(deepest)):
+    bottom = deepest(error)
+    if isinstance(bottom, OSError) and (said := bottom.strerror or str(bottom)):
         return said
     return str(error)
+
+
+def deepest(error: BaseException) -> BaseException:
+    """Return the error at the bottom of one that libraries have wrapped."""
+    return list(_wrapped(error, set()))[-1]
 
 
 def _wrapped(error: BaseException, seen: set[int]) -> Iterator[BaseException]:

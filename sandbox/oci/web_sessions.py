@@ -22,6 +22,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from sandbox.oci import guarded_sockets
 from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, Paced, Watched
 from sandbox.oci.http_response import Body, Broken, Response
+from sandbox.sanitize import deepest
 
 _PASSING: tuple[type[Exception], ...] = (
     requests.exceptions.ConnectionError,
@@ -29,6 +30,8 @@ _PASSING: tuple[type[Exception], ...] = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
+# The server closed the connection, which says nothing of its certificate.
+_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class WebSessions:
@@ -135,7 +138,7 @@ def _translated(proxy: str = "") -> Iterator[None]:
     except (LocationValueError, UnicodeEncodeError) as error:
         raise Broken(str(error), proxy=proxy) from error
     except requests.RequestException as error:
-        untrusted = isinstance(error, requests.exceptions.SSLError)
+        untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
         passing = isinstance(error, _PASSING) and not untrusted
         raise Broken(str(error), passing=passing, untrusted=untrusted, proxy=proxy) from error
 

@@ -1,0 +1,59 @@
+"""HTTPS to servers that break off: what the other end did decides whether another try may help."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.oci.guarded_sockets import Guard
+from sandbox.oci.http_response import Broken
+from sandbox.oci.web_sessions import WebSessions
+from tests.support.tls import NOW, make_pki
+
+HOST = "127.0.0.1"
+PKI = make_pki()
+
+
+@contextmanager
+def closing(folder: Path) -> Iterator[str]:
+    """Yield the URL of a server that reads the beginning of a request and closes: no answer, no TLS alert, no reset."""
+    leaf = make_leaf(PKI.issuing, [HOST], now=NOW)
+    (folder / "leaf.pem").write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "leaf.pem")
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) as secured:
+                secured.settimeout(10)
+                secured.recv(1 << 16)
+                socket.socket.shutdown(secured, socket.SHUT_WR)  # of TCP alone
+                while not secured.read(1 << 16):
+                    pass
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"https://{HOST}:{listener.getsockname()[1]}/v2/"
+        thread.join()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_server_closing_in_a_body_is_not_called_untrusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+) -> None:
+    (tmp_path / "root.pem").write_bytes(PKI.root.cert_pem if trusted else make_pki().root.cert_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
+    sessions = WebSessions(Guard(HOST, near=True), own=False)
+    with closing(tmp_path) as url, pytest.raises(Broken) as caught:
+        sessions.send("PUT", url, {}, iter([b"x" * (1 << 20)] * 50))
+    sessions.close()
+    assert (caught.value.passing, caught.value.untrusted) == (trusted, not trusted)
