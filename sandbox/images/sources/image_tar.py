@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.sources.layout import LARGEST_DOCUMENT, same, select
+from sandbox.images.sources.layout import LARGEST_DOCUMENT, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK
@@ -198,7 +198,7 @@ class Archive:
     def _oci(self, members: Members, index: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
         def read(child: Descriptor) -> Document | None:
             data = members.document(_place(child))
-            return None if data is None else manifests.document(data, child.media_type)
+            return None if data is None else verified(child, data, str(self.path))
 
         root = select(index, self.name, str(self.path))
         document = read(root)

@@ -11,6 +11,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import BadFile, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
 from sandbox.oci.digest import CHUNK
@@ -19,6 +20,7 @@ from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 
 LARGEST_DOCUMENT = 8 << 20
+AGAIN = "write it again with the tool that made it"
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
@@ -34,7 +36,7 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
         raise BadImage(
             f"{where} holds no image",
             details="its index.json lists none",
-            fix="write it again with the tool that made it",
+            fix=AGAIN,
         )
     fitting = [child for child in found if name is None or goes_by(child, name)]
     distinct = list({child.digest: child for child in fitting}.values())
@@ -59,6 +61,18 @@ def same(one: str, other: str) -> bool:
         return references.parse(one).with_default_tag() == references.parse(other).with_default_tag()
     except UsageError:
         return False
+
+
+def verified(child: Descriptor, data: bytes, where: str) -> Document:
+    """Return the document `child`, whose bytes in the file or folder `where` are `data`.
+
+    Raises BadImage for other bytes: under the digest of these it would be another image, or one that no index has.
+    """
+    try:
+        whole = b"".join(digests.verified([data], child.digest, child.size))
+    except digests.DigestMismatch as error:
+        raise BadImage(f"{where} is damaged", details=": ".join((error.brief, error.details)), fix=AGAIN) from error
+    return manifests.document(whole, child.media_type)
 
 
 def _label(child: Descriptor) -> str | None:
@@ -107,7 +121,7 @@ class Layout:
         try:
             if path.is_file() and path.stat().st_size > LARGEST_DOCUMENT:
                 raise BadImage(f"{path} is too large", details=f"{path.stat().st_size} bytes")
-            return manifests.document(path.read_bytes(), child.media_type) if path.is_file() else None
+            return verified(child, path.read_bytes(), str(self.folder)) if path.is_file() else None
         except OSError as error:
             raise BadImage(f"{path} cannot be read", details=str(error)) from error
 
@@ -119,5 +133,5 @@ class Layout:
         return MissingBlob(
             f"the OCI layout {self.folder} is not complete",
             details=f"missing: {blob}",
-            fix="write the layout again with the tool that made it",
+            fix=AGAIN,
         )

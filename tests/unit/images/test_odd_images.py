@@ -29,6 +29,8 @@ from tests.support.registry_simulator import Simulator
 
 URL = "https://layers.example/base.tar"
 APP = TestImage((layer(1),), "app")
+OTHER = TestImage((layer(2),), "other")
+ARM = {"os": "linux", "architecture": "arm64"}
 EMPTY = index()
 NOTHING = {"mediaType": OCI_INDEX, "digest": digest_of(EMPTY), "size": len(EMPTY)}
 
@@ -82,6 +84,25 @@ def test_table_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
     path = archive(tmp_path / "a.tar", {"manifest.json": said})
     with pytest.raises(BadImage, match=r"manifest\.json of an image archive is not valid"):
         Archive(path, "app:1").image()
+
+
+@pytest.mark.parametrize("platforms", [(), ("linux/amd64",)])
+@pytest.mark.parametrize("kind", [FromLayout, FromArchive])
+def test_document_that_has_changed_is_not_pushed(
+    tmp_path: Path, registry: Simulator, kind: type[FromLayout | FromArchive], platforms: tuple[str, ...]
+) -> None:
+    inner = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), OTHER.descriptor(platform=ARM))
+    root = {"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)}
+    blobs = {**APP.files, **OTHER.files, digest_of(inner): inner, digest_of(APP.manifest): APP.manifest + b"\n"}
+    if kind is FromLayout:
+        path = write_layout(tmp_path / "layout", index(root), blobs)
+    else:
+        files = {place(digest): data for digest, data in blobs.items()}
+        path = archive(tmp_path / "a.tar", {"index.json": index(root), **files})
+    with pytest.raises(PushFailed, match=f"{path} is damaged") as caught:
+        push([kind(parse_target("a:1"), path, platforms=platforms)], registry.url)
+    assert f"{digest_of(APP.manifest)} is not whole" in caught.value.details and caught.value.fix
+    assert not registry.manifests
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
