@@ -183,7 +183,7 @@ class Archive:
             raise self._missing(entry["Config"])
         described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
         places, layers = {described.digest: str(entry["Config"])}, []
-        names, diff_ids = entry["Layers"], manifests.diff_ids(config)
+        names, diff_ids = entry["Layers"] or (), manifests.diff_ids(config)  # Go writes null for no layers
         if len(names) != len(diff_ids):
             raise self._missing(f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
         for name, diff_id in zip(names, diff_ids, strict=True):
@@ -272,7 +272,7 @@ def _list(saved: bytes) -> list[dict[str, Any]]:
     try:
         entries = json.loads(saved)
         for entry in entries:
-            posixpath.join(entry["Config"], *entry["Layers"], *(entry.get("RepoTags") or ()))
+            posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
         return list(entries)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error

@@ -86,6 +86,14 @@ def test_table_of_another_form_is_refused(tmp_path: Path, said: bytes) -> None:
         Archive(path, "app:1").image()
 
 
+def test_saved_image_without_layers_is_pushed(tmp_path: Path, registry: Simulator) -> None:
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": None}})
+    table = json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": None}])
+    path = archive(tmp_path / "a.tar", {"manifest.json": table.encode(), "c.json": config.encode()})
+    push([FromArchive(parse_target("a:1"), path)], registry.url)
+    assert registry.manifest("a", "1")["layers"] == []
+
+
 @pytest.mark.parametrize("platforms", [(), ("linux/amd64",)])
 @pytest.mark.parametrize("kind", [FromLayout, FromArchive])
 def test_document_that_has_changed_is_not_pushed(
