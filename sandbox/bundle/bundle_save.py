@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pydantic import ValidationError
+
 from sandbox.bundle import contents as described
 from sandbox.bundle.builder import materials
 from sandbox.bundle.contents import Component, Contents, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files as safe
 
 LEVEL = 3
@@ -118,13 +120,13 @@ def _write(
 ) -> Contents:
     """Write the files `sources`, each under its path in the bundle, to the file `into`.
 
-    `sbom` makes the bill of materials from the list of files. Raises OSError.
+    `sbom` makes the bill of materials from the list of files. Raises OSError, UsageError.
     """
     places = dict(sources)
     listed = []
     for path, source in sorted(places.items()):
         on_file(f"reading {path}")
-        listed.append(File(path=path, size=source.stat().st_size, sha256=_sum(source), executable=_runs(source)))
+        listed.append(_described(path, source))
     bill = sbom(listed)
     listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
     ordered = sorted(listed, key=lambda one: one.path)
@@ -139,6 +141,18 @@ def _write(
             with places[one.path].open("rb") as data:
                 _add(tar, one.path, data, one.size, executable=one.executable)
     return made
+
+
+def _described(path: str, source: Path) -> File:
+    """Return how a file is listed. Raises UsageError for a name that no list may have."""
+    try:
+        return File(path=path, size=source.stat().st_size, sha256=_sum(source), executable=_runs(source))
+    except ValidationError as error:
+        raise UsageError(
+            f"{path!r} cannot be in a bundle",
+            details="its name has characters that are not printed, such as a line break or a narrow space",
+            fix="rename it in the project, then sandbox up, and save again",
+        ) from error
 
 
 def encode(contents: Contents) -> bytes:

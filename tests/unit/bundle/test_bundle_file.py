@@ -134,6 +134,17 @@ def test_save_refuses_special_files_before_it_reads(store: Store, tmp_path: Path
     assert path.is_fifo() and read == []
 
 
+@pytest.mark.parametrize("name", ["at 3.41\u202fPM.yaml", "two\nlines.yaml", os.fsdecode(b"caf\xe9.yaml")])
+def test_file_that_no_list_may_name_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+    project = tmp_path / "project"
+    (project / "manifests").mkdir(parents=True)
+    (project / "manifests" / name).write_text("kind: ConfigMap")
+    with pytest.raises(UsageError, match=r"^'project/manifests/.*yaml' cannot be in a bundle") as refused:
+        save(tmp_path / "one.bundle", store, project=("demo", project))
+    assert refused.value.brief.isprintable() and refused.value.fix
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["built", "project"]
+
+
 def test_the_bill_of_materials_says_what_is_in_it(file: Path) -> None:
     with tarfile.open(file) as tar:
         data = tar.extractfile(described.SBOM)
