@@ -104,7 +104,9 @@ def proxy(context: DoctorContext) -> Finding:
     if not lost:
         return ok(f"{where}, not for the sandbox's hosts")
     wanted = ",".join(("localhost", "127.0.0.1", f".{context.spec.domain}"))
-    return warn(f"{where}, also for {', '.join(lost)}", f'export NO_PROXY="$NO_PROXY,{wanted}" no_proxy="$NO_PROXY"')
+    # Two commands: a shell sets nothing before it has read all words of one.
+    fix = f'export NO_PROXY="${{no_proxy:-$NO_PROXY}},{wanted}"; export no_proxy="$NO_PROXY"'
+    return warn(f"{where}, also for {', '.join(lost)}", fix)
 
 
 def state_folder(context: DoctorContext) -> Finding:

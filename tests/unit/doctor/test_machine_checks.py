@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -176,3 +177,13 @@ def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> Non
 def test_proxies(context: DoctorContext, environment: dict[str, str], status: Status, words: str) -> None:
     found = machine_checks.proxy(replace(context, environment=environment))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
+
+
+@pytest.mark.parametrize("spared", [{}, {"NO_PROXY": "a.example"}, {"no_proxy": "a.example", "NO_PROXY": "b.example"}])
+def test_fix_for_a_proxy_keeps_its_exceptions(context: DoctorContext, spared: dict[str, str]) -> None:
+    environment = {"https_proxy": "http://proxy", **spared}
+    fix = machine_checks.proxy(replace(context, environment=environment)).fix
+    said = subprocess.run(["sh", "-c", f"{fix}; env"], env=environment, capture_output=True, text=True, check=True)
+    fixed = dict(line.split("=", 1) for line in said.stdout.splitlines())
+    assert machine_checks.proxy(replace(context, environment=fixed)).status is Status.OK
+    assert fixed["no_proxy"] == fixed["NO_PROXY"] and ("a.example" in fixed["no_proxy"]) == bool(spared)
