@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from sandbox.components.network import proxy_settings
 from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn, with_engine
@@ -104,16 +105,22 @@ def clock(context: DoctorContext) -> Finding:
 
 
 def proxy(context: DoctorContext) -> Finding:
-    """Check that the engine's proxy is not used for localhost."""
+    """Check that the engine's proxy is not used for the sandbox's registries.
+
+    Never for those on localhost: engines are written in Go, whose HTTP client spares it (net/http,
+    ProxyFromEnvironment).
+    """
     proxies = with_engine(context).facts.proxies
     used = {name: value for name, value in proxies.items() if name != "no"}
     if not used:
         return ok("the engine uses no proxy")
-    hosts = ", ".join(f"{name} via {proxy_settings.shown(value)}" for name, value in sorted(used.items()))
-    exempt = {word.strip() for word in proxies.get("no", "").split(",")}
-    if {"localhost", "127.0.0.1"} & exempt:
-        return ok(f"{hosts}, not for localhost")
-    return warn(f"{hosts}, also for localhost: pulls from the sandbox's registry would go to the proxy")
+    where = ", ".join(f"{name} via {proxy_settings.shown(value)}" for name, value in sorted(used.items()))
+    lost = [host for host in context.spec.registry.tls if not proxy_bypass_environment(host, proxies)]
+    if not lost:
+        return ok(f"{where}, not for localhost")
+    names = ",".join(dict.fromkeys(host.partition(":")[0] for host in lost))
+    fix = f'add {names} to "no-proxy" under "proxies" in /etc/docker/daemon.json and restart the engine'
+    return warn(f"{where}, also for {', '.join(lost)}: docker push and docker pull would go to the proxy", fix)
 
 
 def restarts(context: DoctorContext) -> Finding:
@@ -162,8 +169,8 @@ CHECKS = (
     ),
     Check(
         "engine.proxy",
-        "the engine's proxy is not used for localhost",
-        'add localhost,127.0.0.1 to "no-proxy" under "proxies" in /etc/docker/daemon.json and restart the engine',
+        "the engine's proxy is not used for the sandbox's registries",
+        'add their hosts to "no-proxy" under "proxies" in /etc/docker/daemon.json and restart the engine',
         proxy,
     ),
     Check(

@@ -43,19 +43,22 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
         (engine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
         (engine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
         (engine_checks.clock, {"time": None}, Status.SKIPPED, "does not report"),
-        (engine_checks.proxy, {"proxies": {"http": "http://u:secret@proxy:3128"}}, Status.WARN, "http via proxy, also"),
-        (
-            engine_checks.proxy,
-            {"proxies": {"http": "http://proxy", "no": "a, localhost"}},
-            Status.OK,
-            "not for localhost",
-        ),
+        (engine_checks.proxy, {"proxies": {"http": "http://u:secret@proxy:3128"}}, Status.OK, "http via proxy, not"),
     ],
 )
 def test_engine_facts_are_shown(context: DoctorContext, look: Any, changes: Any, status: Status, words: str) -> None:
     """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
     found = look(told(context, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
+
+
+@pytest.mark.parametrize(("no", "status"), [("a", Status.WARN), ("a,.demo.sandbox.localhost", Status.OK)])
+def test_engine_that_asks_a_proxy_for_a_registry_is_told(context: DoctorContext, no: str, status: Status) -> None:
+    registry = context.spec.registry.model_copy(update={"tls": ("reg.demo.sandbox.localhost:8443",)})
+    context = replace(context, spec=context.spec.model_copy(update={"registry": registry}))
+    found = engine_checks.proxy(told(context, proxies={"https": "http://proxy", "no": no}))
+    assert found.status is status
+    assert ("add reg.demo.sandbox.localhost to" in found.fix) == (status is Status.WARN)
 
 
 @pytest.mark.fault(61)
