@@ -54,7 +54,8 @@ def catch(doing: str = "stopping", after: str = "", *, events: bool = False) -> 
     """
     # Python runs a signal handler only once the main thread is back in Python, which may take as long as what it waits
     # for if the signal comes just before the wait; a second thread learns of each signal without delay.
-    heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    heard, told = os.pipe()  # programs do not inherit it; macOS has no pipe2
+    os.set_blocking(told, False)
     raised, said = threading.Event(), threading.Event()
 
     def ended(number: int, _: FrameType | None) -> None:

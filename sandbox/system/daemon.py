@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -92,10 +93,10 @@ def _send(child: Detached, number: signal.Signals) -> bool:
     try:
         if not child.running:
             return False
-        if handle is None:
-            os.kill(child.pid, number)
-        else:
+        if sys.platform == "linux" and handle is not None:
             signal.pidfd_send_signal(handle, number)
+        else:
+            os.kill(child.pid, number)
     except ProcessLookupError:
         return False
     finally:

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, ip_address
@@ -98,9 +99,11 @@ def first_unprivileged() -> int:
 def may_bind_all(program: str) -> bool:
     """Tell whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may open any port."""
     found = process.which(program)
+    if sys.platform != "linux" or found is None:
+        return False
     try:
-        return found is not None and bool(os.getxattr(found, "security.capability"))
-    except (OSError, AttributeError):  # none, or a system without such attributes
+        return bool(os.getxattr(found, "security.capability"))
+    except OSError:  # it has none
         return False
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
@@ -88,8 +89,8 @@ def _java_home() -> Path | None:
     # On macOS /usr/bin/java is a stub; java_home(1) knows the real one.
     if sys.platform == "darwin":
         try:
-            return Path(process.run(["/usr/libexec/java_home"], timeout=10).strip())
-        except process.ToolFailed:
+            return Path(process.run(["/usr/libexec/java_home"], timeout=10, merged=False).strip())
+        except (MissingTool, process.ToolFailed):
             return None
     program = process.which("java")
     return program.resolve().parent.parent if program else None

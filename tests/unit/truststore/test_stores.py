@@ -78,6 +78,14 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
     assert isinstance(here, Machine)
 
 
+def test_mac_without_java_has_no_store_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr("sys.platform", "darwin")
+    here = stores.this_machine(tmp_path)
+    assert here.is_macos
+    assert here.java_home is None
+
+
 @pytest.mark.parametrize("user", ["root", "ann"])
 def test_root_called_by_sudo_is_not_the_user(user: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
