@@ -9,12 +9,12 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
 from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
+from sandbox.components.registry.external_step import require_answer
 from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster
-from sandbox.oci.client import Client
 from sandbox.plan import providers
 from sandbox.step import State
 
@@ -27,8 +27,7 @@ def registry(context: DoctorContext) -> Finding:
         trouble = _not_running(with_engine(context).engine, name)
         if trouble:
             return trouble
-    with Client(context.spec.registry.push_url) as client:
-        client.ping()
+    require_answer(context.spec.registry.push_url)
     return ok(f"{context.spec.registry.address} answers")
 
 

@@ -13,6 +13,19 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
 
 
+def require_answer(where: str, keychain: Keychain | None = None) -> None:
+    """Return when a registry answers, even if it, or its token server, only asks for an account.
+
+    Raises RegistryError.
+    """
+    try:
+        with Client(where, keychain=keychain) as client:
+            client.ping()
+    except RegistryError as error:
+        if error.status not in (401, 403):
+            raise
+
+
 @dataclass(frozen=True)
 class ExternalRegistryStep:
     """Tests whether this machine and the nodes reach it; removes the sandbox's own registry, whose data stays."""
@@ -34,7 +47,7 @@ class ExternalRegistryStep:
             if self.engine.container(name):
                 return Status(State.DRIFTED, f"the sandbox's own {name} is still there")
         try:
-            self._ping()
+            require_answer(self.where)
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
         there = endpoints.external(self.engine, self.network, self.where)
@@ -42,14 +55,10 @@ class ExternalRegistryStep:
 
     def apply(self, work: Work) -> None:
         frontend.remove(self.engine, self.names)
-        self._ping()
+        require_answer(self.where)
 
     def undo(self) -> bool:
         return frontend.remove_all(self.engine, self.names, purge=self.purge)
-
-    def _ping(self) -> None:
-        with Client(self.where) as client:
-            client.ping()
 
 
 @dataclass(frozen=True)
@@ -67,11 +76,9 @@ class TeamRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         try:
-            with Client(self.where, keychain=self.keychain) as client:
-                client.ping()
+            require_answer(self.where, self.keychain)
         except RegistryError as error:
-            if error.status not in (401, 403):
-                return Status(State.ABSENT, error.brief)
+            return Status(State.ABSENT, error.brief)
         return Status(State.READY, "answers; nodes pull from it by their own configuration")
 
     def apply(self, work: Work) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry.container_step import Registry
-from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -17,6 +17,7 @@ from sandbox.step import State
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
+from tests.support.token_server import TokenServer
 
 IMAGE = UPSTREAM["registry"]
 
@@ -42,6 +43,16 @@ def test_reachable_external_registry_is_ready_and_stays(engine: FakeEngine, step
     assert "http://theirs:5000" in step.check().detail
     assert not step.undo()
     assert list(engine.boxes) == ["theirs"]
+
+
+def test_external_registry_that_requires_an_account_is_ready(
+    engine: FakeEngine, registry: Simulator, step: ExternalRegistryStep
+) -> None:
+    registry.tokens = TokenServer(login="me:secret")
+    assert step.check().state is State.READY
+    step.apply(NoWork())
+    assert TeamRegistryStep(registry.url, None).check().state is State.READY
+    assert registry.tokens.asked and not registry.tokens.given, "not even to ask"
 
 
 def test_unresponsive_external_registry_is_an_error(engine: FakeEngine, names: Names) -> None:
