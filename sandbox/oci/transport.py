@@ -215,14 +215,14 @@ class Transport:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _observe(self, slot: Slot, action: str, response: Response) -> bool:
-        """Report an answer to the throttle; return whether it said when to come again."""
+        """Report an answer to the throttle; return whether it said to come again later."""
         if response.status_code not in BUSY:
             slot.succeeded()
             return False
-        wait = asked_pause(response.header("Retry-After"), time.time())
-        slot.refused(wait or 0.0)
+        wait = asked_pause(response.header("Retry-After"), time.time()) or 0.0
+        slot.refused(wait)
         log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
-        return wait is not None
+        return wait > 0
 
     def _authorised(
         self,

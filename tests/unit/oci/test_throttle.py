@@ -212,11 +212,12 @@ def test_a_date_is_obeyed_within_reason(registry: Simulator, client: Client, clo
 
 
 @pytest.mark.fault(35)
+@pytest.mark.parametrize("said", ["", "0", "Fri, 31 Dec 1999 23:59:59 GMT"])
 def test_a_busy_registry_that_names_no_time_gets_more_and_more(
-    registry: Simulator, client: Client, clock: Clock
+    registry: Simulator, client: Client, clock: Clock, said: str
 ) -> None:
-    """429 without a time → pauses double, and end with an error."""
-    registry.faults = [Fault("GET", "/v2/", 429, times=7)]
+    """429 without a time, or with one that is over → pauses double, and end with an error."""
+    registry.faults = [Fault("GET", "/v2/", 429, times=7, retry_after=said)]
     client.ping()
     assert clock.slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8])
     registry.faults = [Fault("GET", "/v2/", 429, times=99)]
