@@ -129,6 +129,17 @@ def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, clien
 
 
 @pytest.mark.fault(40)
+@pytest.mark.parametrize(("place", "told"), [("https://other.example/x?a=b", "https://other.example:443"), ("/x", "")])
+def test_a_push_that_is_redirected_names_the_address(
+    registry: Simulator, client: Client, place: str, told: str
+) -> None:
+    registry.faults = [Fault("POST", "/v2/app/", 301, headers={"Location": place})]
+    with pytest.raises(RegistryError, match="refused POST") as caught:
+        client.upload("app", BLOB, chunks)
+    assert caught.value.details == "HTTP status 301" + (f"\nit leads to {told}" if told else "")
+    assert caught.value.fix.endswith(told) and bool(caught.value.fix) == bool(told)
+
+
 def test_wrong_bytes_never_become_a_blob(registry: Simulator, client: Client) -> None:
     """Bytes that do not fit their digest are sent → nothing becomes a blob."""
     wrong = b"x" * len(DATA)
