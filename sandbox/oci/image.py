@@ -174,8 +174,12 @@ def host_platform() -> str:
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Tell whether an image for `platform` fits the one that is `wanted`: the same, or one variant of it."""
-    return f"{_plain(platform)}/".startswith(f"{_plain(wanted)}/")
+    """Tell whether an image for `platform` fits the one that is `wanted`: the same, or one variant of it.
+
+    One for 32-bit ARM that names no variant is for v7 (containerd, platforms/database.go).
+    """
+    whole = f"{platform}/v7" if platform.endswith("/arm") else platform
+    return f"{_plain(whole)}/".startswith(f"{_plain(wanted)}/")
 
 
 def platform_of(config: bytes) -> str:

@@ -21,7 +21,8 @@ class Remote:
     """The image `reference` of the registry that `client` speaks to.
 
     Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
-    run; a digest promises exact bytes, so all its platforms are copied.
+    run, if the index says what its images are for, as one of indexes may not; a digest promises exact bytes, so all its
+    platforms are copied.
     """
 
     client: Client
@@ -38,8 +39,8 @@ class Remote:
                 details=f"{self.client.url} does not know it",
                 fix="check its name and tag",
             )
-        wanted = self.platforms or (() if self.reference.digest else (self.platform,))
-        if wanted and isinstance(parse(root), Index):
+        content = parse(root)
+        if isinstance(content, Index) and (wanted := self._wanted(content)):
             chosen = choose(root, wanted, self.reference.familiar)
             root = chosen if isinstance(chosen, Document) else self._child(chosen)
         return replace(walk(root, self._child, name=self.reference.familiar).image(self), source=named.digest)
@@ -49,6 +50,12 @@ class Remote:
         """Yield the bytes of a blob."""
         with self.client.blob(self.reference.path, blob.digest, size=blob.size) as chunks:
             yield chunks
+
+    def _wanted(self, content: Index) -> tuple[str, ...]:
+        """Return the platforms to which an index is reduced, none for all of it."""
+        if self.platforms or self.reference.digest or not content.names_platforms:
+            return self.platforms
+        return (self.platform,)
 
     def _child(self, child: Descriptor) -> Document:
         document = self._read(child.digest)

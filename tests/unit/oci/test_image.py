@@ -14,7 +14,7 @@ from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout, FromRegist
 from sandbox.images.push import PushFailed, push
 from sandbox.oci import reference
 from sandbox.oci.image import MissingPlatform, choose, fits
-from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
+from sandbox.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Document, Index
 from sandbox.oci.manifest import parse as read
 from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
@@ -70,6 +70,8 @@ def test_only_wanted_platforms_are_left(there: list[str], wanted: list[str]) -> 
 def test_a_variant_fits_unless_another_is_named() -> None:
     assert fits("linux/arm/v7", "linux/arm")
     assert not fits("linux/arm/v7", "linux/arm/v6")
+    assert fits("linux/arm", "linux/arm/v7") and fits("linux/arm", "linux/arm")
+    assert not fits("linux/arm", "linux/arm/v6")
     assert fits("linux/arm64", "linux/arm64/v8")
     assert not fits("linux/amd64", "linux/amd")
     assert isinstance(choose(several("linux/arm/v6", "linux/arm/v7", "linux/amd64"), ["linux/arm"], "app:1"), Document)
@@ -138,3 +140,27 @@ def test_registry_is_asked_only_for_the_wanted_platforms(registry: Simulator) ->
         push([entry], registry.url)
         assert upstream.count("GET", digest_of(IMAGES["linux/amd64"].manifest)) == 0
     assert children(registry, "1") == [digest_of(IMAGES[one].manifest) for one in ("linux/arm64", "windows/amd64")]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_index_that_names_no_platform_is_copied_whole(registry: Simulator, nested: bool) -> None:
+    """Nodes choose of it themselves, as they do of one that lists indexes."""
+    image = IMAGES["linux/amd64"]
+    top, files = index(image.descriptor()), dict(image.files)
+    if nested:
+        inner = index(described("linux/amd64"))
+        files[digest_of(inner)] = inner
+        top = index({"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)})
+    with Simulator(content={**files, digest_of(top): top}) as upstream:
+        upstream.links |= {("app", digest) for digest in files}
+        upstream.manifests |= {("app", digest_of(data)): (kind_of(data), digest_of(data)) for data in files.values()}
+        upstream.manifests["app", "1"] = (OCI_INDEX, digest_of(top))
+        name = reference.parse(f"{upstream.url.removeprefix('http://')}/app:1")
+        (one,) = push([FromRegistry(parse_target("app:1"), name)], registry.url)
+        assert (one.digest, one.platforms) == (digest_of(top), ())
+        with pytest.raises(PushFailed, match="does not exist for linux/amd64"):
+            push([FromRegistry(parse_target("app:2"), name, ("linux/amd64",))], registry.url)
+
+
+def kind_of(data: bytes) -> str:
+    return OCI_INDEX if b'"manifests"' in data else OCI_MANIFEST
