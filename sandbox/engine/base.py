@@ -74,6 +74,23 @@ def _failed(doing: str, said: str) -> EngineError:
     return EngineError(f"{doing} failed", details=said, fix=fix)
 
 
+def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -> Answer:
+    """Return what `ask` returns; if the wait for it is interrupted, wait for its end and `undo` what it made.
+
+    An engine completes a request whose client has gone, so an object that no one waits for would stay.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        try:
+            return asked.result()
+        except BaseException:
+            if asked.exception() is None:
+                undo(asked.result())
+            raise
+
+
 def unreachable(said: str, place: Endpoint) -> MissingTool:
     """Return why no engine answers at `place`, by what the client library said."""
     if "Permission denied" in said or "PermissionError" in said:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.engine import Engine, EngineError
+from sandbox.engine.base import uninterrupted
 from sandbox.fast_dataclass import dataclass
 
 # Files that the engine or the kernel makes for itself in every container.
@@ -116,7 +117,15 @@ def run_script(
         "HostConfig": {"Privileged": True, "NetworkMode": "none", "Binds": binds},
     }
     with engine.api("copying volumes") as api:
-        made = api.create_container_from_config(body, name)["Id"]
+
+        def create() -> str:
+            with engine.patient():
+                return str(api.create_container_from_config(body, name)["Id"])
+
+        def remove(container: str) -> None:
+            api.remove_container(container, force=True, v=True)
+
+        made = uninterrupted(create, remove)
         try:
             if copied:
                 for file in copied.given:
@@ -129,7 +138,7 @@ def run_script(
             elif exchange and status == 0:
                 _require(exchange)
         finally:
-            api.remove_container(made, force=True, v=True)
+            remove(made)
     return status, output
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sandbox.engine import stream_frames
-from sandbox.engine.base import LONG_TIMEOUT, EngineError, endpoint_at, once, translated
+from sandbox.engine.base import LONG_TIMEOUT, EngineError, endpoint_at, once, translated, uninterrupted
 from sandbox.engine.container_files import ContainerFiles
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec, ListedContainer
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
@@ -98,7 +98,7 @@ class Containers(ContainerFiles):
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
         with translated(f"starting container {spec.name}"):
-            made = self._created(spec)
+            made = uninterrupted(lambda: self._created(spec), lambda one: one.remove(force=True, v=True))
             try:
                 for network, address in spec.joined.items():
                     self._attach(network, made.id, address)
@@ -150,10 +150,15 @@ class Containers(ContainerFiles):
     def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         """Make a container in the words in which the engine tells of one, its `Config` and `HostConfig`; not started.
 
-        Volumes without a name are its own.
+        Volumes without a name are its own. If this is interrupted, there is no such container.
         """
-        with translated(f"making container {name}"), self.patient():
-            self._ask("POST", "/containers/create", {"name": name}, {**config, "HostConfig": dict(host)})
+
+        def create() -> None:
+            with self.patient():
+                self._ask("POST", "/containers/create", {"name": name}, {**config, "HostConfig": dict(host)})
+
+        with translated(f"making container {name}"):
+            uninterrupted(create, lambda _: self.remove_container(name))
 
     def run_another(
         self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sandbox.engine import Bind, Engine, EngineError
+from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, container_copy, endpoint
 from sandbox.engine.containers import _container
 from sandbox.engine.engine_values import LISTENS
 from sandbox.engine.socket_http import NotThere, Reply
@@ -188,3 +190,40 @@ def test_container_like_another_has_its_network_and_limits(podman: Engine) -> No
 def test_half_that_containers_have_addresses_of_is_told(podman: Engine) -> None:
     found = podman.network("sandbox")
     assert found is not None and (found.subnet, found.lower) == ("10.89.0.0/24", "10.89.0.0/25")
+
+
+class Slow(Podman):
+    """An engine that makes containers late: while it makes one, the command that asks for it is interrupted."""
+
+    removed: list[str]
+
+    def do_POST(self) -> None:
+        if "/containers/create" in self.path and (main := threading.main_thread().ident):
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.2)
+        super().do_POST()
+
+    def do_GET(self) -> None:
+        self._say(200, {**BOX, "Id": "new"})
+
+    def do_DELETE(self) -> None:
+        self.removed.append(self.path)
+        self._say(204, "")
+
+
+@pytest.mark.parametrize("way", ["make", "run", "script"])
+def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Slow.made, Slow.removed = [], []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        engine = Engine(endpoint.of_this_user())
+        with pytest.raises(KeyboardInterrupt):
+            if way == "make":
+                engine.make("box", {}, {})
+            elif way == "run":
+                engine.run(ContainerSpec(name="box", image="image", command=("x",), labels={}, network="sandbox"))
+            else:
+                container_copy.run_script(engine, "image", "x", name="box", volumes={})
+        server.shutdown()
+    assert len(Slow.made) == len(Slow.removed) == 1
