@@ -26,7 +26,8 @@ def down(
     sandbox down
     sandbox down demo --purge
     """
-    begin(ctx, "stopping", "interrupted; run `sandbox down` again to remove the rest")
+    again = " ".join(("sandbox down", *((name,) if name else ()), *(("--purge",) if purge else ())))
+    begin(ctx, "stopping", f"interrupted; run `{again}` again to remove the rest")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
     if purge:
