@@ -54,6 +54,8 @@ class Origin(Model):
         """
         if self.kind == "bundle" or known.kind == "bundle":
             return (self.kind, self.revision) == (known.kind, known.revision)
+        if self.kind == known.kind == "file":  # a path may lead to it by links
+            return os.path.realpath(self.source) == os.path.realpath(known.source)
         return (self.kind, self.source) == (known.kind, known.source) or (known.kind, self.kind) == ("default", "file")
 
     def __str__(self) -> str:

@@ -195,7 +195,9 @@ def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> 
     (tmp_path / "moved" / "sandbox.yaml").write_text("name: demo\n")
     brought_up({"name": "demo"}, file)
     assert refused("-f", "moved/sandbox.yaml").id == "other-origin"
-    assert reached("-f", "./moved/../sandbox.yaml").name == "demo", "the same file"
+    (tmp_path / "link").symlink_to(tmp_path)
+    for path in ("./moved/../sandbox.yaml", "link/sandbox.yaml"):
+        assert reached("-f", path).name == "demo", "the same file"
     assert reached("demo").name == "demo", "by its name alone it is the one that is remembered"
 
 
