@@ -11,7 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,10 @@ class Holder:
 
 def is_free(address: str, port: int) -> bool:
     """Tell whether a listener can be bound there now; a port that only lacks privileges counts as free."""
-    return _refusal(address, port) != errno.EADDRINUSE
+    refusal = _refusal(address, port)
+    if refusal != errno.EACCES:
+        return refusal != errno.EADDRINUSE
+    return not _has_socket(address, port, "tcp") and not accepts(address, port, seconds=1)
 
 
 def is_free_udp(address: str, port: int) -> bool:
@@ -64,6 +67,8 @@ def is_free_udp(address: str, port: int) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, port))
     except OSError as error:
+        if error.errno == errno.EACCES:
+            return not _has_socket(address, port, "udp")
         return error.errno != errno.EADDRINUSE
     return True
 
@@ -127,7 +132,7 @@ def holder(port: int) -> Holder | None:
     """Return the process that listens on the TCP port `port`, as far as this user may see it; None otherwise."""
     import psutil
 
-    pids = {pid for pid, one in _sockets() if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
+    pids = {pid for pid, one in _sockets("tcp") if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
     for pid in sorted(pids):
         with contextlib.suppress(psutil.Error):  # it has ended
             found = psutil.Process(pid)
@@ -136,19 +141,39 @@ def holder(port: int) -> Holder | None:
     return None
 
 
-def _sockets() -> Iterator[tuple[int | None, Any]]:
-    """Yield the TCP sockets of this machine, each with its process.
+def _sockets(kind: str) -> Iterator[tuple[int | None, Any]]:
+    """Yield the sockets of this machine of a kind, tcp or udp, each with its process.
 
     MacOS shows a user only the user's own processes.
     """
     import psutil
 
     try:
-        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
+        yield from ((one.pid, one) for one in psutil.net_connections(kind))
     except psutil.AccessDenied:
         for found in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                yield from ((found.pid, one) for one in found.net_connections("tcp"))
+                yield from ((found.pid, one) for one in found.net_connections(kind))
+
+
+def _has_socket(address: str, port: int, kind: str) -> bool:
+    """Tell whether a server has the port there.
+
+    For a privileged one, the kernel tells only root by `bind`: it refuses others before it looks whether it is free.
+    """
+    import psutil
+
+    servers = (one for _, one in _sockets(kind) if one.status in (psutil.CONN_LISTEN, psutil.CONN_NONE))
+    return any(one.laddr.port == port and _excludes(one.laddr.ip, address) for one in servers if one.laddr)
+
+
+def _excludes(one: str, other: str) -> bool:
+    """Tell whether a socket at the first address keeps the second from having the same port; `::` is IPv4's too."""
+    theirs, ours = ip_address(one), ip_address(other)
+    if isinstance(theirs, IPv6Address):
+        theirs = theirs.ipv4_mapped or theirs
+    whole = theirs.is_unspecified and (theirs.version == 6 or ours.version == 4)
+    return theirs == ours or whole or (ours.is_unspecified and theirs.version == ours.version)
 
 
 def _refusal(address: str, port: int) -> int:

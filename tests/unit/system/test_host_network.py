@@ -43,6 +43,44 @@ def test_a_port_is_free_until_a_user_listens(listener: socket.socket) -> None:
     assert not host_network.is_free("0.0.0.0", port_of(listener))  # noqa: S104
 
 
+@pytest.fixture
+def unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may open no port, as others than root may not those below 1024."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "free"),
+    [
+        ("127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.1", "0.0.0.0", False),  # noqa: S104
+        ("127.0.0.1", "127.0.0.2", True),
+        ("127.0.0.1", "::1", True),
+        ("0.0.0.0", "127.0.0.1", False),  # noqa: S104
+        ("::", "127.0.0.1", False),
+        ("::1", "127.0.0.1", True),
+        ("::ffff:127.0.0.1", "127.0.0.1", False),
+    ],
+)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def test_taken_port_is_not_free_for_who_may_not_open_it(
+    request: pytest.FixtureRequest, kind: socket.SocketKind, server: str, wanted: str, free: bool
+) -> None:
+    is_free = host_network.is_free if kind == socket.SOCK_STREAM else host_network.is_free_udp
+    with closing(socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, kind)) as taken:
+        taken.bind((server, 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = port_of(taken)
+        request.getfixturevalue("unprivileged")
+        assert is_free(wanted, port) is free
+    assert is_free(wanted, port)
+
+
 def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
     assert host_network.is_free("127.0.0.2", port_of(listener))
 
