@@ -111,7 +111,7 @@ def _advice(name: str, found: Found) -> Iterator[str]:
             lacking.setdefault(lost, []).append(one.name)
     for lost, apps in lacking.items():
         said, file = (f"{apps[0]} is", f"{apps[0]}.yaml") if len(apps) == 1 else (f"{', '.join(apps)} are", "")
-        yield f"note  {said} without {lost}: see {project_files.OBJECTS}/{file}"
+        yield f"note  {said} without {lost}: see {found.objects}/{file}"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

@@ -15,12 +15,13 @@ from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
-from sandbox.init.detected import App, Found, Item, label, numbered
+from sandbox.init.detected import OBJECTS, App, Found, Item, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
+from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
-from sandbox.system.files import is_file, is_inside
+from sandbox.system.files import is_dir, is_file, is_inside
 
 
 def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
@@ -47,7 +48,23 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         names = ", ".join(one.name for one in fronts)
         notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {names}")
     named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
-    return Found(apps, applied, hosts, images, fronts, named, tuple(notes), composed.name if composed else "")
+    return Found(
+        apps,
+        manifests=applied,
+        hosts=hosts,
+        images=images,
+        fronts=fronts,
+        names=named,
+        notes=tuple(notes),
+        project=composed.name if composed else "",
+        # Next to other files `up` would read these, too.
+        objects=f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS,
+    )
+
+
+def _has_files(folder: Path) -> bool:
+    """Tell whether the folder has files that `up` would take for manifests."""
+    return is_dir(folder) and any(map(is_file, manifests.files(folder)))
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:

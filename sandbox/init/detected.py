@@ -11,6 +11,8 @@ from typing import Any
 from sandbox.config.schema.values import MAX_NAME, as_name
 from sandbox.fast_dataclass import dataclass
 
+# The folder for objects that `init` writes.
+OBJECTS = "k8s"
 # An entry of `apply`: a file, a folder (with a slash), or a chart.
 Item = str | Mapping[str, Any]
 
@@ -151,7 +153,7 @@ class Found:
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
     the Services that get an Ingress, `names` the names of its objects; `notes` say what was chosen and left out, and
-    why. `project` is what its compose file calls it.
+    why. `project` is what its compose file calls it, and `objects` the folder for objects that are written.
     """
 
     apps: tuple[App, ...] = ()
@@ -162,3 +164,4 @@ class Found:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     project: str = ""
+    objects: str = OBJECTS

@@ -22,7 +22,7 @@ from sandbox.oci import reference as references
 from sandbox.oci.reference import parse_target
 from sandbox.sanitize import fit
 
-SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
+SPEC, IMAGES = "sandbox.yaml", "images.yaml"
 OWN = "sandbox-app.yaml"  # objects for the project's own program, where its manifests run only others
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
@@ -74,7 +74,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     if https:
         given["edge"] = {"ports": https}
     if found.manifests or made:
-        given["apply"] = (*found.manifests, OWN) if own else found.manifests or (f"{OBJECTS}/",)
+        given["apply"] = (*found.manifests, OWN) if own else found.manifests or (f"{found.objects}/",)
     if found.manifests and found.fronts:
         written[web_services.FILE] = web_services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
         given["apply"] = (*given["apply"], web_services.FILE)
@@ -214,7 +214,7 @@ def _is_reference(text: str) -> bool:
 def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:
     for app in found.apps:
         if app.name in called or app.image:
-            yield f"{OBJECTS}/{app.name}.yaml", _object(name, app, called, registry)
+            yield f"{found.objects}/{app.name}.yaml", _object(name, app, called, registry)
 
 
 def _object(name: str, app: App, called: Mapping[str, str], registry: int) -> str:

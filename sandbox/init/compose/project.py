@@ -69,7 +69,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     names = labels(services)
     project = Project(folder, sections, known, volumes.claims(services.values(), folder))
     apps = _apps(services, names, project, notes)
-    written = {app.name: app for app in apps if app.is_whole or not has_manifests}
+    runnable = [app for app in apps if app.context is not None or app.image]
+    written = {app.name: app for app in runnable if app.is_whole or not has_manifests}
     there = {one: called for one, called in names.items() if called in written}
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})

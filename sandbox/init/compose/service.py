@@ -46,6 +46,8 @@ _VARIABLE = re.compile(r"[ -<>-~]+")
 _PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
 # Another name is one that only the image can resolve.
 _USER = re.compile(r"([0-9]{1,9}|root)(:([0-9]{1,9}|root))?")
+# A URL, a git repository as engines know one, a whole path.
+_ELSEWHERE = re.compile(r"/|[^/]+://|git@|github\.com/")
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
 # How many ports of one range a Service gets: a media server may name thousands.
 MOST_OF_RANGE = 100
@@ -75,9 +77,9 @@ class Project:
 
 def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str], *, called: str) -> App:
     """Return the program of a service, which is `called` so in the cluster; `notes` get what users have to know."""
-    context = _context(service.get("build"))
+    context, reason = _context(service)
     image = _image(name, str(service.get("image") or ""), notes) or None
-    notes += _image_faults(name, context, image)
+    notes += _image_faults(name, service, image, reason) if context is None else ()
     placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
     build, not_built = _build(name, service, context, placed.sync, project, notes)
     environment = _environment(name, service, project, notes)
@@ -146,11 +148,14 @@ def _words(service: Mapping[str, Any], key: str, left_out: list[str]) -> tuple[s
     return found
 
 
-def _image_faults(name: str, context: str | None, image: str | None) -> Iterator[str]:
-    """Yield a note for a service that has no image, or none that can be pulled."""
-    if context is None and image is None:
-        yield f"{name} is left out: it names no image, and what builds it is no Dockerfile of the project's"
-    if context is None and image and (fault := _fault(image)):
+def _image_faults(name: str, service: Mapping[str, Any], image: str | None, reason: str) -> Iterator[str]:
+    """Yield a note for a service that has no image, or none that can be pulled, and is not built for this `reason`."""
+    if image is None:
+        yield f"{name} is left out: it names no image, and {reason}"
+        return
+    if service.get("build"):
+        yield f"{name} is not built, but its image {image} is pulled: {reason}"
+    if fault := _fault(image):
         yield f"the image of {name}, {image}, {fault}"
 
 
@@ -238,16 +243,26 @@ def _check_seconds(given: Any) -> int:
     return App.check_seconds if found is None else max(LEAST_CHECK, math.ceil(found))
 
 
-def _context(build: Any) -> str | None:
-    """Return the folder that is built, unless it or its Dockerfile lies outside the project."""
-    if isinstance(build, dict):
-        file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
-        if file.is_absolute() or ".." in file.parts or "dockerfile_inline" in build:
-            return None
-        build = build.get("context", ".")
-    if not isinstance(build, str) or "://" in build or PurePosixPath(build).is_absolute():
-        return None
-    return str(PurePosixPath(build))
+def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Return the folder that is built; else None, and why nothing is built."""
+    given = service.get("build")
+    if not given:
+        provider = service.get("provider")
+        if isinstance(provider, Mapping):
+            return None, f"the provider {provider.get('type')} has no counterpart here"
+        return None, "nothing builds one"
+    build = given if isinstance(given, Mapping) else {"context": given}
+    if "dockerfile_inline" in build:
+        return None, "its Dockerfile is in the compose file (dockerfile_inline): put it into a file of its own"
+    file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
+    if file.is_absolute() or ".." in file.parts:
+        return None, f"its Dockerfile, {file}, is not in the folder that is built"
+    context = build.get("context", ".")
+    if not isinstance(context, str) or _ELSEWHERE.match(context):
+        return None, f"what it is built from, {context}, is not in this folder"
+    if "$" in context:
+        return None, f"what it is built from, {context}, has a variable without a value"
+    return str(PurePosixPath(context)), ""
 
 
 def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:

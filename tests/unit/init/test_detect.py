@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import UsageError
+from sandbox.init import project_files
 from sandbox.init.detected import App, Found
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -51,10 +52,49 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
     assert look(tmp_path).apps == (App("app", ".", port=8080), App("my-app", "My_App"))
 
 
-@pytest.mark.parametrize("build", ["/etc", "https://e.example/x.git", "{context: ., dockerfile_inline: FROM x}"])
-def test_service_built_from_elsewhere_is_left_out_and_named(tmp_path: Path, build: str) -> None:
-    write(tmp_path, **{"compose.yaml": f"services: {{web: {{build: {build}}}}}"})
-    assert any(note.startswith("web is left out: it names no image") for note in look(tmp_path).notes)
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        ("/etc", "what it is built from, /etc, is not in this folder"),
+        ("https://e.example/x.git", "what it is built from, https://e.example/x.git, is not in this folder"),
+        ("'git@e.example:x/y.git'", "what it is built from, git@e.example:x/y.git, is not in this folder"),
+        ("'$NOWHERE/web'", "what it is built from, $NOWHERE/web, has a variable without a value"),
+        ("{dockerfile: ../Dockerfile}", "its Dockerfile, ../Dockerfile, is not in the folder that is built"),
+        ("{dockerfile_inline: FROM x}", "its Dockerfile is in the compose file (dockerfile_inline): "),
+        ("", "nothing builds one"),
+        ("{}, provider: {type: model}", "the provider model has no counterpart here"),
+    ],
+)
+def test_service_built_from_elsewhere_is_left_out_and_named(tmp_path: Path, build: str, reason: str) -> None:
+    write(tmp_path, **{"compose.yaml": f"services: {{web: {{restart: always, build: {build}}}}}"})
+    notes = look(tmp_path).notes
+    assert any(note.startswith(f"web is left out: it names no image, and {reason}") for note in notes), notes
+
+
+def test_image_that_is_not_built_here_is_pulled_and_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"compose.yaml": "services: {web: {image: acme/web, build: {dockerfile_inline: FROM x}}}"})
+    found = look(tmp_path)
+    assert [(app.context, app.image) for app in found.apps] == [(None, "acme/web")]
+    assert any(
+        note.startswith("web is not built, but its image acme/web is pulled: its Docker") for note in found.notes
+    )
+
+
+def test_service_that_is_left_out_is_called_nothing(tmp_path: Path) -> None:
+    """umbrel's app_proxy has no image: no program is there to have another name."""
+    write(tmp_path, **{"compose.yaml": "services: {app_proxy: {restart: always}, web: {image: x}}"})
+    assert look(tmp_path).notes == ("app_proxy is left out: it names no image, and nothing builds one",)
+
+
+@pytest.mark.parametrize(("other", "objects"), [("k8s/compose/x.yml", "sandbox-k8s"), ("k8s/README.md", "k8s")])
+def test_objects_are_written_next_to_no_other_files(tmp_path: Path, other: str, objects: str) -> None:
+    """dockersamples/spring-petclinic-docker has a compose file in k8s/, which `up` would take for a manifest."""
+    write(tmp_path, compose_yaml="services: {web: {image: x}}", **{other.replace("/", "__"): "services: {}"})
+    found = look(tmp_path)
+    assert (found.manifests, found.objects) == ((), objects)
+    files = project_files.files("shop", found, registry=5001, https=None)
+    assert f"{objects}/web.yaml" in files
+    assert f"apply: [{objects}/]" in files["sandbox.yaml"]
 
 
 def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) -> None:
