@@ -97,10 +97,10 @@ class App:
     they are empty, the image's count. `terminal` has stdin and tty if it is to have these. `container` and `pod` are
     further fields of these, `memory` has places in memory with their sizes. `aliases` are further names that others
     call it by, and it is `early` if others need it before it is ready. `mounts` are files that it reads, `claims`
-    volumes for its data, by their places; those that are `read_only` it may not change. Its objects define the
-    `volumes`; those of earlier programs define the mounts `elsewhere`. `names` are what manifests call its image,
-    `build` is what images.yaml says of its build besides the context; `left_out` names what its compose service has and
-    objects that are made from it lack.
+    volumes for its data, by their places, with the `subpaths` of those that are mounted in part; those that are
+    `read_only` it may not change. Its objects define the `volumes`; those of earlier programs define the mounts
+    `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
+    context; `left_out` names what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -125,6 +125,7 @@ class App:
     early: bool = False
     mounts: tuple[Mount, ...] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
+    subpaths: Mapping[str, str] = field(default_factory=dict)
     read_only: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     elsewhere: tuple[Mount, ...] = ()

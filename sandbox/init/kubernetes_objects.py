@@ -67,7 +67,10 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     places: list[dict[str, Any]] = []
     for place, claim in app.claims.items():
         volumes[claim] = {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
-        places.append({"name": claim, "mountPath": place, **({"readOnly": True} if place in app.read_only else {})})
+        part = {"subPath": app.subpaths[place]} if app.subpaths.get(place, ".") != "." else {}
+        places.append(
+            {"name": claim, "mountPath": place, **part, **({"readOnly": True} if place in app.read_only else {})}
+        )
     for number, mount in enumerate(app.mounts, 1):
         name, keys = _name(app, number, mount), _keys(mount)
         mode: dict[str, Any] = {} if mount.mode is None else {"defaultMode": mount.mode}

@@ -26,13 +26,13 @@ from sandbox.system.files import is_file, is_inside
 
 FIX = "correct it, or move it away"
 DEEPEST = 16  # services that extend others
-SECTIONS = ("services", "secrets", "configs")
+SECTIONS = ("services", "secrets", "configs", "volumes")
 # What a file defines, by section and name; until all are read, also what replaces that of another.
 Sections = dict[str, dict[str, Any]]
 
 
 def load(folder: Path, files: Sequence[str], known: Variables) -> tuple[Sections, list[str]]:
-    """Return services, secrets and configs by name, with paths from the folder, and what was left out.
+    """Return services, secrets, configs and volumes by name, with paths from the folder, and what was left out.
 
     Paths in the files are from where the first one is. Raises BadFile when that is no such file.
     """

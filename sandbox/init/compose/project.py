@@ -65,7 +65,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
         absent = sorted(set().union(*(apart[one] for one in idle)))
         options = " ".join(f"--profile {shlex.quote(one)}" for one in absent)
         notes.append(f"{main}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
-    services = {one: said for one, said in found.items() if one not in apart}
+    defined = sections["volumes"]
+    services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
     project = Project(folder, sections, known, volumes.claims(services.values(), folder))
     apps = _apps(services, names, project, notes)
@@ -76,6 +77,7 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
     notes += _emptied(written.values())
+    notes += volumes.emptied((said for one, said in services.items() if names[one] in written), defined, folder)
     secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
     if any(value in secret for app in written.values() for value in app.environment.values()):
         notes.append(f"values of .env of {main} are in what is written: keep it out of git if they are secret")

@@ -121,6 +121,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         memory=more.memory,
         mounts=(*placed.mounts, *mounts),
         claims=placed.claims,
+        subpaths=placed.subpaths,
         read_only=tuple(placed.read_only),
         names=(image.partition("@")[0],) if image and context is not None else (),
         build=build,

@@ -25,6 +25,7 @@ OTHERS = {"image", "cluster", "npipe"}  # types of volumes that no claim, Config
 BUILT = {"node_modules", "vendor", ".venv", "venv", ".next"}
 # Files that only keep an empty folder in git.
 KEEPING = {".gitignore", ".gitkeep", ".keep"}
+_CURRENT = re.compile(r"^\$(PWD|\{PWD\})(?=/|$)")
 _OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker|log|run))(/.*)?")
 
 
@@ -32,10 +33,12 @@ _OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker
 class Volumes:
     """The volumes: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
 
-    `read_only` has the places of claims that the program may not change, `left_out` names the others.
+    Of claims, `subpaths` has folders in them by their places if not all is mounted, and `read_only` the places that the
+    program may not change; `left_out` names the other volumes.
     """
 
     claims: dict[str, str] = field(default_factory=dict)
+    subpaths: dict[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     sync: dict[str, str] = field(default_factory=dict)
     read_only: list[str] = field(default_factory=list)
@@ -55,6 +58,56 @@ def claims(services: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, str
     )
 
 
+def bound(service: Mapping[str, Any], defined: Mapping[str, Mapping[str, Any]], folder: Path) -> Mapping[str, Any]:
+    """Return the service with folders of the project in place of the volumes that compose binds to them.
+
+    `defined` are the volumes of the compose file in `folder`, by name.
+    """
+    devices = {name: device for name, one in defined.items() if (device := _device(one, folder))}
+    given = service.get("volumes")
+    if not devices or not isinstance(given, list):
+        return service
+    replaced: list[Any] = []
+    for one in given:
+        if isinstance(one, Mapping):
+            device = devices.get(str(one.get("source")))
+            replaced.append({**one, "type": "bind", "source": device} if device else one)
+        else:
+            source, colon, rest = str(one).partition(":")
+            replaced.append(f"{devices.get(source, source)}{colon}{rest}")
+    return {**service, "volumes": replaced}
+
+
+def _device(defined: Mapping[str, Any], folder: Path) -> str | None:
+    """Return the path of the folder of the project that a volume is bound to, if there is something in it."""
+    source = _bound_to(defined)
+    if source is None or not is_inside(folder, folder / source) or _holds_data(source, folder, ""):
+        return None
+    return f"./{os.path.relpath(folder / source, folder)}" if is_dir(folder / source) else None
+
+
+def _bound_to(defined: Mapping[str, Any]) -> str | None:
+    """Return the path that the driver of a volume binds it to, if it does so."""
+    options = defined.get("driver_opts")
+    given = options if isinstance(options, Mapping) else {}
+    is_bind = "bind" in str(given.get("o")).split(",") and given.get("device")
+    return _here(given["device"]) if is_bind else None
+
+
+def emptied(
+    services: Iterable[Mapping[str, Any]], defined: Mapping[str, Mapping[str, Any]], folder: Path
+) -> Iterator[str]:
+    """Yield a note for each volume that holds something outside of the project, which its claim will not."""
+    used = dict.fromkeys(source for one in services for source, _ in pairs(one.get("volumes")))
+    for name in used:
+        one = defined.get(name, {})
+        place, driver = _bound_to(one), one.get("driver") not in (None, "local")
+        if one.get("external"):
+            yield f"the volume {name} begins empty, since it is external"
+        elif driver or (one.get("driver_opts") and (place is None or not _holds_data(place, folder, ""))):
+            yield f"the volume {name} begins empty: its {'driver' if driver else 'driver_opts'} has no counterpart"
+
+
 def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]) -> Volumes:
     """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there.
 
@@ -64,12 +117,12 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
     for one in given if isinstance(given, list) else ():
         if isinstance(one, Mapping) and str(one.get("type")) in OTHERS:
             found.left_out.append(f"volumes.{one.get('target')}")
-    read_only = set(_read_only(given))
+    read_only, subpaths = set(_read_only(given)), dict(_subpaths(given))
     for source, place in pairs(given):
         if not source or not re.fullmatch(r"/.*[^/].*", place):  # anonymous: only data of the image
             continue
         # A folder that only a variable of the shell names, such as ${HOME}/.aws, or a path that Kubernetes refuses.
-        if "$" in source or ":" in place:
+        if "$" in source or ":" in place or subpaths.get(place, "").startswith(("/", "..")):
             found.left_out.append(f"volumes.{source.removeprefix('./')}")
             continue
         path = folder / source
@@ -78,6 +131,7 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
             if built is None or place.rstrip("/").rpartition("/")[2] not in BUILT:
                 found.claims[place] = claim
                 found.read_only += [place] if place in read_only else []
+                found.subpaths |= {place: subpaths[place]} if place in subpaths else {}
         elif built is not None and is_dir(path) and is_inside(built, path):
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
@@ -108,10 +162,23 @@ def pairs(given: Any) -> Iterator[tuple[str, str]]:
     for one in given if isinstance(given, list) else ():
         if isinstance(one, Mapping):
             kind = one.get("type", "volume")
-            yield str(one.get("source") or "") if kind in ("bind", "volume") else "", str(one.get("target") or "")
+            yield _here(one.get("source") or "") if kind in ("bind", "volume") else "", str(one.get("target") or "")
         else:
             first, colon, rest = str(one).partition(":")
-            yield (first, rest.partition(":")[0]) if colon else ("", first)
+            yield (_here(first), rest.partition(":")[0]) if colon else ("", first)
+
+
+def _here(source: Any) -> str:
+    """Return a source whose path begins with the variable that shells have for the current folder as one from there."""
+    return _CURRENT.sub(".", str(source))
+
+
+def _subpaths(given: Any) -> Iterator[tuple[str, str]]:
+    """Yield the places where a program gets a folder of a volume, with that folder."""
+    for one in given if isinstance(given, list) else ():
+        options = one.get("volume") if isinstance(one, Mapping) else None
+        if isinstance(options, Mapping) and options.get("subpath"):
+            yield str(one.get("target") or ""), posixpath.normpath(str(options["subpath"]))
 
 
 def _read_only(given: Any) -> Iterator[str]:

@@ -118,10 +118,10 @@ def test_user_folder_terminal_and_names_are_not_lost(
 
 def test_folders_and_images_named_by_the_shell_are_told(tmp_path: Path) -> None:
     """`${HOME}/.aws` is a folder of this machine, no named volume; an image with `$` in its name is not pulled."""
-    text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$PWD:/app', 'data:/data']}}"
+    text = "services: {a: {image: 'a:${TAG:?}', volumes: ['${HOME}/.aws:/aws', '$SRC:/app', 'data:/data']}}"
     (tmp_path / "compose.yaml").write_text(text)
     (app,), notes = load(tmp_path / "compose.yaml")
-    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$PWD", "volumes.${HOME}/.aws"))
+    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$SRC", "volumes.${HOME}/.aws"))
     assert notes == ["the image of a, a:${TAG:?}, has a variable without a value: give it one in .env or its manifest"]
 
 

@@ -81,3 +81,60 @@ def test_claim_is_read_only_where_the_volume_is(tmp_path: Path) -> None:
     assert [(one["mountPath"], one.get("readOnly")) for one in container["volumeMounts"]] == [
         *(("/a", True), ("/b", None), ("/c", True), ("/d", True), ("/e", None))
     ]
+
+
+def test_folder_of_a_volume_is_mounted_alone(tmp_path: Path) -> None:
+    """Compose 2.24 has `subpath`; Kubernetes refuses one that leaves the volume."""
+    volumes = (
+        "{type: volume, source: data, target: /a, volume: {subpath: one/two/}}",
+        "{type: volume, source: data, target: /b, read_only: true}",
+        "{type: volume, source: other, target: /c, volume: {subpath: ../up}}",
+    )
+    app = service(tmp_path, *volumes)
+    pod = objects(app)["Deployment"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["volumeMounts"] == [
+        {"name": "data", "mountPath": "/a", "subPath": "one/two"},
+        {"name": "data", "mountPath": "/b", "readOnly": True},
+    ]
+    assert app.left_out == ("volumes.other",)
+
+
+@pytest.mark.parametrize("current", ["$PWD", "${PWD}"])
+def test_paths_from_the_shells_folder_are_the_projects(tmp_path: Path, current: str) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/a.conf").write_text("a")
+    app = service(tmp_path, f"'{current}/conf:/conf'", f"'{current}/data:/data'", "'$PWDS/x:/x'")
+    assert [(one.place, one.files) for one in app.mounts] == [("/conf", {"a.conf": "a"})]
+    assert (app.claims, app.left_out) == ({"/data": "data"}, ("volumes.$PWDS/x",))
+
+
+DRIVEN = """\
+services:
+  db:
+    image: x
+    volumes: [bound:/conf:ro, empty:/data, {type: volume, source: far, target: /far}, nfs:/nfs, old:/old, own:/own]
+volumes:
+  bound: {driver: local, driver_opts: {type: none, o: "rw,bind", device: "${PWD}/conf"}}
+  empty: {driver_opts: {type: none, o: bind, device: ./data}}
+  far: {driver_opts: {type: none, o: bind, device: /usr}}
+  nfs: {driver_opts: {type: nfs, o: "addr=10.0.0.1", device: ":/x"}}
+  old: {external: true}
+  own: {driver: rclone}
+  idle: {external: true}
+"""
+
+
+def test_volumes_with_drivers_are_taken_or_named(tmp_path: Path) -> None:
+    """A folder of the project that a volume is bound to is mounted; what is elsewhere is said to be lacking."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/a.conf").write_text("a")
+    (tmp_path / "compose.yaml").write_text(DRIVEN)
+    (app,), notes = load(tmp_path / "compose.yaml")
+    assert [(one.place, one.files) for one in app.mounts] == [("/conf", {"a.conf": "a"})]
+    assert app.claims == {"/data": "empty", "/far": "far", "/nfs": "nfs", "/old": "old", "/own": "own"}
+    assert notes == [
+        "the volume far begins empty: its driver_opts has no counterpart",
+        "the volume nfs begins empty: its driver_opts has no counterpart",
+        "the volume old begins empty, since it is external",
+        "the volume own begins empty: its driver has no counterpart",
+    ]
