@@ -87,7 +87,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     mounts, not_mounted = secrets.mounts(service, project.sections, project.folder, project.known.get)
     more = settings.settings(service)
     left_out = [
-        *map(str, service.keys() - USED),
+        *(key for key in map(str, service.keys() - USED) if not key.startswith("x-")),  # extensions set nothing
         *not_built,
         *placed.left_out,
         *not_mounted,

@@ -20,12 +20,15 @@ KEYS = {
     *("privileged", "read_only", "scale", "security_opt", "shm_size", "stop_grace_period", "tmpfs"),
 }
 NO_NEW_PRIVILEGES = ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true")
+# Which of several networks goes first, of which a pod has one.
+ORDER = {"priority", "gw_priority", "interface_name"}
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # where POSIX has it
 # Seconds of the units of durations, and bytes of those of sizes (Compose Specification, 11-extension.md).
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 BYTES = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) *([a-z]{0,2})", re.IGNORECASE)
-_PARTS = re.compile(rf"([0-9.]+)({'|'.join(SECONDS)})")
+_PARTS = re.compile(rf"([0-9.]++)({'|'.join(SECONDS)})")
+_DURATION = re.compile(rf"(?:{_PARTS.pattern})++")
 _BETWEEN = re.compile("[:=]")  # a host and its address
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z_]+)")
 
@@ -64,6 +67,8 @@ def settings(service: Mapping[str, Any]) -> Settings:
             found.left_out.append("hostname")
     if aliases := _host_aliases(service.get("extra_hosts"), found.left_out):
         found.pod["hostAliases"] = aliases
+    for name, key in _of_networks(service):
+        found.left_out.append(f"networks.{name}.{key}")
     for place, size in _memory(service):
         if re.fullmatch(r"(/[^/$]+)+/?", place):
             found.memory[place.rstrip("/")] = quantity(size) or ""
@@ -76,6 +81,13 @@ def aliases(service: Mapping[str, Any]) -> list[str]:
     """Return the other names that a service has on its networks."""
     networks = _mapping(service, "networks")
     return list(dict.fromkeys(str(each) for one in networks for each in listed(_mapping(networks, one).get("aliases"))))
+
+
+def _of_networks(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a service says of its networks besides aliases, such as an address, by their names."""
+    networks = _mapping(service, "networks")
+    for name in networks:
+        yield from ((str(name), str(key)) for key in _mapping(networks, name).keys() - {"aliases", *ORDER})
 
 
 def words(given: Any) -> tuple[str, ...]:
@@ -91,11 +103,10 @@ def words(given: Any) -> tuple[str, ...]:
 def seconds(said: Any) -> float | None:
     """Return a duration such as `1m30s` in seconds; None for what is none, or longer than an API server takes."""
     text = str(said)
-    parts = _PARTS.findall(text)
-    if not parts or "".join(map("".join, parts)) != text:
+    if not _DURATION.fullmatch(text):
         return None
     try:
-        found = float(sum(float(number) * SECONDS[unit] for number, unit in parts))
+        found = float(sum(float(number) * SECONDS[unit] for number, unit in _PARTS.findall(text)))
     except ValueError:
         return None
     return found if found < 1 << 31 else None

@@ -95,8 +95,12 @@ def of_files(
     """
     found: Variables = {}
     for one in listed(given):
-        path = one.get("path") if isinstance(one, dict) else one
-        if _is_there(path, folder, root):
+        path, form = (one.get("path"), one.get("format")) if isinstance(one, dict) else (one, None)
+        if not _is_there(path, folder, root):
+            continue
+        if form == "raw":
+            found |= _raw(text_file.read(folder / str(path)), known)
+        else:
             for match in _LINE.finditer(text_file.read(folder / str(path))):
                 key = match["key"]
                 if match["set"]:
@@ -104,6 +108,13 @@ def of_files(
                 else:
                     found.setdefault(key, known.get(key))
     return found
+
+
+def _raw(text: str, known: Mapping[str, str | None]) -> Variables:
+    """Return the variables of a file whose values are as they are written, with quotes and dollar signs."""
+    lines = (line.lstrip() for line in text.splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key: value if equals else known.get(key) for key, equals, value in pairs}
 
 
 def absent(given: Any, folder: Path, root: Path | None = None) -> Iterator[str]:

@@ -37,9 +37,9 @@ def rules(service: Mapping[str, Any], folder: Path, context: str) -> tuple[list[
         if not fits or not place or ".." in target or not there:
             left_out.append(f"develop.watch.{path.removeprefix('./')}")
             continue
-        left_out += [
-            f"develop.watch.{path.removeprefix('./')}.{key}" for key in ("ignore", "include") if given.get(key)
-        ]
+        lost = [key for key in ("ignore", "include") if given.get(key)]
+        lost += [f"exec.{key}" for key in given["exec"].keys() - {"command"}] if action == RUN else []
+        left_out += [f"develop.watch.{path.removeprefix('./')}.{key}" for key in lost]
         then: dict[str, dict[str, Any]] = {RESTARTED: {"restart": True}, RUN: {"run": list(after)}}
         rule = found.setdefault((action, *after), {"paths": {}, **then.get(action, {})})
         rule["paths"][os.path.relpath(folder / path, built)] = target.rstrip("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ def test_alias_is_a_service_of_that_name(tmp_path: Path) -> None:
         ("security_opt: ['seccomp:unconfined'], cap_add: ['1 2']", ["cap_add.1 2", "security_opt.seccomp:unconfined"]),
         ("volumes: [{type: image, source: a, target: /a}, /b]", ["volumes./a"]),
         ("tmpfs: ['${A}/x', run]", ["tmpfs.${A}/x", "tmpfs.run"]),
+        ("networks: {a: {ipv4_address: 10.0.0.5, aliases: [b], priority: 1}, c: null}", ["a.ipv4_address"]),
+        ("x-note: {a: 1}, attach: false", ["attach"]),
     ],
 )
 def test_setting_without_a_counterpart_is_named(tmp_path: Path, service: str, left_out: list[str]) -> None:
@@ -118,6 +121,12 @@ def test_privileges_are_not_denied_to_a_privileged_container(tmp_path: Path) -> 
 @pytest.mark.parametrize("said", ["", "1.2.3m", "m", "-1s", "1d", None, [], "9" * 400 + "s"])
 def test_duration_that_is_none_is_refused(said: Any) -> None:
     assert settings.seconds(said) is None
+
+
+def test_long_duration_is_read_at_once() -> None:
+    begun = time.process_time()
+    assert settings.seconds("9" * 100_000) is None
+    assert time.process_time() - begun < 5.0
 
 
 @pytest.mark.parametrize(

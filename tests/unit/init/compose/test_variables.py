@@ -39,6 +39,16 @@ def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> 
     assert found["web"].left_out == ("environment.I",)
 
 
+def test_raw_file_of_variables_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Compose 2.30 has `format: raw`, as `docker run --env-file` reads it."""
+    lines = ["# no", "", "A='q' # $X", ' B="${Y}"', "C=", "D", "NONE"]
+    service = "{image: x, env_file: [{path: a.env, format: raw}, {path: b.env, required: false}]}"
+    (tmp_path / ".env").write_text("D=d\n")
+    found = apps(tmp_path, compose_yaml=f"services: {{web: {service}}}", **{"a.env": "\n".join(lines)})["web"]
+    assert found.environment == {"A": "'q' # $X", "B": '"${Y}"', "C": "", "D": "d"}
+    assert found.left_out == ("environment.NONE",)
+
+
 def test_variable_without_a_value_takes_that_of_the_project(tmp_path: Path) -> None:
     """A name alone, in `env_file` or `environment`, is that of `.env`, and else of the shell, which `init` leaves."""
     text = "services: {web: {image: x, env_file: a.env, environment: [E, F, 'G=${SHELL}']}}"

@@ -20,7 +20,7 @@ services:
       - {action: sync, path: ./web/src, target: /app/src}
       - {action: sync, path: web/static, target: /app/static/, ignore: [node_modules/]}
       - {action: sync+restart, path: ./web/app.conf, target: /etc/app.conf}
-      - {action: sync+exec, path: ./web/nginx.conf, target: /etc/nginx.conf, exec: {command: nginx -s reload}}
+      - {action: sync+exec, path: ./web/nginx.conf, target: /etc/nginx.conf, exec: {command: nginx -s reload, user: a}}
       - {action: rebuild, path: ./web/package.json}
       - {action: sync, path: ./elsewhere, target: /x}
       - {action: sync, path: ./web/absent, target: /x}
@@ -59,6 +59,7 @@ def test_watched_path_that_cannot_be_copied_is_named(tmp_path: Path) -> None:
         "develop.watch.",
         "develop.watch.elsewhere",
         "develop.watch.web/absent",
+        "develop.watch.web/nginx.conf.exec.user",
         "develop.watch.web/src",
         "develop.watch.web/src",
         "develop.watch.web/src",
