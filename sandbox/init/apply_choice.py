@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import yaml
 
-from sandbox.components.workloads import kustomization
+from sandbox.components.workloads import gone_kinds, kustomization
 from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, skaffold
 from sandbox.init.detected import Item, label
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
+from sandbox.kube.manifests import Manifest
 from sandbox.system.files import is_dir, is_inside
 
 # Names of kustomizations: for development first, then for everything.
@@ -26,6 +27,8 @@ MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.y
 MOST = 500  # manifests of one project; a folder with more is something else
 # Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
+# Folders in a chart.
+PARTS = {"charts", "crds", "templates"}
 OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
@@ -71,7 +74,7 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
     """Return the kustomization to apply: one that no other builds on, preferably one for development."""
     found: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
-        file = manifests.kustomization(place)
+        file = None if _is_of_chart(folder, place) else manifests.kustomization(place)
         if file and is_inside(folder, file) and "kind: Component" not in text_file.read(file):
             try:
                 read = kustomization.reads(place)
@@ -110,41 +113,58 @@ def _is_chart(folder: Path, place: Path) -> bool:
     return isinstance(content, dict) and content.get("type") != "library"
 
 
+def _is_of_chart(folder: Path, place: Path) -> bool:
+    """Tell whether the folder is one of those that helm reads in a chart."""
+    above = [one for one in place.parents if one.is_relative_to(folder)]
+    return any(place.relative_to(one).parts[0] in PARTS and (one / "Chart.yaml").is_file() for one in above)
+
+
 def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
-    """Return the paths whose kinds the cluster will have, and that contain something not in the paths before."""
-    loaded = {path: manifests.load([folder / path]) for one in paths for path in _parts(folder, one)}
-    defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
+    """Return the paths whose kinds the cluster will have, and that contain something not in the paths before.
+
+    Of a folder where only some files have such kinds, or that defines an object twice, it is the files.
+    """
+    given = {path: manifests.load([folder / path]) for path in paths}
+    defined = {manifests.defined(one) for objects in given.values() for one in objects}
+    loaded: dict[str, Sequence[Manifest]] = {}
+    for path, objects in given.items():
+        files: dict[str, Sequence[Manifest]] = dict(_files(folder, path)) if path.endswith("/") else {path: objects}
+        usable = [file for file, ones in files.items() if not _unknown(ones, defined)]
+        is_mixed = 0 < len(usable) < len(files)
+        is_twice = len({manifests.identity(one) for one in objects}) < len(objects)
+        loaded |= files if is_mixed or is_twice else {path: objects}
     found: list[Item] = []
     seen: set[tuple[str, ...]] = set()
-    for path, objects in loaded.items():
-        unknown = [
-            one
-            for one in objects
-            if not manifests.is_builtin(group := one["apiVersion"].rpartition("/")[0])
-            and (group, one["kind"]) not in defined
-        ]
+    for path, content in loaded.items():
         # Two files may each bring the namespace that they are in.
-        names = {manifests.identity(one) for one in objects if one["kind"] != "Namespace"}
-        if unknown:
-            kinds = ", ".join(dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown))
-            notes.append(f"{path} is left out, since nothing defines its kinds: {kinds}")
+        names = {manifests.identity(one) for one in content if one["kind"] != "Namespace"}
+        if unknown := _unknown(content, defined):
+            notes.append(f"{path} is left out, since nothing defines its kinds: {', '.join(unknown)}")
         elif twice := names & seen:
             what = "what" if names <= seen else f"some of what ({min(twice)[1]} {min(twice)[-1]}, …)"
             notes.append(f"{path} is left out, since {what} it says others say before it")
         else:
             found.append(path)
             seen |= names
+            try:
+                gone_kinds.require(content, None)
+            except BadFile as error:
+                notes.append(f"before `sandbox up`, in {path}: {error.fix} ({error.brief})")
     return found
 
 
-def _parts(folder: Path, path: str) -> list[str]:
-    """Return the path; of a folder that defines an object twice, the files, those with most objects first."""
-    objects = manifests.load([folder / path])
-    if len({manifests.identity(one) for one in objects}) == len(objects) or not path.endswith("/"):
-        return [path]
-    files = manifests.files(folder / path)
-    files.sort(key=lambda file: -len(manifests.load([file])))
-    return [file.relative_to(folder).as_posix() for file in files]
+def _unknown(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> dict[str, None]:
+    """Return the kinds that no cluster has and that are not among those that the project has `defined`, in words."""
+    parts = ((one["apiVersion"].rpartition("/")[0], one) for one in objects)
+    unknown = (one for group, one in parts if not manifests.is_builtin(group) and (group, one["kind"]) not in defined)
+    return dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown)
+
+
+def _files(folder: Path, path: str) -> list[tuple[str, Sequence[Manifest]]]:
+    """Return the files of a folder with their objects, those with most first."""
+    files = [(file, manifests.load([file])) for file in manifests.files(folder / path)]
+    files.sort(key=lambda pair: -len(pair[1]))
+    return [(file.relative_to(folder).as_posix(), objects) for file, objects in files if objects]
 
 
 def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path], notes: list[str]) -> Iterator[str]:

@@ -5,12 +5,14 @@ In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 import yaml
 
+from sandbox.config.schema.values import LABEL
 from sandbox.init.detected import Front
 
 FILE = "sandbox-ingress.yaml"
@@ -41,7 +43,8 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
         # A malformed object is reported by the cluster.
         with suppress(LookupError, TypeError, ValueError, OverflowError):
             metadata, port = one["metadata"], int(_spec(one)["ports"][0]["port"])
-            if port not in NOT_HTTP and metadata["name"] not in seen and _spec(one).get("clusterIP") != "None":
+            named = re.fullmatch(LABEL, metadata["name"]) and metadata["name"] not in seen
+            if named and port not in NOT_HTTP and _spec(one).get("clusterIP") != "None":
                 seen.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
 

@@ -33,6 +33,8 @@ DEEPEST = 32  # levels of bases below bases
 # Lists of files, folders or, for kustomize, URLs and git repositories (kustomize API, types.Kustomization).
 BASES = ("resources", "bases", "components")
 FILES = ("crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge")
+# Keys of charts, which kustomize renders by helm where it is told that it may.
+CHARTS = ("helmCharts", "helmChartInflationGenerator")
 # Keys of files anywhere below the others; `files` and `envs` may have KEY=FILE.
 PATHS = ("path", "files", "env", "envs")
 # Keeps kustomize and the git that it calls from the network.
@@ -157,6 +159,11 @@ def _content(file: Path) -> Mapping[str, Any]:
     content = found[0] if len(found) == 1 else None
     if not isinstance(content, dict):
         raise BadFile(f"{file}: not a mapping of keys", fix="correct it")
+    if charts := next((key for key in CHARTS if content.get(key)), None):
+        raise BadFile(
+            f"{file} names charts ({charts}), which `kubectl kustomize` does not render",
+            fix="name them below `apply` in sandbox.yaml: {chart: NAME, repo: URL, version: VERSION}",
+        )
     for key in (*BASES, *FILES):
         if not isinstance(content.get(key) or [], list):
             raise BadFile(f"{file}: {key} is not a list", fix="correct it")

@@ -237,6 +237,39 @@ def test_kinds_that_nothing_defines_and_doubles_are_left_out(tmp_path: Path) -> 
     assert found.notes[1].startswith("release/ is left out")
 
 
+def test_file_of_an_unknown_kind_does_not_take_others_along(tmp_path: Path) -> None:
+    """A ServiceMonitor next to the project's own objects is left out alone."""
+    own = "apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {name: a}\n"
+    write(tmp_path, **{"k8s/api.yaml": DEPLOYMENT, "k8s/late/b.yaml": named("b"), "k8s/monitor.yaml": own})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/api.yaml", "k8s/late/b.yaml")
+    said = "k8s/monitor.yaml is left out, since nothing defines its kinds: ServiceMonitor (monitoring.coreos.com/v1)"
+    assert found.notes == (said,)
+
+
+def test_version_that_no_cluster_has_is_noted(tmp_path: Path) -> None:
+    write(tmp_path, **{"k8s/a.yaml": "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: tick}\n"})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/",)
+    assert found.notes[0].startswith("before `sandbox up`, in k8s/: write `apiVersion: batch/v1`; if its fields differ")
+
+
+def test_kustomization_of_a_chart_is_not_the_projects(tmp_path: Path) -> None:
+    """traefik/traefik-helm-chart has one in the folder of its chart's definitions."""
+    write(tmp_path, chart__Chart_yaml="apiVersion: v2\nname: web\nversion: 1.0.0\n", chart__crds__a_yaml=named("a"))
+    write(tmp_path, chart__crds__kustomization_yaml="resources: [a.yaml]\n")
+    assert look(tmp_path).manifests == ({"chart": "chart", "release": "chart"},)
+
+
+def test_kustomization_that_needs_helm_is_left_out(tmp_path: Path) -> None:
+    charts = "helmCharts: [{name: x, repo: https://e.example, version: 1.0.0}]\n"
+    write(tmp_path, dev__kustomization_yaml=charts, base__kustomization_yaml="resources: [a.yaml]\n")
+    write(tmp_path, base__a_yaml=named("a"))
+    found = look(tmp_path)
+    assert found.manifests == ("base/",)
+    assert "dev/ is left out: " in found.notes[0] and "names charts (helmCharts)" in found.notes[0]
+
+
 def named(*names: str) -> str:
     return "---\n".join(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n" for name in names)
 

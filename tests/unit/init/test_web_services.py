@@ -29,6 +29,7 @@ def service(name: str, kind: str = "ClusterIP", port: int = 80, **more: Any) -> 
         ([service("a"), service("b")], []),
         ([service("db", "NodePort", 5432)], []),
         ([service("web", clusterIP="None")], []),
+        ([service("{{applicationName}}-svc", "NodePort")], []),
         ([service("web", "NodePort"), {"kind": "Ingress", "metadata": {"name": "web"}}], []),
         ([{"kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": "80"}}], []),
     ],
