@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci.oci_errors import BadImage
+from sandbox.system import interruption
 
 BLOCK = tarfile.BLOCKSIZE
 LARGEST_HEADER = 1 << 20
@@ -36,7 +37,7 @@ class TarStream:
     """The regular files of a tar (POSIX.1-2017, pax; GNU long names and sizes) whose bytes come from `stream`.
 
     Iterate over it, and read each member, or part of it, before the next. Raises SandboxError for what is no tar and
-    for one that breaks off.
+    for one that breaks off, and Interrupted as soon as the command is: the rest may be gigabytes.
     """
 
     def __init__(self, stream: Iterator[bytes]) -> None:
@@ -106,6 +107,7 @@ class TarStream:
     def _piece(self, most: int) -> bytes:
         """Return the next bytes, at least one and at most `most`; a piece of the stream that fits is not copied."""
         while self._at == len(self._chunk):
+            interruption.check()
             chunk = next(self._stream, None)
             if chunk is None:
                 raise BadImage("the Docker Engine's save broke off", details="unexpected end of data", fix=_FIX)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sandbox.errors import SandboxError
 from sandbox.images.sources.docker_save import TarStream, recognised, take
 from sandbox.oci.manifest import chains
+from sandbox.system import interruption
 from tests.support.odd_layers import with_record
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -53,6 +54,26 @@ def test_files_come_out_as_they_went_in(files: list[tuple[str, bytes]], kind: in
     tar = TarStream(cut(written(files, kind), size))
     found = [(member.name, b"" if skip else tar.read(), member.size) for member in tar]
     assert found == [(name, b"" if skip else data, len(data)) for name, data in files]
+
+
+def test_save_is_not_read_on_once_the_command_is_interrupted() -> None:
+    read: list[int] = []
+
+    def stream() -> Iterator[bytes]:
+        for chunk in cut(written([("a", b"x" * 1_000_000)], tarfile.GNU_FORMAT), 10_000):
+            read.append(len(chunk))
+            if len(read) == 3:
+                interruption.request()
+            yield chunk
+
+    tar = TarStream(stream())
+    try:
+        with pytest.raises(interruption.Interrupted):
+            for _ in tar:
+                tar.read()
+    finally:
+        interruption.clear()
+    assert len(read) == 3
 
 
 @pytest.mark.parametrize("kind", FORMATS)
