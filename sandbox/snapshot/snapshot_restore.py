@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -21,11 +22,13 @@ from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
 from sandbox.snapshot.volume_archive import Packed
-from sandbox.system import files, host_network
+from sandbox.system import files, host_network, tar_members
+from sandbox.system.tar_members import LimitedMember
 
 NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
 READY = "ready"
 WIDTH = 8
+LARGEST_RECORD = 1 << 20  # bytes
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
@@ -53,6 +56,7 @@ class Restoring:
                 fix="load the bundle that it was made with: sandbox bundle load FILE",
                 id="no-images",
             )
+        manifest.require(_needed(manifest), kept)
         noted = self._noted
         files.make_private_dir(noted)
         files.write_atomic(noted / MANIFEST, manifest.model_dump_json().encode(), mode=0o600)
@@ -77,9 +81,16 @@ class Restoring:
             return
         labelled.require(self.engine, self.names)
         try:
-            manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
-        except (OSError, ValueError):  # killed before it made anything
-            shutil.rmtree(noted)
+            manifest = Manifest.model_validate_json(files.read_regular(noted / MANIFEST))
+        except (OSError, ValueError, files.NotAFile) as error:
+            if (noted / READY).exists():  # perhaps a part of it was replaced already
+                raise SandboxError(
+                    f"the restore of '{self.names.name}' that was interrupted cannot be completed",
+                    details=f"{noted / MANIFEST} is damaged ({type(error).__name__}); nothing was changed",
+                    fix=f"rm -r {shlex.quote(str(noted))}, then run: sandbox snapshot restore",
+                    id="snapshot-damaged",
+                ) from None
+            shutil.rmtree(noted)  # killed before it made anything
             return
         if (noted / READY).exists():
             self._switch(manifest)
@@ -100,8 +111,10 @@ class Restoring:
             verified = pool.submit(manifest.verify, kept)
             try:
                 self._prepare(manifest, kept, say)
-            except Exception:
+            except Exception as error:
                 verified.result()
+                if isinstance(error, tar_members.BROKEN):  # so it was when it was saved
+                    raise manifest.damaged(kept, str(error)) from error
                 raise
             verified.result()
 
@@ -174,15 +187,21 @@ class Restoring:
     def _description(self, node: Node, manifest: Manifest) -> Description:
         """Return the node's configuration on this machine: with files in this user's folder, on a free port."""
         here = f"{self.names.folder}/"
-        binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
-        more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+        try:
+            binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
+            more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            place = self.store.place(self.names.name, manifest.snapshot) / MANIFEST
+            raise manifest.damaged(place, f"{node.name} has mounts or ports that no engine writes") from error
         return Description(node.name, node.config, {**node.host, **more})
 
     def _claim(self, node: str, saved: Path) -> None:
         """Make this user the owner in the node's record, of its `saved` files; another user may have saved them."""
         with tarfile.open(saved) as tar, contextlib.suppress(KeyError):
             file = tar.extractfile(str(labelled.COMPLETE.relative_to("/")))
-            record = json.load(file) if file else {}
+            record = json.loads(file.read(LARGEST_RECORD)) if file else {}
+            if not isinstance(record, dict):
+                raise tarfile.ReadError(f"{labelled.COMPLETE} is no record")
             if record.get("owner") != self.names.home.owner:
                 record["owner"] = self.names.home.owner
                 self.engine.write_file(node, labelled.COMPLETE, json.dumps(record).encode())
@@ -212,12 +231,23 @@ class Restoring:
         return self.store.restoring(self.names.name)
 
 
+def _needed(manifest: Manifest) -> set[str]:
+    """Return the files that a restore reads."""
+    volumes = [*packing(manifest.nodes), *([Packed(REGISTRY, REGISTRY)] if manifest.registry else [])]
+    return {
+        CERTIFICATES,
+        SPEC,
+        *(node.files for node in manifest.nodes),
+        *(file for one in volumes for file in one.files),
+    }
+
+
 def _unpack(tar: Path, folder: Path) -> None:
     """Write the regular files of `tar` below `folder`. Raises SandboxError for any other entry.
 
     Without tarfile's filters (PEP 706), which came with Python 3.11.4: Debian 12 has 3.11.2.
     """
-    with tarfile.open(tar) as content:
+    with tarfile.open(tar, tarinfo=LimitedMember) as content:
         for member in content:
             parts = member.name.split("/")
             data = content.extractfile(member) if member.isreg() else None

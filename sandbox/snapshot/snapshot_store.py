@@ -8,13 +8,14 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import SandboxError, UsageError
@@ -22,25 +23,27 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 MANIFEST = "manifest.json"
+MOST_REASONS = 10
 UNFINISHED = ".unfinished"
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # also of containers (moby, daemon/names)
 
 
 class Part(BaseModel, frozen=True):
     """A file of the snapshot."""
 
-    file: str
-    bytes: int
+    file: _FileName
+    bytes: int = Field(ge=0, lt=1 << 63)
     sha256: str
 
 
 class Node(BaseModel, frozen=True):
     """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point."""
 
-    name: str
+    name: _FileName
     image: str
     config: dict[str, Any]
     host: dict[str, Any]
-    files: str
+    files: _FileName
     volumes: dict[str, str]
 
 
@@ -64,18 +67,33 @@ class Manifest(BaseModel, frozen=True):
         """Return the size of all its files in bytes."""
         return sum(part.bytes for part in self.parts)
 
-    def verify(self, folder: Path) -> None:
-        """Raise SandboxError if a file in `folder` is missing or differs from what was saved."""
+    def require(self, needed: Collection[str], folder: Path) -> None:
+        """Raise SandboxError if a file that is `needed` was not saved, or one in `folder` has another size."""
+        if lost := sorted(set(needed) - {part.file for part in self.parts}):
+            raise self.damaged(folder / MANIFEST, f"it does not list {', '.join(lost)}")
         for part in self.parts:
             path = folder / part.file
             try:
-                same = path.stat().st_size == part.bytes and digest(path) == part.sha256
-            except OSError as error:
-                raise self._damaged(path, str(error)) from error
-            if not same:
-                raise self._damaged(path, "its content has changed since it was saved")
+                files.require_regular(path)
+                size = path.stat().st_size
+            except (OSError, SandboxError) as error:
+                raise self.damaged(path, str(error)) from error
+            if size != part.bytes:
+                raise self.damaged(path, f"it has {size} bytes, and {part.bytes} were saved")
 
-    def _damaged(self, path: Path, why: str) -> SandboxError:
+    def verify(self, folder: Path) -> None:
+        """Raise SandboxError if the content of a file in `folder` differs from what was saved."""
+        for part in self.parts:
+            path = folder / part.file
+            try:
+                same = digest(path) == part.sha256
+            except OSError as error:
+                raise self.damaged(path, str(error)) from error
+            if not same:
+                raise self.damaged(path, "its content has changed since it was saved")
+
+    def damaged(self, path: Path, why: str) -> SandboxError:
+        """Return the error for a snapshot with a file at `path` that is not what was saved."""
         return SandboxError(
             f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
             details=f"{path}: {why}; nothing was changed",
@@ -107,12 +125,12 @@ class Store:
         found = []
         for path in self._manifests():
             with contextlib.suppress(SandboxError):
-                found.append(_read(path))
+                found.append(read(path))
         return tuple(sorted(found, key=lambda one: (one.sandbox, one.made)))
 
     def images(self) -> set[str]:
         """Return the ids of the node images that snapshots need. Raises SandboxError for one that cannot be read."""
-        return {node.image for path in self._manifests() for node in _read(path).nodes}
+        return {node.image for path in self._manifests() for node in read(path).nodes}
 
     def _manifests(self) -> Iterator[Path]:
         paths = self.folder.glob(f"*/*/{MANIFEST}")
@@ -122,7 +140,7 @@ class Store:
         """Return a snapshot of a sandbox, by default the newest. Raises UsageError if there is none."""
         known = [one for one in self.all() if one.sandbox == sandbox]
         if snapshot is not None and self.place(sandbox, snapshot).exists():
-            return _read(self.place(sandbox, snapshot) / MANIFEST)
+            return read(self.place(sandbox, snapshot) / MANIFEST)
         if snapshot is None and known:
             return known[-1]
         which = f"no snapshot '{snapshot}'" if snapshot else "no snapshot"
@@ -189,16 +207,27 @@ class Store:
         self.clean(sandbox)
 
 
-def _read(path: Path) -> Manifest:
+def read(path: Path) -> Manifest:
+    """Return the manifest of the snapshot SANDBOX/SNAPSHOT in its folder. Raises SandboxError if it is not one."""
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SandboxError(
-            f"{path} is not the manifest of a snapshot",
-            details=str(error),
-            fix=f"use the release of sandbox that saved it, or remove it: rm -r {shlex.quote(str(path.parent))}",
-            id="snapshot-damaged",
-        ) from error
+        found = Manifest.model_validate_json(files.read_regular(path))
+    except ValidationError as error:  # without the values, among which may be a proxy's password
+        said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors(include_input=False))
+        raise _no_manifest(path, "\n".join(islice(said, MOST_REASONS))) from None
+    except (OSError, files.NotAFile) as error:
+        raise _no_manifest(path, str(error)) from error
+    if (found.sandbox, found.snapshot) != (path.parts[-3], path.parts[-2]):
+        raise _no_manifest(path, f"it is that of the snapshot '{found.snapshot}' of sandbox '{found.sandbox}'")
+    return found
+
+
+def _no_manifest(path: Path, why: str) -> SandboxError:
+    return SandboxError(
+        f"{path} is not the manifest of a snapshot",
+        details=why,
+        fix=f"use the release of sandbox that saved it, or remove it: rm -r {shlex.quote(str(path.parent))}",
+        id="snapshot-damaged",
+    )
 
 
 def _sync(path: Path) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
+import os
 import shutil
 import stat
 import tarfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from unittest.mock import Mock
 
 import pytest
 
-from sandbox.engine import ContainerSpec, labelled
+from sandbox.engine import ContainerSpec, container_copy, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Home
+from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
-from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Part, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
 
@@ -150,23 +152,126 @@ def test_kill_while_a_restore_cleans_up_is_recovered(
     assert not noted.exists()
 
 
-@pytest.mark.parametrize("size", [0, 1], ids=["whole", "damaged"])
-def test_damage_is_named_whatever_failed_because_of_it(
-    prepared: Restoring, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
+@pytest.fixture
+def kept(prepared: Restoring, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A whole snapshot of one node, and nothing else; the engine has its image and makes every container."""
     noted = prepared.store.restoring("demo")
     manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
     shutil.rmtree(noted)
-    kept = prepared.store.place("demo", "one")
-    files.make_private_dir(kept)
-    (kept / "node.tar").write_bytes(b"")
+    folder = prepared.store.place("demo", "one")
+    files.make_private_dir(folder)
+    for name in ("node.tar", CERTIFICATES):
+        tarfile.open(folder / name, "w").close()
+    (folder / SPEC).write_text("{}")
+    parts = tuple(part(path) for path in sorted(folder.iterdir()))
+    (folder / MANIFEST).write_text(manifest.model_copy(update={"parts": parts}).model_dump_json())
     monkeypatch.setattr(prepared.engine, "image_id", lambda _: "sha256:1")
-    monkeypatch.setattr(Restoring, "_prepare", Mock(side_effect=tarfile.ReadError("empty file")))
-    part = Part(file="node.tar", bytes=size, sha256=hashlib.sha256(b"").hexdigest())
-    expected = "is damaged" if size else "empty file"
-    with pytest.raises((SandboxError, tarfile.ReadError), match=expected):
-        prepared.restore(manifest.model_copy(update={"parts": (part,)}), lambda _: None)
-    assert not noted.exists()
+    monkeypatch.setattr(prepared.engine, "make", lambda *_: None)
+    monkeypatch.setattr(container_copy, "write", lambda engine, name, tar: tar.read_bytes())
+    monkeypatch.setattr(container_copy, "volumes", lambda *_: {})
+    monkeypatch.setattr(volume_archive, "unpack", lambda *_, **__: None)
+    return folder
+
+
+def restore(restoring: Restoring) -> None:
+    restoring.restore(restoring.store.find("demo", "one"), lambda _: None)
+
+
+def changed(kept: Path, **values: object) -> None:
+    content = json.loads((kept / MANIFEST).read_text())
+    (kept / MANIFEST).write_text(json.dumps({**content, **values}))
+
+
+def test_snapshot_that_is_whole_is_restored(prepared: Restoring, kept: Path) -> None:
+    restore(prepared)
+    assert prepared.names.spec.read_text() == "{}"
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_damage_is_named_whatever_failed_because_of_it(
+    prepared: Restoring, kept: Path, monkeypatch: pytest.MonkeyPatch, *, damaged: bool
+) -> None:
+    if damaged:
+        (kept / "node.tar").write_bytes(b"x" * (kept / "node.tar").stat().st_size)
+    monkeypatch.setattr(Restoring, "_prepare", Mock(side_effect=OSError("the disk")))
+    with pytest.raises((SandboxError, OSError), match="is damaged" if damaged else "the disk"):
+        restore(prepared)
+    assert not prepared.store.restoring("demo").exists()
+
+
+def odd_file(kept: Path) -> None:
+    (kept / "node.tar").unlink()
+    os.mkfifo(kept / "node.tar")
+
+
+def odd_manifest(kept: Path) -> None:
+    (kept / MANIFEST).unlink()
+    os.mkfifo(kept / MANIFEST)
+
+
+def not_listed(kept: Path) -> None:
+    (kept / SPEC).unlink()
+    changed(kept, parts=[json.loads(part(kept / name).model_dump_json()) for name in ("node.tar", CERTIFICATES)])
+
+
+def no_archive(kept: Path) -> None:
+    (kept / CERTIFICATES).write_bytes(b"x" * 1024)
+    changed(kept, parts=[json.loads(part(kept / name).model_dump_json()) for name in ("node.tar", CERTIFICATES, SPEC)])
+
+
+def odd_ports(kept: Path) -> None:
+    node = json.loads((kept / MANIFEST).read_text())["nodes"][0]
+    changed(kept, nodes=[{**node, "host": {"PortBindings": {"6443/tcp": [{"HostIp": 1}]}}}])
+
+
+def elsewhere(kept: Path) -> None:
+    node = json.loads((kept / MANIFEST).read_text())["nodes"][0]
+    changed(kept, nodes=[{**node, "files": "../node.tar"}])
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        odd_file,
+        not_listed,
+        no_archive,
+        odd_ports,
+        elsewhere,
+        lambda kept: changed(kept, sandbox="other"),
+        lambda kept: changed(kept, snapshot="other"),
+        lambda kept: changed(kept, parts=[{"file": "node.tar", "bytes": 10**400, "sha256": ""}]),
+        lambda kept: changed(kept, format=2),
+        lambda kept: (kept / MANIFEST).unlink(),
+        lambda kept: (kept / MANIFEST).write_text("[" * 100_000),
+        odd_manifest,
+    ],
+)
+def test_snapshot_that_was_tampered_with_is_refused(
+    prepared: Restoring, kept: Path, harm: Callable[[Path], object]
+) -> None:
+    """Pipes, paths upward, another sandbox's manifest, odd archives in a snapshot → refused; nothing half restored."""
+    harm(kept)
+    with pytest.raises(SandboxError) as caught:
+        restore(prepared)
+    assert caught.value.id == "snapshot-damaged"
+    assert not prepared.store.restoring("demo").exists() and not prepared.names.spec.exists()
+
+
+def test_manifest_that_is_refused_shows_no_secret(prepared: Restoring, kept: Path) -> None:
+    node = json.loads((kept / MANIFEST).read_text())["nodes"][0]
+    changed(kept, nodes=[{**node, "config": ["HTTP_PROXY=http://me:hunter2@proxy"]}])
+    with pytest.raises(SandboxError) as caught:
+        restore(prepared)
+    assert "nodes.0.config" in caught.value.details and "hunter2" not in caught.value.details
+
+
+def test_prepared_restore_without_its_manifest_is_kept(prepared: Restoring) -> None:
+    noted = prepared.store.restoring("demo")
+    (noted / MANIFEST).write_bytes(b"")
+    with pytest.raises(SandboxError, match="cannot be completed"):
+        prepared.recover()
+    assert (noted / READY).exists()
 
 
 @pytest.mark.security(22)

@@ -52,7 +52,7 @@ def test_images_of_a_snapshot_that_cannot_be_read_are_unknown(store: Store) -> N
     node = Node(name="n", image="sha256:1", config={}, host={}, files="n.tar", volumes={})
     path = store.place("demo", "one") / MANIFEST
     path.parent.mkdir(parents=True)
-    path.write_text(keep(store, "two").model_copy(update={"nodes": (node,)}).model_dump_json())
+    path.write_text(keep(store, "two").model_copy(update={"nodes": (node,), "snapshot": "one"}).model_dump_json())
     assert store.images() == {"sha256:1"}
     path.write_text('{"format": 2}')
     with pytest.raises(SandboxError, match="is not the manifest of a snapshot"):
