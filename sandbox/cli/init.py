@@ -24,7 +24,7 @@ LOCAL = "127.0.0.1"
     "profiles",
     metavar="NAME",
     multiple=True,
-    help="Also use the compose services of this profile (* for all).",
+    help="Also use this profile of the compose or skaffold file (* for all compose services).",
 )
 def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.

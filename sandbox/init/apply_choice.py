@@ -79,7 +79,7 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
             try:
                 read = kustomization.reads(place)
             except UsageError as error:
-                notes.append(f"{shown(folder, place)} is left out: {error.brief}")
+                notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
                 continue
             if read.fetched:
                 notes.append(f"{shown(folder, place)} is left out: it fetches {read.fetched[0]}")

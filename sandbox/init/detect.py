@@ -28,10 +28,10 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     """Return what the folder contains. Raises UsageError for a compose file that cannot be read.
 
     `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
-    images; `profiles` are those of the compose file whose services are wanted too.
+    images; `profiles` are those of the compose or skaffold file that are wanted too.
     """
     folder = folder.absolute()
-    told = skaffold.load(folder) or Skaffold()
+    told = skaffold.load(folder, profiles) or Skaffold()
     notes = list(told.notes)
     releases, left_out = helmfile.load(folder)
     chosen: list[str] = []

@@ -78,7 +78,7 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
         if isinstance(one, str) and is_file(folder / one) and one.endswith((".yaml", ".yml")):
             files.append(PurePosixPath(one).as_posix())
         elif isinstance(one, dict):
-            single |= dict(_leaves(one))
+            single |= dict(leaves(one))
         else:
             notes.append(f"of the release {name} the values {one} are left out")
     for one in _mappings(release.get("set")):
@@ -89,16 +89,16 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
     return {**found, **({"values": files} if files else {}), **({"set": single} if single else {})}
 
 
-def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the values by their paths, as in helm's --set."""
     for key, one in content.items():
         place = f"{path}{str(key).replace('.', chr(92) + '.')}"
         if isinstance(one, Mapping):
-            yield from _leaves(one, f"{place}.")
+            yield from leaves(one, f"{place}.")
         elif isinstance(one, list):
             for number, each in enumerate(one):
                 if isinstance(each, Mapping):
-                    yield from _leaves(each, f"{place}[{number}].")
+                    yield from leaves(each, f"{place}[{number}].")
                 else:
                     yield f"{place}[{number}]", each
         elif one is not None:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,14 +16,16 @@ from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
-from sandbox.init import helmfile, skaffold_dev
+from sandbox.init import skaffold_dev, skaffold_release
 from sandbox.init.detected import App, Item, build_options, label
 from sandbox.kube import manifests
 from sandbox.system.files import is_file, is_inside
 
 FILES = ("skaffold.yaml", "skaffold.yml")
 # What builds an artifact in place of a Dockerfile.
-BUILDERS = ("bazel", "buildpacks", "custom", "jib", "kaniko", "ko")
+BUILDERS = ("bazel", "buildpacks", "custom", "jib", "ko")
+# What images.yaml has of a build by docker or kaniko; these also say how to build faster.
+TAKEN = {"buildArgs", "cache", "cacheFrom", "dockerfile", "noCache", "pullParent", "secrets", "ssh", "target"}
 # `**` as a part of a name, where it means what `*` does and Path.glob() takes only that.
 _STARS = re.compile(r"\*\*(?=[^/])|(?<=[^/])\*\*")
 
@@ -36,71 +39,93 @@ class Skaffold:
     notes: tuple[str, ...] = ()
 
 
-def load(folder: Path) -> Skaffold | None:
-    """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's."""
+def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
+    """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's.
+
+    Its profiles count that `skaffold dev` activates, and those that are named.
+    """
     file = next((name for name in FILES if (folder / name).is_file()), None)
     if file is None or not is_inside(folder, folder / file):
         return None
     apps: list[App] = []
     items: list[Item] = []
-    notes: list[str] = []
-    configs = list(_configs(folder, file, notes, set()))
+    reading = _Reading(folder, profiles)
+    configs = list(reading.configs(file))
+    notes = reading.notes
+    notes += (
+        f"{name}: its profiles {', '.join(idle)} are left out: --profile NAME takes one"
+        for name, idle in reading.idle.items()
+    )
+    artifacts = [(below, one) for below, config in configs for one in _mappings(config, "build", "artifacts")]
+    for below, artifact in artifacts:
+        _artifact(folder, below, artifact, apps, notes)
+    images = [str(one.get("image")) for _, one in artifacts]
     for below, config in configs:
-        for artifact in _mappings(config, "build", "artifacts"):
-            _artifact(folder, below, artifact, apps, notes)
-        items += _deployed(folder, below, config, notes)
+        items += _deployed(folder, below, config, images, notes)
         notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
     return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes))) if configs else None
 
 
-def _configs(
-    folder: Path, file: str, notes: list[str], seen: set[tuple[str, int]], wanted: Collection[str] = ()
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the configurations of a file, each after those it requires, with the folder that its paths are from.
+@dataclass
+class _Reading:
+    """The files of the project in `folder` with the `profiles` that are wanted: what is `seen` and left out so far."""
 
-    They are the `wanted` ones, or all, as `skaffold dev` has them; those already `seen` are not read again.
-    """
-    try:
-        documents = yaml_text.documents(text_file.read(folder / file))
-    except (yaml.YAMLError, UsageError):
-        return
-    for number, config in enumerate(documents):
-        if not isinstance(config, dict) or not str(config.get("apiVersion")).startswith("skaffold/"):
-            continue
-        if (wanted and _at(config, "metadata", "name") not in wanted) or (file, number) in seen:
-            continue
-        seen.add((file, number))
-        for one in _mappings(config, "requires"):
-            if other := _required(folder, posixpath.dirname(file), one.get("path")):
-                yield from _configs(folder, other, notes, seen, _strings(one, "configs"))
-            elif one.keys() - {"configs", "activeProfiles"}:
-                notes.append(f"{file}: what it requires from elsewhere is left out")
-        yield posixpath.dirname(file), _developing(config, file, notes)
+    folder: Path
+    profiles: Collection[str]
+    notes: list[str] = field(default_factory=list)
+    seen: set[tuple[str, int]] = field(default_factory=set)
+    idle: dict[str, dict[str, None]] = field(default_factory=dict)  # profiles, by file
 
+    def configs(self, file: str, wanted: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the configurations of a file, each after those it requires, with the folder that its paths are from.
 
-def _required(folder: Path, below: str, path: Any) -> str | None:
-    """Return the file of a path in the folder `below`; None unless it is another one of the project."""
-    if not isinstance(path, str) or "://" in path:
-        return None
-    place = _path(below, path) if below else posixpath.normpath(path)
-    files = (place, *(posixpath.join(place, name) for name in FILES))
-    return next((one for one in files if is_file(folder / one) and is_inside(folder, folder / one)), None)
+        They are the `wanted` ones, or all, as `skaffold dev` has them; those already seen are not read again.
+        """
+        try:
+            documents = yaml_text.documents(text_file.read(self.folder / file))
+        except (yaml.YAMLError, UsageError):
+            return
+        for number, config in enumerate(documents):
+            if not isinstance(config, dict) or not str(config.get("apiVersion")).startswith("skaffold/"):
+                continue
+            if (wanted and _at(config, "metadata", "name") not in wanted) or (file, number) in self.seen:
+                continue
+            self.seen.add((file, number))
+            for one in _mappings(config, "requires"):
+                if other := self._required(posixpath.dirname(file), one.get("path")):
+                    yield from self.configs(other, _strings(one, "configs"))
+                elif one.keys() - {"configs", "activeProfiles"}:
+                    self.notes.append(f"{file}: what it requires from elsewhere is left out")
+            whole = self._with_profiles(config, file)
+            self.notes += (f"{file}: {part} is left out" for part in skaffold_dev.idle(whole))
+            yield posixpath.dirname(file), whole
 
+    def _required(self, below: str, path: Any) -> str | None:
+        """Return the file of a path in the folder `below`; None unless it is another one of the project."""
+        if not isinstance(path, str) or "://" in path:
+            return None
+        place = _path(below, path) if below else posixpath.normpath(path)
+        files = (place, *(posixpath.join(place, name) for name in FILES))
+        there = (one for one in files if is_file(self.folder / one) and is_inside(self.folder, self.folder / one))
+        return next(there, None)
 
-def _developing(config: dict[str, Any], file: str, notes: list[str]) -> dict[str, Any]:
-    """Return the configuration with the profile that `skaffold dev` activates."""
-    others = []
-    for profile in _mappings(config, "profiles"):
-        if not any("dev" in str(one.get("command")).split("|") for one in _mappings(profile, "activation")):
-            others.append(str(profile.get("name")))
-            continue
-        for key in ("build", "manifests", "deploy"):
-            if isinstance(given := profile.get(key), dict):
-                base = config.get(key)
-                config = {**config, key: {**(base if isinstance(base, dict) else {}), **given}}
-    if others:
-        notes.append(f"{file}: its profiles {', '.join(others)} are left out")
-    return config
+    def _with_profiles(self, config: dict[str, Any], file: str) -> dict[str, Any]:
+        """Return the configuration with its profiles that count; others are noted."""
+        for profile in _mappings(config, "profiles"):
+            name = str(profile.get("name"))
+            commands = (str(one.get("command")).split("|") for one in _mappings(profile, "activation"))
+            if name not in self.profiles and not any("dev" in one for one in commands):
+                self.idle.setdefault(file, {})[name] = None
+                continue
+            if profile.get("patches"):
+                self.notes.append(f"the patches of the profile {name} are left out")
+            for key in ("build", "manifests", "deploy"):
+                if isinstance(given := profile.get(key), dict):
+                    base = config.get(key)
+                    config = {**config, key: {**(base if isinstance(base, dict) else {}), **given}}
+            if "portForward" in profile:
+                config = {**config, "portForward": profile["portForward"]}
+        return config
 
 
 def _path(below: str, path: str) -> str:
@@ -115,22 +140,37 @@ def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[
         return
     context = _path(below, context)
     other = next((one for one in BUILDERS if one in artifact), None)
-    dockerfile = str(_at(artifact, "docker", "dockerfile") or "Dockerfile")
+    how = next((given for key in ("docker", "kaniko") if isinstance(given := artifact.get(key), dict)), {})
+    dockerfile = str(how.get("dockerfile") or "Dockerfile")
     if other or ".." in PurePosixPath(dockerfile).parts:
         notes.append(f"the image {image} is built by {other or dockerfile}: push it with `from: daemon`")
         return
-    target, args = _at(artifact, "docker", "target"), _at(artifact, "docker", "buildArgs")
-    build, unknown = build_options(dockerfile, target, args)
+    if not is_inside(folder, folder / context):
+        notes.append(f"the image {image} is left out: {context} is not in this folder")
+        return
+    build, unknown = build_options(dockerfile, how.get("target"), how.get("buildArgs"))
     notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
+    lost = [*sorted(how.keys() - TAKEN), *(["hooks"] if artifact.get("hooks") else [])]
+    notes += [f"of the build of {image} these are left out: {', '.join(lost)}"] if lost else []
     notes += [
         f"the image {image} is built from {one.get('image')}: build that before, and name it in images.yaml below "
         f"`args` of {image}, as {one.get('alias') or 'its Dockerfile does'}"
         for one in _mappings(artifact, "requires")
     ]
+    build |= _secrets(how)
+    build |= _sync(artifact, image, folder / context, dockerfile, notes)
     name = label(PurePosixPath(image).name)
-    if is_inside(folder, folder / context):
-        build |= _sync(artifact, image, folder / context, dockerfile, notes)
-        apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build))
+    apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build))
+
+
+def _secrets(how: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the secrets and agents of a build as images.yaml has them, which is as docker has them."""
+    secrets = [
+        ",".join(f"{key}={one[key]}" for key in ("id", "src", "env") if one.get(key))
+        for one in _mappings(how, "secrets")
+    ]
+    found = {"secrets": secrets, "ssh": [str(how["ssh"])] if how.get("ssh") else []}
+    return {key: values for key, values in found.items() if values}
 
 
 def _sync(
@@ -148,7 +188,9 @@ def _sync(
     return {"sync": [{"paths": paths}]} if paths else {}
 
 
-def _deployed(folder: Path, below: str, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
+def _deployed(
+    folder: Path, below: str, config: Mapping[str, Any], images: Collection[str], notes: list[str]
+) -> Iterator[Item]:
     """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
     for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
         yield from _files(folder, _path(below, path), notes)
@@ -160,27 +202,11 @@ def _deployed(folder: Path, below: str, config: Mapping[str, Any], notes: list[s
         *_mappings(config, "manifests", "helm", "releases"),
         *_mappings(config, "deploy", "helm", "releases"),
     ):
-        yield from _release(folder, below, release, notes)
-
-
-def _release(folder: Path, below: str, release: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
-    """Yield the chart of a release, if `apply` can have it."""
-    name, repository = str(release.get("name", "")), {"url": release.get("repo", "")}
-    own = release.get("chartPath")
-    called = _path(below, str(own)) if own else str(release.get("remoteChart") or "")
-    called = f"REPO/{called}" if release.get("repo") else called
-    chart = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
-    if chart is None:
-        notes.append(f"the release {name} is left out: its chart has no folder, or not one version and place")
-        return
-    if left := [key for key in ("setValueTemplates", "setFiles", "overrides") if release.get(key)]:
-        notes.append(f"of the release {name} these are left out: {', '.join(left)}")
-    item = {**chart, "release": label(name)}
-    item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
-    values, listed = [_path(below, one) for one in _strings(release, "valuesFiles")], release.get("setValues")
-    single = listed.items() if isinstance(listed, dict) else ()
-    given = {str(key): one for key, one in single if isinstance(one, str | int)}
-    yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}
+        own = release.get("chartPath")
+        values = [_path(below, one) for one in _strings(release, "valuesFiles")]
+        item, left_out = skaffold_release.item(folder, release, _path(below, str(own)) if own else "", values, images)
+        notes += left_out
+        yield from () if item is None else (item,)
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:

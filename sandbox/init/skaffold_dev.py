@@ -1,4 +1,4 @@
-"""What `skaffold dev` does besides building: the files it copies into containers, and the ports it forwards."""
+"""What `skaffold dev` does besides building: files it copies into containers, ports it forwards, what else it runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from sandbox.system.files import is_inside
 
 # A file of the context, or everything in a folder and below: the patterns that a rule of images.yaml has, too.
 _SOURCE = re.compile(r"(?P<folder>([^*?\[\]{}]+/)?)(?P<last>\*\*(/\*)?|[^*?\[\]{}/]+)")
+IDLE = (
+    *("test", "manifests.hooks", "manifests.kpt", "manifests.transform", "manifests.kustomize.buildArgs"),
+    *("deploy.cloudrun", "deploy.docker", "deploy.kpt", "deploy.helm.hooks", "deploy.kustomize.buildArgs"),
+    *("deploy.kubectl.defaultNamespace", "deploy.kubectl.hooks", "deploy.kubectl.remoteManifests"),
+)
 _PLACE = re.compile(r"(/[^/$]+)+")
 
 
@@ -58,3 +63,13 @@ def forwarded(forwards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{said}: for other protocols than HTTP, write in sandbox.yaml: edge: {{tcp: [{entry}]}}"
         else:
             yield f"{said}: the edge routes to Services"
+
+
+def idle(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a configuration that `skaffold dev` uses and that have no counterpart."""
+    for path in IDLE:
+        given: Any = config
+        for key in path.split("."):
+            given = given.get(key) if isinstance(given, Mapping) else None
+        if given:
+            yield f"`{path}`"

@@ -48,6 +48,6 @@ def services(folder: Path, text: str) -> dict[str, App]:
     return apps(folder, compose_yaml=f"services:\n{text}")
 
 
-def look(folder: Path) -> Found:
+def look(folder: Path, profiles: Collection[str] = ()) -> Found:
     """Return what `init` finds, with the programs of this machine only."""
-    return detect.look(folder, Store(folder / "bundle"))
+    return detect.look(folder, Store(folder / "bundle"), profiles)

@@ -74,7 +74,7 @@ def test_a_skaffold_file_says_what_is_built_and_deployed(
     )
     assert "the build argument B of other is left out, since skaffold computes it" in found.notes
     assert "the image java is built by jib: push it with `from: daemon`" in found.notes
-    assert "skaffold.yaml: its profiles gcb are left out" in found.notes
+    assert "skaffold.yaml: its profiles gcb are left out: --profile NAME takes one" in found.notes
 
 
 def test_sync_and_ports_of_a_skaffold_file_are_told(tmp_path: Path) -> None:
@@ -109,6 +109,88 @@ portForward:
     assert web == "the port-forward of deployment web is left out: the edge routes to Services"
 
 
+def test_profile_that_is_named_is_taken(tmp_path: Path) -> None:
+    """GoogleCloudPlatform/point-of-sale says only in its profile `dev` what is built."""
+    text = """\
+apiVersion: skaffold/v4beta2
+manifests: {rawYaml: [k8s/b.yaml]}
+profiles:
+- name: dev
+  build: {artifacts: [{image: api}]}
+  manifests: {rawYaml: [k8s/a.yaml]}
+  patches: [{op: remove, path: /x}]
+  portForward: [{resourceType: service, resourceName: db, port: 5432}]
+- {name: release}
+"""
+    write(tmp_path, **{"skaffold.yaml": text, "k8s/a.yaml": DEPLOYMENT, "k8s/b.yaml": DEPLOYMENT, "Dockerfile": ""})
+    found = look(tmp_path, profiles=("dev",))
+    assert ([app.name for app in found.apps], found.manifests) == (["api"], ("k8s/a.yaml",))
+    assert found.notes[:2] == (
+        "the patches of the profile dev are left out",
+        "skaffold.yaml: its profiles release are left out: --profile NAME takes one",
+    )
+    assert found.notes[2].startswith("the port-forward of service db")
+
+
+def test_settings_without_a_counterpart_in_skaffold_are_named(tmp_path: Path) -> None:
+    text = """\
+apiVersion: skaffold/v4beta11
+build:
+  artifacts:
+  - {image: a, context: a, kaniko: {dockerfile: D, target: t}, hooks: {before: [x]}}
+  - {image: b, context: b, docker: {network: host, noCache: true, ssh: default, secrets: [{id: s, src: s.txt}]}}
+  - {image: c, context: ../c}
+test: [{image: a}]
+deploy: {kubectl: {defaultNamespace: shop, flags: {}}}
+"""
+    write(tmp_path, **{"skaffold.yaml": text, "a/D": "", "b/Dockerfile": ""})
+    found = look(tmp_path)
+    assert {app.name: app.build for app in found.apps} == {
+        "a": {"dockerfile": "D", "target": "t"},
+        "b": {"secrets": ["id=s,src=s.txt"], "ssh": ["default"]},
+    }
+    assert found.notes == (
+        "skaffold.yaml: `test` is left out",
+        "skaffold.yaml: `deploy.kubectl.defaultNamespace` is left out",
+        "of the build of a these are left out: hooks",
+        "of the build of b these are left out: network",
+        "the image c is left out: ../c is not in this folder",
+    )
+
+
+def test_values_of_a_release_name_the_built_images(tmp_path: Path) -> None:
+    """As dynatrace-oss/unguard has them, and as skaffold/v2 had; `up` finds the images by these names."""
+    release = """\
+    - name: shop
+      chartPath: chart
+      overrides: {db: {up: true, sizes: [1, 2]}}
+      setValues: {a.b: false, deep: {c: 1.5}}
+      setValueTemplates:
+        api.repository: "{{.IMAGE_REPO_gcr_io_x_api}}"
+        api.tag: "{{ .IMAGE_TAG_gcr_io_x_api }}@{{.IMAGE_DIGEST_gcr_io_x_api}}"
+        web: "{{.IMAGE_FULLY_QUALIFIED_web}}"
+        other: "{{.REGION}}"
+        digest: "{{.IMAGE_DIGEST_web}}"
+      artifactOverrides: {old: web}
+      imageStrategy: {helm: {}}
+      setFiles: {a: b}
+"""
+    build = "build: {artifacts: [{image: gcr.io/x/api, context: api}, {image: web, context: web}]}\n"
+    text = f"apiVersion: skaffold/v3\n{build}deploy:\n  helm:\n    releases:\n{release}"
+    write(
+        tmp_path, **{"skaffold.yaml": text, "chart/Chart.yaml": "name: x", "api/Dockerfile": "", "web/Dockerfile": ""}
+    )
+    found = look(tmp_path)
+    values = {
+        **{"db.up": True, "db.sizes[0]": 1, "db.sizes[1]": 2, "a.b": False, "deep.c": 1.5},
+        **{"api.repository": "gcr.io/x/api", "api.tag": "dev", "web": "web:dev"},
+        **{"old.repository": "web", "old.tag": "dev"},
+    }
+    assert found.manifests == ({"chart": "chart", "release": "shop", "set": values},)
+    said = "setValueTemplates.other, setValueTemplates.digest, setFiles"
+    assert found.notes == (f"of the release shop these are left out: {said}",)
+
+
 def test_skaffold_files_that_others_require_are_taken(tmp_path: Path) -> None:
     """Each once, with paths from its own folder, and with the profile that `skaffold dev` activates."""
     head = "apiVersion: skaffold/v4beta11\nmetadata: {name: NAME}\n"
@@ -132,7 +214,7 @@ build: {{artifacts: [{{image: unwanted}}]}}
     assert found.manifests == ("src/api/k8s/", "k8s/")
     assert found.notes == (
         "src/api/skaffold.yaml: what it requires from elsewhere is left out",
-        "src/api/skaffold.yaml: its profiles prod are left out",
+        "src/api/skaffold.yaml: its profiles prod are left out: --profile NAME takes one",
     )
 
 
