@@ -10,10 +10,11 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine import Container, Engine, container_copy, labelled
+from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -130,6 +131,7 @@ class Restoring:
             wanted = self._description(node, manifest)
             self.engine.make(node.name + NEW, wanted.config, wanted.host)
             container_copy.write(self.engine, node.name + NEW, kept / node.files)
+            self._require_seen(node.name + NEW, wanted)
             self._claim(node.name + NEW, kept / node.files)
             made.append(node.model_copy(update={"volumes": self._volumes(node)}))
         packed = [
@@ -194,6 +196,14 @@ class Restoring:
             place = self.store.place(self.names.name, manifest.snapshot) / MANIFEST
             raise manifest.damaged(place, f"{node.name} has mounts or ports that no engine writes") from error
         return Description(node.name, node.config, {**node.host, **more})
+
+    def _require_seen(self, node: str, wanted: Description) -> None:
+        """Raise SandboxError where an engine elsewhere does not see this user's folder, of which the node has files."""
+        if self.engine.shares_network():
+            return
+        binds = (bind.split(":")[:2] for bind in wanted.host["Binds"])
+        ours = {Path(source): inner for source, inner in binds if Path(source).is_relative_to(self.names.folder)}
+        shared_folders.require_seen(partial(self.engine.read_file, node), ours, self.engine.place)
 
     def _claim(self, node: str, saved: Path) -> None:
         """Make this user the owner in the node's record, of its `saved` files; another user may have saved them."""

@@ -16,6 +16,7 @@ from unittest.mock import Mock
 import pytest
 
 from sandbox.engine import ContainerSpec, container_copy, labelled
+from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.snapshot import volume_archive
@@ -95,6 +96,34 @@ def test_node_of_another_users_snapshot_becomes_this_users(
     restoring._claim("node", saved)
     expected = {labelled.COMPLETE: {"nodes": {}, "owner": ours}} if claimed else {}
     assert {path: json.loads(data) for path, data in written.items()} == expected
+
+
+@pytest.mark.parametrize(("shares", "seen"), [(False, True), (True, False)])
+def test_nodes_files_that_the_engine_sees_are_fine(
+    restoring: Restoring, monkeypatch: pytest.MonkeyPatch, shares: bool, seen: bool
+) -> None:
+    restoring._require_seen("node", bound(restoring, monkeypatch, shares=shares, seen=seen))
+
+
+def test_nodes_files_that_the_engine_does_not_see_are_refused(
+    restoring: Restoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot of an engine that shares folders, restored on one that does not: kubelets would start no pod."""
+    with pytest.raises(SandboxError, match="does not see the folder") as caught:
+        restoring._require_seen("node", bound(restoring, monkeypatch, shares=False, seen=False))
+    assert caught.value.id == "engine-folders"
+
+
+def bound(restoring: Restoring, monkeypatch: pytest.MonkeyPatch, *, shares: bool, seen: bool) -> Description:
+    """A node that has a file of the user's folder, on an engine that shares the network or not, and sees it or not."""
+    file = restoring.names.resolv_conf
+    files.make_private_dir(file.parent)
+    file.touch()
+    monkeypatch.setattr(restoring.engine, "shares_network", lambda: shares)
+    monkeypatch.setattr(restoring.engine, "read_file", lambda *_: b"" if seen else None)
+    return Description(
+        "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules"]}
+    )
 
 
 @pytest.fixture
