@@ -80,6 +80,8 @@ def cgroups(context: DoctorContext) -> Finding:
 
 def resources(context: DoctorContext) -> Finding:
     """Check that the engine has CPUs and memory for a cluster."""
+    if not context.spec.cluster.supports.whole_cluster:
+        return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this engine's")
     facts = with_engine(context).facts
     evidence = f"{facts.cpus} CPUs, {facts.memory / (1 << 30):.1f} GiB of memory"
     if facts.memory < MEMORY:

@@ -72,6 +72,8 @@ def raise_limits(context: DoctorContext) -> None:
 
 def capabilities(context: DoctorContext) -> Finding:
     """Check that a node, which is a privileged container, can have every capability."""
+    if not context.spec.cluster.supports.whole_cluster:
+        return skipped(f"the provider is {context.spec.cluster.provider}: its nodes are not this machine's")
     if _is_elsewhere(context):
         return skipped(ELSEWHERE)
     try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
 from sandbox.components.cluster import kubeconfig
-from sandbox.doctor.check import Check, Finding, Status, error, ok, warn
+from sandbox.doctor.check import Check, Finding, Status, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, ServerAway
 from sandbox.system import files
 
 CHANGE = ("get", "list", "create", "patch", "delete")
@@ -76,6 +77,18 @@ def _disk(context: DoctorContext) -> Finding:
     )
 
 
+def _asked(inspect: Callable[[DoctorContext], Finding], context: DoctorContext) -> Finding:
+    """Return what a check finds; of a cluster that does not answer one row tells, whose fix fits."""
+    try:
+        return inspect(context)
+    except ServerAway:
+        return skipped("the cluster does not answer")
+
+
+def _needing(rights: Rights) -> Callable[[DoctorContext], Finding]:
+    return partial(_asked, partial(_needs, rights))
+
+
 def _cluster(context: DoctorContext) -> Cluster:
     """Return the existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
 
@@ -111,23 +124,21 @@ CHECKS = (
         "rights.namespace",
         "its namespace exists or can be created",
         "set another in `cluster`, or ask for it",
-        namespace,
+        partial(_asked, namespace),
     ),
-    Check(
-        "rights.objects", "rights that every component needs: ConfigMaps and Secrets", ROLE, partial(_needs, OBJECTS)
-    ),
+    Check("rights.objects", "rights that every component needs: ConfigMaps and Secrets", ROLE, _needing(OBJECTS)),
     Check(
         "rights.registry",
         "rights for the registry in the namespace",
         f"{ROLE}, or use `registry.external`",
-        partial(_needs, REGISTRY),
+        _needing(REGISTRY),
     ),
-    Check("rights.disk", "rights for the registry's disk", ROLE, _disk),
-    Check("rights.tunnel", "rights for port-forwards to ingress and registry", ROLE, partial(_needs, TUNNEL)),
+    Check("rights.disk", "rights for the registry's disk", ROLE, partial(_asked, _disk)),
+    Check("rights.tunnel", "rights for port-forwards to ingress and registry", ROLE, _needing(TUNNEL)),
     Check(
         "rights.ingress",
         "rights for Traefik in the namespace",
         f"{ROLE}, or set ingress.controller to none",
-        partial(_needs, INGRESS),
+        _needing(INGRESS),
     ),
 )

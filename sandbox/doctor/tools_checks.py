@@ -45,8 +45,10 @@ def kubectl(context: DoctorContext) -> Finding:
     said = _said(context, program, "version", "--client")
     client, server = _minor(said), _minor(_kubernetes(context))
     evidence = _first_line(said)
-    if client is None or server is None:
+    if client is None:
         return warn(f"its version cannot be read: {evidence}")
+    if server is None:
+        return ok(f"{evidence}; the cluster chooses its own version")
     return warn(f"{evidence}, the cluster is 1.{server}") if abs(client - server) > SKEW else ok(evidence)
 
 
@@ -76,10 +78,12 @@ def images(context: DoctorContext) -> Finding:
 
 
 def _kubernetes(context: DoctorContext) -> str:
-    """Return the version that the sandbox's cluster has or will have, as far as it is known."""
+    """Return the version that the sandbox's cluster has or will have, nothing where its provider chooses it."""
     chosen = context.spec.cluster.kubernetes
-    if chosen or isinstance(context.docker, SandboxError) or not context.spec.cluster.supports.node_image:
-        return chosen or recipes()["node"].version
+    if chosen or not context.spec.cluster.supports.node_image:
+        return chosen or ""
+    if isinstance(context.docker, SandboxError):
+        return recipes()["node"].version
     return system_images.for_spec(context.spec, context.home, context.docker.engine).kubernetes
 
 

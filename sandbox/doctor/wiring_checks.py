@@ -13,7 +13,7 @@ from sandbox.components.registry.external_step import require_answer
 from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Bind, Engine, labelled
 from sandbox.kube.api import Cluster
 from sandbox.plan import providers
 from sandbox.step import State
@@ -27,6 +27,9 @@ def registry(context: DoctorContext) -> Finding:
         trouble = _not_running(with_engine(context).engine, name)
         if trouble:
             return trouble
+    bind = Bind("127.0.0.1", context.spec.registry.port)
+    if not (contained or external or Relay(context.home).listens_on(bind)):  # another sandbox's may answer there
+        return skipped(f"the relay does not listen on {bind.address}:{bind.port}; sandbox up starts it")
     require_answer(context.spec.registry.push_url)
     return ok(f"{context.spec.registry.address} answers")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.config.schema import Cluster
-from sandbox.doctor import engine_checks
+from sandbox.doctor import engine_checks, machine_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import connection
@@ -70,6 +70,8 @@ def test_an_engine_without_nodes_need_not_be_able_to_run_one(context: DoctorCont
     existing = replace(refused, spec=refused.spec.model_copy(update={"cluster": cluster}))
     assert engine_checks.cgroups(existing).status is Status.SKIPPED
     assert engine_checks.reachable(told(existing, podman=True)).status is Status.OK
+    assert engine_checks.resources(told(existing, memory=1 << 30)).status is Status.SKIPPED
+    assert machine_checks.capabilities(existing).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(

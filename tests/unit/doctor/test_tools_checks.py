@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
+from sandbox.config.schema import Cluster
 from sandbox.config.schema.cluster_schema import Images
 from sandbox.doctor import tools_checks
 from sandbox.doctor.check import Row, Status, run
@@ -62,6 +63,17 @@ def test_kubectl_is_compared_with_the_chosen_kubernetes(context: DoctorContext, 
     older = context.spec.cluster.model_copy(update={"kubernetes": "v1.34.4"})
     found = rows(replace(context, spec=context.spec.model_copy(update={"cluster": older})))["tools.kubectl"]
     assert (found.status, found.evidence) == (Status.WARN, "Client Version: v1.36.2, the cluster is 1.34")
+
+
+@pytest.mark.parametrize("provider", ["minikube", "existing"])
+def test_kubectl_is_compared_with_no_version_that_is_not_known(
+    context: DoctorContext, folder: Path, provider: str
+) -> None:
+    install(folder, "kubectl", "echo Client Version: v1.32.4")
+    known = {"provider": provider, **({"context": "a", "namespace": "b"} if provider == "existing" else {})}
+    spec = context.spec.model_copy(update={"cluster": Cluster.model_validate(known)})
+    found = tools_checks.kubectl(replace(context, spec=spec))
+    assert (found.status, "the cluster is" in found.evidence) == (Status.OK, False)
 
 
 def test_a_kind_that_is_too_old_or_broken(context: DoctorContext, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sandbox.components.edge import edge_folder, routes
@@ -16,6 +18,7 @@ from sandbox.names import EDGE
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.registry_simulator import Simulator
 from tests.unit.doctor.conftest import IMAGE
 
 
@@ -36,6 +39,16 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
     parts = [check for check in wiring_checks.CHECKS if check.id not in ("wiring.network", "wiring.ingresses")]
     assert {check.inspect(context).status for check in parts} == {Status.ERROR}
     assert wiring_checks.registry(context).fix == f"docker logs {context.names.registry}"
+
+
+def test_registry_of_another_sandbox_is_not_that_of_a_namespace(context: DoctorContext, registry: Simulator) -> None:
+    cluster = Cluster.model_validate({"provider": "existing", "context": "a", "namespace": "b"})
+    port = int(registry.url.rpartition(":")[2])
+    other = context.spec.registry.model_copy(update={"port": port})
+    spec = context.spec.model_copy(update={"cluster": cluster, "registry": other})
+    found = wiring_checks.registry(replace(context, spec=spec))
+    assert found.status is Status.SKIPPED and "the relay does not listen" in found.evidence
+    assert not registry.requests
 
 
 def test_annotation_without_effect_is_a_warning(context: DoctorContext, server: ApiServer) -> None:
