@@ -20,7 +20,7 @@ from sandbox.bundle.contents import Contents, Damaged, File
 from sandbox.bundle.store import Store
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.oci import digest as digests
-from sandbox.system import tar_members
+from sandbox.system import files, tar_members
 from sandbox.system.tar_members import LimitedMember
 
 LARGEST_HEAD = 16 << 20  # bytes
@@ -57,12 +57,10 @@ class Bundle:
         """
         missing = {file.path: file for file in self.contents.files}
         faults: list[str] = []
-        place = described.NAME
+        place, spare = described.NAME, self.contents.size
         try:
             while (member := self._tar.next()) is not None:
                 file = missing.pop(member.name, None)
-                if len(faults) >= MOST_FAULTS:
-                    break
                 if file is None:
                     faults.append(f"{_shown(member.name)}: not in the list, or in the bundle twice")
                 elif not member.isreg():
@@ -72,6 +70,10 @@ class Bundle:
                 else:
                     place = file.path
                     faults += self._read(member, file, take(file))
+                if file is None or member.size != file.size:
+                    spare -= member.size  # a small packed file can have it without end
+                if len(faults) >= MOST_FAULTS or spare < 0:
+                    break
         except _broken() as error:
             faults.append(f"{place}: the bundle ends in it or after it ({error})")
         return faults + [f"{path}: missing" for path in missing if path != place]
@@ -173,6 +175,8 @@ def _require_room(folder: Path, needed: int) -> None:
 
 def _file(path: Path) -> IO[bytes]:
     try:
+        if path.exists() and not path.is_dir():
+            files.require_regular(path)  # a pipe would be waited for, and cannot be read from its start again
         return path.open("rb")
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file", fix="`sandbox bundle save FILE` makes one") from error

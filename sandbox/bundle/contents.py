@@ -33,7 +33,7 @@ class File(_Part):
     """One file: its path in the bundle, its size in bytes and its sha256 digest in hexadecimal."""
 
     path: Annotated[str, AfterValidator(_inside)]
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, lt=1 << 63)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     executable: bool = False
 

@@ -289,6 +289,40 @@ def test_non_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
             faults(other)
 
 
+def test_bundle_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "pipe")
+    with pytest.raises(NotAFile, match="is a FIFO"):
+        faults(path)
+
+
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("first", [True, False])
+def test_bundle_with_more_than_it_lists_is_not_unpacked(file: Path, tmp_path: Path, *, first: bool) -> None:
+    """A member of a terabyte that the list does not name → a fault, and it is not read to its end."""
+    whole = file.read_bytes()
+    more = tarfile.TarInfo("project/more")
+    more.size = 1 << 40
+    with tarfile.open(file) as tar:
+        at = next(one.offset for one in tar if one.name != described.NAME) if first else tar.offset
+    (path := tmp_path / "odd.bundle").write_bytes(whole[:at] + more.tobuf())
+    os.truncate(path, at + 512 + (1 << 40))
+    assert "project/more: not in the list, or in the bundle twice" in faults(path)
+
+
+@pytest.mark.parametrize("size", [1 << 63, 10**400, -1])
+def test_list_with_a_size_no_file_has_is_refused(file: Path, size: int) -> None:
+    def change(entries: Entries) -> None:
+        head = json.loads(entries[0][1])
+        head["files"][0]["size"] = size
+        data = json.dumps(head).encode()
+        entries[0][0].size = len(data)
+        entries[0] = (entries[0][0], data)
+
+    rewrite(file, change)
+    with pytest.raises(Damaged):
+        faults(file)
+
+
 def _pax(record: bytes) -> bytes:
     header = tarfile.TarInfo("pax")
     header.type, header.size = tarfile.XHDTYPE, len(record)
