@@ -128,7 +128,6 @@ def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, clien
     assert registry.count("PUT") == 1
 
 
-@pytest.mark.fault(40)
 @pytest.mark.parametrize(("place", "told"), [("https://other.example/x?a=b", "https://other.example:443"), ("/x", "")])
 def test_a_push_that_is_redirected_names_the_address(
     registry: Simulator, client: Client, place: str, told: str
@@ -140,6 +139,7 @@ def test_a_push_that_is_redirected_names_the_address(
     assert caught.value.fix.endswith(told) and bool(caught.value.fix) == bool(told)
 
 
+@pytest.mark.fault(40)
 def test_wrong_bytes_never_become_a_blob(registry: Simulator, client: Client) -> None:
     """Bytes that do not fit their digest are sent → nothing becomes a blob."""
     wrong = b"x" * len(DATA)
