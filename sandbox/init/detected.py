@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from itertools import count
@@ -22,11 +23,17 @@ def label(text: str) -> str:
 
     A longer text is cut and ends in a part of its digest, so that texts which begin alike have different names.
     """
-    whole = as_name(text, most=None)
+    whole = as_name(spelled(text), most=None)
     if len(whole) <= MAX_NAME:
         return whole or "app"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return f"{as_name(text, most=MAX_NAME - len(digest) - 1)}-{digest}"
+    return f"{whole[: MAX_NAME - len(digest) - 1].strip('-')}-{digest}"
+
+
+def spelled(text: str) -> str:
+    """Return the text with letters that have no accent in place of those that have one."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(one for one in letters if not unicodedata.combining(one))
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:

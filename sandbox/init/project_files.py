@@ -15,7 +15,7 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import web_services
-from sandbox.init.detected import App, Found
+from sandbox.init.detected import App, Found, spelled
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
@@ -44,7 +44,7 @@ def name_of(folder: str, found: Found) -> str:
         match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(DOMAIN_SUFFIX)}", host))
     }
     names = (*(said if len(said) == 1 else ()), found.project, folder)
-    return next(filter(None, map(as_name, names)), "app")
+    return next(filter(None, map(as_name, map(spelled, names))), "app")
 
 
 def registry_port(found: Found) -> int:

@@ -99,6 +99,8 @@ def test_taken_ports_are_left_to_be_chosen(tmp_path: Path) -> None:
     [
         ("My Project!", (), "my-project"),
         ("---", (), "app"),
+        ("Übung Nº3", (), "ubung-no3"),
+        ("straße", (), "strasse"),
         ("x" * 60, (), "x" * 40),
         ("x", ("a.demo.sandbox.localhost", "b.demo.sandbox.localhost"), "demo"),
         ("x", ("a.demo.sandbox.localhost", "b.other.sandbox.localhost"), "x"),
@@ -237,7 +239,7 @@ def test_odd_names_are_written_so_that_they_are_read(
         assert {one["metadata"]["name"] for one in manifests.load(applied(spec.apply))} == {"web"}
 
 
-@pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本"])
+@pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本", "Café"])
 def test_name_for_a_folder_is_a_name(folder: str) -> None:
     assert label(folder) == project_files.name_of(folder, Found())
 
