@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sandbox.init.detected import Found
 
 LOCAL = "127.0.0.1"
+MOST_NAMED = 12  # settings of a program in a note
 
 
 @click.command("init")
@@ -88,6 +89,13 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
         click.echo(f"kept  {folder / path}   (existed)")
 
 
+def _said(settings: Sequence[str]) -> str:
+    """Return a few of the settings, variables last; a project may have hundreds of these."""
+    first = sorted(settings, key=lambda one: one.startswith("environment."))[:MOST_NAMED]
+    more = len(settings) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more else "")
+
+
 def _advice(name: str, found: Found) -> Iterator[str]:
     """Yield what the user has to do before `up` can run all of the project."""
     from sandbox.init import project_files
@@ -104,14 +112,14 @@ def _advice(name: str, found: Found) -> Iterator[str]:
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
         yield f"note  the port is unknown of {', '.join(apps)}: for a host that leads there, {fix}"
-    lacking: dict[str, list[str]] = {}
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for one in () if found.manifests else found.apps:
         # What it depends on comes up at its own time, and pods are started again until then.
-        if lost := ", ".join(setting for setting in one.left_out if setting != "depends_on"):
+        if lost := tuple(setting for setting in one.left_out if setting != "depends_on"):
             lacking.setdefault(lost, []).append(one.name)
     for lost, apps in lacking.items():
         said, file = (f"{apps[0]} is", f"{apps[0]}.yaml") if len(apps) == 1 else (f"{', '.join(apps)} are", "")
-        yield f"note  {said} without {lost}: see {found.objects}/{file}"
+        yield f"note  {said} without {_said(lost)}: see {found.objects}/{file}"
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.init import project_folders
 from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import Project
@@ -26,7 +27,8 @@ FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 ENV = ".env"
 # What projects call a file to make that one of.
-EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.example", "example.env", "sample.env")
+_KIND = r"(default|dist|example|sample|template)"
+_EXAMPLE = re.compile(rf"\.?env[-._]{_KIND}|\.?{_KIND}[-._]env")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     if not files:
         return None
     main = files[0]
-    if (example := next((one for one in EXAMPLES if is_file(folder / one)), None)) and not is_file(folder / ENV):
+    examples = (one.name for one in project_folders.listed(folder) if _EXAMPLE.fullmatch(one.name) and is_file(one))
+    if not is_file(folder / ENV) and (example := next(examples, None)):
         notes.append(f"there is no {ENV}: `cp {example} {ENV}` before `sandbox init` gives variables a value")
     if below := posixpath.dirname(main):
         known = {**variables.of_files(posixpath.join(below, ENV), folder, known), **known}
@@ -62,14 +65,22 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     apart = _apart(found, {*profiles, *_profiles(known)})
     idle = [one for one in apart if not has_manifests or found[one].get("build")]
     if idle:
-        absent = sorted(set().union(*(apart[one] for one in idle)))
-        options = " ".join(f"--profile {shlex.quote(one)}" for one in absent)
+        lacking = sorted(set().union(*(apart[one] for one in idle)))
+        options = " ".join(f"--profile {shlex.quote(one)}" for one in lacking)
         notes.append(f"{main}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
     defined = sections["volumes"]
     services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
     project = Project(folder, sections, known, volumes.claims(services.values(), folder))
     apps = _apps(services, names, project, notes)
+    absent: dict[str, list[str]] = {}
+    for one, said in services.items():
+        for file in variables.absent(said.get("env_file"), folder):
+            absent.setdefault(file, []).append(one)
+    notes += (
+        f"the variables of {', '.join(ones)} in {file} are left out: it is not in this folder"
+        for file, ones in absent.items()
+    )
     runnable = [app for app in apps if app.context is not None or app.image]
     written = {app.name: app for app in runnable if app.is_whole or not has_manifests}
     there = {one: called for one, called in names.items() if called in written}

@@ -82,7 +82,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     notes += _image_faults(name, service, image, reason) if context is None else ()
     placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
     build, not_built = _build(name, service, context, placed.sync, project, notes)
-    environment = _environment(name, service, project, notes)
+    environment = _environment(service, project)
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
     mounts, not_mounted = secrets.mounts(service, project.sections, project.folder, project.known.get)
     more = settings.settings(service)
@@ -295,14 +295,9 @@ def _proxied(service: Mapping[str, Any], environment: Mapping[str, str | None]) 
     return next((one for one in ports if 0 < one < 65536), None)
 
 
-def _environment(name: str, service: Mapping[str, Any], project: Project, notes: list[str]) -> Mapping[str, str | None]:
+def _environment(service: Mapping[str, Any], project: Project) -> Mapping[str, str | None]:
     """Return the variables of a service, also those of its files; None is one that only the shell has."""
-    files = service.get("env_file")
-    notes += [
-        f"the variables of {name} in {file} are left out: it is not in this folder"
-        for file in variables.absent(files, project.folder)
-    ]
-    of_files = variables.of_files(files, project.folder, project.known)
+    of_files = variables.of_files(service.get("env_file"), project.folder, project.known)
     return {**of_files, **dict(_variables(service.get("environment"), project.known))}
 
 

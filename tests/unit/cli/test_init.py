@@ -178,6 +178,16 @@ services:
     assert "note  web is without environment.API_KEY: see k8s/web.yaml" in said and "db is without" not in said
 
 
+def test_init_names_a_few_settings_that_a_program_is_without(tmp_path: Path) -> None:
+    """zammad's services have a hundred variables without a value; the manifest names them all."""
+    names = ", ".join(f"A{number:02}" for number in range(20))
+    (tmp_path / "compose.yaml").write_text(f"services: {{web: {{image: x, environment: [{names}], init: true}}}}\n")
+    said = next(line for line in run("init", cwd=tmp_path).stderr.splitlines() if "without" in line)
+    assert said.startswith("note  web is without init, environment.A00, environment.A01, ")
+    assert said.endswith(", environment.A10 and 9 more: see k8s/web.yaml")
+    assert "environment.A19" in (tmp_path / "k8s/web.yaml").read_text()
+
+
 def test_init_says_once_what_several_programs_are_without(tmp_path: Path) -> None:
     app = '{image: nginx, environment: {API_KEY: "${API_KEY}"}}'
     (tmp_path / "compose.yaml").write_text(f"services: {{a: {app}, b: {app}, c: {{image: nginx, init: true}}}}\n")

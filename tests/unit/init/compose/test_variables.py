@@ -69,6 +69,16 @@ def test_absent_file_of_variables_is_noted(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("example", [".env.example", ".env-sample", "template.env", ".env.dist"])
+def test_absent_variables_of_several_services_are_noted_once(tmp_path: Path, example: str) -> None:
+    text = "services: {web: {image: x, env_file: .env}, api: {image: x, env_file: [.env]}}"
+    _, notes = load(write(tmp_path, compose_yaml=text, **{example: "A=1"}))
+    assert notes == [
+        f"there is no .env: `cp {example} .env` before `sandbox init` gives variables a value",
+        "the variables of web, api in .env are left out: it is not in this folder",
+    ]
+
+
 def test_a_compose_service_has_its_variables_filled_in(tmp_path: Path) -> None:
     """As compose does: from .env, else from the default; what only the shell has stays out."""
     text = """\
