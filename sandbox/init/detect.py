@@ -23,6 +23,21 @@ from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_file, is_inside
 
+# Files of other tools.
+UNREAD = {
+    "Tiltfile": "Tilt",
+    ".ddev/config.yaml": "DDEV",
+    "devfile.yaml": "odo",
+    ".devfile.yaml": "odo",
+    "devspace.yaml": "DevSpace",
+    "garden.yml": "Garden",
+    "project.garden.yml": "Garden",
+    "okteto.yml": "Okteto",
+    "werf.yaml": "werf",
+    "docker-bake.hcl": "buildx",
+    "docker-bake.json": "buildx",
+}
+
 
 def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     """Return what the folder contains. Raises UsageError for a compose file that cannot be read.
@@ -43,6 +58,11 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     notes += (*left_out, *chosen)
     objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
+    notes += (
+        f"{file} ({tool}) is not read: what it builds goes into images.yaml, and what it applies below `apply`"
+        for file, tool in UNREAD.items()
+        if exists(folder / file)
+    )
     fronts = tuple(web_services.fronts(objects))
     if fronts:
         names = ", ".join(one.name for one in fronts)

@@ -425,6 +425,16 @@ def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, file: str, text
     assert LONG not in repr(look(tmp_path).manifests)
 
 
+@pytest.mark.parametrize(
+    ("file", "tool"), [("Tiltfile", "Tilt"), (".ddev/config.yaml", "DDEV"), ("devfile.yaml", "odo")]
+)
+def test_files_of_other_tools_are_said_to_be_unread(tmp_path: Path, file: str, tool: str) -> None:
+    write(tmp_path, **{file: "", "compose.yaml": "services: {web: {image: x}}"})
+    assert look(tmp_path).notes == (
+        f"{file} ({tool}) is not read: what it builds goes into images.yaml, and what it applies below `apply`",
+    )
+
+
 def test_hosts_and_ports_of_another_form_are_left_out(tmp_path: Path) -> None:
     service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, ports: PORTS}}"
     for ports in ("[]", "[{port: .inf}]"):
