@@ -41,14 +41,15 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     from sandbox.errors import UsageError
     from sandbox.init import project_files
     from sandbox.init.detect import look
+    from sandbox.init.detected import SPEC
     from sandbox.sanitize import fit
     from sandbox.system import host_network
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
-    if os.path.lexists(folder / project_files.SPEC):
+    if os.path.lexists(folder / SPEC):
         raise UsageError(
-            f"{folder / project_files.SPEC} exists already",
+            f"{folder / SPEC} exists already",
             fix="check it with `sandbox config validate`, or move it away",
         )
     found = look(folder, Store(context.home().bundle), profiles)
@@ -71,7 +72,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the files that do not exist yet, and print which those are. Raises UsageError, before the first."""
     from sandbox.errors import UsageError
-    from sandbox.init import project_files
+    from sandbox.init.detected import SPEC
     from sandbox.system import files
     from sandbox.system.files import is_inside
 
@@ -80,7 +81,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
             raise UsageError(f"{place} is in the way: it has to be a folder of the project", fix="move it away")
     kept = [path for path in texts if os.path.lexists(folder / path)]
     # The spec last: until it is there, all this can be repeated.
-    for path, text in sorted(texts.items(), key=lambda item: item[0] == project_files.SPEC):
+    for path, text in sorted(texts.items(), key=lambda item: item[0] == SPEC):
         if path not in kept:
             (folder / path).parent.mkdir(exist_ok=True)
             files.write_atomic(folder / path, text.encode(), mode=0o644)

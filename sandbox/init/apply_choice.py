@@ -14,7 +14,7 @@ from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, skaffold
-from sandbox.init.detected import Item, label
+from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
@@ -29,7 +29,7 @@ MOST = 500  # manifests of one project; a folder with more is something else
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 # Folders in a chart.
 PARTS = {"charts", "crds", "templates"}
-OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
+OURS = (SPEC, IMAGES, LOCK, *compose.FILES)
 
 
 def choose(folder: Path, notes: list[str]) -> tuple[Item, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,9 +14,10 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config import text_file
 from sandbox.config.schema import Chart
+from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
-from sandbox.init.detected import OBJECTS, App, Found, Item, label, numbered
+from sandbox.init.detected import IGNORED, IMAGES, OBJECTS, SPEC, App, Found, Item, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
@@ -67,6 +69,11 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     if fronts:
         names = ", ".join(one.name for one in fronts)
         notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {names}")
+    # Next to other files `up` would read these, too.
+    written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
+    is_built = any(one.context == "." for one in apps)
+    if is_built and (included := _included(folder, (SPEC, IMAGES, f"{written}/app.yaml"))):
+        notes.append(f"a change of {', '.join(included)} builds an image again, unless {IGNORED} has these")
     named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
     return Found(
         apps,
@@ -77,9 +84,17 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         names=named,
         notes=tuple(notes),
         project=composed.name if composed else "",
-        # Next to other files `up` would read these, too.
-        objects=f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS,
+        objects=written,
+        unfiltered=is_built and not os.path.lexists(folder / IGNORED),
     )
+
+
+def _included(folder: Path, files: Iterable[str]) -> list[str]:
+    """Return which of the files a build of the folder would take in, although it says what is left out."""
+    if not is_file(folder / IGNORED):
+        return []
+    is_excluded = excluded(folder)
+    return [file.partition("/")[0] for file in files if not is_excluded(file)]
 
 
 def _has_files(folder: Path) -> bool:

@@ -12,8 +12,11 @@ from typing import Any
 from sandbox.config.schema.values import MAX_NAME, as_name
 from sandbox.fast_dataclass import dataclass
 
-# The folder for objects that `init` writes.
-OBJECTS = "k8s"
+# What `init` writes; objects into a folder.
+SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
+LOCK = "images.lock.yaml"  # which `up` writes
+# What engines leave out of the folder that they build.
+IGNORED = ".dockerignore"
 # An entry of `apply`: a file, a folder (with a slash), or a chart.
 Item = str | Mapping[str, Any]
 
@@ -161,7 +164,8 @@ class Found:
 
     `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
     the Services that get an Ingress, `names` the names of its objects; `notes` say what was chosen and left out, and
-    why. `project` is what its compose file calls it, and `objects` the folder for objects that are written.
+    why. `project` is what its compose file calls it, and `objects` the folder for objects that are written. It is
+    `unfiltered` if an image is built from all of it, since it says nowhere what is left out.
     """
 
     apps: tuple[App, ...] = ()
@@ -173,3 +177,4 @@ class Found:
     notes: tuple[str, ...] = ()
     project: str = ""
     objects: str = OBJECTS
+    unfiltered: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,14 +15,13 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import web_services
-from sandbox.init.detected import App, Found, spelled
+from sandbox.init.detected import IGNORED, IMAGES, LOCK, SPEC, App, Found, spelled
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
 from sandbox.oci.reference import parse_target
 from sandbox.sanitize import fit
 
-SPEC, IMAGES = "sandbox.yaml", "images.yaml"
 OWN = "sandbox-app.yaml"  # objects for the project's own program, where its manifests run only others
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
@@ -78,7 +77,18 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     if found.manifests and found.fronts:
         written[web_services.FILE] = web_services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
         given["apply"] = (*given["apply"], web_services.FILE)
-    return {SPEC: _head(found) + outline(Spec, given), **written}
+    written[SPEC] = _head(found) + outline(Spec, given)
+    if found.unfiltered:
+        written[IGNORED] = _ignored(written)
+    return written
+
+
+def _ignored(written: Iterable[str]) -> str:
+    """Return the patterns of the files and folders that are written, which are no part of any image."""
+    places = dict.fromkeys(path.partition("/")[0] for path in (*written, LOCK))
+    return "# A change of these, which `sandbox init` wrote, builds no image again.\n" + "".join(
+        f"/{place}\n" for place in sorted(places)
+    )
 
 
 def _head(found: Found) -> str:

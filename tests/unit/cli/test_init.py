@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.app.context import home
+from sandbox.app.dev.changed_files import DevWork
+from sandbox.app.dev.loop import project_of
+from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.plan import saved_spec
 from tests.unit.cli.test_main import run
@@ -26,7 +29,8 @@ def project(tmp_path: Path) -> Path:
 def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     first = run("init", cwd=project)
     assert first.code == 0, first.stderr
-    assert sorted(path.name for path in project.iterdir()) == ["Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]
+    names = [".dockerignore", "Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]
+    assert sorted(path.name for path in project.iterdir()) == names
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     assert run("config", "validate", cwd=project).stdout == (
         "valid: name shop, domain shop.sandbox.localhost, 1 image, 3 objects\n"
@@ -35,6 +39,31 @@ def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     assert again.code == 2
     assert "exists already" in again.stderr
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_manifests_of_init_are_no_part_of_its_image(project: Path) -> None:
+    """In `dev` a change of a manifest is applied alone, of the Dockerfile's folder built, and of the spec an `up`."""
+    assert run("init", cwd=project).code == 0
+    spec = project / "sandbox.yaml"
+    followed = project_of(spec, load(spec))
+    assert followed.work([project / "k8s/app.yaml"]) == DevWork(manifests=True)
+    assert followed.work([project / "images.lock.yaml"]) == DevWork()
+    assert [str(one.target) for one in followed.work([project / "app.py"]).images] == ["shop/app:dev"]
+    assert followed.work([spec]) == DevWork(spec=True)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "included"),
+    [("node_modules", "sandbox.yaml, images.yaml, k8s"), ("k8s\n*.yaml", ""), ("*\n!k8s", "k8s")],
+)
+def test_init_names_what_a_dockerignore_lets_into_an_image(project: Path, patterns: str, included: str) -> None:
+    (project / ".dockerignore").write_text(patterns)
+    ended = run("init", cwd=project)
+    said = [line for line in ended.stderr.splitlines() if "a change of" in line]
+    assert said == (
+        [f"note  a change of {included} builds an image again, unless .dockerignore has these"] if included else []
+    )
+    assert ".dockerignore" not in ended.stdout and (project / ".dockerignore").read_text() == patterns
 
 
 def test_init_keeps_other_files_that_are_there(project: Path) -> None:
