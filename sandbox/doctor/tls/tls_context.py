@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from datetime import datetime
@@ -26,6 +27,7 @@ from sandbox.names import EDGE, RELAY, Names
 from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
+_AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*).*", re.DOTALL | re.IGNORECASE)  # of a URL, as browsers show one
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class RequestTrace:
 
 def parse(text: str) -> tuple[str, int | None]:
     """Return a host and its port, if any, without a URL's scheme and path. Raises UsageError."""
-    host, colon, port = text.removeprefix("https://").partition("/")[0].rpartition(":")
+    host, colon, port = _AUTHORITY.sub(r"\1", text).rpartition(":")
     if not colon:
         return check_host(port.lower()), None
     if not port.isdecimal() or not 0 < int(port) < 65536:

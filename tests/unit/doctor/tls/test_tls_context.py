@@ -20,6 +20,8 @@ from sandbox.names import EDGE, RELAY
         ("app.demo.test:8443", "app.demo.test", 8443),
         ("https://app.demo.test:8443/path?a=b:c", "app.demo.test", 8443),
         ("https://app.demo.test/", "app.demo.test", None),
+        ("http://app.demo.test", "app.demo.test", None),
+        ("HTTPS://app.demo.test?next=https://b.test:1/", "app.demo.test", None),
         ("127.0.0.1:443", "127.0.0.1", 443),
     ],
 )
