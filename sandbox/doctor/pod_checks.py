@@ -37,12 +37,22 @@ def _pods(cluster: Cluster, text: str, only: str | None) -> list[dict[str, Any]]
     """Return the pods called `text`, in the namespace `only` where the sandbox has no other."""
     namespace, _, name = text.rpartition("/")
     pods = cluster.list("v1", "Pod", namespace or only)
-    exact = [one for one in pods if one["metadata"]["name"] == name]
-    found = exact or [one for one in pods if one["metadata"]["name"].startswith(f"{name}-")]
+    found = (
+        [one for one in pods if one["metadata"]["name"] == name]
+        or [one for one in pods if _workload(one) == name]
+        or [one for one in pods if one["metadata"]["name"].startswith(f"{name}-")]
+    )
     if not found:
         known = sorted({f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in pods})
         raise UsageError(f"there is no pod {text}", details="\n".join(known), fix="name one of these, or its workload")
     return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), reverse=True)
+
+
+def _workload(pod: Mapping[str, Any]) -> str:
+    """Return the name of the workload that made a pod, of a Deployment rather than its ReplicaSet; empty for none."""
+    metadata = pod["metadata"]
+    owner = next((str(one["name"]) for one in metadata.get("ownerReferences") or () if one.get("controller")), "")
+    return owner.removesuffix(f"-{(metadata.get('labels') or {}).get('pod-template-hash', '')}")
 
 
 def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
@@ -64,7 +74,7 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
     if done or is_ready(pod):
         yield "ready", ok(f"{place} {'has ended well' if done else 'is ready'}")
         return
-    warnings = _warnings(cluster, name, namespace)
+    warnings = _warnings(cluster, pod)
     for message in warnings:
         yield "event", warn(f"{place}: {message}", f"{kubectl} describe pod {name}")
     if not found and not warnings:
@@ -81,12 +91,18 @@ def _words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
     return f"; its last lines: {said}" if said else "; it wrote nothing"
 
 
-def _warnings(cluster: Cluster, pod: str, namespace: str) -> Sequence[str]:
-    """Return what the newest warnings among its events say, each once."""
+def _warnings(cluster: Cluster, pod: Mapping[str, Any]) -> Sequence[str]:
+    """Return what the newest warnings among its events say, each once; not those of an earlier pod of its name."""
+    metadata = pod["metadata"]
+    # The kubelet knows a static pod by the hash of its file.
+    known = (None, metadata.get("uid"), (metadata.get("annotations") or {}).get("kubernetes.io/config.hash"))
     events = [
         one
-        for one in cluster.list("v1", "Event", namespace)
-        if one.get("type") == "Warning" and (one.get("involvedObject") or {}).get("name") == pod
+        for one in cluster.list("v1", "Event", metadata["namespace"])
+        if one.get("type") == "Warning"
+        and (about := one.get("involvedObject") or {}).get("name") == metadata["name"]
+        and about.get("kind", "Pod") == "Pod"
+        and about.get("uid") in known
     ]
     events.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), reverse=True)
     said = (f"{one.get('reason', '')}: {' '.join(str(one.get('message', '')).split())}" for one in events)

@@ -61,6 +61,36 @@ def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) 
     assert (row.id, row.evidence) == ("pod.event", "shop/slow: Unhealthy: Readiness probe failed: 500")
 
 
+@pytest.mark.parametrize("known", ["uid", "annotations"])
+def test_events_of_an_earlier_pod_or_its_owner_are_left_out(
+    context: DoctorContext, cluster: ApiServer, known: str
+) -> None:
+    place(cluster, "db-0", {"phase": "Pending"})
+    own = "own" if known == "uid" else {"kubernetes.io/config.hash": "own"}
+    cluster.objects[f"{PODS}/db-0"]["metadata"] |= {"uid": "other", known: own}
+    about = {"own": "Pod", "earlier": "Pod", "workload": "StatefulSet"}
+    for number, (uid, kind) in enumerate(about.items()):
+        cluster.objects[f"/api/v1/namespaces/shop/events/{number}"] = {
+            "metadata": {"name": str(number), "namespace": "shop"},
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": uid,
+            "involvedObject": {"kind": kind, "name": "db-0", "uid": uid},
+        }
+    assert [row.evidence for row in examine(context, "db-0")] == ["shop/db-0: FailedMount: own"]
+
+
+def test_pods_of_a_workload_with_a_longer_name_are_left_out(context: DoctorContext, cluster: ApiServer) -> None:
+    for owner in ("web", "web-api"):
+        place(cluster, f"{owner}-5d8-x", {"phase": "Pending"})
+        cluster.objects[f"{PODS}/{owner}-5d8-x"]["metadata"] |= {
+            "ownerReferences": [{"kind": "ReplicaSet", "name": f"{owner}-5d8", "controller": True}],
+            "labels": {"pod-template-hash": "5d8"},
+        }
+    assert [row.evidence.partition(" ")[0] for row in examine(context, "web")] == ["shop/web-5d8-x"]
+    assert [row.evidence.partition(" ")[0] for row in examine(context, "web-api-5d8")] == ["shop/web-api-5d8-x"]
+
+
 def test_ready_pod_is_fine_and_an_unknown_one_is_refused(context: DoctorContext, cluster: ApiServer) -> None:
     place(cluster, "web-1", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
     (row,) = examine(context, "web-1")
