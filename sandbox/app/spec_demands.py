@@ -17,6 +17,7 @@ from sandbox.components.workloads.chart_dependencies import remote
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
+from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.edge_schema import UdpPort
 from sandbox.images import images_yaml
@@ -42,7 +43,7 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_files((*applied(spec.apply), *map(Path, addons)), root),
         *_kustomizations(spec, root),
         *_charts(spec, root),
-        *_rights(_objects(spec, addons)),
+        *_rights(_objects(spec, addons, root)),
     )
     return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in found))
 
@@ -117,6 +118,9 @@ def _images(spec: Spec, root: Path) -> Iterator[str]:
     if spec.push is None:
         return
     yield from _files([spec.push], root)
+    if _elsewhere(spec.push, root):  # of another file, an error would show lines
+        yield _line("images", "which ones is not known before you agree")
+        return
     hosts: set[str] = set()
     for entry in images_yaml.load(spec.push):
         match entry:
@@ -148,7 +152,11 @@ def _kustomizations(spec: Spec, root: Path) -> Iterator[str]:
 
 def _charts(spec: Spec, root: Path) -> Iterator[str]:
     archives = ChartArchives(context.home().charts)
-    for chart in remote(user_manifests.charts(spec.apply)):
+    charts = user_manifests.charts(spec.apply)
+    for chart in charts:
+        if _leads_out(chart, root):
+            yield _unknown(chart.name, "you agree, for it reads other files")
+    for chart in remote(charts):
         yield _pulled(chart.source, chart.version)
         if archives.find(chart) is None:
             yield _unknown(chart.name)
@@ -165,11 +173,16 @@ def _pulled(source: str, version: str) -> str:
     return _line("chart", f"{source} {version}, pulled with your login, if there is one")
 
 
-def _unknown(chart: str) -> str:
-    return _line("rights", f"what {chart} may do is not known before it is pulled")
+def _unknown(chart: str, until: str = "it is pulled") -> str:
+    return _line("rights", f"what {chart} may do is not known before {until}")
 
 
-def _objects(spec: Spec, folders: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+def _leads_out(chart: AnyChart, root: Path) -> bool:
+    """Tell whether helm would read, and keep in memory, what is outside the project, such as all of a home folder."""
+    return isinstance(chart, Chart) and any(_files((chart.chart, *chart.values), root))
+
+
+def _objects(spec: Spec, folders: Sequence[str], root: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of manifests, of addons in `folders` and of charts that are there; fetches and runs nothing."""
     store = Store(context.home().bundle)
     rendered = ((one, user_manifests.rendered(one)) for one in spec.apply)
@@ -178,7 +191,7 @@ def _objects(spec: Spec, folders: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     yield from manifests.load([file for folder in folders for file in catalogue.find_addon(folder).files])
     archives = ChartArchives(context.home().charts)
     for chart in user_manifests.charts(spec.apply):
-        if local := archives.find(chart):
+        if not _leads_out(chart, root) and (local := archives.find(chart)):
             yield from Helm.find(store).render(local)
 
 

@@ -139,7 +139,8 @@ def as_json(error: SandboxError) -> dict[str, str | int]:
 
 def _show(error: SandboxError) -> None:
     head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
-    click.echo(f"{_red(head)} {error.brief}", err=True)
+    brief = " ".join(error.brief.splitlines())  # a file's name with several lines would look like a fix of ours
+    click.echo(f"{_red(head)} {brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)
     lines = error.fix.splitlines()

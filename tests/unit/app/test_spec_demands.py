@@ -144,6 +144,32 @@ def test_dockerfile_from_elsewhere_is_named(root: Path, tmp_path: Path) -> None:
         assert f"reads {tmp_path / 'id'}" in asked(root, "push: images.yaml"), entry
 
 
+@pytest.mark.security(17)
+def test_list_of_images_elsewhere_is_not_read(root: Path, tmp_path: Path) -> None:
+    """`push` is a link to the user's key → named, and no line of it is shown by an error."""
+    (tmp_path / "id").write_text("SECRET: of the user")
+    (root / "images.yaml").symlink_to(tmp_path / "id")
+    found = asked(root, "push: images.yaml")
+    assert f"reads {tmp_path / 'id'}" in found and "not known before you agree" in found
+
+
+@pytest.mark.security(17)
+@pytest.mark.parametrize("link", ["charts", "templates/all", "values.yaml"])
+def test_chart_that_reads_elsewhere_is_not_rendered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    """A link in a chart to the home folder, which helm would keep in memory → named; nothing is rendered for that."""
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_helm.write(tmp_path)
+    (root / "chart" / "templates").mkdir(parents=True)
+    (root / "chart" / "Chart.yaml").write_text("name: chart\n")
+    (root / "chart" / link).symlink_to(tmp_path)
+    said = asked(root, "apply: [{chart: chart}]")
+    assert f"chart/{link} links to {tmp_path}" in said and "what chart may do is not known before you agree" in said
+    assert not (tmp_path / "asked").exists()
+
+
 @pytest.mark.fault(43)
 @pytest.mark.parametrize(
     "text",
