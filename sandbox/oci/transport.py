@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Self
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
-from sandbox.oci.authorization import Authorization, needed_grants
+from sandbox.oci.authorization import Authorization, Grants, needed_grants
 from sandbox.oci.connections import Connections, is_passing, may_pass, untrusted
 from sandbox.oci.credential import Keychain
 from sandbox.oci.digest import CHUNK
@@ -154,6 +154,7 @@ class Transport:
         self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
         self._connections = Connections(self.address)
         self._authorization = Authorization(self.address, keychain, self._token_request, clock)
+        self._uploads: dict[str, Grants] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -199,6 +200,7 @@ class Transport:
                 response = self._authorised(action, method, full, headers or {}, data, stream)
                 told = self._observe(slot, action, response)
                 if response.status_code in wanted:
+                    self._note_upload(response, self._grants(method, full))
                     kept = stream
                     return Answer(response, action, self._root(), slot.release)
                 error = self._refusal(action, response)
@@ -234,7 +236,7 @@ class Transport:
         stream: bool,
     ) -> Response:
         """Send once, and once more with another authorization if the registry asks for that."""
-        grants = needed_grants(method, url)
+        grants = self._grants(method, url)
         used, sent = self._authorization.header(grants), self._clock()
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
         if response.status_code != 401 or addresses.of_url(response.url) != self._root():
@@ -248,6 +250,17 @@ class Transport:
                 f"the registry wants another token for {action}", details="HTTP status 401", status=401, transient=True
             )
         return self._connections.request(method, url, headers, data, authorization=other, stream=stream)
+
+    def _grants(self, method: str, url: str) -> Grants:
+        """Return what a request needs; an upload's URL may tell no repository (as at Google's Artifact Registry)."""
+        return needed_grants(method, url) or self._uploads.get(urlsplit(url).path, frozenset())
+
+    def _note_upload(self, response: Response, grants: Grants) -> None:
+        """Keep what was needed for an upload, if its next URL does not tell."""
+        if grants and (location := response.header("Location")):
+            url = joined(response.url, location)
+            if not needed_grants("PUT", url):
+                self._uploads[urlsplit(url).path] = grants
 
     def _refusal(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))

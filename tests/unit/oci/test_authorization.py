@@ -6,14 +6,17 @@ import contextlib
 import logging
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from sandbox.oci.authorization import needed_grants, read_scope, write_scopes
 from sandbox.oci.client import Client
+from sandbox.oci.connections import Connections
 from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.http_response import Body, Response
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
@@ -135,6 +138,28 @@ def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens:
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
     assert registry.content[BLOB.digest] == DATA
+
+
+def test_upload_whose_url_names_no_repository_has_its_token(
+    registry: Simulator, tokens: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's Artifact Registry has uploads at /artifacts-uploads/…, and other requests go on meanwhile."""
+    place, sent = "/artifacts-uploads/namespaces/one", list[str]()
+    send = Connections._send
+
+    def elsewhere(self: Connections, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
+        if place not in url:
+            found = send(self, method, url, headers, data)
+            return replace(found, headers={**found.headers, "location": place}) if method == "POST" else found
+        sent.append(headers["Authorization"].removeprefix("Bearer "))
+        return Response(202 if method == "PATCH" else 201, url, {"location": f"{place}/more"})
+
+    with signed_in(registry) as client:
+        monkeypatch.setattr(Connections, "_send", elsewhere)
+        upload = client.begin("one")
+        client.blob_size("two", BLOB.digest)
+        client.finish(client.patch(upload, [DATA]), BLOB.digest)
+    assert [tokens.given[one] for one in sent] == [{("repository:one", "pull"), ("repository:one", "push")}] * 2
 
 
 def test_a_token_is_renewed_before_it_ends(registry: Simulator, tokens: TokenServer) -> None:
