@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.app import context, overview
-from sandbox.errors import SandboxError
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import hosts_file, process
 from sandbox.truststore import stores
@@ -75,6 +75,9 @@ def perform(change: Change, *, at_terminal: bool) -> None:
                 process.run_at_terminal(argv)
             else:
                 process.run(argv, timeout=TIMEOUT)
+        except MissingTool as error:
+            error.fix = f"change {hosts_file.HOSTS} as shown above, as root"
+            raise
         except process.ToolFailed as error:
             fix = "run this at a terminal, where sudo can ask for a password, or as root"
             raise SandboxError(

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.app import overview, resolvable_names
 from sandbox.app.overview import AnsweredHosts
-from sandbox.errors import SandboxError
+from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file
 from sandbox.truststore import stores
 from tests.unit.cli.test_main import run
@@ -70,6 +70,14 @@ def test_user_without_rights_goes_by_sudo(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert resolvable_names.command("f", at_terminal=True)[:2] == ("sudo", "cp")
     assert resolvable_names.command("f", at_terminal=False)[:3] == ("sudo", "-n", "cp")
+
+
+def test_user_without_sudo_is_told_what_root_does(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", str(hosts.parent))
+    with pytest.raises(MissingTool) as caught:
+        resolvable_names.perform(resolvable_names.install("demo"), at_terminal=False)
+    assert caught.value.fix == f"change {hosts} as shown above, as root"
 
 
 def test_file_that_changed_meanwhile_is_left_alone(hosts: Path) -> None:
