@@ -120,10 +120,14 @@ def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
             fix=f"give this sandbox another name: `name: …` in sandbox.yaml. If that one is yours, take it down with "
             f"the state folder it was made with, or let this one know it: mkdir -p {shlex.quote(str(names.folder))}",
         )
+    fix = "give this sandbox another name: `name: …` in sandbox.yaml, or the command's NAME"
+    folder = Path(owner.folder)
+    if owner.uid == this(names.home).uid and folder.name == names.home.state.name:
+        fix += f"; or use it with its own state folder: export XDG_STATE_HOME={shlex.quote(str(folder.parent))}"
     return NameTaken(
         f"the name {names.name} is taken by a sandbox of user {owner.user}",
         details=f"{what} is {whose(labels)}; nothing was changed",
-        fix="give this sandbox another name: `name: …` in sandbox.yaml, or the command's NAME",
+        fix=fix,
     )
 
 

@@ -97,7 +97,9 @@ def test_labels_of_another_user_are_refused_in_each_part(engine: FakeEngine, ann
         labelled.require(engine, bob.sandbox("demo"))
     assert caught.value.id == "name-taken"
     assert str(ann.state) in caught.value.details and "nothing was changed" in caught.value.details
-    assert "another name" in caught.value.fix
+    assert "another name" in caught.value.fix and f"XDG_STATE_HOME={ann.state.parent}" in caught.value.fix
+    labels = {LABEL: "demo", OWNER: f"carl:4711:{ann.state}"}
+    assert "XDG" not in labelled.taken(bob.sandbox("demo"), "it", labels).fix, "it is not this user's"
     labelled.require(engine, bob.sandbox("other"))
 
 
