@@ -26,6 +26,10 @@ _FIXED = re.compile(
     r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
+_NO_NAMESPACE = re.compile(r'namespaces "([a-z0-9-]{1,63})" not found')
+WRONG = (400, 404, UNPROCESSABLE)
+# What the API server says, with status 500, of fields that it does not know, and of wrong types.
+UNTYPED = "failed to create typed patch object"
 # The address of a webhook's Service, in the API server's words.
 _WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
 LONGEST = 400
@@ -76,6 +80,7 @@ def attempt_changed(
         return attempt(cluster, manifest, say=say)
     except ClusterError as error:
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
+            error.fix = error.fix or _correction(error, context)
             raise
         fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
         if manifest["kind"] not in RECREATED or ObjectKey.of(manifest) not in ours:
@@ -104,6 +109,15 @@ def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
         elif not pods:
             yield f"no pod is behind the Service {namespace}/{name}"
         yield from (f"pod {namespace}/{one['metadata']['name']}, {fault}" for one in pods for fault in faults(one))
+
+
+def _correction(error: ClusterError, context: str) -> str:
+    """Return what to do about an object that the API server refused; nothing where that is not known."""
+    if missing := _NO_NAMESPACE.search(error.details):
+        name = missing[1]
+        return f"add the Namespace {name} to `apply`, or: kubectl --context {context} create namespace {name}"
+    is_wrong = error.status in WRONG or UNTYPED in error.details
+    return "correct that in its manifest, then sandbox up" if is_wrong else ""
 
 
 def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str) -> ClusterError:

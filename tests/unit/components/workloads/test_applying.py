@@ -88,6 +88,27 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
 
 
 @pytest.mark.parametrize(
+    ("status", "message", "fix"),
+    [
+        (404, 'namespaces "shop" not found', "or: kubectl --context c create namespace shop"),
+        (500, "failed to create typed patch object: .spec.selectr: field not declared in schema", "in its manifest"),
+        (500, "etcdserver: no leader", ""),
+        (403, "jobs.batch is forbidden: User cannot patch it", ""),
+    ],
+)
+def test_refused_object_comes_with_what_to_do(
+    cluster: Cluster, server: ApiServer, status: int, message: str, fix: str
+) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise Refused(status, message)
+
+    server.admit = refuse
+    with pytest.raises(ClusterError) as caught:
+        attempt_changed(cluster, made("Job", "seed", "batch/v1"), ours=(), context="c", say=print, recreated=[])
+    assert message in caught.value.details and (fix in caught.value.fix if fix else not caught.value.fix)
+
+
+@pytest.mark.parametrize(
     ("kind", "message", "field", "command"),
     [
         ("Deployment", SELECTOR % ("v1.LabelSelector{" + "x" * 5000 + "}"), "spec.selector", "delete deployment web"),
