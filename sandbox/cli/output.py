@@ -21,10 +21,12 @@ from typing import Any, TextIO
 
 import click
 
+from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import fit
 
 PROGRESS_EVERY = 10.0  # seconds
+REMIND_EVERY = 1.0  # seconds
 INDENT = "  "  # of a row's further lines, below its mark
 _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
@@ -152,23 +154,56 @@ class Events:
         self._lines.add(event_line(event, **more))
 
 
+@dataclass
+class _Running:
+    """A step that runs: when it began, when it was told of the last time, and what it said last."""
+
+    began: float
+    told: float
+    detail: str = ""
+
+
 class Plain:
-    """A line for each step when it is done, and every ten seconds the progress of a long one."""
+    """A line for each step when it is done, and every ten seconds the last progress of a long one."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines = Lines(out)
         self._clock = clock
-        self._began: dict[str, float] = {}
-        self._said: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        self._reminding = False
 
     def began(self, step: str) -> None:
-        self._began[step] = self._said[step] = self._clock()
+        with self._lock:
+            now = self._clock()
+            self._running[step] = _Running(now, now)
+            if self._reminding:
+                return
+            self._reminding = True
+        threading.Thread(target=self._remind, name="progress", daemon=True).start()
 
     def progress(self, step: str, detail: str) -> None:
+        with self._lock:
+            if found := self._running.get(step):
+                found.detail = detail
+                self._tell(step, found)
+
+    def _tell(self, step: str, found: _Running) -> None:
         now = self._clock()
-        if now - self._said.setdefault(step, now) >= PROGRESS_EVERY:
-            self._said[step] = now
-            self._lines.add(fit(f"… {step:<40} {now - self._began.get(step, now):>7.0f} s  {detail}".rstrip()))
+        if now - found.told >= PROGRESS_EVERY:
+            found.told = now
+            self._lines.add(fit(f"… {step:<40} {now - found.began:>7.0f} s  {found.detail}".rstrip()))
+
+    def _remind(self) -> None:
+        """Tell of steps that say nothing for long, as long as any runs."""
+        while True:
+            time.sleep(REMIND_EVERY)
+            with self._lock:
+                for step, found in self._running.items():
+                    self._tell(step, found)
+                self._reminding = bool(self._running)
+                if not self._reminding:
+                    return
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
         self._line(step, f"{seconds:.1f} s", detail)
@@ -180,7 +215,7 @@ class Plain:
         self._line(step, "failed", brief, good=False)
 
     def interrupted(self, step: str) -> None:
-        return
+        self._end(step)
 
     def stopped(self, step: str, seconds: float) -> None:
         self._line(step, f"{seconds:.1f} s", "stopped")
@@ -188,7 +223,12 @@ class Plain:
     def removed(self, step: str, seconds: float) -> None:
         self._line(step, f"{seconds:.1f} s", "removed")
 
+    def _end(self, step: str) -> None:
+        with self._lock:
+            self._running.pop(step, None)
+
     def _line(self, step: str, took: str, words: str, *, good: bool = True) -> None:
+        self._end(step)
         self._lines.add(f"{self._lines.mark(good=good)} {fit(f'{step:<40} {took:>9}  {words}')}".rstrip())
 
 
