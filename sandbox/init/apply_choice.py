@@ -18,6 +18,7 @@ from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
+from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_inside
 
 # Names of kustomizations: for development first, then for everything.
@@ -46,7 +47,9 @@ def choose(folder: Path, notes: list[str]) -> tuple[Item, ...]:
         return (overlay,)
     notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
     found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
-    if found:
+    if found and charts and not any(any(pod_images(one)) for one in manifests.load([folder / path for path in found])):
+        notes += [f"{path} is left out, since nothing in it runs: below `apply` it is taken, too" for path in found]
+    elif found:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         return tuple(found)
     for one in charts:
@@ -119,7 +122,7 @@ def _is_of_chart(folder: Path, place: Path) -> bool:
     return any(place.relative_to(one).parts[0] in PARTS and (one / "Chart.yaml").is_file() for one in above)
 
 
-def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
+def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
     """Return the paths whose kinds the cluster will have, and that contain something not in the paths before.
 
     Of a folder where only some files have such kinds, or that defines an object twice, it is the files.
@@ -133,7 +136,7 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[It
         is_mixed = 0 < len(usable) < len(files)
         is_twice = len({manifests.identity(one) for one in objects}) < len(objects)
         loaded |= files if is_mixed or is_twice else {path: objects}
-    found: list[Item] = []
+    found: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for path, content in loaded.items():
         # Two files may each bring the namespace that they are in.

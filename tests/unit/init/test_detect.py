@@ -247,6 +247,16 @@ def test_file_of_an_unknown_kind_does_not_take_others_along(tmp_path: Path) -> N
     assert found.notes == (said,)
 
 
+def test_chart_goes_before_manifests_that_run_nothing(tmp_path: Path) -> None:
+    """zitadel/zitadel-charts has definitions for its tests next to its chart."""
+    write(tmp_path, chart__Chart_yaml="apiVersion: v2\nname: web\nversion: 1.0.0\n", test__a_yaml=named("a"))
+    found = look(tmp_path)
+    assert found.manifests == ({"chart": "chart", "release": "chart"},)
+    assert found.notes == ("test/ is left out, since nothing in it runs: below `apply` it is taken, too",)
+    write(tmp_path, test__b_yaml=DEPLOYMENT)
+    assert look(tmp_path).manifests == ("test/",)
+
+
 def test_version_that_no_cluster_has_is_noted(tmp_path: Path) -> None:
     write(tmp_path, **{"k8s/a.yaml": "apiVersion: batch/v1beta1\nkind: CronJob\nmetadata: {name: tick}\n"})
     found = look(tmp_path)
