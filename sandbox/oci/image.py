@@ -101,19 +101,19 @@ class _Walk:
         listed = {child.digest: child for child in content.manifests}
         trees = {digest: tree for digest, child in listed.items() if (tree := self._child(child, deep + 1))}
         missing = [child for child in listed.values() if child.digest not in trees]
-        if not missing:
+        below = {digest: tree.documents[-1].descriptor for digest, tree in trees.items()}
+        if not missing and all(digest == found.digest for digest, found in below.items()):
             return _joined(root, list(trees.values()))
         images = [digest for digest in trees if not listed[digest].is_attestation]
         lost = [child.platform or child.digest for child in missing if not child.is_attestation]
         notes = (f"left out, because its source lacks them: {', '.join(lost)}",) if lost else ()
         if not images:
-            raise MissingBlob(
-                f"none of the platforms of {root.digest} is there", details=f"missing: {missing[0].digest}"
-            )
+            lacking = ", ".join(child.digest for child in missing)
+            raise MissingBlob(f"none of the platforms of {root.digest} is there", details=f"missing: {lacking}")
         if len(images) == 1:
             only = trees[images[0]]
             return Tree(only.documents, only.blobs, only.notes + notes)
-        joined = _joined(reduced(root, frozenset(trees)), list(trees.values()))
+        joined = _joined(reduced(root, below), list(trees.values()))
         return Tree(joined.documents, joined.blobs, joined.notes + notes)
 
     def _child(self, child: Descriptor, deep: int) -> Tree | None:
@@ -167,11 +167,10 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
     kept = [child for child in images if any(fits(str(child.platform), one) for one in platforms)]
     if len(kept) == len(platforms) == 1:
         return kept[0]
-    digests = {child.digest for child in kept}
-    digests |= {
-        child.digest for child in children if child.is_attestation and child.annotations.get(_DESCRIBES) in digests
-    }
-    return index if all(child.digest in digests for child in children) else reduced(index, frozenset(digests))
+    described = {child.digest for child in kept}
+    kept += [one for one in children if one.is_attestation and one.annotations.get(_DESCRIBES) in described]
+    found = {child.digest: child for child in kept}
+    return index if all(child.digest in found for child in children) else reduced(index, found)
 
 
 def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[Descriptor], bytes]) -> Image:

@@ -157,10 +157,15 @@ def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document
     return Document(OCI_MANIFEST, canonical(content))
 
 
-def reduced(index: Document, keep: frozenset[str]) -> Document:
-    """Return `index` with only the children whose digests are in `keep`; everything else in it stays as it was."""
+def reduced(index: Document, keep: Mapping[str, Descriptor]) -> Document:
+    """Return `index` with only the children whose digests are in `keep`, each as what it is there.
+
+    Everything else in it stays as it was.
+    """
     content = json.loads(index.data)
-    content["manifests"] = [child for child in content["manifests"] if child["digest"] in keep]
+    content["manifests"] = [
+        {**child, **keep[child["digest"]].as_json()} for child in content["manifests"] if child["digest"] in keep
+    ]
     return Document(index.media_type, canonical(content))
 
 

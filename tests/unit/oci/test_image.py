@@ -100,6 +100,18 @@ def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simula
     assert whole.digest == digest_of(top)
 
 
+def test_index_below_an_index_is_listed_as_what_is_left_of_it(registry: Simulator, tmp_path: Path) -> None:
+    inner = index(described("linux/amd64"), described("linux/arm64"))
+    below = {"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)}
+    top = index(below, described("windows/amd64"))
+    blobs = {**IMAGES["linux/amd64"].files, **IMAGES["windows/amd64"].files, digest_of(inner): inner}
+    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+    write_layout(tmp_path, index(listed), {**blobs, digest_of(top): top})
+    (one,) = push([FromLayout(parse_target("app:1"), tmp_path)], registry.url)
+    assert children(registry, "1") == [digest_of(IMAGES[each].manifest) for each in ("linux/amd64", "windows/amd64")]
+    assert one.notes == ("left out, because its source lacks them: linux/arm64",)
+
+
 @pytest.mark.fault(41)
 def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp_path: Path) -> None:
     """An image of linux/amd64 where linux/arm64 is wanted → that image fails; what it is for is said."""
