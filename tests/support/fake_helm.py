@@ -11,8 +11,15 @@ import yaml
 
 command, *words = sys.argv[1:]
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if os.environ.get("HELM_WAITS") else [])
+
+
+def noted(word):
+    option, name, path = (*word.split("=", 2), "", "")[:3]
+    return f"{option}={name}@{pathlib.Path(path).read_text()}" if option == "--set-file" else word
+
+
 with open(os.environ["HELM_ASKED"], "a", encoding="utf-8") as asked:
-    asked.write(json.dumps(sys.argv[1:]) + "\n")
+    asked.write(json.dumps([noted(word) for word in sys.argv[1:]]) + "\n")
 end = words.index("--") if "--" in words else len(words)
 options = {word.partition("=")[0]: word.partition("=")[2] for word in words[:end] if word.startswith("--")}
 plain = [word for word in words[:end] if not word.startswith("--")] + words[end + 1 :]
@@ -81,7 +88,7 @@ if command == "uninstall":
 
 
 def write(folder: Path) -> Path:
-    """Put it into the folder as `helm`; it notes its arguments in the file that HELM_ASKED names."""
+    """Put it into the folder as `helm`; it notes its arguments, and what `--set-file` names, in the file HELM_ASKED."""
     program = folder / "helm"
     program.write_text(f"#!{sys.executable}\n{PROGRAM}", encoding="utf-8")
     program.chmod(0o755)

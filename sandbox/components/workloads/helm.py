@@ -10,6 +10,7 @@ import base64
 import gzip
 import io
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -78,8 +79,8 @@ class Helm:
         """
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", *(["--include-crds", "--skip-tests"] if whole else [])]
-        argv += [f"--namespace={chart.namespace}", *_values(chart), *_named(chart)]
-        with _quiet() as env:
+        with _quiet() as env, _values(chart) as values:
+            argv += [f"--namespace={chart.namespace}", *values, *_named(chart)]
             try:
                 text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs symbolic links, too
             except ToolFailed as error:
@@ -144,8 +145,8 @@ class Helm:
         """
         argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
         argv += [f"--namespace={chart.namespace}", f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
-        with _quiet() as env, self._renaming(images) as (options, more):
-            argv += [*options, *_values(chart), *_named(chart)]
+        with _quiet() as env, self._renaming(images) as (options, more), _values(chart) as values:
+            argv += [*options, *values, *_named(chart)]
             with _given_up(doomed) as stop:
                 self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
 
@@ -275,9 +276,24 @@ def _named(chart: Chart) -> list[str | Path]:
     return ["--", chart.name, chart.chart]
 
 
-def _values(chart: Chart) -> list[str]:
-    files = [f"--values={_quoted(str(path))}" for path in chart.values]
-    return [*files, *(f"--set-json={key}={json.dumps(value)}" for key, value in chart.set.items())]
+@contextmanager
+def _values(chart: Chart) -> Iterator[list[str]]:
+    """Yield the options for the chart's values; texts are in files, for other users and the log see arguments."""
+    options = [f"--values={_quoted(str(path))}" for path in chart.values]
+    with tempfile.TemporaryDirectory() as place:
+        for number, (key, value) in enumerate(chart.set.items()):
+            if isinstance(value, str):
+                file = Path(place, str(number))
+                file.write_bytes(value.encode())
+                options.append(f"--set-file={key}={_escaped(str(file))}")
+            else:
+                options.append(f"--set-json={key}={json.dumps(value)}")
+        yield options
+
+
+def _escaped(path: str) -> str:
+    """Return a path as helm's own parser of `--set-…` reads it (helm, pkg/strvals: commas separate)."""
+    return re.sub(r"[\\,]", r"\\\g<0>", path)
 
 
 def _quoted(path: str) -> str:

@@ -281,4 +281,4 @@ def test_values_of_the_spec_are_values_of_the_chart(scene: Scene) -> None:
     uses = (WantedAddon(str(scene.folder), {"replicas": "2", "image.tag": "dev", "debug": "true"}),)
     replace(scene, manager=replace(scene.manager, uses=uses)).install()
     (words,) = scene.calls("upgrade")
-    assert {"--set-json=replicas=2", '--set-json=image.tag="dev"', "--set-json=debug=true"} <= set(words)
+    assert {"--set-json=replicas=2", "--set-file=image.tag@dev", "--set-json=debug=true"} <= set(words)

@@ -83,7 +83,7 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     (words,) = calls(asked, "upgrade")
     assert words[-3:] == ["--", "web", str(chart.chart)]
     assert {"--install", "--create-namespace", "--wait", "--labels=sandbox.dev/release=true"} <= set(words)
-    assert [f"--values={chart.values[0]}", '--set-json=image.tag="1"', "--set-json=debug=true"] == words[-6:-3]
+    assert [f"--values={chart.values[0]}", "--set-file=image.tag@1", "--set-json=debug=true"] == words[-6:-3]
     chart.values[0].write_text("replicas: 2\n")
     assert (step.check().state, step.check().detail) == (
         State.DRIFTED,
