@@ -141,7 +141,10 @@ def visitors(context: DoctorContext) -> Finding:
     found = access(context.spec, Keystore(context.names.keys))
     if not found.open and (heard := _heard_outside(context)):
         said = f"{', '.join(heard)} answers too, though the spec asks for {context.spec.edge.listen} alone"
-        fix = "sandbox up --https-port 8443, for tools that do so for ports below 1024 only (OrbStack), or a firewall"
+        fix = (
+            f"sandbox up{context.which} --https-port 8443, for tools that do so for ports below 1024 only (OrbStack), "
+        )
+        fix += "or a firewall"
         return warn(f"{said}: the tool of the engine's machine listens on every address", fix)
     if not found.open:
         return ok(f"only this machine: {context.spec.edge.listen}")

@@ -168,4 +168,5 @@ def test_port_that_a_virtual_machine_opens_to_all_is_told(
         found = network_checks.visitors(context)
     assert found.status is status
     assert (f"127.0.0.1:{context.spec.edge.ports[0]} answers too" in found.evidence) is not shares
+    assert found.fix.startswith("sandbox up demo --https-port 8443") is not shares
     assert network_checks.visitors(context).status is Status.OK
