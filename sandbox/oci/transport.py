@@ -265,10 +265,13 @@ class Transport:
     def _refusal(self, action: str, response: Response) -> RegistryError:
         body = self._authorization.redacted(response.content.decode(errors="replace"))
         error = self._authorization.denied(from_response(action, response.status_code, body.encode()))
-        place = addresses.of_url(joined(response.url, response.header("Location"))) if response.is_redirect else None
-        if place not in (None, self._root()):  # requests that change something are not sent on
+        # Requests that change something are not sent on, and no account is sent to another address.
+        there = joined(response.url, response.header("Location")) if response.is_redirect else response.url
+        place = addresses.of_url(there)
+        if place is not None and place != self._root():
             error.details = "\n".join((error.details, f"it leads to {place}"))
-            error.fix = f"if that is the registry, write its address: {place}"
+            if response.is_redirect or place.host == self.address.host:
+                error.fix = f"if that is the registry, write its address: {place}"
         if error.status == 503 and self.address.is_loopback:  # the frontend's answer where the registry is down
             error.fix = START
         return error

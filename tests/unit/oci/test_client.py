@@ -15,6 +15,7 @@ from sandbox.oci import address
 from sandbox.oci.address import Address
 from sandbox.oci.authorization import Challenge, parse_challenge, takes_password
 from sandbox.oci.client import Client, Clients
+from sandbox.oci.connections import Connections
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.http_response import Response
@@ -137,6 +138,23 @@ def test_a_push_that_is_redirected_names_the_address(
         client.upload("app", BLOB, chunks)
     assert caught.value.details == "HTTP status 301" + (f"\nit leads to {told}" if told else "")
     assert caught.value.fix.endswith(told) and bool(caught.value.fix) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("place", "fix"),
+    [("https://registry.example/v2/", "write its address: https://registry.example:443"), ("https://s3.example/x", "")],
+)
+def test_refusal_elsewhere_names_where_that_was(monkeypatch: pytest.MonkeyPatch, place: str, fix: str) -> None:
+    """A registry at http may lead to its https, where no account is sent, or to a store."""
+
+    def send(_: object, method: str, url: str, *args: object) -> Response:
+        return Response(301, url, {"location": place}) if url.startswith("http:") else Response(400, url)
+
+    monkeypatch.setattr(Connections, "_send", send)
+    with Client("http://registry.example") as client, pytest.raises(RegistryError, match="refused GET") as caught:
+        client.tags("app")
+    assert caught.value.details == f"HTTP status 400\nit leads to {place.rpartition('/')[0].removesuffix('/v2')}:443"
+    assert caught.value.fix.endswith(fix) and bool(caught.value.fix) == bool(fix)
 
 
 @pytest.mark.fault(40)
