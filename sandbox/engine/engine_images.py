@@ -15,38 +15,46 @@ from sandbox.engine.image_pull import Pull
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
 from sandbox.system import interruption
 
+DOCKERFILE = "Dockerfile"
 EVERY = 1.0  # seconds between lines about a pull
 
 
-def build_context(folder: Path) -> set[str]:
-    """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude.
+def build_context(folder: Path, dockerfile: str | None = None) -> set[str]:
+    """Return the files and folders that a build sends to the engine: those that its `ignore_file` does not exclude.
 
     Raises FileNotFoundError when a folder is removed meanwhile.
     """
-    patterns = _ignore_patterns(folder)
+    patterns = _ignore_patterns(folder, dockerfile)
     if not patterns:
         walked = ((Path(inner), (*folders, *files)) for inner, folders, files in os.walk(folder))
         return {str((inner / name).relative_to(folder)) for inner, names in walked for name in names}
     from docker.utils.build import exclude_paths
 
-    return set(exclude_paths(str(folder), patterns))
+    return set(exclude_paths(str(folder), patterns, dockerfile or DOCKERFILE))
 
 
-def excluded(folder: Path) -> Callable[[str], bool]:
-    """Return a function that tells whether .dockerignore excludes a path of the build context `folder`."""
+def excluded(folder: Path, dockerfile: str | None = None) -> Callable[[str], bool]:
+    """Return a function that tells whether the `ignore_file` excludes a path of the build context `folder`."""
     from docker.utils.build import PatternMatcher
 
     # As exclude_paths does it: the builder needs the one and reads the other.
-    matcher = PatternMatcher([*_ignore_patterns(folder), "!Dockerfile", "!.dockerignore"])
+    patterns = _ignore_patterns(folder, dockerfile)
+    matcher = PatternMatcher([*patterns, f"!{dockerfile or DOCKERFILE}", "!.dockerignore"])
     return lambda path: bool(matcher.matches(path))
 
 
-def _ignore_patterns(folder: Path) -> list[str]:
+def ignore_file(folder: Path, dockerfile: str | None = None) -> Path:
+    """Return the file that says what a build leaves out: BuildKit reads that of the Dockerfile, if there is one."""
+    own = folder / f"{dockerfile or DOCKERFILE}.dockerignore"
+    return own if own.is_file() else folder / ".dockerignore"
+
+
+def _ignore_patterns(folder: Path, dockerfile: str | None) -> list[str]:
     try:
-        lines = (folder / ".dockerignore").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        text = ignore_file(folder, dockerfile).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        lines = []
-    return [line.strip() for line in lines if line.strip() and line[0] != "#"]
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip() and line[0] != "#"]
 
 
 class Images(Door):

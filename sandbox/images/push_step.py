@@ -117,7 +117,8 @@ class PushStep(NothingToUndo):
             if isinstance(entry, FromBuild) and entry.target not in self.built:
                 tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
                 # The lock is written after a build, and may be in the context.
-                newer = newer_file(entry.context, tagged, [self.images.path]) if tagged else None
+                lock, file = self.images.path, entry.dockerfile
+                newer = newer_file(entry.context, tagged, [lock], dockerfile=file) if tagged else None
                 if tagged and _is_newer(self.images.manifest, tagged):  # it says how the image is built
                     newer = self.images.manifest.name
                 if newer is not None:

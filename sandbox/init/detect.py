@@ -14,10 +14,10 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config import text_file
 from sandbox.config.schema import Chart
-from sandbox.engine.engine_images import excluded
+from sandbox.engine import engine_images
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
-from sandbox.init.detected import IGNORED, IMAGES, OBJECTS, SPEC, App, Found, Item, label, numbered
+from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, label, numbered
 from sandbox.init.project_folders import exists, folders
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
@@ -57,44 +57,49 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     notes += composed.notes if composed else ()
     programs = told.apps or (composed.apps if composed else _built(folder, notes))
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
-    notes += (*left_out, *chosen)
-    objects = _objects(folder, applied, store)
-    hosts, images = _every(_hosts, objects), _every(_images, objects)
-    notes += (
-        f"{file} ({tool}) is not read: what it builds goes into images.yaml, and what it applies below `apply`"
-        for file, tool in UNREAD.items()
-        if exists(folder / file)
-    )
-    fronts = tuple(web_services.fronts(objects))
-    if fronts:
-        names = ", ".join(one.name for one in fronts)
-        notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {names}")
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
-    is_built = any(one.context == "." for one in apps)
-    if is_built and (included := _included(folder, (SPEC, IMAGES, f"{written}/app.yaml"))):
-        notes.append(f"a change of {', '.join(included)} builds an image again, unless {IGNORED} has these")
-    named = _every(lambda each: iter([each["metadata"]["name"]]), objects)
+    notes += (*left_out, *chosen, *_unread(folder), *_included(folder, apps, (SPEC, IMAGES, f"{written}/app.yaml")))
+    objects = _objects(folder, applied, store)
+    fronts = tuple(web_services.fronts(objects))
+    if fronts:
+        named = ", ".join(one.name for one in fronts)
+        notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {named}")
     return Found(
         apps,
         manifests=applied,
-        hosts=hosts,
-        images=images,
+        hosts=_every(_hosts, objects),
+        images=_every(_images, objects),
         fronts=fronts,
-        names=named,
+        names=_every(lambda each: iter([each["metadata"]["name"]]), objects),
         notes=tuple(notes),
         project=composed.name if composed else "",
         objects=written,
-        unfiltered=is_built and not os.path.lexists(folder / IGNORED),
+        unfiltered=any(not os.path.lexists(one) for one in _ignore_files(folder, apps).values()),
     )
 
 
-def _included(folder: Path, files: Iterable[str]) -> list[str]:
-    """Return which of the files a build of the folder would take in, although it says what is left out."""
-    if not is_file(folder / IGNORED):
-        return []
-    is_excluded = excluded(folder)
-    return [file.partition("/")[0] for file in files if not is_excluded(file)]
+def _unread(folder: Path) -> Iterator[str]:
+    """Yield a note for each file of a tool that has no counterpart."""
+    for file, tool in UNREAD.items():
+        if exists(folder / file):
+            goes = "what it builds goes into images.yaml, and what it applies below `apply`"
+            yield f"{file} ({tool}) is not read: {goes}"
+
+
+def _ignore_files(folder: Path, apps: Iterable[App]) -> dict[str | None, Path]:
+    """Return the files that say what builds of the whole folder leave out, by Dockerfiles."""
+    whole = dict.fromkeys(one.build.get("dockerfile") for one in apps if one.context == ".")
+    return {dockerfile: engine_images.ignore_file(folder, dockerfile) for dockerfile in whole}
+
+
+def _included(folder: Path, apps: Iterable[App], files: Iterable[str]) -> Iterator[str]:
+    """Yield a note if builds of the folder take in some of the files, although they say what is left out."""
+    there = {one: path for one, path in _ignore_files(folder, apps).items() if is_file(path)}
+    taking = [engine_images.excluded(folder, dockerfile) for dockerfile in there]
+    if taken := [file.partition("/")[0] for file in files if not all(is_excluded(file) for is_excluded in taking)]:
+        names = ", ".join(dict.fromkeys(path.name for path in there.values()))
+        yield f"a change of {', '.join(taken)} builds an image again, unless {names} has these"
 
 
 def _has_files(folder: Path) -> bool:

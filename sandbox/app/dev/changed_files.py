@@ -72,15 +72,15 @@ class Project:
     """The files that a sandbox is made from.
 
     `spec` are sandbox.yaml and images.yaml, `manifests` the files and folders that are applied, `written` files that we
-    write ourselves; `excluded` tells for each build context what .dockerignore excludes; `bases` are the images that an
-    image is made from.
+    write ourselves; `excluded` tells for each image that is built what of its context .dockerignore excludes; `bases`
+    are the images that an image is made from.
     """
 
     spec: tuple[Path, ...] = ()
     entries: tuple[Entry, ...] = ()
     manifests: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
-    excluded: Mapping[Path, Excluded] = field(default_factory=dict)
+    excluded: Mapping[Target, Excluded] = field(default_factory=dict)
     bases: Mapping[Target, frozenset[Target]] = field(default_factory=dict)
 
     @property
@@ -127,7 +127,7 @@ class Project:
         inside = [path for path in changed if _is_in(path, source)]
         if not isinstance(entry, FromBuild) or source in inside:
             return bool(inside)
-        excluded = self.excluded.get(source, _nothing)
+        excluded = self.excluded.get(entry.target, _nothing)
         names = {path: path.relative_to(source).as_posix() for path in inside}
         names = {path: name for path, name in names.items() if not excluded(name) or _says_how(name, entry)}
         files: dict[Path, str] = {}
@@ -164,7 +164,8 @@ def _placed(name: str, entry: FromBuild) -> tuple[SyncRule, str] | None:
 
 def _says_how(name: str, entry: FromBuild) -> bool:
     """Tell whether the file defines how the image is built."""
-    return name in (".dockerignore", str(PurePosixPath(entry.dockerfile or "Dockerfile")))
+    dockerfile = str(PurePosixPath(entry.dockerfile or "Dockerfile"))
+    return name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore")
 
 
 def _is_in(path: Path, root: Path) -> bool:

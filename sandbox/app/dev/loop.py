@@ -172,13 +172,12 @@ def project_of(file: Path | None, spec: Spec) -> Project:
     written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
     written += [(one.chart / DIGESTS).absolute() for one in spec.apply if isinstance(one, Chart)]
     written += [lock_path(spec.push).absolute()] if spec.push else []
-    contexts = {one.context for one in entries if isinstance(one, FromBuild)}
     return Project(
         spec=tuple(said),
         entries=entries,
         manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec)))),
         written=tuple(written),
-        excluded={one: excluded(one) for one in contexts},
+        excluded={one.target: excluded(one.context, one.dockerfile) for one in entries if isinstance(one, FromBuild)},
         bases=bases(entries),
     )
 

@@ -171,13 +171,15 @@ def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) 
         raise
 
 
-def newer_file(context: Path, when: float, without: Collection[Path] = ()) -> str | None:
+def newer_file(
+    context: Path, when: float, without: Collection[Path] = (), *, dockerfile: str | None = None
+) -> str | None:
     """Return a file or folder of the context that was written, moved or deleted from after `when` (seconds).
 
     The files `without` are left out, and so are git's own, which change without the files that are built.
     """
     try:
-        names = sorted(build_context(context)) if context.is_dir() else []
+        names = sorted(build_context(context, dockerfile)) if context.is_dir() else []
     except FileNotFoundError as error:
         return os.path.relpath(error.filename, context)
     for name in names:

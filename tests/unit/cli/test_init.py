@@ -66,6 +66,13 @@ def test_init_names_what_a_dockerignore_lets_into_an_image(project: Path, patter
     assert ".dockerignore" not in ended.stdout and (project / ".dockerignore").read_text() == patterns
 
 
+def test_init_reads_the_dockerignore_of_a_dockerfile(project: Path) -> None:
+    (project / "Dockerfile.dockerignore").write_text("*.md\n")
+    ended = run("init", cwd=project)
+    assert "builds an image again, unless Dockerfile.dockerignore has these" in ended.stderr
+    assert not (project / ".dockerignore").exists()
+
+
 def test_init_keeps_other_files_that_are_there(project: Path) -> None:
     (project / "images.yaml").write_text("images: []\n")
     assert "kept  images.yaml" in run("init", cwd=project).stdout

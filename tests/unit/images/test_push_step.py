@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sandbox.engine import Engine
+from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError
 from sandbox.images import lockfile, push_step
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -266,6 +267,22 @@ def test_name_that_is_no_text_can_be_excluded(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_bytes("# Büro\n*.müll\n".encode("latin-1"))
     (tmp_path / os.fsdecode(b"1.m\xfcll")).touch()
     assert image_build.newer_file(tmp_path, 0.0, [tmp_path / ".dockerignore"]) is None
+
+
+def test_dockerfile_may_have_a_dockerignore_of_its_own(tmp_path: Path) -> None:
+    """BuildKit reads it in place of the one of the context."""
+    for name, text in {
+        "docker/web.dockerignore": "docs\n",
+        ".dockerignore": "src\n",
+        "src/a": "",
+        "docs/b": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    without = [tmp_path, *(tmp_path / one for one in ("docker", "docker/web.dockerignore", ".dockerignore", "src"))]
+    assert image_build.newer_file(tmp_path, 0.0, without, dockerfile="docker/web") == "src/a"
+    assert image_build.newer_file(tmp_path, 0.0, without) == "docs"
+    assert [excluded(tmp_path, "docker/web")(one) for one in ("src/a", "docs/b")] == [False, True]
 
 
 def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PROJECT = Project(
     entries=(API, WEB, DISK, OTHER),
     manifests=(ROOT / "k8s", ROOT / "base"),
     written=(ROOT / "images.lock.yaml",),
-    excluded={API.context: lambda name: name.startswith("docs/")},
+    excluded={API.target: lambda name: name.startswith("docs/")},
 )
 
 
@@ -50,7 +50,7 @@ def test_a_context_that_was_exchanged_asks_for_its_image() -> None:
     assert targets(work("web").images) == ["web:dev"]
 
 
-@pytest.mark.parametrize("path", ["api", "api/.dockerignore", "web/Dockerfile"])
+@pytest.mark.parametrize("path", ["api", "api/.dockerignore", "web/Dockerfile", "web/Dockerfile.dockerignore"])
 def test_files_that_say_which_others_count_are_told(path: str) -> None:
     assert PROJECT.is_defined_by(ROOT / path)
 
@@ -86,7 +86,7 @@ def test_file_of_no_image_causes_no_work(path: str) -> None:
 
 
 def test_ignored_build_file_still_causes_a_build() -> None:
-    project = Project(entries=(API,), excluded={API.context: lambda _: True})
+    project = Project(entries=(API,), excluded={API.target: lambda _: True})
     assert targets(project.work([API.context / "Dockerfile", API.context / "b"]).images) == ["api:dev"]
     assert not project.work([API.context / "b"])
 
