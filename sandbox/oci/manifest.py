@@ -102,11 +102,6 @@ class Index:
 
     manifests: tuple[Descriptor, ...]
 
-    @property
-    def names_platforms(self) -> bool:
-        """Tell whether it says what any of its images is for: `platform` is optional (image-spec, image-index.md)."""
-        return any(child.platform for child in self.manifests if not child.is_attestation)
-
 
 def parse(document: Document) -> Manifest | Index:
     """Read a document. Raises SandboxError when it is neither a manifest nor an index, or lacks a field."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.client import Client
-from sandbox.oci.image import Image, MissingBlob, choose, walk
+from sandbox.oci.image import Image, MissingBlob, choose, fits, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import DOCKER_HUB, Reference
@@ -21,8 +21,8 @@ class Remote:
     """The image `reference` of the registry that `client` speaks to.
 
     Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
-    run, if the index says what its images are for, as one of indexes may not; a digest promises exact bytes, so all its
-    platforms are copied.
+    run, if the index says which that is, as one of indexes may not; a digest promises exact bytes, so all its platforms
+    are copied.
     """
 
     client: Client
@@ -52,10 +52,14 @@ class Remote:
             yield chunks
 
     def _wanted(self, content: Index) -> tuple[str, ...]:
-        """Return the platforms to which an index is reduced, none for all of it."""
-        if self.platforms or self.reference.digest or not content.names_platforms:
+        """Return the platforms to which an index is reduced, none for all of it: of an index nodes choose themselves.
+
+        They look into what says no platform, which is optional (image-spec, image-index.md).
+        """
+        if self.platforms or self.reference.digest:
             return self.platforms
-        return (self.platform,)
+        said = [child.platform or "" for child in content.manifests if not child.is_attestation]
+        return (self.platform,) if all(said) or any(fits(one, self.platform) for one in said) else ()
 
     def _child(self, child: Descriptor) -> Document:
         document = self._read(child.digest)

@@ -154,15 +154,19 @@ def test_registry_is_asked_only_for_the_wanted_platforms(registry: Simulator) ->
     assert children(registry, "1") == [digest_of(IMAGES[one].manifest) for one in ("linux/arm64", "windows/amd64")]
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_index_that_names_no_platform_is_copied_whole(registry: Simulator, nested: bool) -> None:
+@pytest.mark.parametrize(("nested", "more"), [(False, ()), (True, ()), (True, ("windows/amd64",))])
+def test_index_that_names_no_platform_is_copied_whole(
+    registry: Simulator, *, nested: bool, more: tuple[str, ...]
+) -> None:
     """Nodes choose of it themselves, as they do of one that lists indexes."""
     image = IMAGES["linux/amd64"]
     top, files = index(image.descriptor()), dict(image.files)
     if nested:
         inner = index(described("linux/amd64"))
         files[digest_of(inner)] = inner
-        top = index({"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)})
+        files |= {digest: data for one in more for digest, data in IMAGES[one].files.items()}
+        below = {"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)}
+        top = index(below, *map(described, more))
     with Simulator(content={**files, digest_of(top): top}) as upstream:
         upstream.links |= {("app", digest) for digest in files}
         upstream.manifests |= {("app", digest_of(data)): (kind_of(data), digest_of(data)) for data in files.values()}
