@@ -10,6 +10,7 @@ from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
+from sandbox.kube.manifests import LAST
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import wait_until
@@ -32,28 +33,36 @@ WRONG = (400, 404, UNPROCESSABLE)
 UNTYPED = "failed to create typed patch object"
 # The address of a webhook's Service, in the API server's words.
 _WEBHOOK = re.compile(r'"https://([a-z0-9-]{1,63})\.([a-z0-9-]{1,63})\.svc[:/]')
+_CALLED = re.compile(r'failed calling webhook "([^"]{1,253})"')
+WEBHOOKS = "admissionregistration.k8s.io/v1"
 LONGEST = 400
 
 Attempt = Callable[[Manifest], str | None]
 
 
-def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt) -> None:
+def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt, say: Say = lambda _: None) -> None:
     """Apply objects in their order with `one_attempt`; those that come too early again after all others.
 
-    Raises ClusterError, also for a kind that does not appear, and WaitTimeout.
+    `say` gets each object, and then what the first of those that come too early lacks. Raises ClusterError, also for a
+    kind that does not appear, and WaitTimeout.
     """
-    waiting, begun = list(manifests), time.monotonic()
+    waiting, begun, again = list(manifests), time.monotonic(), False
 
     def lacking() -> str | None:
-        nonlocal waiting
-        early = [(one, why) for one in waiting if (why := one_attempt(one)) is not None]
-        waiting = [one for one, _ in early]
+        nonlocal waiting, again
+        early = []
+        for one in waiting:
+            if not again:
+                say(title(one))
+            if (why := one_attempt(one)) is not None:
+                early.append((one, why))
+        waiting, again = [one for one, _ in early], True
         unknown = [one for one, why in early if why.startswith(UNKNOWN)]
         if unknown and time.monotonic() > begun + APPLY_TIMEOUT:
             raise _kindless(unknown)
         return "\n".join(f"{title(one)}: {why}" for one, why in early) or None
 
-    wait_until(lacking, what="what was applied", timeout=PATIENCE)
+    wait_until(lacking, what="applying the manifests", timeout=PATIENCE, say=say)
 
 
 def attempt_changed(
@@ -109,6 +118,25 @@ def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
         elif not pods:
             yield f"no pod is behind the Service {namespace}/{name}"
         yield from (f"pod {namespace}/{one['metadata']['name']}, {fault}" for one in pods for fault in faults(one))
+
+
+def without_webhooks(cluster: Cluster, words: str, context: str) -> str:
+    """Return what to do about webhooks that the API server's `words` name, and nothing answers; nothing for no words.
+
+    Raises ClusterError.
+    """
+    called = set(_CALLED.findall(words))
+    made = [(kind, one) for kind in LAST for one in (cluster.list(WEBHOOKS, kind) if called else ())]
+    found = [
+        f"{kind.lower()}/{one['metadata']['name']}"
+        for kind, one in made
+        if called.intersection(hook["name"] for hook in one.get("webhooks") or ())
+    ]
+    if not found:
+        return ""
+    return (
+        f"have it answered, then sandbox up; if it is left over: kubectl --context {context} delete {' '.join(found)}"
+    )
 
 
 def _correction(error: ClusterError, context: str) -> str:

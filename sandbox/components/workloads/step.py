@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
-from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
+from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered, without_webhooks
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
@@ -20,7 +20,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.manifests import identity
+from sandbox.kube.manifests import LAST, identity
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
@@ -123,21 +123,27 @@ class ApplyStep(NothingToUndo):
         applied_record.write(records, RECORD, known)
 
         def attempt(manifest: Manifest) -> str | None:
-            say(title(manifest))
             ours, context = before.places, self.names.cluster
             return attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
 
+        def remove(places: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
+            if places:
+                say(f"removing {', '.join(map(str, places))}")
+            return addon_objects.remove(cluster, places, wait=wait)
+
+        dropped = before.dropped(wanted)
+        webhooks = [one for one in dropped if one.kind in LAST]
+        removed = remove(webhooks)  # first, for if nothing answers them, they refuse what is applied
         changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
         try:
-            apply_all(changed, attempt)
+            apply_all(changed, attempt, say)
         except WaitTimeout as error:
             with suppress(ClusterError):
-                error.details = "\n".join((error.details, *unanswered(cluster, error.details)))
+                said, context = error.details, self.names.cluster
+                error.details = "\n".join((said, *unanswered(cluster, said)))
+                error.fix = without_webhooks(cluster, said, context)
             raise
-        dropped = before.dropped(wanted)
-        if dropped:
-            say(f"removing {', '.join(map(str, dropped))}")
-        removed = addon_objects.remove(cluster, dropped, wait=wait)
+        removed += remove([one for one in dropped if one not in webhooks])
         gone = dropped if wait else ()
         return Placed(tuple(objects), changed, tuple(place for place in known if place not in gone), removed)
 

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applying
-from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered
+from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered, without_webhooks
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.names import Names
 from tests.support.api_server import ApiServer, Refused
@@ -169,6 +169,29 @@ REFUSED = (
     'Internal error occurred: failed calling webhook "a.b": failed to call webhook: Post '
     '"https://guard.ops.svc:443/?timeout=3s": dial tcp 10.96.1.2:443: connect: connection refused'
 )
+
+
+def test_unanswered_webhook_is_what_is_said_meanwhile() -> None:
+    said: list[str] = []
+    whys = iter(["failed calling webhook", None])
+    apply_all([widget("a")], lambda _: next(whys), said.append)
+    assert said == ["Widget a", "Widget a: failed calling webhook"]
+
+
+def test_left_over_webhook_is_named_by_its_configuration(cluster: Cluster, server: ApiServer) -> None:
+    kind = "ValidatingWebhookConfiguration"
+    server.kinds["/apis/admissionregistration.k8s.io/v1"] = {
+        kind: (f"{kind.lower()}s", False),
+        "MutatingWebhookConfiguration": ("mutatingwebhookconfigurations", False),
+    }
+    for name, called in (("guard", "a.b"), ("other", "c.d")):
+        server.objects[f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}s/{name}"] = {
+            "metadata": {"name": name},
+            "webhooks": [{"name": called}],
+        }
+    fix = without_webhooks(cluster, REFUSED, "c")
+    assert fix.endswith("kubectl --context c delete validatingwebhookconfiguration/guard")
+    assert without_webhooks(cluster, "etcd is slow", "c") == ""
 
 
 @pytest.mark.fault(64)

@@ -17,7 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
-from tests.support.api_server import ApiServer
+from tests.support.api_server import ApiServer, Refused
 from tests.support.fakes import NoWork
 from tests.support.registry_simulator import Simulator
 
@@ -107,6 +107,25 @@ def test_object_no_longer_in_the_manifests_is_deleted(
     fewer.apply(NoWork())
     assert fewer.check().state is State.READY
     assert A in server.objects and B not in server.objects
+
+
+def test_webhook_that_left_the_manifests_goes_first(names: Names, server: ApiServer) -> None:
+    """A webhook that nothing answers is taken out of the manifests → it is removed, and the others are applied."""
+    kind, api = "ValidatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1"
+    server.kinds[api] = {kind: (f"{kind.lower()}s", False)}
+    guard = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "guard"}}
+    place = f"{api}/{kind.lower()}s/guard"
+    step(names, (SHOP, guard)).apply(NoWork())
+    assert place in server.objects
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        if place in server.objects and manifest["metadata"].get("namespace") == "shop":
+            raise Refused(500, 'failed calling webhook "guard": no endpoints available')
+        return manifest
+
+    server.admit = admit
+    step(names, (SHOP, config("a"))).apply(NoWork())
+    assert A in server.objects and place not in server.objects
 
 
 def test_object_that_may_hold_data_is_only_named(
