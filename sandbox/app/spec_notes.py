@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
@@ -23,7 +23,7 @@ from sandbox.system.files import is_file
 def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield a line for each warning about the spec and the objects that it applies."""
     yield from _twice(objects)
-    yield from _kindless(objects)
+    yield from _kindless(spec, objects)
     yield from _absent(spec)
     yield from _unlisted(spec, objects)
     yield from _unserved(spec, objects)
@@ -40,13 +40,30 @@ def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
         seen.add(key)
 
 
-def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield kinds that are neither Kubernetes' own nor defined by the objects."""
-    defined = set(map(manifests.defined, objects))
+def _kindless(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield kinds that are neither Kubernetes' own, nor defined by the objects, nor brought by the sandbox."""
+    defined, brings = set(map(manifests.defined, objects)), _brings(spec)
     wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
     for (group, kind), one in wanted.items():
-        if not manifests.is_builtin(group) and (group, kind) not in defined:
-            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) must come from elsewhere, for example an addon"
+        if manifests.is_builtin(group) or (group, kind) in defined:
+            continue
+        chosen, line = brings.get(group, (False, ""))
+        if not chosen:
+            whence = (
+                f"comes with `{line}` in sandbox.yaml" if line else "must come from elsewhere, for example an addon"
+            )
+            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) {whence}"
+
+
+def _brings(spec: Spec) -> Mapping[str, tuple[bool, str]]:
+    """Return the groups of kinds that the sandbox can bring: whether the spec chooses that, and the line that does."""
+    if not spec.cluster.supports.whole_cluster:
+        return {}
+    return {
+        "gateway.networking.k8s.io": (spec.ingress.gateway_api, "ingress: {gateway_api: true}"),
+        "traefik.io": (spec.ingress.controller == "traefik", "ingress: {controller: traefik}"),
+        "cert-manager.io": (spec.certs.issuer == "cert-manager", "certs: {issuer: cert-manager}"),
+    }
 
 
 def _absent(spec: Spec) -> Iterator[str]:

@@ -70,6 +70,24 @@ def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[s
     assert [line.partition("   (or")[0] for line in found] == notes
 
 
+@pytest.mark.parametrize(
+    ("version", "kind", "line"),
+    [
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", "ingress: {gateway_api: true}"),
+        ("cert-manager.io/v1", "Certificate", "certs: {issuer: cert-manager}"),
+    ],
+)
+def test_kind_that_the_sandbox_can_bring_comes_with_its_line(
+    tmp_path: Path, version: str, kind: str, line: str
+) -> None:
+    (tmp_path / "k8s.yaml").write_text(f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n")
+    file = tmp_path / "sandbox.yaml"
+    told = f"note   {kind} a: the kind {kind} ({version}) comes with `{line}` in sandbox.yaml\n"
+    for chosen, notes in ((line, ""), ("", told)):
+        file.write_text(f"name: shop\napply: [k8s.yaml]\n{chosen}\n")
+        assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == notes
+
+
 def test_earlier_key_of_the_edge_is_noted_once(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
     file.write_text("name: shop\nproxy: {ports: [8444], listen: 127.0.0.1}\n")
