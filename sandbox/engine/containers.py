@@ -140,12 +140,21 @@ class Containers(ContainerFiles):
             sysctls=dict(spec.sysctls),
             cap_drop=["ALL"],
             cap_add=list(spec.capabilities),
-            security_opt=["no-new-privileges"],
+            security_opt=self.security_options(mounts=bool(spec.binds or spec.read_only_binds)),
             mem_limit=spec.memory,
             pids_limit=spec.processes,
             restart_policy={"Name": "unless-stopped"},
             init=True,
         )
+
+    def security_options(self, *, mounts: bool) -> list[str]:
+        """Return the security options of a new container, which `mounts` folders of this machine or does not.
+
+        SELinux would keep it from these folders, unless they had another label (docker-run(1), "Volume labels"): files
+        of the user, which stay as they are.
+        """
+        is_confined = mounts and "name=selinux" in (self._info.get("SecurityOptions") or ())
+        return ["no-new-privileges", *(["label=disable"] if is_confined else [])]
 
     def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         """Make a container in the words in which the engine tells of one, its `Config` and `HostConfig`; not started.

@@ -154,7 +154,8 @@ def _running(engine: Engine, home: Home, image: str, command: Sequence[str], hos
     }
     if not engine.facts().rootless:  # there root is this user
         config["User"] = f"{os.getuid()}:{os.getgid()}"
-    kept = {"AutoRemove": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "Init": True}
+    secured = engine.security_options(mounts="Mounts" in host)
+    kept = {"AutoRemove": True, "CapDrop": ["ALL"], "SecurityOpt": secured, "Init": True}
     try:
         engine.make(name, config, {**kept, **host})
         engine.start(name)

@@ -131,7 +131,7 @@ class LayerHelper:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": ["DAC_READ_SEARCH"],
-            "SecurityOpt": ["no-new-privileges"],
+            "SecurityOpt": self.engine.security_options(mounts=True),
             "Memory": MEMORY,
             "PidsLimit": 64,
             "AutoRemove": True,  # also if this process is killed

@@ -227,3 +227,20 @@ def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pyte
                 container_copy.run_script(engine, "image", "x", name="box", volumes={})
         server.shutdown()
     assert len(Slow.made) == len(Slow.removed) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "mounts", "expected"),
+    [
+        (["name=seccomp,profile=builtin", "name=selinux"], True, ["no-new-privileges", "label=disable"]),
+        (["name=seccomp,profile=builtin", "name=selinux"], False, ["no-new-privileges"]),
+        (["name=seccomp,profile=builtin"], True, ["no-new-privileges"]),
+        (None, True, ["no-new-privileges"]),
+    ],
+)
+def test_container_with_folders_is_not_kept_from_them_by_selinux(
+    options: list[str] | None, mounts: bool, expected: list[str]
+) -> None:
+    engine = Engine(None)
+    vars(engine)["_info"] = {"SecurityOptions": options}
+    assert engine.security_options(mounts=mounts) == expected

@@ -65,6 +65,10 @@ class Containers:
     def containers(self, label: str) -> list[Any]:
         return [SimpleNamespace(name=name, labels={label: pid}) for name, pid in self.left.items()]
 
+    def security_options(self, *, mounts: bool) -> list[str]:
+        assert mounts
+        return ["no-new-privileges"]
+
     def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         self.made.append((config, host))
         self.left[name] = config["Labels"][LABEL]
