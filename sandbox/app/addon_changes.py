@@ -63,7 +63,7 @@ class Enabled:
 def listed(sandbox: Sandbox) -> list[Row]:
     """List all addons with their state and who enabled them. Raises SandboxError."""
     manager, minikube = _managers(sandbox.spec)
-    up = _is_up(manager)
+    up = _trouble(manager) is None
     records = manager.records() if up else {}
     chosen = {one.addon.name: one for one in manager.chosen(records)}
     rows = [_row(manager, one, records.get(one.addon.name), up=up) for one in chosen.values()]
@@ -155,18 +155,19 @@ def _source(addon: str) -> str:
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 
-def _is_up(manager: AddonManager) -> bool:
+def _trouble(manager: AddonManager) -> str | None:
+    """Return why the cluster does not answer, None if it does."""
     try:
-        return manager.cluster.is_up()
-    except ClusterError:
-        return False
+        return manager.cluster.trouble()
+    except ClusterError as error:
+        return str(error)
 
 
 def _require_up(manager: AddonManager) -> None:
     """Raise SandboxError unless the cluster answers."""
-    if not _is_up(manager):
+    if (trouble := _trouble(manager)) is not None:
         name = manager.images.sandbox.name
-        raise SandboxError(f"the sandbox '{name}' is not up", fix=f"sandbox up {name}", id="not-up")
+        raise SandboxError(f"the sandbox '{name}' is not up", details=trouble, fix=f"sandbox up {name}", id="not-up")
 
 
 def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, session: Session) -> None:

@@ -37,8 +37,9 @@ class PodAccounts:
         """Return them for a sandbox that is up in its own cluster; raise SandboxError otherwise."""
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
-        if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
-            raise SandboxError(f"{spec.name} is not up", fix=f"sandbox up {spec.name}", id="not-up")
+        trouble = Cluster(names.kubeconfig).trouble() if names.kubeconfig.exists() else ""
+        if trouble is not None:
+            raise SandboxError(f"{spec.name} is not up", details=trouble, fix=f"sandbox up {spec.name}", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
         return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
 

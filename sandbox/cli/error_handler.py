@@ -82,6 +82,13 @@ def understood(error: BaseException) -> SandboxError | None:
             return SandboxError("the current folder does not exist any more", fix="cd to another one", id="file")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full")
+        case FileNotFoundError() if "temporary directory" in str(error):  # of tempfile, which names the folders
+            return SandboxError(
+                "no folder for temporary files can be written",
+                details=str(error),
+                fix="set TMPDIR to a folder that you may write to",
+                id="file",
+            )
         case OSError(errno=number) if number in _REFUSALS and error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):

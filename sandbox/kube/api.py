@@ -77,11 +77,15 @@ class Cluster:
 
     def is_up(self) -> bool:
         """Tell whether the API server answers and is ready."""
+        return self.trouble() is None
+
+    def trouble(self) -> str | None:
+        """Return why the API server does not answer or is not ready, None if it is."""
         try:
             self._call("GET", "/readyz", text=True)
-        except ClusterError:
-            return False
-        return True
+        except ClusterError as error:
+            return str(error)
+        return None
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return one object, or None when there is none."""

@@ -108,6 +108,23 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
         assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
 
 
+def test_machine_without_a_folder_for_temporary_files_is_told(tmp_path: Path) -> None:
+    """All of them are read-only, as in some containers → how to name another, and not as a bug."""
+
+    def no_folder() -> None:
+        tempfile.tempdir = None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/none"])
+            tempfile.gettempdir()
+
+    found = run("status", cwd=tmp_path, before=failing(no_folder))
+    assert (
+        found.code == 1
+        and found.stderr.startswith("error[file]: no folder for temporary files")
+        and ("TMPDIR" in found.stderr)
+    )
+
+
 @pytest.mark.security(12)
 def test_error_about_a_name_of_several_lines_has_one(tmp_path: Path) -> None:
     """A project's file called "a\nfix: …" in the first line of an error → no line that looks like its fix."""

@@ -15,6 +15,7 @@ from sandbox.app.pod_accounts import PodAccounts
 from sandbox.cli import signals
 from sandbox.cli.credentials import credentials as command
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer
@@ -159,6 +160,14 @@ def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
     with pytest.raises(SandboxError, match="demo is not up") as caught:
         run("list", "demo")
     assert caught.value.fix == "sandbox up demo"
+
+
+def test_sandbox_whose_cluster_does_not_answer_says_why(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is wrong → the API server's certificate is not valid yet, which `sandbox up` alone does not tell."""
+    monkeypatch.setattr(Cluster, "trouble", lambda self: "certificate is not yet valid")
+    with pytest.raises(SandboxError, match="demo is not up") as caught:
+        run("list", "demo")
+    assert caught.value.details == "certificate is not yet valid"
 
 
 @pytest.mark.security(20)
