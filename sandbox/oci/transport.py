@@ -284,7 +284,7 @@ class Transport:
         fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
         details = f"{action}: {_QUERY.sub('', self._authorization.redacted(cause(error)))}"
         if proxy := getattr(error, "proxy", ""):
-            details += f"\nthrough the proxy {proxy}"
+            details += f", through the proxy {proxy}"
             fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
         if untrusted(error):
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"

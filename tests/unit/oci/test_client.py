@@ -285,7 +285,9 @@ def test_proxy_that_does_not_work_is_named(proxy: str, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, proxy)
     with Client("registry.example", sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
         client.ping()
-    assert "through the proxy" in caught.value.details and "127.0.0.1:1" in caught.value.details
+    (line,) = caught.value.details.splitlines()  # a row of the doctor has one
+    assert line.startswith("GET https://registry.example:443/v2/: ")
+    assert line.rpartition(", through the proxy ")[2].endswith("127.0.0.1:1")
     assert "NO_PROXY" in caught.value.fix and "ret" not in caught.value.details.replace("retries", "")
 
 
