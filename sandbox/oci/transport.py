@@ -299,13 +299,20 @@ class Transport:
         """Ask a token server, again when that may help; the answer of the last try counts."""
         action = f"a token from {url.partition('?')[0]}"
         verb, account = "POST" if form else "GET", headers.get("Authorization")
+        asked = 0.0
+
+        def ask() -> Response:
+            nonlocal asked
+            asked = 0.0
+            found = self._connections.request(verb, url, {}, form, authorization=account)
+            asked = asked_pause(found.header("Retry-After"), time.time()) or 0.0
+            return found
+
+        def wait(attempt: int) -> None:
+            self._sleep(max(asked, pause_before(attempt, self._luck())))
+
         try:
-            response = retry(
-                lambda: self._connections.request(verb, url, {}, form, authorization=account),
-                tries=TRIES,
-                transient=is_passing,
-                wait=self.wait,
-            )
+            response = retry(ask, tries=TRIES, transient=is_passing, wait=wait)
         except Broken as error:
             raise self._unreachable(action, error) from None
         return response.status_code, response.content

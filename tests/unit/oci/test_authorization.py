@@ -251,6 +251,14 @@ def test_a_token_server_that_stumbles_is_asked_again(registry: Simulator, answer
         assert client.blob_size("app", BLOB.digest) == BLOB.size
 
 
+def test_a_busy_token_server_is_given_the_time_it_asks_for(registry: Simulator) -> None:
+    slept: list[float] = []
+    registry.faults = [Fault("GET", "/auth", 429, retry_after="7"), Fault("GET", "/auth", 429)]
+    with Client(registry.url, keychain=Keys(ACCOUNT), sleep=slept.append, luck=lambda: 0.0) as client:
+        assert client.blob_size("app", BLOB.digest) is None
+    assert slept == [7.0, 0.4]
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"tokn": "c4nary-s3cret"}', b"c4nary-s3cret", b"[]", b'{"token": {"a": "c4nary-s3cret"}}', b"[" * 100_000],
