@@ -61,40 +61,53 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     known.setdefault("COMPOSE_PROJECT_NAME", name or _normal((folder / main).parent.absolute().name))
     sections, found_notes = merged_files.load(folder, files, known)
     notes += found_notes
-    found = sections["services"]
+    found, defined = sections["services"], sections["volumes"]
     apart = _apart(found, {*profiles, *_profiles(known)})
-    idle = [one for one in apart if not has_manifests or found[one].get("build")]
-    if idle:
-        lacking = sorted(set().union(*(apart[one] for one in idle)))
-        options = " ".join(f"--profile {shlex.quote(one)}" for one in lacking)
-        notes.append(f"{main}: {', '.join(idle)} left out, since only a profile starts them: add {options}")
-    defined = sections["volumes"]
+    notes += _idle(main, {one: own for one, own in apart.items() if not has_manifests or found[one].get("build")})
     services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
     project = Project(folder, sections, known, volumes.claims(services.values(), folder))
-    apps = _apps(services, names, project, notes)
-    absent: dict[str, list[str]] = {}
-    for one, said in services.items():
-        for file in variables.absent(said.get("env_file"), folder):
-            absent.setdefault(file, []).append(one)
-    notes += (
-        f"the variables of {', '.join(ones)} in {file} are left out: it is not in this folder"
-        for file, ones in absent.items()
-    )
-    runnable = [app for app in apps if app.context is not None or app.image]
-    written = {app.name: app for app in runnable if app.is_whole or not has_manifests}
+    made = {one: service.app(one, said, project, notes, called=names[one]) for one, said in services.items()}
+    # What has no image is left out, and defines nothing for others.
+    made = {one: app for one, app in made.items() if app.context is not None or app.image}
+    services, names = {one: services[one] for one in made}, {one: names[one] for one in made}
+    apps = _apps(made, services, names, notes)
+    notes += _absent(services, folder)
+    written = {app.name: app for app in apps if app.is_whole or not has_manifests}
     there = {one: called for one, called in names.items() if called in written}
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
     notes += _emptied(written.values())
-    notes += volumes.emptied((said for one, said in services.items() if names[one] in written), defined, folder)
-    secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
-    if any(value in secret for app in written.values() for value in app.environment.values()):
-        notes.append(f"values of .env of {main} are in what is written: keep it out of git if they are secret")
-    if any(mount.secret for app in written.values() for mount in app.mounts):
-        notes.append(f"the secrets of {main} are in what is written: keep it out of git")
+    notes += volumes.emptied((services[one] for one in there), defined, folder)
+    notes += _confidential(main, written.values(), known)
     return Compose(tuple(apps), name, tuple(notes))
+
+
+def _idle(main: str, apart: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yield a note of the services that only one of their profiles starts."""
+    if apart:
+        options = " ".join(f"--profile {shlex.quote(one)}" for one in sorted(set().union(*apart.values())))
+        yield f"{main}: {', '.join(apart)} left out, since only a profile starts them: add {options}"
+
+
+def _absent(services: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[str]:
+    """Yield a note for each file of variables that is not there."""
+    absent: dict[str, list[str]] = {}
+    for name, one in services.items():
+        for file in variables.absent(one.get("env_file"), folder):
+            absent.setdefault(file, []).append(name)
+    for file, names in absent.items():
+        yield f"the variables of {', '.join(names)} in {file} are left out: it is not in this folder"
+
+
+def _confidential(main: str, written: Collection[App], known: Variables) -> Iterator[str]:
+    """Yield notes of what is written and may be secret."""
+    secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
+    if any(value in secret for app in written for value in app.environment.values()):
+        yield f"values of .env of {main} are in what is written: keep it out of git if they are secret"
+    if any(mount.secret for app in written for mount in app.mounts):
+        yield f"the secrets of {main} are in what is written: keep it out of git"
 
 
 def _files(folder: Path, known: Variables, notes: list[str]) -> list[str]:
@@ -135,21 +148,19 @@ def _normal(name: str) -> str:
 
 
 def _apps(
-    services: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], project: Project, notes: list[str]
+    made: Mapping[str, App], services: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], notes: list[str]
 ) -> list[App]:
-    """Return the programs of the services, and what is left out of them in the notes.
+    """Return the programs that were `made` of services with what they share: an alias, a claim, a ConfigMap or Secret.
 
-    What several have is the first one's: an alias, the claim of a volume, a ConfigMap or Secret.
+    Each is the first one's that has it.
     """
-    made = {name: service.app(name, one, project, notes, called=names[name]) for name, one in services.items()}
     named = set().union(*hosts.mentions(list(made.values()), names).values())
     told = {name for one in services.values() for name in _awaited(one, "service_completed_successfully")}
     ending = told | {name for name, one in services.items() if _ends(one) and names[name] not in named}
     taken = set(names.values())
     apps: list[App] = []
     for name, one in services.items():
-        app = made[name]
-        aliases = [each for each in settings.aliases(one) if each != name]
+        app, aliases = made[name], [each for each in settings.aliases(one) if each != name]
         others = dict.fromkeys((*aliases, *_called(name, services)))
         used = [each for each in others if label(each) == each and each not in taken and name not in ending]
         unused = [f"networks.aliases.{each}" for each in aliases if each not in used]

@@ -216,3 +216,17 @@ services:
 """
     _, notes = load(write(tmp_path, compose_yaml=text))
     assert notes == ["the volume static begins empty; compose puts what the image of app has at /app/static there"]
+
+
+def test_service_that_is_left_out_defines_nothing_for_others(tmp_path: Path) -> None:
+    """What both mount is in the manifest of the one that is written."""
+    text = """\
+services:
+  gone: {build: 'https://e.example/x.git', volumes: [data:/d], configs: [c], networks: {a: {aliases: [other]}}}
+  web: {image: x, volumes: [data:/d], configs: [c], environment: {URL: 'http://gone:80', HOST: other}}
+configs: {c: {content: c}}
+volumes: {data: {}}
+"""
+    found, notes = load(write(tmp_path, compose_yaml=text))
+    assert [(app.name, app.volumes, app.elsewhere) for app in found] == [("web", ("data",), ())]
+    assert [note for note in notes if not note.startswith("gone is left out: ")] == []
