@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from sandbox.config import text_file, yaml_text
+from sandbox.config.schema import RemoteChart
 from sandbox.errors import UsageError
 from sandbox.init.detected import Item, label
 from sandbox.system.files import is_file, is_inside
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
-VERSION = re.compile(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 
 
 def load(folder: Path) -> tuple[list[Item], list[str]]:
@@ -54,18 +54,19 @@ def remote_or_local(
     """Return a chart in the form of the spec: a folder here, or from a registry or one of the `repositories`."""
     if chart and is_file(folder / chart / "Chart.yaml") and is_inside(folder, folder / chart):
         return {"chart": PurePosixPath(chart).as_posix()}
-    if not VERSION.fullmatch(str(version)):
-        return None
-    repository, slash, name = chart.partition("/")
-    known = repositories.get(repository)
-    if chart.startswith("oci://"):
-        return {"chart": chart, "version": str(version)}
-    if not slash or known is None or "/" in name:
-        return None
+    repository, _, name = chart.partition("/")
+    known = repositories.get(repository, {})
     url = str(known.get("url", "")).rstrip("/")
-    if known.get("oci"):
-        return {"chart": f"oci://{url.removeprefix('oci://')}/{name}", "version": str(version)}
-    return {"chart": name, "repo": url, "version": str(version)} if url.startswith("https://") else None
+    found: dict[str, Any] = {"chart": name, "repo": url, "version": str(version)}
+    if chart.startswith("oci://"):
+        found = {"chart": chart, "version": str(version)}
+    elif known.get("oci"):
+        found = {"chart": f"oci://{url.removeprefix('oci://')}/{name}", "version": str(version)}
+    try:
+        RemoteChart.model_validate(found)
+    except ValidationError:
+        return None
+    return found
 
 
 def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:

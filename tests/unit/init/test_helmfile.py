@@ -25,6 +25,7 @@ releases:
 - {name: cache, chart: bitnami/redis, version: 19.0.1}
 - {name: info, chart: ghcr/info, version: 6.9.0}
 - {name: loose, chart: bitnami/nginx, version: ~15.0}
+- {name: odd, chart: 'bitnami/[x]', version: 1.0.0}
 - {name: off, chart: bitnami/kafka, version: 1.0.0, installed: false}
 """
 
@@ -49,6 +50,7 @@ def test_releases_of_a_helmfile_are_taken(tmp_path: Path) -> None:
     assert [note for note in found.notes if "release" in note] == [
         "of the release web the values absent.yaml are left out",
         "the release loose is left out: its chart bitnami/nginx has no folder or one version",
+        "the release odd is left out: its chart bitnami/[x] has no folder or one version",
     ]
 
 
