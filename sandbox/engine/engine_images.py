@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, once, translated
 from sandbox.engine.image_pull import Pull
 from sandbox.engine.socket_http import Chunked, NotThere, Refused, get_unchunked
-from sandbox.system import interruption
+from sandbox.system import files, interruption
 
 DOCKERFILE = "Dockerfile"
 EVERY = 1.0  # seconds between lines about a pull
@@ -22,11 +22,11 @@ EVERY = 1.0  # seconds between lines about a pull
 def build_context(folder: Path, dockerfile: str | None = None) -> set[str]:
     """Return the files and folders that a build sends to the engine: those that its `ignore_file` does not exclude.
 
-    Raises FileNotFoundError when a folder is removed meanwhile.
+    Raises FileNotFoundError when a folder is removed meanwhile, SandboxError when that file cannot be read.
     """
     patterns = _ignore_patterns(folder, dockerfile)
     if not patterns:
-        walked = ((Path(inner), (*folders, *files)) for inner, folders, files in os.walk(folder))
+        walked = ((Path(inner), (*folders, *names)) for inner, folders, names in os.walk(folder))
         return {str((inner / name).relative_to(folder)) for inner, names in walked for name in names}
     from docker.utils.build import exclude_paths
 
@@ -34,7 +34,10 @@ def build_context(folder: Path, dockerfile: str | None = None) -> set[str]:
 
 
 def excluded(folder: Path, dockerfile: str | None = None) -> Callable[[str], bool]:
-    """Return a function that tells whether the `ignore_file` excludes a path of the build context `folder`."""
+    """Return a function that tells whether the `ignore_file` excludes a path of the build context `folder`.
+
+    Raises SandboxError for such a file that cannot be read.
+    """
     from docker.utils.build import PatternMatcher
 
     # As exclude_paths does it: the builder needs the one and reads the other.
@@ -50,10 +53,13 @@ def ignore_file(folder: Path, dockerfile: str | None = None) -> Path:
 
 
 def _ignore_patterns(folder: Path, dockerfile: str | None) -> list[str]:
+    path = ignore_file(folder, dockerfile)
     try:
-        text = ignore_file(folder, dockerfile).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
+        text = files.read_regular(path).decode("utf-8-sig", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:  # without it, what it keeps out of the image would be in it
+        raise files.refused(f"{path} cannot be read", error) from error
     return [line.strip() for line in text.splitlines() if line.strip() and line[0] != "#"]
 
 
