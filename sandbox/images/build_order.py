@@ -11,10 +11,12 @@ from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.oci import reference as references
 from sandbox.oci.reference import DOCKER_HUB, Target
 
-# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE [AS STAGE], COPY --from=IMAGE, or a stage.
+# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE [AS STAGE], COPY --from=IMAGE, or a stage, and
+# RUN --mount=type=bind,from=IMAGE.
 _ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPY = re.compile(r"^\s*COPY\s+(?:--\S+\s+)*?--from=(\S+)", re.IGNORECASE)
+_MOUNT = re.compile(r"(?<!\S)--mount=(?:[^\s,]+,)*?from=([^\s,]+)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
@@ -65,10 +67,14 @@ def _names(entry: FromBuild) -> Iterator[str]:
 
     for line in lines:
         if argument := _ARG.match(line):
-            known[argument[1]] = given.get(argument[1], (argument[2] or "").strip("\"'"))
+            default = _VARIABLE.sub(value, (argument[2] or "").strip("\"'"))
+            known[argument[1]] = given.get(argument[1], default)
         elif found := _FROM.match(line) or _COPY.match(line):
             name = _VARIABLE.sub(value, found[1])
             if name.lower() not in stages:
                 yield name
             if found.re is _FROM and found[2]:
                 stages.add(found[2].lower())
+        elif not line.lstrip().startswith("#"):  # RUN, or a further line of one
+            mounted = (_VARIABLE.sub(value, one[1]) for one in _MOUNT.finditer(line))
+            yield from (name for name in mounted if name.lower() not in stages)

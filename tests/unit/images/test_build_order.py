@@ -29,6 +29,9 @@ def image(folder: Path, target: Target, dockerfile: str, **args: str) -> FromBui
         'ARG BASE="team/base:dev"\nFROM ${BASE}\n',
         "ARG TAG=other\nFROM team/base:${TAG:-dev}\n",
         "FROM team/base:${NONE:-dev}\n",
+        "ARG TAG=other\nARG BASE=team/base:${TAG}\nFROM $BASE\n",
+        "FROM busybox\nRUN --mount=type=cache,target=/c --mount=type=bind,from=team/base:dev,target=/b true\n",
+        "FROM busybox\nRUN --network=none \\\n  --mount=from=team/base:dev,target=/b true\n",
     ],
 )
 def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile: str) -> None:
@@ -44,6 +47,7 @@ def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile
         "FROM ghcr.io/team/base:dev\n",
         "FROM team/app:dev\n",
         "FROM UPPER/Case\nFROM $\n",
+        "FROM busybox\n# RUN --mount=from=team/base:dev,target=/b true\nRUN echo x--mount=from=team/base:dev\n",
     ],
 )
 def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> None:
@@ -52,7 +56,7 @@ def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> Non
 
 
 def test_a_stage_with_the_name_of_an_image_is_the_stage(tmp_path: Path) -> None:
-    dockerfile = "FROM busybox AS Top\nFROM top\nCOPY --from=TOP /a /a\n"
+    dockerfile = "FROM busybox AS Top\nFROM top\nCOPY --from=TOP /a /a\nRUN --mount=from=top,target=/t true\n"
     made = [image(tmp_path, APP, dockerfile), image(tmp_path, TOP, "FROM top AS top\n")]
     assert bases(made) == {APP: frozenset(), TOP: frozenset()}
     (tmp_path / "app" / "Dockerfile").write_text("FROM top AS top\n")
