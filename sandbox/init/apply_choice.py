@@ -77,8 +77,13 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
     """Return the kustomization to apply: one that no other builds on, preferably one for development."""
     found: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
-        file = None if _is_of_chart(folder, place) else manifests.kustomization(place)
-        if file and is_inside(folder, file) and "kind: Component" not in text_file.read(file):
+        file = manifests.kustomization(place)
+        if (
+            file
+            and not _is_of_chart(folder, place)
+            and is_inside(folder, file)
+            and "kind: Component" not in text_file.read(file)
+        ):
             try:
                 read = kustomization.reads(place)
             except UsageError as error:
