@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -78,21 +79,23 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
     found: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
         file = manifests.kustomization(place)
-        if (
-            file
-            and not _is_of_chart(folder, place)
-            and is_inside(folder, file)
-            and "kind: Component" not in text_file.read(file)
-        ):
-            try:
-                read = kustomization.reads(place)
-            except UsageError as error:
-                notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
+        if file is None or _is_of_chart(folder, place) or not is_inside(folder, file):
+            continue
+        try:
+            if "kind: Component" in text_file.read(file):  # a part of others
                 continue
-            if read.fetched:
-                notes.append(f"{shown(folder, place)} is left out: it fetches {read.fetched[0]}")
-            elif all(is_inside(folder, one) for one in read.local):
-                found[place] = read
+            read = kustomization.reads(place)
+        except UsageError as error:
+            notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
+            continue
+        outside = next((one for one in read.local if not is_inside(folder, one)), None)
+        if read.fetched:
+            notes.append(f"{shown(folder, place)} is left out: it fetches {read.fetched[0]}")
+        elif outside is not None:
+            said = os.path.relpath(outside, folder)
+            notes.append(f"{shown(folder, place)} is left out: it reads {said}, which is not in this folder")
+        else:
+            found[place] = read
     used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
     tops = [place for place in found if place.resolve() not in used] or list(found)
     if not tops:

@@ -198,6 +198,8 @@ def _deployed(
         path = _path(below, path)
         if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
             yield PurePosixPath(path).as_posix() + "/"
+        else:
+            notes.append(f"{path} is left out: it is no kustomization in this folder")
     for release in (
         *_mappings(config, "manifests", "helm", "releases"),
         *_mappings(config, "deploy", "helm", "releases"),
@@ -217,6 +219,8 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
     usual = _STARS.sub("*", pattern)
     found = sorted(folder.glob(usual)) if any(one in pattern for one in "*?[") else [folder / pattern]
     files = [one for one in found if is_file(one) and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
+    if not files:
+        notes.append(f"{pattern} is left out: it means no manifest in this folder")
     whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
     for one in files:
         yield (

@@ -271,6 +271,19 @@ def test_kustomization_of_a_chart_is_not_the_projects(tmp_path: Path) -> None:
     assert look(tmp_path).manifests == ({"chart": "chart", "release": "chart"},)
 
 
+def test_kustomization_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write(tmp_path, base__kustomization_yaml="resources: []\n")
+    write(project, dev__kustomization_yaml="resources: [../../base]\n", odd__kustomization_yaml="")
+    (project / "odd/kustomization.yaml").write_bytes(b"\xff")
+    found = look(project)
+    assert found.manifests == ()
+    assert found.notes == (
+        "dev/ is left out: it reads ../base, which is not in this folder",
+        "odd/ is left out: odd/kustomization.yaml cannot be read",
+    )
+
+
 def test_kustomization_that_needs_helm_is_left_out(tmp_path: Path) -> None:
     charts = "helmCharts: [{name: x, repo: https://e.example, version: 1.0.0}]\n"
     write(tmp_path, dev__kustomization_yaml=charts, base__kustomization_yaml="resources: [a.yaml]\n")

@@ -141,7 +141,7 @@ build:
   - {image: b, context: b, docker: {network: host, noCache: true, ssh: default, secrets: [{id: s, src: s.txt}]}}
   - {image: c, context: ../c}
 test: [{image: a}]
-deploy: {kubectl: {defaultNamespace: shop, flags: {}}}
+deploy: {kubectl: {defaultNamespace: shop, flags: {}, manifests: ['x/*.yaml']}, kustomize: {paths: [over]}}
 """
     write(tmp_path, **{"skaffold.yaml": text, "a/D": "", "b/Dockerfile": ""})
     found = look(tmp_path)
@@ -155,6 +155,8 @@ deploy: {kubectl: {defaultNamespace: shop, flags: {}}}
         "of the build of a these are left out: hooks",
         "of the build of b these are left out: network",
         "the image c is left out: ../c is not in this folder",
+        "x/*.yaml is left out: it means no manifest in this folder",
+        "over is left out: it is no kustomization in this folder",
     )
 
 
