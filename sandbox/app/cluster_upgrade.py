@@ -15,12 +15,14 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import failpoint, interruption
 from sandbox.system.wait import retry
 
+FORBIDDEN = 403
 TRIES, PAUSE = 4, 10.0  # seconds, of the start after an upgrade
 
 
@@ -100,13 +102,14 @@ class _Upgrading:
     def _settle(self) -> None:
         """Wait for kube-proxy and whatever else kubeadm replaced, as `start` does.
 
-        A kubelet of another Kubernetes may restart its API server once more, in the middle of an answer.
+        A kubelet of another Kubernetes may restart its API server once more, in the middle of an answer, and one that
+        has just started refuses everything until it has read who has which rights.
         """
 
-        def is_away(found: Exception | None) -> bool:
-            return isinstance(found, Away)
+        def passes(found: Exception | None) -> bool:
+            return isinstance(found, Away) or (isinstance(found, ClusterError) and found.status == FORBIDDEN)
 
-        retry(self.sandbox.start_locked, tries=TRIES, transient=is_away, wait=lambda _: interruption.pause(PAUSE))
+        retry(self.sandbox.start_locked, tries=TRIES, transient=passes, wait=lambda _: interruption.pause(PAUSE))
 
     def _change(self, own: OwnImages) -> NodeUpgrade:
         """Return the upgrade of the cluster's nodes. Raises UsageError unless all of them run."""

@@ -89,11 +89,12 @@ def test_failed_way_back_names_both_errors_and_the_snapshot(upgrading: _Upgradin
     assert "kubeadm failed" in caught.value.details and "damaged" in caught.value.details
 
 
-def test_answer_broken_off_after_an_upgrade_is_asked_for_again(
-    upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("first", [ServerAway("it does not answer"), ClusterError("it knows no rights", status=403)])
+def test_server_that_starts_after_an_upgrade_is_asked_again(
+    upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch, first: SandboxError
 ) -> None:
     monkeypatch.setattr(cluster_upgrade, "PAUSE", 0.0)
-    errors: list[SandboxError | None] = [ServerAway("it does not answer"), None]
+    errors: list[SandboxError | None] = [first, None]
 
     def start() -> None:
         if error := errors.pop(0):
@@ -104,7 +105,7 @@ def test_answer_broken_off_after_an_upgrade_is_asked_for_again(
     assert not errors
 
 
-@pytest.mark.parametrize("error", [ClusterError("it refuses", status=403), SandboxError("the engine failed")])
+@pytest.mark.parametrize("error", [ClusterError("it refuses", status=422), SandboxError("the engine failed")])
 def test_other_errors_of_the_start_after_an_upgrade_end_it(
     upgrading: _Upgrading, monkeypatch: pytest.MonkeyPatch, error: SandboxError
 ) -> None:
