@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import tarfile
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -31,7 +32,11 @@ class ContainerFiles(Door):
         *,
         private: Collection[PurePosixPath] = (),
     ) -> None:
-        """Write files in a container at once, with their parent folders; only root may read `private` ones."""
+        """Write files in a container at once, with their parent folders; only root may read `private` ones.
+
+        They are of now: the engine takes a file with the size and the time of its image's for unchanged, and images of
+        the bundle have the time 0.
+        """
         if not files:
             return
         content = io.BytesIO()
@@ -44,6 +49,7 @@ class ContainerFiles(Door):
             for path, data in inside.items():
                 info = tarfile.TarInfo(str(path))
                 info.size, info.mode = len(data), 0o600 if PurePosixPath("/", path) in private else mode
+                info.mtime = int(time.time())
                 tar.addfile(info, io.BytesIO(data))
         with translated(f"writing {', '.join(map(str, files))} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())

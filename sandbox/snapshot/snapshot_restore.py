@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
@@ -133,6 +134,7 @@ class Restoring:
             container_copy.write(self.engine, node.name + NEW, kept / node.files)
             self._require_seen(node.name + NEW, wanted)
             self._claim(node.name + NEW, kept / node.files)
+            self._require_version(node.name + NEW, manifest.kubernetes)
             made.append(node.model_copy(update={"volumes": self._volumes(node)}))
         packed = [
             Packed(new.volume, old.file, old.base)
@@ -215,6 +217,11 @@ class Restoring:
             if record.get("owner") != self.names.home.owner:
                 record["owner"] = self.names.home.owner
                 self.engine.write_file(node, labelled.COMPLETE, json.dumps(record).encode())
+
+    def _require_version(self, node: str, version: str) -> None:
+        """Have a node record the snapshot's Kubernetes: of upgraded nodes, earlier releases did not save the record."""
+        if recorded_version(self.engine, node) not in ("", version):
+            self.engine.write_file(node, VERSION, version.encode())
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         old = self.engine.container(node.name)

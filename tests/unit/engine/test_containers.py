@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -209,6 +212,27 @@ class Slow(Podman):
     def do_DELETE(self) -> None:
         self.removed.append(self.path)
         self._say(204, "")
+
+
+class Writing(Engine):
+    """An engine that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.tar = b""
+
+    def _ask(self, method: str, path: str, query: object = None, body: object = None, **_: object) -> Reply:
+        assert isinstance(body, bytes)
+        self.tar = body
+        return Reply(200, {}, b"")
+
+
+def test_written_file_is_newer_than_that_of_the_image() -> None:
+    """The engine takes a file of the same size and time for the image's, so that no snapshot would have it."""
+    engine, before = Writing(), int(time.time())
+    engine.write_file("node", PurePosixPath("/kind/version"), b"v1.36.3")
+    with tarfile.open(fileobj=io.BytesIO(engine.tar)) as tar:
+        assert tar.getmember("kind/version").mtime >= before
 
 
 @pytest.mark.parametrize("way", ["make", "run", "script"])

@@ -15,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.engine import ContainerSpec, container_copy, labelled
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
@@ -124,6 +125,18 @@ def bound(restoring: Restoring, monkeypatch: pytest.MonkeyPatch, *, shares: bool
     return Description(
         "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules"]}
     )
+
+
+@pytest.mark.parametrize(("recorded", "written"), [("v1.35.4", "v1.36.3"), ("v1.36.3", None), ("", None)])
+def test_restored_node_has_the_version_of_the_snapshot(
+    restoring: Restoring, monkeypatch: pytest.MonkeyPatch, recorded: str, written: str | None
+) -> None:
+    """A cluster was upgraded in place, and the file with its version not saved → it is the snapshot's."""
+    files = dict[PurePosixPath, bytes]()
+    monkeypatch.setattr(restoring.engine, "read_file", lambda *_: recorded.encode() or None)
+    monkeypatch.setattr(restoring.engine, "write_file", lambda _, path, data: files.update({path: data}))
+    restoring._require_version("node", "v1.36.3")
+    assert files == ({VERSION: written.encode()} if written else {})
 
 
 @pytest.fixture
