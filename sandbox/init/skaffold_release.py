@@ -14,7 +14,7 @@ from sandbox.init.detected import Item, label
 TAG = "dev"
 # What skaffold makes of the name of an image in the names of variables.
 _NO_NAME = re.compile(r"[^A-Za-z0-9]")
-_FIELD = re.compile(r"\{\{\s*\.IMAGE_(REPO|TAG|DIGEST|FULLY_QUALIFIED|NAME)(?:_(\w+))?\s*\}\}")
+_FIELD = re.compile(r"\{\{\s*\.IMAGE_(REPO|TAG|FULLY_QUALIFIED)(?:_(\w+))?\s*\}\}")
 _DIGEST = re.compile(r"@\{\{\s*\.IMAGE_DIGEST\w*\s*\}\}")
 # Keys without a counterpart; skaffold waits for a release, makes its namespace and upgrades it as `up` does.
 LEFT_OUT = ("setFiles", "packaged", "useHelmSecrets")
@@ -80,9 +80,7 @@ def _filled(template: str, images: Collection[str]) -> str | None:
         image = named.get(match[2]) if match[2] else alone
         if image is None:
             return match[0]
-        return {"TAG": TAG, "FULLY_QUALIFIED": f"{image}:{TAG}"}.get(
-            match[1], match[0] if match[1] == "DIGEST" else image
-        )
+        return {"REPO": image, "TAG": TAG, "FULLY_QUALIFIED": f"{image}:{TAG}"}[match[1]]
 
     text = _FIELD.sub(field, _DIGEST.sub("", template))
     return None if "{{" in text else text
