@@ -66,8 +66,11 @@ def make_private_dir(path: Path) -> None:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file that only this user can read, if it is new; an `opener` for `open`. Raises OSError."""
-    return os.open(path, flags, 0o600)
+    """Open a file that only this user can read, if it is new; an `opener` for `open`. Raises OSError.
+
+    A FIFO that nothing reads is refused, not waited for (open(2), ENXIO).
+    """
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:

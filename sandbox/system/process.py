@@ -277,7 +277,7 @@ def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
     log.debug("detach: %s", shlex.join(words))
     if not os.access(words[0], os.X_OK):
         raise MissingTool(f"{words[0]} cannot be run")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK  # the last so that no FIFO is waited for
     waits, told = os.pipe()
     try:
         actions = [

@@ -270,3 +270,11 @@ def test_detached_program_inherits_no_open_file(tmp_path: Path) -> None:
             pass
     os.waitpid(pid, 0)
     assert log.read_text() == "False\n"
+
+
+@pytest.mark.fault(68)
+def test_program_whose_log_is_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO in the place of the log of a process that outlives the command → an error at once."""
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(MissingTool, match="cannot be run"), detached(["/bin/true"], log_to=tmp_path / "log"):
+        pass
