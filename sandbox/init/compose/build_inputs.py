@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.init.compose.merge import listed
+from sandbox.init.compose.merge import keys, listed
 from sandbox.system.files import is_file, is_inside
 
 # Read elsewhere, or without an effect on what is built for this machine.
@@ -21,7 +21,7 @@ def more(
 
     `secrets` are the compose file's own, by name, and `folder` is where it is.
     """
-    left_out = [f"build.{key}" for key in build.keys() - READ - IDLE]
+    left_out = [f"build.{key}" for key in keys(build) - READ - IDLE]
     wanted = []
     for one in listed(build.get("secrets")):
         given = one if isinstance(one, Mapping) else {"source": one}

@@ -53,6 +53,11 @@ def listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
+def keys(given: Mapping[Any, Any]) -> set[str]:
+    """Return the keys of a setting without those of extensions (`x-…`), which set nothing."""
+    return {key for key in map(str, given) if not key.startswith("x-")}
+
+
 def as_map(given: Any) -> Any:
     """Return a list of NAME=VALUE or of names as the map that it means; anything else as it is."""
     return dict(_pairs(given)) if isinstance(given, list) else given

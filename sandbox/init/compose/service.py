@@ -13,7 +13,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
 from sandbox.init.compose import build_inputs, secrets, settings, variables, volumes, watch_rules
-from sandbox.init.compose.merge import listed
+from sandbox.init.compose.merge import keys, listed
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
 from sandbox.init.detected import App, as_text, build_options
@@ -87,7 +87,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     mounts, not_mounted = secrets.mounts(service, project.sections, project.folder, project.known.get)
     more = settings.settings(service)
     left_out = [
-        *(key for key in map(str, service.keys() - USED) if not key.startswith("x-")),  # extensions set nothing
+        *(keys(service) - USED),
         *not_built,
         *placed.left_out,
         *not_mounted,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.fast_dataclass import dataclass
-from sandbox.init.compose.merge import listed
+from sandbox.init.compose.merge import keys, listed
 from sandbox.init.detected import label
 
 KEYS = {
@@ -87,7 +87,7 @@ def _of_networks(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a service says of its networks besides aliases, such as an address, by their names."""
     networks = _mapping(service, "networks")
     for name in networks:
-        yield from ((str(name), str(key)) for key in _mapping(networks, name).keys() - {"aliases", *ORDER})
+        yield from ((str(name), key) for key in keys(_mapping(networks, name)) - {"aliases", *ORDER})
 
 
 def words(given: Any) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _resources(service: Mapping[str, Any], found: Settings) -> None:
     deploy = _mapping(service, "deploy")
     resources = _mapping(deploy, "resources")
     limits, reserved = _mapping(resources, "limits"), _mapping(resources, "reservations")
-    found.left_out += [f"deploy.{key}" for key in deploy.keys() - {"replicas", "resources"}]
+    found.left_out += [f"deploy.{key}" for key in keys(deploy) - {"replicas", "resources"}]
     found.left_out += [f"deploy.resources.limits.{key}" for key in limits.keys() - {"cpus", "memory"}]
     found.left_out += [f"deploy.resources.reservations.{key}" for key in reserved.keys() - {"memory"}]
     for key, said in (("scale", service.get("scale")), ("deploy.replicas", deploy.get("replicas"))):

@@ -103,7 +103,7 @@ def test_alias_is_a_service_of_that_name(tmp_path: Path) -> None:
         ("volumes: [{type: image, source: a, target: /a}, /b]", ["volumes./a"]),
         ("tmpfs: ['${A}/x', run]", ["tmpfs.${A}/x", "tmpfs.run"]),
         ("networks: {a: {ipv4_address: 10.0.0.5, aliases: [b], priority: 1}, c: null}", ["a.ipv4_address"]),
-        ("x-note: {a: 1}, attach: false", ["attach"]),
+        ("x-note: {a: 1}, attach: false, deploy: {x-a: 1}, build: {context: ., x-bake: {}}", ["attach"]),
     ],
 )
 def test_setting_without_a_counterpart_is_named(tmp_path: Path, service: str, left_out: list[str]) -> None:
