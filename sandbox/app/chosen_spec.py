@@ -113,9 +113,14 @@ def unknown(name: str) -> UsageError:
     )
 
 
+def brought_up_names() -> list[str]:
+    """Return the names of the sandboxes that were brought up, and not taken down for good."""
+    return [one.name for one in home().known() if one.spec.exists()]
+
+
 def near(name: str) -> str | None:
     """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
-    others = [one.name for one in home().known() if one.spec.exists()]
+    others = brought_up_names()
     with suppress(SandboxError):  # a file that cannot be read tells nothing
         file = default_file()
         others += [read(file).name] if file else []

@@ -67,7 +67,7 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
         if exposed.neighbours:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
         if not _exists(parts):
-            click.echo(_absence(sandbox.name, called=name is not None), err=True)
+            click.echo(_absence(sandbox.name, called=name is not None, given=file is not None), err=True)
     return 0 if all(part.state == "ready" for part in parts) else 1
 
 
@@ -76,12 +76,21 @@ def _exists(parts: Sequence[Part]) -> bool:
     return any(part.name in ("spec", "cluster") and part.state != "absent" for part in parts)
 
 
-def _absence(name: str, *, called: bool) -> str:
-    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it."""
-    if not called:
-        return f"'{name}' is not up; create it with: sandbox up"
-    from sandbox.app import chosen_spec
+def _absence(name: str, *, called: bool, given: bool = False) -> str:
+    """Say what to do where nothing is: the name may be mistyped, if the user `called` the sandbox by it.
 
+    Without that, and without a file that is `given` or here, the folder may be the wrong one.
+    """
+    from sandbox.app import chosen_spec
+    from sandbox.app.context import default_file
+
+    if not called:
+        others = () if given or default_file() else chosen_spec.brought_up_names()
+        if others:
+            return (
+                f"there is no sandbox.yaml here; did you mean: sandbox status {others[0]}? create one with: sandbox up"
+            )
+        return f"'{name}' is not up; create it with: sandbox up"
     error = chosen_spec.unknown(name)
     return f"{error.brief}; {error.fix}"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from sandbox.app import context
 from sandbox.app.core import Part
 from sandbox.cli import status
 
@@ -24,3 +27,15 @@ def test_absence_says_what_to_type() -> None:
     assert status._absence("shop", called=False) == "'shop' is not up; create it with: sandbox up"
     said = status._absence("shopp", called=True)
     assert said == "there is no sandbox 'shopp'; list all with: sandbox list; create one with: sandbox up"
+
+
+@pytest.mark.usefixtures("home")
+def test_wrong_folder_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status` in a folder without sandbox.yaml, while a sandbox of another folder exists → that one's command."""
+    monkeypatch.chdir(tmp_path)
+    spec = context.home().sandbox("shop").spec
+    spec.parent.mkdir(parents=True)
+    spec.write_text("{}")
+    assert "did you mean: sandbox status shop?" in status._absence("sandbox", called=False)
+    (tmp_path / "sandbox.yaml").write_text("name: sandbox\n")
+    assert "did you mean" not in status._absence("sandbox", called=False)
