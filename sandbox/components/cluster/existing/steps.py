@@ -49,6 +49,10 @@ class TenancyStep:
 
     def check(self) -> Status:
         if not self.names.kubeconfig.exists():
+            try:
+                self._kubeconfig()
+            except SandboxError as error:  # `up` ends with it
+                return Status(State.ABSENT, error.brief)
             return Status(State.ABSENT)
         if not self._is_written():
             return Status(State.DRIFTED, f"your kubeconfig has another login for {self.context}, or another server")

@@ -45,6 +45,11 @@ def there(server: ApiServer, path: str, **labels: str) -> None:
     server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels}}
 
 
+def test_context_that_there_is_not_is_told_by_the_check(step: TenancyStep) -> None:
+    found = replace(step, context="tema").check()
+    assert (found.state, found.detail) == (State.ABSENT, "there is no context 'tema'")
+
+
 def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiServer) -> None:
     assert step.check().state is State.ABSENT
     assert step.strangeness() == "nothing of this sandbox is there yet"
