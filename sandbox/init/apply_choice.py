@@ -5,14 +5,16 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import yaml
 
-from sandbox.components.workloads import gone_kinds, kustomization
+from sandbox.components.workloads import chart_dependencies, gone_kinds, kustomization
 from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
+from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label
@@ -60,12 +62,15 @@ def choose(folder: Path, notes: list[str]) -> tuple[Item, ...]:
 
 
 def _lacking(chart: Path) -> Iterator[str]:
-    """Yield the dependencies that a chart's folder lacks, without which helm does not render it."""
+    """Yield the dependencies that a chart's folder lacks and `up` does not pull, without which helm renders nothing."""
     content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
     needed = content.get("dependencies")
+    pulled: set[str] = set()
+    with suppress(UsageError):  # `up` reports it
+        pulled = {one.title for one in chart_dependencies.dependencies(Chart(chart=chart))}
     for one in needed if isinstance(needed, list) else ():
         name = one.get("name") if isinstance(one, dict) else None
-        if isinstance(name, str) and "/" not in name:
+        if isinstance(name, str) and "/" not in name and name not in pulled:
             packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))
             yield from () if packed or is_dir(chart / "charts" / name) else (name,)
 

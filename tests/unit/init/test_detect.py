@@ -421,6 +421,9 @@ def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:
     packed = {"charts/common/Chart.yaml": "type: library\n", "charts/db-1.2.3.tgz": ""}
     write(tmp_path, **{"Chart.yaml": needs, "templates/a.yaml": "{{ x }}", **packed})
     assert "./ is a chart without redis in its charts/: helm dependency build ./" in look(tmp_path).notes
+    pinned = "dependencies: [{name: redis, repository: https://e.example/charts, version: 1.2.3}]\n"
+    write(tmp_path, **{"Chart.lock": pinned})  # `up` pulls it
+    assert not [one for one in look(tmp_path).notes if "without" in one]
 
 
 LONG = "x" * 300
