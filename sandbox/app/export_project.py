@@ -114,7 +114,7 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
     """Copy a chart, and its files of values next to it; return it as the spec is to have it. Raises UsageError.
 
-    Files of values are reported, because only helm knows what they render to.
+    Files of values, and texts in `set`, are reported, because only helm knows what they render to.
     """
     try:
         into.mkdir(parents=True)
@@ -128,6 +128,8 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
             told.carried.append(f"{path}: values of the chart {chart.name}")
     except OSError as error:
         raise UsageError(f"{chart.chart} cannot be copied", details=str(error)) from error
+    if texts := [key for key, value in chart.set.items() if isinstance(value, str)]:
+        told.carried.append(f"sandbox.yaml: {', '.join(texts)} of the chart {chart.name} (set)")
     copied = f"{MANIFESTS}/{into.name}"
     data = chart.model_dump(mode="json", exclude_defaults=True)
     return {
