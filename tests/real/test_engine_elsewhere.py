@@ -76,6 +76,7 @@ def status_of(app: Application, host: str) -> str:
         (("--home", "read-only"), reach.READ_ONLY),
         (("--home", "shared"), reach.WRITABLE),
         (("--home", "fuse"), reach.WRITABLE),
+        (("--home", "shared", "--engine", "29"), reach.WRITABLE),
     ],
     indirect=["app"],
 )
