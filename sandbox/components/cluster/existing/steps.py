@@ -112,11 +112,20 @@ class TenancyStep:
         return SandboxNamespace(self.names, self.namespace).cluster
 
     def connect(self) -> None:
-        """Write the kubeconfig from the user's present one. Raises UsageError, ClusterError when no server answers."""
+        """Write the kubeconfig from the user's present one. Raises UsageError, ClusterError when no server answers.
+
+        A first one is not left behind then.
+        """
+        content, known = self._kubeconfig(), self.names.kubeconfig.exists()
         files.make_private_dir(self.names.folder)
         if not self._is_written():
-            files.write_atomic(self.names.kubeconfig, self._kubeconfig(), mode=0o600)
-        self.tenant.groups()
+            files.write_atomic(self.names.kubeconfig, content, mode=0o600)
+        try:
+            self.tenant.groups()
+        except ClusterError:
+            if not known:
+                self.forget()
+            raise
 
     def strangeness(self) -> str | None:
         """Return why the user has to be asked before any change there; None if they agreed and nothing is new."""

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from sandbox.components.cluster.existing.steps import RECORD, TenancyStep
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import ClusterError
 from sandbox.names import LABEL, Home
 from sandbox.step import State
 from tests.support.api_server import ApiServer, serving
@@ -48,6 +49,16 @@ def there(server: ApiServer, path: str, **labels: str) -> None:
 def test_context_that_there_is_not_is_told_by_the_check(step: TenancyStep) -> None:
     found = replace(step, context="tema").check()
     assert (found.state, found.detail) == (State.ABSENT, "there is no context 'tema'")
+
+
+def test_cluster_that_is_not_reached_leaves_no_files(step: TenancyStep, server: ApiServer) -> None:
+    with pytest.raises(UsageError):
+        replace(step, context="tema").strangeness()
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ClusterError):
+        step.strangeness()
+    assert not step.names.folder.exists()
 
 
 def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiServer) -> None:
