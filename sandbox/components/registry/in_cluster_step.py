@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox.bundle.published import PREFIX
 from sandbox.components import content_hash
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant
 from sandbox.components.registry import in_cluster
@@ -80,7 +81,20 @@ class InnerRegistryStep(NothingToUndo):
         deployment = self._deployment(cluster, disk=disk)
         cluster.apply(deployment)
         work.say("waiting for its pod")
-        wait_ready(cluster, [deployment], timeout=TIMEOUT)
+        try:
+            wait_ready(cluster, [deployment], timeout=TIMEOUT, say=work.say)
+        except SandboxError as error:
+            error.fix = error.fix or self._bringing()
+            raise
+
+    def _bringing(self) -> str:
+        """Return what to do where the cluster's nodes do not get the image."""
+        if self.image.startswith(PREFIX):
+            return (
+                "no registry has this image of the bundle: write `images: {source: upstream}` in sandbox.yaml, "
+                f"or load it into the nodes, such as: kind load docker-image {self.image}"
+            )
+        return "let the nodes pull this image, or use a registry that there is: registry: {external: HOST}"
 
     def _deployment(self, cluster: Tenant, *, disk: bool) -> dict[str, Any]:
         return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))
