@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -199,10 +200,13 @@ def test_concurrent_commands_share_one_network(engine: Engine, tmp_path: Path) -
     """Two networks of one name, as two commands at once make → `up` repairs them into one."""
     names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("twice")
     step = NetworkStep(engine, names)
-    client = docker.from_env()
-    for _ in range(2):
+    with contextlib.closing(docker.from_env()) as client:
         client.networks.create(names.network, labels=dict(names.labels), check_duplicate=False)
-    client.close()
+        try:
+            client.networks.create(names.network, labels=dict(names.labels), check_duplicate=False)
+        except docker.errors.APIError as error:
+            step.undo()
+            pytest.skip(f"engines from 25 on make no second network of a name: {error.explanation}")
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY

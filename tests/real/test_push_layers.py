@@ -30,7 +30,7 @@ from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import CommandLine, free_ports, tool
-from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry
+from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry, require_classic_store
 from tests.support import harm_to_files
 from tests.support.images import TestImage, digest_of, old_save, tar
 from tests.support.odd_layers import SEEDS, odd, odd_image
@@ -61,8 +61,9 @@ RUN echo about to fail && /bin/nothing --at-all
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     """The machine's engine, where its folders can be read; without our images afterwards."""
+    require_classic_store()
     if not os.access(ROOT / "image" / "overlay2", os.R_OK):
-        lacking("root, and an engine with the driver overlay2 in /var/lib/docker")
+        lacking("root, and an engine with its folders in /var/lib/docker")
     yield Engine.connect()
     for tag in ("built", *map(str, range(SEEDS))):
         tool("docker", "image", "rm", "-f", f"{NAME}:{tag}", status=None)

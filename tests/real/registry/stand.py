@@ -36,6 +36,12 @@ def lacking(what: str) -> NoReturn:
     pytest.skip(f"needs {what}")
 
 
+def require_classic_store() -> None:
+    """Skip or fail where the engine keeps images in containerd's store; `test_engine29` is of that."""
+    if (driver := tool("docker", "info", "--format", "{{.Driver}}").strip()) != "overlay2":
+        lacking(f"an engine with the driver overlay2, not {driver}")
+
+
 def server(kind: str) -> Path:
     """The program of a registry: Debian's docker-registry (2.8) or the bundle's distribution (3)."""
     if kind == "docker-registry":

@@ -17,7 +17,7 @@ from sandbox.images.push import push
 from sandbox.oci.reference import parse_target
 from tests.real import machine
 from tests.real.machine import tool
-from tests.real.registry.stand import Watched, reader, registry
+from tests.real.registry.stand import Watched, reader, registry, require_classic_store
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 NAME = f"sandbox-test-{os.getpid()}"
@@ -36,6 +36,7 @@ def build(folder: Path, name: str, base: str, content: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Watched:
+    require_classic_store()
     return Watched(machine.engine())
 
 
