@@ -74,15 +74,22 @@ def test_hostile_chart_reads_neither_files_names_nor_cluster(helm: Helm, project
 
 @pytest.mark.security(17)
 def test_hostile_chart_is_named_with_all_that_it_asks_for(helm: Helm, project: Path) -> None:
-    """A chart with a hook of every right and a link to a file of the user → a line for each, before it is made."""
-    (project / "chart" / "linked").symlink_to(project.parent / "secret")
+    """A chart with a hook of every right → a line for each, before it is made."""
     said = "\n".join(beyond(load(project / "sandbox.yaml"), project))
     for words in (
         "ClusterRoleBinding guest: cluster-admin in the whole cluster",
         "Pod taker: hostPID, the node's /, privileged",
-        f"links to {project.parent / 'secret'}",
     ):
         assert words in said
+
+
+@pytest.mark.security(17)
+def test_hostile_chart_with_a_link_is_not_read_before_consent(helm: Helm, project: Path) -> None:
+    """A chart with a link to a file of the user → named, and so is that nothing is known of its rights."""
+    (project / "chart" / "linked").symlink_to(project.parent / "secret")
+    said = "\n".join(beyond(load(project / "sandbox.yaml"), project))
+    assert f"links to {project.parent / 'secret'}" in said
+    assert "what chart may do is not known before you agree" in said and "cluster-admin" not in said
 
 
 @pytest.mark.security(17)
