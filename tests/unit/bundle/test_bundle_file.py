@@ -81,6 +81,19 @@ def rewrite(path: Path, change: Callable[[Entries], Any]) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
+def relist(file: Path, **fields: object) -> None:
+    """Change these fields of the first file in the list."""
+
+    def change(entries: Entries) -> None:
+        head = json.loads(entries[0][1])
+        head["files"][0] |= fields
+        data = json.dumps(head).encode()
+        entries[0][0].size = len(data)
+        entries[0] = (entries[0][0], data)
+
+    rewrite(file, change)
+
+
 def place(entries: Entries, ending: str) -> int:
     return next(number for number, (info, _) in enumerate(entries) if info.name.endswith(ending))
 
@@ -239,14 +252,7 @@ def test_tampered_part_is_named_and_nothing_is_loaded(
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../x", "a//b", "", "a\nb", "."])
 def test_list_with_paths_outside_is_refused(file: Path, path: str) -> None:
-    def change(entries: Entries) -> None:
-        head = json.loads(entries[0][1])
-        head["files"][0]["path"] = path
-        data = json.dumps(head).encode()
-        entries[0][0].size = len(data)
-        entries[0] = (entries[0][0], data)
-
-    rewrite(file, change)
+    relist(file, path=path)
     with pytest.raises(Damaged, match="is not a path inside a bundle"):
         faults(file)
 
@@ -311,14 +317,7 @@ def test_bundle_with_more_than_it_lists_is_not_unpacked(file: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("size", [1 << 63, 10**400, -1])
 def test_list_with_a_size_no_file_has_is_refused(file: Path, size: int) -> None:
-    def change(entries: Entries) -> None:
-        head = json.loads(entries[0][1])
-        head["files"][0]["size"] = size
-        data = json.dumps(head).encode()
-        entries[0][0].size = len(data)
-        entries[0] = (entries[0][0], data)
-
-    rewrite(file, change)
+    relist(file, size=size)
     with pytest.raises(Damaged):
         faults(file)
 
