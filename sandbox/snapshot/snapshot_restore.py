@@ -203,7 +203,7 @@ class Restoring:
         """Raise SandboxError where an engine elsewhere does not see this user's folder, of which the node has files."""
         if self.engine.shares_network():
             return
-        binds = (bind.split(":")[:2] for bind in wanted.host["Binds"])
+        binds = ((*bind.split(":"), "")[:2] for bind in wanted.host["Binds"])
         ours = {Path(source): inner for source, inner in binds if Path(source).is_relative_to(self.names.folder)}
         shared_folders.require_seen(partial(self.engine.read_file, node), ours, self.engine.place)
 

@@ -123,7 +123,7 @@ def bound(restoring: Restoring, monkeypatch: pytest.MonkeyPatch, *, shares: bool
     monkeypatch.setattr(restoring.engine, "shares_network", lambda: shares)
     monkeypatch.setattr(restoring.engine, "read_file", lambda *_: b"" if seen else None)
     return Description(
-        "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules"]}
+        "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules", "/odd"]}
     )
 
 
