@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, session
-from sandbox.cli.output import count, megabytes, reporter, show_json
+from sandbox.cli.output import count, megabytes, show_json
 
 if TYPE_CHECKING:
+    from sandbox.app.session import Task
     from sandbox.bundle.contents import Component, Contents
     from sandbox.bundle.store import Store
-    from sandbox.names import Home
 
 PATIENCE = 7200.0  # seconds; a build of everything may have to end first
 _file = click.argument("file", type=click.Path(path_type=Path))
@@ -157,11 +156,9 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     from sandbox.bundle import bundle_save
     from sandbox.bundle.bundle_load import opened
 
-    def done() -> str:
-        return megabytes(file.stat().st_size)
-
-    with _at_work(f"Bundle {file}", progress, done) as (store, say), _exported(name, say) as project:
-        bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=say)
+    with _at_work(file, progress) as (store, task), _exported(name, task.say) as project:
+        bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=task.say)
+        task.done = megabytes(file.stat().st_size)
     with opened(file) as saved:
         click.echo(f"{saved.identity}  {file}")
     return 0
@@ -182,10 +179,11 @@ def load(ctx: click.Context, file: Path, *, progress: str) -> int:
     from sandbox.bundle import bundle_load
     from sandbox.bundle.bundle_load import opened
 
-    with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as found:
-        say(f"checking and unpacking {megabytes(found.contents.size)}")
+    with _at_work(file, progress) as (store, task), opened(file) as found:
+        task.say(f"checking and unpacking {megabytes(found.contents.size)}")
         bundle_load.load(found, store)
         consent.note_components(context.home(), found.identity)
+        task.done = "loaded"
         click.echo(f"{found.identity}  {file}")
     return 0
 
@@ -227,8 +225,9 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     store = Store(home.bundle).across(target) if target != native() else Store(home.bundle).here
     if progress in ("auto", "plain") and (said := component_build.outlook(store, components)):
         click.echo(said, err=True)
-    with _alone(home, progress):
-        component_build.build(store, reporter(progress), jobs=jobs, only=components)
+    caller = session(progress, PATIENCE)
+    with caller.locked(home.bundle, "the bundle", "bundle"):
+        component_build.build(store, caller.report, jobs=jobs, only=components)
     if target != native():
         left = (
             ""
@@ -282,24 +281,12 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
     tell(told)
 
 
-def _alone(home: Home, progress: str) -> AbstractContextManager[None]:
-    """Keep other commands from the bundle's cache for the block, after waiting for one, which is named."""
-    return session(progress, PATIENCE).locked(home.bundle, "the bundle", "bundle")
-
-
 @contextmanager
-def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
-    """Yield the bundle's cache, locked against other commands, and a function that reports progress."""
+def _at_work(file: Path, progress: str) -> Iterator[tuple[Store, Task]]:
+    """Yield the bundle's cache, locked against other commands, and the task that is reported for a bundle file."""
     from sandbox.app import context
     from sandbox.bundle.store import Store
-    from sandbox.errors import SandboxError
 
-    home, report, started = context.home(), reporter(progress), time.monotonic()
-    with _alone(home, progress):
-        report.began(title)
-        try:
-            yield Store(home.bundle), lambda line: report.progress(title, line)
-        except SandboxError as error:
-            report.failed(title, error.brief)
-            raise
-    report.finished(title, done(), time.monotonic() - started)
+    home, caller = context.home(), session(progress, PATIENCE)
+    with caller.locked(home.bundle, "the bundle", "bundle"), caller.task(f"Bundle {file}") as task:
+        yield Store(home.bundle), task

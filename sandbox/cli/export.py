@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli.completion import sandboxes
-from sandbox.cli.options import begin, progress_option
-from sandbox.cli.output import reporter
+from sandbox.cli.options import begin, progress_option, session
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
@@ -37,10 +35,9 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
     from sandbox.app import chosen_spec, export_project
 
     spec = chosen_spec.brought_up(name)
-    report, started, title = reporter(progress), time.monotonic(), f"Export of {spec.name}"
-    report.began(title)
-    told = export_project.export(spec, folder, lambda line: report.progress(title, line))
-    report.finished(title, str(folder), time.monotonic() - started)
+    with session(progress).task(f"Export of {spec.name}") as task:
+        told = export_project.export(spec, folder, task.say)
+        task.done = str(folder)
     tell(told)
     return 0
 
