@@ -5,7 +5,7 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,9 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         return Enabled(manager.url(chosen), (*manager.told(chosen), *_unanswered(spec, manager, chosen)))
 
 
-def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
+def disable(sandbox: Sandbox, addon: str) -> None:
     """Remove everything that an addon created, and addons that only it needed. Raises SandboxError."""
-    called = Path(addon).name
+    called, say = Path(addon).name, sandbox.session.say
     with sandbox.session.alone(sandbox.name, "disable"):
         manager, minikube = _managers(sandbox.spec)
         if minikube:

@@ -35,14 +35,7 @@ class Renewal:
     replaced_root: bool = False
 
 
-def renew(
-    sandbox: Sandbox,
-    *,
-    authority: bool,
-    root: bool,
-    agreed: Callable[[], bool],
-    say: Callable[[str], None],
-) -> Renewal:
+def renew(sandbox: Sandbox, *, authority: bool, root: bool, agreed: Callable[[], bool]) -> Renewal:
     """Renew the leaves, and with `authority` or `root` what is above them too.
 
     `agreed` is asked before a root that there is changes, and may raise. Raises SandboxError.
@@ -67,7 +60,7 @@ def renew(
         lifecycle.up(renewed, sandbox.session.report, keep=True)
         for step in steps:
             if isinstance(step, HttpsStep):
-                step.renew(say)
+                step.renew(sandbox.session.say)
     return Renewal(Outcome.SERVED, tuple(made.leaves), replaces)
 
 

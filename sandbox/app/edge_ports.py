@@ -70,14 +70,7 @@ def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:
 
 
 def add(
-    session: Session,
-    port: int | None,
-    to: str,
-    *,
-    protocol: str = routes.TCP,
-    name: str | None,
-    proxy: bool,
-    say: Callable[[str], None],
+    session: Session, port: int | None, to: str, *, protocol: str = routes.TCP, name: str | None, proxy: bool
 ) -> PortStatus:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
@@ -97,13 +90,11 @@ def add(
         chosen = choose(machine, route, port, target)
         with files.exclusive(home.edge):
             routes.save_port(home.edge, route.name, chosen)
-        take_in(home, engine, route.name, say)
+        take_in(home, engine, route.name, session.say)
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
 
-def remove(
-    session: Session, port: int, *, protocol: str = routes.TCP, name: str | None, say: Callable[[str], None]
-) -> None:
+def remove(session: Session, port: int, *, protocol: str = routes.TCP, name: str | None) -> None:
     """Remove a port that was added. Raises SandboxError."""
     home = user_home()
     added = routes.added_ports(home.edge)
@@ -118,7 +109,7 @@ def remove(
     with session.alone(found[0], "port"):
         with files.exclusive(home.edge):
             routes.remove_port(home.edge, found[0], port, protocol)
-        take_in(home, Engine.connect(), found[0], say)
+        take_in(home, Engine.connect(), found[0], session.say)
 
 
 def choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> Port:

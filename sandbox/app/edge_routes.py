@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def added() -> Sequence[AddedRoute]:
     return routes.load_added(user_home().edge)
 
 
-def add(session: Session, host: str, upstream: str, *, name: str | None, say: Callable[[str], None]) -> None:
+def add(session: Session, host: str, upstream: str, *, name: str | None) -> None:
     """Route https://HOST to `upstream` (HOST:PORT), for the sandbox `name` or the one whose domain contains the host.
 
     Raises SandboxError.
@@ -56,10 +56,10 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
         _issue(home, route, (*others, wanted))
         with files.exclusive(home.edge):
             routes.save_added(home.edge, wanted)
-        _take_in(home, route, say)
+        _take_in(home, route, session)
 
 
-def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
+def remove(session: Session, host: str) -> None:
     """Remove a route that was added. Raises SandboxError."""
     home = user_home()
     found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
@@ -71,7 +71,7 @@ def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
         route = routes.find(routes.load(home.edge), found.sandbox)
         if route:
             _issue(home, route, routes.load_added(home.edge))
-            _take_in(home, route, say)
+            _take_in(home, route, session)
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
 
 
-def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
+def _take_in(home: Home, route: Route, session: Session) -> None:
     """Have a running edge follow the route; `up` starts one that does not run."""
     names = home.sandbox(route.name)
     edge = Edge.running(Engine.connect(), names)
     if edge is None:
-        say(NOT_RUNNING)
+        session.say(NOT_RUNNING)
         return
     edge.publish(route)
     hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,5 +102,5 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None)
     begin(ctx, "stopping")
     from sandbox.app import addon_changes
 
-    addon_changes.disable(sandbox_of(file, name), addon, partial(click.echo, err=True))
+    addon_changes.disable(sandbox_of(file, name), addon)
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,6 @@ def renew(
         authority=authority,
         root=root,
         agreed=lambda: yes or _agree_to_new_root(),
-        say=partial(click.echo, err=True),
     )
     match renewal.outcome:
         case Outcome.CERT_MANAGER:

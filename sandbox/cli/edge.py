@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
@@ -119,7 +118,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     begin(ctx)
     from sandbox.app import edge_routes
 
-    edge_routes.add(session(), host, upstream, name=name, say=partial(click.echo, err=True))
+    edge_routes.add(session(), host, upstream, name=name)
     click.echo(f"https://{host} routes to {upstream}")
     if trouble := edge_routes.trouble(host):
         click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
@@ -139,7 +138,7 @@ def remove(ctx: click.Context, host: str) -> int:
     begin(ctx)
     from sandbox.app import edge_routes
 
-    edge_routes.remove(session(), host, partial(click.echo, err=True))
+    edge_routes.remove(session(), host)
     click.echo(f"{host} is no longer routed")
     return 0
 
@@ -205,8 +204,7 @@ def add_port(
     number, protocol = port
     if proxy_protocol and protocol == UDP:
         raise click.UsageError("--proxy-protocol is for TCP")
-    say = partial(click.echo, err=True)
-    added = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol, say=say)
+    added = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol)
     click.echo(port_line(added))
     return 0
 
@@ -227,7 +225,7 @@ def remove_port(ctx: click.Context, port: tuple[int | None, str], *, name: str |
     number, protocol = port
     if number is None:
         raise click.UsageError("which port? sandbox edge port list shows them")
-    edge_ports.remove(session(), number, protocol=protocol, name=name, say=partial(click.echo, err=True))
+    edge_ports.remove(session(), number, protocol=protocol, name=name)
     click.echo(f"{'UDP ' if protocol == 'udp' else ''}port {number} removed")
     return 0
 
