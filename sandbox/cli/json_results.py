@@ -255,15 +255,16 @@ class SnapshotPart:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A row of `sandbox snapshot list`."""
+    """A row of `sandbox snapshot list`; `damage` is empty for none, a null of a manifest that cannot be read."""
 
     snapshot: str
     sandbox: str
-    made: str
-    release: str
-    kubernetes: str
+    made: str | None
+    release: str | None
+    kubernetes: str | None
     parts: tuple[SnapshotPart, ...]
-    bytes: Bytes
+    bytes: Bytes | None
+    damage: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sandbox.cli.output import has_terminal, megabytes, show_json
 from sandbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from sandbox.snapshot.snapshot_store import Manifest
+    from sandbox.snapshot.snapshot_store import Listed, Manifest
 
 
 @click.group("snapshot", cls=Group)
@@ -85,7 +85,7 @@ def restore(
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, *, output: str) -> int:
-    """List the snapshots of all sandboxes, with their sizes.
+    """List the snapshots of all sandboxes, with their sizes, and what is damaged.
 
     \b
     sandbox snapshot list
@@ -94,17 +94,18 @@ def list_(ctx: click.Context, *, output: str) -> int:
     begin(ctx)
     from sandbox.app import snapshots
 
-    found = snapshots.store().all()
+    found = snapshots.store().listed()
     if output == "json":
-        keys = {"snapshot", "sandbox", "made", "release", "kubernetes", "parts"}
-        rows = [{**one.model_dump(mode="json", include=keys), "bytes": one.bytes} for one in found]
-        show_json(rows)
+        show_json([_row(one) for one in found])
         return 0
     if not found:
         click.echo("no snapshots; save one with: sandbox snapshot save SNAPSHOT", err=True)
     for one in found:
-        made = one.made.astimezone().strftime("%Y-%m-%d %H:%M")
-        click.echo(f"{one.sandbox:<20} {one.snapshot:<24} {made}  {megabytes(one.bytes):>10}  {one.kubernetes}")
+        click.echo(_line(one))
+    for one in found:
+        if one.damage:
+            click.echo(f"damaged: {one.damage}", err=True)
+            click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} {one.sandbox}", err=True)
     return 0
 
 
@@ -127,6 +128,22 @@ def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | Non
     snapshots.delete(sandbox, snapshot)
     click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox.name}'", err=True)
     return 0
+
+
+def _line(one: Listed) -> str:
+    made, facts = "-", ""
+    if one.manifest:
+        made = one.manifest.made.astimezone().strftime("%Y-%m-%d %H:%M")
+        facts = f"{megabytes(one.manifest.bytes):>10}  {one.manifest.kubernetes}"
+    return f"{one.sandbox:<20} {one.snapshot:<24} {made:<16}  {facts}{'  damaged' if one.damage else ''}".rstrip()
+
+
+def _row(one: Listed) -> dict[str, object]:
+    """Return a snapshot as JSON; of a manifest that cannot be read nothing is known."""
+    facts: dict[str, object] = {"made": None, "release": None, "kubernetes": None, "parts": [], "bytes": None}
+    if one.manifest:
+        facts = {**one.manifest.model_dump(mode="json", include={*facts}), "bytes": one.manifest.bytes}
+    return {"snapshot": one.snapshot, "sandbox": one.sandbox, **facts, "damage": one.damage}
 
 
 def _ask(manifest: Manifest, name: str) -> None:

@@ -25,6 +25,7 @@ from sandbox.system import files
 MANIFEST = "manifest.json"
 MOST_REASONS = 10
 UNFINISHED = ".unfinished"
+UNCHANGED = "; nothing was changed"
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # also of containers (moby, daemon/names)
 
 
@@ -96,7 +97,7 @@ class Manifest(BaseModel, frozen=True):
         """Return the error for a snapshot with a file at `path` that is not what was saved."""
         return SandboxError(
             f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
-            details=f"{path}: {why}; nothing was changed",
+            details=f"{path}: {why}{UNCHANGED}",
             fix=f"restore another one (sandbox snapshot list), or remove it: "
             f"sandbox snapshot delete {self.snapshot} {self.sandbox}",
             id="snapshot-damaged",
@@ -115,10 +116,28 @@ def digest(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A snapshot on disk: its manifest, None if that cannot be read, and what is damaged, empty for nothing."""
+
+    sandbox: str
+    snapshot: str
+    manifest: Manifest | None
+    damage: str = ""
+
+
+@dataclass(frozen=True)
 class Store:
     """The snapshots of every sandbox, in `folder`."""
 
     folder: Path
+
+    def listed(self) -> tuple[Listed, ...]:
+        """Return every snapshot by sandbox, the oldest first, and then those without a readable manifest.
+
+        The content of files is not read: only missing ones and other sizes count as damage.
+        """
+        found = [_listed(folder) for folder in self.folder.glob("*/*") if _is_snapshot(folder)]
+        return tuple(sorted(found, key=_by_age))
 
     def all(self) -> tuple[Manifest, ...]:
         """Return every readable snapshot by sandbox, the oldest first."""
@@ -200,8 +219,12 @@ class Store:
             (self.folder / sandbox).rmdir()
 
     def delete(self, sandbox: str, snapshot: str) -> None:
-        """Delete a snapshot; a rename takes it off the list at once. Raises UsageError if there is none."""
-        self.find(sandbox, snapshot)
+        """Delete a snapshot, also a damaged one. Raises UsageError if there is none.
+
+        A rename takes it off the list at once.
+        """
+        if not self.place(sandbox, snapshot).is_dir():
+            self.find(sandbox, snapshot)
         self.clean(sandbox)
         self.place(sandbox, snapshot).rename(self.folder / sandbox / UNFINISHED)
         self.clean(sandbox)
@@ -221,11 +244,33 @@ def read(path: Path) -> Manifest:
     return found
 
 
+def _is_snapshot(folder: Path) -> bool:
+    return re.fullmatch(LABEL, folder.name) is not None and folder.is_dir()
+
+
+def _listed(folder: Path) -> Listed:
+    sandbox, snapshot = folder.parts[-2:]
+    manifest = None
+    try:
+        manifest = read(folder / MANIFEST)
+        manifest.require((), folder)
+    except SandboxError as error:
+        return Listed(sandbox, snapshot, manifest, error.details.removesuffix(UNCHANGED))
+    return Listed(sandbox, snapshot, manifest)
+
+
+def _by_age(one: Listed) -> tuple[str, bool, float, str]:
+    return one.sandbox, one.manifest is None, one.manifest.made.timestamp() if one.manifest else 0.0, one.snapshot
+
+
 def _no_manifest(path: Path, why: str) -> SandboxError:
+    folder = path.parent
+    remove = f"sandbox snapshot delete {folder.name} {folder.parent.name}"
     return SandboxError(
         f"{path} is not the manifest of a snapshot",
         details=why,
-        fix=f"use the release of sandbox that saved it, or remove it: rm -r {shlex.quote(str(path.parent))}",
+        fix="use the release of sandbox that saved it, or remove it: "
+        + (remove if _is_snapshot(folder) else f"rm -r {shlex.quote(str(folder))}"),
         id="snapshot-damaged",
     )
 

@@ -123,3 +123,30 @@ def test_a_manifest_that_cannot_be_read_is_named(store: Store) -> None:
     assert store.all() == ()
     with pytest.raises(SandboxError, match="is not the manifest of a snapshot"):
         store.find("demo", "one")
+
+
+def test_damaged_snapshots_are_listed_after_those_that_can_be_read(store: Store) -> None:
+    for name in ("changed", "later", "empty", "whole"):
+        keep(store, name)
+    (store.place("demo", "changed") / "data.tar").write_bytes(b"")
+    (store.place("demo", "later") / MANIFEST).write_text('{"format": 2}')
+    (store.place("demo", "empty") / MANIFEST).unlink()
+    (store.folder / "demo" / ".unfinished").mkdir()
+    found = {one.snapshot: one for one in store.listed()}
+    assert list(found) == ["changed", "whole", "empty", "later"]
+    assert [name for name, one in found.items() if one.manifest is None] == ["empty", "later"]
+    assert found["whole"].damage == ""
+    assert found["changed"].damage.endswith("data.tar: it has 0 bytes, and 4 were saved")
+    assert "format Input should be 1" in found["later"].damage and "No such file" in found["empty"].damage
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"format": 2}', b"\xff"])
+def test_a_damaged_snapshot_can_be_deleted(store: Store, content: bytes | None) -> None:
+    keep(store, "one")
+    path = store.place("demo", "one") / MANIFEST
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(SandboxError) as caught:
+        store.find("demo", "one")
+    assert caught.value.fix.endswith("sandbox snapshot delete one demo")
+    store.delete("demo", "one")
+    assert store.listed() == () and not (store.folder / "demo").exists()
