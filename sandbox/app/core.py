@@ -144,6 +144,14 @@ class Sandbox:
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
             self.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
 
+    def _note_proxy(self, spec: Spec) -> None:
+        """Name the variables that should name a proxy for nodes and pods, and do not."""
+        if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
+            from sandbox.components.network import proxy_settings
+
+            for fault in proxy_settings.faults(context.environ()):
+                self.session.say(f"nodes and pods get no such proxy: {fault}")
+
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
         from sandbox.app.agreement import Refusal
@@ -172,6 +180,7 @@ class Sandbox:
             existing = agreement.existing_cluster(chosen.spec, chosen.file, home, engine)
             spec = existing.adopted_by(spec) if existing else spec
             context.trust(spec)
+            self._note_proxy(spec)
             with ExitStack() as looking, ExitStack() as held:
                 looking.enter_context(asked_before.glance(engine, self.names))
                 asked_before.ask(engine, self.names)

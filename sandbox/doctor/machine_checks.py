@@ -100,6 +100,8 @@ def proxy(context: DoctorContext) -> Finding:
     used = [name for name in ("http", "https", "all") if name in proxies]
     if not used:
         return ok("the environment has no proxy")
+    if faults := [*proxy_settings.faults(context.environment, used)]:
+        return warn("; ".join(faults), "name a proxy that there is, or unset the variable")
     where = ", ".join(f"{name} via {proxy_settings.shown(proxies[name])}" for name in used)
     hosts = ("localhost", "127.0.0.1", context.spec.domain, f"app.{context.spec.domain}")
     lost = [host for host in hosts if not proxy_bypass_environment(host, proxies)]

@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -19,6 +20,7 @@ from urllib3.exceptions import LocationValueError
 from urllib3.response import HTTPResponse
 from urllib3.util.ssl_ import create_urllib3_context
 
+from sandbox.config.schema.values import proxy_fault
 from sandbox.oci import guarded_sockets
 from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, Paced, Watched
 from sandbox.oci.http_response import Body, Broken, Response
@@ -66,7 +68,8 @@ class WebSessions:
             asked = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
             if self._own:
                 options |= session.merge_environment_settings(url, {}, True, None, None)
-        with _translated(requests.utils.select_proxy(url, options.get("proxies")) or ""):
+        proxy = _proxy(url, options.get("proxies") or {})
+        with _translated(proxy):
             found = session.send(asked, allow_redirects=False, **options)
 
         def read(size: int) -> Iterator[bytes]:
@@ -141,6 +144,16 @@ def _translated(proxy: str = "") -> Iterator[None]:
         untrusted = isinstance(error, requests.exceptions.SSLError) and not isinstance(deepest(error), _CLOSED)
         passing = isinstance(error, _PASSING) and not untrusted
         raise Broken(str(error), passing=passing, untrusted=untrusted, proxy=proxy) from error
+
+
+def _proxy(url: str, proxies: Mapping[str, str]) -> str:
+    """Return the proxy for a URL. Raises Broken for what is none, which requests may quote with its account."""
+    proxy: str = requests.utils.select_proxy(url, proxies) or ""
+    full = proxy if "://" in proxy else f"http://{proxy}"
+    if proxy and (fault := proxy_fault(full, [full.partition("://")[0].lower()])):
+        key = next(key for key in (urlsplit(url).scheme, "all") if proxies.get(key) == proxy)
+        raise Broken(f"{key.upper()}_PROXY names no proxy: {fault}", proxy=proxy.rpartition("@")[2])
+    return proxy
 
 
 def library_response(found: Response) -> requests.Response:

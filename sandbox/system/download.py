@@ -30,7 +30,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant
             data = bytes(response.read(LARGEST))  # if it is longer, its digest differs anyway
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the last of a proxy that cannot be read
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
         raise SandboxError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from urllib.parse import urlsplit
 
-from sandbox.config.schema.values import is_loopback, proxy_host
+from sandbox.config.schema.values import PROXY_SCHEMES, is_loopback, proxy_fault, proxy_host
 from sandbox.fast_dataclass import dataclass
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+ANY_SCHEMES = (*PROXY_SCHEMES, "socks5h", "socks4", "socks4a")
 BOTH_CASES = (*NAMES, *map(str.lower, NAMES))
 
 
@@ -45,8 +46,17 @@ def of_environment(environment: Mapping[str, str]) -> Proxies:
     """
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())
-    http, https = (url if "://" in url or not url else f"http://{url}" for url in (http, https))
+    http, https = _with_scheme(http), _with_scheme(https)
     return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)
+
+
+def faults(environment: Mapping[str, str], kinds: Iterable[str] = ("http", "https")) -> Iterator[str]:
+    """Yield a line for each variable that should name a proxy that containers can use, and does not."""
+    for kind in kinds:
+        name = f"{kind}_proxy" if environment.get(f"{kind}_proxy") else f"{kind}_proxy".upper()
+        schemes = ANY_SCHEMES if kind == "all" else PROXY_SCHEMES  # only programs of this machine read ALL_PROXY
+        if (url := environment.get(name)) and (fault := proxy_fault(_with_scheme(url), schemes)):
+            yield f"{name} names no proxy: {fault}; write http://HOST:PORT"
 
 
 def shown(url: str) -> str:
@@ -55,6 +65,10 @@ def shown(url: str) -> str:
         return urlsplit(url if "://" in url else f"//{url}").hostname or "an unreadable address"
     except ValueError:
         return "an unreadable address"
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url or not url else f"http://{url}"
 
 
 def _usable(url: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 DURATION = "[1-9][0-9]{0,3}[mh]"
 
 AUTO = "auto"
+PROXY_SCHEMES = ("http", "https", "socks5")  # that Go's programs in nodes use too
 MAX_NAME = 40  # the names of containers and networks are longer, and host names end at 63
 # What a node is made of; a mount over it would be a node that does not start.
 KEPT_PATHS = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/kind", "/etc/kubernetes")))
@@ -216,12 +218,25 @@ def _proxy_url(value: str) -> str:
 
 def proxy_host(url: str) -> str:
     """Return the host of a proxy's URL; empty for what is none."""
+    return "" if proxy_fault(url) else urlsplit(url).hostname or ""
+
+
+def proxy_fault(url: str, schemes: Sequence[str] = PROXY_SCHEMES) -> str:
+    """Return what is wrong with a proxy's URL, without anything of its account; empty for nothing."""
+    if re.search(r"\s", url):
+        return "it has white space in it"
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https", "socks5") and parts.path in ("", "/") and parts.port != 0
+        host, port = parts.hostname, parts.port
     except ValueError:
-        return ""
-    return parts.hostname or "" if sound and not re.search(r"\s", url) else ""
+        return "its host or port is not one, or its account has a character that is not percent-encoded"
+    if parts.scheme not in schemes:
+        return f"its scheme is none of {', '.join(schemes)}"
+    if not host:
+        return "it names no host"
+    if port == 0:
+        return "its port is 0"
+    return "" if parts.path in ("", "/") and not (parts.query or parts.fragment) else "it goes on after its port"
 
 
 def is_loopback(host: str) -> bool:

@@ -75,6 +75,19 @@ def test_sandbox_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> No
     assert report.of("finished") == ["Cluster", "Apply"]
 
 
+@pytest.mark.fault(54)
+def test_up_names_a_malformed_proxy_variable(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY that is no URL → up says so, and not a word of its password; `proxy: {}` wants none."""
+    for name in ("https_proxy", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy:abc")
+    for network, words in (({}, ["HTTPS_PROXY names no proxy"]), ({"proxy": {}}, [])):
+        heard: list[str] = []
+        Sandbox(Spec.model_validate({"name": "x", "network": network}), session=Session(say=heard.append)).up()
+        said = [text for text in heard if "PROXY" in text]
+        assert len(said) == len(words) and all(word in said[0] and "secret" not in said[0] for word in words)
+
+
 def _down_by_command() -> None:
     ran = CliRunner().invoke(down, ["x"], obj=False, standalone_mode=False)
     assert ran.exception is None, ran.exception

@@ -164,6 +164,8 @@ def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> Non
     [
         ({}, Status.OK, "no proxy"),
         ({"HTTPS_PROXY": "http://u:secret@proxy:3128"}, Status.WARN, "https via proxy, also for localhost"),
+        ({"HTTPS_PROXY": "http://u:secret@proxy:x", "NO_PROXY": "*"}, Status.WARN, "HTTPS_PROXY names no proxy: its"),
+        ({"all_proxy": "a b", "NO_PROXY": "*"}, Status.WARN, "all_proxy names no proxy: it has white space"),
         ({"https_proxy": "http://proxy", "no_proxy": "127.0.0.1"}, Status.WARN, "also for localhost, demo."),
         (
             {"http_proxy": "http://proxy", "NO_PROXY": "localhost,127.0.0.1,.demo.sandbox.localhost"},
@@ -171,7 +173,7 @@ def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> Non
             "not for",
         ),
         ({"ALL_PROXY": "socks5://proxy", "NO_PROXY": "*"}, Status.OK, "all via proxy"),
-        ({"HTTPS_PROXY": "http://[oops"}, Status.WARN, "https via an unreadable address"),
+        ({"HTTPS_PROXY": "http://[oops"}, Status.WARN, "HTTPS_PROXY names no proxy: its host or port is not one"),
     ],
 )
 def test_proxies(context: DoctorContext, environment: dict[str, str], status: Status, words: str) -> None:

@@ -57,3 +57,16 @@ def test_server_closing_in_a_body_is_not_called_untrusted(
         sessions.send("PUT", url, {}, iter([b"x" * (1 << 20)] * 50))
     sessions.close()
     assert (caught.value.passing, caught.value.untrusted) == (trusted, not trusted)
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize("url", ["http://user:secret@", "http://user:sec/ret@proxy:1", "http://[::1:80", "proxy:abc"])
+def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A proxy's URL that no library can read → its variable, and neither a bug nor the password."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, url)
+    sessions = WebSessions(Guard(HOST, near=False), own=True)
+    with pytest.raises(Broken, match="HTTPS_PROXY names no proxy: ") as caught:
+        sessions.send("GET", "https://registry.example.com/v2/", {}, None)
+    sessions.close()
+    assert "sec" not in f"{caught.value} {caught.value.proxy}" and not caught.value.passing

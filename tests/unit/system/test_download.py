@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -77,6 +78,16 @@ def test_without_network_it_says_where_to_put_the_file(path: Path) -> None:
     with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
         download(f"http://127.0.0.1:{free_port()}/right", path, sha256=SHA256)
     assert caught.value.fix == f"download it on a machine that can, and put it at {path}"
+
+
+@pytest.mark.fault(54)
+def test_download_by_a_malformed_proxy_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy's URL without an authority, which urllib refuses by a ValueError → told, and not as a bug."""
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http:/proxy")
+    with pytest.raises(SandboxError, match="cannot be downloaded"):
+        download("https://example.com/right", path, sha256=SHA256)
 
 
 @pytest.mark.fault(63)

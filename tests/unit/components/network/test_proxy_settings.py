@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.components.network.proxy_settings import Proxies, of_environment, shown
+from sandbox.components.network.proxy_settings import Proxies, faults, of_environment, shown
 
 SECRET = "http://user:secret@proxy.example.com:3128"  # no one's
 
@@ -31,6 +31,39 @@ def test_proxy_without_a_scheme_is_one_by_http() -> None:
         "proxy",
         "an unreadable address",
     ]
+
+
+MALFORMED = {
+    "proxy:abc": "its host or port is not one",
+    "proxy:99999": "its host or port is not one",
+    "http://[::1:80": "its host or port is not one",
+    "http://user:sec/ret@proxy:3128": "its host or port is not one",
+    "http//proxy": "it goes on after its port",
+    "http:/proxy": "it goes on after its port",
+    "http://proxy:3128/#ret": "it goes on after its port",
+    "http://my proxy:3128": "it has white space in it",
+    "quic://user:secret@proxy:3128": "its scheme is none of http, https, socks5",
+    "http://user:secret@": "it names no host",
+    "proxy:0": "its port is 0",
+}
+
+
+@pytest.mark.fault(54)
+@pytest.mark.security(6)
+@pytest.mark.parametrize(("url", "why"), MALFORMED.items())
+def test_malformed_proxy_is_named_by_its_variable(url: str, why: str) -> None:
+    """A value that is no proxy's URL → the variable and why, without a password; it does not count as none."""
+    for name in ("HTTPS_PROXY", "http_proxy"):
+        (said,) = faults({name: url, "NO_PROXY": "a b"})
+        assert said.startswith(f"{name} names no proxy: {why}") and "sec" not in said and "ret" not in said
+    assert not of_environment({"HTTPS_PROXY": url})
+
+
+def test_only_a_variable_that_counts_is_named() -> None:
+    sound = {"https_proxy": "proxy:3128", "HTTPS_PROXY": "proxy:abc", "HTTP_PROXY": "http://127.0.0.1:1"}
+    assert [*faults(sound)] == [] and [*faults({"ALL_PROXY": "x y"})] == []
+    both = faults({"ALL_PROXY": "socks5h://proxy", "HTTPS_PROXY": "socks5h://proxy"}, ("https", "all"))
+    assert [said.split()[0] for said in both] == ["HTTPS_PROXY"]
 
 
 @pytest.mark.fault(54)
