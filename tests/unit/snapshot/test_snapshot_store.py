@@ -125,7 +125,7 @@ def test_a_manifest_that_cannot_be_read_is_named(store: Store) -> None:
         store.find("demo", "one")
 
 
-def test_damaged_snapshots_are_listed_after_those_that_can_be_read(store: Store) -> None:
+def test_damaged_snapshots_are_listed_after_readable_ones(store: Store) -> None:
     for name in ("changed", "later", "empty", "whole"):
         keep(store, name)
     (store.place("demo", "changed") / "data.tar").write_bytes(b"")
