@@ -92,8 +92,9 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
 @addons.command("disable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
+@progress_option
 @click.pass_context
-def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None) -> int:
+def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
     """Remove ADDON and everything it created.
 
     \b
@@ -102,5 +103,5 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None)
     begin(ctx, "stopping")
     from sandbox.app import addon_changes
 
-    addon_changes.disable(sandbox_of(file, name), addon)
+    addon_changes.disable(sandbox_of(file, name, progress=progress), addon)
     return 0

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, session
-from sandbox.cli.output import count, megabytes, show_json
+from sandbox.cli.output import count, megabytes, note, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.session import Task
@@ -91,11 +92,11 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
     store = Store(context.home().bundle)
     own = choose("auto", lambda name: engine.image_id(name) is not None, store)
     if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
-        click.echo("no images here yet: trying to pull one", err=True)
+        note(progress, "no images here yet: trying to pull one")
         try:
             engine.pull(UPSTREAM["busybox"])
         except EngineError as error:
-            click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
+            note(progress, f"no image registry can be reached ({error.details}); building the images instead")
             # Images of addons are built when they are needed: `up` needs none.
             _build(progress, 2, NEEDED)
     if process.which("kind") is None and sys.platform == "linux":
@@ -156,7 +157,7 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     from sandbox.bundle import bundle_save
     from sandbox.bundle.bundle_load import opened
 
-    with _at_work(file, progress) as (store, task), _exported(name, task.say) as project:
+    with _at_work(file, progress) as (store, task), _exported(name, progress, task.say) as project:
         bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=task.say)
         task.done = megabytes(file.stat().st_size)
     with opened(file) as saved:
@@ -223,9 +224,9 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     home = context.home()
     target = named(architecture) if architecture else native()
     store = Store(home.bundle).across(target) if target != native() else Store(home.bundle).here
-    if progress in ("auto", "plain") and (said := component_build.outlook(store, components)):
-        click.echo(said, err=True)
     caller = session(progress, PATIENCE)
+    if said := component_build.outlook(store, components):
+        caller.say(said)
     with caller.locked(home.bundle, "the bundle", "bundle"):
         component_build.build(store, caller.report, jobs=jobs, only=components)
     if target != native():
@@ -234,7 +235,7 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
             if components
             else f"; a machine of {target.name} has to build: {', '.join(component_build.native_only())}"
         )
-        click.echo(f"built in {store.root}, for {home.bundle} there{left}", err=True)
+        caller.say(f"built in {store.root}, for {home.bundle} there{left}")
 
 
 def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:
@@ -266,7 +267,7 @@ def _epoch() -> int | None:
 
 
 @contextmanager
-def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
+def _exported(name: str | None, progress: str, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
     """Yield the sandbox NAME, exported to a folder for the length of the block, or nothing without a name."""
     if name is None:
         yield None
@@ -278,7 +279,7 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
     with tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder:
         told = export(chosen_spec.brought_up(name), Path(folder), say)
         yield name, Path(folder)
-    tell(told)
+    tell(told, partial(note, progress))
 
 
 @contextmanager

@@ -89,27 +89,27 @@ def renew(
     from sandbox.app import certificate_renewal
     from sandbox.app.certificate_renewal import Outcome
 
+    sandbox = sandbox_of(file, name, progress=progress)
+    say = sandbox.session.say
     renewal = certificate_renewal.renew(
-        sandbox_of(file, name, progress=progress),
+        sandbox,
         authority=authority,
         root=root,
         agreed=lambda: yes or _agree_to_new_root(),
     )
     match renewal.outcome:
         case Outcome.CERT_MANAGER:
-            click.echo(
-                "cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs", err=True
-            )
+            say("cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs")
             return 0
         case Outcome.DECLINED:
-            click.echo("nothing was changed", err=True)
+            say("nothing was changed")
             return 1
         case Outcome.WRITTEN:
-            click.echo("the cluster is not reachable; `sandbox up` puts the new certificates there", err=True)
+            say("the cluster is not reachable; `sandbox up` puts the new certificates there")
     for entry in renewal.leaves:
         click.echo(f"renewed {entry}")
     if renewal.replaced_root:
-        click.echo("the root has changed; trust it with: sandbox certs trust", err=True)
+        say("the root has changed; trust it with: sandbox certs trust")
     return 0
 
 

@@ -9,10 +9,10 @@ import click
 
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.options import begin, progress_option, session
-from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.app.export_project import Exported
+    from sandbox.cli.prompts import Say
 
 
 @click.command("export")
@@ -35,16 +35,17 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
     from sandbox.app import chosen_spec, export_project
 
     spec = chosen_spec.brought_up(name)
-    with session(progress).task(f"Export of {spec.name}") as task:
+    caller = session(progress)
+    with caller.task(f"Export of {spec.name}") as task:
         told = export_project.export(spec, folder, task.say)
         task.done = str(folder)
-    tell(told)
+    tell(told, caller.say)
     return 0
 
 
-def tell(told: Exported) -> None:
+def tell(told: Exported, say: Say) -> None:
     """Print what is missing elsewhere, and what must not be given to everybody."""
     for line in told.left_out:
-        click.echo(f"left out: {fit(line)}", err=True)
+        say(f"left out: {line}")
     for line in told.carried:
-        click.echo(f"secret included: {fit(line)}", err=True)
+        say(f"secret included: {line}")

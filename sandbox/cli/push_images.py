@@ -21,6 +21,7 @@ from sandbox.errors import SandboxError, UsageError
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
     from sandbox.app.registry_upkeep import Pruning
+    from sandbox.cli.prompts import Say
     from sandbox.images.image_push import ImagePush, Repair
     from sandbox.images.progress import Result
 
@@ -94,8 +95,9 @@ def push_images(
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
     work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update, packing=packing)
+    say = sandbox.session.say
     for line in work.foreign():
-        click.echo(line, err=True)
+        say(line)
     whose = "" if registry or spec.registry.external else sandbox.name
     pruning = _pruning(work, whose) if prune else None
     if dry_run:
@@ -105,11 +107,11 @@ def push_images(
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
         with push_display(progress) as display:
             repair = _repair(sandbox, whose) if check else None
-            report = _push(work, display, output, repair, locked=locked, fail_fast=fail_fast, check=check)
+            report = _push(work, display, output, repair, say, locked=locked, fail_fast=fail_fast, check=check)
         if pruning is not None:
-            report["pruned"] = _prune(pruning, yes=yes)
+            report["pruned"] = _prune(pruning, say, yes=yes)
     if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
-        click.echo("running pods keep their digests until: sandbox up", err=True)
+        say("running pods keep their digests until: sandbox up")
     if output == "json":
         show_json(report)
     return 0
@@ -120,6 +122,7 @@ def _push(
     display: PushDisplay,
     output: str,
     repair: Repair | None,
+    say: Say,
     *,
     locked: bool,
     fail_fast: bool,
@@ -138,7 +141,7 @@ def _push(
     report = push_report.pushed(results, failure, sent, seconds)
     try:
         if check and results:
-            report["verified_bytes"] = _verify(work, results, display, repair)
+            report["verified_bytes"] = _verify(work, results, display, repair, say)
     except SandboxError as error:
         report["verify"] = push_report.why(error)
         _show(results, report, output, display)
@@ -147,7 +150,7 @@ def _push(
     if not locked:
         display.close()
         if changes := work.follow(results):
-            click.echo(f"{work.file.path}: {', '.join(changes)}", err=True)
+            say(f"{work.file.path}: {', '.join(changes)}")
     if output == "text":
         display.close()
         push_report.show_results(results)
@@ -166,11 +169,11 @@ def _show(results: Sequence[Result], report: dict[str, Any], output: str, displa
         push_report.show_results(results)
 
 
-def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, repair: Repair | None) -> int:
+def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, repair: Repair | None, say: Say) -> int:
     display.verifying(len(results))
     size = work.verify(results, display, repair)
     display.close()
-    click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
+    say(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back")
     return size
 
 
@@ -183,7 +186,7 @@ def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
 
     def repair(digests: Collection[str]) -> None:
         registry_upkeep.put_aside(sandbox, digests)
-        click.echo(f"damaged in the registry, set aside and pushed again: {', '.join(sorted(digests))}", err=True)
+        sandbox.session.say(f"damaged in the registry, set aside and pushed again: {', '.join(sorted(digests))}")
 
     return repair
 
@@ -215,19 +218,19 @@ def _require_consent(pruning: Pruning, *, yes: bool) -> None:
         raise UsageError(brief, details="\n".join(pruning.names), fix="add --yes", id="consent")
 
 
-def _prune(pruning: Pruning, *, yes: bool) -> list[str]:
+def _prune(pruning: Pruning, say: Say, *, yes: bool) -> list[str]:
     """List the tags, ask, and delete them; returns the deleted names.
 
     What the push has just added is in the manifest.
     """
-    say = partial(click.echo, err=True)
     names = pruning.names
     if not names:
         say("nothing to prune: the manifest names every tag of the registry")
         return []
-    say(f"the manifest does not name, in {pruning.where}:")
+    show = say if yes else partial(click.echo, err=True)  # without them there is nothing to agree to
+    show(f"the manifest does not name, in {pruning.where}:")
     for name in names:
-        say(f"  {name}")
+        show(f"  {name}")
     if not yes and not click.confirm(f"delete {count(len(names), 'tag')} from {pruning.where}?", err=True):
         say("nothing was deleted")
         return []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
+
+if TYPE_CHECKING:
+    from sandbox.app.core import Sandbox
 
 
 @click.command("start")
@@ -53,8 +57,8 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     """
     begin(ctx, "stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    if sandbox.stop() or _did_not_run(sandbox.name):
-        click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
+    if sandbox.stop() or _did_not_run(sandbox):
+        sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
     return 0
 
 
@@ -76,17 +80,17 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     begin(ctx, "stopping")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.pause():
-        click.echo(f"it wakes when it is used, or by: sandbox start {sandbox.name}", err=True)
+        sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:
-        _did_not_run(sandbox.name)
+        _did_not_run(sandbox)
     return 0
 
 
-def _did_not_run(name: str) -> bool:
+def _did_not_run(sandbox: Sandbox) -> bool:
     """Print that a sandbox did not run; return whether it exists."""
     from sandbox.app import chosen_spec
 
-    there = chosen_spec.remembered(name) is not None
-    absent = f"there is no sandbox '{name}'; list all with: sandbox list"
-    click.echo(f"sandbox '{name}' was not running" if there else absent, err=True)
+    there = chosen_spec.remembered(sandbox.name) is not None
+    absent = f"there is no sandbox '{sandbox.name}'; list all with: sandbox list"
+    sandbox.session.say(f"sandbox '{sandbox.name}' was not running" if there else absent)
     return there

@@ -35,10 +35,11 @@ def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience
         )
     from sandbox.app import cluster_upgrade
 
-    done = cluster_upgrade.upgrade(sandbox_of(file, name, progress=progress, patience=patience))
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    done, say = cluster_upgrade.upgrade(sandbox), sandbox.session.say
     if done.snapshot is None:
-        click.echo(f"it runs Kubernetes {done.after} already", err=True)
+        say(f"it runs Kubernetes {done.after} already")
         return 0
-    click.echo(f"Kubernetes {done.after} instead of {done.before}", err=True)
-    click.echo(f"as before: sandbox snapshot restore {done.snapshot}; it is kept until snapshot delete", err=True)
+    say(f"Kubernetes {done.after} instead of {done.before}")
+    say(f"as before: sandbox snapshot restore {done.snapshot}; it is kept until snapshot delete")
     return 0

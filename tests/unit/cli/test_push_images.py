@@ -30,6 +30,7 @@ from tests.support.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, 
 from tests.support.registry_simulator import Simulator
 
 APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
+WRITTEN = "written; it belongs in git"
 LINES = ("- {from: layout, path: app, as: 'app:1'}", "- {from: layout, path: tool, as: 'team/tool:1'}")
 
 
@@ -251,9 +252,11 @@ def test_options_that_make_no_sense_together_are_refused(folder: Path, registry:
 
 
 def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: Simulator) -> None:
-    events = [json.loads(line) for line in run(folder, registry, "--progress", "json").stderr.splitlines()[:-1]]
+    *events, last = map(json.loads, run(folder, registry, "--progress", "json").stderr.splitlines())
+    assert (last["event"], last["detail"]) == ("note", f"{folder}/images.lock.yaml: {WRITTEN}")
     assert {one["event"] for one in events} == {"planned", "sent", "finished"}
     assert {one["image"] for one in events if one["event"] == "finished"} == {"app:1", "team/tool:1"}
+    (folder / "images.lock.yaml").unlink()
     assert run(folder, registry, "--progress", "quiet").stderr == ""
     assert "✓ app:1" in run(folder, registry, "--progress", "plain").stderr
 
@@ -283,13 +286,13 @@ def test_a_push_waits_for_a_collection_and_names_it(
 
     def note(progress: str, line: str) -> None:
         told.append(line)
-        assert not registry.requests
+        assert len(told) > 1 or not registry.requests
         collecting.close()
 
     monkeypatch.setattr(output, "note", note)
     result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
     assert result.exception is None
-    assert len(told) == 1 and "`sandbox registry gc`" in told[0]
+    assert "`sandbox registry gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
     assert tags(registry) == {"app:1", "team/tool:1"}
 
 
