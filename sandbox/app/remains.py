@@ -24,9 +24,10 @@ def sweep(home: Home, name: str) -> None:
             with suppress(OSError):  # it is not there, or not empty
                 folder.rmdir()
     lock = home.lock(name)
-    if (lock / "registry").is_dir():
-        with suppress(Busy), sandbox_lock.take(lock / "registry", "sandbox down", seconds=0, waits=lambda _: None):
-            sandbox_lock.forget(lock / "registry")
+    for folder in (lock / "registry", lock / "dev"):
+        if folder.is_dir():
+            with suppress(Busy), sandbox_lock.take(folder, "sandbox down", seconds=0, waits=lambda _: None):
+                sandbox_lock.forget(folder)
     sandbox_lock.forget(lock)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,22 @@ class Session:
         since `up` has only the other one. Raises Busy.
         """
         with self.locked(home().lock(name) / "registry", f"the registry of '{name}'", doing):
+            yield
+
+    @contextmanager
+    def following(self, name: str) -> Iterator[None]:
+        """Keep a second `dev` from the sandbox: each would undo what the other did to pods. Raises Busy at once."""
+        from sandbox.system import sandbox_lock
+
+        folder = home().lock(name) / "dev"
+        with ExitStack() as held:
+            try:
+                held.enter_context(sandbox_lock.take(folder, self._command("dev"), seconds=0, waits=self.say))
+            except sandbox_lock.Busy as error:
+                error.brief = f"another `sandbox dev` follows the files of '{name}'"
+                error.fix = error.fix.replace("wait for it", "use that one")
+                raise
+            held.callback(sandbox_lock.forget, folder)
             yield
 
     def locked(self, folder: Path, what: str, doing: str) -> AbstractContextManager[None]:

@@ -31,7 +31,8 @@ def execute(
 ) -> Executed:
     """Run a command in a container, with `stdin` as its input, to its end. Raises ClusterError if it cannot run."""
     asked = [("container", container), *(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")]
-    query = urlencode([*asked, *([("stdin", "true")] if stdin else [])])
+    # Names of files are bytes, which need not be text.
+    query = urlencode([*asked, *([("stdin", "true")] if stdin else [])], errors="surrogateescape")
     path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
     try:
         socket = cluster.socket(path, PROTOCOL)

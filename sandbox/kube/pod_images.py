@@ -52,6 +52,12 @@ def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict
         yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
 
 
+def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the containers in the spec of a pod that run as long as it does: also sidecars (KEP-753)."""
+    yield from containers_in(pod, ("containers",))
+    yield from (one for one in containers_in(pod, ("initContainers",)) if one.get("restartPolicy") == "Always")
+
+
 def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
     """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
     for container in containers(manifest):

@@ -16,6 +16,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.container_exec import Executed, execute
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.pod_images import lasting
 from sandbox.oci import digest
 from sandbox.oci.reference import Target
 
@@ -26,6 +27,10 @@ for one in rm tar; do command -v $one >/dev/null || eval "$one() { busybox $one 
 while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
 tar -xf - -C / && { [ $# = 0 ] || tar -cf - -C / -- "$@"; }
 """
+
+# The phases of pods whose containers do not run again, and where a pod's status has them.
+ENDED = ("Succeeded", "Failed")
+STATUSES = ("containerStatuses", "initContainerStatuses")
 
 Run = Callable[[Container, Sequence[str], bytes], Executed]
 
@@ -38,24 +43,36 @@ class SyncFailed(SandboxError):
 
 @dataclass(frozen=True)
 class Running:
-    """A container that runs an image; its program is restarted by a signal if it is `restartable`."""
+    """A container that runs an image; its program is restarted by a signal if it is `restartable`.
+
+    `life` is another one each time Kubernetes starts it: then it begins with its image.
+    """
 
     container: Container
     restartable: bool
+    life: str = ""
 
 
 def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Running]:
-    """Return the containers that run the image `target` of the registry `prefix`, whatever its digest."""
+    """Return the containers that run the image `target` of the registry `prefix`, whatever its digest.
+
+    None of them, if another one is about to run it: that would begin without what is copied into these.
+    """
     name = f"{prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}"
     found = []
     for pod in pods:
-        statuses = {one["name"]: one for one in (pod.get("status") or {}).get("containerStatuses") or ()}
-        for one in () if is_leaving(pod) else pod["spec"]["containers"]:
-            state = (statuses.get(one["name"]) or {}).get("state") or {}
-            if str(one.get("image", "")).partition("@")[0] == name and "running" in state:
-                metadata = pod["metadata"]
-                place = Container(metadata["namespace"], metadata["name"], one["name"])
-                found.append(Running(place, restart.is_supervised(one)))
+        status, metadata = pod.get("status") or {}, pod["metadata"]
+        if is_leaving(pod) or status.get("phase") in ENDED:
+            continue
+        statuses = {one["name"]: one for key in STATUSES for one in status.get(key) or ()}
+        for one in lasting(pod["spec"]):
+            if str(one.get("image", "")).partition("@")[0] != name:
+                continue
+            known = statuses.get(one["name"]) or {}
+            if "running" not in (known.get("state") or {}):
+                return []
+            place = Container(metadata["namespace"], metadata["name"], one["name"])
+            found.append(Running(place, restart.is_supervised(one), str(known.get("containerID", ""))))
     return found
 
 
@@ -89,7 +106,7 @@ def by_cluster(cluster: Cluster) -> Run:
 
 
 def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]:
-    """Return a tar of the existing files, the digests of their bytes by name in it, and the paths that were deleted.
+    """Return a tar of these files and folders, the digests of the files by name in it, and the paths that were deleted.
 
     The files belong to root, as with COPY. Raises SyncFailed for one that cannot be read.
     """
@@ -107,7 +124,7 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]
                 if not path.is_symlink() and not path.exists():
                     gone.append(place)
                     continue
-                archive.add(path, name, filter=noted)
+                archive.add(path, name, recursive=False, filter=noted)
             except OSError as error:
                 raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
     data = buffer.getvalue()

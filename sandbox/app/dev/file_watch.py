@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ QUIET, LONGEST = 50, 1600
 EVERY = 1000
 # Milliseconds between two scans of all files where they are polled.
 DELAY = 300
-# The kind of change, of those that watchfiles tells apart, of what was deleted or moved away.
-DELETED = 3
+# Kinds of change, of those that watchfiles tells apart: of what is new or was moved here, was deleted or moved away.
+ADDED, DELETED = 1, 3
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class FileWatch:
                     notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
                 except OSError as error:
                     raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-                watching = threading.Thread(target=self._watch, args=(notify, self._stop), name="files", daemon=True)
-                watching.start()
+                inside = {known[0] for known in self._roots.values() if known and _is_watched(known[0], paths, deep)}
+                watching = (notify, inside, self._stop)
+                threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
     def end(self) -> None:
         """Stop watching."""
@@ -70,7 +72,8 @@ class FileWatch:
     def take(self, *, seconds: float | None = None) -> Burst | None:
         """Wait for the next burst; None if there is none within so many seconds. Raises SandboxError.
 
-        A root that was exchanged as a whole, as a folder is by `git checkout`, is itself among the paths.
+        A folder that is new comes with everything in it. A root that was exchanged as a whole, as a folder is by `git
+        checkout`, is itself among the paths, and so is each where changes may have been missed.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._news:
@@ -99,15 +102,27 @@ class FileWatch:
             self._add(exchanged)
         return bool(self._changed)
 
-    def _watch(self, notify: RustNotify, stop: threading.Event) -> None:
+    def _watch(self, notify: RustNotify, inside: set[Path], stop: threading.Event) -> None:
+        """Note what changes in the folders `inside`, which may be watched with others."""
+        from watchfiles._rust_notify import WatchfilesRustInternalError
+
         with notify:
             while not stop.is_set():
-                found = notify.watch(LONGEST, QUIET, EVERY, stop)
+                try:
+                    found = notify.watch(LONGEST, QUIET, EVERY, stop)
+                except WatchfilesRustInternalError:  # as for a name that is not in UTF-8; it tells nothing more then
+                    with self._news:
+                        self._lost |= inside
+                        self._news.notify_all()
+                    return
                 if isinstance(found, set):
+                    new = {Path(path) for kind, path in found if kind == ADDED}
+                    # Of what is in a folder that was moved here, the system tells nothing.
+                    within = {each for one in new if one.parent not in new for each in _below(one)}
                     with self._news:
                         folders = {known[0] for known in self._roots.values() if known}
                         self._lost |= folders & {Path(path) for kind, path in found if kind == DELETED}
-                        self._add({Path(path) for _, path in found} - folders)
+                        self._add(({Path(path) for _, path in found} | within) - folders)
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:
@@ -128,6 +143,17 @@ def _place(root: Path) -> Place | None:
     except OSError:
         return None
     return folder, found.st_dev, found.st_ino
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield everything in a folder, without what links lead to; nothing for a file or a link."""
+    if not folder.is_symlink():
+        for inner, folders, names in os.walk(folder):
+            yield from (Path(inner, name) for name in (*folders, *names))
+
+
+def _is_watched(folder: Path, paths: Collection[Path], deep: bool) -> bool:
+    return any(folder == one or (deep and folder.is_relative_to(one)) for one in paths)
 
 
 def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:

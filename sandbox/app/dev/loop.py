@@ -21,7 +21,7 @@ from sandbox.components.workloads.chart_dependencies import DIGESTS
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
@@ -52,9 +52,13 @@ class DevLoop:
     def run(self, told: Callable[[Sandbox], None]) -> None:
         """Bring the sandbox up, then follow its files, until an exception ends it; `told` is called once it is up.
 
-        Raises SandboxError only if there is nothing to go on with.
+        Raises Busy if another `dev` does that, and SandboxError only if there is nothing to go on with.
         """
         sandbox = self.choose()
+        with sandbox.session.following(sandbox.name):
+            self._follow(sandbox, told)
+
+    def _follow(self, sandbox: Sandbox, told: Callable[[Sandbox], None]) -> None:
         try:
             if self.up(sandbox):
                 told(sandbox)
@@ -81,7 +85,10 @@ class DevLoop:
         self.report.changed(asking)
         try:
             if work.spec or self._rounds is None:  # `up` failed before
-                sandbox = self.choose()
+                chosen = self.choose()
+                if chosen.name != sandbox.name:
+                    raise _renamed(sandbox.name, chosen.name)
+                sandbox = chosen
                 done = self.up(sandbox)
                 self.report.watching(self._project.roots)
                 if not done:
@@ -160,6 +167,13 @@ class DevLoop:
             context=sandbox.context,
             logs=self.logs,
         )
+
+
+def _renamed(before: str, now: str) -> UsageError:
+    return UsageError(
+        f"the spec is of '{now}' now, and this `sandbox dev` follows '{before}'",
+        fix=f"name it {before} again; or end this with Ctrl-C, then sandbox dev, which brings up '{now}'",
+    )
 
 
 def project_of(file: Path | None, spec: Spec) -> Project:

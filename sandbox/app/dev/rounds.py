@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from functools import partial
 
 from sandbox.app.dev import container_sync
-from sandbox.app.dev.changed_files import Copied, DevWork
+from sandbox.app.dev.changed_files import MOST_COPIED, Copied, DevWork
 from sandbox.app.dev.container_sync import Running, SyncFailed
 from sandbox.app.dev.dev_report import DevReport, timed
 from sandbox.components.workloads import restart
@@ -33,12 +33,21 @@ from sandbox.system import interruption
 PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
+@dataclass(frozen=True)
+class Copies:
+    """All files that were copied since their image was built, and the lives of the containers that have them all."""
+
+    copied: Copied
+    lives: frozenset[str] = frozenset()
+
+
 @dataclass
 class Rounds:
-    """What all rounds of a plan share: its steps for the user's files, and the objects as they were applied last.
+    """What all rounds of a plan share: its steps for the user's files, and what they were done with last.
 
-    `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `copied` are images
-    whose containers have files that the image does not have.
+    `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `applied` are the
+    objects that are known to be in the cluster so, and ready. `copied` are images whose containers have files that the
+    image does not have.
     """
 
     push: PushStep | None
@@ -47,7 +56,7 @@ class Rounds:
     report: DevReport
     overtaken: Callable[[], bool]
     applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
-    copied: dict[Target, FromBuild] = field(default_factory=dict)
+    copied: dict[Target, Copies] = field(default_factory=dict)
 
     @classmethod
     def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
@@ -78,7 +87,8 @@ class Rounds:
         built: list[Entry] = []
         failed: list[Entry] = []
         # New pods begin with the image.
-        stale = [entry for target, entry in self.copied.items() if work.manifests and target not in work.targets]
+        behind = self.copied.values() if work.manifests else ()
+        stale = [one.copied.entry for one in behind if one.copied.entry.target not in work.targets]
         ordered = _in_order((*work.images, *stale))
         made_from = bases(ordered)
         for entry in ordered:
@@ -106,18 +116,24 @@ class Rounds:
         return DevWork(images=(*work.images, *lost), manifests=work.manifests)
 
     def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:
-        if not into:
+        target = copied.entry.target
+        before = self.copied.get(target, Copies(Copied(copied.entry, {}, ())))
+        whole = before.copied.plus(copied)
+        late = [one for one in into if one.life not in before.lives]  # these lack the earlier files too
+        if not into or (late and len(whole.files) > MOST_COPIED):
             return False
         try:
-            with timed(self.report, "sync", str(copied.entry.target)) as phase:
-                container_sync.copy(copied, into, container_sync.by_cluster(self.cluster))
+            with timed(self.report, "sync", str(target)) as phase:
+                run = container_sync.by_cluster(self.cluster)
+                container_sync.copy(whole, late, run)
+                container_sync.copy(copied, [one for one in into if one not in late], run)
                 files, pods = len(copied.files), len(into)
                 phase.detail = f"{files} file{'s' if files > 1 else ''} into {pods} container{'s' if pods > 1 else ''}"
         except SyncFailed as error:
             error.fix = "the image is built instead"
             self.report.failed(error)
             return False
-        self.copied[copied.entry.target] = copied.entry
+        self.copied[target] = Copies(whole, frozenset(one.life for one in into))
         return True
 
     def _built(self, entry: Entry) -> Entry:
@@ -145,10 +161,12 @@ class Rounds:
                 releases.apply(Progress(partial(self.report.progress, "helm")))
         if not self.apply.manifests and not self.applied:
             return
+        known, self.applied = self.applied, {}  # unknown from here on, if this does not come to its end
         with timed(self.report, "apply", "") as phase:
             placed = self.apply.place(
-                partial(self.report.progress, "apply"), known_as=self.applied, change=self._supervised(), wait=False
+                partial(self.report.progress, "apply"), known_as=known, change=self._supervised(), wait=False
             )
+            self.applied = {identity(one): one for one in placed.objects if one not in placed.changed}
             count = len(placed.changed)
             removed = f", {len(placed.removed)} removed" if placed.removed else ""
             phase.detail = f"{count} object{'' if count == 1 else 's'} changed{removed}"

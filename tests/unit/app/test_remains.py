@@ -50,8 +50,9 @@ def test_folder_that_another_down_removes_is_empty(home: Home, monkeypatch: pyte
 
 
 def down(home: Home) -> None:
-    with sandbox_lock.take(home.lock("demo") / "registry", "sandbox push-images", seconds=0, waits=print):
-        pass
+    for part in ("registry", "dev"):  # the second one was killed
+        with sandbox_lock.take(home.lock("demo") / part, f"sandbox {part}", seconds=0, waits=print):
+            pass
     with sandbox_lock.take(home.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
         remains.sweep(home, "demo")
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
+from sandbox.app import context
 from sandbox.app.session import Session
 from sandbox.errors import SandboxError
+from sandbox.system.sandbox_lock import Busy
 from tests.support.fakes import RecordingReporter
 
 
@@ -24,3 +29,19 @@ def test_task_that_fails_is_reported_as_failed() -> None:
         raise SandboxError("the disk is full")
     assert report.events == [("began", "Snapshot a"), ("failed", "Snapshot a")]
     assert report.details["failed", "Snapshot a"] == "the disk is full"
+
+
+@pytest.mark.fault(9)
+def test_second_dev_is_refused_with_the_process_of_the_first() -> None:
+    """`sandbox dev` of a sandbox that another one follows → at once an error with its process; after it, it works."""
+    session, begun = Session(command="sandbox dev"), time.monotonic()
+    with session.following("demo"), session.following("other"):
+        with pytest.raises(Busy) as caught, session.following("demo"):
+            pass
+        assert time.monotonic() - begun < session.patience / 100
+        assert caught.value.brief == "another `sandbox dev` follows the files of 'demo'"
+        assert f"`sandbox dev` (pid {os.getpid()}, since" in caught.value.details
+        assert caught.value.fix == f"use that one, or end it: kill {os.getpid()}"
+    with session.following("demo"):
+        pass
+    assert not context.home().lock("demo").exists()

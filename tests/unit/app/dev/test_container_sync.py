@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
@@ -62,7 +63,10 @@ def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Pat
     (tmp_path / "src/deep").mkdir(parents=True)
     (tmp_path / "src/deep/a b.py").write_bytes(b"\0\xff")
     (tmp_path / "one").write_text("1", encoding="utf-8")
-    copy(copied({tmp_path / "src": "/app/src", tmp_path / "one": "/etc/one"}), into(), folder)
+    (tmp_path / "src/secret.env").touch()  # of a folder only what is named
+    names = ("src", "src/deep", "src/deep/a b.py")
+    copy(copied({tmp_path / one: f"/app/{one}" for one in names} | {tmp_path / "one": "/etc/one"}), into(), folder)
+    assert sorted(one.name for one in (folder.root / "app/src").iterdir()) == ["deep"]
     assert (folder.root / "app/src/deep/a b.py").read_bytes() == b"\0\xff"
     assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
 
@@ -135,6 +139,46 @@ def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
         "spec": {"containers": [{"name": "web", "image": image}]},
         "status": {"containerStatuses": [{"name": "web", "state": {state: {}}}]},
     }
+
+
+NAME = f"localhost:5001/team/web:dev@sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "ünï \udcff", "--", "-rf", "$(x)'\""])
+def test_any_name_of_a_file_is_copied_and_deleted(folder: Folder, tmp_path: Path, name: str) -> None:
+    (folder.root / "app").mkdir()
+    (tmp_path / name).touch()
+    for there in (True, False):
+        copy(copied({tmp_path / name: f"/app/{name}"}), into(), folder)
+        assert (folder.root / "app" / name).exists() is there
+        (tmp_path / name).unlink(missing_ok=True)
+
+
+def test_program_that_runs_is_replaced_by_a_copy(folder: Folder, tmp_path: Path) -> None:
+    """ETXTBSY: tar writes another file in its place."""
+    program, here = folder.root / "sleep", tmp_path / "sleep"
+    shutil.copy(shutil.which("sleep") or "", program)
+    here.write_bytes(program.read_bytes() + b"new")
+    here.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as running_one:
+        copy(copied({here: "/sleep"}), into(), folder)
+        running_one.kill()
+    assert program.read_bytes().endswith(b"new")
+
+
+def test_sidecars_are_found_and_ended_pods_are_not() -> None:
+    sidecar = pod(NAME)
+    sidecar["spec"] = {"containers": [], "initContainers": [{"name": "web", "image": NAME, "restartPolicy": "Always"}]}
+    sidecar["status"] = {"initContainerStatuses": sidecar["status"]["containerStatuses"]}
+    ended = pod(NAME, "terminated")
+    ended["status"]["phase"] = "Failed"
+    assert running([sidecar, ended], "localhost:5001", TARGET) == into()
+
+
+def test_none_is_found_while_one_is_about_to_run() -> None:
+    """It would begin without the copied files, so the image is built."""
+    for state in ("waiting", "terminated"):
+        assert running([pod(NAME), pod(NAME, state)], "localhost:5001", TARGET) == []
 
 
 def test_only_running_containers_of_the_image_are_found() -> None:

@@ -102,6 +102,29 @@ def test_a_renamed_folder_is_told_with_its_files_folders(watch: FileWatch, tmp_p
     assert {root, file} <= _seen(watch, root) | _seen(watch, file)
 
 
+def test_folder_that_is_moved_here_comes_with_its_content(watch: FileWatch, tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "app", tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    (elsewhere / "deep/a").touch()
+    (elsewhere / "link").symlink_to("/")
+    root.mkdir()
+    watch.begin([root])
+    elsewhere.rename(root / "new")
+    assert _seen(watch, root / "new/deep/a") == {root / "new" / one for one in ("", "deep", "deep/a", "link")}
+
+
+def test_name_that_is_not_text_does_not_end_the_watch(watch: FileWatch, tmp_path: Path) -> None:
+    """Its root counts as changed, for nothing more is told, and later files are told as ever."""
+    root, file = tmp_path / "app", tmp_path / "sandbox.yaml"
+    root.mkdir()
+    file.touch()
+    watch.begin([root, file])
+    (root / "\udcff").touch()
+    assert _seen(watch, root) == {root}
+    (root / "a").touch()
+    assert root / "a" in _seen(watch, root / "a")
+
+
 def _seen(watch: FileWatch, path: Path) -> frozenset[Path]:
     """Return what was seen until it includes the path, for at most ten seconds."""
     seen: frozenset[Path] = frozenset()

@@ -14,10 +14,10 @@ import pytest
 from sandbox.app import machine_plan
 from sandbox.app.agreement import Refusal
 from sandbox.app.core import Sandbox
-from sandbox.app.dev.changed_files import DevWork
+from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
-from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.app.dev.rounds import Copies, Overtaken, Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.images_yaml import FromBuild
@@ -55,7 +55,7 @@ class Stage:
                 raise self.up_fails
 
         alone = SimpleNamespace(alone=lambda *_: nullcontext())
-        parts = {"spec": spec, "resolved": spec, "name": "demo", "up": up, "session": alone}
+        parts = {"spec": spec, "resolved": spec, "name": spec.name, "up": up, "session": alone}
         return cast("Sandbox", SimpleNamespace(kubeconfig=kubeconfig, context="c", **parts))
 
     def run(self, work: DevWork) -> DevWork:
@@ -172,7 +172,7 @@ def test_manifests_that_cannot_be_read_lose_no_record(
     loop.up(stage.sandbox)
     known = loop._planned(stage.sandbox)
     known.applied = {("v1", "Pod"): {}}
-    known.copied[WEB.target] = WEB
+    known.copied[WEB.target] = Copies(Copied(WEB, {}, ()))
 
     def fail(_: object) -> None:
         raise BROKEN
@@ -216,6 +216,19 @@ def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop
     stage.save("app/a", "again")
     loop.next(stage.sandbox)
     assert stage.ups == 4 and images(stage.rounds[0]) == ["app:latest"]
+
+
+def test_another_name_in_the_spec_makes_no_other_sandbox(stage: Stage, loop: DevLoop) -> None:
+    """An editor saves while it is typed, and each name would be a cluster."""
+    sandbox = stage.sandbox
+    loop.up(sandbox)
+    text = (stage.folder / "sandbox.yaml").read_text(encoding="utf-8")
+    stage.save("sandbox.yaml", text.replace("demo", "demonstration"))
+    assert loop.next(sandbox) is sandbox
+    assert stage.told[-1] == "the spec is of 'demonstration' now, and this `sandbox dev` follows 'demo'"
+    stage.save("sandbox.yaml", text)
+    loop.next(sandbox)
+    assert stage.ups == 2
 
 
 def test_a_cluster_of_others_is_refused_before_anything_is_done(stage: Stage, loop: DevLoop) -> None:

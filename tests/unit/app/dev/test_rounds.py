@@ -215,6 +215,34 @@ def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: Fro
     assert stage.rounds.applied == {}
 
 
+def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuild) -> None:
+    """A roll-out that does not become ready, and the change is taken back: the image is the one before it."""
+    stage.rounds.run(DevWork(images=(entry,)))
+    before, stage.rounds.overtaken = stage.image, lambda: True
+    stage.server.admit = lambda manifest: manifest  # and never ready
+    with pytest.raises(Overtaken):
+        stage.rounds.run(DevWork(images=(entry,)))
+    stage.engine.builds, stage.server.admit = 0, settled
+    stage.rounds.run(DevWork(images=(entry,)))
+    assert stage.image == before
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "started again"])
+def test_container_that_began_again_gets_all_copied_files(
+    stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """It began with its image: what was copied earlier is copied once more."""
+    stage.rounds.run(DevWork(images=(entry,)))
+    copied: list[dict[Path, str]] = []
+    monkeypatch.setattr(container_sync, "copy", lambda one, into, _: copied.extend([dict(one.files)] * len(into)))
+    sync_by(monkeypatch, lambda *_: Executed(0, b"", ""), stage.server, stage.image)
+    for name in ("a", "b"):
+        stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / name: f"/site/{name}"}, entry.sync),)))
+        status = stage.server.objects["/api/v1/namespaces/default/pods/web-1"]["status"]["containerStatuses"][0]
+        status["containerID"] = "" if known else "2"
+    assert [sorted(one.values()) for one in copied] == [["/site/a"], ["/site/b"] if known else ["/site/a", "/site/b"]]
+
+
 def sync_by(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Executed], server: ApiServer, image: str) -> None:
     monkeypatch.setattr(container_sync, "by_cluster", lambda _: answer)
     server.objects["/api/v1/namespaces/default/pods/web-1"] = {
