@@ -107,7 +107,7 @@ def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     usual = ResolvedRegistry().port
     port = usual if spec.registry.port == "auto" else spec.registry.port
     registry = ResolvedRegistry(port=port, external=spec.registry.external)
-    names = ImageNames.of(spec.push, prefix=registry.image_prefix, url="")
+    names = ImageNames(prefix=registry.image_prefix, url="").with_images(spec.push)
     for image, user in names.unlisted(objects).items():
         yield f"{user}: nothing provides the image {image}; {image_names.advice([image], spec.push)}"
     known = names.connected(objects)

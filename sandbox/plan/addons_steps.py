@@ -74,11 +74,8 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
     from sandbox.components.workloads.addon_charts import AddonCharts
     from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.charts_step import ChartsStep
-    from sandbox.components.workloads.image_names import ImageNames
 
     spec, names = site.spec, site.names
-    registry = spec.registry
-    hosts = () if registry.external else (*registry.local_names, names.registry_endpoint)
     archives = ChartArchives(site.home.charts)
 
     def install(wanted: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
@@ -88,8 +85,8 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
         names=names,
         engine=site.engine,
         store=site.store,
-        images=ImageNames(prefix=registry.image_prefix, url=registry.push_url, hosts=hosts, keychain=keychain),
-        external=registry.external is not None,
+        images=registry_steps.image_names(site, keychain),
+        external=spec.registry.external is not None,
         mirrors=spec.images.mirrors,
         push=lambda file: registry_steps.push_of(site, file, keychain),
         install_step=install,

@@ -14,10 +14,10 @@ from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep,
 from sandbox.components.ingress import unserved
 from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.helm import Helm, require_files
-from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
 from sandbox.oci.credential import Keychain
+from sandbox.plan import registry_steps
 from sandbox.plan.providers import proxied, upstream
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
@@ -86,15 +86,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
 
     Raises UsageError, and MissingTool for helm.
     """
-    registry = site.spec.registry
-    inside = (site.names.registry_endpoint, f"{site.names.registry}:{registry.port}")
-    images = ImageNames.of(
-        site.spec.push,
-        prefix=registry.image_prefix,
-        url=registry.push_url,
-        hosts=() if registry.external else (*registry.local_names, *inside),
-        keychain=keychain,
-    )
+    images = registry_steps.image_names(site, keychain).with_images(site.spec.push)
     manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))

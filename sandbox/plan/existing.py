@@ -262,13 +262,12 @@ def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
         )
     wanted = user_manifests.load(site.spec.apply, site.store)
     registry = site.spec.registry
-    images = ImageNames.of(
-        site.spec.push,
+    images = ImageNames(
         prefix=registry.image_prefix,
         url=registry.push_url,
         hosts=() if registry.external else registry.local_names,
         keychain=keychain,
-    )
+    ).with_images(site.spec.push)
     images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
     title = f"{len(wanted)} user manifests"
 

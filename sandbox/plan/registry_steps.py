@@ -12,6 +12,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -116,6 +117,18 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
         mirrors = spec.images.mirrors
         pulled = {name: published.mirrored(one, mirrors) for name, one in cert_manager.images().items()}
     return ImagesStep(engine=engine, own=of, store=store, further=wanted, pulled=pulled, components=components)
+
+
+def image_names(site: ClusterSite, keychain: Keychain | None) -> ImageNames:
+    """Return the names of the registry's images in manifests and charts, by which those of a push are found."""
+    registry, names = site.spec.registry, site.names
+    inside = (names.registry_endpoint, f"{names.registry}:{registry.port}")
+    return ImageNames(
+        prefix=registry.image_prefix,
+        url=registry.push_url,
+        hosts=() if registry.external else (*registry.local_names, *inside),
+        keychain=keychain,
+    )
 
 
 def wiring(site: ClusterSite) -> Step:

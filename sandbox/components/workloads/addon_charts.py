@@ -100,12 +100,7 @@ class AddonCharts:
 
     def _step(self, use: ChartUse) -> ChartsStep:
         manifest = self._manifest(use.addon)
-        images = self.images
-        if manifest.exists():
-            of = ImageNames.of(
-                manifest, prefix=images.prefix, url=images.url, hosts=images.hosts, keychain=images.keychain
-            )
-            images = replace(images, brought=of.brought, file=manifest)
+        images = self.images.with_images(manifest if manifest.exists() else None)
         return self.install_step((self._remote(use),), images, _record(use.addon))
 
     def _remote(self, use: ChartUse) -> RemoteChart:

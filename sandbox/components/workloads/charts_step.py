@@ -121,9 +121,7 @@ class ChartsStep:
         release = helm.newest(records.cluster, chart.name, chart.namespace)
         self._require_ours(release, chart, known)
         objects = self.program.render(chart)
-        missing = self.images.missing(objects)
-        if missing:
-            raise self.images.unbrought(missing)
+        self.images.require(objects)
         full = self.images.full(self.images.connected(objects))
         # Recorded first, so that every release is known; its digest counts only when it is complete.
         known[_key(chart)] = {"digest": "", "images": list(full)}

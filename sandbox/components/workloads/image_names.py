@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -67,22 +67,16 @@ class ImageNames:
     file: Path | None = None
     keychain: Keychain | None = None
 
-    @classmethod
-    def of(
-        cls, file: Path | None, *, prefix: str, url: str, hosts: tuple[str, ...] = (), keychain: Keychain | None = None
-    ) -> ImageNames:
-        """Return the images of the file, none without one. Raises UsageError with file, line and key."""
+    def with_images(self, file: Path | None) -> ImageNames:
+        """Return these with the images of the file, if one is given. Raises UsageError with file, line and key."""
         if file is None:
-            return cls(prefix=prefix, url=url, hosts=hosts, keychain=keychain)
+            return self
         written = images_yaml.read(file)
-        return cls(
-            prefix=prefix,
-            url=url,
-            hosts=hosts,
+        return replace(
+            self,
             brought=tuple(_brought(item, file.parent) for item in written.images),
             fields={kind: tuple(tuple(one.split(".")) for one in paths) for kind, paths in written.fields.items()},
             file=file,
-            keychain=keychain,
         )
 
     def find(self, name: str) -> Brought | None:
@@ -159,14 +153,15 @@ class ImageNames:
         """Return the arguments of `renamed` as JSON; empty if no name changes."""
         return {"images": dict(full), "fields": {kind: list(map(list, one)) for kind, one in self.fields.items()}}
 
-    def unbrought(self, missing: Mapping[str, str]) -> SandboxError:
-        """Return the error for images that are `missing`."""
-        return SandboxError(
-            f"nothing provides the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            details="\n".join(f"{user}: {name}" for name, user in missing.items()),
-            fix=advice(missing, self.file),
-            id="no-image",
-        )
+    def require(self, objects: Sequence[Manifest]) -> None:
+        """Raise SandboxError for images that are `missing`."""
+        if missing := self.missing(objects):
+            raise SandboxError(
+                f"nothing provides the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+                details="\n".join(f"{user}: {name}" for name, user in missing.items()),
+                fix=advice(missing, self.file),
+                id="no-image",
+            )
 
     def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
         """Return images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""

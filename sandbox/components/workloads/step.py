@@ -115,7 +115,7 @@ class ApplyStep(NothingToUndo):
         """
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
-        self._require_images()
+        self.images.require(self.manifests)  # before anything is applied
         objects = [change(one) if change else one for one in self.placed()]
         wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
@@ -154,12 +154,6 @@ class ApplyStep(NothingToUndo):
         applied_record.write(
             records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
         )
-
-    def _require_images(self) -> None:
-        """Raise SandboxError, before anything is applied, for images that could not be pulled."""
-        missing = self.images.missing(self.manifests)
-        if missing:
-            raise self.images.unbrought(missing)
 
     def placed(self) -> list[dict[str, Any]]:
         """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.

@@ -135,7 +135,7 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
     folder = written(tmp_path, Found(apps, manifests=("k8s/",), images=images))
     names = [one.names for one in images_yaml.read(folder / "images.yaml").images]
     assert names == [("dockersamples/examplevotingapp_vote",), None]
-    found = ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url="")
+    found = ImageNames(prefix="localhost:5001", url="").with_images(folder / "images.yaml")
     assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
 
 

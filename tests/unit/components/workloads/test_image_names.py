@@ -32,7 +32,7 @@ fields: {Rollout: [spec.template.spec.containers.image], Database: [spec.image, 
 def names(folder: Path, text: str = IMAGES, url: str = "http://127.0.0.1:5001") -> ImageNames:
     (folder / "images.yaml").write_text(text)
     hosts = ("127.0.0.1:5001", "sandbox-demo-registry:5000", "sandbox-demo-registry:5001")
-    return ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url=url, hosts=hosts)
+    return ImageNames(prefix="localhost:5001", url=url, hosts=hosts).with_images(folder / "images.yaml")
 
 
 def deployment(*images: str, policy: str | None = None) -> dict[str, Any]:

@@ -207,5 +207,5 @@ def test_without_an_answer_of_the_registry_nothing_is_said(names: Names, server:
     (tmp_path / "images.yaml").write_text("images: [x:1]\n")
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "x:1"}]}}
     step(names, (SHOP,)).apply(NoWork())
-    images = ImageNames.of(tmp_path / "images.yaml", prefix="localhost:1", url="http://127.0.0.1:1")
+    images = ImageNames(prefix="localhost:1", url="http://127.0.0.1:1").with_images(tmp_path / "images.yaml")
     assert step(names, (SHOP, pod), images).check().state is State.UNSEEN
