@@ -91,7 +91,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
     spec, source = sandbox.spec, _source(addon)
     capabilities.require_commandable(spec, source)
     # A mistyped name is refused before anything is asked; names of minikube's own addons only minikube knows.
-    found = None if spec.cluster.supports.own_addons and "/" not in source else catalogue.find_addon(source)
+    found = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
     with sandbox.session.alone(spec.name, "enable"):
         manager, minikube = _managers(spec)
         _require_up(manager)

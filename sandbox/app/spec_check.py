@@ -26,9 +26,8 @@ class Checked:
 
 def check(spec: Spec) -> Checked:
     """Read everything that the spec names. Raises UsageError, with file, line and key, for what cannot work."""
-    own = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
     counts: dict[str, int] = {}
-    if addons := [catalogue.find_addon(one) for one in own]:
+    if addons := catalogue.without_minikubes(spec):
         counts["addon"] = len(addons)
     if spec.push:
         counts["image"] = len(images_yaml.load(spec.push))

@@ -162,8 +162,7 @@ def _charts(spec: Spec, root: Path) -> Iterator[str]:
             yield _unknown(chart.name)
         if place := _elsewhere(chart.lock, root):
             yield _line("files", f"writes {place}")
-    named = [one.addon for one in spec.addons if "/" in one.addon or not spec.cluster.supports.own_addons]
-    for addon in map(catalogue.find_addon, named):
+    for addon in catalogue.without_minikubes(spec):
         if of_addon := addon.about.chart:
             yield _pulled(of_addon.source, of_addon.version)
             yield _unknown(addon.name)

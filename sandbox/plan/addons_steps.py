@@ -28,6 +28,7 @@ from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 if TYPE_CHECKING:
+    from sandbox.components.cluster.minikube.command import Minikube
     from sandbox.components.workloads.addon_charts import AddonCharts
     from sandbox.components.workloads.image_names import ImageNames
 
@@ -47,9 +48,8 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
         others=others,
         pulled=_pulled(spec, site.own),
     )
-    uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
-    for use in uses:  # so that an addon that does not exist is reported at once
-        catalogue.find_addon(use.source)
+    uses = tuple(use for use in _uses(spec) if not catalogue.is_minikubes(spec, use.source))
+    catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
     served = spec.ingress.controller != "none"
     manager = AddonManager(
@@ -95,29 +95,22 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
 
 def disused(site: ClusterSite) -> list[Step]:
     """Return the step that disables minikube's own addons that the spec no longer names."""
-    if not site.spec.cluster.supports.own_addons:
+    tool = _minikube(site)
+    if tool is None:
         return []
     from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
-    from sandbox.components.cluster.minikube.provider import MinikubeProvider
 
-    provider = site.provider
-    if not isinstance(provider, MinikubeProvider):
-        return []
-    return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
+    return [MinikubeDisusedStep(tool, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
 
 
 def of_minikube(site: ClusterSite) -> list[Step]:
     """Return the step for minikube's own addons that the spec names, on a minikube cluster. Raises UsageError."""
-    spec, provider = site.spec, site.provider
-    if not spec.cluster.supports.own_addons:
+    spec, names, tool = site.spec, site.names, _minikube(site)
+    if tool is None:
         return []
     from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
     from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
-    from sandbox.components.cluster.minikube.provider import MinikubeProvider
 
-    if not isinstance(provider, MinikubeProvider):
-        return []
-    tool, names = provider.minikube, site.names
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote.
     alone = "minikube-disused"
     before: list[Step] = []
@@ -126,19 +119,27 @@ def of_minikube(site: ClusterSite) -> list[Step]:
         # Only after our own ingress is gone: both want the node's ports, and have a class of the same name.
         before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
     requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
-    wanted = _of_minikube(spec)
     return [
         *before,
         MinikubeAddonsStep(
             minikube=tool,
             names=names,
             nodes=site.nodes,
-            uses=wanted,
+            uses=_of_minikube(spec),
             entries=spec.credentials,
             environ=site.environ,
             requires=requires,
         ),
     ]
+
+
+def _minikube(site: ClusterSite) -> Minikube | None:
+    """Return the program that has the cluster's own addons; None where the cluster has none."""
+    if not site.spec.cluster.supports.own_addons:
+        return None
+    from sandbox.components.cluster.minikube.provider import MinikubeProvider
+
+    return site.provider.minikube if isinstance(site.provider, MinikubeProvider) else None
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:
@@ -161,9 +162,4 @@ def _uses(spec: Spec) -> tuple[WantedAddon, ...]:
 
 
 def _of_minikube(spec: Spec) -> tuple[WantedAddon, ...]:
-    return tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
-
-
-def _is_minikubes(spec: Spec, use: WantedAddon) -> bool:
-    """Tell whether it is an addon of minikube's own: there all names are, and no folder is."""
-    return spec.cluster.supports.own_addons and "/" not in use.source
+    return tuple(use for use in _uses(spec) if catalogue.is_minikubes(spec, use.source))

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from sandbox.config import loader
-from sandbox.config.schema import RemoteChart
+from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
@@ -158,6 +158,11 @@ def included() -> tuple[Addon, ...]:
     return tuple(read_addon(INCLUDED / name) for name in names())
 
 
+def is_minikubes(spec: Spec, source: str) -> bool:
+    """Tell whether it is an addon of minikube's own: on its clusters all names are, and no folder is."""
+    return spec.cluster.supports.own_addons and "/" not in source
+
+
 def find_addon(source: str) -> Addon:
     """Return the addon of that name, or the user's own in that folder (an absolute path). Raises UsageError."""
     if "/" in source:
@@ -170,6 +175,11 @@ def find_addon(source: str) -> Addon:
             f"'{source}' is a part of the sandbox, not an addon", fix=f"in sandbox.yaml, write {found.about.instead}"
         )
     return found
+
+
+def without_minikubes(spec: Spec) -> list[Addon]:
+    """Return the addons of the spec that are not minikube's. Raises UsageError."""
+    return [find_addon(one.addon) for one in spec.addons if not is_minikubes(spec, one.addon)]
 
 
 def _unknown(source: str) -> UsageError:
