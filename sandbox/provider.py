@@ -81,9 +81,6 @@ class Provider(Protocol):
     def asks(self, node: str) -> Iterable[Question]:
         """Yield what `standing`, `stale` and `drift` will ask a node that runs."""
 
-    def require(self) -> str:
-        """Return the version of the tool that makes it. Raises MissingTool when there is none or it is too old."""
-
     def standing(self) -> Standing:
         """Return what exists of the cluster."""
 

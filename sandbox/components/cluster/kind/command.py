@@ -63,8 +63,8 @@ class Kind:
             )
         return cls(program, network)
 
-    def require(self) -> str:
-        """Return its version. Raises MissingTool unless it is new enough for hosts.toml to work without patches."""
+    def require(self) -> None:
+        """Raise MissingTool unless it is new enough for hosts.toml to work without patches."""
         said = process.run([self.program, "version"], timeout=20)
         match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
         if match is None or tuple(map(int, match.groups())) < OLDEST:
@@ -73,7 +73,6 @@ class Kind:
                 details=f"found at {self.program}",
                 fix="install kind {}.{}.{} or newer".format(*OLDEST),
             )
-        return match[0]
 
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster and write its kubeconfig; returns before the node is Ready.

@@ -98,10 +98,6 @@ class KindProvider:
         made = first if node == self.names.node else (JOINED,)
         return (*made, *self._files.read_of(node), pod_proxy.QUERY)
 
-    def require(self) -> str:
-        """Return the version of kind."""
-        return self.kind.require()
-
     def standing(self) -> Standing:
         """Return what there is of the cluster."""
         found = self.nodes.standing()

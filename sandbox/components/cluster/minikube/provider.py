@@ -36,7 +36,6 @@ OURS = (
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass")
-# The label of the Services next to those of the user's that have a port of the machine.
 # What minikube's ingress addon is told of the edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
 
@@ -106,10 +105,6 @@ class MinikubeProvider:
         """Return the file that shows that it was finished, and the proxy that its containerd has."""
         made = (COMPLETE,) if node == self.minikube.profile and not self.adopted else ()
         return (*made, pod_proxy.QUERY)
-
-    def require(self) -> str:
-        """Return the version of minikube. Raises UsageError for a profile that is not there or cannot be used."""
-        return require(self.minikube, adopted=self.adopted)
 
     def standing(self) -> Standing:
         """Return what there is of the cluster."""
@@ -234,15 +229,11 @@ class MinikubeProvider:
             self.engine.disconnect_network(self.nodes.network, member)
 
 
-def require(minikube: Minikube, *, adopted: bool) -> str:
-    """Return its version.
-
-    Raises MissingTool, and UsageError for an adopted profile that is not there or cannot be used.
-    """
-    version = minikube.require()
+def require(minikube: Minikube, *, adopted: bool) -> None:
+    """Raise MissingTool where it is too old, and UsageError for an adopted profile that cannot be used."""
+    minikube.require()
     if adopted:
         _require_usable(minikube)
-    return version
 
 
 def _require_usable(minikube: Minikube) -> None:
