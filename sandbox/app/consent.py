@@ -31,8 +31,7 @@ def sweep(home: Home) -> None:
         with suppress(FileNotFoundError):  # another command sweeps as well
             if not file.read_text(encoding="utf-8", errors="replace").startswith((COMPONENTS, *used)):
                 file.unlink()
-    with suppress(OSError):  # other agreements may be kept there
-        home.agreed.rmdir()
+    files.remove_empty(home.agreed)
 
 
 def has_components(home: Home, identity: str) -> bool:

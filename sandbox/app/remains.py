@@ -21,8 +21,7 @@ def sweep(home: Home, name: str) -> None:
         for folder in (home.edge, home.relay, home.networks):
             _remove(home, folder)
         for folder in (home.claims, home.sandboxes, home.state / "certificates"):
-            with suppress(OSError):  # it is not there, or not empty
-                folder.rmdir()
+            files.remove_empty(folder)
     lock = home.lock(name)
     for folder in (lock / "registry", lock / "dev"):
         if folder.is_dir():
@@ -34,8 +33,7 @@ def sweep(home: Home, name: str) -> None:
 def forget_addons(names: Names) -> None:
     """Remove files of a sandbox that addons had; those that a command enabled are no step of the plan."""
     shutil.rmtree(names.addon_values, ignore_errors=True)
-    with suppress(OSError):  # it is not there, or not empty
-        names.folder.rmdir()
+    files.remove_empty(names.folder)
 
 
 def _is_any_left(home: Home) -> bool:

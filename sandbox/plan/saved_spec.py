@@ -56,8 +56,7 @@ class RememberedStep:
             return False  # nothing that users would miss
         try:
             shutil.rmtree(self.names.data)
-            with contextlib.suppress(OSError):  # other sandboxes may have some too
-                self.names.data.parent.rmdir()
+            files.remove_empty(self.names.data.parent)  # other sandboxes may have some too
         except OSError as error:  # what nodes wrote there belongs to root
             raise SandboxError(
                 f"the data of '{self.names.name}' cannot be removed",
@@ -165,5 +164,4 @@ def _forget_origin(names: Names) -> None:
     names.origin.unlink(missing_ok=True)
     names.engine.unlink(missing_ok=True)
     files.sweep_below(names.folder)
-    with contextlib.suppress(OSError):  # other specs may be kept there
-        names.folder.rmdir()
+    files.remove_empty(names.folder)

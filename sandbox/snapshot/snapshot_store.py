@@ -215,8 +215,7 @@ class Store:
     def clean(self, sandbox: str) -> None:
         """Remove what a killed `save` or `delete` left behind."""
         shutil.rmtree(self.folder / sandbox / UNFINISHED, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            (self.folder / sandbox).rmdir()
+        files.remove_empty(self.folder / sandbox)
 
     def delete(self, sandbox: str, snapshot: str) -> None:
         """Delete a snapshot, also a damaged one. Raises UsageError if there is none.

@@ -9,7 +9,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -178,6 +178,12 @@ def is_inside(folder: Path, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     except ValueError:  # a path with a null byte, which no file has
         return False
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is there and nothing is in it, whatever other commands do there meanwhile."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def packaged(package: str, name: str) -> str:

@@ -98,9 +98,8 @@ def forget(folder: Path) -> None:
     """
     for name in (RECORD, ".lock"):
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # there are more, or another command made one meanwhile
-        folder.rmdir()
-        folder.parent.rmdir()
+    files.remove_empty(folder)
+    files.remove_empty(folder.parent)
 
 
 def _note(record: Path, command: str) -> None:

@@ -13,7 +13,15 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.system import sandbox_lock
-from sandbox.system.files import NotAFile, exclusive, make_private_dir, read_regular, replacing, write_atomic
+from sandbox.system.files import (
+    NotAFile,
+    exclusive,
+    make_private_dir,
+    read_regular,
+    remove_empty,
+    replacing,
+    write_atomic,
+)
 
 
 def mode_of(path: Path) -> int:
@@ -202,3 +210,11 @@ def test_odd_lock_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
         pass
     with pytest.raises(NotAFile), sandbox_lock.take(tmp_path, "sandbox up", seconds=0, waits=print):
         pass
+
+
+def test_folder_is_removed_only_when_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full" / "inside").mkdir(parents=True)
+    for name in ("empty", "full", "missing"):
+        remove_empty(tmp_path / name)
+    assert [one.name for one in tmp_path.iterdir()] == ["full"]

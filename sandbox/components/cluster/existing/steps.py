@@ -103,8 +103,7 @@ class TenancyStep:
     def forget(self) -> None:
         """Remove the kubeconfig, which is all that this machine has of the cluster."""
         self.names.kubeconfig.unlink(missing_ok=True)
-        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
-            self.names.folder.rmdir()
+        files.remove_empty(self.names.folder)
 
     @property
     def tenant(self) -> Tenant:

@@ -314,8 +314,7 @@ class KindProvider:
             path.unlink(missing_ok=True)
             files.sweep(path)
         sweep(self.names.folder)
-        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
-            self.names.folder.rmdir()
+        files.remove_empty(self.names.folder)
         return bool(there)
 
     def write_kubeconfig(self) -> None:

@@ -167,8 +167,7 @@ class MinikubeProvider:
                 self.minikube.delete(self.names.kubeconfig)
             wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)
         self.names.kubeconfig.unlink(missing_ok=True)
-        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
-            self.names.folder.rmdir()
+        files.remove_empty(self.names.folder)
         return there and not self.adopted
 
     def write_kubeconfig(self) -> None:
