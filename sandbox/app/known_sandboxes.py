@@ -23,7 +23,7 @@ class Known:
 def sandboxes() -> tuple[Known, ...]:
     """List the sandboxes of this machine, by name: those with a container or a route. Raises SandboxError."""
     home, engine = context.home(), Engine.connect()
-    known = {route.name: route.domain for folder in (home.edge, home.relay) for route in routes.load(folder)}
+    known = {route.name: route.domain for route in routes.every(home)}
     containers = engine.listed()
     ours = {one.labels.get(LABEL) for one in containers if labelled.is_ours(one.labels, home)}
     states = {one.name: one.state for one in containers}

@@ -172,10 +172,8 @@ def answered_hosts(name: str) -> AnsweredHosts:
 
 
 def _route(home: Home, name: str) -> Route:
-    for folder in (home.edge, home.relay):
-        route = routes.find(routes.load(folder), name)
-        if route:
-            return route
+    if route := routes.find(routes.every(home), name):
+        return route
     raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}", id="not-up")
 
 

@@ -192,7 +192,7 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 def _route(spec: Spec, machine: Machine) -> routes.Route | None:
     """Return the sandbox's route, also of the kind of edge that the spec no longer asks for."""
-    return routes.find((*routes.load(machine.home.edge), *routes.load(machine.home.relay)), spec.name)
+    return routes.find(routes.every(machine.home), spec.name)
 
 
 def registry_tunnel(spec: Spec, home: Home) -> int | None:

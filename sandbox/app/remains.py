@@ -39,8 +39,7 @@ def forget_addons(names: Names) -> None:
 def _is_any_left(home: Home) -> bool:
     """Tell whether there is a sandbox, kept certificates of one, or a command that is about to create one."""
     folders = (home.sandboxes, home.state / "certificates", home.claims)
-    known = (*routes.load(home.edge), *routes.load(home.relay))
-    return bool(known) or any(map(_has_any, folders))
+    return bool(routes.every(home)) or any(map(_has_any, folders))
 
 
 def _has_any(folder: Path) -> bool:

