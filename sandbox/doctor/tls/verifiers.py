@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,9 @@ from sandbox.system import host_network, process
 from sandbox.system.process import ToolFailed
 
 TIMEOUT = 10.0
-COMPILING = 40.0  # Go builds its TLS library the first time
+COMPILING = 40.0  # a small program, by Java or Go
+# A go.mod in this folder or above, which may ask for another release of Go, and settings for other builds do not count.
+GO = {"GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
 # libcurl-errors(3): the exit codes of curl for TLS errors.
 CURL_REFUSES = {35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91}
 
@@ -103,14 +106,29 @@ def curl(target: Target, root: Path | None) -> str | None:
     return None
 
 
-def program(words: tuple[str, ...], file: str, target: Target, root: Path | None) -> str | None:
+def go(words: tuple[str, ...], target: Target, root: Path | None) -> str | None:
+    """Ask Go, unless it had to compile its TLS library before, which takes a minute on two cores."""
+    with _client("probe.go") as path:
+        try:
+            steps = _run(*words, "build", "-n", path, env=GO)
+        except ToolFailed as failed:
+            raise CannotAsk(f"does not work: {process.last_lines(failed.output, 1) or failed.brief}") from failed
+    if steps.count("/compile ") > 1:  # that of the program itself
+        raise CannotAsk("Go has not compiled its TLS library yet; let it, once: go build crypto/tls")
+    return program((*words, "run"), "probe.go", target, root, env=GO)
+
+
+def program(
+    words: tuple[str, ...], file: str, target: Target, root: Path | None, *, env: Mapping[str, str] | None = None
+) -> str | None:
     """Ask a small program of this package, run by `words`; it exits with 1 and a reason if it refuses."""
     if process.which(words[0]) is None:
         raise CannotAsk("not installed")
     trust = [root] if root else []
-    with resources.as_file(resources.files(__package__) / "clients" / file) as path:
+    with _client(file) as path:
+        asked = (path, target.address, str(target.port), target.host, *trust)
         try:
-            _run(*words, path, target.address, str(target.port), target.host, *trust, timeout=COMPILING)
+            _run(*words, *asked, timeout=COMPILING, env=env)
         except ToolFailed as failed:
             said = [line for line in failed.details.splitlines()[1:] if line and not line.startswith("exit status")]
             if failed.status != 1 or not said or "jdk.compiler" in failed.details:
@@ -119,11 +137,15 @@ def program(words: tuple[str, ...], file: str, target: Target, root: Path | None
     return None
 
 
-def _run(name: str, *arguments: str | Path, timeout: float = TIMEOUT) -> str:
+def _client(file: str) -> AbstractContextManager[Path]:
+    return resources.as_file(resources.files(__package__) / "clients" / file)
+
+
+def _run(name: str, *arguments: str | Path, timeout: float = TIMEOUT, env: Mapping[str, str] | None = None) -> str:
     found = process.which(name)
     if found is None:
         raise CannotAsk("not installed")
-    return process.run([found, *arguments], timeout=timeout, stdin="")
+    return process.run([found, *arguments], timeout=timeout, stdin="", env=env)
 
 
 CLIENTS: dict[str, Ask] = {
@@ -132,7 +154,7 @@ CLIENTS: dict[str, Ask] = {
     "curl": curl,
     "node": partial(program, ("node",), "probe.cjs"),
     "java": partial(program, ("java",), "Probe.java"),
-    "go": partial(program, ("go", "run"), "probe.go"),
+    "go": partial(go, ("go",)),
 }
 
 # Clients that ship their own roots.

@@ -82,6 +82,24 @@ def test_missing_verifier_is_skipped(trace: RequestTrace, serve: Serve, default:
     assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")
 
 
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [("echo /compile a; echo /compile b", "not compiled its TLS library yet"), ("echo no >&2; exit 1", "not work: no")],
+)
+def test_go_without_a_compiled_tls_library_is_not_asked(tmp_path: Path, steps: str, said: str) -> None:
+    (tmp_path / "go").write_text(f'#!/bin/sh\n[ "$1" = run ] && exit 3\n{steps}\n')
+    (tmp_path / "go").chmod(0o755)
+    with pytest.raises(CannotAsk, match=said):
+        verifiers.go((str(tmp_path / "go"),), Target("127.0.0.1", 443, HOST), None)
+
+
+def test_go_is_asked_without_the_folders_go_mod(tmp_path: Path) -> None:
+    (tmp_path / "go").write_text('#!/bin/sh\n[ "$1" = build ] || { echo "$GO111MODULE $GOTOOLCHAIN $6"; exit 1; }\n')
+    (tmp_path / "go").chmod(0o755)
+    refusal = verifiers.go((str(tmp_path / "go"),), Target("127.0.0.1", 443, HOST), Path("/root.crt"))
+    assert refusal == "off local /root.crt"
+
+
 @pytest.mark.parametrize("file", ["probe.cjs", "Probe.java", "probe.go"])
 def test_every_program_comes_with_the_package(file: str) -> None:
     assert (Path(verifiers.__file__).parent / "clients" / file).is_file()
