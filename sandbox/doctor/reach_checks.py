@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import reach, shared_folders
+from sandbox.engine import reach
 from sandbox.engine.reach import Reach
 
 UNMEASURED = "not measured yet: that takes an image, which `sandbox up` loads"
@@ -48,8 +48,8 @@ def folders(context: DoctorContext) -> Finding:
     said = f"{context.home.state} is {known.folders} in containers"
     if not mounts:
         return ok(f"{said}; nothing that the spec asks for needs it")
-    place = with_engine(context).engine.place
-    return warn(f"{said}, and the spec mounts {mounts[0].host}", shared_folders.how_to_share(place, mounts[0].host))
+    fix = with_engine(context).engine.how_to_share(mounts[0].host)
+    return warn(f"{said}, and the spec mounts {mounts[0].host}", fix)
 
 
 CHECKS = (

@@ -72,10 +72,17 @@ class ContainerFiles(Door):
         with source.open("rb") as data, translated(f"copying {source.name} into {name}"):
             self._client.api.put_archive(name, str(folder), _packed(source.name, data))
 
+    def how_to_share(self, folder: Path) -> str:
+        """Return how to have containers see a folder of this machine. Raises EngineError."""
+        with translated("asking about the engine"):
+            return shared_folders.advice(self._place, folder, shared_folders.tool(self._info) if self._place else "")
+
     def _require_seen(self, name: str, mounts: Mapping[Path, str]) -> None:
         """Raise SandboxError unless a container that was made sees its folders; what one saw others see, too."""
         unproved = {source: target for source, target in mounts.items() if source not in self._proved}
-        self._proved.update(shared_folders.require_seen(lambda path: self._file(name, path), unproved, self._place))
+        self._proved.update(
+            shared_folders.require_seen(lambda path: self._file(name, path), unproved, self.how_to_share)
+        )
 
     @functools.cached_property
     def _proved(self) -> set[Path]:

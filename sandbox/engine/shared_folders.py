@@ -12,12 +12,17 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import SandboxError
 
-# How to share a folder with each tool's machine, by a word in the engine's address or in what names it.
+# How to share a folder with each tool's machine, by a word in what `tool` returns, the address or what names it.
 SHARES = {
+    "docker of snap": "snap's Docker sees no hidden folder and none outside of your home folder; use Docker's own "
+    "packages (docs.docker.com/engine/install)",
+    "desktop on wsl": "in Docker Desktop: Settings, Resources, WSL integration, turn on this distribution",
+    "orbstack": "OrbStack shares macOS' folders, not those of its Linux machines: run sandbox on macOS for {folder}",
     "/.rd/": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
     "rancher": "in Rancher Desktop: Preferences, Virtual Machine, Volumes, add {folder}",
     "desktop": "in Docker Desktop: Settings, Resources, File sharing, add {folder}",
@@ -31,7 +36,7 @@ SHARES = {
 def require_seen(
     read: Callable[[PurePosixPath], bytes | None],
     mounts: Mapping[Path, str],
-    place: Endpoint | None,
+    how_to_share: Callable[[Path], str],
     *,
     make: bool = False,
 ) -> set[Path]:
@@ -51,18 +56,33 @@ def require_seen(
             raise SandboxError(
                 f"the Docker Engine does not see the folder {source if source.is_dir() else source.parent}",
                 details=f"{witness} is here, and a container that is given it has no {inner}: the engine runs in a "
-                "virtual machine or a container, which does not share this folder",
-                fix=how_to_share(place, source),
+                "virtual machine, a container or a snap, which does not share this folder",
+                fix=how_to_share(source),
                 id="engine-folders",
             )
         proved.add(source)
     return proved
 
 
-def how_to_share(place: Endpoint | None, folder: Path) -> str:
-    """Return how to share `folder` with the engine at `place`."""
-    elsewhere = "or keep the sandboxes' files in a folder that it shares: export XDG_STATE_HOME=…"
-    words = f"{place.origin} {place.url}".lower() if place else ""
+def tool(info: Mapping[str, Any]) -> str:
+    """Return what the engine is of, where the answer to `GET /info` (Docker Engine API) tells for sure, or nothing."""
+    system, name = str(info.get("OperatingSystem") or ""), str(info.get("Name") or "")
+    if str(info.get("DockerRootDir") or "").startswith("/var/snap/docker/"):
+        return "docker of snap"
+    if system.startswith("Rancher Desktop") or name == "lima-rancher-desktop":
+        return "rancher desktop"
+    if system == "Docker Desktop":
+        return "desktop on wsl" if "microsoft" in str(info.get("KernelVersion") or "") else "docker desktop"
+    if system == "OrbStack":
+        return "orbstack"
+    return next((word for word in ("colima", "lima") if name == word or name.startswith(f"{word}-")), "")
+
+
+def advice(place: Endpoint | None, folder: Path, tool: str = "") -> str:
+    """Return how to share `folder` with the engine at `place`, which may be of a `tool`."""
+    elsewhere = "or keep the sandboxes' files in a folder that it shares: export XDG_STATE_HOME="
+    elsewhere += "$HOME/sandbox-state" if tool == "docker of snap" else "…"
+    words = tool or (f"{place.origin} {place.url}".lower() if place else "")
     shared = shlex.quote(str(_top(folder)))
     for word, command in SHARES.items():
         if word in words:

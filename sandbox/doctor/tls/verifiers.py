@@ -124,11 +124,10 @@ def program(
     """Ask a small program of this package, run by `words`; it exits with 1 and a reason if it refuses."""
     if process.which(words[0]) is None:
         raise CannotAsk("not installed")
-    trust = [root] if root else []
+    asked: list[str | Path] = [target.address, str(target.port), target.host, *([root] if root else [])]
     with _client(file) as path:
-        asked = (path, target.address, str(target.port), target.host, *trust)
         try:
-            _run(*words, *asked, timeout=COMPILING, env=env)
+            _run(*words, path, *asked, timeout=COMPILING, env=env)
         except ToolFailed as failed:
             said = [line for line in failed.details.splitlines()[1:] if line and not line.startswith("exit status")]
             if failed.status != 1 or not said or "jdk.compiler" in failed.details:
