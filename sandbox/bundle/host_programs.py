@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sandbox.bundle.recipe import GoBuild, Recipe, recipes
 from sandbox.errors import UsageError
@@ -38,7 +39,9 @@ def _programs(recipe: Recipe) -> Recipe:
     go = recipe.go
     if go and recipe.name == name:
         go = GoBuild(programs=(name,), packages=(package,), rename={"kubectl": name}, variables=go.variables)
-    return recipe.model_copy(update={"go": go, "image": None, "needs": (), "digest": recipe.digest})
+    programs = replace(recipe, go=go, image=None, needs=())
+    vars(programs)["digest"] = recipe.digest
+    return programs
 
 
 def advice(program: str, *, linux: str) -> str:

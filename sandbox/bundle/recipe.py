@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from sandbox.bundle.architecture import AMD64, native
 from sandbox.config import yaml_text
+from sandbox.fast_dataclass import dataclass
 
 RECIPES = Path(__file__).parent / "recipes"
 # The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
@@ -29,72 +32,85 @@ ALONE = 540
 FORMAT = "2"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+@dataclass(frozen=True, kw_only=True)
+class GoBuild:
+    """Programs built from Go modules; go.mod and go.sum pin every byte of their source.
 
-
-class GoBuild(_Part):
-    """Programs built from Go modules; go.mod and go.sum pin every byte of their source."""
+    `packages` are those for `go build`. `rename` gives programs of the linker their names in the bundle, and
+    `variables` are strings that the linker sets (-X). `replace` has for a vendored source file one of the recipe's, or
+    nothing to leave it out, and `edit` texts that a vendored file has once, with the texts in their place.
+    """
 
     programs: tuple[str, ...]
-    packages: tuple[str, ...] = Field(default=("tool",), description="the packages for `go build`")
-    rename: Mapping[str, str] = Field(default={}, description="name that the linker gives -> name in the bundle")
+    packages: tuple[str, ...] = ("tool",)
+    rename: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    variables: Mapping[str, str] = Field(default={}, description="string variables set by the linker (-X)")
-    replace: Mapping[str, str] = Field(
-        default={},
-        description="vendored source file -> file of the recipe in its place, or nothing to leave it out",
-    )
-    edit: Mapping[str, Mapping[str, str]] = Field(
-        default={}, description="vendored source file -> text that it has once -> text in its place"
-    )
+    variables: Mapping[str, str] = field(default_factory=dict)
+    replace: Mapping[str, str] = field(default_factory=dict)
+    edit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-class ModuleFiles(_Part):
+@dataclass(frozen=True, kw_only=True)
+class ModuleFiles:
     """Files copied from a Go module unchanged; go.mod and go.sum pin every byte of them."""
 
     module: str
     paths: tuple[str, ...]
 
 
-class DebianTree(_Part):
-    """A Debian system in a folder or, if `configured` is false, packages that are only unpacked."""
+@dataclass(frozen=True, kw_only=True)
+class DebianTree:
+    """A Debian system in a folder or, if `configured` is false, packages that are only unpacked.
+
+    Change `refreshed` to a later day to fetch the packages and their security updates again.
+    """
 
     suite: str
-    refreshed: str = Field(description="change to a later day to fetch the packages and their security updates again")
+    refreshed: str
     packages: tuple[str, ...]
     configured: bool = True
     prune: tuple[str, ...] = ()
 
 
-class Image(_Part):
-    """An image of one layer made from files, without a Dockerfile and without a base image."""
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image of one layer made from files, without a Dockerfile and without a base image.
 
-    names: tuple[str, ...] = Field(default=(), description="references in the cluster, besides `Recipe.reference`")
-    programs: Mapping[str, str] = Field(default={}, description="path in the image -> program of this recipe")
-    files: Mapping[str, str] = Field(default={}, description="path in the image -> file of the recipe")
-    tree: str | None = Field(default=None, description="the Debian tree to take `copies` from")
-    copies: tuple[str, ...] = Field(default=(), description="paths to copy from the tree, with the libraries they load")
-    links: Mapping[str, str] = Field(default={}, description="path in the image -> target of a symbolic link")
+    `names` are references in the cluster, besides `Recipe.reference`. By its path in the image each of `programs` is
+    one of this recipe, each of `files` a file of it, and each of `links` the target of a symbolic link. `copies` are
+    paths to copy from the Debian tree `tree`, with the libraries they load. `preload` unpacks it into the node image.
+    """
+
+    names: tuple[str, ...] = ()
+    programs: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    tree: str | None = None
+    copies: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    preload: bool = Field(default=False, description="unpack it into the node image")
+    preload: bool = False
 
 
-class Recipe(_Part):
-    """One component: how it is built and, if it is an image, its content."""
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One component: how it is built and, if it is an image, its content.
+
+    `base` is the recipe of which this is another version, with the same files, `seconds` what a first build takes on
+    two cores, only for the estimate; `node` tells that this is the node image, made from the other components.
+    """
 
     name: str
     version: str
-    base: str = Field(default="", description="the recipe of which this is another version, with the same files")
-    seconds: int = Field(description="a first build on two cores; only for the estimate")
+    base: str = ""
+    seconds: int
     needs: tuple[str, ...] = ()
     go: GoBuild | None = None
     files: ModuleFiles | None = None
     debian: DebianTree | None = None
     image: Image | None = None
-    node: bool = Field(default=False, description="this is the node image, made from the other components")
+    node: bool = False
 
     @property
     def folder(self) -> Path:
@@ -120,7 +136,7 @@ class Recipe(_Part):
         if self.go_sum:
             files[folder / "go.sum"] = self.go_sum
         if self.base:  # what the default's version is does not matter
-            files[folder / "recipe.yaml"] = self.model_dump_json(exclude_defaults=True).encode()
+            files[folder / "recipe.yaml"] = _json(self)
             if self.go_mod.exists():
                 files[folder / "go.mod"] = self.go_mod.read_bytes()
         for path, content in sorted(files.items()):
@@ -198,16 +214,40 @@ def _read(path: Path, version: str = "") -> Recipe:
     text = text.replace(AMD64.triplet, native().triplet)  # recipes name folders of Debian as amd64 has them
     if "{version}" in text:
         text = text.replace("{version}", version or yaml_text.document(text)["version"])
-    recipe = Recipe.model_validate({"name": name, **yaml_text.document(text)})
+    recipe = Recipe(name=name, **_fields(yaml_text.document(text)))
     if not version:
         return recipe
     number = minor(version)
-    changed: dict[str, object] = {"name": f"{name}-{number}", "base": name, "version": version}
+    changed: dict[str, Any] = {"name": f"{name}-{number}", "base": name, "version": version}
     changed["needs"] = tuple(f"{needed}-{number}" if needed in VERSIONED else needed for needed in recipe.needs)
     if recipe.go:  # the recipe writes the default's minor out
         told = {key: number[2:] if key.endswith(".gitMinor") else one for key, one in recipe.go.variables.items()}
-        changed |= {"go": recipe.go.model_copy(update={"variables": told}), "seconds": ALONE}
-    return recipe.model_copy(update=changed)
+        changed |= {"go": replace(recipe.go, variables=told), "seconds": ALONE}
+    return replace(recipe, **changed)
+
+
+def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a recipe's document as its fields have them."""
+    parts = {"go": GoBuild, "files": ModuleFiles, "debian": DebianTree, "image": Image}
+    return _tuples(document) | {key: part(**_tuples(document[key])) for key, part in parts.items() if key in document}
+
+
+def _tuples(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+
+
+def _json(recipe: Recipe) -> bytes:
+    """Return the fields that have not their defaults."""
+
+    def said(value: Any) -> dict[str, Any]:
+        return {one.name: getattr(value, one.name) for one in dataclasses.fields(value) if not _usual(value, one)}
+
+    return json.dumps(said(recipe), default=said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _usual(value: Any, one: dataclasses.Field[Any]) -> bool:
+    default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+    return bool(getattr(value, one.name) == default)
 
 
 def minor(version: str) -> str:
@@ -215,7 +255,8 @@ def minor(version: str) -> str:
     return ".".join(version.removeprefix("v").split(".")[:2])
 
 
-class Versions(_Part):
+@dataclass(frozen=True, kw_only=True)
+class Versions:
     """The table of what there is besides the recipes' own versions, the newest Kubernetes first.
 
     `bundle` are those that can be built, `upstream` the digests of published node images by version, `images` the
@@ -231,7 +272,7 @@ class Versions(_Part):
 @functools.cache
 def versions() -> Versions:
     """Return the table."""
-    return Versions.model_validate(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8")))
+    return Versions(**_tuples(yaml_text.document((RECIPES / VERSIONS).read_text(encoding="utf-8"))))
 
 
 @functools.cache

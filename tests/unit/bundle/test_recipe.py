@@ -6,9 +6,11 @@ import re
 import runpy
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from sandbox.bundle import recipe as module
 from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, recipes, sum_lines, versions
@@ -42,6 +44,11 @@ def test_each_is_one_kind_of_thing() -> None:
     for recipe in recipes().values():
         assert (recipe.go or recipe.debian or recipe.image or recipe.node) is not None, recipe.name
         assert re.fullmatch(r"sandbox\.dev/[a-z-]+:v?[\d.]+-[0-9a-f]{12}", recipe.reference)
+
+
+@pytest.mark.parametrize("value", [*recipes().values(), versions()], ids=lambda one: getattr(one, "name", "versions"))
+def test_values_have_the_types_of_their_fields(value: Recipe | module.Versions) -> None:
+    TypeAdapter(type(value)).validate_python(asdict(value))
 
 
 def test_versions_are_filled_in() -> None:

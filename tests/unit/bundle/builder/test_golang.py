@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def edited(folder: Path, changes: dict[str, str]) -> Path:
     go.write_text(VENDORS)
     go.chmod(0o755)
     assert recipe.go
-    spec = recipe.go.model_copy(update={"edit": {"example.com/m/one.go": changes}})
+    spec = replace(recipe.go, edit={"example.com/m/one.go": changes})
     assert "-mod=vendor" in golang.lay_out(recipe, spec, go, work, lambda _: None)
     return work
 
