@@ -81,14 +81,15 @@ def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask)
-        try:
-            return asked.result()
-        except BaseException:
-            if asked.exception() is None:
-                undo(asked.result())
-            raise
+    made: list[Answer] = []
+    try:
+        with ThreadPoolExecutor(1) as pool:  # which waits for its thread
+            pool.submit(lambda: made.append(ask())).result()
+    except BaseException:
+        for one in made:
+            undo(one)
+        raise
+    return made[0]
 
 
 def unreachable(said: str, place: Endpoint) -> MissingTool:
