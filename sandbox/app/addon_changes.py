@@ -14,6 +14,7 @@ from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
 from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_file import OTHER
 from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.addon_objects import Record
 from sandbox.components.addons.catalogue import Addon, ChosenAddon, WantedAddon
@@ -46,7 +47,7 @@ class Row:
     source: str
     about: str
     detail: str
-    topic: str = catalogue.OTHER
+    topic: str = OTHER
     version: str | None = None
     size: int | None = None
     url: str | None = None

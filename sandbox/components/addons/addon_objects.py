@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sandbox.components.addons.catalogue import ChosenAddon, Condition
+from sandbox.components.addons.catalogue import ChosenAddon
 from sandbox.components.content_hash import mark
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk, deletion, manifests
@@ -17,6 +17,9 @@ from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
+
+if TYPE_CHECKING:
+    from sandbox.components.addons.addon_file import Condition
 
 LABEL = "sandbox.dev/addon"
 _PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox.components.addons.addon_objects import ObjectKey, Objects
-from sandbox.components.addons.catalogue import Addon, AddonChart
+from sandbox.components.addons.catalogue import Addon
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.manifests import ingress_hosts, namespace
 from sandbox.step import Status, Work
+
+if TYPE_CHECKING:
+    from sandbox.components.addons.addon_file import AddonChart
 
 CLASS = "nginx"
 
