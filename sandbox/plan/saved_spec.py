@@ -92,6 +92,8 @@ def load(names: Names) -> ResolvedSpec | None:
         # Not the values, among which may be a proxy's password; nor the error itself, which the log would show.
         said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors(include_input=False))
         raise _unreadable(names, "\n".join(said)) from None
+    except ValueError as error:
+        raise _unreadable(names, str(error)) from None
 
 
 def _unreadable(names: Names, why: str, first: str = "") -> SandboxError:
@@ -111,7 +113,7 @@ def _no_file(names: Names, error: files.NotAFile) -> SandboxError:
 def _recorded(content: bytes) -> ResolvedSpec:
     from sandbox.config.schema import ResolvedSpec
 
-    return ResolvedSpec.model_validate_json(content).recorded()
+    return ResolvedSpec.read(content).recorded()
 
 
 def provider(names: Names) -> tuple[str, str | None]:

@@ -174,8 +174,22 @@ class Spec(Model):
 class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
-    registry: ResolvedRegistry = ResolvedRegistry()
-    edge: ResolvedEdge = Field(default=ResolvedEdge(), validation_alias=EDGE_KEYS)
+    registry: ResolvedRegistry = ResolvedRegistry.model_construct()
+    edge: ResolvedEdge = Field(default=ResolvedEdge.model_construct(), validation_alias=EDGE_KEYS)
+
+    @classmethod
+    def read(cls, saved: bytes) -> Self:
+        """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong.
+
+        The validator is that of Spec, which most commands have by then; one for this class takes as long to build.
+        """
+        spec = Spec.model_validate_json(saved)
+        ports = (spec.registry.port, *spec.edge.ports, *(one.port for one in (*spec.edge.tcp, *spec.edge.udp)))
+        known = [port for port in ports if port != "auto"]
+        if len(known) < len(ports):
+            raise ValueError("it has a port that is `auto`")
+        registry, *https = known
+        return cls.of(spec, registry=registry, https=tuple(https[: len(spec.edge.ports)]))
 
     @classmethod
     def of(

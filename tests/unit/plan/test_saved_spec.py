@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,17 @@ def test_unreadable_spec_is_rewritten_by_up_refused_by_others(names: Names) -> N
     assert "sandbox up -f FILE" in caught.value.fix
     step.apply(NoWork())
     assert step.check().state is State.READY
+
+
+@pytest.mark.parametrize(
+    "section", [{"registry": {"port": "auto"}}, {"edge": {"tcp": [{"port": "auto", "to": "shop/db:5432"}]}}]
+)
+def test_saved_spec_without_a_known_port_is_damaged(names: Names, section: dict[str, Any]) -> None:
+    save(names, ResolvedSpec(name="demo"))
+    names.spec.write_text(json.dumps(json.loads(names.spec.read_text()) | section))
+    with pytest.raises(SandboxError, match="cannot be read") as caught:
+        load(names)
+    assert "`auto`" in caught.value.details
 
 
 def test_error_of_a_saved_spec_shows_no_password(names: Names) -> None:
