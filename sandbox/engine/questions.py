@@ -144,6 +144,6 @@ def read_answers(output: str, commands: Sequence[tuple[str, ...]], paths: Sequen
 
 
 def _unpacked(data: bytes) -> dict[Question, tuple[int, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         members = ((one.name, tar.extractfile(one)) for one in tar)
         return {PurePosixPath("/", name): (0, content.read()) for name, content in members if content}

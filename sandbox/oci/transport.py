@@ -9,7 +9,6 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Self
 from urllib.parse import urljoin, urlsplit
 
@@ -59,6 +58,8 @@ def asked_pause(retry_after: str | None, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         seconds = float(text)
     elif text:
+        from email.utils import parsedate_to_datetime  # nine modules, for what few servers send
+
         with contextlib.suppress(ValueError, OverflowError):
             seconds = parsedate_to_datetime(text).timestamp() - now
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_PAUSE)
