@@ -26,13 +26,27 @@ from sandbox.system.process import which
 def edge(site: ClusterSite, lan: Access) -> list[Step]:
     """Return the kind of edge that the spec needs, after a step that removes the other kind."""
     spec, names, binds = site.spec, site.names, site.binds
-    image, nodes = site.own.references["haproxy"], site.nodes.every
-    network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
     container = EdgeStep(
-        site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof, ports(spec)
+        engine=site.engine,
+        names=names,
+        nodes=site.nodes.every,
+        image=site.own.references["haproxy"],
+        domain=spec.domain,
+        binds=binds,
+        network=site.nodes.network,
+        hosts=hosts(spec),
+        aliases=lan.domains,
+        proof=READY if spec.ingress.controller == "traefik" else "",
+        ports=ports(spec),
     )
     process = RelayStep(
-        names, spec.domain, binds, _port_forward(names), kubectl(site.store), tunnels(names, spec), ports(spec)
+        names=names,
+        domain=spec.domain,
+        binds=binds,
+        upstream=_port_forward(names),
+        kubectl=kubectl(site.store),
+        tunnels=tunnels(names, spec),
+        ports=ports(spec),
     )
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.relay), spec.name) else None

@@ -179,9 +179,18 @@ def _edge(site: TenantSite) -> list[Step]:
         return []
     tunnel = Tunnel(site.spec.registry.port, site.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
     ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
-    kubectl, namespace = edge_steps.kubectl(site.store), site.place.namespace
-    tunnels = (*(() if external else (tunnel,)), *edge_steps.tunnels(site.names, spec, namespace))
-    return [RelayStep(site.names, spec.domain, binds, ingress, kubectl, tunnels, ports)]
+    tunnels = edge_steps.tunnels(site.names, spec, site.place.namespace)
+    return [
+        RelayStep(
+            names=site.names,
+            domain=spec.domain,
+            binds=binds,
+            upstream=ingress,
+            kubectl=edge_steps.kubectl(site.store),
+            tunnels=tunnels if external else (tunnel, *tunnels),
+            ports=ports,
+        )
+    ]
 
 
 def _ports(site: TenantSite) -> list[Step]:

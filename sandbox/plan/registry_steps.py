@@ -47,15 +47,23 @@ def registry(site: ClusterSite, purge: bool) -> Step:
 
 def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[Step]:
     """Return the mirrors of upstream registries; also needed to remove those of an earlier spec."""
-    upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
+    upstreams = site.spec.registry.mirrors
     if not upstreams and not site.names.mirrors.exists():
         return []
     from sandbox.components.credentials.keychains import shared_keychain
     from sandbox.components.registry.mirrors_step import MirrorsStep
 
-    accounts = shared_keychain(site.spec.credentials, site.environ)
     return [
-        MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge, providers.company(site.spec))
+        MirrorsStep(
+            engine=site.engine,
+            names=site.names,
+            image=site.own.references["registry"],
+            upstreams=upstreams,
+            keychain=keychain,
+            lent=shared_keychain(site.spec.credentials, site.environ),
+            purge=purge,
+            company=providers.company(site.spec),
+        )
     ]
 
 

@@ -19,7 +19,7 @@ from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EdgeStep:
     """The sandbox's route in the edge's container.
 
@@ -32,9 +32,9 @@ class EdgeStep:
     image: str
     domain: str
     binds: tuple[Bind, ...]
+    network: str
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
-    network: str = ""
     proof: str = ""
     ports: tuple[Port, ...] = ()
     name: str = "edge"
@@ -53,7 +53,7 @@ class EdgeStep:
 
     def undo(self) -> bool:
         forwarded = UdpPorts(self.engine, self.names).stop()  # what no route names is not looked at again
-        return self._edge.withdraw(self._network) or forwarded
+        return self._edge.withdraw(self.network) or forwarded
 
     @property
     def _edge(self) -> Edge:
@@ -69,14 +69,10 @@ class EdgeStep:
             replicas=tuple(others),
             hosts=self.hosts,
             aliases=self.aliases,
-            network=self._network,
+            network=self.network,
             proof=self.proof,
             ports=self.ports,
         )
-
-    @property
-    def _network(self) -> str:
-        return self.network or self.names.network
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ class PortsStep:
         return routes.find(routes.load(self.names.home.edge), self.names.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RelayStep:
     """The sandbox's route in the relay, where containers cannot reach the cluster."""
 

@@ -25,7 +25,7 @@ MIRROR = "dev.sandbox.mirror"
 CRASHED = "main.main()"  # the last line of a Go program that gives up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MirrorsStep:
     """One pull-through cache for each upstream; its data outlives `down` unless it purges.
 

@@ -15,10 +15,11 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Home, Names
 from tests.support.api_server import ApiServer
+from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki
@@ -46,7 +47,7 @@ def balanced(port: int) -> dict[str, Any]:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names) -> EdgeStep:
-    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], "demo.test", (Bind("127.0.0.1", 443),))
+    step = edge_step(engine, names)
     step.apply(NoWork())
     spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
     engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))

@@ -27,6 +27,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.step import State
 from tests.support.api_server import ApiServer
+from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
 
@@ -48,7 +49,7 @@ def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     names = place.sandbox("demo")
     Keystore(names.keys).authority([DOMAIN], now=datetime.now(UTC))
-    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], DOMAIN, (Bind("127.0.0.1", 443),))
+    step = edge_step(engine, names, DOMAIN)
     step.apply(NoWork())
     return step
 

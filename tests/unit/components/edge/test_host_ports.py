@@ -12,11 +12,12 @@ from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.host_ports import NO_POD, HostPorts, Target
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
+from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 DB = Port(5432, "shop/db:5432")
@@ -56,8 +57,7 @@ def service(**spec: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def edge(engine: FakeEngine, names: Names) -> Iterator[EdgeStep]:
-    binds = (Bind("127.0.0.1", 443),)
-    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], "demo.test", binds, ports=(DB,))
+    step = edge_step(engine, names, ports=(DB,))
     step.apply(NoWork())
     yield step
 

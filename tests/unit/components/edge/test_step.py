@@ -20,6 +20,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
 from sandbox.step import State
 from sandbox.system import files
+from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 IMAGE = UPSTREAM["haproxy"]
@@ -36,9 +37,7 @@ class Crashing(FakeEngine):
 
 
 def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
-    binds = tuple(Bind(LOCAL, port) for port in ports)
-    names = place.sandbox(name)
-    return EdgeStep(engine, names, lambda: (names.node,), IMAGE, f"{name}.localhost", binds)
+    return edge_step(engine, place.sandbox(name), f"{name}.localhost", https=ports)
 
 
 @pytest.fixture

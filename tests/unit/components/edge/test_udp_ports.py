@@ -8,11 +8,11 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge.routes import UDP, Port, Route
-from sandbox.components.edge.step import EdgeStep
 from sandbox.components.edge.udp_ports import FIRST, UdpPorts
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
+from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 
 DNS, GAME = Port(5353, "infra/dns:53", protocol=UDP), Port(7777, "games/quake:7777", protocol=UDP)
@@ -59,8 +59,7 @@ def test_a_changed_node_port_or_listen_makes_it_again(udp: UdpPorts, route: Rout
 
 def test_container_goes_with_the_sandbox_s_route(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
     udp.reconcile(route)
-    places = (Bind("127.0.0.1", 443),)
-    assert EdgeStep(engine, udp.names, lambda: (udp.names.node,), UPSTREAM["haproxy"], "demo.test", places).undo()
+    assert edge_step(engine, udp.names).undo()
     assert udp.names.udp not in engine.boxes
 
 

@@ -34,12 +34,12 @@ def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     engine.shares = True
     accounts = Accounts({"quay.io": Credential("me", SECRET)})
     return MirrorsStep(
-        engine,
-        names,
-        UPSTREAM["registry"],
-        ("docker.io", "quay.io"),
-        None,
-        accounts,
+        engine=engine,
+        names=names,
+        image=UPSTREAM["registry"],
+        upstreams=("docker.io", "quay.io"),
+        keychain=None,
+        lent=accounts,
         purge=False,
         company=CompanyCa("none"),
     )

@@ -52,8 +52,13 @@ def b(place: Home, server: Server) -> Iterator[RelayStep]:
 
 
 def step_of(place: Home, name: str, upstream: str) -> RelayStep:
-    binds = (Bind(LOCAL, free_port()),)
-    return RelayStep(place.sandbox(name), f"{name}.test", binds, upstream, Path(sys.executable))
+    return RelayStep(
+        names=place.sandbox(name),
+        domain=f"{name}.test",
+        binds=(Bind(LOCAL, free_port()),),
+        upstream=upstream,
+        kubectl=Path(sys.executable),
+    )
 
 
 def child(place: Home) -> daemon.Detached | None:

@@ -1,0 +1,31 @@
+"""A sandbox's step of the edge, over a fake engine."""
+
+from __future__ import annotations
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.edge.routes import Port
+from sandbox.components.edge.step import EdgeStep
+from sandbox.engine import Bind
+from sandbox.names import Names
+from tests.support.fakes import FakeEngine
+
+
+def edge_step(
+    engine: FakeEngine,
+    names: Names,
+    domain: str = "demo.test",
+    *,
+    https: tuple[int, ...] = (443,),
+    ports: tuple[Port, ...] = (),
+) -> EdgeStep:
+    """Return the step for a cluster of one node, on ports of the loopback."""
+    return EdgeStep(
+        engine=engine,
+        names=names,
+        nodes=lambda: (names.node,),
+        image=UPSTREAM["haproxy"],
+        domain=domain,
+        binds=tuple(Bind("127.0.0.1", port) for port in https),
+        network=names.network,
+        ports=ports,
+    )
