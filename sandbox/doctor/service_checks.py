@@ -15,6 +15,7 @@ from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.manifests import label_selector
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import is_ready, is_serving
 from sandbox.plan import providers
@@ -64,9 +65,8 @@ class ServiceTrace:
     @cached_property
     def pods(self) -> Sequence[Manifest]:
         """Return the pods that it selects. Raises ClusterError."""
-        chosen = self.service["spec"].get("selector") or {}
-        words = ",".join(f"{key}={value}" for key, value in sorted(chosen.items()))
-        return self._cluster.list("v1", "Pod", self.namespace, selector=words) if words else ()
+        selector = label_selector(self.service["spec"].get("selector"))
+        return self._cluster.list("v1", "Pod", self.namespace, selector=selector) if selector else ()
 
     @cached_property
     def proxies(self) -> Sequence[Manifest]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
-from sandbox.kube.manifests import Manifest, title
+from sandbox.kube.manifests import Manifest, pod_selector, title
 from sandbox.system.wait import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
@@ -106,9 +106,8 @@ def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
     for condition in (live.get("status") or {}).get("conditions") or ():
         if live["kind"] == "Namespace" and condition["status"] == "True":
             yield str(condition.get("message", condition["type"]))
-    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    if live["kind"] != "Namespace" and labels:
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    selector = "" if live["kind"] == "Namespace" else pod_selector(live)
+    if selector:
         for pod in cluster.list("v1", "Pod", metadata.get("namespace"), selector=selector):
             grace = pod["metadata"].get("deletionGracePeriodSeconds")
             more = "".join(f", finalizer {one}" for one in pod["metadata"].get("finalizers") or ())

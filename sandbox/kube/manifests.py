@@ -201,6 +201,16 @@ def namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
+def label_selector(labels: Mapping[str, str] | None) -> str:
+    """Return labels as the API selects objects by them; empty for none."""
+    return ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+
+
+def pod_selector(workload: Manifest) -> str:
+    """Return the selector of a workload's pods; empty where it has none."""
+    return label_selector(((workload.get("spec") or {}).get("selector") or {}).get("matchLabels"))
+
+
 def last_change(metadata: Mapping[str, Any]) -> str:
     """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty if unknown."""
     return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")

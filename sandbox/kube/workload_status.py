@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.manifests import pod_selector
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
@@ -120,8 +121,7 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
     """Return the pods of a workload's present revision; those of earlier ones may be in any state."""
     if live["kind"] == "Pod":
         return [live]
-    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    selector = pod_selector(live)
     found = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
     present: list[Manifest] = [one for one in found if not is_leaving(one)]
     status = live.get("status") or {}

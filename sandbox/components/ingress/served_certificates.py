@@ -26,6 +26,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.manifests import pod_selector
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import EDGE_LEAF
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -184,9 +185,7 @@ class ServedCertificates:
 
     def _refresh(self, workload: Manifest, one: Outdated) -> None:
         """Have kubelets write the Secret's new content into its pods now, not within a minute."""
-        labels = workload["spec"]["selector"].get("matchLabels") or {}
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        if selector:
+        if selector := pod_selector(workload):
             readiness.refresh_pods(self.cluster, workload["metadata"]["namespace"], _mark(one), selector=selector)
 
     def _restart(self, one: Outdated, say: Say) -> None:

@@ -10,7 +10,7 @@ from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
-from sandbox.kube.manifests import LAST
+from sandbox.kube.manifests import LAST, label_selector
 from sandbox.kube.pod_faults import faults
 from sandbox.kube.workload_status import has_failed
 from sandbox.system.wait import wait_until
@@ -109,13 +109,12 @@ def unanswered(cluster: Cluster, words: str) -> Iterator[str]:
     """
     for name, namespace in dict.fromkeys(_WEBHOOK.findall(words)):
         service = cluster.get("v1", "Service", name, namespace)
-        selector = ",".join(
-            f"{key}={value}" for key, value in (service or {"spec": {}})["spec"].get("selector", {}).items()
-        )
-        pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
         if service is None:
             yield f"there is no Service {namespace}/{name}"
-        elif not pods:
+            continue
+        selector = label_selector(service["spec"].get("selector"))
+        pods = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
+        if not pods:
             yield f"no pod is behind the Service {namespace}/{name}"
         yield from (f"pod {namespace}/{one['metadata']['name']}, {fault}" for one in pods for fault in faults(one))
 

@@ -11,6 +11,7 @@ from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
+from sandbox.kube.manifests import label_selector
 from sandbox.kube.workload_status import is_serving
 from sandbox.plan import providers
 
@@ -139,7 +140,7 @@ def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None
         return error(evidence, f"{base} {one.namespace} edit {one.kind.lower()} {one.name}")
     if spec.get("type") == "ExternalName" or _ready(trace.cluster, one, backend):
         return None
-    selector = ",".join(f"{key}={value}" for key, value in (spec.get("selector") or {}).items())
+    selector = label_selector(spec.get("selector"))
     if not selector:
         return error(f"Service {place} has no ready addresses", f"{kubectl} get endpointslices")
     pods = trace.cluster.list("v1", "Pod", namespace, selector=selector)
