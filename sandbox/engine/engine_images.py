@@ -167,12 +167,20 @@ class Images(Door):
 
         `options` are `dockerfile`, `args`, `stage` and `cache_from`.
         """
+        from docker.api.build import process_dockerfile
+        from docker.utils.build import tar
+
         lines: list[str] = []
         names = {"args": "buildargs", "stage": "target"}
         more = {names.get(key, key): value for key, value in options.items()}
+        # Packed here: the client reads no ignore file but .dockerignore, and sends a byte order mark as part of it.
+        patterns, api = _ignore_patterns(context, options.get("dockerfile")), self._client.api
         with translated(f"building {tag}"), self.patient():
-            for event in self._client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True, **more):
-                lines += str(event.get("stream", "")).splitlines()
-                if "error" in event:
-                    said = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
-                    raise EngineError(f"building {tag} from {context} failed", details=said[-2000:])
+            given = process_dockerfile(more.pop("dockerfile", None), str(context))
+            with tar(str(context), exclude=patterns, dockerfile=given) as packed:
+                more |= {"fileobj": packed, "custom_context": True, "dockerfile": given[0]}
+                for event in api.build(tag=tag, rm=True, forcerm=True, decode=True, **more):
+                    lines += str(event.get("stream", "")).splitlines()
+                    if "error" in event:
+                        said = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
+                        raise EngineError(f"building {tag} from {context} failed", details=said[-2000:])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.engine.engine_images import build_context, excluded
+from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.engine_images import Images, build_context, excluded
 from sandbox.errors import SandboxError
 
 
@@ -43,3 +46,33 @@ def test_folder_without_an_ignore_file_is_sent_whole(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "file").touch()
     assert build_context(tmp_path) == {"in", "in/file"}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
+@pytest.mark.parametrize("dockerfile", [None, "docker/Dev", "../Outside"])
+def test_legacy_builder_gets_what_the_ignore_file_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dockerfile: str | None, mark: str
+) -> None:
+    """It reads .dockerignore only, and here a Dockerfile has one of its own, which comes first."""
+    context, sent = tmp_path / "app", list[str]()
+    (context / "docker").mkdir(parents=True)
+    file = context / (dockerfile or "Dockerfile")
+    for path, text in {
+        file: "FROM scratch\n",
+        file.with_name(f"{file.name}.dockerignore"): f"{mark}secret\n",
+        context / ".dockerignore": "kept\n",
+        context / "secret": "",
+        context / "kept": "",
+    }.items():
+        path.write_text(text, encoding="utf-8")
+
+    def build(*, fileobj: Any, dockerfile: str | None, **_: object) -> Iterator[dict[str, str]]:
+        with tarfile.open(fileobj=fileobj) as archive:
+            sent.extend(archive.getnames())
+        assert (dockerfile or "Dockerfile") in sent
+        yield {"stream": "done"}
+
+    images = Images(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
+    monkeypatch.setattr(images._client.api, "build", build)
+    images.build(context, "app", **({"dockerfile": dockerfile} if dockerfile else {}))
+    assert ("kept" in sent, "secret" in sent) == (True, False)
