@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import sys
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +16,7 @@ import click
 
 from sandbox.app.context import home
 from sandbox.cli import log
-from sandbox.cli.output import has_color, show_json
+from sandbox.cli.output import event_line, has_color, show_json
 from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
@@ -134,7 +132,7 @@ def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
         show_json({"error": as_json(error)})
     if forms.get("progress") != "json":
         return False
-    click.echo(json.dumps({"time": round(time.time(), 3), "event": "error", **as_json(error)}), err=True)
+    click.echo(event_line("error", **as_json(error)), err=True)
     return True
 
 
