@@ -13,7 +13,7 @@ import click
 from sandbox.cli.certs_trust import trust, untrust
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, find_spec, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import has_terminal, show_json
+from sandbox.cli.output import require_terminal, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.certificate_places import Places
@@ -233,10 +233,7 @@ def _facts(one: Entry, places: Places) -> Iterator[tuple[str, str]]:
 
 
 def _agree_to_new_root() -> bool:
-    from sandbox.errors import UsageError
-
     warning = "the root changes: browsers and tools must then trust the new one"
-    if not has_terminal():
-        raise UsageError(warning, details="stdin is not a terminal", fix="add --yes", id="consent")
+    require_terminal(warning, details="stdin is not a terminal")
     click.echo(warning, err=True)
     return click.confirm("create a new root?", err=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.cli.options import begin, dry_run_option, find_spec, spec_options, yes_option
-from sandbox.cli.output import has_terminal
-from sandbox.errors import SandboxError, UsageError
+from sandbox.cli.output import has_terminal, require_terminal
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from sandbox.app.trusted_stores import TrustedStores
@@ -123,13 +123,11 @@ def _change(
     performer.require_tools(planned.changes)
     if not planned.changes:
         return True
-    if not yes and not performer.at_terminal:
-        raise UsageError(
-            "this asks before it changes a store, and stdin is not a terminal", fix="add --yes", id="consent"
-        )
-    if not yes and not click.confirm(question, err=True):
-        click.echo("nothing was changed", err=True)
-        return False
+    if not yes:
+        require_terminal("this asks before it changes a store, and stdin is not a terminal")
+        if not click.confirm(question, err=True):
+            click.echo("nothing was changed", err=True)
+            return False
     at.note_before(planned, sandbox)
     performer.perform(planned.changes, lambda one: click.echo(f"✓ {one.title}", err=True))
     if any(one.kind is Kind.NSS for one in planned.changes):

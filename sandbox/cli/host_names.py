@@ -9,7 +9,7 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, dry_run_option, yes_option
-from sandbox.cli.output import has_terminal
+from sandbox.cli.output import has_terminal, require_terminal
 
 if TYPE_CHECKING:
     from sandbox.app.resolvable_names import Change
@@ -71,7 +71,6 @@ def _change(change: Change, *, yes: bool, dry_run: bool) -> None:
     import shlex
 
     from sandbox.app.resolvable_names import command, perform
-    from sandbox.errors import UsageError
 
     at_terminal = has_terminal()
     for line in (*change.shown, *(f"note: {note}" for note in change.notes)):
@@ -82,11 +81,9 @@ def _change(change: Change, *, yes: bool, dry_run: bool) -> None:
     click.echo(f"  $ {shlex.join(command('FILE', at_terminal=at_terminal))}", err=not dry_run)
     if dry_run:
         return
-    if not yes and not at_terminal:
-        raise UsageError(
-            "this asks before it changes the hosts file, and stdin is not a terminal", fix="add --yes", id="consent"
-        )
-    if not yes and not click.confirm("change it?", err=True):
-        click.echo("nothing was changed", err=True)
-        return
+    if not yes:
+        require_terminal("this asks before it changes the hosts file, and stdin is not a terminal")
+        if not click.confirm("change it?", err=True):
+            click.echo("nothing was changed", err=True)
+            return
     perform(change, at_terminal=at_terminal)

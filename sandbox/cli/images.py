@@ -8,8 +8,7 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option
-from sandbox.cli.output import count, has_terminal, megabytes, show_json
-from sandbox.errors import UsageError
+from sandbox.cli.output import count, megabytes, require_terminal, show_json
 
 if TYPE_CHECKING:
     from sandbox.bundle.machine_node import Made
@@ -62,12 +61,10 @@ def _ask(unused: tuple[Made, ...]) -> None:
     """Ask before images are removed. Raises UsageError if the question cannot be asked, Abort for a no."""
     size = megabytes(sum(one.bytes for one in unused))
     said = "\n".join(f"{one.image}  {megabytes(one.bytes)}" for one in unused)
-    if not has_terminal():
-        raise UsageError(
-            "images prune asks before it removes node images, and stdin is not a terminal",
-            details=said,
-            fix="add --yes, or see them first: sandbox images prune --dry-run",
-            id="consent",
-        )
+    require_terminal(
+        "images prune asks before it removes node images, and stdin is not a terminal",
+        details=said,
+        fix="add --yes, or see them first: sandbox images prune --dry-run",
+    )
     click.echo(said, err=True)
     click.confirm(f"remove {count(len(unused), 'node image')}, {size}?", err=True, abort=True)

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 import click
 
+from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import fit
@@ -69,6 +70,12 @@ def has_color(stream: TextIO) -> bool:
 def has_terminal() -> bool:
     """Tell whether a question can be answered: standard input is a terminal."""
     return sys.stdin.isatty()
+
+
+def require_terminal(brief: str, *, details: str = "", fix: str = "add --yes") -> None:
+    """Raise UsageError where the question cannot be answered that a command is about to ask."""
+    if not has_terminal():
+        raise UsageError(brief, details=details, fix=fix, id="consent")
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -13,7 +13,7 @@ import yaml
 from sandbox.app import chosen_spec, consent
 from sandbox.app.agreement import Tenancy, replaced, trust_lines
 from sandbox.app.context import DEFAULT_FILE, default_file
-from sandbox.cli.output import has_terminal
+from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
@@ -111,13 +111,9 @@ class Asking:
             f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
             "if it does not exist; `sandbox down` removes all of it"
         )
-        if not has_terminal():
-            raise UsageError(
-                "up asks before it first changes an existing cluster, and stdin is not a terminal",
-                details=said,
-                fix="add --yes",
-                id="consent",
-            )
+        require_terminal(
+            "up asks before it first changes an existing cluster, and stdin is not a terminal", details=said
+        )
         click.echo(f"'{wanted.name}' would be created in an existing cluster:", err=True)
         _confirm(said)
 

@@ -9,8 +9,7 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import has_terminal, megabytes, show_json
-from sandbox.errors import UsageError
+from sandbox.cli.output import megabytes, require_terminal, show_json
 
 if TYPE_CHECKING:
     from sandbox.snapshot.snapshot_store import Listed, Manifest
@@ -149,12 +148,10 @@ def _row(one: Listed) -> dict[str, object]:
 def _ask(manifest: Manifest, name: str) -> None:
     """Ask before an existing sandbox is replaced. Raises UsageError if the question cannot be asked, Abort for a no."""
     warning = f"sandbox '{name}' exists; its cluster, registry and certificates would be replaced"
-    if not has_terminal():
-        raise UsageError(
-            warning,
-            details="stdin is not a terminal; nothing was changed",
-            fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT {name}",
-            id="consent",
-        )
+    require_terminal(
+        warning,
+        details="stdin is not a terminal; nothing was changed",
+        fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT {name}",
+    )
     click.echo(warning, err=True)
     click.confirm(f"replace it by '{manifest.snapshot}'?", err=True, abort=True)

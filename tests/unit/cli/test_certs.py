@@ -17,7 +17,7 @@ import click
 import pytest
 
 from sandbox.app import context, machine_plan
-from sandbox.cli import certs
+from sandbox.cli import certs, output
 from sandbox.cli.certs import certs as command
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.facts import Leaf, describe
@@ -189,7 +189,7 @@ def test_new_root_needs_consent_and_fails_without_a_terminal(
     with pytest.raises(UsageError, match="the root changes") as caught:
         run("renew", "demo", option)
     assert caught.value.fix == "add --yes"
-    monkeypatch.setattr(certs, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     refused = run("renew", "demo", option, typed="n\n")
     assert (refused.return_value, "nothing was changed" in refused.stderr) == (1, True)
     assert stored(names) == before

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from sandbox.app.agreement import agree_on_tenancy
-from sandbox.cli import prompts
+from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
@@ -41,7 +41,7 @@ def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
 
 def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
     """Ask at a terminal; what came of it, and what was shown."""
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
 
     @click.command()
     def command() -> None:
