@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import haproxy, routes
-from sandbox.components.edge.edge_control import RUN, SOCKET
+from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.edge.relay import relay, relay_process
 from sandbox.components.edge.routes import Route

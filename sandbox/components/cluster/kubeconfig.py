@@ -252,16 +252,18 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
 
 
 def server_of(own: Path) -> str:
-    """Return the URL of the API server in such a file."""
-    clusters = read(own).get("clusters") or [{}]
-    return str((clusters[0].get("cluster") or {}).get("server", ""))
+    """Return the URL of the API server in such a file; empty where it names none. Raises KubeconfigError."""
+    return str(_only_cluster(own).get("server", ""))
 
 
 def authority(own: Path) -> str:
-    """Return the certificate of the CA that a sandbox's own kubeconfig trusts; empty where it names none."""
-    found: list[Any] = read(own).get("clusters") or [{}]
-    data = (found[0].get("cluster") or {}).get("certificate-authority-data", "")
-    return base64.b64decode(data).decode()
+    """Return the certificate of the CA that such a file trusts; empty where it names none. Raises KubeconfigError."""
+    return base64.b64decode(_only_cluster(own).get("certificate-authority-data", "")).decode()
+
+
+def _only_cluster(own: Path) -> Mapping[str, Any]:
+    clusters: list[Any] = read(own).get("clusters") or [{}]
+    return clusters[0].get("cluster") or {}
 
 
 def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tuple[Path, Mapping[str, Any] | None]:

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from sandbox.components.edge import edge_control, edge_folder, haproxy, haproxy_http, haproxy_tcp
-from sandbox.components.edge.edge_control import RUN, SOCKET
+from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover

@@ -17,8 +17,6 @@ from sandbox.components.network.socket_handover import LAST
 from sandbox.engine import Bind, Container
 from sandbox.system import files, host_network
 
-RUN = "/run/edge"
-SOCKET = "master.sock"
 LOCAL, FIRST = "127.0.0.1", 20000
 
 
@@ -27,7 +25,7 @@ def of(folder: Path, find: Callable[[], Container | None]) -> Control:
     pair = folder / haproxy.CONTROL_KEY
     if pair.exists() and (found := find()):
         return Control(pair, next(iter(found.published.get(haproxy.CONTROL_PORT, ())), None))
-    return Control(folder / "run" / SOCKET)
+    return Control(folder / "run" / haproxy.SOCKET)
 
 
 def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]]:

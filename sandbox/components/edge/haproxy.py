@@ -16,7 +16,7 @@ COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
 CONTROL_PORT = 8445  # for control of the edge, where the engine is on another machine
 CONTROL_HOST = "control.sandbox.internal"
 CONTROL_KEY = "keys/@control.pem"  # no sandbox can have this name
-MASTER = "/run/edge/master.sock"
+RUN, SOCKET = "/run/edge", "master.sock"  # the folder of its admin socket, and that
 CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
@@ -102,7 +102,7 @@ frontend edge:control
   default_backend edge:control
 
 backend edge:control
-  server master unix@{MASTER}
+  server master unix@{RUN}/{SOCKET}
 """
 
 

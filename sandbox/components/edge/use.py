@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
-
+from sandbox.components.cluster import kubeconfig
+from sandbox.components.cluster.kubeconfig_lock import KubeconfigError
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Control, Server
 from sandbox.components.edge.haproxy_tcp import PREFIX
-from sandbox.config import yaml_text
 from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -94,7 +93,6 @@ class Use:
     @cached_property
     def _api_port(self) -> int:
         try:
-            content = yaml_text.document(files.read_regular(self.names.kubeconfig))
-            return urlsplit(content["clusters"][0]["cluster"]["server"]).port or 0
-        except (OSError, files.NotAFile, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):
+            return urlsplit(kubeconfig.server_of(self.names.kubeconfig)).port or 0
+        except (KubeconfigError, ValueError):
             return 0
