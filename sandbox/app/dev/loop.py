@@ -15,7 +15,7 @@ from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
-from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import DIGESTS
 from sandbox.config.schema import Chart, RemoteChart, Spec
@@ -26,7 +26,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, ClusterError
 
 
 @dataclass
@@ -129,12 +129,10 @@ class DevLoop:
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
         with sandbox.session.alone(sandbox.name, "dev"):
+            _require_up(sandbox)
             if work.manifests:
                 self._read_again(sandbox)
-            try:
-                self._left = self._planned(sandbox).run(work)
-            except Overtaken:  # applied again with the next change, and waited for
-                self._left = DevWork(manifests=True)
+            self._left = self._planned(sandbox).run(work)
 
     def _read_again(self, sandbox: Sandbox) -> None:
         """Read the manifests again, and watch the files that they refer to now."""
@@ -166,6 +164,21 @@ class DevLoop:
             report=self.report,
             context=sandbox.context,
             logs=self.logs,
+        )
+
+
+def _require_up(sandbox: Sandbox) -> None:
+    """Raise SandboxError for one that was stopped or taken down meanwhile, before anything is built for it."""
+    try:
+        trouble = Cluster(sandbox.kubeconfig).trouble()
+    except ClusterError as error:
+        trouble = str(error)
+    if trouble is not None:
+        raise SandboxError(
+            f"the sandbox '{sandbox.name}' is not up any more",
+            details=trouble,
+            fix="sandbox up, in another terminal: this goes on with the next change",
+            id="not-up",
         )
 
 

@@ -30,6 +30,8 @@ from sandbox.oci.reference import Target
 from sandbox.step import Progress, State, Step
 from sandbox.system import interruption
 
+# In runc's words, of a container whose program is below a shell.
+NO_SHELL = 'exec: "sh": executable file not found'
 PAUSE = 0.2  # seconds between two checks of a roll-out, each of which takes three requests to the cluster
 
 
@@ -82,7 +84,10 @@ class Rounds:
         self.applied = {identity(one): one for one in self.apply.placed()}
 
     def run(self, work: DevWork) -> DevWork:
-        """Do the work; returns the images that failed, which were reported. Raises SandboxError and Overtaken."""
+        """Do the work; returns what is left: images that failed, which were reported, and what was overtaken.
+
+        Raises SandboxError.
+        """
         work = self._synced(work)
         built: list[Entry] = []
         failed: list[Entry] = []
@@ -101,8 +106,15 @@ class Rounds:
                 self.report.failed(error)
                 failed.append(entry)
         changed = self._pushed(built)
-        if changed or work.manifests:
-            self._rolled_out(charts=work.manifests or bool(changed))
+        try:
+            if changed or work.manifests:
+                self._rolled_out(charts=work.manifests or bool(changed))
+        except Overtaken:  # applied again with the next change, and waited for
+            return DevWork(images=tuple(failed), manifests=True)
+        except SandboxError as error:
+            if NO_SHELL in str(error) and self.restarts:
+                error.fix = "`restart: true` in images.yaml needs `sh` in the image: use a base that has it, or `run:`"
+            raise
         return DevWork(images=tuple(failed))
 
     def _synced(self, work: DevWork) -> DevWork:

@@ -17,7 +17,7 @@ from sandbox.app.core import Sandbox
 from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
-from sandbox.app.dev.rounds import Copies, Overtaken, Rounds
+from sandbox.app.dev.rounds import Copies, Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.images_yaml import FromBuild
@@ -37,6 +37,7 @@ class Stage:
         self.answers: list[DevWork | Exception] = []
         self.up_fails: SandboxError | None = None
         self.ups = 0
+        self.trouble: str | None = None
         for name in ("k8s", "app"):
             (folder / name).mkdir()
         self.save("images.yaml", "images: [{from: build, context: app, as: app}]\n")
@@ -88,6 +89,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
         return SimpleNamespace(run=made.run, applied_by_up=lambda: None, restarts=False, applied={}, copied={})
 
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
+    monkeypatch.setattr("sandbox.app.dev.loop.Cluster", lambda _: SimpleNamespace(trouble=lambda: made.trouble))
     monkeypatch.setattr(Rounds, "of", rounds)
     return made
 
@@ -191,7 +193,7 @@ def test_manifests_that_cannot_be_read_lose_no_record(
 
 def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
-    stage.answers = [Overtaken()]
+    stage.answers = [DevWork(manifests=True)]
     stage.save("app/a")
     loop.next(stage.sandbox)
     assert "ready" not in stage.told
@@ -216,6 +218,17 @@ def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop
     stage.save("app/a", "again")
     loop.next(stage.sandbox)
     assert stage.ups == 4 and images(stage.rounds[0]) == ["app:latest"]
+
+
+@pytest.mark.fault(65)
+def test_sandbox_that_was_taken_down_is_told_and_awaited(stage: Stage, loop: DevLoop) -> None:
+    """`down` or `stop` while `dev` follows → an error with the way to go on, and no build; after `up` it goes on."""
+    loop.up(stage.sandbox)
+    for stage.trouble in ("Connection refused", None):
+        stage.save("app/a")
+        loop.next(stage.sandbox)
+    assert stage.told == ["app/a", "the sandbox 'demo' is not up any more", "app/a", "ready"]
+    assert len(stage.rounds) == 1
 
 
 def test_another_name_in_the_spec_makes_no_other_sandbox(stage: Stage, loop: DevLoop) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import Container, Crash
-from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.engine import Engine, EngineError
@@ -23,7 +23,8 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources import image_build
 from sandbox.images.sync_rules import SyncRule
-from sandbox.kube import deletion
+from sandbox.kube import deletion, readiness
+from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.kube.deletion import is_leaving
 from sandbox.names import Names
@@ -210,9 +211,33 @@ def test_image_made_from_one_that_failed_is_left_too(stage: Stage, entry: FromBu
 def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: FromBuild) -> None:
     stage.server.admit = lambda manifest: manifest  # and never ready
     stage.rounds.overtaken = lambda: True
-    with pytest.raises(Overtaken):
-        stage.rounds.run(DevWork(images=(entry,)))
+    assert stage.rounds.run(DevWork(images=(entry,))) == DevWork(manifests=True)
     assert stage.rounds.applied == {}
+
+
+def test_image_without_a_shell_is_told_what_restart_needs(
+    stage: Stage, entry: FromBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`restart: true` with an image from scratch → the fix is about the rule, not about the image's own program."""
+    said = 'pod web-1: RunContainerError: exec: "sh": executable file not found in $PATH'
+
+    def pending(*_: object, **__: object) -> None:
+        raise ClusterError("Deployment default/web cannot start", details=said, fix="correct its `command`")
+
+    monkeypatch.setattr(readiness, "pending", pending)
+    for restart in (False, True):
+        rule = SyncRule(paths={"site": "/site"}, restart=restart)
+        push = replace(stage.rounds.push, images=LockFile(tmp_path, (replace(entry, sync=(rule,)),)))  # type: ignore[type-var]
+        with pytest.raises(ClusterError) as caught:
+            replace(stage.rounds, push=push).run(DevWork(images=(entry,)))
+        assert ("`restart: true`" in caught.value.fix) is restart
+
+
+def test_image_that_failed_is_left_with_what_was_overtaken(stage: Stage, entry: FromBuild, tmp_path: Path) -> None:
+    """It is built again with the next change, of whatever file."""
+    other = FromBuild(parse("other:dev"), tmp_path / "gone")
+    stage.server.admit, stage.rounds.overtaken = lambda manifest: manifest, lambda: True
+    assert stage.rounds.run(DevWork(images=(other, entry))) == DevWork(images=(other,), manifests=True)
 
 
 def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuild) -> None:
@@ -220,8 +245,7 @@ def test_file_put_back_as_it_was_before_is_applied(stage: Stage, entry: FromBuil
     stage.rounds.run(DevWork(images=(entry,)))
     before, stage.rounds.overtaken = stage.image, lambda: True
     stage.server.admit = lambda manifest: manifest  # and never ready
-    with pytest.raises(Overtaken):
-        stage.rounds.run(DevWork(images=(entry,)))
+    assert stage.rounds.run(DevWork(images=(entry,))).manifests
     stage.engine.builds, stage.server.admit = 0, settled
     stage.rounds.run(DevWork(images=(entry,)))
     assert stage.image == before
