@@ -138,6 +138,18 @@ def remove(engine: Engine, name: str, home: Home) -> bool:
 
 def make_room(engine: Engine, name: str, home: Home) -> None:
     """Remove this owner's container of this name, because a new one is to be made. Raises NameTaken for another's."""
+    if _found(engine, name, home):
+        engine.remove_container(name)
+
+
+def stop(engine: Engine, name: str, home: Home) -> None:
+    """Stop this owner's container of this name, if there is one. Raises NameTaken for another's."""
+    if _found(engine, name, home):
+        engine.stop(name)
+
+
+def _found(engine: Engine, name: str, home: Home) -> bool:
+    """Tell whether this owner has a container of this name. Raises NameTaken for another's."""
     found = engine.container(name)
     if found is not None and not is_ours(found, home):
         kind = "that is not of a sandbox" if LABEL not in found.labels else "of another owner"
@@ -146,8 +158,7 @@ def make_room(engine: Engine, name: str, home: Home) -> None:
             details=f"it is {whose(found)}, and was left alone",
             fix=f"docker rename {name} another-name, or give the sandbox another `name`",
         )
-    if found is not None:
-        engine.remove_container(name)
+    return found is not None
 
 
 def remove_volume(engine: Engine, name: str, home: Home) -> bool:

@@ -178,7 +178,7 @@ class Restoring:
         self.engine.rename(node + NEW, node)
 
     def _replace_registry(self, image: str) -> None:
-        labelled.make_room(self.engine, self.names.registry, self.names.home)
+        labelled.stop(self.engine, self.names.registry, self.names.home)
         volume_archive.swap(self.engine, self.names, image, self.names.volume, NEW)
 
     def _certificates(self, tar: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "registry"
 CONFIG_FILE = "/etc/distribution/config.yml"
@@ -85,7 +88,9 @@ class Registry:
         return Status(State.READY, self.names.registry)
 
     def start(self) -> None:
-        """Recreate its containers over the same data. Raises SandboxError."""
+        """Start its containers if they are only stopped, else recreate them over the same data. Raises SandboxError."""
+        if self._resumed():
+            return
         for name in frontend.own(self.names):  # another holder of its port must not keep it from a new one
             labelled.remove(self.engine, name, self.names.home)
         self._serve({})
@@ -132,6 +137,27 @@ class Registry:
             raise SandboxError("the registry's damaged blobs could not be moved aside", details=output)
         self._serve({})
 
+    def _resumed(self) -> bool:
+        """Tell whether what is wrong was only that containers were stopped, and was put right by starting them.
+
+        New ones take the engine three times as long.
+        """
+        found = self.engine.container(self.names.registry)
+        if found is None or not labelled.is_ours(found, self.names.home) or self._difference(found):
+            return False
+        if found.running and not self._frontend.is_stopped:
+            return False
+        try:
+            if not found.running:
+                self.engine.start(self.names.registry)
+            if not self._frontend.resume():
+                return False
+            self._wait()
+        except SandboxError as error:
+            log.info("%s is recreated: %s %s", self.names.registry, error.brief, error.details)
+            return False
+        return True
+
     def _collect(self, *options: str) -> str:
         argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]
         status, output = self.engine.execute(self.names.registry, argv)
@@ -162,6 +188,9 @@ class Registry:
         )
         if self._frontend.drift():
             self._frontend.start()
+        self._wait()
+
+    def _wait(self) -> None:
         wait_until(self._silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
 
     @property
@@ -176,13 +205,15 @@ class Registry:
         return Frontend(self.engine, self.names, self.frontend_image, self.port)
 
     def _drift(self, container: Container) -> str | None:
-        if not container.running:
-            return "stopped"
+        return self._difference(container) if container.running else "stopped"
+
+    def _difference(self, container: Container) -> str | None:
+        """Return what is not as wanted of a container, whether it runs or not."""
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
         if container.published.get(REGISTRY_PORT) != frozenset({self._frontend.bind}):
             return f"is not published on 127.0.0.1:{self.port}"
-        if self.names.network not in container.addresses:
+        if self.names.network not in container.attached:
             return f"is not on the network {self.names.network}"
         setup = container.labels.get(SETUP, "another place")
         if setup != self._setup({}):

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, labelled, reach
@@ -89,20 +90,32 @@ class Frontend:
 
     def drift(self) -> str | None:
         """Return why the container has to be recreated, or None. Raises SandboxError where its network is gone."""
-        found = self.engine.container(self.names.registry_frontend)
-        if found is None:
-            return "nothing has its port on this machine"
-        holder = self.engine.container(self.names.registry_holder)
-        for one in (found, *((holder,) if holder else ())):
-            if not one.running:
-                return f"{one.name} is stopped"
-            if one.image != self.engine.image_id(self.image):
-                return f"{one.name} runs another image"
-        held = socket_handover.held(self.names.registry_files)
-        listens = holder.published if holder and held else found.published
-        if listens.get(REGISTRY_PORT) != frozenset({self.bind}):
-            return f"is not published on 127.0.0.1:{self.port}"
-        return self._difference(found, held=bool(held))
+        server, holder = self._containers()
+        stopped = (one.name for one in (server, holder) if one and not one.running)
+        return next((f"{name} is stopped" for name in stopped), None) or self._difference(server, holder)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether one of its containers is there and does not run."""
+        return any(one and not one.running for one in self._containers())
+
+    def resume(self) -> bool:
+        """Start what is stopped of its containers, if they are as wanted otherwise; tells whether they are.
+
+        Raises SandboxError if one does not start.
+        """
+        server, holder = self._containers()
+        if self._difference(server, holder) or not all(
+            labelled.is_ours(one, self.names.home) for one in (server, holder) if one
+        ):
+            return False
+        if holder and not holder.running:
+            self._handed.unlink(missing_ok=True)
+            self.engine.start(holder.name)
+            socket_handover.wait(self.engine, holder.name, self._handed.exists)
+        if server and not server.running:
+            self.engine.start(server.name)
+        return True
 
     def start(self) -> None:
         """Create it, in place of an existing one.
@@ -143,8 +156,7 @@ class Frontend:
         user = f"{uid}:{gid}"
         holder = socket_handover.holder(self.names.registry_holder, self.image, folder, user, self.names.labels)
         self.engine.run(replace(holder, publish={REGISTRY_PORT: (self.bind,)}, forwarded=False))
-        handed = folder / "sockets" / socket_handover.HANDED
-        socket_handover.wait(self.engine, self.names.registry_holder, handed.exists)
+        socket_handover.wait(self.engine, self.names.registry_holder, self._handed.exists)
         self.engine.run(
             replace(
                 self._container(user, held=True),
@@ -172,12 +184,30 @@ class Frontend:
             processes=64,
         )
 
-    def _difference(self, found: Container, *, held: bool) -> str | None:
-        if self.names.network not in found.addresses:
-            return f"{found.name} is not on the network {self.names.network}"
-        if found.labels.get(CONFIGURED) != _digest(self._configuration(held=held)):
-            return f"{found.name} has other settings"
+    def _containers(self) -> tuple[Container | None, Container | None]:
+        """Return the frontend's container and the holder of its socket, as far as there are such."""
+        return self.engine.container(self.names.registry_frontend), self.engine.container(self.names.registry_holder)
+
+    def _difference(self, server: Container | None, holder: Container | None) -> str | None:
+        """Return what is not as wanted of the containers, whether they run or not."""
+        if server is None:
+            return "nothing has its port on this machine"
+        for one in (server, *((holder,) if holder else ())):
+            if one.image != self.engine.image_id(self.image):
+                return f"{one.name} runs another image"
+        held = socket_handover.held(self.names.registry_files)
+        listens = holder.published if holder and held else server.published
+        if listens.get(REGISTRY_PORT) != frozenset({self.bind}):
+            return f"is not published on 127.0.0.1:{self.port}"
+        if self.names.network not in server.attached:
+            return f"{server.name} is not on the network {self.names.network}"
+        if server.labels.get(CONFIGURED) != _digest(self._configuration(held=bool(held))):
+            return f"{server.name} has other settings"
         return None
+
+    @property
+    def _handed(self) -> Path:
+        return self.names.registry_files / "sockets" / socket_handover.HANDED
 
     def _configuration(self, *, held: bool) -> str:
         return _CONFIGURATION.format(

@@ -165,9 +165,10 @@ def test_only_ours_is_removed(engine: FakeEngine, ann: Home, bob: Home, owner: s
     run(engine, "box", labels)
     engine.create_volume("data", labels)
     assert not labelled.remove(engine, "box", bob) and not labelled.remove_volume(engine, "data", bob)
-    with pytest.raises(SandboxError) as caught:
-        labelled.make_room(engine, "box", bob)
-    assert caught.value.id == "name-taken" and "box" in engine.boxes and "data" in engine.volumes
+    for act in (labelled.make_room, labelled.stop):
+        with pytest.raises(SandboxError) as caught:
+            act(engine, "box", bob)
+        assert caught.value.id == "name-taken" and engine.boxes["box"].running and "data" in engine.volumes
 
 
 def test_a_mirror_s_long_name_is_shortened_to_a_host(ann: Home) -> None:

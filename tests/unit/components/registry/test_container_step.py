@@ -13,7 +13,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry import container_step
 from sandbox.components.registry.container_step import SETTINGS, SETUP, Registry, RegistryStep
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.step import State
@@ -31,6 +31,13 @@ class Crashing(FakeEngine):
         super().run(spec)
         self.boxes[spec.name].running = False
         self.boxes[spec.name].log = "panic: no space left\n"
+
+
+class Worn(FakeEngine):
+    """An engine whose containers cannot be started a second time."""
+
+    def start(self, name: str) -> None:
+        raise EngineError(f"starting container {name} failed", details="network not found")
 
 
 def replaced(step: RegistryStep, *, purge: bool = False, **changes: Any) -> RegistryStep:
@@ -112,14 +119,44 @@ def test_container_and_volume_of_another_user_are_kept(engine: FakeEngine, names
 
 
 @pytest.mark.fault(21)
-def test_a_stopped_one_is_recreated_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    """The registry's container is stopped → `up` recreates it over the same volume."""
+def test_a_stopped_one_is_started_with_its_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container is stopped → `up` starts it with the same volume."""
     step.apply(NoWork())
+    made = dict(engine.boxes)
     engine.signal(names.registry, "SIGTERM")
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "stopped")
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert list(engine.volumes) == [names.volume]
+    assert (engine.boxes, list(engine.volumes)) == (made, [names.volume])
+
+
+def test_a_stopped_one_of_an_earlier_release_is_recreated(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    made = engine.boxes[step.registry.names.registry]
+    made.spec = replace(made.spec, labels={**made.spec.labels, SETTINGS: "of an earlier release"})
+    step.stop()
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.boxes[step.registry.names.registry] is not made
+
+
+def test_registry_that_does_not_start_is_recreated(step: RegistryStep, names: Names) -> None:
+    engine = Worn(IMAGE, step.registry.frontend_image)
+    engine.create_network(NETWORK, {})
+    step = replaced(step, engine=engine)
+    step.apply(NoWork())
+    made = engine.boxes[names.registry]
+    step.stop()
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.boxes[names.registry] is not made
+
+
+def test_silent_registry_that_runs_is_recreated(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    made = engine.boxes[step.registry.names.registry]
+    step.apply(NoWork())
+    assert engine.boxes[step.registry.names.registry] is not made
 
 
 def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:

@@ -18,7 +18,7 @@ from sandbox.components.registry.frontend import Frontend
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.errors import SandboxError
-from sandbox.names import REGISTRY_PORT, Names
+from sandbox.names import LABEL, OWNER, REGISTRY_PORT, Names
 from tests.support.fakes import NETWORK, FakeEngine
 
 
@@ -33,6 +33,13 @@ class Described(FakeEngine):
 
     def run(self, spec: ContainerSpec) -> None:
         super().run(spec)
+        self._open(spec)
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        self._open(self.boxes[name].spec)
+
+    def _open(self, spec: ContainerSpec) -> None:
         made = {path: inner for path, inner in spec.binds.items() if inner.startswith(("/etc/edge/sockets", "/run"))}
         if not made:
             return
@@ -170,3 +177,26 @@ def test_a_container_of_its_name_that_is_not_ours_is_left_alone(engine: Describe
         front.start()
     assert caught.value.id == "name-taken"
     assert not frontend.remove(engine, front.names)
+
+
+def test_stopped_containers_are_started_with_the_sockets(engine: Described, front: Frontend) -> None:
+    front.start()
+    made = dict(engine.boxes)
+    assert not front.is_stopped
+    for name in made:
+        engine.stop(name)
+    assert front.is_stopped and front.drift() == f"{front.names.registry_frontend} is stopped"
+    assert front.resume()
+    assert (front.drift(), engine.boxes) == (None, made)
+
+
+@pytest.mark.parametrize("labels", [{frontend.CONFIGURED: "earlier"}, {LABEL: "other", OWNER: "bob:1001:/home/bob"}])
+def test_containers_with_other_labels_are_not_started(
+    engine: Described, front: Frontend, labels: Mapping[str, str]
+) -> None:
+    front.start()
+    box = engine.boxes[front.names.registry_frontend]
+    box.spec = replace(box.spec, labels={**box.spec.labels, **labels})
+    engine.stop(front.names.registry_frontend)
+    assert not front.resume()
+    assert front.is_stopped
