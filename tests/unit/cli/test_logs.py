@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,18 +16,12 @@ import pytest
 from sandbox.app import context, known_sandboxes
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.unit.cli.test_main import run
 
 CANARY = "canary-9b1d77"
 ACCOUNT = base64.b64encode(f"me:{CANARY}".encode()).decode()
 SPEC = f"name: demo\nnetwork: {{proxy: {{https: 'http://me:{CANARY}@proxy.example:3128'}}}}\n"
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -12,13 +11,7 @@ import pytest
 
 from sandbox.kube import bulk
 from sandbox.kube.api import Cluster, ClusterError
-from tests.support.api_server import ApiServer, kubeconfig, serving
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with serving() as server:
-        yield server
+from tests.support.api_server import ApiServer, kubeconfig
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,10 @@ import pytest
 
 from sandbox.kube.records import FoundRecord, Records
 from sandbox.names import Home
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import ApiServer, kubeconfig
 
 PLACE = "/api/v1/namespaces/sandbox-system/configmaps/applied"
 OTHER = "/api/v1/namespaces/sandbox-system/configmaps/other"
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with serving() as server:
-        yield server
 
 
 def records(server: ApiServer, state: Path, name: str = "demo") -> Records:
