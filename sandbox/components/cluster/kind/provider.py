@@ -37,7 +37,7 @@ from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import BALANCER, Names
-from sandbox.provider import Nodes, Standing
+from sandbox.provider import Standing
 from sandbox.sanitize import fit
 from sandbox.system import files
 from sandbox.system.process import ToolFailed
@@ -88,9 +88,9 @@ class KindProvider:
     _whole: set[str] = field(default_factory=set, compare=False, repr=False)  # ids of nodes seen to be complete
 
     @property
-    def nodes(self) -> Nodes:
-        """Return the way to its nodes."""
-        return self._containers
+    def nodes(self) -> DockerNodes:
+        """Return its nodes, there or not."""
+        return nodes(self.engine, self.names, self.shape.nodes)
 
     def asks(self, node: str) -> Iterable[Question]:
         """Return the files that say how it was made, and the proxy that its containerd was told of."""
@@ -114,10 +114,10 @@ class KindProvider:
             return f"it runs Kubernetes {version}, the spec says {wanted_version}{way}"
         if not before:
             return None
-        nodes, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
-        if nodes.control_plane != wanted.control_plane or nodes.workers > wanted.workers:
-            return f"it was made with {nodes.total} nodes, {nodes.control_plane} of them control planes"
-        if self._has_rivals() and not any(one.labels.get(ROLE) == BALANCER for one in self._containers.all()):
+        had, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
+        if had.control_plane != wanted.control_plane or had.workers > wanted.workers:
+            return f"it was made with {had.total} nodes, {had.control_plane} of them control planes"
+        if self._has_rivals() and not any(one.labels.get(ROLE) == BALANCER for one in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
         made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
         other = [key for key, value in made.items() if before.get(key) != value]
@@ -125,10 +125,10 @@ class KindProvider:
 
     def drift(self) -> str | None:
         """Tell whether a node is stopped, or has other nameservers or another proxy."""
-        stopped = [one.name for one in self._containers.all() if not one.running]
+        stopped = [one.name for one in self.nodes.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
-        outside = [one.name for one in self._containers.outside()]
+        outside = [one.name for one in self.nodes.outside()]
         if outside:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
         missing = self._missing()
@@ -160,7 +160,7 @@ class KindProvider:
             if isinstance(error, ToolFailed):
                 self._ask_kubelet(error)
             raise
-        for node in self._containers.all():
+        for node in self.nodes.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
         if self._has_rivals():
@@ -211,9 +211,9 @@ class KindProvider:
 
     def _prepare_nodes(self, first: dict[PurePosixPath, bytes]) -> None:
         """Give new nodes their files before kubeadm runs in them; the files `first` are for the first one."""
-        for name in (one.name for one in self._containers.all()):
+        for name in (one.name for one in self.nodes.all()):
             self.engine.write_files(name, self._first_files | (first if name == self.names.node else {}))
-        if self._containers.are_several():
+        if self.nodes.are_several():
             self._files.write()  # there is a node now that knows the engine's nameserver
         self._files.copy(self.nodes.running())
         self._files.require(self.names.node, {one.host: one.node for one in self.shape.mounts})
@@ -223,7 +223,7 @@ class KindProvider:
         files.make_private_dir(self.names.folder)
         self._unlock()
         self._attach(say)
-        resting = [one for one in self._containers.all() if not one.running]
+        resting = [one for one in self.nodes.all() if not one.running]
         for node in sorted({*self.nodes.running()} - {one.name for one in resting}):
             self.engine.execute(node, ["systemctl", "start", "kubelet"])  # a killed `stop` has ended it
         # Kubelets that the engine itself started together with the API server were refused as well.
@@ -279,7 +279,7 @@ class KindProvider:
         network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
         """
         network = self.names.network
-        for one in self._containers.outside():
+        for one in self.nodes.outside():
             say(f"connecting {one.name} to the network {network}")
             if one.running:
                 self._stop(one.name)
@@ -289,7 +289,7 @@ class KindProvider:
 
     def stop(self) -> bool:
         """Stop the nodes that run or are paused, and what balances their load; returns whether there were any."""
-        running = [one for one in self._containers.all() if one.has_processes]
+        running = [one for one in self.nodes.all() if one.has_processes]
         if running and self._has_rivals():
             # Those of an earlier release are not named yet. One that does not answer ends as well.
             with contextlib.suppress(SandboxError):
@@ -305,7 +305,7 @@ class KindProvider:
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
         self._unlock()
-        there = self._containers.all()
+        there = self.nodes.all()
         if there:
             end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
             docker_nodes.end_nodes(self.engine, self.names, there, end)
@@ -350,8 +350,8 @@ class KindProvider:
         """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
 
         def coming() -> str | None:
-            there = {one.name for one in self._containers.all()}
-            return ", ".join(set(self._containers.expected) - there) or None
+            there = {one.name for one in self.nodes.all()}
+            return ", ".join(set(self.nodes.expected) - there) or None
 
         with contextlib.suppress(WaitTimeout):
             wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
@@ -382,12 +382,12 @@ class KindProvider:
 
     def _missing(self) -> list[str]:
         """Return the workers that are to be and are not."""
-        there = {one.name for one in self._containers.all()}
+        there = {one.name for one in self.nodes.all()}
         return [name for name in self._workers if name not in there]
 
     def _unjoined(self) -> list[str]:
         """Return the workers whose container a command had made when it was killed, before they joined."""
-        there = [one.name for one in self._containers.all() if one.name in self._workers]
+        there = [one.name for one in self.nodes.all() if one.name in self._workers]
         return [name for name in there if self.engine.read_file(name, JOINED) is None]
 
     @property
@@ -415,13 +415,9 @@ class KindProvider:
         return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 
     @property
-    def _containers(self) -> DockerNodes:
-        return nodes(self.engine, self.names, self.shape.nodes)
-
-    @property
     def _files(self) -> NodeFiles:
         return NodeFiles(
-            nodes=self._containers,
+            nodes=self.nodes,
             names=self.names,
             nameservers=self.nameservers,
             search=self.search,
