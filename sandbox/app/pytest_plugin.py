@@ -25,10 +25,16 @@ def sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox]:
 
     One that was up before stays up; workers of pytest-xdist share one, and leave it.
     """
-    from sandbox import Sandbox, Spec
+    from sandbox import Sandbox, SandboxError, Spec
 
     named = pytestconfig.getini("sandbox_spec")
     file = pytestconfig.rootpath / (named or "sandbox.yaml")
     keep = pytestconfig.getoption("keep_sandbox") or hasattr(pytestconfig, "workerinput")
-    with Sandbox(file if named or file.exists() else Spec(), keep=keep) as up:
-        yield up
+    failed = ""
+    try:
+        with Sandbox(file if named or file.exists() else Spec(), keep=keep) as up:
+            yield up
+    except SandboxError as error:
+        failed = f"{error}\nfix: {error.fix}" if error.fix else str(error)
+    if failed:  # a traceback would hide what happened, and does not have the fix
+        pytest.fail(failed, pytrace=False)

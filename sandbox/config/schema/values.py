@@ -270,6 +270,12 @@ def _port_kind(value: Any) -> str:
     return "auto" if isinstance(value, str) and not value.isdigit() else "port"
 
 
+def _auto(value: Any) -> Any:
+    if value != AUTO:
+        raise ValueError(f"must be a port from 1 to 65535, or 'auto', not {value!r}")
+    return value
+
+
 def _duration(value: str) -> str:
     if not re.fullmatch(DURATION, value):
         raise ValueError("must be minutes or hours, such as 30m or 2h")
@@ -279,6 +285,8 @@ def _duration(value: str) -> str:
 def _auto_for_both(value: Any) -> Any:
     if value == AUTO:
         return (AUTO, AUTO)
+    if isinstance(value, str):
+        raise ValueError(f"must be a list of ports, or 'auto', not {value!r}")
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -290,7 +298,10 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-AutoPort = Annotated[Annotated[Port, Tag("port")] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_port_kind)]
+AutoPort = Annotated[
+    Annotated[Port, Tag("port")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
+    Discriminator(_port_kind),
+]
 Address = Annotated[
     str, AfterValidator(_address), Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 ]

@@ -384,7 +384,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
         ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
         ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
-        ("registry: {port: atuo}\n", "1: registry.port: must be 'auto', not 'atuo'", "did you mean 'auto'?"),
+        (
+            "registry: {port: atuo}\n",
+            "1: registry.port: must be a port from 1 to 65535, or 'auto', not 'atuo'",
+            "",
+        ),
+        ("edge: {ports: atuo}\n", "1: edge.ports: must be a list of ports, or 'auto', not 'atuo'", ""),
         ("proxy: {ports: 443}\n", "1: edge.ports: must be a list, not 443", ""),
         ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
         ("registry:\n  port: '5001'\n", "2: registry.port: must be a whole number, not '5001'", ""),
