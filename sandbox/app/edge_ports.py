@@ -60,7 +60,7 @@ def places(name: str, service: str) -> tuple[str, ...]:
     raise UsageError(
         f"this machine has no way to the Service {service}",
         details="it has no port of this machine, and no address as a load balancer",
-        fix=f"sandbox edge port add auto {service}   (sandbox doctor service {service} tells more)",
+        fix=f"sandbox doctor service {service}   (it tells more)",
     )
 
 
@@ -83,7 +83,7 @@ def add(
     with session.alone(route.name, "port"):
         served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, protocol, port)}"
         if port is None and not served.partition(":")[2].isdigit():
-            raise UsageError(f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto")
+            raise _unnumbered(to, f"{to.partition(':')[0]}:PORT")
         machine = Machine.inspect(route.name, home, engine)
         target = Port(port or 0, served, proxy, protocol)
         _require_port(home, engine, route.name, target)
@@ -178,14 +178,32 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
         UdpPorts(engine, home.sandbox(name)).reconcile(known)
 
 
-def _served(names: Names, service: str, protocol: str, wanted: int | None) -> int | str:
-    """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number."""
+def _served(names: Names, service: str, protocol: str, wanted: int | None) -> int:
+    """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number.
+
+    Raises UsageError where neither is known.
+    """
     namespace, _, name = service.partition("/")
+    offered: Sequence[int] = ()
     with suppress(ClusterError):
         offered = HostPorts(names).offered(Target(namespace, name, "", protocol))
-        if len(offered) == 1:
-            return offered[0]
-    return wanted or ""
+    if len(offered) == 1:
+        return offered[0]
+    if wanted is None:
+        raise _unnumbered(
+            service,
+            f"{service}:{offered[0] if offered else 'PORT'}",
+            f"it has: {', '.join(map(str, offered))}"
+            if offered
+            else f"no Service of that name has a {protocol.upper()} port",
+        )
+    return wanted
+
+
+def _unnumbered(to: str, wanted: str, details: str = "") -> UsageError:
+    """Return the error for a Service without the number that `auto` begins with; `wanted` is what to write."""
+    brief = f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto"
+    return UsageError(brief, details=details, fix=f"sandbox edge port add auto {wanted}")
 
 
 def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:

@@ -283,11 +283,14 @@ def _duration(value: str) -> str:
 
 
 def _auto_for_both(value: Any) -> Any:
-    if value == AUTO:
-        return (AUTO, AUTO)
-    if isinstance(value, str):
-        raise ValueError(f"must be a list of ports, or 'auto', not {value!r}")
-    return tuple(value) if isinstance(value, list) else value
+    match value:
+        case "auto":
+            return (AUTO, AUTO)
+        case str():
+            raise ValueError(f"must be a list of ports, or 'auto', not {value!r}")
+        case list():
+            return tuple(value)
+    return value
 
 
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -249,8 +249,12 @@ def test_port_of_a_service_with_several_is_asked_for(cluster: ApiServer) -> None
     with pytest.raises(UsageError, match="it has: 5432, 9187") as caught:
         run("port", "add", "7000", "shop/db")
     assert caught.value.fix == "sandbox edge port add 7000 shop/db:PORT, with one of these"
-    with pytest.raises(UsageError, match="with a number, because the port is auto"):
+    with pytest.raises(UsageError, match="with a number, because the port is auto") as caught:
         run("port", "add", "auto", "shop/db")
+    assert (caught.value.details, caught.value.fix) == (
+        "it has: 5432, 9187",
+        "sandbox edge port add auto shop/db:5432",
+    )
 
 
 def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
