@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import haproxy_admin, routes
+from sandbox.components.edge import haproxy_admin, lan_access, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.routes import AddedRoute, Route
@@ -28,6 +28,7 @@ from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until
 
 PATIENCE = 5.0  # seconds for the edge to check a new upstream
+UNRESOLVED = "MAINT"  # HAProxy's state of a server whose name has no address
 
 
 def added() -> Sequence[AddedRoute]:
@@ -35,10 +36,10 @@ def added() -> Sequence[AddedRoute]:
     return routes.load_added(user_home().edge)
 
 
-def add(session: Session, host: str, upstream: str, *, name: str | None) -> None:
+def add(session: Session, host: str, upstream: str, *, name: str | None) -> str:
     """Route https://HOST to `upstream` (HOST:PORT), for the sandbox `name` or the one whose domain contains the host.
 
-    Raises SandboxError.
+    Returns its URL. Raises SandboxError.
     """
     loader.require(Host, host)
     loader.require(Upstream, upstream)
@@ -57,6 +58,7 @@ def add(session: Session, host: str, upstream: str, *, name: str | None) -> None
         with files.exclusive(home.edge):
             routes.save_added(home.edge, wanted)
         _take_in(home, route, session)
+    return lan_access.url(host, route.listen[0][1])
 
 
 def remove(session: Session, host: str) -> None:
@@ -76,16 +78,25 @@ def remove(session: Session, host: str) -> None:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why the server behind a host does not answer, and the address of this machine that it has to listen on."""
+    """Why the server behind a host does not answer, and what to do about it."""
 
     reason: str
-    gateway: str
+    advice: str
 
 
 def trouble(host: str) -> Trouble | None:
     """Wait for the edge to check the server behind a host; return None if it answers."""
     reason = _unanswered(user_home(), host)
-    return Trouble(reason, _gateway(user_home())) if reason else None
+    if reason == UNRESOLVED:
+        return Trouble(
+            "its name is not known there",
+            "name a server on another machine by its address, or by a name with a dot that resolves",
+        )
+    return (
+        Trouble(reason, f"a server on this machine must listen on 0.0.0.0 or {_gateway(user_home())}")
+        if reason
+        else None
+    )
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
@@ -103,7 +114,11 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
             fix="use an Ingress instead, with a Service without selector and the server's address in an EndpointSlice",
         )
     domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
-    raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
+    if name is None and known:
+        fix = f"use a host below one of these domains, such as {host.partition('.')[0]}.{known[0].domain}"
+    else:
+        fix = f"sandbox up {name}" if name else "sandbox up"
+    raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix=fix)
 
 
 def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]:

@@ -109,20 +109,21 @@ def route() -> None:
 def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
 
-    The edge is a container. On Linux it cannot reach a server that listens on 127.0.0.1 only: let the server listen on
-    0.0.0.0, or on the address that this command prints.
+    HOST is in the domain of a sandbox, whose CA can issue for no other. The edge is a container. On Linux it cannot
+    reach a server that listens on 127.0.0.1 only: let the server listen on 0.0.0.0, or on the address that this command
+    prints.
 
     \b
-    sandbox edge route add api.example.test localhost:3000
+    sandbox edge route add api.demo.sandbox.localhost localhost:3000
     """
     begin(ctx)
     from sandbox.app import edge_routes
 
-    edge_routes.add(session(), host, upstream, name=name)
-    click.echo(f"https://{host} routes to {upstream}")
+    url = edge_routes.add(session(), host, upstream, name=name)
+    click.echo(f"{url} routes to {upstream}")
     if trouble := edge_routes.trouble(host):
         click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
-        click.echo(f"a server on this machine must listen on 0.0.0.0 or {trouble.gateway}", err=True)
+        click.echo(trouble.advice, err=True)
     return 0
 
 
@@ -133,7 +134,7 @@ def remove(ctx: click.Context, host: str) -> int:
     """Remove the route that `add` added for HOST.
 
     \b
-    sandbox edge route remove api.example.test
+    sandbox edge route remove api.demo.sandbox.localhost
     """
     begin(ctx)
     from sandbox.app import edge_routes

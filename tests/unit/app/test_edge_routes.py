@@ -18,3 +18,12 @@ def test_host_that_is_removed_meanwhile_has_no_trouble(monkeypatch: pytest.Monke
     monkeypatch.setattr(Engine, "connect", lambda: None)
     monkeypatch.setattr(EdgeContainer, "of", lambda *_: SimpleNamespace(control=control))
     assert edge_routes.trouble("gone.demo.sandbox.localhost") is None
+
+
+def test_name_that_has_no_address_is_not_told_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without a dot is one of containers; HAProxy has such a server in maintenance."""
+    monkeypatch.setattr(edge_routes, "_unanswered", lambda *_: "MAINT")
+    trouble = edge_routes.trouble("app.demo.sandbox.localhost")
+    assert trouble is not None
+    assert trouble.reason == "its name is not known there"
+    assert trouble.advice == "name a server on another machine by its address, or by a name with a dot that resolves"

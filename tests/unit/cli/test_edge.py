@@ -84,7 +84,7 @@ def test_alias_proxy_is_not_in_help_of_the_root() -> None:
 
 
 def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: str) -> None:
-    assert f"https://{APP} routes to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
+    assert f"https://{APP}/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
     assert json.loads(run("route", "list", "-o", "json", group=name).output) == [
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     ]
@@ -98,6 +98,11 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: s
     assert step.check().state is State.READY
 
 
+def test_route_add_prints_the_port_that_a_client_needs(step: EdgeStep) -> None:
+    replace(step, binds=(Bind("127.0.0.1", 8444),)).apply(NoWork())
+    assert f"https://{APP}:8444/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
+
+
 def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home) -> None:
     checked = replace(step, proof="ready.sandbox.internal")
     checked.apply(NoWork())
@@ -105,6 +110,20 @@ def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home
     assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
     assert "option httpchk" in (place.edge / "haproxy.cfg").read_text()
     assert checked.check().state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ((), "use a host below one of these domains, such as app.demo.test"),
+        (("--sandbox", "none"), "sandbox up none"),
+    ],
+)
+@pytest.mark.usefixtures("step")
+def test_host_of_no_domain_is_refused_with_one_that_fits(words: tuple[str, ...], fix: str) -> None:
+    with pytest.raises(UsageError, match="no sandbox is up for") as caught:
+        run("route", "add", "app.elsewhere.test", "localhost:1", *words)
+    assert (caught.value.details, caught.value.fix) == ("up are: demo (demo.test)", fix)
 
 
 @pytest.mark.parametrize(
