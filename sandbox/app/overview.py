@@ -165,8 +165,9 @@ def answered_hosts(name: str) -> AnsweredHosts:
     home = context.home()
     route = _route(home, name)
     address, port = route.listen[0]
-    found = tuple(one for one in _hosts(home, route) if re.fullmatch(SUBDOMAIN, one))
-    own = (route.domain, *(one.host for one in _edge_hosts(home, route)))
+    by_name = [one.host for one in route.tls_hosts]
+    found = tuple(one for one in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, one))
+    own = (route.domain, *by_name, *(one.host for one in _edge_hosts(home, route)))
     others = tuple(one for one in found if one not in own and not one.endswith(f".{route.domain}"))
     return AnsweredHosts(found, Bind(address, port).asked_at, others)
 

@@ -15,6 +15,7 @@ from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.network_checks import holder, is_here, resolved
 from sandbox.doctor.tls.tls_context import RequestTrace, read
 from sandbox.engine import Bind, labelled
+from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, RELAY, SYSTEM_NAMESPACE
 from sandbox.system import host_network
@@ -28,7 +29,8 @@ CHAIN = "serve the certificate followed by those of its issuers, in order"
 def name(trace: RequestTrace) -> Finding:
     """Check that this machine resolves the host to itself."""
     host = trace.host
-    fix = f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
+    installed = f"sandbox names install {trace.names.name}"
+    fix = installed if _is_installed(trace) else f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
     if "." not in host and host != "localhost":  # the first part of a host's name, or a Service's
         fix = f"use the whole name of a host, such as {host}.{trace.domain}"
     try:
@@ -42,6 +44,15 @@ def name(trace: RequestTrace) -> Finding:
         return error(f"{host} is {', '.join(found)}; {', '.join(elsewhere)} is not this machine", fix)
     kind = "loopback" if all(ip_address(one.partition("%")[0]).is_loopback for one in found) else "this machine"
     return ok(f"{host} is {', '.join(found)} ({kind})")
+
+
+def _is_installed(trace: RequestTrace) -> bool:
+    """Tell whether `sandbox names install` has the host: the edge has it by its name, or an Ingress of the sandbox."""
+    if trace.match is None or trace.match.by == "default":
+        return False
+    with contextlib.suppress(SandboxError):
+        return trace.host in trace.match.route.named or any(rule.host == trace.host for rule in trace.rules)
+    return False
 
 
 def port(trace: RequestTrace) -> Finding:
@@ -86,7 +97,8 @@ def handshake(trace: RequestTrace) -> Finding:
     try:
         served = trace.served
     except ssl.SSLError as reason:
-        return error(f"the handshake failed: {reason.reason or reason}")
+        fix = f"have {trace.service} speak TLS itself: edge.tls routes it there unchanged" if trace.service else ""
+        return error(f"the handshake failed: {reason.reason or reason}", fix)
     except OSError as reason:
         return error(f"the connection was closed: {reason.strerror or reason}")
     return ok(f"{served.version}, {served.cipher}, {served.protocol}")

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.app import context, overview
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.routes import Host, Port, Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki
@@ -24,6 +24,16 @@ def test_hosts_of_other_domains_and_what_is_no_host_are_known(monkeypatch: pytes
     found = overview.answered_hosts("demo")
     assert found.hosts == ("a.demo.test", "api.example", "bank.example", "xdemo.test", "demo.test")
     assert found.others == ("bank.example", "xdemo.test") and found.address == "127.0.0.1"
+
+
+def test_hosts_of_tls_by_name_are_answered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database's client asks the system for its host, as browsers do not."""
+    tls = Port(443, "shop/db:5432", host="db.demo.test")
+    route = Route("demo", "demo.test", "node", listen=(("127.0.0.1", 443),), ports=(tls,))
+    monkeypatch.setattr(overview, "_route", lambda home, name: route)
+    monkeypatch.setattr(overview, "_hosts", lambda home, route: ("a.demo.test",))
+    found = overview.answered_hosts("demo")
+    assert (found.hosts, found.others) == (("a.demo.test", "db.demo.test"), ())
 
 
 def test_host_that_nothing_routes_has_no_url(monkeypatch: pytest.MonkeyPatch) -> None:

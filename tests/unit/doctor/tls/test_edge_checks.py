@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +32,14 @@ from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
     found = edge_checks.name(asking(trace, "nosuch.invalid"))
     assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
+
+
+def test_name_that_an_ingress_has_is_for_names_install(trace: RequestTrace, cluster: ApiServer) -> None:
+    host = "app.nosuch.invalid"
+    routes.save(trace.context.home.edge, replace(routes.load(trace.context.home.edge)[0], domain="nosuch.invalid"))
+    assert edge_checks.name(asking(trace, host)).fix.endswith(f"'echo 127.0.0.1 {host} >> /etc/hosts'")
+    ingress(cluster, host)
+    assert edge_checks.name(asking(trace, host)).fix == "sandbox names install demo"
 
 
 def test_first_part_of_a_name_comes_with_the_whole_one(trace: RequestTrace) -> None:
@@ -79,6 +88,25 @@ def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: S
     with serve(default):
         found = edge_checks.handshake(trace)
     assert found.status is Status.OK and found.evidence.startswith("TLSv1.3")
+
+
+def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
+    edge = trace.context.home.edge
+    tls = routes.Port(trace.port, "shop/db:5432", host=HOST)
+    routes.save(edge, replace(routes.load(edge)[0], ports=(tls,)))
+
+    def refuse(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(1 << 16)
+            connection.sendall(b"no TLS here\r\n")
+
+    with socket.create_server(("127.0.0.1", trace.port)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        found = edge_checks.handshake(asking(trace, HOST))
+        thread.join()
+    assert found.status is Status.ERROR
+    assert found.fix == "have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged"
 
 
 def test_default_certificate_is_recognised_and_chains_to_root(
