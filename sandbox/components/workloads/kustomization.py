@@ -107,10 +107,9 @@ def reads(folder: Path) -> Reads:
 
     Raises BadFile for anything else.
     """
-    local: dict[Path, None] = {}
-    fetched: dict[str, None] = {}
-    _look(folder, local, fetched, DEEPEST)
-    return Reads(tuple(local), tuple(fetched))
+    reading = _Reading()
+    reading.look(folder)
+    return Reads(tuple(reading.local), tuple(reading.fetched))
 
 
 def _bundled(store: Store) -> Path:
@@ -120,38 +119,45 @@ def _bundled(store: Store) -> Path:
     return found
 
 
-def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth: int) -> None:
-    file = kustomization(folder)
-    if file is None:
-        raise BadFile(f"{folder} has no kustomization.yaml", fix="see `apply` in sandbox.yaml")
-    if folder in local:
-        return
-    if not depth:
-        raise BadFile(f"{folder}: there are more than {DEEPEST} levels of bases")
-    local |= dict.fromkeys((folder, file))
-    content = _content(file)
-    for text in _listed(content):
-        path = folder / text
-        if is_dir(path):
-            _look(Path(os.path.normpath(path)), local, fetched, depth - 1)
-        elif is_file(path):
-            local[path] = None
-            if text in (content.get("generators") or ()) or text in (content.get("transformers") or ()):
-                _note(_documents(path), folder, local, fetched)
-        elif _REMOTE.search(text):
-            fetched[text] = None
-        else:
-            raise BadFile(f"{file} names {text}, which is not there", fix="correct it")
-    _note({key: value for key, value in content.items() if key not in (*BASES, *FILES)}, folder, local, fetched)
+class _Reading:
+    """What was found so far of a kustomization and its bases, each once."""
 
+    def __init__(self) -> None:
+        self.local: dict[Path, None] = {}
+        self.fetched: dict[str, None] = {}
 
-def _note(content: Any, folder: Path, local: dict[Path, None], fetched: dict[str, None]) -> None:
-    """Record what the rest of a kustomization, or the file of a generator, names; kustomize reports what is missing."""
-    for text in _paths(content):
-        if "://" in text:
-            fetched[text] = None
-        elif is_file(folder / text):
-            local[folder / text] = None
+    def look(self, folder: Path, depth: int = DEEPEST) -> None:
+        """Find what the kustomization in a folder reads, with its bases `depth` levels deep. Raises BadFile."""
+        file = kustomization(folder)
+        if file is None:
+            raise BadFile(f"{folder} has no kustomization.yaml", fix="see `apply` in sandbox.yaml")
+        if folder in self.local:
+            return
+        if not depth:
+            raise BadFile(f"{folder}: there are more than {DEEPEST} levels of bases")
+        self.local |= dict.fromkeys((folder, file))
+        content = _content(file)
+        for text in _listed(content):
+            path = folder / text
+            if is_dir(path):
+                self.look(Path(os.path.normpath(path)), depth - 1)
+            elif is_file(path):
+                self.local[path] = None
+                if text in (content.get("generators") or ()) or text in (content.get("transformers") or ()):
+                    self._note(_documents(path), folder)
+            elif _REMOTE.search(text):
+                self.fetched[text] = None
+            else:
+                raise BadFile(f"{file} names {text}, which is not there", fix="correct it")
+        self._note({key: value for key, value in content.items() if key not in (*BASES, *FILES)}, folder)
+
+    def _note(self, content: Any, folder: Path) -> None:
+        """Note what the rest of one, or the file of a generator, names; kustomize reports what is missing."""
+        for text in _paths(content):
+            if "://" in text:
+                self.fetched[text] = None
+            elif is_file(folder / text):
+                self.local[folder / text] = None
 
 
 def _content(file: Path) -> Mapping[str, Any]:
