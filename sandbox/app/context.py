@@ -84,9 +84,12 @@ def default_file() -> Path | None:
 def meant_file(file: Path | None, name: str | None) -> Path | None:
     """Return the spec that a command with FILE and NAME means: FILE, else `default_file` unless a NAME is given.
 
-    Raises UsageError.
+    Raises UsageError, and FileNotFoundError where the current folder was removed: it may have had a spec.
     """
-    return file or (default_file() if name is None else None)
+    if file is None and name is None:
+        Path.cwd()
+        return default_file()
+    return file
 
 
 def _spec_in(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ _REFUSALS = (
     errno.EPERM,
     errno.EROFS,
 )
+MOST_NAME = 200
+_BEFORE = re.compile(r"[\s\"'=,;]")  # what a name ends at
 FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
 
 
@@ -47,16 +50,23 @@ class Bug(SandboxError):
 def report(error: BaseException) -> int:
     """Print an error on stderr as what happened, evidence and fix; return the exit code."""
     if known := understood(error):
-        _show(known)
+        with _unless_unwritable():
+            _show(known)
         return known.exit_code
     match error:
         case Terminated():
             if error.after:
-                click.echo(error.after, err=True)
+                with _unless_unwritable():
+                    click.echo(error.after, err=True)
             return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
     return report(logged(error))
+
+
+def _unless_unwritable() -> contextlib.AbstractContextManager[None]:
+    """Pass over a stderr that is full, or that no one reads: the exit code still tells."""
+    return contextlib.suppress(OSError)
 
 
 def logged(error: BaseException) -> BaseException:
@@ -89,6 +99,14 @@ def understood(error: BaseException) -> SandboxError | None:
             )
         case OSError(errno=number) if number in _REFUSALS and error.filename:
             return files.refused(f"{error.filename} cannot be used", error)
+        case UnicodeEncodeError(object=text, start=place) if "\ud800" <= text[place] <= "\udfff":
+            # How Python has bytes of names, variables and arguments that are not UTF-8 (PEP 383).
+            name = _BEFORE.split(text[:place])[-1] + _BEFORE.split(text[place:])[0]
+            return UsageError(
+                f"{os.fsencode(name[:MOST_NAME])!r} is not in UTF-8",
+                details="the engine, Kubernetes and the sandbox's files know names in UTF-8 only",
+                fix="give the folder, the file or the variable a name in UTF-8",
+            )
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
             return _limited(error)
         case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
@@ -104,8 +122,9 @@ def report_usage(error: click.ClickException, words: Sequence[str]) -> int:
         details=context.get_usage() if context else "",
         fix=f"see: {context.command_path if context else 'sandbox'} --help",
     )
-    if not tell_programs(told, _asked_for(words, context.command.params if context else ())):
-        error.show()
+    with _unless_unwritable():
+        if not tell_programs(told, _asked_for(words, context.command.params if context else ())):
+            error.show()
     return error.exit_code
 
 

@@ -97,6 +97,44 @@ def test_removed_folder_is_told(tmp_path: Path) -> None:
     assert ran.code == 1 and "the current folder does not exist any more" in ran.stderr
 
 
+def test_removed_folder_stands_for_no_other_sandbox(tmp_path: Path) -> None:
+    """The folder of a project is removed, and `down` is typed in it → said; it does not mean the default sandbox."""
+    gone = tmp_path / "gone"
+    for words, code in ((("down",), 1), (("up", "--plan"), 1), (("status",), 1), (("snapshot", "list"), 0)):
+        gone.mkdir()
+        ran = run(*words, cwd=gone, before=gone.rmdir)
+        assert ran.code == code and ("the current folder does not exist any more" in ran.stderr) == bool(code), words
+
+
+@pytest.mark.fault(53)
+def test_name_that_is_not_utf8_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable or folder has a name in Latin-1 → which one, and not as a bug."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", os.fsdecode(b"h\xf6me"))
+    found = run("list", cwd=tmp_path)
+    assert found.code == 2 and found.stderr.startswith("error[usage]: b'h\\xf6me' is not in UTF-8\n")
+    before = failing(lambda: os.fsdecode(b'{"path": "/h\xf6me/x", "password": 1}').encode())
+    found = run("status", cwd=tmp_path, before=before)
+    assert found.code == 2 and "b'/h\\xf6me/x' is" in found.stderr and "password" not in found.stderr
+
+
+@pytest.mark.parametrize("words", [("snapshot", "list"), ("status", "-o", "json"), ("xyzzy",)])
+def test_stderr_that_is_full_changes_no_exit_code(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The disk with the log of a job is full → the exit code still tells; it is not that of Python, 120."""
+
+    def fill() -> None:
+        sys.stderr = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
+
+    before = failing(lambda: throw(UsageError("no"))) if words[0] == "status" else lambda: None
+    expected = {"snapshot": 1, "status": 2, "xyzzy": 2}[words[0]]
+
+    def prepare() -> None:
+        before()
+        fill()
+
+    assert run(*words, cwd=tmp_path, before=prepare).code == expected
+
+
 def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
     """A path below a link in a circle, a folder or a pipe in a file's place → named, and not as a bug."""
     (tmp_path / "loop").symlink_to("loop")
