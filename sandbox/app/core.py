@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -95,16 +95,18 @@ class Sandbox:
         keep: bool = False,
         spared: Collection[str] = (),
         agreement: Agreement | None = None,
+        prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple,
     ) -> bool:
         """Bring it up, or repair it; returns whether anything was changed.
 
         On failure, changes are rolled back, unless `keep`. `recreate` names stale steps that may be recreated; where
-        one of `spared` fails, all else stays. `agreement` is asked for what needs the user's consent.
+        one of `spared` fails, all else stays. `agreement` is asked for what needs the user's consent. The steps are
+        `prepared` before they are checked.
         """
         from sandbox.app.agreement import Refusal, agree_on_tenancy
 
         agreement = agreement or Refusal()
-        with self._surveyed(agreement, recreate) as ready:
+        with self._surveyed(agreement, recreate, prepared) as ready:
             self._was_there = any(
                 step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
             )
@@ -160,7 +162,12 @@ class Sandbox:
             return ready.found
 
     @contextmanager
-    def _surveyed(self, agreement: Agreement, recreate: Collection[str]) -> Iterator[_Surveyed]:
+    def _surveyed(
+        self,
+        agreement: Agreement,
+        recreate: Collection[str],
+        prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple,
+    ) -> Iterator[_Surveyed]:
         """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
         from sandbox.app import ports, requirements
 
@@ -191,6 +198,7 @@ class Sandbox:
                 requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
                 with _explaining(resolved):
+                    steps = tuple(prepared(steps))
                     found = _survey(steps, engine, self.names, self.session.report)
                     used = UsedEngine.of(engine)
                     looking.close()  # from here on things change

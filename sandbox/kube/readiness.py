@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -42,14 +42,28 @@ class _Trouble:
         return "; ".join(one for one in (self.state, self.evidence) if one)
 
 
-def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float, say: Say = log.debug) -> None:
+def wait_ready(
+    cluster: Cluster,
+    manifests: Iterable[Manifest],
+    *,
+    timeout: float,
+    say: Say = log.debug,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Wait until every workload among `manifests` is ready; otherwise raise ClusterError with the pods' own words.
 
-    A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it.
+    A workload that is gone by now, or being deleted, cannot become ready: the step's check reports it. `check` is
+    called while one is not ready, and raises to end the wait.
     """
     waiting = _Waiting(cluster, manifests)
+
+    def state() -> str | None:
+        if found := waiting.state():
+            check()
+        return found
+
     try:
-        wait_until(waiting.state, what="workloads", timeout=timeout, say=say)
+        wait_until(state, what="workloads", timeout=timeout, say=say)
     except WaitTimeout as error:
         with suppress(ClusterError):
             error.details = "\n".join((error.details, *waiting.probed()))

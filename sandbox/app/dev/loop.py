@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
+from sandbox.app.dev import dev_steps
 from sandbox.app.dev.changed_files import DevWork, Project
 from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
@@ -18,6 +19,7 @@ from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import DIGESTS
+from sandbox.components.workloads.step import Overtaken
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
@@ -27,6 +29,7 @@ from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.step import Step
 
 
 @dataclass
@@ -112,16 +115,17 @@ class DevLoop:
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:
-            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
+            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=self._prepared)
             self._left = DevWork()
             rounds = self._planned(sandbox)
             rounds.applied_by_up()
-            if rounds.restarts:
+            if rounds.are_charts_behind:
                 self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
             if not sandbox.kubeconfig.exists():
                 raise
-            self.report.failed(error)
+            if not isinstance(error, Overtaken):  # then the next change brings it up at once
+                self.report.failed(error)
             built = tuple(one for one in self._project.entries if isinstance(one, FromBuild))
             self._left = DevWork(images=built, manifests=True)
             return False
@@ -152,7 +156,10 @@ class DevLoop:
 
     def _read(self, sandbox: Sandbox) -> Rounds:
         steps, _, _ = machine_plan.steps(sandbox.resolved)
-        return Rounds.of(steps, self.report, self._is_overtaken)
+        return Rounds.of(self._prepared(steps), self.report, self._is_overtaken)
+
+    def _prepared(self, steps: Sequence[Step]) -> Sequence[Step]:
+        return dev_steps.prepared(steps, self._is_overtaken)
 
     def _is_overtaken(self) -> bool:
         return bool(self._project.work(self.watch.changed))

@@ -11,10 +11,11 @@ from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import MOST_COPIED, Copied, DevWork
 from sandbox.app.dev.container_sync import Running, SyncFailed
 from sandbox.app.dev.dev_report import DevReport, timed
+from sandbox.app.dev.dev_steps import programs
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import bring_advice
-from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Placed
+from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Overtaken
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases, waves
@@ -112,7 +113,7 @@ class Rounds:
         except Overtaken:  # applied again with the next change, and waited for
             return DevWork(images=tuple(failed), manifests=True)
         except SandboxError as error:
-            if NO_SHELL in str(error) and self.restarts:
+            if NO_SHELL in str(error) and self._programs:
                 error.fix = "`restart: true` in images.yaml needs `sh` in the image: use a base that has it, or `run:`"
             raise
         return DevWork(images=tuple(failed))
@@ -167,7 +168,7 @@ class Rounds:
 
     def _rolled_out(self, *, charts: bool) -> None:
         """Apply objects that differ from what was applied last, and wait until their workloads are ready."""
-        releases = self.charts and replace(self.charts, programs=self._programs())
+        releases = self.charts and replace(self.charts, programs=self._programs)
         if charts and releases and releases.check().state is not State.READY:
             with timed(self.report, "helm", releases.title):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
@@ -175,9 +176,7 @@ class Rounds:
             return
         known, self.applied = self.applied, {}  # unknown from here on, if this does not come to its end
         with timed(self.report, "apply", "") as phase:
-            placed = self.apply.place(
-                partial(self.report.progress, "apply"), known_as=known, change=self._supervised(), wait=False
-            )
+            placed = self.apply.place(partial(self.report.progress, "apply"), known_as=known, wait=False)
             self.applied = {identity(one): one for one in placed.objects if one not in placed.changed}
             count = len(placed.changed)
             removed = f", {len(placed.removed)} removed" if placed.removed else ""
@@ -186,7 +185,8 @@ class Rounds:
         if waiting:
             with timed(self.report, "roll-out", ", ".join(map(title, waiting[:3])) + (" …" if waiting[3:] else "")):
                 self._await(waiting)
-        self._remember(placed)
+        self.applied = {identity(one): one for one in placed.objects}
+        self.apply.remember(placed)
 
     def _await(self, manifests: Sequence[Manifest]) -> None:
         """Wait until the workloads are ready. Raises SandboxError with the pods' messages, Overtaken."""
@@ -200,7 +200,7 @@ class Rounds:
                 raise
             waiting = [one for one in waiting if said[title(one)] is not None]
             if waiting and self.overtaken():
-                raise Overtaken
+                raise Overtaken("the files have changed again: the roll-out is not waited for")
             words = "\n".join(f"{name}: {text}" for name, text in said.items() if text)
             if waiting and took > TIMEOUT:
                 raise ClusterError("the roll-out does not end", details=words, fix=bring_advice(words))
@@ -208,43 +208,19 @@ class Rounds:
                 self.report.progress("roll-out", words.partition("\n")[0])
                 interruption.pause(PAUSE)
 
-    def _remember(self, placed: Placed) -> None:
-        """Record the objects as applied; the record in the cluster is for `up`, which puts no shell before programs."""
-        self.applied = {identity(one): one for one in placed.objects}
-        if not any(map(_has_supervised, placed.objects)):
-            self.apply.remember(placed)
-
-    def _supervised(self) -> Callable[[Manifest], Manifest] | None:
-        """Return the change that lets a signal restart programs, for images whose rules say so, or None."""
-        programs = self._programs()
-        return (lambda manifest: restart.supervised(manifest, programs)) if programs else None
-
+    @property
     def _programs(self) -> dict[str, restart.Program]:
-        """Return the programs to restart by a signal, by their images' names without a digest."""
-        found: dict[str, restart.Program] = {}
-        for entry in self.push.images.entries if self.push else ():
-            if self.push and isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
-                target = entry.target
-                config = (self.push.engine.inspect_image(str(target)) or {}).get("Config") or {}
-                program = restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
-                found[f"{self.apply.images.prefix}/{target.repository}:{target.tag}"] = program
-        return found
+        return programs(self.push, self.apply.images.prefix)
 
     @property
-    def restarts(self) -> bool:
-        """Tell whether programs are to be restarted by a signal, for which their pods must be changed first."""
-        return bool(self._programs())
+    def are_charts_behind(self) -> bool:
+        """Tell whether `up` installed charts before the engine had the programs to restart. Raises SandboxError."""
+        if self.charts is None or not self.charts.charts or not self._programs:
+            return False
+        return self.charts.check().state is not State.READY
 
 
 def _in_order(entries: Sequence[Entry]) -> list[Entry]:
     """Return the images, those first that others are made from."""
     built = [one for wave in waves([each for each in entries if isinstance(each, FromBuild)]) for one in wave]
     return [*(one for one in entries if not isinstance(one, FromBuild)), *built]
-
-
-class Overtaken(Exception):
-    """A roll-out is not waited for, because there is something else to do first."""
-
-
-def _has_supervised(manifest: Manifest) -> bool:
-    return restart.NAME in str(manifest.get("spec", ""))

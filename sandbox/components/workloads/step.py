@@ -43,11 +43,16 @@ class Placed:
     removed: tuple[ObjectKey, ...]
 
 
+class Overtaken(SandboxError):
+    """Pods are not waited for, because what they are made from has changed meanwhile."""
+
+
 @dataclass(frozen=True)
 class ApplyStep(NothingToUndo):
     """Applies the objects in order, with the present `images`; a sealed record in the cluster keeps what was applied.
 
-    It waits for all `nodes` first. Recorded objects that the manifests do not contain any more are deleted, except for
+    It waits for all `nodes` first. `change` is made to the objects before; once another change has `overtaken` them,
+    their pods are not waited for. Recorded objects that the manifests do not contain any more are deleted, except for
     those that may contain data, which are named.
     """
 
@@ -58,6 +63,8 @@ class ApplyStep(NothingToUndo):
     after: tuple[str, ...] = ()
     nodes: Callable[[], Collection[str]] = tuple
     name: str = "apply"
+    change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda objects: objects
+    overtaken: Callable[[], bool] = lambda: False
     told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
@@ -94,7 +101,10 @@ class ApplyStep(NothingToUndo):
         placed = self.place(work.say)
         work.say("waiting for the pods")
         try:
-            wait_ready(Records.of(self.names).cluster, placed.objects, timeout=TIMEOUT, say=work.say)
+            cluster = Records.of(self.names).cluster
+            wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=work.say, check=self._require_newest)
+        except Overtaken:
+            raise
         except SandboxError as error:
             error.fix = error.fix or bring_advice(str(error)) or "correct that, then sandbox up"
             raise
@@ -105,18 +115,16 @@ class ApplyStep(NothingToUndo):
         say: Say,
         *,
         known_as: Mapping[tuple[str, ...], Manifest] | None = None,
-        change: Callable[[Manifest], Manifest] | None = None,
         wait: bool = True,
     ) -> Placed:
         """Apply the objects except for those that equal `known_as`, by identity; delete those no longer wanted.
 
-        `change` is applied to each object before. Without `wait`, what is deleted may take its time. Raises
-        SandboxError.
+        Without `wait`, what is deleted may take its time. Raises SandboxError.
         """
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         self.images.require(self.manifests)  # before anything is applied
-        objects = [change(one) if change else one for one in self.placed()]
+        objects = self.placed()
         wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
         known = (*before.places, *wanted)
@@ -155,17 +163,22 @@ class ApplyStep(NothingToUndo):
             records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
         )
 
+    def _require_newest(self) -> None:
+        if self.overtaken():
+            raise Overtaken("the files have changed again: pods are not waited for")
+
     def placed(self) -> list[dict[str, Any]]:
         """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.
 
         Raises RegistryError.
         """
-        return [
+        objects = [
             {**one, "metadata": {**one["metadata"], "namespace": one["metadata"].get("namespace", "default")}}
             if one["kind"] != "Namespace"
             else {**one, "metadata": {**one["metadata"], "namespace": None}}
             for one in self.images.written(self.manifests)
         ]
+        return list(self.change(objects))
 
 
 def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manifest | None]]) -> str:

@@ -86,7 +86,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
 
     def rounds(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(run=made.run, applied_by_up=lambda: None, restarts=False, applied={}, copied={})
+        return SimpleNamespace(run=made.run, applied_by_up=lambda: None, are_charts_behind=False, applied={}, copied={})
 
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
     monkeypatch.setattr("sandbox.app.dev.loop.Cluster", lambda _: SimpleNamespace(trouble=lambda: made.trouble))
