@@ -26,6 +26,8 @@ LONGEST_STEP = 40
 _RULE = "------"
 # A step of BuildKit that pulls something, and why it did not, in Go's words.
 _UNREACHED = re.compile(r"failed to do request: .*(?:no such host|timeout|refused|unreachable|deadline|EOF|reset)")
+# What buildx says last when it lost the engine; lines of a step have its number before them.
+_GONE = re.compile(r"^ERROR: .*(?:error during connect|Cannot connect to the Docker daemon|code = Unavailable)", re.M)
 # The step that pulls what reads the Dockerfile, which a line `# syntax=` names.
 _FRONTEND = "resolve image config for "
 # Leaves out the record of when and from which commit buildx built. In containerd's image store it is part of the
@@ -137,6 +139,8 @@ def _by_buildkit(buildx: process.Argv, entry: FromBuild, name: str, told: Callab
 
 def _fix(output: str) -> str:
     """Return what to do about a build that failed, by BuildKit's words."""
+    if _GONE.search(output):
+        return "the engine went away: when `docker version` shows it again, run the command again"
     if not _UNREACHED.search(output):
         return "correct its Dockerfile or context, then run the command again"
     if _FRONTEND in output:

@@ -135,6 +135,21 @@ def test_build_that_cannot_pull_comes_with_what_to_do(tmp_path: Path, docker: Do
     assert told == ["app:dev", f"app:dev: #3 {step}", f"app:dev: #3 ERROR: {said}"]
 
 
+@pytest.mark.parametrize(
+    ("said", "gone"),
+    [
+        ('ERROR: error during connect: Get "http://%2Frun%2Fdocker.sock/_ping": EOF', True),
+        ("ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF", True),
+        ("#9 0.1 ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", False),
+    ],
+)
+def test_engine_lost_in_a_build_is_no_fault_of_the_files(tmp_path: Path, docker: Docker, said: str, gone: bool) -> None:
+    docker(f"[ \"$2\" = version ] && exit 0; echo '{said}'; exit 1")
+    with pytest.raises(EngineError) as caught:
+        image_build.build(entry_of(tmp_path), FakeEngine({}), lambda _: None)
+    assert caught.value.fix.startswith("the engine went away" if gone else "correct its Dockerfile")
+
+
 STEP = """\
 #7 0.1 cc -c main.c
 #8 0.2 of another step
