@@ -23,7 +23,7 @@ from sandbox.oci.reference import Target
 WIDTH = 8
 # The first arguments are paths to delete, up to `--`, the others are read back; the archive is on standard input.
 SCRIPT = """\
-for one in rm tar; do command -v $one >/dev/null || eval "$one() { busybox $one \"\\$@\"; }"; done
+for one in rm tar; do command -v $one >/dev/null || eval $one'() { busybox '$one' "$@"; }'; done
 while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
 tar -xf - -C / && { [ $# = 0 ] || tar -cf - -C / -- "$@"; }
 """
