@@ -12,7 +12,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile
-from sandbox.system.files import is_dir, is_file
+from sandbox.system.files import from_here, is_dir, is_file
 
 # Kinds that others refer to are applied first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
@@ -178,9 +178,11 @@ def _advice(place: str) -> str:
     """Return what to do with a file that contains no object, by its name."""
     file = Path(place.rpartition(":")[0])
     if file.name in KUSTOMIZATIONS:
-        return f"below `apply`, name the one folder to render, such as {file.parent.name}/, not a folder around it"
+        return (
+            f"below `apply`, name the one folder to render, such as {from_here(file.parent)}/, not a folder around it"
+        )
     if file.name in HELM_FILES:
-        return f"below `apply`, write a chart as {{chart: ./{file.parent.name}}}"
+        return f"below `apply`, write a chart as {{chart: {from_here(file.parent)}}}"
     return "below `apply`, name only files and folders of Kubernetes objects"
 
 

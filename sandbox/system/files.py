@@ -180,6 +180,14 @@ def is_inside(folder: Path, path: Path) -> bool:
         return False
 
 
+def from_here(path: Path) -> str:
+    """Return a path as it is written in the current folder: relative to it, if it is below."""
+    with suppress(OSError):  # the current folder was removed
+        here = Path.cwd()
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path)
+
+
 def remove_empty(folder: Path) -> None:
     """Remove a folder if it is there and nothing is in it, whatever other commands do there meanwhile."""
     with suppress(OSError):

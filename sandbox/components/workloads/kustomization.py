@@ -25,7 +25,7 @@ from sandbox.errors import BadFile, MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.manifests import kustomization
 from sandbox.system import process
-from sandbox.system.files import is_dir, is_file
+from sandbox.system.files import from_here, is_dir, is_file
 from sandbox.system.process import ToolFailed
 
 LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
@@ -71,7 +71,7 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
         raise BadFile(
             f"{folder} fetches {found.fetched[0]}",
             details="\n".join(found.fetched[1:]),
-            fix=f"if you trust that, write {{kustomize: {folder}, remote: true}} below `apply`; "
+            fix=f"if you trust that, write {{kustomize: {from_here(folder)}, remote: true}} below `apply`; "
             "or put it into the project",
         )
     with tempfile.TemporaryDirectory() as place:

@@ -67,11 +67,14 @@ def test_webhooks_come_after_the_pods_that_answer_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "advice"),
     [
-        ("k8s/dev/kustomization.yaml", "resources: [a.yaml]\n", "name the one folder to render, such as dev/"),
-        ("shop/values.yaml", "replicas: 1\n", "{chart: ./shop}"),
+        ("k8s/dev/kustomization.yaml", "resources: [a.yaml]\n", "name the one folder to render, such as k8s/dev/,"),
+        ("charts/shop/values.yaml", "replicas: 1\n", "{chart: charts/shop}"),
     ],
 )
-def test_files_of_other_tools_come_with_what_to_write(tmp_path: Path, path: str, text: str, advice: str) -> None:
+def test_files_of_other_tools_come_with_what_to_write(
+    tmp_path: Path, path: str, text: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
     with pytest.raises(UsageError) as caught:

@@ -81,7 +81,7 @@ def test_busybox_without_links_copies_files_of_odd_names(folder: Folder, tmp_pat
     (folder.programs / "busybox").chmod(0o755)
     (folder.root / "app").mkdir()
     (folder.root / "app/an old").touch()
-    odd = "it's \"a\" $b *"
+    odd = 'it\'s "a" $b *'
     (tmp_path / odd).touch()
     copy(copied({tmp_path / odd: f"/app/{odd}", tmp_path / "an old": "/app/an old"}), into(), folder)
     assert [one.name for one in (folder.root / "app").iterdir()] == [odd]
