@@ -43,6 +43,11 @@ SPARING = {"name": "GOGC", "value": "50"}
 EDGE_ADDRESS = "192.0.2.1"
 
 
+def port_suffix(port: int) -> str:
+    """Return what follows a host in an https URL: `:PORT`, or nothing for the scheme's own port."""
+    return "" if port == 443 else f":{port}"
+
+
 @dataclass(frozen=True)
 class Home:
     """The folders and files of the user that the sandbox may touch.

@@ -17,7 +17,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import Names
+from sandbox.names import Names, port_suffix
 from sandbox.plan import asked_before, lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
 from sandbox.plan.used_engine import UsedEngine
@@ -355,8 +355,7 @@ class Sandbox:
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
         name = host if "." in host else f"{host}.{self.domain}"
-        port = self.resolved.edge.ports[0]
-        return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
+        return f"https://{name}{port_suffix(self.resolved.edge.ports[0])}{path}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
         """Ask `host` (see `url`) through the edge, whether or not this machine resolves its name.

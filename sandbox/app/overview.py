@@ -57,7 +57,7 @@ class Addresses:
 
     def urls(self, host: str) -> tuple[str, ...]:
         """Return the URLs of a host, that of the first port first."""
-        return tuple(f"https://{host}{'' if port == 443 else f':{port}'}/" for port in self.ports)
+        return tuple(lan_access.url(host, port) for port in self.ports)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,7 @@ def _as_json(spec: ResolvedSpec, found: Addresses) -> dict[str, object]:
 
 def _show(spec: ResolvedSpec, found: Addresses) -> None:
     for host in found.hosts:
-        others = ("" if port == 443 else f":{port}" for port in found.ports[1:])
-        click.echo(found.urls(host)[0] + "".join(f"   and {port}" for port in others))
+        click.echo(found.urls(host)[0] + "".join(f"   and :{port}" for port in found.ports[1:]))
     click.echo(f"registry    {found.registry}   (sandbox push-images)")
     click.echo(
         f"kubectl     --context {found.context}"

@@ -12,9 +12,9 @@ from typing import Any
 
 from sandbox.app import edge_state
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
-from sandbox.components.edge import routes
+from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.routes import Route
-from sandbox.components.ingress.default_backend import hosts_of, suffix
+from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.components.ingress.unserved import foreign_class
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
@@ -116,7 +116,7 @@ def standing(*, absent: bool, running: bool, holder: Holder | None) -> str:
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
     """Return what the cluster itself reports; of an existing one, only the sandbox's namespace may be read."""
     cluster, namespace = Cluster(names.kubeconfig), providers.namespace(names)
-    port = suffix(route.listen[0][1] if route and route.listen else 443)
+    port = route.listen[0][1] if route and route.listen else 443
     ingresses = cluster.list("networking.k8s.io/v1", "Ingress", namespace)
     lost = {} if namespace else _unserved(ingresses, cluster.list("networking.k8s.io/v1", "IngressClass"))
     events = sorted(cluster.list("v1", "Event", namespace), key=_when, reverse=True)[:EVENTS]
@@ -126,7 +126,7 @@ def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part
         "hosts": [
             {
                 "host": one,
-                "url": f"https://{one}{port}/",
+                "url": lan_access.url(one, port),
                 "days_left": _days(one, entries),
                 "unserved": lost.get(one, ""),
             }

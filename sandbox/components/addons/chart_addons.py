@@ -11,6 +11,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.manifests import ingress_hosts, namespace
+from sandbox.names import port_suffix
 from sandbox.step import Status, Work
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def host(addon: str, domain: str) -> str:
 
 def url(addon: str, values: Mapping[str, str]) -> str:
     """Return the URL of an addon's page; `values` are the sandbox's own placeholders."""
-    port = values.get("https_port", "443")
-    return f"https://{host(addon, values.get('domain', ''))}{'' if port == '443' else f':{port}'}"
+    port = int(values.get("https_port", "443"))
+    return f"https://{host(addon, values.get('domain', ''))}{port_suffix(port)}"
 
 
 def around(addon: Addon, domain: str) -> Objects:

@@ -14,6 +14,7 @@ from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.fast_dataclass import dataclass
+from sandbox.names import port_suffix
 from sandbox.system import host_network
 
 
@@ -94,7 +95,7 @@ def domains(name: str, listen: str) -> tuple[str, ...]:
 
 def url(host: str, port: int) -> str:
     """Return the URL of `host` at `port`."""
-    return f"https://{host}/" if port == 443 else f"https://{host}:{port}/"
+    return f"https://{host}{port_suffix(port)}/"
 
 
 def renamed(host: str, domain: str, alias: str) -> str | None:

@@ -13,7 +13,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import ingress_hosts
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names, port_suffix
 from sandbox.step import NothingToUndo, State, Status, Work
 
 _PLAIN = re.compile(r"/[\w./~%-]*")
@@ -70,16 +70,11 @@ def parts(name: str) -> Mapping[str, str]:
     return dict(zip(("head.html", "list.html", "none.html", "foot.html"), pieces, strict=True))
 
 
-def suffix(port: int) -> str:
-    """Return the suffix of hosts in links when the sandbox is reached at `port` of this machine."""
-    return "" if port == 443 else f":{port}"
-
-
 def render(name: str, hosts: Iterable[str], *, port: int) -> str:
     """Return the page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
     piece = parts(name)
     links = "".join(
-        f'<li><a href="https://{html.escape(host)}{suffix(port)}/">{html.escape(host)}</a></li>\n'
+        f'<li><a href="https://{html.escape(host)}{port_suffix(port)}/">{html.escape(host)}</a></li>\n'
         for host in sorted(hosts)
     )
     known = piece["list.html"] + links + "</ul>\n" if links else piece["none.html"]

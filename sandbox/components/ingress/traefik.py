@@ -11,7 +11,7 @@ from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
 from sandbox.config import yaml_text
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE, port_suffix
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
@@ -150,7 +150,7 @@ class Traefik:
             "busybox": self.busybox,
             "trusted": trusted,
             "edge": EDGE_ADDRESS,
-            "suffix": default_backend.suffix(self.port),
+            "suffix": port_suffix(self.port),
             "ready": READY.replace(".", "[.]"),
             # A pod reads its script once: another page needs another pod.
             "page": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16],
@@ -225,7 +225,7 @@ class TenantTraefik:
             "traefik": self.image,
             "busybox": self.busybox,
             "namespace": self.namespace,
-            "suffix": default_backend.suffix(self.port),
+            "suffix": port_suffix(self.port),
             "content": content,
         }
         shown: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sandbox-page"}}

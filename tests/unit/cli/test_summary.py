@@ -1,4 +1,4 @@
-"""The last words of `up`: the command to try leads to the sandbox, whatever the name resolves to."""
+"""The last words of `up`: where its hosts are, and a command that leads there, whatever the name resolves to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ import pytest
 
 from sandbox.cli import summary
 from sandbox.config.schema import ResolvedSpec
+
+
+def _welcome(
+    monkeypatch: pytest.MonkeyPatch, host: str, *, ports: tuple[int, ...] = (8443,), third_party: bool = False
+) -> None:
+    """Print the words for a sandbox with one host."""
+    found = SimpleNamespace(
+        hosts=(host,),
+        ports=ports,
+        exposure=SimpleNamespace(access=SimpleNamespace(open=False), neighbours=""),
+        registry="localhost:5001",
+        context="sandbox-demo",
+        root_certificate=Path("/root.crt"),
+        notes=(),
+        tried=host,
+        third_party=third_party,
+        urls=lambda one: (f"https://{one}:8443/",),
+    )
+    monkeypatch.setattr(summary, "addresses", lambda spec: found)
+    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
+    summary.welcome(cast("ResolvedSpec", spec))
 
 
 @pytest.mark.parametrize(
@@ -30,20 +51,12 @@ def test_curl_to_try_asks_this_machine(
     trust: str,
     why: str,
 ) -> None:
-    exposure = SimpleNamespace(access=SimpleNamespace(open=False), neighbours="")
-    found = SimpleNamespace(
-        hosts=(host,),
-        ports=(8443,),
-        exposure=exposure,
-        registry="localhost:5001",
-        context="sandbox-demo",
-        root_certificate=Path("/root.crt"),
-        notes=(),
-        tried=host,
-        third_party=third_party,
-        urls=lambda one: (f"https://{one}:8443/",),
-    )
-    monkeypatch.setattr(summary, "addresses", lambda spec: found)
-    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
-    summary.welcome(cast("ResolvedSpec", spec))
+    _welcome(monkeypatch, host, third_party=third_party)
     assert f"try         curl {trust}{there} https://{host}:8443/{why}\n" in capsys.readouterr().out
+
+
+def test_other_ports_of_a_host_are_named_even_443(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _welcome(monkeypatch, "app.demo.test", ports=(8443, 443, 9443))
+    assert "https://app.demo.test:8443/   and :443   and :9443\n" in capsys.readouterr().out
