@@ -61,11 +61,14 @@ def dev(
     from sandbox.app.dev.loop import DevLoop
     from sandbox.cli import prompts
     from sandbox.cli.summary import welcome
+    from sandbox.system import files
 
     caller = session(progress, patience)
     prompts.confirm_new(file, name, caller.say, ask=not yes)
     # If the file goes away meanwhile, that is an error: else `up` would make the default sandbox.
     file = context.meant_file(file, name)
+    if file and not once:
+        files.require_regular(file)  # a pipe can be read once, and would then be an empty spec
     loop = DevLoop(
         choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
         file=file,

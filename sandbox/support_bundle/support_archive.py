@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -147,10 +148,11 @@ def _write(path: Path, texts: Mapping[str, str]) -> None:
     """Write the archive, with everything in a folder of its name. Raises SandboxError if that is not possible."""
     content = io.BytesIO()
     folder = path.name.removesuffix(".tar.gz")
-    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+    with tarfile.open(fileobj=content, mode="w") as tar:
         for name, text in sorted(texts.items()):
             data = text.encode(errors="replace")
             info = tarfile.TarInfo(f"{folder}/{name}")
             info.size, info.mode, info.mtime = len(data), OWNER_ONLY, int(time.time())
             tar.addfile(info, io.BytesIO(data))
-    files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)
+    # Without a time: gzip has none after 2106, to which a clock may have been set.
+    files.write_atomic(path, gzip.compress(content.getvalue(), mtime=0), mode=OWNER_ONLY)

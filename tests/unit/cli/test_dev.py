@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_quiet_leaves_errors_and_crashes(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "error[failed]: building failed"
     assert said[2].startswith("✗ web-1 web ended")
+
+
+def test_spec_from_a_pipe_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dev -f <(…)`: the second time a pipe is empty, which is the spec of another sandbox."""
+    in_process.quiet(monkeypatch)
+    monkeypatch.setattr(DevLoop, "run", lambda *_: pytest.fail("it began"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SandboxError, match="is a FIFO, not a regular file"):
+        words = ["-f", str(tmp_path / "pipe")]
+        CliRunner().invoke(dev, words, obj=False, catch_exceptions=False, standalone_mode=False)
 
 
 def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
