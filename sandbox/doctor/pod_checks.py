@@ -10,13 +10,14 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_faults import Fault, faults
+from sandbox.kube.pod_faults import UNPULLED, Fault, faults
 from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import providers
 
 LINES = 5
 EVENTS = 5
 MOST = 5  # pods of one name
+OWN_REGISTRY = ("localhost:", "127.0.0.1:")  # how names of images in the sandbox's registry begin
 
 Found = Iterator[tuple[str, Finding]]
 
@@ -66,7 +67,8 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
         found = True
         words = _words(cluster, name, namespace, fault)
         logs = f"{kubectl} logs {name} -c {fault.container}{'' if fault.running else ' --previous'}"
-        yield "container", error(f"{place}, {fault}{words}", fault.fix or logs)
+        advice = _pull_advice(pod, fault.container) if fault.reason in UNPULLED else logs
+        yield "container", error(f"{place}, {fault}{words}", fault.fix or advice)
     if is_leaving(pod):
         yield "leaving", warn(f"{place} is being deleted", f"{kubectl} get pods")
         return
@@ -80,6 +82,18 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
     if not found and not warnings:
         said = str(status.get("phase", "not scheduled"))
         yield "state", warn(f"{place} is {said}, and the cluster says nothing more", f"{kubectl} logs {name}")
+
+
+def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
+    """Return what to do about an image that could not be pulled; there are no logs."""
+    spec = pod.get("spec") or {}
+    known = (one for key in ("containers", "initContainers", "ephemeralContainers") for one in spec.get(key) or ())
+    image = next((str(one.get("image", "")) for one in known if one["name"] == container), "")
+    if image.startswith(OWN_REGISTRY):
+        return "name it in images.yaml, then sandbox up{which}; what is there: sandbox registry list{which}"
+    return (
+        "correct its name, or give pods a login for it (docs/images.md); the way there: sandbox doctor network{which}"
+    )
 
 
 def _words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
