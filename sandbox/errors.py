@@ -58,3 +58,11 @@ class MissingTool(SandboxError):
 
     exit_code = 4
     id = "missing-tool"
+
+
+def succeeded(ran: tuple[int, str], otherwise: str) -> str:
+    """Return the output of a command, of which `ran` has the exit status too. Raises SandboxError `otherwise`."""
+    status, output = ran
+    if status != 0:
+        raise SandboxError(otherwise, details=output)
+    return output

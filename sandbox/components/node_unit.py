@@ -17,7 +17,7 @@ import yaml
 from sandbox.components import content_hash
 from sandbox.config import yaml_text
 from sandbox.engine.questions import Question
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.manifests import namespace
@@ -244,9 +244,7 @@ def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
             continue
         _systemctl(nodes, node, "disable", "--now", unit.service)
         paths = [str(path) for path in (*unit.files(), unit.kubeconfig) if path not in SHARED]  # others have those, too
-        status, output = nodes.execute(node, ["rm", "-f", *paths])
-        if status != 0:
-            raise SandboxError(f"{unit.service} cannot be removed from {node}", details=output)
+        succeeded(nodes.execute(node, ["rm", "-f", *paths]), f"{unit.service} cannot be removed from {node}")
         _systemctl(nodes, node, "daemon-reload")
     for kind, space in ROLES:
         cluster.delete(RBAC, kind, unit.name, space)
@@ -266,12 +264,8 @@ def _has_token(nodes: Nodes, node: str, account: str, unit: NodeUnit) -> bool:
 
 
 def _start(nodes: Nodes, node: str, service: str) -> None:
-    status, output = nodes.execute(node, ["sh", "-c", START, "start", service])
-    if status != 0:
-        raise SandboxError(f"{service} cannot be started on {node}", details=output)
+    succeeded(nodes.execute(node, ["sh", "-c", START, "start", service]), f"{service} cannot be started on {node}")
 
 
 def _systemctl(nodes: Nodes, node: str, *words: str) -> None:
-    status, output = nodes.execute(node, ["systemctl", *words])
-    if status != 0:
-        raise SandboxError(f"systemctl {' '.join(words)} failed on {node}", details=output)
+    succeeded(nodes.execute(node, ["systemctl", *words]), f"systemctl {' '.join(words)} failed on {node}")

@@ -12,7 +12,7 @@ import ssl
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError, succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.system import files
@@ -46,9 +46,7 @@ class CompanyCa:
     def enforce(self, nodes: Nodes, node: str) -> None:
         """Write them to the node, and restart its containerd, which reads them only at its start; pods keep running."""
         nodes.write_file(node, PLACE, self.pem)
-        status, output = nodes.execute(node, RESTART)
-        if status != 0:
-            raise SandboxError(f"containerd of {node} cannot be restarted", details=output)
+        succeeded(nodes.execute(node, RESTART), f"containerd of {node} cannot be restarted")
 
 
 def _of_file(path: Path) -> bytes:

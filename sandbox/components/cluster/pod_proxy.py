@@ -10,7 +10,7 @@ from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
 from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
-from sandbox.errors import SandboxError
+from sandbox.errors import succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import HOST, Names
@@ -113,12 +113,12 @@ class Proxied:
 
     def is_in_force(self, node: str) -> bool:
         """Tell whether the running containerd on the node has these variables."""
-        status, output = self.nodes.query(node, QUERY)
-        return read_shown(_succeeded(node, status, output)) == self.variables()
+        shown = succeeded(self.nodes.query(node, QUERY), f"the proxy of {node} cannot be read")
+        return read_shown(shown) == self.variables()
 
     def enforce(self, node: str) -> None:
         """Restart the node's containerd with the proxy that is now in its unit; pods keep running."""
-        _succeeded(node, *self.nodes.execute(node, ["sh", "-c", RESTART]))
+        succeeded(self.nodes.execute(node, ["sh", "-c", RESTART]), f"the proxy of {node} cannot be set")
 
     def drop_in(self) -> str:
         """Return containerd's file for the variables, for DROP_IN."""
@@ -160,12 +160,6 @@ class PodProxyStep(NothingToUndo):
             return
         for one in policy({}):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
-
-
-def _succeeded(node: str, status: int, output: str) -> str:
-    if status != 0:
-        raise SandboxError(f"the proxy of {node} cannot be read or set", details=output)
-    return output
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:

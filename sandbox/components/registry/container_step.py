@@ -10,7 +10,7 @@ from pathlib import Path
 from sandbox.components.registry import frontend
 from sandbox.components.registry.frontend import Frontend
 from sandbox.engine import Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
@@ -130,11 +130,10 @@ class Registry:
         place = {DATA: str(self.storage or self.names.volume)}
         name = self.names.quarantine
         labelled.make_room(self.engine, name, self.names.home)  # of a command that was killed
-        status, output = container_copy.run_script(
+        ran = container_copy.run_script(
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
-        if status != 0:
-            raise SandboxError("the registry's damaged blobs could not be moved aside", details=output)
+        succeeded(ran, "the registry's damaged blobs could not be moved aside")
         self._serve({})
 
     def _resumed(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.engine.questions import Question
-from sandbox.errors import SandboxError
+from sandbox.errors import succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -54,18 +54,14 @@ class TlsRegistryStep(NothingToUndo):
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
                 line = shlex.quote(f"{ADDRESS} {name}")
-                _said(node, *self.nodes.execute(node, ["sh", "-c", f"echo {line} >> /etc/hosts"]))
+                ran = self.nodes.execute(node, ["sh", "-c", f"echo {line} >> /etc/hosts"])
+                succeeded(ran, f"/etc/hosts on {node} cannot be written")
 
     def _unknown(self, node: str) -> list[str]:
         """Return the registries' names that the node's /etc/hosts lacks."""
-        known = {tuple(line.split()) for line in _said(node, *self.nodes.query(node, SHOWN)).splitlines()}
+        shown = succeeded(self.nodes.query(node, SHOWN), f"/etc/hosts on {node} cannot be read")
+        known = {tuple(line.split()) for line in shown.splitlines()}
         return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
-
-
-def _said(node: str, status: int, output: str) -> str:
-    if status != 0:
-        raise SandboxError(f"/etc/hosts on {node} cannot be read or written", details=output)
-    return output
 
 
 def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:

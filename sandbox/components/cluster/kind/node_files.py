@@ -12,7 +12,7 @@ from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import shared_folders
-from sandbox.errors import SandboxError
+from sandbox.errors import succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system.resolvers import resolv_conf
@@ -102,7 +102,6 @@ class NodeFiles:
         node = self.names.node
         if self.nodes.engine.container(node) is None:
             return ()
-        status, output = self.nodes.execute(node, ["sh", "-c", "cat /etc/resolv.conf"])
-        if status != 0:
-            raise SandboxError(f"the nameserver of {node} cannot be read", details=output)
+        ran = self.nodes.execute(node, ["sh", "-c", "cat /etc/resolv.conf"])
+        output = succeeded(ran, f"the nameserver of {node} cannot be read")
         return tuple(line.split()[1] for line in output.splitlines() if line.startswith("nameserver "))[:1]
