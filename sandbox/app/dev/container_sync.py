@@ -94,8 +94,14 @@ def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
             if after:
                 _run(run, place.container, after, b"")
 
-    with ThreadPoolExecutor(WIDTH, thread_name_prefix="sync") as pool:
+    pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="sync")
+    try:
         list(pool.map(one, into))
+    except BaseException as error:
+        # On an interrupt nothing is waited for: the command of a rule may not end.
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def by_cluster(cluster: Cluster) -> Run:

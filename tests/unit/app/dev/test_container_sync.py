@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import subprocess
 import tarfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,31 @@ def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
         "spec": {"containers": [{"name": "web", "image": image}]},
         "status": {"containerStatuses": [{"name": "web", "state": {state: {}}}]},
     }
+
+
+@pytest.mark.fault(5)
+def test_interrupt_ends_the_wait_for_a_rules_command(tmp_path: Path) -> None:
+    """Ctrl-C while the command of a `sync` rule runs, and does not end → `dev` ends at once."""
+    (tmp_path / "a").touch()
+    archive, _, _ = packed({tmp_path / "a": "/a"})
+    begun, over, main = threading.Event(), threading.Event(), threading.get_ident()
+
+    def run(_: Container, argv: Sequence[str], __: bytes) -> Executed:
+        if argv[0] == "sh":
+            return Executed(0, archive, "")
+        begun.set()
+        over.wait(60)
+        return Executed(0, b"", "")
+
+    def interrupt() -> None:
+        begun.wait(60)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("npm", "start"))), into(), run)
+    assert not over.is_set()
+    over.set()
 
 
 NAME = f"localhost:5001/team/web:dev@sha256:{'0' * 64}"
