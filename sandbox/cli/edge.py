@@ -73,6 +73,10 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
     sandbox edge url -o json
     """
     begin(ctx)
+    if host and "://" in host:  # as browsers show it
+        from sandbox.doctor.tls.tls_context import parse
+
+        host, _ = parse(host)
     if host and "/" in host:
         from sandbox.app import edge_ports
 
