@@ -95,7 +95,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     return Addresses(
         hosts=hosts,
-        ports=spec.edge.ports,
+        ports=spec.edge.ports if spec.takes_https_ports else (443,),
         exposure=exposure(spec, hosts, Engine.connect()),
         registry=spec.registry.address,
         context=names.cluster if merged else None,

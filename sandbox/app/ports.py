@@ -164,7 +164,8 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
-    edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in spec.edge.ports]
+    https = spec.edge.ports if spec.takes_https_ports else ()
+    edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in https]
     edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *TCP) for one in spec.edge.tcp]
     edge += [udp_wanted(Bind(spec.edge.listen, one.port)) for one in spec.edge.udp]
     if spec.registry.external:

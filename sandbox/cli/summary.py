@@ -43,8 +43,9 @@ def _show(spec: ResolvedSpec, found: Addresses) -> None:
         if found.context
         else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
     )
-    click.echo(f"trust       {found.root_certificate}")
-    click.echo(f"try         {_curl(spec, found)}")
+    if spec.takes_https_ports:  # else neither the way nor the certificate is the sandbox's
+        click.echo(f"trust       {found.root_certificate}")
+        click.echo(f"try         {_curl(spec, found)}")
     for note in found.notes:
         click.echo(f"{click.style('note', fg='yellow')}        {note}")
     exposure = found.exposure

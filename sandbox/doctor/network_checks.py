@@ -97,6 +97,8 @@ def is_here(address: str) -> bool:
 
 def https(context: DoctorContext) -> Finding:
     """Check that the edge has the HTTPS ports, or that they are free."""
+    if not context.spec.takes_https_ports:
+        return skipped("the cluster's own ingress is used, which no port of this machine leads to")
     engine = with_engine(context).engine
     binds = [Bind(context.spec.edge.listen, port) for port in context.spec.edge.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}

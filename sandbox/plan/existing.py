@@ -173,7 +173,7 @@ def _registry(site: TenantSite, keychain: Keychain | None) -> list[Step]:
 def _edge(site: TenantSite) -> list[Step]:
     """Return the process that connects this machine's ports with ingress and registry."""
     spec, address, external = site.spec, site.spec.ingress.address, site.spec.registry.external
-    binds = site.binds if site.has_controller or address else ()
+    binds = site.binds if spec.takes_https_ports else ()
     ports = edge_steps.ports(spec)
     if not binds and external and not ports:
         return []

@@ -143,6 +143,12 @@ class Spec(Model):
         """Tell whether the edge is a process, since no container may or can reach the cluster."""
         return self.edge.run == "process" or not self.cluster.supports.containers
 
+    @property
+    def takes_https_ports(self) -> bool:
+        """Tell whether the edge listens for HTTPS: not for a controller of an existing cluster without an address."""
+        own = self.ingress.controller != "none" or self.cluster.supports.whole_cluster
+        return own or self.ingress.address is not None
+
     @classmethod
     def default(cls, name: str) -> Self:
         """Return the spec of the sandbox `name` with nothing else said.

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +263,15 @@ def test_port_of_a_stopped_sandbox_is_refused(place: Home, engine: FakeEngine, w
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: port}), place, engine)
     assert "held by container sandbox-other-registry" in caught.value.details
+
+
+@pytest.mark.parametrize(("ingress", "free"), [({}, False), ({"controller": "none"}, True)])
+def test_ingress_of_an_existing_cluster_takes_no_https_port(
+    place: Home, engine: FakeEngine, taken: int, ingress: dict[str, str], *, free: bool
+) -> None:
+    wanted = spec(https=taken, cluster={"provider": "existing", "context": "team"}, ingress=ingress)
+    with nullcontext() if free else pytest.raises(SandboxError, match="is taken"), reserve(wanted, place, engine):
+        assert free
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])

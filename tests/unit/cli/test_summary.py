@@ -13,7 +13,12 @@ from sandbox.config.schema import ResolvedSpec
 
 
 def _welcome(
-    monkeypatch: pytest.MonkeyPatch, host: str, *, ports: tuple[int, ...] = (8443,), third_party: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    *,
+    ports: tuple[int, ...] = (8443,),
+    third_party: bool = False,
+    own: bool = True,
 ) -> None:
     """Print the words for a sandbox with one host."""
     found = SimpleNamespace(
@@ -29,7 +34,7 @@ def _welcome(
         urls=lambda one: (f"https://{one}:8443/",),
     )
     monkeypatch.setattr(summary, "addresses", lambda spec: found)
-    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"))  # noqa: S104
+    spec = SimpleNamespace(edge=SimpleNamespace(listen="0.0.0.0"), takes_https_ports=own)  # noqa: S104
     summary.welcome(cast("ResolvedSpec", spec))
 
 
@@ -60,3 +65,11 @@ def test_other_ports_of_a_host_are_named_even_443(
 ) -> None:
     _welcome(monkeypatch, "app.demo.test", ports=(8443, 443, 9443))
     assert "https://app.demo.test:8443/   and :443   and :9443\n" in capsys.readouterr().out
+
+
+def test_ingress_that_is_not_the_sandboxes_has_no_command_to_try(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _welcome(monkeypatch, "app.dev.team.example", own=False)
+    said = capsys.readouterr().out
+    assert "https://app.dev.team.example" in said and "\ntry " not in said and "\ntrust " not in said
