@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
@@ -30,6 +30,14 @@ def bases(entries: Sequence[Entry]) -> Mapping[Target, frozenset[Target]]:
         for one in entries
         if isinstance(one, FromBuild)
     }
+
+
+def with_made_from(changed: Collection[Target], made_from: Mapping[Target, frozenset[Target]]) -> frozenset[Target]:
+    """Return the images that changed, and those that are made from them, by what `bases` returned."""
+    found = frozenset(changed)
+    while more := {one for one, bases in made_from.items() if one not in found and bases & found}:
+        found |= more
+    return found
 
 
 def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:

@@ -7,6 +7,7 @@ from dataclasses import field
 from pathlib import Path, PurePosixPath
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.images.build_order import with_made_from
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci.reference import Target
@@ -115,9 +116,8 @@ class Project:
 
     def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
         """Return the images that changed, and those that are made from them."""
-        while more := {one for one, bases in self.bases.items() if one not in changed and bases & changed}:
-            changed = changed | more
-        return tuple(one for one in self.entries if one.target in changed)
+        affected = with_made_from(changed, self.bases)
+        return tuple(one for one in self.entries if one.target in affected)
 
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Copied | bool:
         """Tell whether the files require a push of the image; or which of them are copied instead."""

@@ -18,7 +18,7 @@ from sandbox.components.workloads.image_names import bring_advice
 from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Overtaken
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.build_order import bases, waves
+from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result
 from sandbox.images.push_step import PushStep
@@ -94,8 +94,7 @@ class Rounds:
         failed: list[Entry] = []
         # New pods begin with the image.
         behind = self.copied.values() if work.manifests else ()
-        stale = [one.copied.entry for one in behind if one.copied.entry.target not in work.targets]
-        ordered = _in_order((*work.images, *stale))
+        ordered = _in_order(self._with_made_from([*work.images, *(one.copied.entry for one in behind)]))
         made_from = bases(ordered)
         for entry in ordered:
             if made_from.get(entry.target, frozenset()) & {one.target for one in failed}:
@@ -117,6 +116,13 @@ class Rounds:
                 error.fix = "`restart: true` in images.yaml needs `sh` in the image: use a base that has it, or `run:`"
             raise
         return DevWork(images=tuple(failed))
+
+    def _with_made_from(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the images, each once, and those of images.yaml that are made from them."""
+        every = self.push.images.entries if self.push else ()
+        found = {one.target: one for one in entries}
+        affected = with_made_from(found, bases(every))
+        return tuple(({one.target: one for one in every if one.target in affected} | found).values())
 
     def _synced(self, work: DevWork) -> DevWork:
         """Copy files into containers; returns the remaining work, with the images for which that is not possible."""

@@ -303,6 +303,18 @@ def test_files_that_cannot_be_copied_are_built(stage: Stage, entry: FromBuild, m
     assert stage.engine.builds == 2
 
 
+def test_image_is_built_instead_with_those_made_from_it(stage: Stage, entry: FromBuild, tmp_path: Path) -> None:
+    """Files cannot be copied, so the image is built: what is made from it would have the files from before."""
+    top = FromBuild(parse("top:dev"), tmp_path / "top")
+    top.context.mkdir()
+    (top.context / "Dockerfile").write_text("FROM web:dev\n")
+    assert stage.rounds.push
+    push = replace(stage.rounds.push, images=replace(stage.rounds.push.images, entries=(top, entry)))
+    stage.engine.fails = True
+    left = replace(stage.rounds, push=push).run(DevWork(copied=(Copied(entry, {tmp_path / "a": "/a"}, ()),)))
+    assert [str(one.target) for one in left.images] == ["web:dev", "top:dev"]
+
+
 def test_an_image_without_a_running_container_is_built(stage: Stage, entry: FromBuild) -> None:
     stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / "a": "/site/a"}, entry.sync),)))
     assert stage.engine.builds == 1
