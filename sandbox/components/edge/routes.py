@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import SHARED_NETWORK, Home
 from sandbox.system import files
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Found = TypeVar("Found")
 
@@ -77,6 +80,7 @@ class Port:
         return {key: value for key, value in asdict(self).items() if (key, value) not in _USUAL}
 
 
+_TYPES = {"str": str, "int": int, "float": int | float, "bool": bool, "tuple[str, ...]": str}
 _USUAL = (("protocol", TCP), ("host", ""), ("balanced", False))
 
 
@@ -295,7 +299,20 @@ def _read(content: dict[str, Any]) -> Route:
     tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
     ports = tuple(Port(**port) for port in content.pop("ports", ()))
     content |= {"listen": listen, "replicas": replicas, "hosts": hosts, "aliases": aliases, "tunnels": tunnels}
-    return Route(**content, ports=ports)
+    route = Route(**content, ports=ports)
+    parts: tuple[Route | Host | Tunnel | Port, ...] = (route, *hosts, *tunnels, *ports)
+    for one in parts:
+        _require_types(one)
+    return route
+
+
+def _require_types(found: DataclassInstance) -> None:
+    """Raise TypeError for a field that is not what its declaration says: a dataclass takes everything."""
+    for one in fields(found):
+        value = getattr(found, one.name)
+        values = value if one.type == "tuple[str, ...]" else (value,)
+        if not all(isinstance(part, _TYPES.get(str(one.type), object)) for part in values):
+            raise TypeError(f"{one.name} is {value!r}")
 
 
 @dataclass(frozen=True)
@@ -309,7 +326,13 @@ class AddedRoute:
 
 def load_added(folder: Path) -> tuple[AddedRoute, ...]:
     """Return every such route in the edge's folder, by host. Raises SandboxError for a file that is not one."""
-    return tuple(_each(folder, "routes/by-hand/*.json", "a route", lambda content: AddedRoute(**content)))
+    return tuple(_each(folder, "routes/by-hand/*.json", "a route", _read_added))
+
+
+def _read_added(content: dict[str, Any]) -> AddedRoute:
+    route = AddedRoute(**content)
+    _require_types(route)
+    return route
 
 
 def save_added(folder: Path, route: AddedRoute) -> None:

@@ -63,6 +63,21 @@ def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str
     assert caught.value.fix == f"rm -r {tmp_path / 'routes' / 'a.json'}"
 
 
+@pytest.mark.fault(59)
+@pytest.mark.parametrize("value", [None, 5, [None], [{"a": 1}]], ids=repr)
+@pytest.mark.parametrize("key", ["name", "domain", "upstream", "since", "replicas", "aliases", "network", "proof"])
+def test_route_with_a_field_of_another_type_is_named(tmp_path: Path, key: str, value: object) -> None:
+    """A field of a route has another type, as in a later release's → named, and not as a bug."""
+    routes.save(tmp_path, replace(route("a"), hosts=(Host("x.test"),), ports=(Port(5432, "shop/db:5432"),)))
+    path = tmp_path / "routes" / "a.json"
+    kept = json.loads(path.read_text())
+    parts = {"hosts": [{"host": value}], "ports": [{"port": 1, "to": value}], key: value}
+    for changed in ({name: part} for name, part in parts.items() if (name, value) != ("since", 5)):
+        path.write_text(json.dumps({**kept, **changed}))
+        with pytest.raises(SandboxError, match=r"a\.json is not a route"):
+            routes.load(tmp_path)
+
+
 def test_pipe_in_place_of_a_route_is_named(tmp_path: Path) -> None:
     routes.save(tmp_path, route("b"))
     os.mkfifo(tmp_path / "routes" / "a.json")
