@@ -84,9 +84,9 @@ def test_failed_upgrade_leaves_the_cluster_as_before(app: Application, engine: E
     """kubeadm fails or `upgrade` is killed half way → the snapshot comes back, or the next `upgrade` ends it"""
     app.store("kept")
     app.write(cluster={"kubernetes": PRESENT.version, "nodes": 2}, images=IMAGES)
-    assert "runs as before" in broken(app, "during=16:raise")("upgrade", status=1).err
+    assert "runs as before" in broken(app, "during=21:raise")("upgrade", status=1).err
     assert (versions(app), app.page()) == ({OLDER.version}, "kept")
-    broken(app, "during=17:kill")("upgrade", status=-9)
+    broken(app, "during=22:kill")("upgrade", status=-9)
     app.command("upgrade")
     assert (versions(app), app.page()) == ({PRESENT.version}, "kept")
     assert not any(one.name.endswith("-upgrade") for one in engine.containers("dev.sandbox.name"))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import session
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
@@ -120,3 +121,9 @@ time.sleep(60)
 
 def test_doors_are_modules() -> None:
     assert [name for name in failpoint.DOORS if find_spec(name) is None] == []
+
+
+def test_doors_are_all_parts_of_the_engine_that_change_something() -> None:
+    parts = {one.__module__ for one in Engine.__mro__} - {"builtins"}
+    asking = {f"sandbox.engine.{name}" for name in ("base", "connection", "questions")}
+    assert parts - failpoint.DOORS == asking
