@@ -25,6 +25,7 @@ from sandbox.step import State
 from tests.real import machine
 from tests.real.machine import CommandLine
 from tests.support.fakes import NoWork
+from tests.support.programs import make_program
 
 pytestmark = pytest.mark.real
 
@@ -187,10 +188,7 @@ def test_missing_engine_is_a_clear_error(command: CommandLine) -> None:
 @pytest.mark.fault(62)
 def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path) -> None:
     """`up` with an old kind first on the PATH → "kind is too old", exit code 4."""
-    kind = tmp_path / "bin" / "kind"
-    kind.parent.mkdir()
-    kind.write_text("#!/bin/sh\necho kind v0.11.1 go1.16 linux/amd64\n")
-    kind.chmod(0o755)
+    kind = make_program(tmp_path / "bin" / "kind", "echo kind v0.11.1 go1.16 linux/amd64")
     old = CommandLine({**command.env, "PATH": f"{kind.parent}:{os.environ['PATH']}"}, command.folder)
     assert "kind is too old" in old("up", status=4).err
 

@@ -21,6 +21,7 @@ from tests.real import machine
 from tests.real.application import Application
 from tests.support.bundled import engine_with
 from tests.support.engine_port import LOCAL, behind_a_port, certificate
+from tests.support.programs import make_program
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -117,10 +118,7 @@ SetEnv DOCKER_HOST=unix://{socket_of_the_engine()} PATH={os.environ["PATH"]}
     (tmp_path / "known").write_text(f"[{LOCAL}]:{port} {' '.join(key)}\n")
     client = f"IdentityFile {tmp_path}/mine\nIdentitiesOnly yes\nUserKnownHostsFile {tmp_path}/known\n"
     (tmp_path / "ssh_config").write_text(client)
-    wrapper = tmp_path / "bin" / "ssh"
-    wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/ssh_config "$@"\n')
-    wrapper.chmod(0o755)
+    wrapper = make_program(tmp_path / "bin" / "ssh", f'exec {shutil.which("ssh")} -F {tmp_path}/ssh_config "$@"')
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     Path("/run/sshd").mkdir(exist_ok=True)  # where root's gives up its rights
     daemon = subprocess.Popen([program, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=subprocess.DEVNULL)

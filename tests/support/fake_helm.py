@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.support.programs import make_program
+
 PROGRAM = r"""
 import base64, gzip, json, os, pathlib, shutil, signal, subprocess, sys, tarfile, urllib.request
 import yaml
@@ -89,7 +91,4 @@ if command == "uninstall":
 
 def write(folder: Path) -> Path:
     """Put it into the folder as `helm`; it notes its arguments, and what `--set-file` names, in the file HELM_ASKED."""
-    program = folder / "helm"
-    program.write_text(f"#!{sys.executable}\n{PROGRAM}", encoding="utf-8")
-    program.chmod(0o755)
-    return program
+    return make_program(folder / "helm", f"#!{sys.executable}\n{PROGRAM}")

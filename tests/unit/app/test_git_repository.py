@@ -20,6 +20,7 @@ from sandbox.cli import log, signals
 from sandbox.cli.up import up as command
 from sandbox.errors import UsageError
 from sandbox.system import sandbox_lock
+from tests.support.programs import make_program
 from tests.support.repositories import git, made
 
 ACCOUNT = "https://me:canary%21@git.example.com/team/demo.git"
@@ -76,12 +77,9 @@ def test_address_that_is_none_is_refused_without_its_account(source: str) -> Non
 @pytest.fixture
 def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git that writes down what it is called with, and clones nothing."""
-    program, log = tmp_path / "bin" / "git", tmp_path / "argv"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$@" >>{log}\necho "fatal: no $SANDBOX_GIT_USERNAME" >&2\nexit 128\n'
-    )
-    program.chmod(0o755)
+    log = tmp_path / "argv"
+    script = f'printf "%s\\n" "$@" >>{log}\necho "fatal: no $SANDBOX_GIT_USERNAME" >&2\nexit 128'
+    program = make_program(tmp_path / "bin" / "git", script)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     return log
 

@@ -16,13 +16,12 @@ from sandbox.errors import UsageError
 from sandbox.names import REGISTRY_PORT
 from sandbox.plan import build as plan_build
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 
 
 @pytest.mark.parametrize("provider", ["kind", "minikube"])
 def test_unreadable_file_removes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str) -> None:
-    program = tmp_path / provider
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    make_program(tmp_path / provider, "")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     def steps(spec: Spec) -> Any:

@@ -37,6 +37,7 @@ from sandbox.system import host_network
 from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
+from tests.support.programs import make_program
 
 IMAGE = "example.com/busybox:1"
 BUNDLE = OwnImages("bundle", {})
@@ -71,9 +72,7 @@ def taken() -> Iterator[int]:
 
 
 def install(folder: Path, name: str, script: str) -> None:
-    program = folder / name
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    make_program(folder / name, script)
 
 
 def spec(*, registry: int | None = None, https: int | None = None, **more: Any) -> Spec:

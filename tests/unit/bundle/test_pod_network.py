@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.bundle.recipe import recipes
+from tests.support.programs import make_program
 
 SCRIPT = recipes()["node"].folder / "files/usr/local/bin/pod-network"
 OWN = "unreachable 10.244.0.0/24"
@@ -129,8 +130,7 @@ def node_event(kind: str, name: str, addresses: list[str], ranges: list[str]) ->
 
 def watched(folder: Path, *lines: str, status: str = "200 OK", user: str = "") -> tuple[list[str], str]:
     """The lines that the script makes of an answer, and what it says besides."""
-    (folder / "socat").write_text(SOCAT)
-    (folder / "socat").chmod(0o755)
+    make_program(folder / "socat", SOCAT)
     (folder / "answer").write_text(
         "\r\n".join((f"HTTP/1.0 {status}", "Content-Type: application/json", "", "\n".join(lines)))
     )

@@ -20,6 +20,7 @@ import yaml
 import sandbox
 from sandbox.cli.signals import ECHO
 from tests.support.images import TestImage, layer, new_save
+from tests.support.programs import make_program
 from tests.support.terminal import CTRL_C, Terminal, runs
 from tests.unit.faults.test_engine import ANSWER
 
@@ -145,10 +146,7 @@ def test_the_command_line_leaves_ctrl_c_as_it_was() -> None:
 @pytest.fixture
 def building(run: Run, tmp_path: Path) -> Terminal:
     """A build whose compiler never ends."""
-    go = tmp_path / "bin" / "go"
-    go.parent.mkdir()
-    go.write_text(GO)
-    go.chmod(0o755)
+    go = make_program(tmp_path / "bin" / "go", GO)
     pid = tmp_path / "building"
     path = f"{go.parent}:{os.environ['PATH']}"
     terminal = run("bundle", "build", "kind", PATH=path, BUILDING=str(pid), XDG_CACHE_HOME=str(tmp_path / "cache"))

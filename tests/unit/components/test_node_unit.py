@@ -13,6 +13,7 @@ from sandbox.components import node_unit
 from sandbox.components.certificates import cluster_trust
 from sandbox.system import files
 from tests.support.ports import free_port
+from tests.support.programs import make_program
 
 LAUNCHER = files.packaged(node_unit.__package__, "scripts/when-served.sh")
 
@@ -71,14 +72,11 @@ def test_unit_runs_by_its_own_state_only() -> None:
 @pytest.mark.parametrize("seen", [True, False])
 def test_unit_that_is_not_found_is_started_after_a_reload(tmp_path: Path, seen: bool) -> None:
     """Files of another unit may set the time of their folder back, by which systemd knows that it has read it."""
-    said, program = tmp_path / "said", tmp_path / "systemctl"
+    said = tmp_path / "said"
     if seen:
         (tmp_path / "read").touch()
-    program.write_text(
-        f'#!/bin/sh\necho "$1" >> {said}\ncd {tmp_path}\n'
-        "case $1 in is-enabled) exit 1 ;; daemon-reload) touch read ;; restart) [ -e read ] ;; esac\n"
-    )
-    program.chmod(0o755)
+    does = "case $1 in is-enabled) exit 1 ;; daemon-reload) touch read ;; restart) [ -e read ] ;; esac"
+    make_program(tmp_path / "systemctl", f'echo "$1" >> {said}\ncd {tmp_path}\n{does}')
     script = node_unit.START.replace(str(node_unit.UNITS), str(tmp_path / "units"))
     path = f"{tmp_path}:/usr/bin:/bin"
     subprocess.run(["sh", "-c", script, "start", "a.service"], env={"PATH": path}, check=True)

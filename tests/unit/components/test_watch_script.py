@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.components import node_unit
 from sandbox.system import files
+from tests.support.programs import make_program
 
 SCRIPT = files.packaged(node_unit.__package__, "scripts/watch.sh")
 KUBECTL = """#!/bin/sh
@@ -36,8 +37,7 @@ PATH = "/api/v1/services?watch=true"
 def watched(folder: Path, *, status: str = "200 OK", later: str = "", tls: int = 1, ca: str = "a CA") -> Any:
     """Run the script with a server that gives this answer, and from the second time on the later one."""
     for name, text in (("kubectl", KUBECTL), ("socat", SOCAT)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
+        make_program(folder / name, text)
     data = base64.b64encode(ca.encode()).decode()
     cluster = f"{{server: 'https://demo:6443', certificate-authority-data: '{data}'}}"
     admin = f"{{clusters: [{{name: kind, cluster: {cluster}}}]}}".encode()

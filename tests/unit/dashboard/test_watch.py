@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.dashboard import watch
 from sandbox.dashboard.watch import Live, PolledPart
+from tests.support.programs import make_program
 
 URL = "http://127.0.0.1:4711/#the-token-4f1c9e&x"
 OPEN = """
@@ -38,9 +39,7 @@ stat -c %a "$file" > "$SEEN/mode"
 @pytest.mark.security(6, 17)
 def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, home: Path) -> None:
     """Another user reads the browser's command line → a file's name, whose content only the owner can read."""
-    browser = tmp_path / "browser"
-    browser.write_text(BROWSER)
-    browser.chmod(0o755)
+    browser = make_program(tmp_path / "browser", BROWSER)
     environment = {**os.environ, "BROWSER": str(browser), "SEEN": str(tmp_path)}
     argv = [sys.executable, "-c", OPEN, URL]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=True)

@@ -14,6 +14,7 @@ from sandbox.doctor import engine_checks, machine_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import connection
+from tests.support.programs import make_program
 
 
 def told(context: DoctorContext, **changes: Any) -> DoctorContext:
@@ -85,8 +86,7 @@ def test_an_engine_without_nodes_need_not_be_able_to_run_one(context: DoctorCont
 def test_podmans_restart_service_is_named(
     context: DoctorContext, programs: Path, version: str, enabled: str, status: Status, words: str
 ) -> None:
-    (programs / "systemctl").write_text(f'#!/bin/sh\n[ "$2" = podman-restart.service ] && echo {enabled}\n')
-    (programs / "systemctl").chmod(0o755)
+    make_program(programs / "systemctl", f'[ "$2" = podman-restart.service ] && echo {enabled}')
     found = engine_checks.restarts(told(context, podman=True, version=version))
     assert found.status is status and words in found.evidence
 

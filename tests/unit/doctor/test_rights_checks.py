@@ -15,6 +15,7 @@ from sandbox.doctor import rights_checks
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
 from tests.support.api_server import REVIEWS, RULES, ApiServer, serving
+from tests.support.programs import make_program
 
 ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
 SPACE = "/api/v1/namespaces/mine"
@@ -61,9 +62,7 @@ def test_login_by_a_program_is_renewed_while_the_rows_are_made(
     """A program whose tokens expire at once → it runs again, in a folder that is still there."""
     expires = {"expirationTimestamp": "2020-01-01T00:00:00Z", "token": "secret"}
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": expires}
-    login = tmp_path / "login"
-    login.write_text(f"#!/bin/sh\npwd >>{tmp_path}/ran\necho '{json.dumps(answer)}'\n")
-    login.chmod(0o755)
+    login = make_program(tmp_path / "login", f"pwd >>{tmp_path}/ran\necho '{json.dumps(answer)}'")
     content = yaml.safe_load(context.home.kubeconfig.read_text())
     content["users"][0]["user"] = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login)}}
     context.home.kubeconfig.write_text(yaml.safe_dump(content))

@@ -14,6 +14,7 @@ from sandbox.doctor import tools_checks
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(folder: Path, name: str, script: str) -> None:
-    program = folder / name
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    make_program(folder / name, script)
 
 
 def rows(context: DoctorContext) -> dict[str, Row]:

@@ -10,6 +10,7 @@ import pytest
 from sandbox.engine import Engine, ssh_channel
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import MissingTool
+from tests.support.programs import make_program
 
 # Answers one request and notes the words that it was called by.
 CLIENT = f"""#!{sys.executable}
@@ -27,9 +28,7 @@ os.write(1, head.encode() + body)
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = folder / "ssh"
-    program.write_text(script)
-    program.chmod(0o755)
+    make_program(folder / "ssh", script)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@build.example.com:2222")
 

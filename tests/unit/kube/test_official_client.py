@@ -14,6 +14,7 @@ import yaml
 from sandbox.kube import official_client
 from sandbox.kube.api import Cluster, ClusterError
 from tests.support.api_server import serving
+from tests.support.programs import make_program
 
 CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
 
@@ -22,8 +23,7 @@ def kubeconfig(folder: Path, script: str | None, server: str = "https://127.0.0.
     """Return a kubeconfig whose user logs in by a shell script, absent if that is None."""
     login = folder / "login"
     if script is not None:
-        login.write_text(f"#!/bin/sh\n{script}\n")
-        login.chmod(0o755)
+        make_program(login, script)
     content = {
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],

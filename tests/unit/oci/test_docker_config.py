@@ -14,6 +14,7 @@ import pytest
 from sandbox.oci import docker_config
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.docker_config import HUB_KEY, DockerConfig, canonical
+from tests.support.programs import make_program
 
 CANARY = "c4nary-s3cret"
 
@@ -42,9 +43,7 @@ def config(path: Path, **content: Any) -> DockerConfig:
 
 
 def helper(folder: Path, name: str, script: str) -> None:
-    program = folder / f"docker-credential-{name}"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    make_program(folder / f"docker-credential-{name}", script)
 
 
 def test_accounts_are_read_in_every_form_docker_has_written(path: Path) -> None:

@@ -17,6 +17,7 @@ from sandbox.names import Home
 from sandbox.plan import build as plan_build
 from sandbox.step import Step, needed
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 
 INGRESS_ADDON = {"addon": "ingress"}
 INGRESS = """
@@ -28,9 +29,7 @@ metadata: {name: secure, namespace: demo, annotations: {nginx.ingress.kubernetes
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    program = tmp_path / "minikube"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    make_program(tmp_path / "minikube", "")
     monkeypatch.setenv("PATH", str(tmp_path))
     return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 

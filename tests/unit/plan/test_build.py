@@ -50,6 +50,7 @@ from sandbox.plan import lifecycle
 from sandbox.report import Silent
 from sandbox.step import Ordered, Step, needed
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
 
 S = TypeVar("S")
@@ -75,9 +76,7 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kind on the PATH that plans need to know of, and that nothing here runs."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    program = folder / "kind"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
+    program = make_program(folder / "kind", "exit 1")
     monkeypatch.setenv("PATH", str(folder))
     return program
 

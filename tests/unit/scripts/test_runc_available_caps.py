@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.programs import make_program
+
 SCRIPT = Path(__file__).parents[3] / "scripts" / "runc-available-caps"
 STATUS = "/proc/self/status"
 EVERY = 2**41 - 1  # the mask of capabilities 0 to 40, CAP_CHECKPOINT_RESTORE
@@ -50,10 +52,7 @@ class Shim:
 
 @pytest.fixture
 def shim(tmp_path: Path) -> Shim:
-    runc = tmp_path / "bin" / "runc"
-    runc.parent.mkdir()
-    runc.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\nexit 3\n')
-    runc.chmod(0o755)
+    make_program(tmp_path / "bin" / "runc", 'printf "%s\\0" "$@"\nexit 3')
     return Shim(tmp_path)
 
 

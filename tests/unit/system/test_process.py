@@ -16,6 +16,7 @@ from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import interruption
 from sandbox.system.process import ToolFailed, detached, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.system.wait import wait_until
+from tests.support.programs import make_program
 
 LONG = 60.0
 
@@ -207,11 +208,8 @@ def test_a_server_runs_for_the_length_of_the_block(tmp_path: Path) -> None:
 
 
 def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("path", "extra"):
-        (tmp_path / folder).mkdir()
-    extra = tmp_path / "extra" / "kind"
-    extra.write_text("#!/bin/sh\n")
-    extra.chmod(0o755)
+    (tmp_path / "path").mkdir()
+    extra = make_program(tmp_path / "extra" / "kind", "")
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert which("kind") is None
     assert which("kind", extra=[tmp_path / "none", tmp_path / "extra"]) == extra
@@ -224,10 +222,7 @@ def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytes
 
 def test_programs_of_homebrew_are_found_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an editor of a Mac starts has another PATH than a terminal's shell."""
-    program = tmp_path / ".orbstack" / "bin" / "kubectl"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    program = make_program(tmp_path / ".orbstack" / "bin" / "kubectl", "")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert which("kubectl") is None

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.system import resolvers
 from sandbox.system.resolvers import WELL_KNOWN, Upstream, direct, nameservers, resolv_conf, resolved, split, upstream
+from tests.support.programs import make_program
 
 DNS = """\
 Global: 9.9.9.9
@@ -105,9 +106,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(folder: Path, script: str) -> None:
-    program = folder / "resolvectl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    make_program(folder / "resolvectl", script)
 
 
 def test_behind_a_stub_the_resolver_is_asked(folder: Path) -> None:

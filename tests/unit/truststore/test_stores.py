@@ -14,6 +14,7 @@ from sandbox.truststore.stores import Machine
 from sandbox.truststore.system_stores import Keychain
 from sandbox.truststore.trusted_root import Entry, Record
 from tests.support import trust_roots
+from tests.support.programs import make_program
 from tests.support.trust_roots import ours
 
 
@@ -67,10 +68,7 @@ def test_installed_root_is_listed_with_its_stores(files: Path, monkeypatch: pyte
 
 
 def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chromium = files / "bin" / "chromium"
-    chromium.parent.mkdir()
-    chromium.write_text("#!/bin/sh\n")
-    chromium.chmod(0o755)
+    make_program(files / "bin" / "chromium", "")
     for name, value in (("HOME", "home"), ("JAVA_HOME", "jdk"), ("PATH", "bin")):
         monkeypatch.setenv(name, str(files / value))
     here = stores.this_machine(files / "trust")

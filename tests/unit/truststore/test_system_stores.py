@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.truststore.system_stores import ARCH, DEBIAN, FEDORA, LAYOUTS, SUSE, Anchors, Keychain, find_anchors
+from tests.support.programs import make_program
 from tests.support.trust_roots import FILE, ours, stranger
 
 NAME = ours().label
@@ -85,10 +86,7 @@ def test_a_file_of_another_users_is_not_ours_to_remove(store: Anchors) -> None:
 @pytest.fixture
 def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder whose files are what `security COMMAND` prints; without one it fails, as the real one does."""
-    program = tmp_path / "bin" / "security"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexec cat "{tmp_path}/$1"\n')
-    program.chmod(0o755)
+    program = make_program(tmp_path / "bin" / "security", f'echo "$@" >> {tmp_path}/asked\nexec cat "{tmp_path}/$1"')
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     return tmp_path
 

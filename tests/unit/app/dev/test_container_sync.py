@@ -24,6 +24,7 @@ from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.oci.reference import parse_target as parse
+from tests.support.programs import make_program
 
 TARGET = parse("team/web:dev")
 PLACE = Container("shop", "web-1", "web")
@@ -79,8 +80,7 @@ def test_busybox_without_links_copies_files_of_odd_names(folder: Folder, tmp_pat
     folder.programs = tmp_path / "bin"
     folder.programs.mkdir()
     (folder.programs / "sh").symlink_to(shutil.which("sh") or "")
-    (folder.programs / "busybox").write_text('#!/bin/sh\nPATH=/usr/bin:/bin exec "$@"\n', encoding="utf-8")
-    (folder.programs / "busybox").chmod(0o755)
+    make_program(folder.programs / "busybox", 'PATH=/usr/bin:/bin exec "$@"')
     (folder.root / "app").mkdir()
     (folder.root / "app/an old").touch()
     odd = 'it\'s "a" $b *'

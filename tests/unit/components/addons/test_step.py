@@ -32,6 +32,7 @@ from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import provider
+from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
 
 APP = "/apis/apps/v1/namespaces/default/deployments/app"
@@ -89,9 +90,7 @@ def step(
     tmp_path: Path,
 ) -> AddonStep:
     server.objects = Controllers()
-    program = tmp_path / "kind"
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/kind.log\n')
-    program.chmod(0o755)
+    program = make_program(tmp_path / "kind", f'echo "$@" >> {tmp_path}/kind.log')
     host = registry.url.removeprefix("http://")
     store = Store(names.home.bundle)
     store.folder(recipes()["busybox"]).mkdir(parents=True)

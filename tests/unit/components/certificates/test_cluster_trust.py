@@ -27,6 +27,7 @@ from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
+from tests.support.programs import make_program
 from tests.support.tls import make_pki
 from tests.support.trust_roots import stranger
 
@@ -48,9 +49,7 @@ SHOP_MAP = f"{SHOP}/configmaps/{cluster_trust.CONFIG_MAP}"
 def script(tmp_path: Path) -> list[str]:
     """What the node's script asks kubectl for."""
     asked = tmp_path / "asked"
-    program = tmp_path / "kubectl"
-    program.write_text(KUBECTL)
-    program.chmod(0o755)
+    make_program(tmp_path / "kubectl", KUBECTL)
     (tmp_path / "watch.sh").write_bytes(cluster_trust.UNIT.files()[WATCHER])
     (tmp_path / "kubeconfig").write_text("")
     text = cluster_trust.UNIT.script.replace(str(WATCHER), f"{tmp_path}/watch.sh")

@@ -17,6 +17,7 @@ from sandbox.components.credentials.aws import Keys, long_lived
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Ecr
+from tests.support.programs import make_program
 from tests.support.token_services import CANARY, ECR_PASSWORD, REGION, ROLE, Services
 from tests.unit.components.credentials.conftest import refusal
 
@@ -226,9 +227,7 @@ def test_web_identity_of_the_environment_becomes_a_password(
 
 
 def program(tmp_path: Path, text: str) -> str:
-    file = tmp_path / "give keys"
-    file.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(tmp_path / 'ran'))}\n{text}\n")
-    file.chmod(0o755)
+    file = make_program(tmp_path / "give keys", f"touch {shlex.quote(str(tmp_path / 'ran'))}\n{text}")
     return f'"{file}"'
 
 

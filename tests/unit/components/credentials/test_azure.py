@@ -14,6 +14,7 @@ import pytest
 
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.config.schema.credentials_schema import Acr
+from tests.support.programs import make_program
 from tests.support.token_services import ACR_TOKEN, Services, jwt
 from tests.unit.components.credentials.conftest import refusal
 
@@ -82,9 +83,7 @@ def test_workload_identity_of_the_environment_is_used(services: Services, tmp_pa
 
 def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """An Azure command line of few words."""
-    program = tmp_path / "az"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    make_program(tmp_path / "az", script)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
 

@@ -16,6 +16,7 @@ from sandbox.names import Names
 from sandbox.plan import build as plan_build
 from sandbox.step import needed
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 
 
 def parse(text: str) -> Spec:
@@ -90,9 +91,7 @@ def test_two_of_a_kind_need_names_of_their_own() -> None:
 
 @pytest.fixture
 def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "kind"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
+    make_program(tmp_path / "kind", "exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
 
 

@@ -13,6 +13,7 @@ from sandbox.components.credentials import kept_secret, pod_credentials
 from sandbox.components.node_unit import WATCHER
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.names import SYSTEM_NAMESPACE
+from tests.support.programs import make_program
 
 # What a watch of service accounts and `get secret` answer is in files; objects are told by what they are made with.
 KUBECTL = """#!/bin/sh
@@ -36,9 +37,7 @@ INJECTED = (
 
 def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequence[Credentials]) -> list[str]:
     """What the script makes kubectl do."""
-    program = tmp_path / "kubectl"
-    program.write_text(KUBECTL)
-    program.chmod(0o755)
+    make_program(tmp_path / "kubectl", KUBECTL)
     for name, content in {"accounts": accounts, **secrets}.items():
         (tmp_path / name).write_text(content)
     unit = pod_credentials.secrets_unit(entries)

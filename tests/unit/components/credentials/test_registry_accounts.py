@@ -28,6 +28,7 @@ from sandbox.oci.reference import parse_target
 from sandbox.step import State
 from tests.support.fakes import NoWork
 from tests.support.images import FakeEngine, TestImage, layer
+from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
 from tests.support.token_services import GOOGLE_TOKEN, Services
 from tests.unit.components.credentials.conftest import refusal
@@ -130,9 +131,7 @@ def pairs(login: Login) -> dict[str, tuple[str, str]]:
 
 @pytest.fixture
 def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "docker-credential-test"
-    program.write_text(HELPER)
-    program.chmod(0o755)
+    make_program(tmp_path / "docker-credential-test", HELPER)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
 
 

@@ -22,6 +22,7 @@ from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.programs import make_program
 
 KUBECTL = """#!/bin/bash
 case "$1 $2" in
@@ -105,8 +106,7 @@ def once(tmp_path: Path) -> Any:
         shown = [f"2: eth0    inet {one} scope global eth0\\" for one in ("172.18.0.2/16", *there)]
         (state / "addresses").write_text("\n".join(shown) + "\n")
         for name, text in (("kubectl", KUBECTL), ("ip", IP), ("busybox", "#!/bin/sh\n")):
-            (tmp_path / name).write_text(text)
-            (tmp_path / name).chmod(0o755)
+            make_program(tmp_path / name, text)
         body, watching, _ = made.script.partition("\n{\n  changes /api/v1/services")
         assert watching
         text = body.replace(str(service_unit.SETTINGS), str(settings)) + "\ndeclare -A told=()\nreconcile\n"

@@ -17,6 +17,7 @@ import yaml
 
 from sandbox.components.ingress import controller, default_backend
 from sandbox.system.wait import wait_until
+from tests.support.programs import make_program
 
 # In the place of busybox: what it asks is read from a file, what it would serve is left, a wait is short.
 BUSYBOX = """#!/bin/sh
@@ -89,9 +90,7 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
     folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic", "elsewhere", "account")}
     for folder in folders.values():
         folder.mkdir()
-    program = folders["bin"] / "busybox"
-    program.write_text(BUSYBOX)
-    program.chmod(0o755)
+    make_program(folders["bin"] / "busybox", BUSYBOX)
     script = {
         name: controller.template_text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml", "cluster.yaml")
     }

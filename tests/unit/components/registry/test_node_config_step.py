@@ -32,6 +32,7 @@ from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
 from tests.support.ports import free_port
+from tests.support.programs import make_program
 from tests.support.registry_simulator import Fault, Simulator
 
 HOSTING = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting"
@@ -332,14 +333,8 @@ def name(registry: Simulator) -> str:
 @pytest.fixture
 def crictl(tmp_path: Path) -> Path:
     """A crictl that notes how it was called, and cannot pull while there is a file `deaf` next to it."""
-    program = tmp_path / "bin" / "crictl"
-    program.parent.mkdir()
-    program.write_text(
-        '#!/bin/sh\ncd "${0%/*}"\necho "$@" >> called\n'
-        '[ "$1" != pull ] || [ ! -e deaf ] || { echo refused >&2; exit 1; }\n'
-    )
-    program.chmod(0o755)
-    return program
+    refuse = '[ "$1" != pull ] || [ ! -e deaf ] || { echo refused >&2; exit 1; }'
+    return make_program(tmp_path / "bin" / "crictl", f'cd "${{0%/*}}"\necho "$@" >> called\n{refuse}')
 
 
 def pull(crictl: Path, name: str, endpoint: str) -> Pulled | Broken:

@@ -13,6 +13,7 @@ from sandbox.doctor.check import Status
 from sandbox.doctor.tls import verifiers
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.doctor.tls.verifiers import CannotAsk, Target
+from tests.support.programs import make_program
 from tests.support.tls import make_pki
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
 
@@ -61,9 +62,7 @@ def test_unknown_certificate_is_checked_only_against_trusted(
 
 def program(folder: Path, script: str) -> verifiers.Ask:
     """A client in another language whose interpreter is a script of the test's."""
-    interpreter = folder / "other"
-    interpreter.write_text(f"#!/bin/sh\n{script}\n")
-    interpreter.chmod(0o755)
+    interpreter = make_program(folder / "other", script)
     return partial(verifiers.program, (str(interpreter),), "probe.cjs")
 
 
@@ -87,15 +86,13 @@ def test_missing_verifier_is_skipped(trace: RequestTrace, serve: Serve, default:
     [("echo /compile a; echo /compile b", "not compiled its TLS library yet"), ("echo no >&2; exit 1", "not work: no")],
 )
 def test_go_without_a_compiled_tls_library_is_not_asked(tmp_path: Path, steps: str, said: str) -> None:
-    (tmp_path / "go").write_text(f'#!/bin/sh\n[ "$1" = run ] && exit 3\n{steps}\n')
-    (tmp_path / "go").chmod(0o755)
+    make_program(tmp_path / "go", f'[ "$1" = run ] && exit 3\n{steps}')
     with pytest.raises(CannotAsk, match=said):
         verifiers.go((str(tmp_path / "go"),), Target("127.0.0.1", 443, HOST), None)
 
 
 def test_go_is_asked_without_the_folders_go_mod(tmp_path: Path) -> None:
-    (tmp_path / "go").write_text('#!/bin/sh\n[ "$1" = build ] || { echo "$GO111MODULE $GOTOOLCHAIN $6"; exit 1; }\n')
-    (tmp_path / "go").chmod(0o755)
+    make_program(tmp_path / "go", '[ "$1" = build ] || { echo "$GO111MODULE $GOTOOLCHAIN $6"; exit 1; }')
     refusal = verifiers.go((str(tmp_path / "go"),), Target("127.0.0.1", 443, HOST), Path("/root.crt"))
     assert refusal == "off local /root.crt"
 

@@ -19,6 +19,7 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import image_build
 from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, layer
+from tests.support.programs import make_program
 from tests.support.registry_simulator import Simulator
 
 HAS_BUILDKIT = image_build.has_buildkit
@@ -44,9 +45,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     def made(script: str) -> Path:
         folder, notes = tmp_path / "bin", tmp_path / "notes"
         folder.mkdir()
-        program = folder / "docker"
-        program.write_text(f'#!/bin/sh\n[ "$2" = version ] || {{ pwd; printf "%s\\n" "$@"; }} > {notes}\n{script}\n')
-        program.chmod(0o755)
+        make_program(folder / "docker", f'[ "$2" = version ] || {{ pwd; printf "%s\\n" "$@"; }} > {notes}\n{script}')
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         monkeypatch.setattr(image_build, "has_buildkit", HAS_BUILDKIT)
         HAS_BUILDKIT.cache_clear()
@@ -88,9 +87,7 @@ def test_build_adds_no_record_of_itself(tmp_path: Path, docker: Docker) -> None:
 
 
 def test_the_bundles_buildx_builds_where_the_docker_cli_has_none(tmp_path: Path) -> None:
-    program = tmp_path / "buildx"
-    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/notes\n')
-    program.chmod(0o755)
+    program = make_program(tmp_path / "buildx", f'printf "%s\\n" "$@" > {tmp_path}/notes')
     engine = FakeEngine({})
     image_build.build(entry_of(tmp_path), engine, lambda _: None, program)
     assert (tmp_path / "notes").read_text().splitlines()[:2] == ["build", "--load"]

@@ -10,6 +10,7 @@ from sandbox.components.cluster.kind.command import SLOW, Kind
 from sandbox.errors import MissingTool
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
+from tests.support.programs import make_program
 
 
 @pytest.fixture
@@ -22,10 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(folder: Path, script: str) -> Path:
-    program = folder / "kind"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    return program
+    return make_program(folder / "kind", script)
 
 
 @pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
@@ -92,8 +90,7 @@ def test_a_node_that_takes_long_to_start_is_given_another_try(folder: Path, tmp_
 
 
 def test_kind_s_balancer_is_the_image_that_the_sandbox_has(folder: Path, tmp_path: Path) -> None:
-    (folder / "docker").write_text('#!/bin/sh\necho "$#: $*"\n')
-    (folder / "docker").chmod(0o755)
+    make_program(folder / "docker", 'echo "$#: $*"')
     image = "docker.io/envoyproxy/envoy:v1.36.2"
     kind = Kind(install(folder, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
     lines: list[str] = []

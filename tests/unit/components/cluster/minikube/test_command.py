@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
 from sandbox.errors import MissingTool
+from tests.support.programs import make_program
 
 RUNNING = {"Name": "p", "Host": "Running", "Kubelet": "Running", "APIServer": "Running", "Kubeconfig": "Configured"}
 
@@ -26,8 +27,7 @@ def install(folder: Path, **answers: str) -> Minikube:
     """A minikube whose first argument chooses what it does; what it was called with is in `calls`."""
     program = folder / "minikube"
     cases = "".join(f"{name}) {script} ;;\n" for name, script in answers.items())
-    program.write_text(f'#!/bin/sh\necho "${{KUBECONFIG-none}} $*" >> {folder}/calls\ncase $1 in\n{cases}esac\n')
-    program.chmod(0o755)
+    make_program(program, f'echo "${{KUBECONFIG-none}} $*" >> {folder}/calls\ncase $1 in\n{cases}esac')
     return Minikube.find("p")
 
 

@@ -22,6 +22,7 @@ from sandbox.components.edge.relay.relay_server import Limits, RelayServer
 from sandbox.components.edge.routes import Route, Tunnel
 from tests.support import client_hellos
 from tests.support.ports import free_port
+from tests.support.programs import make_program
 from tests.support.tls import DOMAIN, NOW, make_pki
 
 PACE = Pace(first=0.02, longest=0.1, patience=20.0, check=0.1, answer=1.0)
@@ -60,9 +61,8 @@ def mood(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def upstream(mood: Path, tmp_path: Path, ingress: int) -> Forwarded:
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("kubectl.py")} "$@"\n')
-    kubectl.chmod(0o755)
+    script = f'exec {sys.executable} {Path(__file__).with_name("kubectl.py")} "$@"'
+    kubectl = make_program(tmp_path / "kubectl", script)
     return Forwarded(str(kubectl), str(mood), "sandbox-system", "deployment/traefik", ingress)
 
 
