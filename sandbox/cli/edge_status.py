@@ -16,6 +16,7 @@ from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
 from sandbox.components.edge.haproxy_admin import ENDS, RouteStatus
+from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
@@ -59,7 +60,7 @@ class EdgeReport:
         if self.edge.running:
             yield f"listens on {', '.join(map(self._listener, self.edge.listens))}"
         else:
-            yield "is not running; `sandbox up` starts it"
+            yield NOT_RUNNING
         for route in self.edge.routes:
             yield from self._route_lines(route)
         yield from map(port_line, self.ports)

@@ -390,7 +390,7 @@ def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.Monkey
     routes.save(place.relay, route)
     monkeypatch.setattr(Relay, "listening", property(lambda _: None))
     stopped = run("status")
-    assert stopped.return_value == 1 and stopped.output.startswith("is not running")
+    assert stopped.return_value == 1 and stopped.output.startswith("the edge is not running; `sandbox up`")
     monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", 8443)})))
     found = run("status")
     assert (found.return_value, found.output) == (
