@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ _REFUSALS = (
     errno.EROFS,
 )
 MOST_NAME = 200
+_CIRCLE = "Symlink loop from "
 _BEFORE = re.compile(r"[\s\"'=,;]")  # what a name ends at
 FORM_OPTIONS = {"output": ("-o", "--output"), "progress": ("--progress",)}
 
@@ -109,6 +111,11 @@ def understood(error: BaseException) -> SandboxError | None:
             )
         case MemoryError() | OSError(errno=errno.EMFILE | errno.ENFILE | errno.ENOMEM):
             return _limited(error)
+        case RuntimeError() if str(error).startswith(_CIRCLE):  # of Path.resolve before Python 3.13
+            path = str(error).removeprefix(_CIRCLE).strip("'\"")
+            return SandboxError(
+                f"{path} cannot be used", details="it is a link in a circle", fix=f"rm {shlex.quote(path)}", id="file"
+            )
         case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
             return _limited(error)
     return None

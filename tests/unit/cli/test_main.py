@@ -140,7 +140,8 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "folder").mkdir()
     refused: list[tuple[str, Callable[[Path], object]]] = [("loop/in", Path.stat), ("folder", Path.read_bytes)]
-    for path, use in [*refused, ("folder", Path.unlink)]:
+    circle = [("loop", Path.resolve)] if sys.version_info < (3, 13) else []
+    for path, use in [*refused, *circle, ("folder", Path.unlink)]:
         place = tmp_path / path
         found = run("status", cwd=tmp_path, before=failing(partial(use, place)))
         assert found.code == 1 and found.stderr.startswith(f"error[file]: {place} cannot be used\n")
