@@ -39,7 +39,8 @@ def home() -> Home:
     macOS' own folders have a space in their names, which some tools of virtual machines do not mount. Of a list,
     kubectl writes what is new to the first file that exists, else to the last (client-go, tools/clientcmd/loader.go:
     GetDefaultFilename). A relative path counts as if it were not set, as that specification says. Raises UsageError
-    when there is no home folder, or a relative one, which would be another in every folder.
+    when there is no home folder, or a relative one, which would be another in every folder, and for a state folder
+    whose path would be two in lists of the engine and of kubectl.
     """
     fix = "set HOME to your own folder"
     try:
@@ -53,6 +54,13 @@ def home() -> Home:
     # Not Path.exists, which raises where even asking is forbidden.
     chosen = next((one for one in listed if os.path.exists(one)), listed[-1])  # noqa: PTH110
     own = Unix("sandbox")
+    if os.pathsep in str(own.user_state_path):
+        raise UsageError(
+            "the state folder has a colon in its path",
+            details=f"{own.user_state_path}: nodes cannot mount it (docker run --volume), nor kubectl find files in it",
+            fix="set XDG_STATE_HOME to a folder without one",
+            id="home",
+        )
     return Home(
         state=own.user_state_path,
         cache=own.user_cache_path,

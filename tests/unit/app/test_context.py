@@ -75,6 +75,14 @@ def test_relative_folders_do_not_count(home: Path, monkeypatch: pytest.MonkeyPat
         context.home()
 
 
+def test_state_folder_with_a_colon_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be two paths for `docker run --volume` and in KUBECONFIG, when half of the sandbox is made."""
+    monkeypatch.setenv("XDG_STATE_HOME", f"{home}/a:b")
+    with pytest.raises(UsageError, match="the state folder has a colon") as caught:
+        context.home()
+    assert f"{home}/a:b/sandbox" in caught.value.details and "XDG_STATE_HOME" in caught.value.fix
+
+
 def test_spec_with_the_other_ending_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     other = Path("sandbox.yml")
