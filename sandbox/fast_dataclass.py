@@ -73,6 +73,8 @@ def _init(self: Any, /, *values: Any, **named: Any) -> None:
             state[name] = factory()
     if len(state) < len(names):
         raise TypeError(f"{type(self).__name__} lacks {', '.join(sorted(names - state.keys()))}")
+    if finish := getattr(self, "__post_init__", None):
+        finish()
 
 
 @functools.cache

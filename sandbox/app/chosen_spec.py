@@ -223,7 +223,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
     """Return the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
     match spec:
         case Spec():  # the program answers for a spec that it made itself
-            return ChosenSpec(spec=spec)
+            return ChosenSpec(spec=spec if spec.is_checked else Spec.model_validate(spec))
         case None:
             file = default_file()
         case _:

@@ -153,29 +153,31 @@ def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterat
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
     """Return the entry that the options describe. Raises UsageError for options that the kind does not have."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
+    from pydantic_core import to_json
 
+    from sandbox.config.model import adapter
     from sandbox.config.schema.credentials_schema import Credentials
 
-    adapter: TypeAdapter[Credentials] = TypeAdapter(Credentials)
     said: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
     if given["source"]:
         said["file"] = given["source"].absolute()
     if kind == "acr" and len(said.get("registries", ())) == 1:
         (said["registry"],) = said.pop("registries")
     try:
-        return adapter.validate_python({"kind": kind, **said})
+        found: Credentials = adapter(Credentials).validate_json(to_json({"kind": kind, **said}))
     except ValidationError as error:
         raise UsageError(
             "; ".join(
                 _reason(kind, one["type"], str(one["loc"][1]), one["msg"]) for one in error.errors(include_input=False)
             )
         ) from None
+    return found
 
 
 def _reason(kind: str, problem: str, field: str, message: str) -> str:
     option = _OPTIONS.get(field, f"--{field}")
-    if problem == "extra_forbidden":
+    if problem == "unexpected_keyword_argument":
         return f"{kind} takes no {option}"
     if problem == "missing":
         return f"{kind} needs one {option}"

@@ -118,7 +118,7 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     can = spec.cluster.supports
     for (part, key), reason in can.refused.items():
         value = getattr(spec, part)
-        if getattr(value, key) != type(value).model_fields[key].get_default():
+        if getattr(value, key) != getattr(type(value)(), key):
             yield (part, key), reason
     if can.whole_cluster or spec.ingress.controller != "none":
         yield from _ingress_of_others(spec)

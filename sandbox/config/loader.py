@@ -9,19 +9,25 @@ import functools
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
-from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
+from sandbox.config import valid_before
+from sandbox.config.model import adapter
+from sandbox.config.problems import Misfits, allowed_keys, blanks, faults, misfitting
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
 from sandbox.config.yaml_source import EDGE_KEY, Source, read
 from sandbox.errors import BadFile, UsageError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from sandbox.config.model import Model
+
 __all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound="BaseModel | Model")
 Amend = Callable[[Source], Source]
 
 Format = Literal["sandbox.dev/v1"]
@@ -69,11 +75,11 @@ def load(
 
 def parse(text: str, model: type[M], *, origin: str, amend: Amend | None = None) -> M:
     """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
-    return _parsed(text, model, origin, amend) if amend else cast("M", _remembered(text, model, origin))
+    return _parsed(text, model, origin, amend) if amend else cast("M", _remembered(text, cast("Any", model), origin))
 
 
 @functools.lru_cache(maxsize=8)
-def _remembered(text: str, model: type[BaseModel], origin: str) -> BaseModel:
+def _remembered(text: str, model: type[BaseModel | Model], origin: str) -> BaseModel | Model:
     """Return the result for a text that was read before: one command reads images.yaml and its lock several times."""
     return _parsed(text, model, origin, lambda source: source)
 
@@ -95,35 +101,44 @@ def _parsed(text: str, model: type[M], origin: str, amend: Amend) -> M:
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
     """Return the data of `source`, whose text is `text`, as a `model`. Raises UsageError."""
+    check = partial(_checked, model=model, source=source, origin=origin, text=text)
+    found = valid_before.checked(model, json.dumps(source.data), check)
+    placed = getattr(found, "placed", None)
     try:
-        return _validate(source, model, origin)
-    except ValidationError as error:
-        raise _error(origin, text, faults(error, source, model)) from error
+        return placed(source.origins(origin)) if placed else found
+    except Misfits as error:
+        raise _error(origin, text, misfitting(error, source)) from error
 
 
 def require(kind: Any, text: str) -> None:
     """Raise UsageError unless `text` is of a type of the schema that a function checks, such as Host."""
+    from pydantic import ValidationError
+
     try:
-        TypeAdapter(kind).validate_python(text)
+        adapter(kind).validate_python(text)
     except ValidationError as error:
         raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
-def _validate(source: Source, model: type[M], origin: str) -> M:
-    """Validate by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
-    context = source.origins(origin)
+def _checked(said: str, *, model: type[M], source: Source, origin: str, text: str) -> M:
+    """Check by JSON's rules, not Python's: a strict model still accepts a list for a tuple and text for a path."""
+    from pydantic import ValidationError
+
     try:
-        return model.model_validate_json(json.dumps(source.data), context=context)
+        try:
+            return cast("M", adapter(model).validate_json(said))
+        except ValidationError as error:
+            unwritten = blanks(error, source)
+            if not unwritten:
+                raise
+        for *parents, key in unwritten:
+            target = source.data
+            for parent in parents:
+                target = target[parent]  # type: ignore[index]
+            del target[key]  # type: ignore[arg-type]
+        return cast("M", adapter(model).validate_json(json.dumps(source.data)))
     except ValidationError as error:
-        unwritten = blanks(error, source)
-        if not unwritten:
-            raise
-    for *parents, key in unwritten:
-        target = source.data
-        for parent in parents:
-            target = target[parent]  # type: ignore[index]
-        del target[key]  # type: ignore[arg-type]
-    return model.model_validate_json(json.dumps(source.data), context=context)
+        raise _error(origin, text, faults(error, source, model)) from error
 
 
 def _require_format(source: Source) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, RootModel, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-
+from sandbox.config.model import key_of
 from sandbox.config.yaml_nodes import Fault
 from sandbox.config.yaml_source import KeyPath, Place, Source
+from sandbox.fast_dataclass import dataclass
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 # pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {
@@ -26,6 +28,7 @@ _MESSAGES = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "model_type": "must be a mapping of keys",
+    "dataclass_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
     "list_type": "must be a list",
@@ -43,6 +46,7 @@ _MESSAGES = {
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
 }
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _NOTHING_TO_ADD = ("too_short", "too_long")  # the list itself is not worth repeating
 
 
@@ -57,7 +61,13 @@ class Misfits(ValueError):
         self.misfits = misfits
 
 
-def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> list[Fault]:
+def misfitting(error: Misfits, source: Source) -> list[Fault]:
+    """Return values that do not fit together as faults, in the order of the document."""
+    found = [_at(_nearest(source.places, path), path, message) for path, message in error.misfits]
+    return sorted(found, key=lambda fault: fault.line)
+
+
+def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fault]:
     """Return `error` as faults in the order of the document, one for each value."""
     found: dict[KeyPath, list[Fault]] = {}
     for detail in error.errors(include_url=False):
@@ -89,29 +99,42 @@ def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
 
 def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
     """Return the paths of known keys without a value (`key:`) that require one."""
-    refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
+    refused = [detail for detail in error.errors(include_url=False) if detail["type"] not in _UNKNOWN]
     paths = [walk(source.places, detail["loc"]) for detail in refused]
     return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
 
 
-def allowed_keys(model: type[BaseModel], loc: Sequence[str | int] = ()) -> list[str]:
+def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
     """Return the keys that the mapping at `loc` in a document of `model` may have."""
     models = [model]
     for part in loc:
-        fields = [
-            info for each in models for name, info in each.model_fields.items() if part in (name, key_of(name, info))
-        ]
-        if fields:
-            models = [each for info in fields for each in _models(info.annotation)]
+        kinds = [each.kind for one in models for each in _keys(one) if part in (each.name, each.key)]
+        if kinds:
+            models = [each for kind in kinds for each in _models(kind)]
         else:  # an index, or the name or tag of a union's member
             models = [each for each in models if part == each.__name__ or part in _tags(each)] or models
-    names = [key_of(name, info) for each in models for name, info in each.model_fields.items()]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(each.key for one in models for each in _keys(one)))
 
 
-def key_of(name: str, info: FieldInfo) -> str:
-    """Return the key of a document for the field `name` of its model."""
-    return info.alias or (info.validation_alias if isinstance(info.validation_alias, str) else name)
+@dataclass(frozen=True)
+class _Key:
+    """A field of a model, its key in documents, and its type."""
+
+    name: str
+    key: str
+    kind: Any
+
+
+def _keys(model: Any) -> Iterator[_Key]:
+    """Yield the keys of a model, a dataclass or pydantic's."""
+    if is_dataclass(model):
+        kinds = get_type_hints(model, include_extras=True)
+        for one in fields(model):
+            yield _Key(one.name, key_of(one), kinds[one.name])
+    else:
+        for name, info in model.model_fields.items():
+            key = info.alias or (info.validation_alias if isinstance(info.validation_alias, str) else name)
+            yield _Key(name, key, info.annotation)
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
@@ -127,10 +150,10 @@ def _discriminator(detail: ErrorDetails) -> str:
     return str(detail["ctx"]["discriminator"]).strip("'")
 
 
-def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[BaseModel]) -> Fault:
+def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]) -> Fault:
     place, kind, last = source.places[path], detail["type"], detail["loc"][-1:]
     context: dict[str, Any] = detail.get("ctx", {})
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN:
         inside = f" in {dotted(path[:-1])}" if path[:-1] else ""
         keys = allowed_keys(model, detail["loc"][:-1])
         return Fault(place.line, f"unknown key '{last[0]}'{inside}", _suggest(str(last[0]), keys, "allowed keys"))
@@ -210,17 +233,18 @@ def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
     return places[path]
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models(kind: Any) -> Iterator[Any]:
     """Yield the models that a field of this type may hold."""
-    if isinstance(annotation, type) and issubclass(annotation, RootModel):
-        yield from _models(annotation.model_fields["root"].annotation)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
+    if isinstance(kind, type) and getattr(kind, "__pydantic_root_model__", False):
+        root: Any = kind
+        yield from _models(root.model_fields["root"].annotation)
+    elif isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "model_fields")):
+        yield kind
     else:
-        for inner in get_args(getattr(annotation, "__value__", annotation)):
+        for inner in get_args(getattr(kind, "__value__", kind)):
             yield from _models(inner)
 
 
-def _tags(model: type[BaseModel]) -> set[Any]:
-    literals = [info.annotation for info in model.model_fields.values() if get_origin(info.annotation) is Literal]
+def _tags(model: Any) -> set[Any]:
+    literals = [one.kind for one in _keys(model) if get_origin(one.kind) is Literal]
     return {value for literal in literals for value in get_args(literal)}

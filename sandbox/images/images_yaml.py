@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from typing import Annotated, Any, Literal
 
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
+from sandbox.config.model import LENIENT, Checked, Model, Prepared, adapter, key
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
@@ -92,7 +91,7 @@ _ALLOWED = {
     "build": {"context", "dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to", "sync"},
 }
 _KEYS = ("image", "path", *sorted(_ALLOWED["build"]))
-_RULES: list[JsonValue] = [
+_RULES: list[Any] = [
     {
         "if": {"properties": {"from": {"const": kind}}, **({} if kind == "registry" else {"required": ["from"]})},
         "then": {
@@ -112,7 +111,7 @@ def _platform(text: str) -> str:
     return text
 
 
-Platform = Annotated[str, AfterValidator(_platform), Field(json_schema_extra={"pattern": f"^{_PLATFORM}$"})]
+Platform = Annotated[str, Checked(_platform, {"pattern": f"^{_PLATFORM}$"})]
 
 
 def _arguments(value: Any) -> Any:
@@ -122,50 +121,50 @@ def _arguments(value: Any) -> Any:
     return value
 
 
-class Item(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Item(Model):
     """One image: where it comes `from`, and what it is called in the sandbox's registry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, json_schema_extra={"allOf": _RULES})
+    __pydantic_config__ = {**LENIENT, "json_schema_extra": {"allOf": _RULES}}
 
-    origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field(
+    origin: Literal["registry", "daemon", "archive", "layout", "build"] = key(
         "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
     )
-    image: str | None = Field(None, description="Its name there; in an archive or a layout, one of several.")
-    path: Path | None = Field(
+    image: str | None = key(None, description="Its name there; in an archive or a layout, one of several.")
+    path: Path | None = key(
         None, description="The archive's file or the layout's folder, relative to this file's folder."
     )
-    context: Path | None = Field(None, description="The folder with the Dockerfile, relative to this file's folder.")
-    dockerfile: str | None = Field(None, description="Another file than Dockerfile, relative to the context.")
-    args: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
+    context: Path | None = key(None, description="The folder with the Dockerfile, relative to this file's folder.")
+    dockerfile: str | None = key(None, description="Another file than Dockerfile, relative to the context.")
+    args: Annotated[dict[str, str], Prepared(_arguments)] = key(
         {}, description="Build arguments: a map, or a list of NAME=VALUE."
     )
-    stage: str | None = Field(None, alias="target", description="The stage to build, by default the last.")
-    secrets: tuple[str, ...] = Field(
+    stage: str | None = key(None, alias="target", description="The stage to build, by default the last.")
+    secrets: tuple[str, ...] = key(
         (), description="Secrets for the build, such as `id=npm,src=.npmrc` or `id=token,env=TOKEN`; needs BuildKit."
     )
-    ssh: tuple[str, ...] = Field((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
-    cache_from: tuple[str, ...] = Field((), description="Where cached layers come from, as in `type=local,src=DIR`.")
-    cache_to: tuple[str, ...] = Field((), description="Where layers are cached, as in `type=local,dest=DIR`.")
-    sync: tuple[SyncRule, ...] = Field(
+    ssh: tuple[str, ...] = key((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
+    cache_from: tuple[str, ...] = key((), description="Where cached layers come from, as in `type=local,src=DIR`.")
+    cache_to: tuple[str, ...] = key((), description="Where layers are cached, as in `type=local,dest=DIR`.")
+    sync: tuple[SyncRule, ...] = key(
         (), description="Files that `sandbox dev` copies into running containers instead of building the image."
     )
-    target: str | None = Field(
+    target: str | None = key(
         None, alias="as", description="`repository[:tag]` in the sandbox's registry, by default the image's own."
     )
-    platforms: tuple[Platform, ...] = Field(
+    platforms: tuple[Platform, ...] = key(
         (),
         description="The only platforms to push, such as linux/amd64. By default this machine's for a tag of a "
         "registry, and all there are for a digest and for other sources.",
     )
-    names: tuple[str, ...] | None = Field(
+    names: tuple[str, ...] | None = key(
         None,
         alias="for",
         description="What user manifests call the image, with a tag or for every tag. By default its own name, its "
         "name where it comes from, and for one that is built every name with the same last part.",
     )
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def __post_init__(self) -> None:
         attributes = {key: getattr(self, "stage" if key == "target" else key) for key in _KEYS}
         given = {key for key, value in attributes.items() if value not in (None, (), {})}
         if _NEEDS[self.origin] not in given:
@@ -178,7 +177,6 @@ class Item(BaseModel):
                 references.parse(name)
         except UsageError as error:
             raise ValueError(": ".join(part for part in (error.brief, error.details, error.fix) if part)) from error
-        return self
 
     def entry(self, folder: Path) -> Entry:
         """Return this element as an entry, with relative paths taken from `folder`. Raises UsageError."""
@@ -221,26 +219,26 @@ def _expanded(item: Any) -> Any:
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 
-class ImageList(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ImageList(Model):
     """The images that `sandbox push-images` has in the sandbox's registry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    __pydantic_config__ = LENIENT
 
-    version: Format = Field(CURRENT, alias="apiVersion")
-    daemon: Literal["read", "save"] = Field(
+    version: Format = key(CURRENT, alias="apiVersion")
+    daemon: Literal["read", "save"] = key(
         "read",
         description="How layers leave the Docker Engine: `read` from its own folders where that is possible, or "
         "always by its `save`, which is slower.",
     )
-    images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
-    fields: dict[str, tuple[str, ...]] = Field(
+    images: tuple[Annotated[Item, Prepared(_expanded, written=str | Item)], ...]
+    fields: dict[str, tuple[str, ...]] = key(
         {},
         description="Fields of further kinds that hold names of images: kinds, each with paths such as "
         "`spec.workers.image`, which lead through lists.",
     )
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def __post_init__(self) -> None:
         seen: set[Target] = set()
         twice = []
         for number, item in enumerate(self.images):
@@ -251,7 +249,6 @@ class ImageList(BaseModel):
             seen.add(target)
         if twice:
             raise Misfits(*twice)
-        return self
 
     def entries(self, folder: Path) -> tuple[Entry, ...]:
         """Return the images, with relative paths taken from `folder`."""
@@ -275,6 +272,6 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file, for editors and checkers."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ImageList.model_json_schema(mode="validation"),
+        **adapter(ImageList).json_schema(mode="validation"),
         "title": "images.yaml of sandbox push-images",
     }

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
+from sandbox.config.model import LENIENT, Checked, Model, key
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
@@ -74,27 +74,29 @@ HEADER = """\
 """
 
 
-Digest = Annotated[str, AfterValidator(digest.checked)]
+Digest = Annotated[str, Checked(digest.checked)]
 
 
-class Locked(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Locked(Model):
     """One image. `origin` describes its source; `platforms` are set where the machine decided them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    __pydantic_config__ = LENIENT
 
     target: str
-    origin: str = Field(alias="from")
+    origin: str = key(alias="from")
     platforms: tuple[str, ...] = ()
     source: Digest
     digest: Digest
 
 
-class Lock(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Lock(Model):
     """The file as a whole, its images in the order of their targets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    __pydantic_config__ = LENIENT
 
-    version: Format = Field(CURRENT, alias="apiVersion")
+    version: Format = key(CURRENT, alias="apiVersion")
     compression: Compression = Compression.RAW
     images: tuple[Locked, ...] = ()
 

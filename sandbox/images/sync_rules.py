@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from sandbox.config.model import LENIENT, Checked, Model, key
+from sandbox.fast_dataclass import dataclass
 
 
 def _inside(text: str) -> str:
@@ -22,25 +23,24 @@ def _absolute(text: str) -> str:
     return str(path)
 
 
-class SyncRule(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class SyncRule(Model):
     """Files and folders to copy, and what happens in the container then."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    __pydantic_config__ = LENIENT
 
-    paths: dict[Annotated[str, AfterValidator(_inside)], Annotated[str, AfterValidator(_absolute)]] = Field(
+    paths: dict[Annotated[str, Checked(_inside)], Annotated[str, Checked(_absolute)]] = key(
         min_length=1, description="Files and folders of the context, each with its whole path in the container."
     )
-    run: tuple[str, ...] = Field(default=(), description="A command to run in the container then, as a list of words.")
-    restart: bool = Field(
+    run: tuple[str, ...] = key(default=(), description="A command to run in the container then, as a list of words.")
+    restart: bool = key(
         default=False,
         description="Whether the program is started again then, in the container as it is; needs a shell in the image.",
     )
 
-    @model_validator(mode="after")
-    def _one_end(self) -> Self:
+    def __post_init__(self) -> None:
         if self.run and self.restart:
             raise ValueError("`run:` and `restart:` exclude each other; `restart` starts the image's own program")
-        return self
 
     def place(self, path: str) -> str | None:
         """Return where a path of the context goes, by the longest of `paths` that has it; None where nowhere."""

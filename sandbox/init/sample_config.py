@@ -11,27 +11,27 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import MISSING, Field, fields
+from typing import Any, get_type_hints
 
 import yaml
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from sandbox.config.problems import key_of
+from sandbox.config.model import Model, key_of
 
 WIDTH = 100
 _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
 
 
-def outline(model: type[BaseModel], given: Mapping[str, Any]) -> str:
+def outline(model: type[Model], given: Mapping[str, Any]) -> str:
     """Return the text, with the values of `given` (nested as the file is) and the others commented out."""
     return "\n".join(_lines(model, given, "")) + "\n"
 
 
-def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for field, info in model.model_fields.items():
-        name = key_of(field, info)
-        inner, value = _section(info), given.get(name)
+def _lines(model: type[Model], given: Mapping[str, Any], indent: str) -> Iterator[str]:
+    kinds = get_type_hints(model)
+    for info in fields(model):
+        name = key_of(info)
+        inner, value = _section(kinds[info.name]), given.get(name)
         mark = "" if name in given else "#"
         body = list(_lines(inner, value or {}, "  ")) if inner else []
         if mark:
@@ -39,22 +39,19 @@ def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Ite
         block = [f"{name}:", *body] if inner else [f"{name}: {inline(value if name in given else _shown(info))}"]
         if not indent:
             yield ""
-        yield from (f"{indent}# {line}" for line in textwrap.wrap(info.description or "", WIDTH))
+        yield from (f"{indent}# {line}" for line in textwrap.wrap(info.metadata.get("description", ""), WIDTH))
         yield from (f"{indent}{mark}{line}".rstrip() for line in block)
 
 
-def _section(info: FieldInfo) -> type[BaseModel] | None:
+def _section(kind: Any) -> type[Model] | None:
     """Return the model of a key that contains keys itself."""
-    kind = info.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return kind if isinstance(kind, type) and issubclass(kind, Model) else None
 
 
-def _shown(info: FieldInfo) -> Any:
-    """Return the default; where there is none, an example."""
-    default = None if info.is_required() or info.default_factory else info.default
-    if default in (None, (), {}) and info.examples:
-        return info.examples[0]
-    return default
+def _shown(info: Field[Any]) -> Any:
+    """Return the default, if there is one."""
+    default = info.default if info.default_factory is MISSING else info.default_factory()
+    return None if default in (MISSING, "") else default
 
 
 def inline(value: Any) -> str:
@@ -66,7 +63,7 @@ def inline(value: Any) -> str:
             return "{" + ", ".join(f"{inline(key)}: {inline(one)}" for key, one in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(inline, value)) + "]"
-        case BaseModel():
+        case Model():
             return inline(value.model_dump(mode="json", exclude_defaults=True))
         case bool() | int() | float():
             return json.dumps(value)

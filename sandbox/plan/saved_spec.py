@@ -7,6 +7,7 @@ import functools
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -41,7 +42,7 @@ class RememberedStep:
             return Status(State.DRIFTED, error.brief)
         if known is None:
             return Status(State.ABSENT)
-        changed = [key for key in type(self.spec).model_fields if getattr(known, key) != getattr(self.spec, key)]
+        changed = [one.name for one in fields(self.spec) if getattr(known, one.name) != getattr(self.spec, one.name)]
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -78,8 +79,6 @@ def save(names: Names, spec: ResolvedSpec) -> None:
 
 def load(names: Names) -> ResolvedSpec | None:
     """Load the saved spec of a sandbox; None when there is none. Raises SandboxError if it is damaged."""
-    from pydantic import ValidationError
-
     try:
         return _recorded(files.read_regular(names.spec))
     except FileNotFoundError:
@@ -88,12 +87,19 @@ def load(names: Names) -> ResolvedSpec | None:
         raise _no_file(names, error) from None
     except OSError as error:
         raise _unreadable(names, str(error)) from error
-    except ValidationError as error:
-        # Not the values, among which may be a proxy's password; nor the error itself, which the log would show.
-        said = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors(include_input=False))
-        raise _unreadable(names, "\n".join(said)) from None
     except ValueError as error:
-        raise _unreadable(names, str(error)) from None
+        # Not the error itself, which the log would show.
+        raise _unreadable(names, _said(error)) from None
+
+
+def _said(error: ValueError) -> str:
+    """Return what is wrong, without the values of pydantic's errors, among which may be a proxy's password."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_input=False)
+    return "\n".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in found)
 
 
 def _unreadable(names: Names, why: str, first: str = "") -> SandboxError:
@@ -130,13 +136,13 @@ def provider(names: Names) -> tuple[str, str | None]:
 
 def origin(names: Names) -> Origin | None:
     """Return where that spec came from; None if unknown, as for specs saved by earlier releases."""
-    from pydantic import ValidationError
-
+    from sandbox.config import valid_before
     from sandbox.config.schema.origin_schema import Origin
 
     try:
-        return Origin.model_validate_json(files.read_regular(names.origin))
-    except (OSError, ValidationError, files.NotAFile):
+        said = files.read_regular(names.origin).decode()
+        return valid_before.checked(Origin, said, Origin.model_validate_json)
+    except (OSError, ValueError, files.NotAFile):  # pydantic's errors are ValueErrors
         return None
 
 

@@ -5,31 +5,33 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
-
-from sandbox.config.schema.values import AddonSource, Label, LocalPath, Model
+from sandbox.config.model import Checked, Kinds, Model, Prepared, key
+from sandbox.config.schema.values import AddonSource, Label, LocalPath
+from sandbox.fast_dataclass import dataclass
 
 OCI = "oci://"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Kustomization(Model):
     """A folder that `kubectl kustomize` renders, with what only some of them need."""
 
-    kustomize: LocalPath = Field(description="The folder with the kustomization.yaml.")
-    remote: bool = Field(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
+    kustomize: LocalPath = key(description="The folder with the kustomization.yaml.")
+    remote: bool = key(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Release(Model):
     """What a Helm release is called, where it is, and its values."""
 
-    release: Label | None = Field(default=None, description="The release's name; by default the chart's.")
-    namespace: Label = Field(default="default", description="The release's namespace, created if missing.")
-    values: tuple[LocalPath, ...] = Field(default=(), description="Files of values; later ones override earlier ones.")
-    set: dict[str, str | int | float | bool] = Field(
+    release: Label | None = key(default=None, description="The release's name; by default the chart's.")
+    namespace: Label = key(default="default", description="The release's namespace, created if missing.")
+    values: tuple[LocalPath, ...] = key(default=(), description="Files of values; later ones override earlier ones.")
+    set: dict[str, str | int | float | bool] = key(
         default={}, description="Single values by path (`image.tag`); they override the files."
     )
 
@@ -37,10 +39,11 @@ class Release(Model):
         return hash(self.model_dump_json())
 
 
+@dataclass(frozen=True, kw_only=True)
 class Chart(Release):
     """A Helm chart, installed and upgraded by `helm`."""
 
-    chart: LocalPath = Field(description="The chart's folder, or an archive that `helm package` made.")
+    chart: LocalPath = key(description="The chart's folder, or an archive that `helm package` made.")
 
     @property
     def name(self) -> str:
@@ -74,25 +77,24 @@ def _source(value: str) -> str:
     return value.rstrip("/")
 
 
+@dataclass(frozen=True, kw_only=True)
 class RemoteChart(Release):
     """A Helm chart of a registry or a repository, pulled by `helm` and locked by the digest of its archive."""
 
-    chart: Annotated[str, AfterValidator(_reference)] = Field(
+    chart: Annotated[str, Checked(_reference)] = key(
         description="`oci://REGISTRY/PATH/NAME`, or the chart's name in the repository `repo`."
     )
-    repo: Annotated[str, AfterValidator(_source)] | None = Field(
+    repo: Annotated[str, Checked(_source)] | None = key(
         default=None, description="The URL of the chart's repository; without one, `chart` begins with oci://."
     )
-    version: Annotated[str, AfterValidator(_version)] = Field(description="The chart's version, such as 6.9.0.")
-    lock: LocalPath = Field(
+    version: Annotated[str, Checked(_version)] = key(description="The chart's version, such as 6.9.0.")
+    lock: LocalPath = key(
         default=Path("charts.lock.yaml"), description="The file that keeps the digests of such archives."
     )
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def __post_init__(self) -> None:
         if self.chart.startswith(OCI) == (self.repo is not None):
             raise ValueError("needs either `repo:` or a chart that begins with oci://")
-        return self
 
     @property
     def title(self) -> str:
@@ -169,24 +171,22 @@ def _kind(value: Any) -> str:
 
 Applied = tuple[
     Annotated[
-        Annotated[LocalPath, Tag("path")]
-        | Annotated[Kustomization, Tag("kustomize")]
-        | Annotated[Chart, Tag("chart")]
-        | Annotated[RemoteChart, Tag("remote")],
-        Discriminator(_kind),
+        LocalPath | Kustomization | Chart | RemoteChart,
+        Kinds(_kind, path=LocalPath, kustomize=Kustomization, chart=Chart, remote=RemoteChart),
     ],
     ...,
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Addon(Model):
     """Something for the cluster that the sandbox installs and keeps ready."""
 
-    addon: AddonSource = Field(
+    addon: AddonSource = key(
         description="One of those that `sandbox addons list` names, or the folder of one of your own, with an "
         "addon.yaml, relative to this file's folder."
     )
-    values: dict[str, str] = Field(
+    values: dict[str, str] = key(
         default={}, description="Values for placeholders of the addon's manifests, or for its chart by their paths."
     )
 
@@ -206,4 +206,4 @@ def _alone(value: Any) -> Any:
     return {"addon": value} if isinstance(value, str) else value
 
 
-Addons = tuple[Annotated[Addon, BeforeValidator(_alone)], ...]
+Addons = tuple[Annotated[Addon, Prepared(_alone)], ...]

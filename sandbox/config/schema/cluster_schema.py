@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, Model, NodePath, PatchText, Release
+from sandbox.config.model import Limits, Model, Prepared, key
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, PatchText, Release
+from sandbox.fast_dataclass import dataclass
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
 
+@dataclass(frozen=True, kw_only=True)
 class Nodes(Model):
     """How many nodes there are, by what they do."""
 
-    control_plane: int = Field(
+    control_plane: int = key(
         default=1,
         ge=1,
         le=7,
         description="Nodes that run Kubernetes itself; more than one are behind a load balancer, an image that the "
         "bundle has after `sandbox bundle build balancer`.",
     )
-    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
+    workers: int = key(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
 
     @property
     def total(self) -> int:
@@ -41,47 +42,51 @@ def _counted(value: Any) -> Any:
     return {"workers": value - 1}
 
 
-Count = Annotated[int, Field(ge=1, le=MAX_NODES)]
+Count = Annotated[int, Limits(ge=1, le=MAX_NODES)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Mount(Model):
     """A file or folder of this machine that every node has."""
 
-    host: LocalPath = Field(description="The file or folder on this machine, relative to this file's folder.")
-    node: NodePath = Field(description="Its absolute path in the nodes.")
-    read_only: bool = Field(default=False, description="Mount it read-only.")
+    host: LocalPath = key(description="The file or folder on this machine, relative to this file's folder.")
+    node: NodePath = key(description="Its absolute path in the nodes.")
+    read_only: bool = key(default=False, description="Mount it read-only.")
 
 
+@dataclass(frozen=True, kw_only=True)
 class JsonPatch(Model):
     """An RFC 6902 patch of a kubeadm or kubelet document."""
 
-    group: str = Field(description="The API group of the document, such as kubeadm.k8s.io.")
-    version: str = Field(description="Its version, such as v1beta4.")
-    kind: str = Field(description="Its kind, for example ClusterConfiguration.")
-    patch: str = Field(description="The patch as YAML or JSON text: a list of operations.")
+    group: str = key(description="The API group of the document, such as kubeadm.k8s.io.")
+    version: str = key(description="Its version, such as v1beta4.")
+    kind: str = key(description="Its kind, for example ClusterConfiguration.")
+    patch: str = key(description="The patch as YAML or JSON text: a list of operations.")
 
 
+@dataclass(frozen=True, kw_only=True)
 class KindNetworking(Model):
     """What kind's configuration may say about the network besides the sandbox's own."""
 
-    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
+    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = key(
         default=None,
         description="How kube-proxy implements Services; iptables by default. The bundle's nodes have no ipvs.",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class KindOptions(Model):
     """Parts of kind's own configuration (kind.x-k8s.io/v1alpha4), in its words, that the cluster is made with."""
 
-    networking: KindNetworking = Field(default=KindNetworking(), description="The cluster's network.")
-    runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
-    kubeadmConfigPatches: tuple[PatchText, ...] = Field(
+    networking: KindNetworking = key(default=KindNetworking(), description="The cluster's network.")
+    runtimeConfig: dict[str, str] = key(default={}, description="API versions to serve or not, such as api/alpha.")
+    kubeadmConfigPatches: tuple[PatchText, ...] = key(
         default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
     )
-    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(
+    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = key(
         default=(), description="The same, as JSON patches: lists of operations."
     )
-    containerdConfigPatches: tuple[str, ...] = Field(
+    containerdConfigPatches: tuple[str, ...] = key(
         default=(), description="Partial containerd configurations as TOML text."
     )
 
@@ -96,44 +101,45 @@ class KindOptions(Model):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Cluster(Model):
     """The Kubernetes cluster."""
 
-    provider: ProviderName = Field(
+    provider: ProviderName = key(
         default="kind",
         description="What runs the cluster: kind or minikube on this machine, or another program for an existing "
         "cluster.",
     )
-    profile: Label | None = Field(
+    profile: Label | None = key(
         default=None,
         description="Your own minikube profile to use, which is never removed. By default the sandbox creates one.",
     )
-    context: str | None = Field(
+    context: str | None = key(
         default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
     )
-    namespace: Label | None = Field(
+    namespace: Label | None = key(
         default=None,
         description="The one namespace of the existing cluster, for everything.  [default: sandbox-NAME]",
     )
-    kubernetes: Release | None = Field(
+    kubernetes: Release | None = key(
         default=None,
         description="The Kubernetes version, such as v1.36.3; by default the newest published node image, the one that "
         "the bundle is built with, or minikube's own.",
     )
-    nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
+    nodes: Annotated[Nodes, Prepared(_counted, written=Count | Nodes)] = key(
         default=Nodes(),
         description="How many nodes: a number, of which one is the control plane, or control_plane and workers.",
     )
-    ip_family: Literal["ipv4", "ipv6", "dual"] = Field(
+    ip_family: Literal["ipv4", "ipv6", "dual"] = key(
         default="ipv4", description="The addresses that pods and services have; dual: of both kinds, IPv4 first."
     )
-    feature_gates: dict[FeatureGate, bool] = Field(
+    feature_gates: dict[FeatureGate, bool] = key(
         default={}, description="Kubernetes' feature gates, name to on or off, for every component."
     )
-    mounts: tuple[Mount, ...] = Field(
+    mounts: tuple[Mount, ...] = key(
         default=(), description="Files and folders of this machine to mount into the nodes."
     )
-    kind: KindOptions | None = Field(default=None, description="Further settings of kind, in its own format.")
+    kind: KindOptions | None = key(default=None, description="Further settings of kind, in its own format.")
 
     @property
     def supports(self) -> Capabilities:
@@ -144,15 +150,16 @@ class Cluster(Model):
         return hash(self.model_dump_json())
 
 
+@dataclass(frozen=True, kw_only=True)
 class Images(Model):
     """The sandbox's own images: node, registry, ingress, edge."""
 
-    source: Literal["auto", "upstream", "bundle"] = Field(
+    source: Literal["auto", "upstream", "bundle"] = key(
         default="auto",
         description="Where the sandbox's own images come from: their upstream registries, a bundle built or loaded "
         "on this machine, or whichever works.",
     )
-    mirror: Mirrors | None = Field(
+    mirror: Mirrors | None = key(
         default=None,
         description="The registry, with a path where it needs one, that is used in place of docker.io for the "
         "sandbox's own images and those of addons; digests are checked as with docker.io. For other "

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
+from sandbox.config.model import Model, Prepared, key
 from sandbox.config.schema.values import (
     Address,
     AutoPort,
     AutoPorts,
     Host,
-    Model,
     Port,
     Ports,
     ServicePort,
     Upstream,
 )
+from sandbox.fast_dataclass import dataclass
 
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
 
 
+@dataclass(frozen=True, kw_only=True)
 class EdgeHost(Model):
     """A host with its own settings at the edge."""
 
-    host: Host = Field(description="The exact host name, without wildcards.")
-    terminate: bool = Field(
+    host: Host = key(description="The exact host name, without wildcards.")
+    terminate: bool = key(
         default=False,
         description="Terminate its TLS at the edge, which then has a certificate for it and passes on the client's "
         "address in X-Forwarded headers.",
     )
-    to: Upstream | None = Field(
+    to: Upstream | None = key(
         default=None,
         description="HOST:PORT of a server outside the cluster that speaks plain HTTP, such as localhost:3000, which "
         "has to listen where containers reach it; implies terminate.",
@@ -46,14 +46,15 @@ def _alone(value: Any) -> Any:
     return {"host": value} if isinstance(value, str) else value
 
 
+@dataclass(frozen=True, kw_only=True)
 class ServedPort(Model):
     """A port of the host that is routed to a Service of the cluster."""
 
-    port: AutoPort = Field(
+    port: AutoPort = key(
         description="The host's port, at `listen`; auto: the Service's port, else the next free one; kept as long as "
         "the sandbox exists."
     )
-    to: ServicePort = Field(
+    to: ServicePort = key(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port, such as shop/db:5432; "
         "without :PORT, the host's port."
     )
@@ -70,80 +71,85 @@ class ServedPort(Model):
         return int(port) if port.isdigit() else USUAL
 
 
+@dataclass(frozen=True, kw_only=True)
 class TcpPort(ServedPort):
     """A TCP port."""
 
-    proxy_protocol: bool = Field(
+    proxy_protocol: bool = key(
         default=False,
         description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class UdpPort(ServedPort):
     """A UDP port."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class TlsHost(Model):
     """A host of the edge's HTTPS ports whose TLS goes to a Service of the cluster, whatever is spoken in it."""
 
-    host: Host = Field(description="The exact host name that clients ask for (SNI), without wildcards.")
-    to: ServicePort = Field(
+    host: Host = key(description="The exact host name that clients ask for (SNI), without wildcards.")
+    to: ServicePort = key(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port; its pods terminate TLS."
     )
-    proxy_protocol: bool = Field(
+    proxy_protocol: bool = key(
         default=False,
         description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class ResolvedTcpPort(TcpPort):
     """The same on a port that is known."""
 
     port: Port = 0
 
 
+@dataclass(frozen=True, kw_only=True)
 class ResolvedUdpPort(UdpPort):
     """The same on a port that is known."""
 
     port: Port = 0
 
 
+@dataclass(frozen=True, kw_only=True)
 class Edge(Model):
     """The edge: it routes TLS from the host's ports to the ingress."""
 
-    listen: Address = Field(
+    listen: Address = key(
         default="127.0.0.1",
         description="The host's address to listen on, besides loopback; 0.0.0.0 admits the whole network, at "
         "https://HOST.NAME.ADDRESS.nip.io.",
     )
-    ports: AutoPorts = Field(
+    ports: AutoPorts = key(
         default=(443, 8443),
         description="The host's ports to listen on, all for HTTPS. auto instead of a port: 443 for the first, 8443 for "
         "the second, else the next free one; kept as long as the sandbox exists. auto alone: both.",
     )
-    run: Literal["container", "process"] | None = Field(
+    run: Literal["container", "process"] | None = key(
         default=None,
         description="What the edge runs as: a container next to the cluster, or your own process that reaches the "
         "cluster through its API server, for clusters that no container can reach.  [default: container, and "
         "process for an existing cluster]",
     )
-    hosts: tuple[Annotated[EdgeHost, BeforeValidator(_alone)], ...] = Field(
+    hosts: tuple[Annotated[EdgeHost, Prepared(_alone)], ...] = key(
         default=(),
         description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )
-    tcp: tuple[TcpPort, ...] = Field(
+    tcp: tuple[TcpPort, ...] = key(
         default=(),
         description="TCP ports of the host that are routed to one Service each, in any protocol.",
     )
-    udp: tuple[UdpPort, ...] = Field(
-        default=(), description="UDP ports of the host that are routed to one Service each."
-    )
-    tls: tuple[TlsHost, ...] = Field(
+    udp: tuple[UdpPort, ...] = key(default=(), description="UDP ports of the host that are routed to one Service each.")
+    tls: tuple[TlsHost, ...] = key(
         default=(),
         description="Hosts of `ports` whose TLS goes unchanged to one Service each: databases and queues by name.",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class ResolvedEdge(Edge):
     """The edge on ports that are known."""
 

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from sandbox.config.model import Model, key
+from sandbox.config.schema.values import Subdomain, Upstream
+from sandbox.fast_dataclass import dataclass
 
-from sandbox.config.schema.values import Model, Subdomain, Upstream
 
-
+@dataclass(frozen=True, kw_only=True)
 class Ingress(Model):
     """What routes HTTPS to services by host name."""
 
-    controller: Literal["traefik", "nginx", "none"] = Field(
+    controller: Literal["traefik", "nginx", "none"] = key(
         default="traefik",
         description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
     )
-    gateway_api: bool = Field(
+    gateway_api: bool = key(
         default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
     )
-    classes: tuple[Subdomain, ...] = Field(
+    classes: tuple[Subdomain, ...] = key(
         default=(),
         description="Further ingress classes to serve, those of other controllers: alb, gce. An IngressClass that "
         "`up` did not create is not changed.",
     )
-    class_name: Subdomain | None = Field(
+    class_name: Subdomain | None = key(
         default=None,
         description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
         "by default they keep their own.",
     )
-    address: Upstream | None = Field(
+    address: Upstream | None = key(
         default=None,
         description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, to which "
         "the edge's ports route; by default there is no edge.",

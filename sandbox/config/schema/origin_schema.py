@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from sandbox.config.schema.values import Model
+from sandbox.config.model import Model
+from sandbox.fast_dataclass import dataclass
 
 
+@dataclass(frozen=True, kw_only=True)
 class Origin(Model):
     """A source, and the revision that was taken from it.
 

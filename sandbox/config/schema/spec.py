@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Self
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
-
-from sandbox.config import loader
+from sandbox.config import valid_before
 from sandbox.config.loader import CURRENT, Format
+from sandbox.config.model import Model, key
+from sandbox.config.problems import Misfits
 from sandbox.config.rules import misfits
 from sandbox.config.schema.apply_schema import Addons, Applied
 from sandbox.config.schema.certificates_schema import Certs
@@ -33,62 +26,63 @@ from sandbox.config.schema.edge_schema import (
 from sandbox.config.schema.ingress_schema import Ingress
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
-from sandbox.config.schema.values import Domain, Duration, LocalPath, Model, Name, as_name
+from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_name, checked_name
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
 
-EDGE_KEYS = AliasChoices(EDGE_KEY, OLD_EDGE_KEY)
 
-
+@dataclass(frozen=True, kw_only=True)
 class Spec(Model):
     """A sandbox: its cluster, registry, certificates and ways in and out.
 
     It knows where each of its values is from (`origin`), which does not count when specs are compared.
     """
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-    _origins: Mapping[KeyPath, ValueOrigin] = PrivateAttr(default_factory=dict)
-
-    apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
-    name: Name = Field(
+    apiVersion: Format = key(default=CURRENT, description="The version of this format.")
+    name: Name = key(
         default="sandbox",
         description="The sandbox's name: in its containers, its kubectl context and its domain; by default that of "
         "this file's folder.",
     )
-    domain: Domain = Field(
-        default_factory=lambda fields: f"{fields['name']}.sandbox.localhost",
+    domain: Domain = key(
+        default="",
+        json_schema_extra=lambda schema: schema.pop("default"),
         description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost.",
     )
-    cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
-    images: Images = Field(default=Images(), description="The sandbox's own images.")
-    registry: Registry = Field(default=Registry(), description="The private image registry.")
-    push: LocalPath | None = Field(
+    cluster: Cluster = key(default=Cluster(), description="The Kubernetes cluster.")
+    images: Images = key(default=Images(), description="The sandbox's own images.")
+    registry: Registry = key(default=Registry(), description="The private image registry.")
+    push: LocalPath | None = key(
         default=None,
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
-    ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
-    edge: Edge = Field(
+    ingress: Ingress = key(default=Ingress(), description="What routes HTTPS to services by host name.")
+    edge: Edge = key(
         default=Edge(),
-        validation_alias=EDGE_KEYS,
         description="The edge: what listens on the host's ports and routes TLS.",
     )
-    network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
-    certs: Certs = Field(default=Certs(), description="The certificates.")
-    credentials: tuple[Credentials, ...] = Field(
+    network: Network = key(default=Network(), description="How pods reach the internet and other networks.")
+    certs: Certs = key(default=Certs(), description="The certificates.")
+    credentials: tuple[Credentials, ...] = key(
         default=(), description="Accounts at other registries, for pods and for pushed images."
     )
-    addons: Addons = Field(default=(), description="Addons for the cluster: names, folders, or an addon with values.")
-    apply: Applied = Field(
+    addons: Addons = key(default=(), description="Addons for the cluster: names, folders, or an addon with values.")
+    apply: Applied = key(
         default=(),
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
         "folders with a kustomization, and Helm charts.",
     )
 
-    pause_after: Duration | None = Field(
+    pause_after: Duration | None = key(
         default=None,
         description="After how many minutes (`30m`) or hours without a client the sandbox is paused; by default "
         "it is never paused automatically.",
     )
+
+    def __post_init__(self) -> None:
+        if not self.domain:
+            vars(self)["domain"] = f"{self.name}.sandbox.localhost"
 
     @property
     def pause_seconds(self) -> float | None:
@@ -113,13 +107,11 @@ class Spec(Model):
 
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Return a copy with other values of top-level keys, unchecked, and the origins of what differs in them."""
-        copy = self.model_copy(update=update)
-        copy._origins = {**self._origins, **origins}
-        return copy
+        return self.model_copy(update={**update, "_origins": {**self._origins, **origins}})
 
     def recorded(self) -> Self:
         """Return a copy whose values all count as those of the last `up`."""
-        return self.changed({}, {path: ValueOrigin(Giver.RECORDED) for path, _ in _of_program(self)})
+        return self.changed({}, dict.fromkeys(_paths(self, whole=True), ValueOrigin(Giver.RECORDED)))
 
     @property
     def proxy(self) -> Edge:
@@ -156,40 +148,50 @@ class Spec(Model):
         Raises UsageError for a name that cannot be one.
         """
         try:
-            return cls(name=name)
-        except ValidationError as error:
+            checked_name(name)
+        except ValueError as error:
             meant = as_name(name)
             fix = f"write {meant}; sandbox list shows the names there are" if meant else "sandbox list"
-            raise UsageError(f"the name {name!r} {error.errors()[0]['ctx']['error']}", fix=fix) from error
+            raise UsageError(f"the name {name!r} {error}", fix=fix) from error
+        return cls(name=name).placed({("name",): ValueOrigin(Giver.PROGRAM)})
 
-    @model_validator(mode="after")
-    def _fits(self, info: ValidationInfo) -> Self:
-        self._origins = info.context if info.context is not None else dict(_of_program(self))
-        found = misfits(self)
-        if found:
-            raise loader.Misfits(*found)
-        return self
+    @classmethod
+    def model_validate(cls, data: Any) -> Self:
+        """Return the spec with this data, which a program gives. Raises ValueError, pydantic's for a single value."""
+        given = dict.fromkeys(_paths(data), ValueOrigin(Giver.PROGRAM))
+        return super().model_validate(_renamed(data)).placed(given)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Spec) and type(self) is type(other) and dict(self) == dict(other)
+    @property
+    def is_checked(self) -> bool:
+        """Tell whether its values were checked: by their types, and whether they fit together."""
+        return "_origins" in vars(self)
 
-    def __hash__(self) -> int:
-        return hash((type(self), *dict(self).values()))
+    def placed(self, origins: Mapping[KeyPath, ValueOrigin]) -> Self:
+        """Return the spec with the origins of its values. Raises Misfits where they do not fit together."""
+        found = self.model_copy(update={"_origins": origins})
+        if wrong := misfits(found):
+            raise Misfits(*wrong)
+        return found
+
+    @property
+    def _origins(self) -> Mapping[KeyPath, ValueOrigin]:
+        """Return the origins of what was given; without others, of what a program gave that is not the default."""
+        found: Mapping[KeyPath, ValueOrigin] | None = vars(self).get("_origins")
+        return dict.fromkeys(_paths(self), ValueOrigin(Giver.PROGRAM)) if found is None else found
 
 
+@dataclass(frozen=True, kw_only=True)
 class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
-    registry: ResolvedRegistry = ResolvedRegistry.model_construct()
-    edge: ResolvedEdge = Field(default=ResolvedEdge.model_construct(), validation_alias=EDGE_KEYS)
+    registry: ResolvedRegistry = ResolvedRegistry()
+    edge: ResolvedEdge = ResolvedEdge()
 
     @classmethod
     def read(cls, saved: bytes) -> Self:
-        """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong.
-
-        The validator is that of Spec, which most commands have by then; one for this class takes as long to build.
-        """
-        spec = Spec.model_validate_json(saved)
+        """Return the spec that was saved as JSON. Raises ValueError, pydantic's where a value is wrong."""
+        said = json.dumps(_renamed(json.loads(saved)))
+        spec = valid_before.checked(Spec, said, Spec.model_validate_json).placed({})
         ports = (spec.registry.port, *spec.edge.ports, *(one.port for one in (*spec.edge.tcp, *spec.edge.udp)))
         known = [port for port in ports if port != "auto"]
         if len(known) < len(ports):
@@ -215,26 +217,38 @@ class ResolvedSpec(Spec):
             "tcp": _opened(ResolvedTcpPort, spec.edge.tcp, tcp),
             "udp": _opened(ResolvedUdpPort, spec.edge.udp, udp),
         }
-        fields = {
-            **dict(spec),
-            "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
-            "edge": ResolvedEdge.model_construct(**{**dict(spec.edge), "ports": https, **opened}),
-        }
-        resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
-        resolved._origins = spec._origins
-        return resolved
+        return cls(
+            **{
+                **_values(spec),
+                "registry": ResolvedRegistry(**{**_values(spec.registry), "port": registry}),
+                "edge": ResolvedEdge(**{**_values(spec.edge), "ports": https, **opened}),
+            }
+        ).model_copy(update={"_origins": spec._origins})
 
 
 def _opened(
     model: type[ResolvedTcpPort | ResolvedUdpPort], wanted: Sequence[ServedPort], chosen: Sequence[int] | None
-) -> tuple[BaseModel, ...]:
+) -> tuple[ServedPort, ...]:
     ports = chosen if chosen is not None else [one.usual if one.port == "auto" else one.port for one in wanted]
-    return tuple(model.model_construct(**{**dict(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
+    return tuple(model(**{**_values(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
 
 
-def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:
-    """Yield the paths of values that a program passed to the models' constructors."""
-    for name in model.model_fields_set:
-        yield (*above, name), ValueOrigin(Giver.PROGRAM)
-        if isinstance(value := getattr(model, name), BaseModel):
-            yield from _of_program(value, (*above, name))
+def _values(model: Model) -> dict[str, Any]:
+    return {one.name: getattr(model, one.name) for one in fields(model)}
+
+
+def _renamed(data: Any) -> Any:
+    """Return the data of a spec with the edge under its name, not the earlier one."""
+    if isinstance(data, Mapping) and OLD_EDGE_KEY in data and EDGE_KEY not in data:
+        return {EDGE_KEY if key == OLD_EDGE_KEY else key: value for key, value in data.items()}
+    return data
+
+
+def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:
+    """Yield the paths of the values in mappings and models; of models all, or those that differ from their defaults."""
+    if isinstance(data, Model):
+        data = _values(data) if whole else data.given
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            yield (*above, name)
+            yield from _paths(value, (*above, name), whole=whole)

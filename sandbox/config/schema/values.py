@@ -10,16 +10,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from sandbox.config import loader, yaml_text
-
-
-class Model(BaseModel):
-    """A mapping of known keys, whose values are of their own type and not converted to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
+from sandbox.config import yaml_text
+from sandbox.config.model import Checked, Kinds, Limits, Prepared
+from sandbox.config.problems import Misfits
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
@@ -48,7 +42,8 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
-def _name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """Return the name of a sandbox. Raises ValueError for what cannot be one."""
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
         raise ValueError(
             f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last"
@@ -296,76 +291,61 @@ def _auto_for_both(value: Any) -> Any:
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for index, value in enumerate(values):
         if value in values[:index] and value != AUTO:
-            raise loader.Misfits(((index,), f"{value} is given twice"))
+            raise Misfits(((index,), f"{value} is given twice"))
     return values
 
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Limits(ge=1, le=65535)]
 AutoPort = Annotated[
-    Annotated[Port, Tag("port")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
-    Discriminator(_port_kind),
+    Port | Literal["auto"], Kinds(_port_kind, port=Port, auto=Annotated[Literal["auto"], Prepared(_auto)])
 ]
-Address = Annotated[
-    str, AfterValidator(_address), Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
-]
-PodAddress = Annotated[str, AfterValidator(_pod_address), Field(json_schema_extra={"format": "ipv4"})]
-ProxyUrl = Annotated[str, AfterValidator(_proxy_url), Field(json_schema_extra={"format": "uri"})]
-Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": f"^{SUBDOMAIN}$"})]
-RegistryHost = Annotated[
-    str, AfterValidator(_registry), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
-]
-Upstream = Annotated[
-    str, AfterValidator(_upstream), Field(json_schema_extra={"pattern": rf"^({UPSTREAM_HOST}):[0-9]+$"})
-]
-ServicePort = Annotated[str, AfterValidator(_service_port), Field(json_schema_extra={"pattern": f"^{SERVICE_PORT}$"})]
+Address = Annotated[str, Checked(_address, {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})]
+PodAddress = Annotated[str, Checked(_pod_address, {"format": "ipv4"})]
+ProxyUrl = Annotated[str, Checked(_proxy_url, {"format": "uri"})]
+Host = Annotated[str, Checked(_host, {"pattern": f"^{SUBDOMAIN}$"})]
+RegistryHost = Annotated[str, Checked(_registry, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})]
+Upstream = Annotated[str, Checked(_upstream, {"pattern": rf"^({UPSTREAM_HOST}):[0-9]+$"})]
+ServicePort = Annotated[str, Checked(_service_port, {"pattern": f"^{SERVICE_PORT}$"})]
 RegistryUrl = Annotated[
     str,
-    AfterValidator(_registry_url),
-    Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
+    Checked(_registry_url, {"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
 ]
-_MirroredHost = Annotated[
-    str, AfterValidator(_mirrored_host), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
-]
+_MirroredHost = Annotated[str, Checked(_mirrored_host, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})]
 _Mirror = Annotated[
     str,
-    AfterValidator(_mirror),
-    Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
+    Checked(_mirror, {"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
 ]
 # One is docker.io's; several are each of the registry before it.
 Mirrors = Annotated[
-    Annotated[_Mirror, Tag("one")] | Annotated[dict[_MirroredHost, _Mirror], Tag("several")],
-    Discriminator(_mirror_kind),
+    _Mirror | dict[_MirroredHost, _Mirror], Kinds(_mirror_kind, one=_Mirror, several=dict[_MirroredHost, _Mirror])
 ]
 Duration = Annotated[
     str,
-    BeforeValidator(_number_as_text),
-    AfterValidator(_duration),
-    Field(json_schema_extra={"pattern": f"^{DURATION}$"}),
+    Prepared(_number_as_text),
+    Checked(_duration, {"pattern": f"^{DURATION}$"}),
 ]
-LocalPath = Annotated[Path, BeforeValidator(_path)]
-NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]
-FeatureGate = Annotated[str, AfterValidator(_feature_gate), Field(json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"})]
-PatchText = Annotated[str, AfterValidator(_patch_text)]
-AddonSource = Annotated[str, BeforeValidator(_addon)]
-Unique = AfterValidator(_unique)
-_AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
+LocalPath = Annotated[Path, Prepared(_path)]
+NodePath = Annotated[str, Checked(_node_path, {"pattern": "^/.+"})]
+FeatureGate = Annotated[str, Checked(_feature_gate, {"pattern": "^[A-Z][A-Za-z0-9]*$"})]
+PatchText = Annotated[str, Checked(_patch_text)]
+AddonSource = Annotated[str, Prepared(_addon)]
+Unique = Checked(_unique)
+_AutoPorts = Annotated[tuple[AutoPort, ...], Limits(min_length=1, max_length=4)]
 AutoPorts = Annotated[
     _AutoPorts,
     Unique,
-    BeforeValidator(_auto_for_both, json_schema_input_type=Literal["auto"] | _AutoPorts),
+    Prepared(_auto_for_both, written=Literal["auto"] | _AutoPorts),
 ]
-Ports = Annotated[tuple[Port, ...], Field(min_length=1, max_length=4), Unique]
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{LABEL}$", "maxLength": MAX_NAME})]
-Label = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": f"^{LABEL}$"})]
-Subdomain = Annotated[str, AfterValidator(_subdomain), Field(json_schema_extra={"pattern": f"^{SUBDOMAIN}$"})]
+Ports = Annotated[tuple[Port, ...], Limits(min_length=1, max_length=4), Unique]
+Name = Annotated[str, Checked(checked_name, {"pattern": f"^{LABEL}$", "maxLength": MAX_NAME})]
+Label = Annotated[str, Checked(_label, {"pattern": f"^{LABEL}$"})]
+Subdomain = Annotated[str, Checked(_subdomain, {"pattern": f"^{SUBDOMAIN}$"})]
 Domain = Annotated[
     str,
-    AfterValidator(_domain),
-    Field(json_schema_extra={"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
+    Checked(_domain, {"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
 ]
 Release = Annotated[
     str,
-    BeforeValidator(_number_as_text),
-    AfterValidator(_release),
-    Field(json_schema_extra={"pattern": f"^{RELEASE}$"}),
+    Prepared(_number_as_text),
+    Checked(_release, {"pattern": f"^{RELEASE}$"}),
 ]

@@ -23,7 +23,7 @@ from sandbox.app import machine_plan, ports, requirements, snapshots
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.plan import saved_spec
@@ -270,6 +270,13 @@ def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_pat
     with saved_spec.coming_from(names, Origin.of(file)):
         assert Sandbox(file).up()
     assert saved_spec.origin(names) == Origin.of(file)
+
+
+@pytest.mark.parametrize("wrong", [Spec(name="No Name"), Spec(registry=Registry(port=443))])
+def test_spec_that_a_program_made_is_checked_like_a_file(wrong: Spec, there: set[str]) -> None:
+    with pytest.raises(ValueError, match=r"lower-case letters|one of the edge's ports"):
+        Sandbox(wrong).up()
+    assert there == set()
 
 
 def test_nameless_file_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

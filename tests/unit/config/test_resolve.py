@@ -116,7 +116,7 @@ def test_cluster_of_last_up_is_used_unless_the_spec_has_one() -> None:
     assert {spec.origin("cluster", "context").giver, spec.origin("registry", "external").giver} == {Giver.RECORDED}
     own = Spec(name="demo", registry=Registry(external="reg.office:5000"))
     assert resolve.with_existing_cluster(own, known).registry.external == "reg.office:5000"
-    kind = Spec(name="demo", cluster=Cluster(provider="kind"))
+    kind = Spec.model_validate({"name": "demo", "cluster": {"provider": "kind"}})
     assert resolve.with_existing_cluster(kind, known) is kind
     assert resolve.with_existing_cluster(resolve.with_own_cluster(Spec(name="demo")), known).cluster == Cluster()
 

@@ -1,0 +1,37 @@
+"""Small files of the user's cache by name, which only they can read; the oldest make room for others."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.fast_dataclass import dataclass
+from sandbox.system import files
+
+MOST = 100
+
+
+@dataclass(frozen=True)
+class KeptFiles:
+    """The files in `folder`, which is made for the first."""
+
+    folder: Path
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is kept under a name; None for nothing, and for what cannot be read."""
+        try:
+            return files.read_regular(self.folder / name)
+        except (OSError, files.NotAFile):
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep data under a name, unless there is no space for it, or no right to."""
+        with suppress(OSError, SandboxError):
+            files.make_private_dir(self.folder)
+            files.write_atomic(self.folder / name, data, mode=0o600)
+            with os.scandir(self.folder) as entries:
+                known = sorted(entries, key=lambda one: one.stat().st_mtime)
+            for one in known[:-MOST]:
+                os.unlink(one.path)  # noqa: PTH108  # of an entry that was just listed
