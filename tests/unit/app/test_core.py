@@ -359,6 +359,6 @@ def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None],
 def test_the_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nsandbox_spec = nosuch.yaml\n")
     (tmp_path / "test_it.py").write_text("def test_1(sandbox): pass\ndef test_2(sandbox): pass\n")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q"], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rN"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.count(f"{tmp_path}/nosuch.yaml: no such file\nfix: `sandbox init` writes one") == 2
     assert "During handling" not in done.stdout and "loader.py" not in done.stdout and "2 errors" in done.stdout
