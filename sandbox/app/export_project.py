@@ -217,7 +217,7 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
 
 def _locked(target: Target, digest: str) -> Locked:
     origin = f"layout {IMAGES} {target}"
-    return Locked.model_validate({"target": str(target), "from": origin, "source": digest, "digest": digest})
+    return Locked(target=str(target), origin=origin, source=digest, digest=digest)
 
 
 def _versions(spec: ResolvedSpec) -> dict[str, Any]:

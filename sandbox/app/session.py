@@ -54,7 +54,6 @@ class Session:
 
         With `anywhere` it may be on another engine, where it is left as it is. Raises Busy and SandboxError.
         """
-        from sandbox.snapshot.snapshot_store import Store
         from sandbox.system import sandbox_lock
 
         arm_failpoint()
@@ -62,8 +61,7 @@ class Session:
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if not (anywhere and used_engine.other(names)):
                 used_engine.require(names)
-                if Store(names.home.snapshots).is_unfinished(name):
-                    restoring(names, Engine.connect()).recover()
+                _finish_restore(names)
                 wake_paused(names)
             yield
 
@@ -113,6 +111,15 @@ class Session:
 
     def _command(self, doing: str) -> str:
         return self.command or f"Sandbox.{doing}"
+
+
+def _finish_restore(names: Names) -> None:
+    if not (names.home.snapshots / names.name).is_dir():  # as for most, which need not wait for its import
+        return
+    from sandbox.snapshot.snapshot_store import Store
+
+    if Store(names.home.snapshots).is_unfinished(names.name):
+        restoring(names, Engine.connect()).recover()
 
 
 def wake_paused(names: Names) -> None:

@@ -195,9 +195,10 @@ def renewed(
     for entry in entries:
         name, origin = str(entry.target), describe(entry, folder)
         if result := pushed.get(name):
-            content = {"target": name, "from": origin, "source": result.source, "digest": result.digest}
             platforms = () if entry.platforms else result.platforms
-            images.append(Locked.model_validate({**content, "platforms": platforms}))
+            images.append(
+                Locked(target=name, origin=origin, platforms=platforms, source=result.source, digest=result.digest)
+            )
         elif name in before and before[name].origin == origin:
             images.append(before[name])
     return lock_of(images, compression)
@@ -206,7 +207,7 @@ def renewed(
 def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
     """Return the lock of these images, whose targets must differ."""
     ordered = tuple(sorted(images, key=lambda one: one.target))
-    return Lock.model_validate({"compression": compression, "images": ordered})
+    return Lock(compression=compression, images=ordered)
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
