@@ -118,23 +118,28 @@ def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class _Key:
-    """A field of a model, its key in documents, and its type."""
+    """A field of a model, a dataclass or pydantic's, and its key in documents."""
 
+    model: Any
     name: str
     key: str
-    kind: Any
+
+    @property
+    def kind(self) -> Any:
+        """Return its type, which only errors are about: evaluating the text of all of them takes long."""
+        if is_dataclass(self.model):
+            return get_type_hints(self.model, include_extras=True)[self.name]
+        return self.model.model_fields[self.name].annotation
 
 
 def _keys(model: Any) -> Iterator[_Key]:
-    """Yield the keys of a model, a dataclass or pydantic's."""
     if is_dataclass(model):
-        kinds = get_type_hints(model, include_extras=True)
         for one in fields(model):
-            yield _Key(one.name, key_of(one), kinds[one.name])
+            yield _Key(model, one.name, key_of(one))
     else:
         for name, info in model.model_fields.items():
             key = info.alias or (info.validation_alias if isinstance(info.validation_alias, str) else name)
-            yield _Key(name, key, info.annotation)
+            yield _Key(model, name, key)
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
