@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +30,6 @@ class KeptFiles:
         with suppress(OSError, SandboxError):
             files.make_private_dir(self.folder)
             files.write_atomic(self.folder / name, data, mode=0o600)
-            with os.scandir(self.folder) as entries:
-                known = sorted(entries, key=lambda one: one.stat().st_mtime)
+            known = sorted(self.folder.iterdir(), key=lambda one: one.stat().st_mtime)
             for one in known[:-MOST]:
-                os.unlink(one.path)  # noqa: PTH108  # of an entry that was just listed
+                one.unlink()
