@@ -144,10 +144,15 @@ class Model:
         return json.dumps(found, indent=indent, separators=separators, ensure_ascii=False)
 
     @property
+    def values_by_name(self) -> dict[str, Any]:
+        """Return the values of its fields, by their names."""
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+
+    @property
     def given(self) -> dict[str, Any]:
         """Return the values that differ from their defaults."""
-        values = {one: getattr(self, one.name) for one in dataclasses.fields(self)}
-        return {one.name: value for one, value in values.items() if value != _default(one)}
+        fields = dataclasses.fields(self)
+        return {one.name: value for one in fields if (value := getattr(self, one.name)) != _default(one)}
 
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
         """Return a copy with other values, which are not checked."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Self
 
 from sandbox.config import valid_before
@@ -219,9 +218,9 @@ class ResolvedSpec(Spec):
         }
         return cls(
             **{
-                **_values(spec),
-                "registry": ResolvedRegistry(**{**_values(spec.registry), "port": registry}),
-                "edge": ResolvedEdge(**{**_values(spec.edge), "ports": https, **opened}),
+                **spec.values_by_name,
+                "registry": ResolvedRegistry(**{**spec.registry.values_by_name, "port": registry}),
+                "edge": ResolvedEdge(**{**spec.edge.values_by_name, "ports": https, **opened}),
             }
         ).model_copy(update={"_origins": spec._origins})
 
@@ -230,11 +229,7 @@ def _opened(
     model: type[ResolvedTcpPort | ResolvedUdpPort], wanted: Sequence[ServedPort], chosen: Sequence[int] | None
 ) -> tuple[ServedPort, ...]:
     ports = chosen if chosen is not None else [one.usual if one.port == "auto" else one.port for one in wanted]
-    return tuple(model(**{**_values(one), "port": port}) for one, port in zip(wanted, ports, strict=True))
-
-
-def _values(model: Model) -> dict[str, Any]:
-    return {one.name: getattr(model, one.name) for one in fields(model)}
+    return tuple(model(**{**one.values_by_name, "port": port}) for one, port in zip(wanted, ports, strict=True))
 
 
 def _renamed(data: Any) -> Any:
@@ -247,7 +242,7 @@ def _renamed(data: Any) -> Any:
 def _paths(data: Any, above: KeyPath = (), *, whole: bool = False) -> Iterator[KeyPath]:
     """Yield the paths of the values in mappings and models; of models all, or those that differ from their defaults."""
     if isinstance(data, Model):
-        data = _values(data) if whole else data.given
+        data = data.values_by_name if whole else data.given
     if isinstance(data, Mapping):
         for name, value in data.items():
             yield (*above, name)
