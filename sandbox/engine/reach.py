@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from sandbox.engine import reach_probe
 from sandbox.engine.connection import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError
@@ -98,6 +97,8 @@ def again(engine: Engine, home: Home) -> Reach:
 
 
 def _measured(engine: Engine, home: Home) -> Reach:
+    from sandbox.engine import reach_probe  # which the usual engine does without
+
     found = reach_probe.measure(engine, home)
     if found is None:
         return UNKNOWN

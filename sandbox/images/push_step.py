@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, replace
 from datetime import datetime
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine import Engine
+from sandbox.engine.engine_images import build_context
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Result
-from sandbox.images.sources.image_build import newer_file
 from sandbox.images.sources.image_source import Helper
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
@@ -139,6 +140,28 @@ def _engine_name(entry: Entry) -> str:
 def _is_of(document: Document, image: str | None) -> bool:
     """Tell whether a manifest is an image's: a classic engine names images by config, containerd by manifest."""
     return image is not None and (image in document.data.decode() or image == document.digest)
+
+
+def newer_file(
+    context: Path, when: float, without: Collection[Path] = (), *, dockerfile: str | None = None
+) -> str | None:
+    """Return a file or folder of the context that was written, moved or deleted from after `when` (seconds).
+
+    The files `without` are left out, and so are git's own, which change without the files that are built.
+    """
+    try:
+        names = sorted(build_context(context, dockerfile)) if context.is_dir() else []
+    except FileNotFoundError as error:
+        return os.path.relpath(error.filename, context)
+    for name in names:
+        if name.partition("/")[0] != ".git" and context / name not in without:
+            try:
+                changed = (context / name).lstat().st_ctime
+            except OSError:  # removed meanwhile
+                return name
+            if changed > when:
+                return name
+    return None
 
 
 def _is_newer(path: Path, when: float) -> bool:

@@ -6,16 +6,18 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import Away, SandboxError
 from sandbox.kube import api_connection, built_in, deletion
 from sandbox.kube import api_transport as transport
-from sandbox.kube.access_rules import Rules
 from sandbox.kube.api_connection import Resource as Resource
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
+
+if TYPE_CHECKING:
+    from sandbox.kube.access_rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -262,6 +264,8 @@ class Cluster:
 
     def rules(self, namespace: str) -> Rules:
         """Return our rights in a namespace, for objects of any name, from one request (SelfSubjectRulesReview)."""
+        from sandbox.kube.access_rules import Rules
+
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",

@@ -13,7 +13,6 @@ from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
 from sandbox.components.workloads import gone_kinds, user_manifests
-from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
 from sandbox.oci.credential import Keychain
@@ -100,6 +99,7 @@ def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
         from sandbox.components.workloads.chart_dependencies import remote
         from sandbox.components.workloads.chart_pull_step import ChartPullStep
         from sandbox.components.workloads.charts_step import ChartsStep
+        from sandbox.components.workloads.helm import Helm, require_files
 
         archives = ChartArchives(site.home.charts)
         for one in charts:

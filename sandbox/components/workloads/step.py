@@ -12,7 +12,6 @@ from typing import Any
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import ObjectKey
 from sandbox.components.workloads import applied_record
-from sandbox.components.workloads.applying import apply_all, attempt_changed, unanswered, without_webhooks
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
@@ -121,6 +120,8 @@ class ApplyStep(NothingToUndo):
 
         Without `wait`, what is deleted may take its time. Raises SandboxError.
         """
+        from sandbox.components.workloads import applying  # which a check does without
+
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         self.images.require(self.manifests)  # before anything is applied
@@ -132,7 +133,7 @@ class ApplyStep(NothingToUndo):
 
         def attempt(manifest: Manifest) -> str | None:
             ours, context = before.places, self.names.cluster
-            return attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
+            return applying.attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
 
         def remove(places: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
             if places:
@@ -144,12 +145,12 @@ class ApplyStep(NothingToUndo):
         removed = remove(webhooks)  # first, for if nothing answers them, they refuse what is applied
         changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
         try:
-            apply_all(changed, attempt, say)
+            applying.apply_all(changed, attempt, say)
         except WaitTimeout as error:
             with suppress(ClusterError):
                 said, context = error.details, self.names.cluster
-                error.details = "\n".join((said, *unanswered(cluster, said)))
-                error.fix = without_webhooks(cluster, said, context)
+                error.details = "\n".join((said, *applying.unanswered(cluster, said)))
+                error.fix = applying.without_webhooks(cluster, said, context)
             raise
         removed += remove([one for one in dropped if one not in webhooks])
         gone = dropped if wait else ()

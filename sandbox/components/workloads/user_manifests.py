@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import kustomization
 from sandbox.config.schema.apply_schema import AnyChart, Item, Kustomization, Release
 from sandbox.kube import manifests
 
@@ -38,6 +37,8 @@ def rendered(item: Item) -> Kustomization | None:
 
 def text(source: Kustomization, store: Store) -> str:
     """Return the rendered kustomization. Raises BadFile and MissingTool."""
+    from sandbox.components.workloads import kustomization  # which plain files do without
+
     return kustomization.render(source.kustomize, store, remote=source.remote)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 from sandbox.engine import EngineError
-from sandbox.engine.engine_images import build_context
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.build_order import waves
 from sandbox.images.images_yaml import FromBuild, FromDaemon
@@ -173,25 +171,3 @@ def _by_the_engine(entry: FromBuild, name: str, daemon: Daemon, otherwise: str) 
         if "BuildKit" in error.details:
             error.fix = otherwise
         raise
-
-
-def newer_file(
-    context: Path, when: float, without: Collection[Path] = (), *, dockerfile: str | None = None
-) -> str | None:
-    """Return a file or folder of the context that was written, moved or deleted from after `when` (seconds).
-
-    The files `without` are left out, and so are git's own, which change without the files that are built.
-    """
-    try:
-        names = sorted(build_context(context, dockerfile)) if context.is_dir() else []
-    except FileNotFoundError as error:
-        return os.path.relpath(error.filename, context)
-    for name in names:
-        if name.partition("/")[0] != ".git" and context / name not in without:
-            try:
-                changed = (context / name).lstat().st_ctime
-            except OSError:  # removed meanwhile
-                return name
-            if changed > when:
-                return name
-    return None

@@ -57,7 +57,8 @@ BEFORE_WORK = {
     ),
     "status": (
         "cli.status, cli.log, app.core, app.overview, plan.build, components.cluster.kind.provider",
-        {"http.client", "urllib.request", "difflib", "filelock"},
+        {"http.client", "urllib.request", "difflib", "filelock"}
+        | {"sandbox.components.workloads.applying", "sandbox.engine.reach_probe", "sandbox.images.sources.image_build"},
     ),
     "up": (
         "cli.up, cli.log, cli.prompts, cli.summary, app.core, app.agreement, app.requirements, plan.build",

@@ -17,7 +17,6 @@ from sandbox.images import lockfile, push_step
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.images.sources import image_build
 from sandbox.oci import reference
 from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target
@@ -249,7 +248,7 @@ def test_folder_removed_while_it_is_looked_at_is_a_change(
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "main.go").touch()
     newest = max(path.stat().st_ctime for path in (tmp_path, *tmp_path.rglob("*")))
-    assert image_build.newer_file(tmp_path, newest) is None
+    assert push_step.newer_file(tmp_path, newest) is None
     with monkeypatch.context() as patch:
         for listing in ("scandir", "listdir"):
             real = getattr(os, listing)
@@ -260,13 +259,13 @@ def test_folder_removed_while_it_is_looked_at_is_a_change(
                 return real(path)
 
             patch.setattr(os, listing, gone)
-        assert image_build.newer_file(tmp_path, newest) == "src"
+        assert push_step.newer_file(tmp_path, newest) == "src"
 
 
 def test_name_that_is_no_text_can_be_excluded(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_bytes("# Büro\n*.müll\n".encode("latin-1"))
     (tmp_path / os.fsdecode(b"1.m\xfcll")).touch()
-    assert image_build.newer_file(tmp_path, 0.0, [tmp_path / ".dockerignore"]) is None
+    assert push_step.newer_file(tmp_path, 0.0, [tmp_path / ".dockerignore"]) is None
 
 
 def test_dockerfile_may_have_a_dockerignore_of_its_own(tmp_path: Path) -> None:
@@ -280,8 +279,8 @@ def test_dockerfile_may_have_a_dockerignore_of_its_own(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     without = [tmp_path, *(tmp_path / one for one in ("docker", "docker/web.dockerignore", ".dockerignore", "src"))]
-    assert image_build.newer_file(tmp_path, 0.0, without, dockerfile="docker/web") == "src/a"
-    assert image_build.newer_file(tmp_path, 0.0, without) == "docs"
+    assert push_step.newer_file(tmp_path, 0.0, without, dockerfile="docker/web") == "src/a"
+    assert push_step.newer_file(tmp_path, 0.0, without) == "docs"
     assert [excluded(tmp_path, "docker/web")(one) for one in ("src/a", "docs/b")] == [False, True]
 
 
@@ -290,10 +289,10 @@ def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> N
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("notes.txt\n")
     newest = max(path.stat().st_ctime for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / "src"))
-    found = image_build.newer_file(tmp_path, 0.0)
+    found = push_step.newer_file(tmp_path, 0.0)
     assert found is not None and not found.startswith(".git/")
-    assert image_build.newer_file(tmp_path, newest) is None
-    assert image_build.newer_file(tmp_path / "absent", 0.0) is None
+    assert push_step.newer_file(tmp_path, newest) is None
+    assert push_step.newer_file(tmp_path / "absent", 0.0) is None
     (tmp_path / "images.lock.yaml").write_text("x")
-    assert image_build.newer_file(tmp_path, newest) == "images.lock.yaml"
-    assert image_build.newer_file(tmp_path, newest, [tmp_path / "images.lock.yaml"]) is None
+    assert push_step.newer_file(tmp_path, newest) == "images.lock.yaml"
+    assert push_step.newer_file(tmp_path, newest, [tmp_path / "images.lock.yaml"]) is None
