@@ -42,7 +42,7 @@ UNREAD = {
 
 
 def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
-    """Return what the folder contains. Raises UsageError for a compose file that cannot be read.
+    """Return what the folder contains. Raises UsageError for a compose file that cannot be read, or no such profile.
 
     `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
     images; `profiles` are those of the compose or skaffold file that are wanted too.
@@ -54,6 +54,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     chosen: list[str] = []
     applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
+    _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
     programs = told.apps or (composed.apps if composed else _built(folder, notes))
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
@@ -77,6 +78,16 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         objects=written,
         unfiltered=any(not os.path.lexists(one) for one in _ignore_files(folder, apps).values()),
     )
+
+
+def _require(wanted: Collection[str], known: Collection[str]) -> None:
+    if lost := [one for one in wanted if one not in known]:
+        names = sorted({*known} - {"*"})
+        raise UsageError(
+            f"there is no profile {lost[0]}",
+            details=f"known: {', '.join(names)}" if names else "no compose or skaffold file here has profiles",
+            fix="name one of these" if names else "leave out --profile",
+        )
 
 
 def _unread(folder: Path) -> Iterator[str]:

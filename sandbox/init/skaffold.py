@@ -32,11 +32,12 @@ _STARS = re.compile(r"\*\*(?=[^/])|(?<=[^/])\*\*")
 
 @dataclass(frozen=True)
 class Skaffold:
-    """The content of the file: programs that are built, what is deployed, and what was left out, in words."""
+    """The content of the file: programs that are built, what is deployed, its profiles, and in words what it lacks."""
 
     apps: tuple[App, ...] = ()
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
+    profiles: frozenset[str] = frozenset()
 
 
 def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
@@ -63,7 +64,8 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
     for below, config in configs:
         items += _deployed(folder, below, config, images, notes)
         notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
-    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes))) if configs else None
+    known = frozenset(reading.known)
+    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)), known) if configs else None
 
 
 @dataclass
@@ -75,6 +77,7 @@ class _Reading:
     notes: list[str] = field(default_factory=list)
     seen: set[tuple[str, int]] = field(default_factory=set)
     idle: dict[str, dict[str, None]] = field(default_factory=dict)  # profiles, by file
+    known: set[str] = field(default_factory=set)  # profiles, of all files
 
     def configs(self, file: str, wanted: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the configurations of a file, each after those it requires, with the folder that its paths are from.
@@ -113,6 +116,7 @@ class _Reading:
         """Return the configuration with its profiles that count; others are noted."""
         for profile in _mappings(config, "profiles"):
             name = str(profile.get("name"))
+            self.known.add(name)
             commands = (str(one.get("command")).split("|") for one in _mappings(profile, "activation"))
             if name not in self.profiles and not any("dev" in one for one in commands):
                 self.idle.setdefault(file, {})[name] = None

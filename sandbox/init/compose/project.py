@@ -33,11 +33,12 @@ _EXAMPLE = re.compile(rf"\.?env[-._]{_KIND}|\.?{_KIND}[-._]env")
 
 @dataclass(frozen=True)
 class Compose:
-    """The content of a compose project: its programs, its name if it says one, and what was left out, in words."""
+    """The content of a compose project: its programs, its name if it says one, its profiles, and what it lacks."""
 
     apps: tuple[App, ...]
     name: str
     notes: tuple[str, ...]
+    profiles: frozenset[str]
 
 
 def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = False) -> Compose | None:
@@ -62,7 +63,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     sections, found_notes = merged_files.load(folder, files, known)
     notes += found_notes
     found, defined = sections["services"], sections["volumes"]
-    apart = _apart(found, {*profiles, *_profiles(known)})
+    of_services = {name: frozenset(map(str, listed(one.get("profiles")))) for name, one in found.items()}
+    apart = _apart(of_services, {*profiles, *_profiles(known)})
     notes += _idle(main, {one: own for one, own in apart.items() if not has_manifests or found[one].get("build")})
     services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
@@ -81,7 +83,7 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     notes += _emptied(written.values())
     notes += volumes.emptied((services[one] for one in there), defined, folder)
     notes += _confidential(main, written.values(), known)
-    return Compose(tuple(apps), name, tuple(notes))
+    return Compose(tuple(apps), name, tuple(notes), frozenset().union(*of_services.values()))
 
 
 def _idle(main: str, apart: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -215,9 +217,8 @@ def _profiles(known: Mapping[str, str | None]) -> list[str]:
     return [one.strip() for one in (known.get("COMPOSE_PROFILES") or "").split(",")]
 
 
-def _apart(services: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> dict[str, set[str]]:
+def _apart(profiles: Mapping[str, frozenset[str]], wanted: Collection[str]) -> dict[str, frozenset[str]]:
     """Return the services that none of the wanted profiles starts, with theirs."""
-    profiles = {name: set(map(str, listed(one.get("profiles")))) for name, one in services.items()}
     return {name: own for name, own in profiles.items() if own and own.isdisjoint(wanted) and "*" not in wanted}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.errors import UsageError
 from sandbox.images.sync_rules import SyncRule
 from sandbox.init.detected import App
 from tests.support.project_folder import DEPLOYMENT, look, write
@@ -130,6 +131,10 @@ profiles:
         "skaffold.yaml: its profiles release are left out: --profile NAME takes one",
     )
     assert found.notes[2].startswith("the port-forward of service db")
+    for wanted in ("prod", "*"):
+        with pytest.raises(UsageError) as caught:
+            look(tmp_path, profiles=("dev", wanted))
+        assert (caught.value.brief, caught.value.details) == (f"there is no profile {wanted}", "known: dev, release")
 
 
 def test_settings_without_a_counterpart_in_skaffold_are_named(tmp_path: Path) -> None:
