@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.config import capabilities
 from sandbox.config.capabilities import Misfit
-from sandbox.config.schema.apply_schema import RemoteChart
+from sandbox.config.schema.apply_schema import Chart, RemoteChart
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.config.schema.edge_schema import TcpPort
 from sandbox.names import BALANCER, MAX_HOST
@@ -32,6 +32,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_tls_hosts(spec),
         *_stored_elsewhere(spec),
         *_same_credentials(spec),
+        *_same_release(spec),
         *_azure(spec),
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
@@ -137,6 +138,18 @@ def _same_credentials(spec: Spec) -> Iterator[Misfit]:
     for index, name in enumerate(secrets):
         if name in secrets[:index]:
             yield ("credentials", index), f"the Secret '{name}' is given twice; write another `secret:`"
+
+
+def _same_release(spec: Spec) -> Iterator[Misfit]:
+    charts = {index: one for index, one in enumerate(spec.apply) if isinstance(one, Chart | RemoteChart)}
+    taken: set[tuple[str, str]] = set()
+    for index, one in charts.items():
+        if (one.namespace, one.name) in taken:
+            wrong = (
+                f"the release '{one.name}' is given twice in the namespace '{one.namespace}'; write another `release:`"
+            )
+            yield ("apply", index), wrong
+        taken.add((one.namespace, one.name))
 
 
 def _azure(spec: Spec) -> Iterator[Misfit]:

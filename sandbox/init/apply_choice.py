@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import yaml
 
+from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, gone_kinds, kustomization
 from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, skaffold
-from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label
+from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
 from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
@@ -26,9 +28,12 @@ from sandbox.system.files import is_dir, is_inside
 
 # Names of kustomizations: for development first, then for everything.
 PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
+# Names of kustomizations that are for other places than a developer's machine.
+ELSEWHERE = {"prod", "production", "live", "stage", "staging", "qa", "uat"}
 # Files of tools among manifests; if there are some, manifests are listed one by one.
 MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MOST = 500  # manifests of one project; a folder with more is something else
+FEW = 9  # charts of one application; a folder with more is a collection
 # Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 # Folders in a chart.
@@ -36,40 +41,72 @@ PARTS = {"charts", "crds", "templates"}
 OURS = (SPEC, IMAGES, LOCK, *compose.FILES)
 
 
-def choose(folder: Path, notes: list[str]) -> tuple[Item, ...]:
-    """Return what to apply: one overlay, else manifests, else charts; what is left out is added to the notes."""
+def choose(folder: Path, notes: list[str], render: Callable[[Iterable[Item]], Sequence[Manifest]]) -> tuple[Item, ...]:
+    """Return what to apply: one overlay, else manifests, or charts where these run more.
+
+    What is left out is added to the notes; `render` returns the objects of charts, as far as these can be rendered.
+    """
     overlay = _overlay(folder, notes)
     charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
     kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
     written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
     if overlay is not None:
-        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        notes += _idle_charts(charts)
         used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
         idle = (one for one in written if not any(path.is_relative_to((folder / one).resolve()) for path in used))
         notes += [f"{one} is left out, since the kustomization does not name it" for one in idle]
         return (overlay,)
     notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
     found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
-    if found and charts and not any(any(pod_images(one)) for one in manifests.load([folder / path for path in found])):
-        notes += [f"{path} is left out, since nothing in it runs: below `apply` it is taken, too" for path in found]
-    elif found:
-        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+    releases = tuple(_releases(folder, charts))
+    if found and charts:
+        running = _programs(manifests.load([folder / path for path in found]))
+        if running and (len(charts) > FEW or _programs(render(releases)) <= running):
+            releases = ()
+        elif running:
+            more = f" and {len(found) - FEW} more" if len(found) > FEW else ""
+            notes.append(f"left out, since less runs in these than in the charts: {', '.join(found[:FEW])}{more}")
+            found = []
+        else:
+            notes += [f"{path} is left out, since nothing in it runs: below `apply` it is taken, too" for path in found]
+            found = []
+    if found:
+        notes += _idle_charts(charts)
         return tuple(found)
     for one in charts:
         if lacking := list(_lacking(folder / one)):
             notes.append(f"{one} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {one}")
-    return tuple({"chart": one.rstrip("/"), "release": label(Path(folder.absolute(), one).name)} for one in charts)
+    return releases
+
+
+def _idle_charts(charts: Iterable[str]) -> Iterator[str]:
+    return (f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts)
+
+
+def _releases(folder: Path, charts: Iterable[str]) -> Iterator[Item]:
+    """Yield the charts with names of releases: those of their folders, or of the folders above if these repeat."""
+    places = {one: Path(folder.absolute(), one) for one in charts}
+    alike = Counter(label(place.name) for place in places.values())
+    taken: set[str] = set()
+    for one, place in places.items():
+        own = label(place.name)
+        name = numbered(own if alike[own] == 1 else label(place.parent.name), taken)
+        taken.add(name)
+        yield {"chart": one.rstrip("/"), "release": name}
+
+
+def _programs(objects: Iterable[Manifest]) -> int:
+    """Return how many of the objects run something."""
+    return sum(any(pod_images(one)) for one in objects)
 
 
 def _lacking(chart: Path) -> Iterator[str]:
     """Yield the dependencies that a chart's folder lacks and `up` does not pull, without which helm renders nothing."""
-    content = yaml_text.document(text_file.read(chart / "Chart.yaml"))
-    needed = content.get("dependencies")
+    needed = [one.get("name") for file in chart_dependencies.NEEDED for one in chart_dependencies.entries(chart / file)]
     pulled: set[str] = set()
     with suppress(UsageError):  # `up` reports it
         pulled = {one.title for one in chart_dependencies.dependencies(Chart(chart=chart))}
-    for one in needed if isinstance(needed, list) else ():
-        name = one.get("name") if isinstance(one, dict) else None
+    for name in needed:
         if isinstance(name, str) and "/" not in name and name not in pulled:
             packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))
             yield from () if packed or is_dir(chart / "charts" / name) else (name,)
@@ -105,6 +142,9 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
     tops = [place for place in found if place.resolve() not in used] or list(found)
     if not tops:
         return None
+    bases = [place for place in found if place.name == "base"]
+    if len(bases) == 1 and all(place.name in ELSEWHERE for place in tops):
+        tops += bases
     best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
     for place in tops:
         if place != best:
@@ -114,7 +154,7 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
 
 
 def _preference(name: str) -> int:
-    return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+    return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED) + (name in ELSEWHERE)
 
 
 def _is_chart(folder: Path, place: Path) -> bool:
@@ -145,7 +185,7 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
     loaded: dict[str, Sequence[Manifest]] = {}
     for path, objects in given.items():
         files: dict[str, Sequence[Manifest]] = dict(_files(folder, path)) if path.endswith("/") else {path: objects}
-        usable = [file for file, ones in files.items() if not _unknown(ones, defined)]
+        usable = [file for file, ones in files.items() if not unknown_kinds(ones, defined)]
         is_mixed = 0 < len(usable) < len(files)
         is_twice = len({manifests.identity(one) for one in objects}) < len(objects)
         loaded |= files if is_mixed or is_twice else {path: objects}
@@ -154,7 +194,7 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
     for path, content in loaded.items():
         # Two files may each bring the namespace that they are in.
         names = {manifests.identity(one) for one in content if one["kind"] != "Namespace"}
-        if unknown := _unknown(content, defined):
+        if unknown := unknown_kinds(content, defined):
             notes.append(f"{path} is left out, since nothing defines its kinds: {', '.join(unknown)}")
         elif twice := names & seen:
             what = "what" if names <= seen else f"some of what ({min(twice)[1]} {min(twice)[-1]}, …)"
@@ -169,10 +209,11 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
     return found
 
 
-def _unknown(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> dict[str, None]:
-    """Return the kinds that no cluster has and that are not among those that the project has `defined`, in words."""
+def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> dict[str, None]:
+    """Return the kinds that no sandbox has and that are not among those that the project has `defined`, in words."""
     parts = ((one["apiVersion"].rpartition("/")[0], one) for one in objects)
-    unknown = (one for group, one in parts if not manifests.is_builtin(group) and (group, one["kind"]) not in defined)
+    others = ((group, one) for group, one in parts if not manifests.is_builtin(group) and group != TRAEFIK_GROUP)
+    unknown = (one for group, one in others if (group, one["kind"]) not in defined)
     return dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown)
 
 
@@ -190,9 +231,9 @@ def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path],
     """
     taken = [*charts, *kustomized]
     for place in folders(folder):
-        if any(place.is_relative_to(one) for one in taken) or any(one.is_relative_to(place) for one in charts):
+        if any(place.is_relative_to(one) for one in taken):
             continue
-        above = any(one.is_relative_to(place) for one in kustomized)
+        above = any(one.is_relative_to(place) for one in (*charts, *kustomized))
         if not above and _holds_objects(folder, place):
             taken.append(place)
             yield shown(folder, place)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
-from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, label, numbered
-from sandbox.init.project_folders import exists, folders
+from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, is_called, label, numbered
+from sandbox.init.project_folders import exists, folders, listed
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_file, is_inside
 
+# The usual names of Dockerfiles; the second one is Podman's.
+DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
 UNREAD = {
     "Tiltfile": "Tilt",
@@ -52,16 +56,23 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     notes = list(told.notes)
     releases, left_out = helmfile.load(folder)
     chosen: list[str] = []
-    applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen)
+    rendered = partial(_objects, folder, store=store)
+    applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen, rendered)
+    objects = rendered(applied)
+    images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
-    programs = told.apps or (composed.apps if composed else _built(folder, notes))
+    programs = told.apps or (composed.apps if composed else _built(folder, images, notes))
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
-    notes += (*left_out, *chosen, *_unread(folder), *_included(folder, apps, (SPEC, IMAGES, f"{written}/app.yaml")))
-    objects = _objects(folder, applied, store)
+    ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
+    notes += (*left_out, *chosen, *_unread(folder), *_included(folder, apps, ours))
+    if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
+        notes.append(
+            f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
+        )
     fronts = tuple(web_services.fronts(objects))
     if fronts:
         named = ", ".join(one.name for one in fronts)
@@ -70,7 +81,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
         apps,
         manifests=applied,
         hosts=_every(_hosts, objects),
-        images=_every(_images, objects),
+        images=images,
         fronts=fronts,
         names=_every(lambda each: iter([each["metadata"]["name"]]), objects),
         notes=tuple(notes),
@@ -127,28 +138,42 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
         yield replace(app, name=name)
 
 
-def _built(folder: Path, notes: list[str]) -> Iterator[App]:
-    """Yield the programs of the folder's Dockerfiles."""
-    for place in (folder, *folders(folder)):
-        if (place / "Dockerfile").is_file():
-            context = place.relative_to(folder).as_posix()
-            if _copies_from(folder, place):
-                notes.append(f"{context}/Dockerfile is built from this folder, which has what it copies")
-                yield App(label(place.name), context=".", build={"dockerfile": f"{context}/Dockerfile"})
-            else:
-                yield App(label("app" if place == folder else place.name), context=context)
+def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[App]:
+    """Yield the programs of the folder's Dockerfiles; of those named for a program, if an image is called like it."""
+    places = (folder, *folders(folder))
+    usual = [file for place in places for file in [place / one for one in DOCKERFILES if is_file(place / one)][:1]]
+    found = [(label("app" if file.parent == folder else file.parent.name), file) for file in usual]
+    names = {name for name, _ in found}
+    named = [(label(said[1] or said[2]), one) for place in places for one in listed(place) if (said := _named(one))]
+    found += [pair for pair in named if pair[0] not in names and any(is_called(image, pair[0]) for image in images)]
+    if named and not found:
+        files = ", ".join(file.relative_to(folder).as_posix() for _, file in named)
+        notes.append(f"{files}: no image of a manifest is called so; images.yaml can name it with `dockerfile:`")
+    for name, file in found:
+        path, place = file.relative_to(folder).as_posix(), file.parent
+        if place != folder and _copies_from(folder, file):
+            notes.append(f"{path} is built from this folder, which has what it copies")
+            place = folder
+        inside = file.relative_to(place).as_posix()
+        build = {} if inside == DOCKERFILES[0] else {"dockerfile": inside}
+        yield App(name, context=place.relative_to(folder).as_posix(), build=build)
 
 
-def _copies_from(folder: Path, place: Path) -> bool:
+def _named(file: Path) -> re.Match[str] | None:
+    """Return the match of the name of a Dockerfile that is named for something: Dockerfile.web or web.Dockerfile."""
+    said = re.fullmatch(r"(?:docker|container)file[.-](.+)|(.+)\.(?:docker|container)file", file.name, re.IGNORECASE)
+    return said if said and file.suffix != ".dockerignore" and is_file(file) else None
+
+
+def _copies_from(folder: Path, file: Path) -> bool:
     """Tell whether the Dockerfile in a subfolder copies what is not there, but in the project's folder."""
-    file = place / "Dockerfile"
-    if place == folder or not is_inside(folder, file):
+    if not is_inside(folder, file):
         return False
     try:
         found = list(dockerfile.sources(text_file.read(file)))
     except UsageError:  # the build reports what is wrong with it
         return False
-    return any(exists(folder / one) and not exists(place / one) for one in found)
+    return any(exists(folder / one) and not exists(file.parent / one) for one in found)
 
 
 def _exposing(folder: Path, app: App) -> App:
@@ -173,7 +198,7 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
                 values = tuple(folder / one for one in item.get("values", ()))
                 if "version" not in item:  # `up` pulls those from elsewhere
                     chart = {**item, "chart": folder / item["chart"], "values": values}
-                    found += Helm.find(store).render(Chart.model_validate(chart))
+                    found += Helm.find(store).render(Chart.model_validate(chart), whole=True)
     return tuple(found)
 
 

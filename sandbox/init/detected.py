@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from itertools import count
+from pathlib import PurePosixPath
 from typing import Any
 
 from sandbox.config.schema.values import MAX_NAME, as_name
@@ -52,6 +54,22 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
 def numbered(name: str, taken: Collection[str]) -> str:
     """Return the name, with a number at its end where it is taken."""
     return next(one for number in count(1) if (one := name if number == 1 else f"{name}-{number}") not in taken)
+
+
+def untagged(image: str) -> str:
+    """Return the name of an image without its tag."""
+    head, colon, tag = image.rpartition(":")
+    return head if colon and "/" not in tag else image
+
+
+def last_part(image: str) -> str:
+    """Return the last part of an image's name, without its tag and digest."""
+    return PurePosixPath(untagged(image.partition("@")[0])).name
+
+
+def is_called(image: str, program: str) -> bool:
+    """Tell whether an image may be the program's: the last part of its name is the program's, or ends in it."""
+    return bool(re.fullmatch(rf"(.*[-_.])?{re.escape(program)}", last_part(image)))
 
 
 def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:

@@ -15,7 +15,7 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import web_services
-from sandbox.init.detected import IGNORED, IMAGES, LOCK, SPEC, App, Found, spelled
+from sandbox.init.detected import IGNORED, IMAGES, LOCK, SPEC, App, Found, is_called, last_part, spelled, untagged
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
@@ -180,13 +180,13 @@ def _idle(found: Found, called: Mapping[str, str], project: str) -> tuple[str, .
 def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str, ...]:
     if not found.manifests or not found.images:  # which may not have been rendered
         return ()
-    last = {_last(one.partition("@")[0]) for one in found.images}
+    last = {last_part(one) for one in found.images}
     return tuple(
         app.name
         for app in found.apps
         if app.name in called
         and PurePosixPath(called[app.name].partition(":")[0]).name not in last
-        and not any(_last(one) in last for one in _names(app, called[app.name], found, project))
+        and not any(last_part(one) in last for one in _names(app, called[app.name], found, project))
     )
 
 
@@ -197,20 +197,11 @@ def _names(app: App, target: str, found: Found, project: str) -> list[str]:
     """
     own = PurePosixPath(target.partition(":")[0]).name
     called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
-    alike = [one for one in sorted(called) if re.fullmatch(rf"(.*[-_.])?{re.escape(app.name)}", _last(one))]
+    alike = [one for one in sorted(called) if is_called(one, app.name)]
     if app.is_whole and not alike:
-        alike = [one for one in sorted(called) if _last(one) == project]
+        alike = [one for one in sorted(called) if last_part(one) == project]
     names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
-    return [] if all(_last(one) == own for one in names) else list(dict.fromkeys(map(_untagged, names)))
-
-
-def _untagged(image: str) -> str:
-    head, colon, tag = image.rpartition(":")
-    return head if colon and "/" not in tag else image
-
-
-def _last(image: str) -> str:
-    return PurePosixPath(_untagged(image)).name
+    return [] if all(last_part(one) == own for one in names) else list(dict.fromkeys(map(untagged, names)))
 
 
 def _is_reference(text: str) -> bool:

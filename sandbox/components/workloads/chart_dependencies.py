@@ -1,4 +1,4 @@
-"""The dependencies of a local chart: those that its Chart.lock pins and its folder `charts` lacks.
+"""The dependencies of a local chart: those that its lock file pins and its folder `charts` lacks.
 
 Each is a chart of a registry or a repository itself, pulled and locked like one, and put where `helm dependency build`
 puts it.
@@ -19,19 +19,22 @@ from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
 from sandbox.errors import BadFile
 from sandbox.system import files
 
-PINNED = "Chart.lock"
+# Where charts of apiVersion v2 and v1 say and pin what they need.
+NEEDED = ("Chart.yaml", "requirements.yaml")
+PINNED = ("Chart.lock", "requirements.lock")
 DIGESTS = "charts.lock.yaml"
 REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings resolve
 
 
 def dependencies(chart: AnyChart) -> tuple[RemoteChart, ...]:
     """Return the dependencies to pull; none for a chart that is packed or comes from elsewhere. Raises BadFile."""
-    if not isinstance(chart, Chart) or not (chart.chart / PINNED).is_file():
+    if not isinstance(chart, Chart):
         return ()
-    path, inside = chart.chart / PINNED, chart.chart / "charts"
+    inside = chart.chart / "charts"
     return tuple(
         _pinned(one, path)
-        for one in _entries(path)
+        for path in (chart.chart / name for name in PINNED)
+        for one in entries(path)
         if str(one.get("repository", "")).startswith(REMOTE)
         and not (inside / str(one.get("name"))).is_dir()
         and not (inside / f"{one.get('name')}-{one.get('version')}.tgz").is_file()
@@ -63,7 +66,10 @@ def _of(chart: AnyChart) -> tuple[RemoteChart, ...]:
     return (chart,) if isinstance(chart, RemoteChart) else dependencies(chart)
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the dependencies that a file of a chart lists; none if there is no such file. Raises BadFile."""
+    if not path.is_file():
+        return
     try:
         content = yaml_text.document(text_file.read(path))
     except yaml.YAMLError as error:

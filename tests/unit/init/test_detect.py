@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.init import project_files
+from sandbox.init import apply_choice, project_files
 from sandbox.init.detected import App, Found
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -50,6 +50,18 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
         node_modules__a__Dockerfile="FROM x\n",
     )
     assert look(tmp_path).apps == (App("app", ".", port=8080), App("my-app", "My_App"))
+
+
+def test_dockerfiles_named_for_an_image_of_the_manifests(tmp_path: Path) -> None:
+    """tilt-dev/tilt-avatars has deploy/api.dockerfile for the image tilt-avatar-api."""
+    dockerfiles = {"deploy/api.dockerfile": "FROM x\nCOPY api/ /app\n", "Dockerfile.other": "FROM x\n", "api/a.py": ""}
+    write(tmp_path, **dockerfiles, **{"Dockerfile.api.dockerignore": "k8s\n"})
+    said = "no image of a manifest is called so; images.yaml can name it with `dockerfile:`"
+    assert look(tmp_path).notes == (f"Dockerfile.other, deploy/api.dockerfile: {said}",)
+    write(tmp_path, k8s__a_yaml=DEPLOYMENT.replace("localhost:5001/shop/api:1", "acme/shop-api:1"))
+    assert look(tmp_path).apps == (App("api", ".", build={"dockerfile": "deploy/api.dockerfile"}),)
+    write(tmp_path, api__Containerfile="FROM x\nEXPOSE 80\n")
+    assert look(tmp_path).apps == (App("api", "api", port=80, build={"dockerfile": "Containerfile"}),)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +211,9 @@ def test_a_chart_is_taken_where_there_is_nothing_else(tmp_path: Path) -> None:
         (("kustomize",), "kustomize/"),
         (("base", "overlays/prod", "overlays/dev"), "overlays/dev/"),
         (("base", "overlays/eu", "overlays/local"), "overlays/local/"),
-        (("base", "overlays/prod"), "overlays/prod/"),
+        (("base", "overlays/eu"), "overlays/eu/"),
+        (("base", "overlays/prod", "overlays/test"), "overlays/test/"),
+        (("base", "overlays/prod", "overlays/staging"), "base/"),
         (("b", "deep/er/a"), "b/"),
     ],
 )
@@ -255,6 +269,35 @@ def test_chart_goes_before_manifests_that_run_nothing(tmp_path: Path) -> None:
     assert found.notes == ("test/ is left out, since nothing in it runs: below `apply` it is taken, too",)
     write(tmp_path, test__b_yaml=DEPLOYMENT)
     assert look(tmp_path).manifests == ("test/",)
+
+
+def test_chart_goes_before_manifests_that_run_less(tmp_path: Path) -> None:
+    """instana/robot-shop has its programs in a chart, and a generator of load in manifests next to that."""
+    write(tmp_path, K8s__helm__Chart_yaml="apiVersion: v2\nname: shop\nversion: 1.0.0\n", K8s__load_yaml=DEPLOYMENT)
+    runs = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"image": "web"}]}}}}
+    notes: list[str] = []
+    taken = apply_choice.choose(tmp_path, notes, lambda _: [runs, runs])
+    assert taken == ({"chart": "K8s/helm", "release": "helm"},)
+    assert notes == ["left out, since less runs in these than in the charts: K8s/load.yaml"]
+    assert apply_choice.choose(tmp_path, notes, lambda _: [runs]) == ("K8s/load.yaml",)
+
+
+def test_charts_in_folders_of_one_name_have_own_releases(tmp_path: Path) -> None:
+    """okteto/movies has a folder `chart` in each of its programs."""
+    for program in ("api", "web", "deep/web", "db"):
+        write(tmp_path, **{f"{program}/{'db' if program == 'db' else 'chart'}/Chart.yaml": "name: x\n"})
+    found = [one["release"] for one in look(tmp_path).manifests if not isinstance(one, str)]
+    assert found == ["api", "db", "web", "web-2"]
+
+
+def test_kinds_in_kustomizations_and_charts_are_noted(tmp_path: Path) -> None:
+    monitor = "apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {name: m}\n"
+    route = "apiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {name: r}\n"
+    write(tmp_path, raw_yaml=f"{monitor}---\n{route}")
+    write(tmp_path, skaffold_yaml="apiVersion: skaffold/v4beta6\nmanifests: {rawYaml: [raw.yaml]}\n")
+    kind = "ServiceMonitor (monitoring.coreos.com/v1)"
+    said = f"nothing here defines some kinds of what is applied: {kind}; add what does to `apply`"
+    assert look(tmp_path).notes == (said,)
 
 
 def test_version_that_no_cluster_has_is_noted(tmp_path: Path) -> None:
@@ -416,6 +459,12 @@ def test_manifests_above_a_kustomization_are_named(tmp_path: Path) -> None:
     assert "deploy/web.yaml is left out, since the kustomization does not name it" in found.notes
 
 
+def test_manifests_next_to_the_folder_of_a_chart_are_taken(tmp_path: Path) -> None:
+    """microservices-demo/microservices-demo, the sock shop, has one file of everything next to its chart."""
+    write(tmp_path, **{"deploy/kubernetes/all.yaml": DEPLOYMENT, "deploy/kubernetes/helm/Chart.yaml": "name: x\n"})
+    assert look(tmp_path).manifests == ("deploy/kubernetes/all.yaml",)
+
+
 def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:
     needs = "name: web\ndependencies: [{name: redis}, {name: common}, {name: db}]\n"
     packed = {"charts/common/Chart.yaml": "type: library\n", "charts/db-1.2.3.tgz": ""}
@@ -423,6 +472,14 @@ def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:
     assert "./ is a chart without redis in its charts/: helm dependency build ./" in look(tmp_path).notes
     pinned = "dependencies: [{name: redis, repository: https://e.example/charts, version: 1.2.3}]\n"
     write(tmp_path, **{"Chart.lock": pinned})  # `up` pulls it
+    assert not [one for one in look(tmp_path).notes if "without" in one]
+
+
+def test_dependencies_of_a_chart_of_helm_2_are_read(tmp_path: Path) -> None:
+    needs = "dependencies: [{name: redis, repository: https://e.example/charts, version: 1.2.3}]\n"
+    write(tmp_path, **{"Chart.yaml": "name: web\napiVersion: v1\n", "requirements.yaml": needs})
+    assert "./ is a chart without redis in its charts/: helm dependency build ./" in look(tmp_path).notes
+    write(tmp_path, **{"requirements.lock": needs})
     assert not [one for one in look(tmp_path).notes if "without" in one]
 
 

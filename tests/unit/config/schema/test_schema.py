@@ -525,6 +525,11 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             for host in ("https://quay.io", "quay.io/team", "*.gcr.io", "Quay.io", "")
         ),
         (
+            "apply:\n- {chart: api/chart}\n- {chart: web/chart, namespace: web}\n- {chart: ci, release: chart}\n",
+            "4: apply[2]: the release 'chart' is given twice in the namespace 'default'; write another `release:`",
+            "",
+        ),
+        (
             "domain: a.b\ncerts:\n  secrets:\n  - {secret: s, hosts: [a.b]}\n  - hosts: [x.a.b]\n    secret: s\n",
             "6: certs.secrets[1].secret: 's' is given twice in the namespace 'default'",
             "",
