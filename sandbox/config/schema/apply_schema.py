@@ -155,24 +155,17 @@ def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
 
 
 def _kind(value: Any) -> str:
+    # The names of the classes: in the places of errors, names of keys would be taken for these keys.
     if isinstance(value, dict):
         remote = not {"repo", "version"}.isdisjoint(value) or str(value.get("chart")).startswith(OCI)
-        return "kustomize" if "chart" not in value else "remote" if remote else "chart"
-    match value:
-        case Chart():
-            return "chart"
-        case RemoteChart():
-            return "remote"
-        case Kustomization():
-            return "kustomize"
-        case _:
-            return "path"
+        return "Kustomization" if "chart" not in value else "RemoteChart" if remote else "Chart"
+    return type(value).__name__ if isinstance(value, Kustomization | Chart | RemoteChart) else "path"
 
 
 Applied = tuple[
     Annotated[
         LocalPath | Kustomization | Chart | RemoteChart,
-        Kinds(_kind, path=LocalPath, kustomize=Kustomization, chart=Chart, remote=RemoteChart),
+        Kinds(_kind, path=LocalPath, Kustomization=Kustomization, Chart=Chart, RemoteChart=RemoteChart),
     ],
     ...,
 ]

@@ -525,6 +525,21 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             for host in ("https://quay.io", "quay.io/team", "*.gcr.io", "Quay.io", "")
         ),
         (
+            "apply:\n- {chart: api, release: API}\n",
+            "2: apply[0].release: must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last",
+            "",
+        ),
+        (
+            "apply:\n- {chart: api, value: [a.yaml]}\n",
+            "2: unknown key 'value' in apply[0]",
+            "did you mean 'values'?",
+        ),
+        (
+            "apply:\n- {kustomize: api, remotely: true}\n",
+            "2: unknown key 'remotely' in apply[0]",
+            "did you mean 'remote'?",
+        ),
+        (
             "apply:\n- {chart: api/chart}\n- {chart: web/chart, namespace: web}\n- {chart: ci, release: chart}\n",
             "4: apply[2]: the release 'chart' is given twice in the namespace 'default'; write another `release:`",
             "",
