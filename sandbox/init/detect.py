@@ -63,6 +63,8 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
+    if not told.apps and not composed and not applied:
+        notes += _compose_files_below(folder)
     programs = told.apps or (composed.apps if composed else _built(folder, images, notes))
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
     # Next to other files `up` would read these, too.
@@ -107,6 +109,14 @@ def _unread(folder: Path) -> Iterator[str]:
         if exists(folder / file):
             goes = "what it builds goes into images.yaml, and what it applies below `apply`"
             yield f"{file} ({tool}) is not read: {goes}"
+
+
+def _compose_files_below(folder: Path) -> Iterator[str]:
+    """Yield a note for each folder below that has a compose file."""
+    for place in folders(folder):
+        if file := next((one for one in compose.FILES if is_file(place / one)), None):
+            below = place.relative_to(folder).as_posix()
+            yield f"{below}/{file} is not read: run `sandbox init` in that folder, if all that it builds is there"
 
 
 def _ignore_files(folder: Path, apps: Iterable[App]) -> dict[str | None, Path]:

@@ -173,6 +173,14 @@ def test_a_compose_file_that_is_none_is_named(tmp_path: Path, text: str) -> None
         look(tmp_path)
 
 
+def test_compose_file_in_a_folder_below_is_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"docker/compose.yml": "services: {web: {image: x}}", "Dockerfile": "FROM x\n"})
+    said = "docker/compose.yml is not read: run `sandbox init` in that folder, if all that it builds is there"
+    assert said in look(tmp_path).notes
+    write(tmp_path, compose_yaml="services: {web: {image: x}}")
+    assert said not in look(tmp_path).notes
+
+
 def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -526,7 +526,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "apply:\n- {chart: api, release: API}\n",
-            "2: apply[0].release: must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last",
+            "2: apply[0].release: must be at most 63 lower-case letters, digits and hyphens, "
+            "with no hyphen first or last",
             "",
         ),
         (
