@@ -128,7 +128,8 @@ class App:
     volumes for its data, by their places, with the `subpaths` of those that are mounted in part; those that are
     `read_only` it may not change. Its objects define the `volumes`; those of earlier programs define the mounts
     `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
-    context; `left_out` names what its compose service has and objects that are made from it lack.
+    context, and `bases` are the names of images of other programs that arguments of its build have; `left_out` names
+    what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -159,6 +160,7 @@ class App:
     elsewhere: tuple[Mount, ...] = ()
     names: tuple[str, ...] = ()
     build: Mapping[str, Any] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
     @property

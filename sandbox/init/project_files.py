@@ -140,7 +140,9 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
         if app.name in called and called[app.name] not in written:
             written.add(called[app.name])
             alike = [one for one in found.apps if called.get(one.name) == called[app.name]]
-            entry: dict[str, Any] = {"from": "build", "context": app.context, **app.build, "as": called[app.name]}
+            bases = {argument: called[base.name] for argument, base in _bases(app, found) if base.name in called}
+            build = {**app.build, "args": {**app.build.get("args", {}), **bases}} if bases else app.build
+            entry: dict[str, Any] = {"from": "build", "context": app.context, **build, "as": called[app.name]}
             listed = (name for one in alike for name in _names(one, called[app.name], found, project))
             names = [name for name in dict.fromkeys(listed) if name not in taken]
             taken.update(names)
@@ -181,13 +183,24 @@ def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str
     if not found.manifests or not found.images:  # which may not have been rendered
         return ()
     last = {last_part(one) for one in found.images}
-    return tuple(
+    named = {
         app.name
         for app in found.apps
         if app.name in called
-        and PurePosixPath(called[app.name].partition(":")[0]).name not in last
-        and not any(last_part(one) in last for one in _names(app, called[app.name], found, project))
-    )
+        and (
+            PurePosixPath(called[app.name].partition(":")[0]).name in last
+            or any(last_part(one) in last for one in _names(app, called[app.name], found, project))
+        )
+    }
+    while more := {base.name for app in found.apps if app.name in named for _, base in _bases(app, found)} - named:
+        named |= more
+    return tuple(app.name for app in found.apps if app.name in called and app.name not in named)
+
+
+def _bases(app: App, found: Found) -> Iterator[tuple[str, App]]:
+    """Yield the programs whose images the program's is made from, by the arguments of its build that name them."""
+    for argument, image in app.bases.items():
+        yield from ((argument, one) for one in found.apps if image in one.names)
 
 
 def _names(app: App, target: str, found: Found, project: str) -> list[str]:

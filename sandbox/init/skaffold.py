@@ -60,6 +60,14 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
     artifacts = [(below, one) for below, config in configs for one in _mappings(config, "build", "artifacts")]
     for below, artifact in artifacts:
         _artifact(folder, below, artifact, apps, notes)
+    built = {name for app in apps for name in app.names}
+    notes += (
+        f"the image {app.names[0]} is built from {image}: build that before, and name it in images.yaml below "
+        f"`args` of {app.names[0]}, as {argument}"
+        for app in apps
+        for argument, image in app.bases.items()
+        if image not in built
+    )
     images = [str(one.get("image")) for _, one in artifacts]
     for below, config in configs:
         items += _deployed(folder, below, config, images, notes)
@@ -156,15 +164,13 @@ def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[
     notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
     lost = [*sorted(how.keys() - TAKEN), *(["hooks"] if artifact.get("hooks") else [])]
     notes += [f"of the build of {image} these are left out: {', '.join(lost)}"] if lost else []
-    notes += [
-        f"the image {image} is built from {one.get('image')}: build that before, and name it in images.yaml below "
-        f"`args` of {image}, as {one.get('alias') or 'its Dockerfile does'}"
-        for one in _mappings(artifact, "requires")
-    ]
     build |= _secrets(how)
     build |= _sync(artifact, image, folder / context, dockerfile, notes)
     name = label(PurePosixPath(image).name)
-    apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build))
+    bases = {
+        str(one.get("alias") or one.get("image")): str(one.get("image")) for one in _mappings(artifact, "requires")
+    }
+    apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build, bases=bases))
 
 
 def _secrets(how: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.errors import UsageError
 from sandbox.images.sync_rules import SyncRule
+from sandbox.init import project_files
 from sandbox.init.detected import App
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -263,13 +264,18 @@ deploy: {{helm: {{releases: [{{name: a, chartPath: charts/web, valuesFiles: {sai
     assert look(tmp_path).manifests == ({**RELEASE, **more},)
 
 
-def test_artifact_that_another_is_built_from_is_noted(tmp_path: Path) -> None:
-    """Skaffold builds it first, and hands its name to the other's Dockerfile."""
-    artifact = "{image: app, context: app, requires: [{image: base, alias: BASE}]}"
+def test_artifact_that_another_is_built_from_is_its_base(tmp_path: Path) -> None:
+    """Skaffold builds it first, and hands its name to the other's Dockerfile, as its example `microservices` does."""
+    artifact = "{image: app, context: app, requires: [{image: base, alias: BASE}, {image: other}]}"
     text = f"apiVersion: skaffold/v4beta6\nbuild: {{artifacts: [{artifact}, {{image: base, context: base}}]}}\n"
+    text += "manifests: {rawYaml: [a.yaml]}\n"
     write(tmp_path, app__Dockerfile="FROM $BASE", base__Dockerfile="FROM x", skaffold_yaml=text)
+    write(tmp_path, a_yaml=DEPLOYMENT.replace("localhost:5001/shop/api:1", "app"))
     found = look(tmp_path)
-    assert [app.name for app in found.apps] == ["app", "base"]
-    (note,) = found.notes
-    assert note.startswith("the image app is built from base: build that before, and name it in images.yaml below")
-    assert note.endswith("`args` of app, as BASE")
+    said = "the image app is built from other: build that before, and name it in images.yaml below `args` of app"
+    assert found.notes == (f"{said}, as other",)
+    assert project_files.files("shop", found, registry=5001, https=None)["images.yaml"].splitlines()[1:] == [
+        "images:",
+        "- {from: build, context: app, args: {BASE: 'shop/base:dev'}, as: 'shop/app:dev'}",
+        "- {from: build, context: base, as: 'shop/base:dev'}",
+    ]
