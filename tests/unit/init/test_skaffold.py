@@ -276,6 +276,6 @@ def test_artifact_that_another_is_built_from_is_its_base(tmp_path: Path) -> None
     assert found.notes == (f"{said}, as other",)
     assert project_files.files("shop", found, registry=5001, https=None)["images.yaml"].splitlines()[1:] == [
         "images:",
-        "- {from: build, context: app, args: {BASE: 'shop/base:dev'}, as: 'shop/app:dev'}",
-        "- {from: build, context: base, as: 'shop/base:dev'}",
+        "- {from: build, context: app, args: {BASE: shop/base:dev}, as: shop/app:dev}",
+        "- {from: build, context: base, as: shop/base:dev}",
     ]
