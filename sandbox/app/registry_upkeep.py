@@ -53,17 +53,22 @@ class Pruning:
             prune(client, self._found, self.targets)
 
     def collection(self) -> str:
-        """Return the command that frees the space, while nothing is pushed."""
-        name = self._container()
-        # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
-        return f"docker exec {name} registry garbage-collect {CONFIG_FILE} && docker restart {name}"
+        """Return how the space is freed."""
+        if self.whose:
+            return f"sandbox registry gc {self.whose}"
+        if name := self._container():
+            # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
+            again = f"docker exec {name} registry garbage-collect {CONFIG_FILE} && docker restart {name}"
+            return f"{again}   (while nothing is pushed; registry 2 has its settings in /etc/docker/registry)"
+        return f"registry garbage-collect {CONFIG_FILE}   (where it runs, while nothing is pushed; then restart it)"
 
-    def _container(self) -> str:
+    def _container(self) -> str | None:
+        """Return the container that a registry on this machine runs in, if any."""
         where = address.parse(self.registry)
         if where.is_loopback:
             with contextlib.suppress(SandboxError):
-                return Engine.connect().publisher(where.port) or "CONTAINER"
-        return "CONTAINER"
+                return Engine.connect().publisher(where.port)
+        return None
 
 
 def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
@@ -73,24 +78,29 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
     """
     session = sandbox.session
     with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
-        registry, targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
+        (registry, busybox), targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
         with Client(registry.url) as client, tagged(client, targets):
-            found = measure_garbage(client, registry.garbage())
-            if found.blobs and not dry_run:
-                registry.collect()
+            found = measure_garbage(client, registry.garbage(), registry.leftovers(busybox))
+            if (found.blobs or found.leftovers) and not dry_run:
+                registry.collect(busybox)
             return found
 
 
 def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
     """Move damaged blobs aside, so that the registry no longer has them. Raises SandboxError."""
-    steps, _, own = machine_plan.steps(sandbox.spec)
-    step = next(one for one in steps if isinstance(one, RegistryStep))
+    step, busybox = _registry_step(sandbox.spec)
     with sandbox.session.alone(sandbox.name, "push"):
-        step.registry.quarantine(digests, own.references["busybox"])
+        step.registry.quarantine(digests, busybox)
 
 
-def _own_registry(spec: Spec) -> Registry:
-    """Return the sandbox's own registry, which must run."""
+def _registry_step(spec: Spec) -> tuple[RegistryStep, str]:
+    """Return the step of the sandbox's own registry, and the image for what is done to its data."""
+    steps, _, own = machine_plan.steps(spec)
+    return next(one for one in steps if isinstance(one, RegistryStep)), own.references["busybox"]
+
+
+def _own_registry(spec: Spec) -> tuple[Registry, str]:
+    """Return the sandbox's own registry, which must run, and the image for what is done to its data."""
     if spec.registry.external:
         raise UsageError(
             f"the registry {spec.registry.external} is not the sandbox's own",
@@ -98,11 +108,11 @@ def _own_registry(spec: Spec) -> Registry:
         )
     chosen_spec.require_own_cluster(spec, "a collection of the registry's garbage")
     machine_plan.registry_url(spec)
-    step = next(one for one in machine_plan.steps(spec)[0] if isinstance(one, RegistryStep))
+    step, busybox = _registry_step(spec)
     found = step.check()
     if found.state is not State.READY:
         raise SandboxError(f"the registry is not ready: {found.detail or found.state.value}", fix="sandbox up")
-    return step.registry
+    return step.registry, busybox
 
 
 def _targets(spec: Spec) -> Sequence[Target]:

@@ -51,6 +51,7 @@ class Push:
     seconds: Seconds
     verified_bytes: Bytes = 0
     verify: Reason | None = None
+    lock: Reason | None = None
     pruned: tuple[str, ...] = ()
 
 
@@ -104,12 +105,16 @@ class RegistryContent:
 
 @dataclass(frozen=True)
 class Collected:
-    """`sandbox registry gc`; `deleted` is false with `--dry-run`."""
+    """`sandbox registry gc`; `deleted` is false with `--dry-run`.
+
+    `leftovers` are unfinished uploads and damaged blobs.
+    """
 
     deleted: bool
     bytes: Bytes
     blobs: Annotated[int, Field(ge=0)]
     manifests: tuple[str, ...]
+    leftovers: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)

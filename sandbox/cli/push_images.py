@@ -139,18 +139,19 @@ def _push(
         failure, results = error, error.results
     seconds, sent = time.monotonic() - started, display.bytes
     report = push_report.pushed(results, failure, sent, seconds)
+    part = "verify"
     try:
         if check and results:
             report["verified_bytes"] = _verify(work, results, display, repair, say)
+        part = "lock"
+        if not locked and (changes := work.follow(results)):
+            display.close()
+            say(f"{work.file.path}: {', '.join(changes)}")
     except SandboxError as error:
-        report["verify"] = push_report.why(error)
+        report[part] = push_report.why(error)
         _show(results, report, output, display)
         error.reported = True
         raise
-    if not locked:
-        display.close()
-        if changes := work.follow(results):
-            say(f"{work.file.path}: {', '.join(changes)}")
     if output == "text":
         display.close()
         push_report.show_results(results)
@@ -235,6 +236,6 @@ def _prune(pruning: Pruning, say: Say, *, yes: bool) -> list[str]:
         say("nothing was deleted")
         return []
     pruning.delete()
-    say(f"deleted {count(len(names), 'tag')}; free the space, while nothing is pushed, with:")
+    say(f"deleted {count(len(names), 'tag')}; free the space with:")
     say(f"  {pruning.collection()}")
     return names

@@ -78,7 +78,7 @@ def why(error: SandboxError) -> dict[str, str]:
 def show_results(results: Sequence[Result]) -> None:
     """Print each image with its digest, ready to be pasted."""
     for one in results:
-        click.echo(f"{one.target}@{one.digest}")
+        click.echo(one.target if "@" in one.target else f"{one.target}@{one.digest}")
 
 
 def show_forecasts(forecasts: Sequence[Forecast]) -> None:

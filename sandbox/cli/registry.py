@@ -63,7 +63,8 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
     """Delete blobs that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
 
-    Pushing another image to a tag, and deleting a tag, leave old layers behind.
+    Pushing another image to a tag, and deleting a tag, leave old layers behind, and pushes that broke off a part of
+    one.
 
     \b
     sandbox registry gc
@@ -77,13 +78,21 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
         click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
     found = registry_upkeep.collect(sandbox, dry_run=dry_run)
     if output == "json":
-        report = {"deleted": not dry_run, "bytes": found.size, "blobs": found.blobs, "manifests": found.manifests}
-        show_json(report)
+        show_json(
+            {
+                "deleted": not dry_run,
+                "bytes": found.size,
+                "blobs": found.blobs,
+                "manifests": found.manifests,
+                "leftovers": found.leftovers,
+            }
+        )
         return 0
     for image in found.manifests:
         click.echo(image)
     verb = "would be" if dry_run else "was"
-    click.echo(f"{megabytes(found.size)} {verb} freed: {count(found.blobs, 'blob')}", err=True)
+    rest = f", {count(found.leftovers, 'leftover')} of broken uploads" if found.leftovers else ""
+    click.echo(f"{megabytes(found.size)} {verb} freed: {count(found.blobs, 'blob')}{rest}", err=True)
     return 0
 
 

@@ -128,7 +128,7 @@ class Elsewhere:
             if entry.platforms and not reduced:
                 image = narrow(image, entry.platforms, str(entry.target), lambda blob: _small(image, blob))
             platforms = entry.platforms or ((self._platform,) if reduced else ())
-            return FoundImage(image, image.source or image.root.digest, platforms)
+            return _found(entry.target, image, image.source or image.root.digest, platforms)
         except SandboxError as error:
             return error
 
@@ -187,9 +187,23 @@ def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client:
     try:
         if entry.platforms:
             image = narrow(whole, entry.platforms, entry.image, read)
-        return FoundImage(image, source, entry.platforms)
+        return _found(entry.target, image, source, entry.platforms)
     except SandboxError as error:
         return error
+
+
+def _found(target: Target, image: Image, source: str, platforms: tuple[str, ...]) -> FoundImage:
+    """Return an image for its target. Raises BadImage if that is the digest of another, under which none looks for it.
+
+    Fewer platforms, or layers as the engine has them, make another image.
+    """
+    if target.digest and target.digest != image.root.digest:
+        raise BadImage(
+            f"{target} would be another image here",
+            details=f"its digest would be {image.root.digest}",
+            fix="add `as: name:tag`, or leave out `platforms:`",
+        )
+    return FoundImage(image, source, platforms)
 
 
 def _small(image: Image, blob: Descriptor) -> bytes:

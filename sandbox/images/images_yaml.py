@@ -16,6 +16,7 @@ from sandbox.config.model import LENIENT, Checked, Model, Prepared, adapter, key
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
+from sandbox.oci import digest as digests
 from sandbox.oci import reference as references
 from sandbox.oci.reference import Reference, Target, parse_target, target_of
 
@@ -209,7 +210,7 @@ class Item(Model):
     def _target(self) -> Target:
         if self.target is not None:
             return parse_target(self.target)
-        if self.image is None:
+        if self.image is None or digests.is_digest(self.image):
             raise UsageError("the image has no name", fix="add `as: name:tag`")
         return target_of(references.parse(self.image))
 

@@ -17,7 +17,7 @@ import yaml
 from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.config.model import LENIENT, Checked, Model, key
-from sandbox.errors import SandboxError
+from sandbox.errors import BadFile, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -112,7 +112,11 @@ def lock_path(manifest: Path) -> Path:
 
 def load_lock(path: Path) -> Lock | None:
     """Return the lock in a file, None when there is none. Raises UsageError with file, line and key."""
-    return load_document(path, Lock, create="run sandbox push-images") if path.exists() else None
+    try:
+        return load_document(path, Lock) if path.exists() else None
+    except BadFile as error:
+        error.fix = error.fix or "bring back an earlier version of it, or delete it and push again"
+        raise
 
 
 def dump(lock: Lock) -> str:

@@ -37,12 +37,17 @@ class PushFailed(SandboxError):
     def __init__(
         self, results: tuple[Result, ...], failures: Mapping[Target, SandboxError], untried: Sequence[Target] = ()
     ) -> None:
-        first = next(iter(failures.values()))
-        lines = [f"{target}: {error}" for target, error in failures.items()]
+        fixes = {error.fix for error in failures.values()}
+        lines = []
+        for target, error in failures.items():
+            lines.append(f"{target}: {error}")
+            if len(fixes) > 1 and error.fix:
+                lines.append(f"fix: {error.fix}")
         lines += [f"{target}: not tried any more" for target in untried]
         count = len(results) + len(failures) + len(untried)
         brief = f"{len(failures) + len(untried)} of {count} images not pushed"
-        super().__init__(brief, details="\n".join(lines), fix=first.fix)
+        fix = "do what is said of each image, then push again" if len(fixes) > 1 else fixes.pop()
+        super().__init__(brief, details="\n".join(lines), fix=fix)
         self.results = results
         self.failures = failures
         self.untried = tuple(untried)

@@ -194,17 +194,22 @@ _MANIFEST = re.compile(r"^manifest eligible for deletion: \{(\S+) (sha256:[0-9a-
 
 @dataclass(frozen=True)
 class Garbage:
-    """Unreferenced manifests, and the bytes and the number of all blobs that are deleted with them."""
+    """Unreferenced manifests, the number of all blobs that are deleted with them, and all bytes.
+
+    `leftovers` is the number of unfinished uploads and of damaged blobs that were moved aside.
+    """
 
     manifests: tuple[str, ...]
     blobs: int
     size: int
+    leftovers: int = 0
 
 
-def measure_garbage(client: Client, output: str) -> Garbage:
+def measure_garbage(client: Client, output: str, leftovers: Mapping[str, int]) -> Garbage:
     """Return what the garbage collection with this `output` would delete. Raises RegistryError.
 
-    Call it before the deletion. The size of a blob that no repository admits to is not known, and not counted.
+    `leftovers` are the sizes of what is deleted too. Call it before the deletion. The size of a blob that no repository
+    admits to is not known, and not counted.
     """
     doomed = frozenset(_BLOB.findall(output))
     manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]
@@ -216,7 +221,7 @@ def measure_garbage(client: Client, output: str) -> Garbage:
         if digest in doomed and digest not in sizes:
             sizes[digest] = client.blob_size(repository, digest) or 0
     names = tuple(sorted({f"{repository}@{digest}" for repository, digest in manifests}))
-    return Garbage(names, len(doomed), sum(sizes.values()))
+    return Garbage(names, len(doomed), sum(sizes.values()) + sum(leftovers.values()), len(leftovers))
 
 
 @contextmanager

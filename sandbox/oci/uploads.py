@@ -82,8 +82,14 @@ class Uploads:
         self._confirm(answer, digest)
 
     def cancel(self, upload: str, *, repeat: bool = True) -> None:
-        """Cancel an upload; the registry may have forgotten it already."""
-        self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404), repeat=repeat)
+        """Cancel an upload; the registry may have forgotten it already.
+
+        Distribution 3 only drops one by a URL that says how much of it there is (416), and gives that when asked.
+        """
+        answer = self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404, 416), repeat=repeat)
+        if answer.status == 416:
+            now = self._location(self._transport.send("GET", upload, wanted=(200, 204), repeat=repeat))
+            self._transport.send("DELETE", now, wanted=(200, 202, 204, 404), repeat=repeat)
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, begun: str | None) -> None:
         """See Client.upload.

@@ -292,7 +292,7 @@ def test_push_is_refused_during_garbage_collection(own: Sandbox, engine: Engine)
         image=found.image,
         frontend_image=before.image,
         port=own.port,
-    ).collect()
+    ).collect("sandbox.dev/busybox")
     assert engine.container(own.names.registry_frontend) == before
     fresh(f"localhost:{own.port}")
 
@@ -363,6 +363,18 @@ def test_registry_data_folder_survives_a_purge(own: Sandbox) -> None:
     assert (blobs / digest[:2] / digest / "data").is_file()
     own.command("down", "--purge")
     assert (blobs / digest[:2] / digest / "data").is_file()
+
+
+def test_leftovers_of_an_interrupted_push_are_collected(own: Sandbox, engine: Engine) -> None:
+    with Client(f"http://127.0.0.1:{own.port}") as client:
+        client.patch(client.begin("broken/off"), iter([b"x" * 3_000_000]))
+    report = json.loads(own.command("registry", "gc", "-o", "json").out)
+    assert report["leftovers"] == 1 and report["bytes"] >= 3_000_000
+    listed = f"busybox find {DATA}/docker -path '*/broken/off/*' -type f"
+    place = {DATA: own.names.volume}
+    assert container_copy.run_script(engine, "sandbox.dev/busybox", listed, name=GUEST, volumes=place) == (0, "")
+    again = own.command("registry", "gc")
+    assert "0.0 MB was freed: 0 blobs" in again.err and "leftover" not in again.err
 
 
 @pytest.mark.fault(24)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -37,6 +38,11 @@ CONFIG = {
 }
 BLOBS = f"{DATA}/docker/registry/v2/blobs"
 QUARANTINE = f"{DATA}/quarantine"
+# Uploads that broke off, which the registry itself keeps for a week, and what was moved aside.
+_LEFTOVERS = f"$(busybox find {DATA}/docker -type d -name _uploads) {QUARANTINE}"
+_LEFTOVER = re.compile(r"^(\d+) /\S+/(?:_uploads|quarantine)/([^/\s]+)/", re.MULTILINE)
+_LIST = f"busybox find {_LEFTOVERS} -type f -exec busybox stat -c '%s %n' {{}} +"
+_REMOVE = f"busybox rm -rf {_LEFTOVERS}"
 _PUT_ASIDE = """
 set -e
 busybox mkdir -p PLACE
@@ -107,15 +113,28 @@ class Registry:
         """Return what `collect` would delete, in the registry's own words. Raises SandboxError."""
         return self._collect("--dry-run")
 
-    def collect(self) -> str:
-        """Delete what no tag names; returns the registry's output. Until it is done nothing can be pushed.
+    def leftovers(self, busybox: str) -> Mapping[str, int]:
+        """Return the sizes in bytes of unfinished uploads, and of blobs that were moved aside, by their names.
+
+        They are looked at by a container of the image `busybox`. Raises SandboxError.
+        """
+        sizes: dict[str, int] = {}
+        _, output = self._run_over_data(busybox, _LIST)  # there may be no such folder yet
+        for size, name in _LEFTOVER.findall(output):
+            sizes[name] = sizes.get(name, 0) + int(size)
+        return sizes
+
+    def collect(self, busybox: str) -> str:
+        """Delete what no tag names, and `leftovers`; return the registry's output. Meanwhile nothing can be pushed.
 
         It ends with a restart, for a registry still claims, from its cache, to have what was collected. If it is killed
         meanwhile, the registry accepts no pushes until the next `up`. Raises SandboxError.
         """
         try:
             self._serve(READ_ONLY)
-            return self._collect()
+            output = self._collect()
+            succeeded(self._run_over_data(busybox, _REMOVE), "unfinished uploads could not be deleted")
+            return output
         finally:
             self._serve({})
 
@@ -127,14 +146,17 @@ class Registry:
         names = (digest.split(":") for digest in damaged)
         blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
+        succeeded(self._run_over_data(busybox, script), "the registry's damaged blobs could not be moved aside")
+        self._serve({})
+
+    def _run_over_data(self, busybox: str, script: str) -> tuple[int, str]:
+        """Run a shell script in a container of the image `busybox` that has the registry's data; see run_script."""
         place = {DATA: str(self.storage or self.names.volume)}
         name = self.names.quarantine
         labelled.make_room(self.engine, name, self.names.home)  # of a command that was killed
-        ran = container_copy.run_script(
+        return container_copy.run_script(
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
-        succeeded(ran, "the registry's damaged blobs could not be moved aside")
-        self._serve({})
 
     def _resumed(self) -> bool:
         """Tell whether what is wrong was only that containers were stopped, and was put right by starting them.

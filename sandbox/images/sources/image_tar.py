@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import posixpath
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -68,6 +69,8 @@ class Members:
     @classmethod
     def of(cls, path: Path) -> Members:
         """Read the table of a tar, compressed or not. Raises SandboxError."""
+        if path.is_dir():
+            raise BadImage(f"{path} is a folder, not an archive", fix="write `from: layout` for an OCI layout")
         files.require_regular(path)  # a pipe would be waited for
         try:
             try:
@@ -147,6 +150,8 @@ def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
 
 
 _MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHORT = 12
 _FIX = "write the archive again: docker save -o FILE IMAGE"
 
 
@@ -215,9 +220,9 @@ class Archive:
             raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
         if self.name is None and len(entries) == 1:
             return entries[0]
-        names = [name for entry in entries for name in entry.get("RepoTags") or ()]
+        names = [name for entry in entries for name in entry.get("RepoTags") or [f"sha256:{_id(entry)}"]]
         for entry in entries:
-            if self.name is not None and any(same(tag, self.name) for tag in entry.get("RepoTags") or ()):
+            if self.name is not None and _goes_by(entry, self.name):
                 return entry
         brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
         raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
@@ -238,6 +243,20 @@ class Pieces:
         """Yield the bytes of a blob's member."""
         with self.members.open(self.places[blob.digest]) as file:
             yield _chunks(file)
+
+
+def _id(entry: Mapping[str, Any]) -> str:
+    """Return the digest of an image's configuration, by which Docker's classic store names images without a tag."""
+    found = _DIGEST.search(entry["Config"])
+    return found[0] if found else ""
+
+
+def _goes_by(entry: Mapping[str, Any], name: str) -> bool:
+    """Tell whether an image has the `name`: a tag, or its id, of which 12 digits are enough, as Docker shows it."""
+    if any(same(tag, name) for tag in entry.get("RepoTags") or ()):
+        return True
+    digits = name.removeprefix("sha256:")
+    return len(digits) >= _SHORT and _id(entry).startswith(digits)
 
 
 def _layer(members: Members, name: str, diff_id: str) -> Descriptor:

@@ -42,8 +42,7 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
     distinct = list({child.digest: child for child in fitting}.values())
     if len(distinct) == 1:
         return distinct[0]
-    names = sorted({label for child in found if (label := _label(child))})
-    there = f"there: {', '.join(names)}" if names else f"there: {len(found)} images without a name"
+    there = f"there: {', '.join(sorted({_label(child) or str(child) for child in found}))}"
     if name is None:
         raise BadImage(f"{where} holds {len(found)} images", details=there, fix="say which one with `image:`")
     raise BadImage(f"{where} has no image {name}", details=there, fix="correct `image:`")
@@ -94,7 +93,7 @@ class Layout:
             raise BadImage(
                 f"{self.folder} is not an OCI layout",
                 details=f"index.json: {error}",
-                fix="give the folder that holds index.json and blobs/",
+                fix="write `from: archive`" if self.folder.is_file() else "give the folder with index.json and blobs/",
             ) from error
         root = select(index, self.name, str(self.folder))
         document = self._read(root)

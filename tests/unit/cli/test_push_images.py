@@ -173,6 +173,29 @@ def test_failed_image_fails_the_command_after_the_others(folder: Path, registry:
     assert [one["action"] for one in report["images"]] == ["failed", "untried", "untried"]
 
 
+def test_failures_of_several_kinds_keep_their_own_advice(folder: Path, registry: Simulator) -> None:
+    write(folder, "- {from: layout, path: absent, as: 'a:1'}", "- {from: archive, path: absent.tar, as: 'b:1'}")
+    error, _ = failing(folder, registry)
+    lines = error.details.splitlines()
+    assert [line for line in lines if line.startswith("fix: ")] == [
+        "fix: give the folder with index.json and blobs/",
+        "fix: correct `path:`, or write it again",
+    ]
+    assert error.fix == "do what is said of each image, then push again"
+
+
+def test_result_is_told_when_the_lock_cannot_be_written(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, _: bytes, *, mode: int) -> None:
+        raise SandboxError(f"{path} cannot be written")
+
+    monkeypatch.setattr("sandbox.images.lockfile.files.write_atomic", refuse)
+    error, report = failing(folder, registry)
+    assert [one["action"] for one in report["images"]] == ["uploaded", "uploaded"]
+    assert report["lock"]["error"] == error.brief
+
+
 def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
     result = run(folder, registry, "--dry-run")
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [

@@ -122,8 +122,9 @@ def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
     assert path.name == "images.lock.yaml"
     assert lockfile.load_lock(path) is None
     path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")
-    with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source"):
+    with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source") as caught:
         lockfile.load_lock(path)
+    assert "delete it and push again" in caught.value.fix
 
 
 def publish(upstream: Simulator, tag: str, top: bytes, *images: TestImage) -> None:

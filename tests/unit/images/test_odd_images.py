@@ -94,6 +94,51 @@ def test_saved_image_without_layers_is_pushed(tmp_path: Path, registry: Simulato
     assert registry.manifest("a", "1")["layers"] == []
 
 
+def saved_by_id(folder: Path) -> Path:
+    """What `docker save ID ID` writes: images without names."""
+    table: list[dict[str, Any]] = [
+        {"Config": f"{digest_of(one.config).removeprefix('sha256:')}.json", "RepoTags": None, "Layers": ["l.tar"]}
+        for one in (APP, OTHER)
+    ]
+    files = {table[0]["Config"]: APP.config, table[1]["Config"]: OTHER.config, "l.tar": OTHER.layers[0]}
+    return archive(folder / "ids.tar", {**files, "manifest.json": json.dumps(table).encode()})
+
+
+def nameless(folder: Path) -> Path:
+    write_layout(folder, index(APP.descriptor(platform=ARM), OTHER.descriptor()), APP.files | OTHER.files)
+    return folder
+
+
+@pytest.mark.parametrize("make", [saved_by_id, nameless])
+def test_images_without_names_are_chosen_as_the_error_says(
+    tmp_path: Path, registry: Simulator, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path)
+    kind = FromLayout if path.is_dir() else FromArchive
+    wanted = digest_of(OTHER.manifest if path.is_dir() else OTHER.config)
+    with pytest.raises(PushFailed, match="holds 2 images") as caught:
+        push([kind(parse_target("a:1"), path)], registry.url)
+    assert wanted in caught.value.details and caught.value.fix == "say which one with `image:`"
+    push([kind(parse_target("a:1"), path, wanted)], registry.url)
+    assert registry.manifest("a", "1")["config"]["digest"] == digest_of(OTHER.config)
+
+
+def test_saved_image_is_chosen_by_the_id_that_docker_shows(tmp_path: Path) -> None:
+    short = digest_of(OTHER.config).removeprefix("sha256:")[:12]
+    assert digest_of(OTHER.config) in {blob.digest for blob in Archive(saved_by_id(tmp_path), short).image().blobs}
+    with pytest.raises(BadImage, match="has no image"):
+        Archive(saved_by_id(tmp_path), short[:11]).image()
+
+
+def test_folder_and_file_that_are_mixed_up_say_so(tmp_path: Path) -> None:
+    with pytest.raises(BadImage) as caught:
+        Archive(nameless(tmp_path / "layout")).image()
+    assert "from: layout" in caught.value.fix
+    with pytest.raises(BadImage) as caught:
+        Layout(archive(tmp_path / "a.tar", {})).image()
+    assert "from: archive" in caught.value.fix
+
+
 @pytest.mark.parametrize("platforms", [(), ("linux/amd64",)])
 @pytest.mark.parametrize("kind", [FromLayout, FromArchive])
 def test_document_that_has_changed_is_not_pushed(

@@ -12,12 +12,13 @@ from typing import Literal
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Action, Result, Silent
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
 from sandbox.oci import reference
-from sandbox.oci.reference import parse_target
+from sandbox.oci.reference import parse_target, target_of
 from sandbox.system import interruption
 from tests.support.images import (
     FakeEngine,
@@ -262,6 +263,12 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simula
         assert registry.received == sum(map(len, (BASE, TOP, arm.config, amd.config)))
         with pytest.raises(PushFailed, match="not exist for linux/s390x"):
             push(entries[:1], registry.url, platform="linux/s390x")
+        reduced = FromRegistry(target_of(by_digest), by_digest, ("linux/amd64",))
+        with pytest.raises(PushFailed, match="would be another image here") as caught:
+            push([reduced], registry.url)
+        assert digest_of(amd.manifest) in caught.value.details and "`as: name:tag`" in caught.value.fix
+        (answer,) = forecast([reduced], registry.url)
+        assert answer.error is not None
 
 
 @pytest.mark.fault(34, 39)

@@ -170,7 +170,11 @@ def test_non_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypa
 
 def test_empty_registry_has_nothing_to_delete(client: Client) -> None:
     said = "app\napp: marking manifest sha256:1 \n\n3 blobs marked, 0 blobs and 0 manifests eligible for deletion\n"
-    assert measure_garbage(client, said) == Garbage((), 0, 0)
+    assert measure_garbage(client, said, {}) == Garbage((), 0, 0)
+
+
+def test_leftovers_of_uploads_count_as_garbage(client: Client) -> None:
+    assert measure_garbage(client, "", {"upload": 30, "damaged": 4}) == Garbage((), 0, 34, leftovers=2)
 
 
 def test_manifests_and_blobs_count_each_once(client: Client) -> None:
@@ -186,13 +190,13 @@ def test_manifests_and_blobs_count_each_once(client: Client) -> None:
         f"app: layer link eligible for deletion: {blob.digest}\n"
         f"other: layer link eligible for deletion: {blob.digest}\n"
     )
-    assert measure_garbage(client, said) == Garbage((f"app@{document.digest}",), 3, len(document.data) + 12)
+    assert measure_garbage(client, said, {}) == Garbage((f"app@{document.digest}",), 3, len(document.data) + 12)
 
 
 def test_a_link_to_a_blob_that_stays_elsewhere_frees_nothing(client: Client) -> None:
     blob = Descriptor(OCI_LAYER, digests.of(b"shared"), 6)
     client.put_blob("app", blob, iter((b"shared",)))
-    assert measure_garbage(client, f"app: layer link eligible for deletion: {blob.digest}\n") == Garbage((), 0, 0)
+    assert measure_garbage(client, f"app: layer link eligible for deletion: {blob.digest}\n", {}) == Garbage((), 0, 0)
 
 
 def test_images_wanted_by_digest_are_tagged_during_collection(client: Client) -> None:

@@ -83,6 +83,15 @@ def test_a_cancelled_upload_leaves_nothing(registry: Simulator, client: Client) 
     assert client.blob_size("app", BLOB.digest) is None
 
 
+def test_an_upload_is_cancelled_by_a_url_with_its_size(registry: Simulator, client: Client) -> None:
+    registry.faults = [Fault("DELETE", "/blobs/uploads/", 416)]  # as distribution 3 for the URL of before the bytes
+    upload = client.begin("app")
+    with chunks() as parts:
+        client.patch(upload, parts)
+    client.cancel(upload)
+    assert not registry.uploads
+
+
 def test_mount_needs_no_bytes_and_refusal_opens_an_upload(registry: Simulator, client: Client) -> None:
     client.upload("one", BLOB, chunks)
     registry.forget()

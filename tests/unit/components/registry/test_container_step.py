@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry import container_step
-from sandbox.components.registry.container_step import SETTINGS, SETUP, Registry, RegistryStep
+from sandbox.components.registry.container_step import DATA, SETTINGS, SETUP, Registry, RegistryStep
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
@@ -290,10 +290,53 @@ class Collecting:
         return self._status, "said\n"
 
 
-def test_garbage_is_collected_while_pushes_are_refused(engine: FakeEngine, step: RegistryStep) -> None:
+LISTED = f"""\
+find: {DATA}/docker: No such file or directory
+30 {DATA}/docker/registry/v2/repositories/a/b/_uploads/0123-4567/data
+2 {DATA}/docker/registry/v2/repositories/a/b/_uploads/0123-4567/hashstates/sha256/0
+5 {DATA}/quarantine/abcdef/data
+"""
+
+
+class OverData:
+    """Containers that run a script over the registry's data, and whether it accepted pushes meanwhile."""
+
+    def __init__(self, engine: FakeEngine, names: Names) -> None:
+        self.ran: list[tuple[str, bool]] = []
+        self._engine = engine
+        self._names = names
+
+    def __call__(self, _: object, image: str, script: str, *, volumes: Mapping[str, str], **__: object) -> Any:
+        assert (image, volumes) == ("busybox:1", {DATA: self._names.volume})
+        box = self._engine.boxes[self._names.registry]
+        self.ran.append((script, "REGISTRY_STORAGE_MAINTENANCE_READONLY" in box.spec.environment))
+        return 0, LISTED
+
+
+@pytest.fixture
+def over_data(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> OverData:
+    ran = OverData(engine, names)
+    monkeypatch.setattr("sandbox.engine.container_copy.run_script", ran)
+    return ran
+
+
+def test_leftovers_of_uploads_have_sizes_and_are_deleted(
+    engine: FakeEngine, step: RegistryStep, over_data: OverData
+) -> None:
+    step.apply(NoWork())
+    Collecting(engine)
+    assert step.registry.leftovers("busybox:1") == {"0123-4567": 32, "abcdef": 5}
+    step.registry.collect("busybox:1")
+    (looked, _), (removed, read_only) = over_data.ran
+    assert " rm " not in looked and " rm -rf " in removed and read_only
+
+
+def test_garbage_is_collected_while_pushes_are_refused(
+    engine: FakeEngine, step: RegistryStep, over_data: OverData
+) -> None:
     step.apply(NoWork())
     program = Collecting(engine)
-    assert step.registry.garbage() == step.registry.collect() == "said\n"
+    assert step.registry.garbage() == step.registry.collect("busybox:1") == "said\n"
     collect = ["garbage-collect", "--delete-untagged"]
     assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
     assert step.check().state is State.READY
@@ -303,7 +346,7 @@ def test_failed_collection_is_an_error_and_pushes_resume(engine: FakeEngine, ste
     step.apply(NoWork())
     Collecting(engine, status=1)
     with pytest.raises(SandboxError, match="garbage") as caught:
-        step.registry.collect()
+        step.registry.collect("busybox:1")
     assert "said" in caught.value.details
     assert step.check().state is State.READY
 
@@ -320,7 +363,7 @@ def test_interrupted_collection_leaves_a_registry_for_pushes(
 
     monkeypatch.setattr(container_step, "wait_until", wait)
     with pytest.raises(Interrupted):
-        step.registry.collect()
+        step.registry.collect("busybox:1")
     assert step.check().state is State.READY
 
 
