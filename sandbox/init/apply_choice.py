@@ -58,6 +58,8 @@ def choose(folder: Path, notes: list[str], render: Callable[[Iterable[Item]], Se
         return (overlay,)
     notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
     found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
+    combined = dict(_combined(folder, charts))
+    charts = [one for one in charts if one not in combined]
     releases = tuple(_releases(folder, charts))
     if found and charts:
         running = _programs(manifests.load([folder / path for path in found]))
@@ -73,6 +75,7 @@ def choose(folder: Path, notes: list[str], render: Callable[[Iterable[Item]], Se
     if found:
         notes += _idle_charts(charts)
         return tuple(found)
+    notes += combined.values()
     for one in charts:
         if lacking := list(_lacking(folder / one)):
             notes.append(f"{one} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {one}")
@@ -100,9 +103,21 @@ def _programs(objects: Iterable[Manifest]) -> int:
     return sum(any(pod_images(one)) for one in objects)
 
 
+def _combined(folder: Path, charts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the charts that run in others of the folder, or that only consist of others and lack them; and a note."""
+    places = {(folder / one).resolve(): one for one in charts}
+    for one in charts:
+        entries = chart_dependencies.local(folder / one)
+        parts = [places[path] for path in entries if path in places]
+        if parts and any(_lacking(folder / one)):
+            yield one, f"{one} is left out, since it lacks charts that are taken by themselves: {', '.join(parts)}"
+        else:
+            yield from ((part, f"{part} is left out, since it is a part of {one}") for part in parts)
+
+
 def _lacking(chart: Path) -> Iterator[str]:
     """Yield the dependencies that a chart's folder lacks and `up` does not pull, without which helm renders nothing."""
-    needed = [one.get("name") for file in chart_dependencies.NEEDED for one in chart_dependencies.entries(chart / file)]
+    needed = [one.get("name") for one in chart_dependencies.needed(chart)]
     pulled: set[str] = set()
     with suppress(UsageError):  # `up` reports it
         pulled = {one.title for one in chart_dependencies.dependencies(Chart(chart=chart))}

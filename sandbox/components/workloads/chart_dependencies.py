@@ -23,6 +23,7 @@ from sandbox.system import files
 NEEDED = ("Chart.yaml", "requirements.yaml")
 PINNED = ("Chart.lock", "requirements.lock")
 DIGESTS = "charts.lock.yaml"
+LOCAL = "file://"
 REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings resolve
 
 
@@ -34,7 +35,7 @@ def dependencies(chart: AnyChart) -> tuple[RemoteChart, ...]:
     return tuple(
         _pinned(one, path)
         for path in (chart.chart / name for name in PINNED)
-        for one in entries(path)
+        for one in _entries(path)
         if str(one.get("repository", "")).startswith(REMOTE)
         and not (inside / str(one.get("name"))).is_dir()
         and not (inside / f"{one.get('name')}-{one.get('version')}.tgz").is_file()
@@ -66,8 +67,18 @@ def _of(chart: AnyChart) -> tuple[RemoteChart, ...]:
     return (chart,) if isinstance(chart, RemoteChart) else dependencies(chart)
 
 
-def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the dependencies that a file of a chart lists; none if there is no such file. Raises BadFile."""
+def needed(chart: Path) -> Iterator[dict[str, Any]]:
+    """Yield the dependencies that a chart's folder says it has. Raises BadFile."""
+    return (one for name in NEEDED for one in _entries(chart / name))
+
+
+def local(chart: Path) -> Iterator[Path]:
+    """Yield the folders of dependencies that are on this machine. Raises BadFile."""
+    said = (str(one.get("repository")) for one in needed(chart))
+    return ((chart / one.removeprefix(LOCAL)).resolve() for one in said if one.startswith(LOCAL))
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     try:
