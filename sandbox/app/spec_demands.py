@@ -85,6 +85,8 @@ def _registry(spec: Spec, root: Path) -> Iterator[str]:
 def _network(spec: Spec, root: Path) -> Iterator[str]:
     if not ipaddress.ip_address(spec.edge.listen).is_loopback:
         yield _line("network", f"listens on {spec.edge.listen}, where other machines reach it")
+    if spec.ingress.address:
+        yield _line("network", f"the edge's ports route to {spec.ingress.address}")
     for host in spec.edge.hosts:
         if host.to:
             yield _line("network", f"{host.host} routes to {host.to}")
@@ -98,6 +100,8 @@ def _network(spec: Spec, root: Path) -> Iterator[str]:
         yield _line("network", f"pods resolve {name} to {address}")
     if spec.network.nameservers != "auto":
         yield _line("network", f"pods ask the nameservers {', '.join(spec.network.nameservers)}")
+    if spec.network.search:
+        yield _line("network", f"pods try the domains {', '.join(spec.network.search)} for short names")
     if spec.network.proxy != "auto":
         for url in dict.fromkeys(filter(None, (spec.network.proxy.http, spec.network.proxy.https))):
             yield _line("network", f"images and pods go through the proxy {url}")
@@ -115,6 +119,8 @@ def _certificates(spec: Spec) -> Iterator[str]:
 
 
 def _images(spec: Spec, root: Path) -> Iterator[str]:
+    for host, mirror in spec.images.mirrors.items():
+        yield _line("images", f"those of {host} that the sandbox and its addons need come from {mirror}")
     if spec.push is None:
         return
     yield from _files([spec.push], root)

@@ -65,6 +65,12 @@ def asked(root: Path, text: str) -> str:
         ("edge: {tcp: [{port: 5432, to: shop/db}]}", "port 5432 of this machine is routed to shop/db:5432"),
         ("network: {hosts: {a.example.com: 10.0.0.1}}", "resolve a.example.com to 10.0.0.1"),
         ("network: {nameservers: [10.0.0.1]}", "nameservers 10.0.0.1"),
+        ("network: {search: [evil.example]}", "pods try the domains evil.example for short names"),
+        (
+            "cluster: {provider: existing, context: prod}\ningress: {controller: none, address: '10.0.0.1:443'}",
+            "the edge's ports route to 10.0.0.1:443",
+        ),
+        ("images: {mirror: evil.example/hub}", "those of docker.io that the sandbox and its addons need come from evil"),
         ("network: {ca: company.pem}", "nodes and mirrors trust the CA in company.pem"),
         ("network: {proxy: {https: 'http://me:canary@evil.example:1'}}", "the proxy http://evil.example:1"),
         ("domain: bank.example.com", "for *.bank.example.com"),
