@@ -19,6 +19,9 @@ UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
 # What is missing may be a Secret that an operator is about to make, or the Services, which a kubelet that has just
 # started has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
 MISSING = "CreateContainerConfigError"
+# The same reason for a user that the pod forbids (kubernetes, pkg/kubelet/kuberuntime/security_context.go).
+FORBIDDEN_USER = re.compile(r"runAsNonRoot|non-root policy")
+APPLY_MISSING = "apply the Secret or ConfigMap that it names, with that key; or correct the name"
 CRASHING = "CrashLoopBackOff"
 UNSTARTED = {"CreateContainerError", "RunContainerError"}
 WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
@@ -38,6 +41,8 @@ SIGNALLED = {128 + signal.SIGKILL, 128 + signal.SIGTERM}
 NO_IMAGE = re.compile(
     r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
 )
+# A registry that was looked for on the node itself; an addon may be about to start one there.
+ON_NODE = re.compile(r"dial tcp (127\.\S+|\[::1\]:\d+): connect: connection refused")
 # Messages of Go programs when the kernel has no more inotify instances for a user; every cluster uses dozens.
 EXHAUSTED = "too many open files"
 MORE_INSTANCES = f"{inotify.RAISE} (in /etc/sysctl.d to last), or take another cluster down"
@@ -95,11 +100,10 @@ class Fault:
 
     def outlook(self, waited: float) -> Outlook:
         """Tell whether it may still start, `waited` seconds after its workload was applied."""
-        if self.reason in HOPELESS or EXHAUSTED in self.message:
+        if self.reason in HOPELESS or EXHAUSTED in self.message or self.forbidden_user:
             return Outlook.NONE
         if self.reason in UNPULLED:
-            gone = waited > PULL_PATIENCE and NO_IMAGE.search(self.message)
-            return Outlook.NONE if gone else Outlook.OPEN
+            return Outlook.OPEN if waited <= PULL_PATIENCE else _pull_outlook(self.message)
         if self.reason == MISSING and waited > MISSING_PATIENCE:
             return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
         if self.running or self.again or self.ended == LOST:  # it may have what it needs by now
@@ -114,6 +118,11 @@ class Fault:
     def unstartable(self) -> bool:
         """Tell whether the program cannot be started at all."""
         return self.ended in UNSTARTABLE and ABANDONED not in self.message
+
+    @property
+    def forbidden_user(self) -> bool:
+        """Tell whether the image's user is one that the pod forbids."""
+        return self.reason == MISSING and FORBIDDEN_USER.search(self.message) is not None
 
     @property
     def has_log(self) -> bool:
@@ -137,13 +146,22 @@ class Fault:
             return (
                 f"have the program of the container {self.container} keep running, or make it a Job: it ends by itself"
             )
+        if self.forbidden_user:
+            return f"give the container {self.container} a securityContext.runAsUser above 0, or allow root"
         if self.reason == MISSING:
-            return "apply the Secret or ConfigMap that it names, with that key; or correct the name"
+            return APPLY_MISSING
         if self.reason == "InvalidImageName":
             return "correct `image`: names have small letters, digits, and one tag"
         if self.reason == "ErrImageNeverPull":
             return "leave imagePullPolicy: Never out, and have images.yaml push the image"
         return ""
+
+
+def _pull_outlook(message: str) -> Outlook:
+    """Tell by the message about an image that could not be pulled whether it may still come."""
+    if NO_IMAGE.search(message):
+        return Outlook.NONE
+    return Outlook.POOR if ON_NODE.search(message) else Outlook.OPEN
 
 
 def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
+from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
 from sandbox.kube.workload_status import WORKLOADS, conditions, has_failed, pods_of, progress, unschedulable
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -23,6 +24,11 @@ SETTLING = 15.0  # seconds
 STEADY = 2.0  # seconds
 # How often the pods of an unready workload are read while the workload itself has not changed.
 REREAD = 1.0  # seconds
+# What the scheduler says of a pod whose needs no node will meet by itself, unlike a taint or a claim that is not bound.
+UNMET = re.compile(r"didn't match|free ports|Insufficient|persistentvolumeclaim \S+ not found")
+# What the kubelet says of a volume made from an object that is not there, in events only.
+NOT_MOUNTED = "FailedMount"
+UNMADE = re.compile(r"(secret|configmap) \S+ not found|references non-existent")
 LINES = 15
 SEEN = "sandbox.dev/seen"
 
@@ -145,18 +151,22 @@ class _Crashing:
 
 
 def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """Yield the last messages of the probes of a workload's pods, which the pods' own state does not contain.
+    """Yield the last messages of the probes and volumes of a workload's pods, which the pods' state does not contain.
 
     The kubelet keeps them in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
     """
     namespace = live["metadata"].get("namespace", "default")
     pods = {one["metadata"]["name"] for one in pods_of(cluster, live, namespace)}
-    last: dict[str, str] = {}
-    for event in sorted(cluster.list("v1", "Event", namespace), key=lambda one: str(one.get("lastTimestamp") or "")):
-        pod = str((event.get("involvedObject") or {}).get("name"))
-        if event.get("reason") == "Unhealthy" and pod in pods:
-            last[pod] = str(event.get("message", "")).strip()
-    yield from (f"pod {pod}: {message}" for pod, message in last.items())
+    for reason in ("Unhealthy", NOT_MOUNTED):
+        last = _last_events(cluster, namespace, reason)
+        yield from (f"pod {pod}: {message}" for pod, message in last.items() if pod in pods)
+
+
+def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, str]:
+    """Return the last message of events with a reason, by the name of the object."""
+    found = [one for one in cluster.list("v1", "Event", namespace) if one.get("reason") == reason]
+    found.sort(key=lambda one: str(one.get("lastTimestamp") or ""))
+    return {str((one.get("involvedObject") or {}).get("name")): str(one.get("message", "")).strip() for one in found}
 
 
 class Changed:
@@ -278,7 +288,12 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         name = pod["metadata"]["name"]
         for message in unschedulable(pod):
             found.append(f"pod {name}: no node takes it: {message}")
-            outlooks.append(Outlook.POOR if "Insufficient" in message and waited > MISSING_LONGEST else Outlook.OPEN)
+            patience = MISSING_LONGEST if "Insufficient" in message else MISSING_PATIENCE
+            outlooks.append(Outlook.POOR if UNMET.search(message) and waited > patience else Outlook.OPEN)
+        if waited > MISSING_PATIENCE and (message := _unmounted(cluster, pod, namespace)):
+            found.append(f"pod {name}: {message}")
+            fixes.append(APPLY_MISSING)
+            outlooks.append(Outlook.POOR)
         for fault in faults(pod):
             if fault.again:
                 said = f"{said}; pod {name}, {fault}"
@@ -296,6 +311,14 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         crashes=crashes,
         fix=next(filter(None, fixes), ""),
     )
+
+
+def _unmounted(cluster: Cluster, pod: Manifest, namespace: str) -> str:
+    """Return which Secret or ConfigMap a volume of a pod that does not start lacks; empty for none."""
+    if (pod.get("status") or {}).get("phase") != "Pending":
+        return ""
+    message = _last_events(cluster, namespace, NOT_MOUNTED).get(pod["metadata"]["name"], "")
+    return message if UNMADE.search(message) else ""
 
 
 def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:

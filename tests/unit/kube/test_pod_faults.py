@@ -15,6 +15,7 @@ UNFOUND = (
     "unable to start container process: error during container init: "
     'exec: "httpd": executable file not found in $PATH: unknown'
 )
+UNSERVED = 'Head "https://localhost:5001/v2/a/manifests/1": dial tcp 127.0.0.1:5001: connect: connection refused'
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -91,6 +92,16 @@ def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str,
             Outlook.POOR,
             "apply the Secret or ConfigMap",
         ),
+        (
+            pod(waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")),
+            0,
+            "ConfigError: container has runAsNonRoot and image will run as root",
+            Outlook.NONE,
+            "give the container app a securityContext.runAsUser above 0",
+        ),
+        (pod(waiting("ErrImagePull", UNSERVED)), 21, UNSERVED, Outlook.POOR, ""),
+        (pod(waiting("ErrImagePull", UNSERVED)), 19, UNSERVED, Outlook.OPEN, ""),
+        (pod(waiting("ErrImagePull", UNSERVED.replace("127.0.0.1", "10.0.0.1"))), 60, "refused", Outlook.OPEN, ""),
         (pod(waiting("CreateContainerConfigError", "x")), 29, "ConfigError: x", Outlook.OPEN, ""),
         (pod(waiting("InvalidImageName", "no")), 0, "InvalidImageName: no", Outlook.NONE, "correct `image`"),
         (pod(ended(1, "Error")), 0, "Error, exit code 1", Outlook.OPEN, ""),

@@ -113,6 +113,48 @@ def workload(name: str, **status: int) -> dict[str, Any]:
 UP = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
 
 
+@pytest.mark.parametrize(
+    ("message", "least"),
+    [
+        ("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", 30),
+        ('0/1 nodes are available: persistentvolumeclaim "data" not found.', 30),
+        ("0/1 nodes are available: 1 Insufficient memory.", 60),
+    ],
+)
+def test_pod_that_no_node_will_take_ends_the_wait(monkeypatch: pytest.MonkeyPatch, message: str, least: float) -> None:
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web")}
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"conditions": [unscheduled]}}}
+    with pytest.raises(ClusterError, match="Deployment ns/web cannot start") as caught:
+        cluster.await_ready()
+    assert least < cluster.now <= least + 10
+    assert message in caught.value.details
+
+
+def test_taint_that_may_go_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web")}
+    taint = "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": taint}
+    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"conditions": [unscheduled]}}}
+    with pytest.raises(WaitTimeout):
+        cluster.await_ready()
+
+
+def test_volume_of_a_missing_secret_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web")}
+    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"phase": "Pending"}}}
+    message = 'MountVolume.SetUp failed for volume "v" : secret "login" not found'
+    cluster.events = [{"reason": "FailedMount", "message": message, "involvedObject": {"name": "web-1"}}]
+    with pytest.raises(ClusterError, match="Deployment ns/web cannot start") as caught:
+        cluster.await_ready()
+    assert cluster.now <= 40
+    assert caught.value.details == f"pod web-1: {message}"
+    assert caught.value.fix.startswith("apply the Secret")
+
+
 @pytest.mark.fault(64)
 def test_all_that_crash_again_and_again_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three workloads crash again and again → both are named with exit codes and their last lines."""
