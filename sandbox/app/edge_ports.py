@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from sandbox.app.context import home as user_home
+from sandbox.app.known_sandboxes import require_known
 from sandbox.app.port_usage import Machine, Wanted
 from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
@@ -157,6 +158,7 @@ def _route(home: Home, name: str | None) -> Route:
                 fix="kubectl port-forward",
             )
         if name:
+            require_known(name)
             raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
         raise UsageError("no sandbox is up", fix="sandbox up")
     return found

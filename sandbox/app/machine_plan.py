@@ -100,8 +100,7 @@ def registry_url(spec: Spec) -> str:
         raise UsageError(
             f"the registry of the sandbox '{spec.name}' has port {port}, not {wanted}",
             details="nothing was changed",
-            fix="sandbox up moves it to the port that the spec names",
-            id="no-sandbox",
+            fix=f"keep it: registry: {{port: {port}}} in sandbox.yaml; or have it moved to {wanted}: sandbox up",
         )
     return f"http://localhost:{port}"
 

@@ -44,7 +44,7 @@ COMMANDS = {
     "bundle": "bundle:bundle",
     "images": "images:images",
 }
-ALIASES = {"proxy": "edge"}
+ALIASES = {"proxy": "edge", "open": "dashboard"}
 # What kind, minikube, k3d, docker compose, Skaffold and DDEV call it.
 ELSEWHERE = {
     **dict.fromkeys(("create", "deploy", "apply", "run"), "sandbox up"),
@@ -54,7 +54,7 @@ ELSEWHERE = {
     **dict.fromkeys(("ls", "get"), "sandbox list"),
     **dict.fromkeys(("ps", "describe"), "sandbox status"),
     **dict.fromkeys(("build", "load", "push"), "sandbox push-images"),
-    **dict.fromkeys(("url", "open", "launch", "service"), "sandbox edge url"),
+    **dict.fromkeys(("url", "launch", "service"), "sandbox edge url"),
     **dict.fromkeys(("expose", "port-forward", "tunnel"), "sandbox edge port add"),
     **dict.fromkeys(("exec", "ssh", "shell"), "kubectl exec -it deploy/PROGRAM -- sh"),
     "kubectl": "kubectl --context sandbox-NAME",

@@ -22,7 +22,7 @@ def dashboard(
     """Serve a live, read-only page of all sandboxes, until Ctrl-C.
 
     The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
-    give or that is in this folder.
+    give or that is in this folder. `sandbox open` is an alias.
 
     \b
     sandbox dashboard

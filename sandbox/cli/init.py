@@ -112,7 +112,7 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     for app, fix in () if found.manifests else project_files.without_port(found.apps):
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
-        yield f"note  the port is unknown of {', '.join(apps)}: for a host that leads there, {fix}"
+        yield f"note  the port of {', '.join(apps)} is unknown: for a host that leads there, {fix}"
     lacking: dict[tuple[str, ...], list[str]] = {}
     for one in () if found.manifests else found.apps:
         # What it depends on comes up at its own time, and pods are started again until then.

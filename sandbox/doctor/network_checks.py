@@ -15,7 +15,7 @@ from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, RELAY, Home
+from sandbox.names import EDGE, LABEL, RELAY, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
 from sandbox.system.resolvers import upstream
@@ -109,7 +109,7 @@ def https(context: DoctorContext) -> Finding:
     if not taken:
         return ok(evidence)
     free = host_network.next_free(taken[0].address, taken[0].port)
-    return error(evidence, f"stop it, or use another port: sandbox up{context.which} --https-port {free}")
+    return error(evidence, f"have it stopped, or use another port: sandbox up{context.which} --https-port {free}")
 
 
 def registry(context: DoctorContext) -> Finding:
@@ -123,7 +123,7 @@ def registry(context: DoctorContext) -> Finding:
     if who in (None, ours):
         return ok(evidence)
     free = host_network.next_free(bind.address, bind.port)
-    return error(evidence, f"stop it, or use another port: sandbox up{context.which} --registry-port {free}")
+    return error(evidence, f"have it stopped, or use another port: sandbox up{context.which} --registry-port {free}")
 
 
 def privileged(context: DoctorContext) -> Finding:
@@ -167,9 +167,10 @@ def _heard_outside(context: DoctorContext) -> list[str]:
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
     """Return what has a port: a container that publishes it, RELAY, or a process; None if it is free."""
-    container = engine.publisher(bind.port) if engine else None
-    if container:
-        return container
+    if engine and (name := engine.publisher(bind.port)):
+        found = engine.container(name)
+        others = found and LABEL in found.labels and not labelled.is_ours(found, home)
+        return f"{name} {labelled.whose(found)}" if found and others else name
     if Relay(home).listens_on(bind):
         return RELAY
     if host_network.is_free(bind.address, bind.port):

@@ -70,7 +70,10 @@ def asked(root: Path, text: str) -> str:
             "cluster: {provider: existing, context: prod}\ningress: {controller: none, address: '10.0.0.1:443'}",
             "the edge's ports route to 10.0.0.1:443",
         ),
-        ("images: {mirror: evil.example/hub}", "those of docker.io that the sandbox and its addons need come from evil"),
+        (
+            "images: {mirror: evil.example/hub}",
+            "those of docker.io that the sandbox and its addons need come from evil",
+        ),
         ("network: {ca: company.pem}", "nodes and mirrors trust the CA in company.pem"),
         ("network: {proxy: {https: 'http://me:canary@evil.example:1'}}", "the proxy http://evil.example:1"),
         ("domain: bank.example.com", "for *.bank.example.com"),

@@ -78,9 +78,15 @@ def test_help_of_group_and_alias_lists_subcommands(name: str) -> None:
     assert f"Usage: sandbox {name} " in said
 
 
-def test_alias_proxy_is_not_in_help_of_the_root() -> None:
+def test_aliases_are_not_in_help_of_the_root() -> None:
     said = CliRunner().invoke(sandbox, ["--help"]).output
     assert "  edge " in said and "  proxy " not in said
+    assert "  dashboard " in said and "  open " not in said
+
+
+def test_open_is_the_dashboard() -> None:
+    said = CliRunner().invoke(sandbox, ["open", "--help"]).output
+    assert "Usage: sandbox open " in said and "Serve a live, read-only page" in said
 
 
 def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: str) -> None:
@@ -194,7 +200,7 @@ def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, pla
     assert len(code) > 10 and any("▀" in line for line in code)
     with pytest.raises(UsageError, match=r"does not route app\.elsewhere\.test"):
         run("url", "app.elsewhere.test", "--sandbox", "demo")
-    with pytest.raises(SandboxError, match="the sandbox gone is not up"):
+    with pytest.raises(SandboxError, match="there is no sandbox 'gone'"):
         run("url", "--sandbox", "gone")
 
 
@@ -292,7 +298,7 @@ def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Ho
         (("7000", "db"), "must be NAMESPACE/SERVICE"),
         (("auto", "shop/later"), "with a number, because the port is auto"),
         (("443", "shop/db:5432"), "has port 443 already"),
-        (("7000", "shop/db", "--sandbox", "none"), "the sandbox none is not up"),
+        (("7000", "shop/db", "--sandbox", "none"), "there is no sandbox 'none'"),
     ],
 )
 def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tuple[str, ...], brief: str) -> None:

@@ -198,7 +198,7 @@ def test_init_says_when_it_finds_nothing_to_run(project: Path, tmp_path: Path) -
 def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}\n")
     told = run("init", "--name", "shop", cwd=tmp_path).stderr
-    assert "the port is unknown of a, b: for a host that leads there, name it below `expose` of its service" in told
+    assert "the port of a, b is unknown: for a host that leads there, name it below `expose` of its service" in told
 
 
 def test_init_says_which_settings_a_program_is_without(tmp_path: Path) -> None:

@@ -127,6 +127,14 @@ def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngi
     assert "sandbox up demo --registry-port" in found.fix
 
 
+def test_owner_of_another_users_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
+    theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
+    run(theirs, engine, EDGE, context.spec.edge.ports[0])
+    found = network_checks.https(context)
+    assert found.status is Status.ERROR
+    assert f"{EDGE} of user " in found.evidence and f"state in {theirs.home.state}" in found.evidence
+
+
 def test_a_process_is_named(context: DoctorContext) -> None:
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)
