@@ -35,6 +35,8 @@ CURRENT: Format = "sandbox.dev/v1"
 _FORMAT_KEY = "apiVersion"
 _OWN_FORMAT = re.compile(r"sandbox\.dev/v([0-9]+)((?:alpha|beta)[0-9]+)?")
 _LISTED = 20  # how many errors are shown at once
+# What a file with an account in it, given in the place of a spec, has after such a key in JSON or in AWS's own form.
+_SECRET = re.compile(r"(?i)([\w-]*(?:auth|password|secret|token|private_?key)[\w-]*(?:\s*=|[\"']\s*:)\s*)\S.*")
 
 
 def load(
@@ -192,7 +194,7 @@ def _excerpt(lines: list[str], fault: Fault) -> str:
     if not 0 < fault.line <= len(lines):
         return ""
     prefix = f"  {fault.line} | "
-    excerpt = prefix + _printable(lines[fault.line - 1], 120)
+    excerpt = prefix + _printable(_SECRET.sub(r"\1***", lines[fault.line - 1][:200]), 120)
     if fault.column and fault.column <= 120:
         excerpt += "\n" + " " * (len(prefix) + fault.column - 1) + "^"
     return excerpt

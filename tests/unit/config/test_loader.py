@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.config import loader
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile, UsageError
 
 
 class Strict(BaseModel):
@@ -217,6 +217,23 @@ def test_the_line_at_fault_is_shown() -> None:
 
 
 @pytest.mark.fault(42)
+@pytest.mark.security(6)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}',
+        '{\n "type": "service_account",\n "private_key": "-----BEGIN PRIVATE KEY-----\\nbWU6Y2FuYXJ5"\n}',
+        "[default]\naws_secret_access_key = bWU6Y2FuYXJ5\n",
+        "{'SecretAccessKey': 'bWU6Y2FuYXJ5'}",
+    ],
+)
+def test_secret_in_a_file_of_another_kind_is_not_shown(text: str) -> None:
+    """A file with an account is given as the spec → its lines are shown without what is secret."""
+    with pytest.raises(BadFile) as caught:
+        parse(text)
+    assert "bWU6" not in f"{caught.value} {caught.value.fix}" and "***" in caught.value.details
+
+
 def test_several_errors_are_all_listed_first_one_first() -> None:
     """Several mistakes in one file → all are listed."""
     error = refusal("mode: x\nmain:\n  number: a\n  nme: b\nname: 3\n")
