@@ -18,10 +18,9 @@ from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import SandboxError, UsageError
-from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, web_services
-from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, is_called, label, numbered
+from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, tiltfile, web_services
+from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, Told, is_called, label, numbered
 from sandbox.init.project_folders import exists, folders, listed
-from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
@@ -31,7 +30,6 @@ from sandbox.system.files import is_dir, is_file, is_inside
 DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
 UNREAD = {
-    "Tiltfile": "Tilt",
     ".ddev/config.yaml": "DDEV",
     "devfile.yaml": "odo",
     ".devfile.yaml": "odo",
@@ -52,7 +50,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     images; `profiles` are those of the compose or skaffold file that are wanted too.
     """
     folder = folder.absolute()
-    told = skaffold.load(folder, profiles) or Skaffold()
+    told = skaffold.load(folder, profiles) or tiltfile.load(folder) or Told()
     notes = list(told.notes)
     releases, left_out = helmfile.load(folder)
     chosen: list[str] = []

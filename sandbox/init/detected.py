@@ -170,6 +170,16 @@ class App:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the file of another tool says: programs that are built, what is applied, its profiles, what is left out."""
+
+    apps: tuple[App, ...] = ()
+    items: tuple[Item, ...] = ()
+    notes: tuple[str, ...] = ()
+    profiles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Front:
     """A Service of the manifests that users may want to reach, although no Ingress leads to it."""
 

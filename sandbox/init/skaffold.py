@@ -17,7 +17,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import skaffold_dev, skaffold_release
-from sandbox.init.detected import App, Item, build_options, label
+from sandbox.init.detected import App, Item, Told, build_options, label
 from sandbox.kube import manifests
 from sandbox.system.files import is_file, is_inside
 
@@ -30,17 +30,7 @@ TAKEN = {"buildArgs", "cache", "cacheFrom", "dockerfile", "noCache", "pullParent
 _STARS = re.compile(r"\*\*(?=[^/])|(?<=[^/])\*\*")
 
 
-@dataclass(frozen=True)
-class Skaffold:
-    """The content of the file: programs that are built, what is deployed, its profiles, and in words what it lacks."""
-
-    apps: tuple[App, ...] = ()
-    items: tuple[Item, ...] = ()
-    notes: tuple[str, ...] = ()
-    profiles: frozenset[str] = frozenset()
-
-
-def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
+def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
     """Return the content of the folder's skaffold.yaml; None if there is none or it is not skaffold's.
 
     Its profiles count that `skaffold dev` activates, and those that are named.
@@ -73,7 +63,7 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Skaffold | None:
         items += _deployed(folder, below, config, images, notes)
         notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
     known = frozenset(reading.known)
-    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)), known) if configs else None
+    return Told(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)), known) if configs else None
 
 
 @dataclass

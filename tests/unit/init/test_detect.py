@@ -529,9 +529,7 @@ def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path, file: str, text
     assert LONG not in repr(look(tmp_path).manifests)
 
 
-@pytest.mark.parametrize(
-    ("file", "tool"), [("Tiltfile", "Tilt"), (".ddev/config.yaml", "DDEV"), ("devfile.yaml", "odo")]
-)
+@pytest.mark.parametrize(("file", "tool"), [(".ddev/config.yaml", "DDEV"), ("devfile.yaml", "odo")])
 def test_files_of_other_tools_are_said_to_be_unread(tmp_path: Path, file: str, tool: str) -> None:
     write(tmp_path, **{file: "", "compose.yaml": "services: {web: {image: x}}"})
     assert look(tmp_path).notes == (
