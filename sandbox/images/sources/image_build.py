@@ -140,7 +140,7 @@ def _fix(output: str) -> str:
     if _GONE.search(output):
         return "the engine went away: when `docker version` shows it again, run the command again"
     if not _UNREACHED.search(output):
-        return "correct its Dockerfile or context, then run the command again"
+        return "correct its Dockerfile, its context or its keys in images.yaml, then run the command again"
     if _FRONTEND in output:
         return "remove the line `# syntax=…` of its Dockerfile, or let the engine reach the registry of that image"
     return (
