@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
-from sandbox.config.model import LENIENT, Checked, Model, Prepared, adapter, key
+from sandbox.config.model import LENIENT, Checked, Limits, Model, Prepared, adapter, key
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
@@ -115,11 +115,16 @@ def _platform(text: str) -> str:
 Platform = Annotated[str, Checked(_platform, {"pattern": f"^{_PLATFORM}$"})]
 
 
+_NAMED = tuple[Annotated[str, Limits(pattern="=")], ...]
+
+
 def _arguments(value: Any) -> Any:
-    """Return a list of NAME=VALUE as a map, as the Compose Specification has it."""
-    if isinstance(value, list) and all(isinstance(one, str) and "=" in one for one in value):
-        return {name: rest for name, _, rest in (one.partition("=") for one in value)}
-    return value
+    """Return a list of NAME=VALUE as a map, as the Compose Specification has it. Raises ValueError."""
+    if not isinstance(value, list):
+        return value
+    if odd := [one for one in value if not (isinstance(one, str) and "=" in one)]:
+        raise ValueError(f"'{odd[0]}' is not NAME=VALUE")
+    return {name: rest for name, _, rest in (one.partition("=") for one in value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +142,7 @@ class Item(Model):
     )
     context: Path | None = key(None, description="The folder with the Dockerfile, relative to this file's folder.")
     dockerfile: str | None = key(None, description="Another file than Dockerfile, relative to the context.")
-    args: Annotated[dict[str, str], Prepared(_arguments)] = key(
+    args: Annotated[dict[str, str], Prepared(_arguments, written=dict[str, str] | _NAMED)] = key(
         {}, description="Build arguments: a map, or a list of NAME=VALUE."
     )
     stage: str | None = key(None, alias="target", description="The stage to build, by default the last.")

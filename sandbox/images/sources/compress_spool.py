@@ -27,20 +27,37 @@ class Scratch:
     def __init__(self, folder: Path | None) -> None:
         if folder:
             files.make_private_dir(folder)
+        self._folder = folder or Path(tempfile.gettempdir())
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by close()
         self._end = 0
         self._places: dict[str, int] = {}
 
     def close(self) -> None:
         """Free the space."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written is tried again
+            self._file.close()
 
     def write(self, chunks: Iterable[bytes]) -> int:
-        """Write after the kept blobs, and return the size; the next write replaces this one unless it is kept."""
-        self._file.seek(self._end)
-        size = sum(map(self._file.write, chunks))
-        self._file.flush()
+        """Write after the kept blobs, and return the size; the next write replaces this one unless it is kept.
+
+        Raises SandboxError when the disk is full.
+        """
+        with self._refused():
+            self._file.seek(self._end)
+        size = 0
+        for chunk in chunks:
+            with self._refused():
+                size += self._file.write(chunk)
+        with self._refused():
+            self._file.flush()
         return size
+
+    @contextlib.contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise files.refused(f"layers cannot be compressed in {self._folder}", error) from error
 
     def keep(self, blob: Descriptor) -> None:
         """Keep what was written last as `blob`."""

@@ -157,6 +157,8 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
         "build": ["context"],
     }
     assert item["additionalProperties"] is False
+    forms = item["properties"]["args"]["anyOf"]
+    assert [form["type"] for form in forms] == ["object", "array"] and forms[1]["items"]["pattern"] == "="
 
 
 @pytest.mark.parametrize(("line", "reading"), [("", True), ("daemon: read", True), ("daemon: save", False)])

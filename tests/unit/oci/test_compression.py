@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
@@ -23,7 +23,7 @@ from sandbox.oci.compression import BLOCK, Compression, compressed
 from sandbox.oci.reference import parse_target
 from sandbox.oci.transport import TRIES
 from tests.support.engine_folder import ReadableEngine, notes
-from tests.support.images import FakeEngine, TestImage, digest_of, layer
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Fault, Simulator
 
 BASE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 700)
@@ -155,6 +155,22 @@ def test_an_image_the_engine_cannot_give_whole_is_named(registry: Simulator) -> 
     assert [str(target) for target in caught.value.failures] == ["app:1", "absent:1"]
     assert digest_of(TOP) in caught.value.details
     assert layers(registry, "tool", "1", Compression.GZIP) == [BASE]
+
+
+@pytest.mark.fault(16)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_layers_that_a_full_disk_cannot_take_fail_alone(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for a compressed layer → its image fails and the folder is named; images that need none are pushed."""
+    write_layout(tmp_path, index(TOOL.descriptor()), TOOL.files)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("r+b"))  # noqa: SIM115
+    entries: list[Entry] = [entry("app:1", "app"), FromLayout(parse_target("tool:1"), tmp_path)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, FakeEngine({"app": APP}), compression=Compression.GZIP)
+    assert [str(target) for target in caught.value.failures] == ["app:1"]
+    assert [one.target for one in caught.value.results] == ["tool:1"]
+    assert f"compressed in {tempfile.gettempdir()}" in caught.value.details and "free space" in caught.value.fix
 
 
 class Watching(FakeEngine):

@@ -228,6 +228,8 @@ def test_a_dockerfile_for_buildkit_says_what_to_install(tmp_path: Path) -> None:
 def test_arguments_are_a_list_as_in_compose_too(tmp_path: Path) -> None:
     entry = entry_of(tmp_path, "  args: [A=1, B=x=y]\n")
     assert json.dumps(entry.args) == '[["A", "1"], ["B", "x=y"]]'
+    with pytest.raises(UsageError, match="'A' is not NAME=VALUE"):
+        entry_of(tmp_path, "  args: [A]\n")
 
 
 @pytest.mark.parametrize("key", ["target: x", "args: {A: b}", "ssh: [default]", "dockerfile: x"])
