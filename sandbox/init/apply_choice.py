@@ -40,22 +40,24 @@ OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 PARTS = {"charts", "crds", "templates"}
 OURS = (SPEC, IMAGES, LOCK, *compose.FILES)
 
+Render = Callable[[Iterable[Item]], Sequence[Manifest]]
 
-def choose(folder: Path, notes: list[str], render: Callable[[Iterable[Item]], Sequence[Manifest]]) -> tuple[Item, ...]:
-    """Return what to apply: one overlay, else manifests, or charts where these run more.
 
-    What is left out is added to the notes; `render` returns the objects of charts, as far as these can be rendered.
+def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
+    """Return what to apply: overlays, else manifests, or charts where these run more.
+
+    What is left out is added to the notes; `render` returns the objects of items, as far as these can be rendered.
     """
-    overlay = _overlay(folder, notes)
+    overlays = _overlays(folder, notes, render)
     charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
     kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
     written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
-    if overlay is not None:
+    if overlays:
         notes += _idle_charts(charts)
-        used = [path.resolve() for path in kustomization.reads(folder / overlay).local]
+        used = [path.resolve() for one in overlays for path in kustomization.reads(folder / one).local]
         idle = (one for one in written if not any(path.is_relative_to((folder / one).resolve()) for path in used))
         notes += [f"{one} is left out, since the kustomization does not name it" for one in idle]
-        return (overlay,)
+        return overlays
     notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
     found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
     combined = dict(_combined(folder, charts))
@@ -131,8 +133,11 @@ def _is_old(path: str) -> bool:
     return not OLD.isdisjoint(path.split("/"))
 
 
-def _overlay(folder: Path, notes: list[str]) -> str | None:
-    """Return the kustomization to apply: one that no other builds on, preferably one for development."""
+def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
+    """Return the kustomization to apply: one that no other builds on, preferably one for development.
+
+    Others of its name that have nothing in common with it are those of further programs, and applied too.
+    """
     found: dict[Path, Reads] = {}
     for place in (folder, *folders(folder, DEEPER)):
         file = manifests.kustomization(place)
@@ -156,16 +161,24 @@ def _overlay(folder: Path, notes: list[str]) -> str | None:
     used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
     tops = [place for place in found if place.resolve() not in used] or list(found)
     if not tops:
-        return None
+        return ()
     bases = [place for place in found if place.name == "base"]
     if len(bases) == 1 and all(place.name in ELSEWHERE for place in tops):
         tops += bases
     best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
+    taken = [best]
     for place in tops:
-        if place != best:
+        is_alike = place.name == best.name and ELSEWHERE.isdisjoint(place.relative_to(folder).parts)
+        if is_alike and all(set(found[place].local).isdisjoint(found[one].local) for one in taken):
+            defined = {manifests.identity(one) for one in render([shown(folder, one) for one in taken])}
+            if defined.isdisjoint(map(manifests.identity, render([shown(folder, place)]))):
+                taken.append(place)
+    for place in tops:
+        if place not in taken:
             notes.append(f"{shown(folder, place)} is another kustomization, and left out")
-    notes.append(f"{shown(folder, best)} is applied by `kubectl kustomize`")
-    return shown(folder, best)
+    names = tuple(shown(folder, place) for place in taken)
+    notes.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} applied by `kubectl kustomize`")
+    return names
 
 
 def _preference(name: str) -> int:

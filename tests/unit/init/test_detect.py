@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,6 +235,20 @@ def test_an_overlay_for_development_is_taken(tmp_path: Path, folders: tuple[str,
     found = look(tmp_path)
     assert found.manifests == (taken,)
     assert f"{taken} is applied by `kubectl kustomize`" in found.notes
+
+
+def test_kustomizations_of_several_programs_are_taken(tmp_path: Path) -> None:
+    for program in ("api", "web"):
+        for overlay in ("dev", "prod"):
+            base = {f"{program}/overlays/{overlay}/kustomization.yaml": "resources: [../../base]"}
+            write(tmp_path, **base, **{f"{program}/base/kustomization.yaml": "resources: [a.yaml]"})
+        write(tmp_path, **{f"{program}/base/a.yaml": DEPLOYMENT.replace("name: api}", f"name: {program}}}")})
+    found = look(tmp_path)
+    assert found.manifests == ("api/overlays/dev/", "web/overlays/dev/")
+    assert "api/overlays/dev/, web/overlays/dev/ are applied by `kubectl kustomize`" in found.notes
+    assert "web/overlays/prod/ is another kustomization, and left out" in found.notes
+    same: list[Mapping[str, Any]] = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api"}}]
+    assert apply_choice.choose(tmp_path, [], lambda _: same) == ("api/overlays/dev/",)
 
 
 def test_remote_bases_and_components_are_omitted(tmp_path: Path) -> None:
