@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
@@ -71,6 +72,8 @@ def _absent(spec: Spec) -> Iterator[str]:
     for account in spec.credentials:
         if account.file and not is_file(account.file):
             yield f"credentials, {account.secret}: there is no {account.file}"
+    if isinstance(spec.network.ca, Path) and not is_file(spec.network.ca):
+        yield f"network.ca: there is no {spec.network.ca}"
     for one in images_yaml.load(spec.push) if spec.push else ():
         match one:
             case FromBuild(context=context) if not context.is_dir():

@@ -189,7 +189,7 @@ def _address(value: str) -> str:
         # a zone (fe80::1%eth0) means nothing in a container
         return ipaddress.ip_address(value.replace("%", " ")).compressed
     except ValueError as error:
-        raise ValueError("must be an IP address such as 127.0.0.1 or ::1") from error
+        raise ValueError("must be an IP address, without a port") from error
 
 
 def _pod_address(value: str) -> str:

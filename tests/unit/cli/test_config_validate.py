@@ -143,11 +143,15 @@ def test_files_of_images_that_are_absent_are_noted(tmp_path: Path) -> None:
     ]
 
 
-def test_files_of_credentials_that_are_absent_are_noted(tmp_path: Path) -> None:
+def test_files_of_accounts_and_cas_that_are_absent_are_noted(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
-    file.write_text("name: shop\ncredentials: [{kind: gcr, file: key.json}, {kind: docker, file: sandbox.yaml}]\n")
+    credentials = "credentials: [{kind: gcr, file: key.json}, {kind: docker, file: sandbox.yaml}]\n"
+    file.write_text(f"name: shop\nnetwork: {{ca: company.pem}}\n{credentials}")
     printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
-    assert printed.stderr == f"note   credentials, gcr-secret: there is no {tmp_path}/key.json\n"
+    assert printed.stderr.splitlines() == [
+        f"note   credentials, gcr-secret: there is no {tmp_path}/key.json",
+        f"note   network.ca: there is no {tmp_path}/company.pem",
+    ]
 
 
 def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ ONE_LABEL = (
     "domain: must have two labels or more, such as 'demo.localhost': OpenSSL, curl, Node and Chrome refuse a wildcard "
     "certificate directly below a single label"
 )
-ADDRESS = "must be an IP address such as 127.0.0.1 or ::1"
+ADDRESS = "must be an IP address, without a port"
 ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, edge, "
 
 
