@@ -17,13 +17,15 @@ from rich.table import Table
 
 from sandbox.cli.output import count, megabytes
 from sandbox.cli.push_display import PushDisplay, row
+from sandbox.images.progress import Silent
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
-    from sandbox.images.progress import Result
+    from sandbox.images.progress import Observer, Result
 
 ROOMY = 80  # columns of a terminal wide enough for a column of messages
+BAR = 16  # columns; with it the words fit into 80
 WINDOW = 5.0  # seconds over which the rate is measured
 
 
@@ -124,8 +126,14 @@ class LivePushDisplay(PushDisplay):
     def close(self) -> None:
         self._live.stop()
 
-    def verifying(self, images: int) -> None:
-        self._total, self._word = None, f"verifying {images} images"
+    def verifying(self, images: int) -> Observer:
+        return _Reading(self, f"verifying {count(images, 'image')}")
+
+    def begin(self, word: str, size: int) -> None:
+        """Begin to count the `size` bytes of what `word` says."""
+        with self._ending:
+            self.bytes = self._spared = 0
+        self._total, self._word = size, word
 
     def building(self, target: str) -> None:
         self._word = f"building {target}"
@@ -157,9 +165,11 @@ class LivePushDisplay(PushDisplay):
         cells: list[Spinner | ProgressBar | str] = [self._spinner]
         if self._total:
             gone = min(self.bytes + self._spared, self._total)
-            cells += [ProgressBar(total=self._total, completed=gone, width=24), escape(self.words(time.monotonic()))]
+            cells += [ProgressBar(total=self._total, completed=gone, width=BAR), escape(self.words(time.monotonic()))]
         else:
             cells.append(escape(self.words(time.monotonic())))
+        for _ in cells:
+            table.add_column(no_wrap=True, overflow="ellipsis")
         table.add_row(*cells)
         yield table
 
@@ -176,9 +186,23 @@ class LivePushDisplay(PushDisplay):
             words = self._word
         else:
             gone = f"{megabytes(self.bytes)} of {megabytes(max(whole, self.bytes))}"
-            words = f"{self._done} of {count(self._images, 'image')}"
+            words = self._word or f"{self._done} of {count(self._images, 'image')}"
         left = f"{(whole - self.bytes) / rate:.0f} s left" if rate and whole > self.bytes else ""
         return "  ".join(filter(None, (gone, speed, left, words)))
 
     def _line(self, text: str) -> None:
         self._console.print(text, overflow="ellipsis", no_wrap=True)
+
+
+class _Reading(Silent):
+    """Shows on a display how images are read back, as what `word` says."""
+
+    def __init__(self, display: LivePushDisplay, word: str) -> None:
+        self._display = display
+        self._word = word
+
+    def sent(self, size: int) -> None:
+        self._display.sent(size)
+
+    def planned(self, images: int, blobs: int, size: int) -> None:
+        self._display.begin(self._word, size)

@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sandbox.cli.output import Events, Lines, count, is_lively, megabytes
+from sandbox.images.progress import Silent
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError
-    from sandbox.images.progress import Result
+    from sandbox.images.progress import Observer, Result
 
 
 def push_display(progress: str) -> PushDisplay:
@@ -46,8 +47,9 @@ class PushDisplay:
     def close(self) -> None:
         """Leave the terminal as it was found."""
 
-    def verifying(self, images: int) -> None:
-        """Show that images are being read back."""
+    def verifying(self, images: int) -> Observer:
+        """Return what is told how images are read back."""
+        return Silent()
 
     def building(self, target: str) -> None:
         return

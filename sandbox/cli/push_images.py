@@ -171,8 +171,7 @@ def _show(results: Sequence[Result], report: dict[str, Any], output: str, displa
 
 
 def _verify(work: ImagePush, results: Sequence[Result], display: PushDisplay, repair: Repair | None, say: Say) -> int:
-    display.verifying(len(results))
-    size = work.verify(results, display, repair)
+    size = work.verify(results, display, repair, display.verifying(len(results)))
     display.close()
     say(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back")
     return size

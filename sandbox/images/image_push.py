@@ -142,28 +142,30 @@ class ImagePush:
         """Update the lock if it differs from the results; return the differences."""
         return self.file.follow(results, self.lock, self.compression)
 
-    def verify(self, results: Sequence[Result], observer: Observer, repair: Repair | None) -> int:
+    def verify(
+        self, results: Sequence[Result], observer: Observer, repair: Repair | None, reading: Observer | None = None
+    ) -> int:
         """Read every byte back, push again what `repair` puts aside; return the number of bytes.
 
-        Raises VerifyFailed.
+        `reading` gets the progress of reading, `observer` that of a second push. Raises VerifyFailed.
         """
         from sandbox.images.verify import VerifyFailed
 
         try:
-            return self._read_back(results)
+            return self._read_back(results, reading)
         except VerifyFailed as harm:
             if repair is None or not harm.damaged:
                 raise
             repair(harm.damaged)
         self.push(observer, thorough=True)
-        return self._read_back(results)
+        return self._read_back(results, reading)
 
-    def _read_back(self, results: Sequence[Result]) -> int:
+    def _read_back(self, results: Sequence[Result], reading: Observer | None) -> int:
         from sandbox.images.verify import verify
 
         by_name = {str(target): target for target in self.targets}
         with Client(self.registry, keychain=self.keychain) as client:
-            return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
+            return verify({by_name[one.target]: one.digest for one in results}, client, reading or Silent())
 
     def forecast(self) -> Sequence[Forecast]:
         """Predict what a push would do, without doing it. Raises SandboxError."""

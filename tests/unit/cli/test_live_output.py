@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 from rich.console import Console
 
@@ -19,6 +20,30 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert meter.rate(1.0, 0) == 0
     assert meter.rate(2.0, 1000) == 1000
     assert [meter.rate(2.0 + second, 1000 + 10 * second) for second in range(1, 20)][-1] == 10
+
+
+def test_reading_back_has_a_progress_of_its_own() -> None:
+    with LivePushDisplay(Console(file=io.StringIO())) as display:
+        display.planned(1, 2, 60_000_000)
+        display.sent(60_000_000)
+        display.finished(DONE)
+        reading = display.verifying(1)
+        reading.planned(1, 2, 80_000_000)
+        assert display.words(1.0) == "0.0 MB of 80.0 MB  verifying 1 image"
+        reading.sent(20_000_000)
+        assert display.words(2.0) == "20.0 MB of 80.0 MB  20.0 MB/s  3 s left  verifying 1 image"
+
+
+def test_progress_of_a_push_is_one_line_of_80_columns() -> None:
+    out = io.StringIO()
+    with LivePushDisplay(Console(file=io.StringIO())) as display:
+        display.planned(12, 90, 1_314_600_000)
+        display.sent(16_000_000)
+        display.words(time.monotonic() - 1)
+        display.sent(200_000_000)
+        Console(file=out, width=80).print(display)
+    (line,) = out.getvalue().splitlines()
+    assert "216.0 MB of 1314.6 MB" in line and line.rstrip().endswith("0 of 12 images")
 
 
 def test_live_output_shows_total_progress() -> None:
