@@ -20,11 +20,14 @@ from sandbox.kube import manifests
 from sandbox.kube.manifests import title
 from sandbox.system.files import is_file
 
+STANDARD = "standard"  # the StorageClass of kind and minikube
+
 
 def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield a line for each warning about the spec and the objects that it applies."""
     yield from _twice(objects)
     yield from _kindless(spec, objects)
+    yield from _classless(spec, objects)
     yield from _absent(spec)
     yield from _unlisted(spec, objects)
     yield from _unserved(spec, objects)
@@ -65,6 +68,29 @@ def _brings(spec: Spec) -> Mapping[str, tuple[bool, str]]:
         "traefik.io": (spec.ingress.controller == "traefik", "ingress: {controller: traefik}"),
         "cert-manager.io": (spec.certs.issuer == "cert-manager", "certs: {issuer: cert-manager}"),
     }
+
+
+def _classless(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield claims of a StorageClass that neither the cluster nor the objects have."""
+    if not spec.cluster.supports.whole_cluster:
+        return
+    known = {STANDARD, "", None}
+    known |= {one["metadata"]["name"] for one in objects if one["kind"] == "StorageClass"}
+    known |= {name for one in objects if one["kind"] == "PersistentVolume" for name in _classes(one)}
+    for one in objects:
+        for name in dict.fromkeys(_classes(one)):
+            if one["kind"] in ("PersistentVolumeClaim", "StatefulSet") and name not in known:
+                yield f"{title(one)}: there is no StorageClass {name}: leave storageClassName out, or add it to `apply`"
+
+
+def _classes(one: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the StorageClasses of a volume, a claim, or the claims of a StatefulSet."""
+    spec = one.get("spec")
+    templates = spec.get("volumeClaimTemplates") if isinstance(spec, dict) else None
+    specs = [spec, *(each.get("spec") for each in templates or () if isinstance(each, dict))]
+    yield from (
+        str(each["storageClassName"]) for each in specs if isinstance(each, dict) and "storageClassName" in each
+    )
 
 
 def _absent(spec: Spec) -> Iterator[str]:

@@ -29,6 +29,10 @@ UNMET = re.compile(r"didn't match|free ports|Insufficient|persistentvolumeclaim 
 # What the kubelet says of a volume made from an object that is not there, in events only.
 NOT_MOUNTED = "FailedMount"
 UNMADE = re.compile(r"(secret|configmap) \S+ not found|references non-existent")
+# What the controller of volumes says of a claim that nothing will bind, in events only.
+NOT_PROVISIONED = "ProvisioningFailed"
+CLASSLESS = re.compile(r"storageclass\S* \S+ not found")
+CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`"
 LINES = 15
 SEEN = "sandbox.dev/seen"
 
@@ -290,9 +294,9 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             found.append(f"pod {name}: no node takes it: {message}")
             patience = MISSING_LONGEST if "Insufficient" in message else MISSING_PATIENCE
             outlooks.append(Outlook.POOR if UNMET.search(message) and waited > patience else Outlook.OPEN)
-        if waited > MISSING_PATIENCE and (message := _unmounted(cluster, pod, namespace)):
+        for message, fix in _volumes_lack(cluster, pod, namespace) if waited > MISSING_PATIENCE else ():
             found.append(f"pod {name}: {message}")
-            fixes.append(APPLY_MISSING)
+            fixes.append(fix)
             outlooks.append(Outlook.POOR)
         for fault in faults(pod):
             if fault.again:
@@ -313,12 +317,19 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     )
 
 
-def _unmounted(cluster: Cluster, pod: Manifest, namespace: str) -> str:
-    """Return which Secret or ConfigMap a volume of a pod that does not start lacks; empty for none."""
+def _volumes_lack(cluster: Cluster, pod: Manifest, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield which objects the volumes of a pod that does not start lack, and what to do about each."""
     if (pod.get("status") or {}).get("phase") != "Pending":
-        return ""
+        return
     message = _last_events(cluster, namespace, NOT_MOUNTED).get(pod["metadata"]["name"], "")
-    return message if UNMADE.search(message) else ""
+    if UNMADE.search(message):
+        yield message, APPLY_MISSING
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    if claims := [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]:
+        failed = _last_events(cluster, namespace, NOT_PROVISIONED)
+        for claim in claims:
+            if CLASSLESS.search(message := failed.get(claim, "")):
+                yield f"claim {claim}: {message}", CHOOSE_CLASS
 
 
 def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:

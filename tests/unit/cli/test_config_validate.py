@@ -25,6 +25,20 @@ spec: {group: example.com, names: {kind: Widget}}
 ---
 """
 
+CLAIMS = """\
+{kind: PersistentVolume, apiVersion: v1, metadata: {name: v}, spec: {storageClassName: manual}}
+---
+{kind: PersistentVolumeClaim, apiVersion: v1, metadata: {name: m}, spec: {storageClassName: manual}}
+---
+{kind: PersistentVolumeClaim, apiVersion: v1, metadata: {name: s}, spec: {storageClassName: standard}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  volumeClaimTemplates: [{spec: {storageClassName: gp3}}, {spec: {storageClassName: gp3}}, {spec: {}}]
+"""
+
 
 @pytest.mark.parametrize(
     ("objects", "notes"),
@@ -55,6 +69,7 @@ spec: {group: example.com, names: {kind: Widget}}
             ],
         ),
         (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
+        (CLAIMS, ["StatefulSet db: there is no StorageClass gp3: leave storageClassName out, or add it to `apply`"]),
         (POLICY, ["NetworkPolicy n: the bundle's nodes enforce no NetworkPolicy, published ones do"]),
         (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, for example an addon"]),
     ],

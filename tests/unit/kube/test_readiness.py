@@ -155,6 +155,30 @@ def test_volume_of_a_missing_secret_ends_the_wait(monkeypatch: pytest.MonkeyPatc
     assert caught.value.fix.startswith("apply the Secret")
 
 
+def test_claim_of_a_class_that_is_not_there_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"db": workload("db")}
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
+    }
+    pod = {"status": {"phase": "Pending", "conditions": [unscheduled]}, "metadata": {"namespace": "ns"}}
+    volumes = {"volumes": [{"name": "t", "emptyDir": {}}, {"persistentVolumeClaim": {"claimName": "data"}}]}
+    cluster.pods = {"db-0": {**pod, "spec": volumes}}
+    with pytest.raises(WaitTimeout):  # it may be bound yet
+        cluster.await_ready()
+    message = 'storageclass.storage.k8s.io "gp3" not found'
+    cluster.events = [{"reason": "ProvisioningFailed", "message": message, "involvedObject": {"name": "data"}}]
+    begun = cluster.now
+    with pytest.raises(ClusterError, match="Deployment ns/db cannot start") as caught:
+        cluster.await_ready()
+    assert cluster.now <= begun + 40
+    assert f"pod db-0: claim data: {message}" in caught.value.details
+    assert caught.value.fix.startswith("leave storageClassName out")
+
+
 @pytest.mark.fault(64)
 def test_all_that_crash_again_and_again_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three workloads crash again and again → both are named with exit codes and their last lines."""
