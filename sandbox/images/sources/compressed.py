@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch
@@ -248,11 +248,17 @@ class CompressedImages:
         return scratch.read(blob) if scratch else None
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Return the images that one save gives; those that turn out to be of a containerd store are left out."""
+        """Return the images that a save gives; those that turn out to be of a containerd store are left out.
+
+        An image that the engine cannot give keeps it from giving any of the save's others: they get saves of their own.
+        """
         try:
             return self._of_save(waiting)
         except SandboxError as error:
-            return dict.fromkeys((one.target for one in waiting), error)
+            if len(waiting) == 1 or isinstance(error, Away):
+                return dict.fromkeys((one.target for one in waiting), error)
+        middle = len(waiting) // 2
+        return self._saved(waiting[:middle]) | self._saved(waiting[middle:])
 
     def _of_save(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))

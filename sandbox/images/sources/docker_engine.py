@@ -10,7 +10,7 @@ import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
@@ -242,14 +242,20 @@ class DaemonImages:
         return found
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Save what is missing, and again what may succeed then, since a stream cannot be rewound."""
+        """Save what is missing, and again what may succeed then, since a stream cannot be rewound.
+
+        An image that the engine cannot give keeps it from giving any of the save's others: they get saves of their own.
+        """
         found: dict[Target, Image | SandboxError] = {}
         for _ in range(SAVES):
             upload = self._upload(waiting)
             try:
                 documents = self._taken(waiting, upload)
             except SandboxError as error:
-                return found | dict.fromkeys((one.target for one in waiting), error)
+                if len(waiting) == 1 or isinstance(error, Away):
+                    return found | dict.fromkeys((one.target for one in waiting), error)
+                middle = len(waiting) // 2
+                return found | self._saved(waiting[:middle]) | self._saved(waiting[middle:])
             found |= {one.target: self._made(one, documents, upload) for one in waiting}
             waiting = [one for one in waiting if upload.failures and _may_pass(found[one.target], one, upload)]
             if not waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from sandbox.images.progress import Action, Result, Silent
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
 from sandbox.oci import reference
+from sandbox.oci.compression import Compression
 from sandbox.oci.reference import parse_target, target_of
 from sandbox.system import interruption
 from tests.support.images import (
@@ -189,6 +190,32 @@ def test_an_incomplete_save_fails_loudly(registry: Simulator, containerd: bool, 
     assert "docker image rm app:dev" in caught.value.fix
     assert [result.target for result in caught.value.results] == ["fine:1"]
     assert ("app", "dev") not in registry.manifests
+
+
+class Unable(FakeEngine):
+    """An engine that gives nothing of a save with the image `bad` in it."""
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        if "bad" in names:
+            self.saves.append(tuple(names))
+            raise SandboxError("saving images failed", details="invalid checksum digest format")
+        return super().save(names)
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("compression", [Compression.RAW, Compression.GZIP])
+def test_image_that_cannot_be_saved_fails_alone(registry: Simulator, compression: Compression) -> None:
+    """The engine refuses a save of several images for one of them → only that one is not pushed."""
+    images = {str(number): TestImage((layer(number),), str(number)) for number in range(6)}
+    engine = Unable({**images, "bad": TestImage((OTHER,))})
+    entries = [entry("bad:1", "bad"), *(entry(f"image:{name}", name) for name in images)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, engine, compression=compression)
+    assert {str(target): one.details for target, one in caught.value.failures.items()} == {
+        "bad:1": "invalid checksum digest format"
+    }
+    assert len(caught.value.results) == len(images)
+    assert len(engine.saves) == 5  # of all, then of halves of what has the bad one
 
 
 @pytest.mark.parametrize("old", [True, False])
