@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sandbox.app import machine_plan
 from sandbox.app.core import Sandbox
+from sandbox.app.known_sandboxes import require_known
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.errors import SandboxError
@@ -40,6 +41,7 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agreed: Callable[[],
 
     `agreed` is asked before a root that there is changes, and may raise. Raises SandboxError.
     """
+    require_known(sandbox.name)
     spec = sandbox.spec.model_copy(update={"push": None, "apply": ()})
     with sandbox.session.alone(sandbox.name, "renew"):
         steps, _, _ = machine_plan.steps(spec)

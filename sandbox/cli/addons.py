@@ -80,7 +80,7 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     sandbox addons enable grafana
     sandbox addons enable ./my-addon demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "changes of this run are rolled back; run it again to enable the addon")
     from sandbox.app import addon_changes
 
     enabled = addon_changes.enable(sandbox_of(file, name, progress=progress), addon)
@@ -100,7 +100,7 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None,
     \b
     sandbox addons disable metrics-server
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "run it again to remove the rest")
     from sandbox.app import addon_changes
 
     addon_changes.disable(sandbox_of(file, name, progress=progress), addon)

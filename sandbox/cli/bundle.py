@@ -81,7 +81,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
     \b
     sandbox bundle ensure
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
     from sandbox.app import context
     from sandbox.bundle.store import Store
     from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose

@@ -85,7 +85,7 @@ def renew(
     sandbox certs renew
     sandbox certs renew demo --root
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
     from sandbox.app import certificate_renewal
     from sandbox.app.certificate_renewal import Outcome
 

@@ -70,7 +70,7 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     sandbox registry gc
     sandbox registry gc demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "nothing that an image names is deleted; run `sandbox registry gc` again to continue")
     from sandbox.app import registry_upkeep
 
     sandbox = sandbox_of(file, name)

@@ -38,7 +38,7 @@ def save(
     sandbox snapshot save
     sandbox snapshot save before-upgrade demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "no snapshot was saved, and the sandbox is as before")
     from sandbox.app import snapshots
 
     snapshots.save(sandbox_of(file, name, progress=progress, patience=patience), snapshot, megabytes)

@@ -77,7 +77,7 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     sandbox pause
     sandbox pause demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "the sandbox is not paused; run `sandbox pause` again")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")

@@ -27,7 +27,7 @@ def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience
     sandbox upgrade
     sandbox upgrade demo
     """
-    begin(ctx, "stopping")
+    begin(ctx, "stopping", "run `sandbox upgrade` again to continue")
     if name and re.fullmatch(r"v?\d+(\.\d+)+", name):  # no sandbox has such a name
         raise UsageError(
             f"{name} is a version, and `upgrade` takes the name of a sandbox",
