@@ -142,7 +142,7 @@ def load(bundle: Bundle, store: Store, project: Path | None = None, *, component
 def damaged(bundle: Bundle, faults: list[str]) -> Damaged:
     """Return the error for a bundle with `faults`."""
     return Damaged(
-        f"{bundle.path} is damaged: {len(faults)} of its files have changed since it was saved; nothing was loaded",
+        f"{bundle.path} is damaged: its files are not as they were saved ({len(faults)}); nothing was loaded",
         details="\n".join(faults[:20]),
         fix="copy it again, and check the copy with `sandbox bundle verify`",
     )

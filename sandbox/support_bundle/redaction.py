@@ -29,15 +29,16 @@ _ACCOUNT = re.compile(r"//[^/@\s]*?:([^/@\s]+)@")
 _SIZE = 1 << 20
 
 _KEYWORDS = (
-    r"password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|client-key-data"
+    r"password|passwd|passphrase|secret|token|credential|(?:api|access|account|private)[_-]?key|client-key-data"
     r"|authorization|cookie|(?<![A-Za-z0-9])(?:auth|pass|pwd)"
 )
 _SENSITIVE = re.compile(f"(?i)(?:{_KEYWORDS})$")
 # The prefixes of well-known services' accounts, by which leaked ones are found: GitHub, GitLab, Slack, Docker, npm,
-# PyPI, AWS and services of language models.
+# PyPI, AWS, Google, HashiCorp Vault, Stripe, DigitalOcean, SendGrid and services of language models.
 _PREFIXED = (
     r"gh[pousr]_\w{16,}|github_pat_\w{16,}|gl[a-z]{1,6}-[\w-]{16,}|xox[a-z]-[\w-]{8,}|dckr_[a-z]{3}_[\w-]{16,}"
-    r"|npm_\w{16,}|pypi-[\w-]{32,}|(?:AKIA|ASIA)[0-9A-Z]{16}|sk-[\w-]{20,}"
+    r"|npm_\w{16,}|pypi-[\w-]{32,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{35}|ya29\.[\w.-]{16,}|hv[bs]\.[\w-]{16,}"
+    r"|[rs]k_(?:live|test)_\w{16,}|do[opr]_v1_\w{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|hf_\w{16,}|sk-[\w-]{20,}"
 )
 # The values in NAME: VALUE, NAME=VALUE and "NAME": "VALUE". Within a text that is itself quoted, as JSON in JSON, a
 # quote has backslashes before it, and the one that ends the value has as many. A cut text lacks it.
@@ -58,6 +59,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.[\w-]++\.[\w-]*+"), HIDDEN),  # RFC 7519, JSON Web Token
     (re.compile(f"(?<![A-Za-z0-9])(?:{_PREFIXED})"), HIDDEN),
     (re.compile(r"(?i)\b(basic|bearer) [\w+/=.~-]{6,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(?i)(authorization\s*[:=]\s*[\w-]++ )[^\s\"',;]+"), rf"\1{HIDDEN}"),  # of other schemes
     (re.compile(rf"(?is)((?:{_KEYWORDS})\\*[\"']?\s*[:=]\s*)(?:{_QUOTED}|{_BARE})"), rf"\1{HIDDEN}"),
     (re.compile(r"((?<![\w-])--([\w-]++)\s++)[^\s-]\S*"), _option),
 )
