@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.sources.layout import LARGEST_DOCUMENT, same, select, verified
+from sandbox.images.sources.layout import LARGEST_DOCUMENT, is_short_for, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
-from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
+from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
 from sandbox.system.tar_members import LimitedMember
@@ -151,7 +152,6 @@ def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
 
 _MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SHORT = 12
 _FIX = "write the archive again: docker save -o FILE IMAGE"
 
 
@@ -166,18 +166,21 @@ class Archive:
         """Read it. Raises SandboxError when it is no image archive, MissingBlob when it is not complete.
 
         Uncompressed layers of `docker save` get our own manifest, so that one image has one digest whatever version
-        of Docker saved it; everything else keeps the manifest that the archive has.
+        of Docker saved it; everything else keeps the manifest that the archive has, or the index: the table of
+        `docker save` has one platform of it only.
         """
         members = Members.of(self.path)
         saved, index = members.document("manifest.json"), members.document("index.json")
+        root = self._root(index, needed=saved is None) if index is not None else None
+        entry = self._chosen(_list(saved), root) if saved is not None else None
         tree: Tree | None = None
         places: dict[str, str] = {}
-        if saved is not None:
-            tree, places = self._saved(members, self._chosen(_list(saved)))
-        if index is not None and (
+        if entry is not None and not (root and root.media_type in INDEXES):
+            tree, places = self._saved(members, entry)
+        if root is not None and (
             tree is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in tree.blobs)
         ):
-            tree, places = self._oci(members, _object(index))
+            tree, places = self._oci(members, root)
         if tree is None:
             raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
         return tree.image(Pieces(members, places))
@@ -200,12 +203,20 @@ class Archive:
         document = manifests.image_manifest(described, layers)
         return Tree((document,), tuple(dict.fromkeys((described, *layers)))), places
 
-    def _oci(self, members: Members, index: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
+    def _root(self, index: bytes, *, needed: bool) -> Descriptor | None:
+        """Return what index.json has for the name, None where the other table may say more."""
+        try:
+            return select(_object(index), self.name, str(self.path))
+        except SandboxError:
+            if needed:
+                raise
+            return None
+
+    def _oci(self, members: Members, root: Descriptor) -> tuple[Tree, dict[str, str]]:
         def read(child: Descriptor) -> Document | None:
             data = members.document(_place(child))
             return None if data is None else verified(child, data, str(self.path))
 
-        root = select(index, self.name, str(self.path))
         document = read(root)
         if document is None:
             raise self._missing(root.digest)
@@ -215,7 +226,8 @@ class Archive:
                 raise self._missing(str(blob))
         return tree, {blob.digest: _place(blob) for blob in tree.blobs}
 
-    def _chosen(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    def _chosen(self, entries: list[dict[str, Any]], root: Descriptor | None) -> dict[str, Any] | None:
+        """Return the image of the name, None where only index.json has it, as `root`."""
         if not entries:
             raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
         if self.name is None and len(entries) == 1:
@@ -224,6 +236,8 @@ class Archive:
         for entry in entries:
             if self.name is not None and _goes_by(entry, self.name):
                 return entry
+        if root is not None:
+            return None
         brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
         raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
 
@@ -252,11 +266,8 @@ def _id(entry: Mapping[str, Any]) -> str:
 
 
 def _goes_by(entry: Mapping[str, Any], name: str) -> bool:
-    """Tell whether an image has the `name`: a tag, or its id, of which 12 digits are enough, as Docker shows it."""
-    if any(same(tag, name) for tag in entry.get("RepoTags") or ()):
-        return True
-    digits = name.removeprefix("sha256:")
-    return len(digits) >= _SHORT and _id(entry).startswith(digits)
+    """Tell whether an image has the `name`: a tag, or its id, which may be short."""
+    return any(same(tag, name) for tag in entry.get("RepoTags") or ()) or is_short_for(name, _id(entry))
 
 
 def _layer(members: Members, name: str, diff_id: str) -> Descriptor:

@@ -20,6 +20,7 @@ from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
 
 LARGEST_DOCUMENT = 8 << 20
+SHORT = 12
 AGAIN = "write it again with the tool that made it"
 
 
@@ -49,9 +50,17 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
 
 
 def goes_by(child: Descriptor, name: str) -> bool:
-    """Tell whether a descriptor has the `name`: as its full name, its tag alone, or its digest."""
-    labels = {child.annotations.get(REF_NAME), child.annotations.get(CONTAINERD_NAME), child.digest}
-    return name in labels or any(label is not None and same(label, name) for label in labels)
+    """Tell whether a descriptor has the `name`: as its full name, its tag alone, or its digest, which may be short."""
+    labels = {child.annotations.get(REF_NAME), child.annotations.get(CONTAINERD_NAME)}
+    if name in labels or is_short_for(name, child.digest):
+        return True
+    return any(label is not None and same(label, name) for label in labels)
+
+
+def is_short_for(name: str, digest: str) -> bool:
+    """Tell whether `name` is a `digest`, or begins it: Docker shows twelve digits of one."""
+    digits = name.removeprefix("sha256:")
+    return len(digits) >= SHORT and digest.removeprefix("sha256:").startswith(digits)
 
 
 def same(one: str, other: str) -> bool:

@@ -20,6 +20,7 @@ from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import walk
+from sandbox.oci.manifest import CONTAINERD_NAME
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse as reference
 from sandbox.oci.reference import parse_target
@@ -128,6 +129,36 @@ def test_saved_image_is_chosen_by_the_id_that_docker_shows(tmp_path: Path) -> No
     assert digest_of(OTHER.config) in {blob.digest for blob in Archive(saved_by_id(tmp_path), short).image().blobs}
     with pytest.raises(BadImage, match="has no image"):
         Archive(saved_by_id(tmp_path), short[:11]).image()
+
+
+def saved_index(folder: Path) -> tuple[Path, bytes]:
+    """What Docker 29 saves of an image for two platforms with raw layers: manifest.json has one of them."""
+    top = index(APP.descriptor(platform={**ARM, "architecture": "amd64"}), OTHER.descriptor(platform=ARM))
+    named = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+    table = [
+        {
+            "Config": place(digest_of(APP.config)),
+            "RepoTags": ["app:1"],
+            "Layers": [place(digest_of(one)) for one in APP.layers],
+        }
+    ]
+    files = {place(digest): data for digest, data in (APP.files | OTHER.files | {digest_of(top): top}).items()}
+    tables = {"manifest.json": json.dumps(table).encode()}
+    tables["index.json"] = index({**named, "annotations": {CONTAINERD_NAME: "docker.io/library/app:1"}})
+    return archive(folder / "saved.tar", files | tables), top
+
+
+def test_saved_index_keeps_all_its_platforms(tmp_path: Path, registry: Simulator) -> None:
+    path, top = saved_index(tmp_path)
+    arm = FromArchive(parse_target("arm:1"), path, "app:1", ("linux/arm64",))
+    whole, one = push([FromArchive(parse_target("app:1"), path), arm], registry.url)
+    assert (whole.digest, one.digest) == (digest_of(top), digest_of(OTHER.manifest))
+
+
+def test_saved_image_is_chosen_by_the_id_of_its_index(tmp_path: Path) -> None:
+    path, top = saved_index(tmp_path)
+    short = digest_of(top).removeprefix("sha256:")[:12]
+    assert Archive(path, short).image().root.data == top
 
 
 def test_folder_and_file_that_are_mixed_up_say_so(tmp_path: Path) -> None:
