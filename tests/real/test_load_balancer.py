@@ -104,6 +104,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
         balanced("dns", [*dns, {"name": "metrics", "port": 9153}], "kube-dns", "kube-system"),
         redis("db"),
         redis("near", externalTrafficPolicy="Local"),
+        balanced("web", [{"name": f"p{port}", "port": port, "targetPort": 6379} for port in (80, 443)], "db"),
     ]
     spec = {
         "name": NAME,
@@ -132,8 +133,8 @@ def ask(address: str, *, tcp: bool = False, status: int | None = 0) -> str:
     return tool("dig", *options, f"@{address}", DNS, status=status).strip()
 
 
-def ping(address: str) -> bytes:
-    with socket.create_connection((address, 6379), timeout=20) as connection:
+def ping(address: str, port: int = 6379) -> bytes:
+    with socket.create_connection((address, port), timeout=20) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(100)
 
@@ -158,6 +159,12 @@ def test_udp_and_tcp_of_one_service_are_answered(world: Balanced) -> None:
     with socket.create_connection((address, 9153), timeout=10) as metrics:
         metrics.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert metrics.recv(100).startswith(b"HTTP/1.0 200")
+
+
+@pytest.mark.parametrize("port", [80, 443])
+def test_port_of_the_ingress_is_the_services_at_its_address(world: Balanced, port: int) -> None:
+    address = world.address("web")
+    wait_until(lambda: None if ping(address, port) == b"+PONG\r\n" else "no", what=f"port {port}", timeout=20)
 
 
 def test_pods_reach_the_address_too(world: Balanced) -> None:

@@ -23,7 +23,7 @@ ip() {
   [[ $4 != unreachable ]] || range="$4 $5" line="$4 $5"
   touch "$table"
   case $verb in
-    show) cat "$table" ;;
+    show) if [[ ${!#} == link ]]; then echo "172.18.0.0/16 proto kernel src 172.18.0.2"; else cat "$table"; fi ;;
     replace) sed -i "\#^$range #d" "$table"; echo "$line " >>"$table" ;;
     del)
       grep -q "^${line% dev*} " "$table" || echo "RTNETLINK answers: No such process" >&2
@@ -54,6 +54,11 @@ def test_other_pods_route_by_node_and_own_range_is_the_plugins(tmp_path: Path) -
     assert ptp["ipam"]["ranges"] == [[{"subnet": "10.244.0.0/24"}]]
     assert ptp["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
     assert (portmap["backend"], portmap["capabilities"]) == ("nftables", {"portMappings": True})
+
+
+def test_a_pods_port_is_not_taken_at_addresses_of_services(tmp_path: Path) -> None:
+    _, plugin = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24")
+    assert plugin["plugins"][1]["conditionsV4"] == ["ip daddr != 172.18.128.0/17"]
 
 
 def test_a_node_without_a_range_is_waited_for(tmp_path: Path) -> None:

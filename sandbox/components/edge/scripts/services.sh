@@ -42,7 +42,7 @@ tell() { # namespace, name, uid, type, reason and message of an event, once
   local id now
   id=$(printf %s "$6" | cksum)
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  kubectl create --filename=- <<END
+  kubectl create --filename=- <<END &
 {"apiVersion": "v1", "kind": "Event", "type": "$4", "reason": "$5", "message": "$6", "count": 1,
  "metadata": {"namespace": "$1", "name": "$2.${id%% *}"}, "source": {"component": "sandbox"},
  "firstTimestamp": "$now", "lastTimestamp": "$now",
