@@ -18,12 +18,14 @@ from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config import loader
+from sandbox.config.schema.edge_schema import USUAL
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import EDGE, Home, Names
+from sandbox.plan import providers
 from sandbox.system import files, host_network
 
 
@@ -55,9 +57,14 @@ class PortStatus:
 
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
+    service, names = service.partition(":")[0], user_home().sandbox(name)  # as `edge status` shows one, with a port
     for one in reached_of(name, user_home(), Engine.connect()):
         if one.service == service and one.places:
             return one.places
+    namespace, _, short = service.partition("/")
+    with suppress(ClusterError):
+        if Cluster(names.kubeconfig).get("v1", "Service", short, namespace) is None:
+            raise UsageError(f"there is no Service {service}", fix=f"{providers.kubectl(names)} get services -A")
     raise UsageError(
         f"this machine has no way to the Service {service}",
         details="it has no port of this machine, and no address as a load balancer",
@@ -83,8 +90,6 @@ def add(
     route = _route(home, name)
     with session.alone(route.name, "port"):
         served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, protocol, port)}"
-        if port is None and not served.partition(":")[2].isdigit():
-            raise _unnumbered(to, f"{to.partition(':')[0]}:PORT")
         machine = Machine.inspect(route.name, home, engine)
         target = Port(port or 0, served, proxy, protocol)
         _require_port(home, engine, route.name, target)
@@ -129,10 +134,13 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
 
     def wrong(number: int) -> Iterator[SandboxError]:
         bind = Bind(route.listen[0][0], number)
-        return problems(udp_wanted(bind) if udp else Wanted(EDGE, bind, *TCP), machine)
+        command = f"sandbox edge port add %s{'/udp' if udp else ''} {wanted.to}"
+        asked = udp_wanted(bind) if udp else Wanted(EDGE, bind, *TCP)
+        return problems(replace(asked, command=command), machine)
 
     if port is None:
-        usual = int(wanted.to.partition(":")[2])
+        named = wanted.to.partition(":")[2]
+        usual = int(named) if named.isdigit() else USUAL
         free = (one for one in (usual, *host_network.after(usual)) if one not in others)
         return next(one for one in free if not any(wrong(one)))
     if port in others:

@@ -41,7 +41,8 @@ class Wanted:
 
     `owner` is what listens there: a container's name, or RELAY. `key` and `option` tell how another port is
     chosen in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
-    a port for HTTPS, which has an option, can be shared by several sandboxes.
+    a port for HTTPS, which has an option, can be shared by several sandboxes. A port that is added by a command has
+    that, with a %s too.
     """
 
     owner: str
@@ -49,6 +50,7 @@ class Wanted:
     key: str
     option: str
     protocol: str = routes.TCP
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class Machine:
             theirs = (route.place(one) for one in route.udp_ports)
             if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
                 return Occupant(f"sandbox '{route.name}'", f"`sandbox down {route.name}`")
-        if any(bind in binds for one in self.ours if one.running for binds in one.udp.values()):
+        own = self.home.sandbox(self.name).udp  # which gives its ports up on another address
+        held = [(one.name, each) for one in self.ours if one.running for binds in one.udp.values() for each in binds]
+        if any(each == bind or (name == own and each.port == bind.port) for name, each in held):
             return None  # this sandbox's, or a neighbour's that no longer has a route
         return None if host_network.is_free_udp(bind.address, bind.port) else Occupant(UNKNOWN_PROGRAM)
 
@@ -182,19 +186,24 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     bind = wanted.bind
     udp = wanted.protocol == routes.UDP
     free = (host_network.next_free_udp if udp else host_network.next_free)(bind.address, bind.port)
+    remedy = "" if wanted.command else f"{occupant.remedy}, or "
     return PortTaken(
         f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
-        fix=f"{occupant.remedy}, or use another port: {_another(wanted, free)}",
+        fix=f"{remedy}use another port: {_another(wanted, free)}",
     )
 
 
 def _elsewhere(wanted: Wanted) -> str:
     port = host_network.ALTERNATIVE
+    if wanted.command:
+        return wanted.command % port
     return f"sandbox up {wanted.option % port}" if wanted.option else f"in sandbox.yaml: {wanted.key % port}"
 
 
 def _another(wanted: Wanted, port: int) -> str:
+    if wanted.command:
+        return f"{wanted.command % port}   (`auto` takes the next free one)"
     where = f"in sandbox.yaml: {wanted.key % port}; `auto` takes the next free one"
     return f"sandbox up {wanted.option % port}   ({where})" if wanted.option else where
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, labelled
-from sandbox.engine.container_host import UDP, spare_address
+from sandbox.engine.container_host import UDP, joined, spare_address
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
@@ -49,8 +49,10 @@ class UdpPorts:
         if not self._pairs(route):
             return
         address = spare_address(self.engine, route.network, UDP)
+        # Where the container has an IPv6 address, what comes to ::1 goes to that, from where no node is reached.
+        also = not joined(self.engine, route.network).subnet6
         try:
-            self.engine.run(replace(self._spec(route, also=True), address=address))
+            self.engine.run(replace(self._spec(route, also=also), address=address))
         except EngineError:  # no IPv6 here, or another program has its port
             self.engine.run(replace(self._spec(route, also=False), address=address))
 

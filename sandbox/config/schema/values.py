@@ -70,7 +70,7 @@ def _subdomain(value: str) -> str:
 
 def _host(value: str) -> str:
     if "*" in value:
-        raise ValueError("must be one exact host name: every host of the domain has the wildcard certificate already")
+        raise ValueError("must be one exact host name, without *; hosts right below the domain need no entry")
     return _subdomain(value)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,21 @@ def test_port_on_one_address_of_another_sandbox_blocks_all(place: Home, engine: 
     with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
         check(spec(https=taken, listen=EVERYWHERE), place, engine)
     assert f"held by container {EDGE}" in caught.value.details
+
+
+def test_udp_port_may_move_to_another_address(place: Home, engine: FakeEngine) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as held:
+        held.bind((LOCAL, 0))
+        port = held.getsockname()[1]
+        udp = ({"port": port, "to": "infra/dns:53"},)
+        edge = {"ports": (free_port(),), "listen": EVERYWHERE, "udp": udp}
+        moved = Spec.model_validate({"name": "demo", "registry": {"port": free_port()}, "edge": edge})
+        with pytest.raises(PortTaken, match=f"UDP port {port} on {re.escape(EVERYWHERE)} is taken"):
+            check(moved, place, engine)
+        names = place.sandbox("demo")
+        made = ContainerSpec(name=names.udp, image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK)
+        engine.run(replace(made, udp={20000: (Bind(LOCAL, port),)}))
+        check(moved, place, engine)
 
 
 def https(port: int | str, *more: int | str, registry: int | str | None = None, run: str = "container") -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +23,7 @@ from sandbox.components.edge import container_reach, edge_folder, routes
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port
 from sandbox.components.edge.step import EdgeStep, PortsStep
+from sandbox.config.schema.edge_schema import USUAL
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
@@ -311,7 +313,16 @@ def test_port_taken_by_a_program_is_refused_before_it_is_kept(step: EdgeStep, pl
     with closing(socket.create_server(("127.0.0.1", 0))) as server, pytest.raises(SandboxError) as caught:
         run("port", "add", str(server.getsockname()[1]), "shop/db:5432")
     assert caught.value.id == "port-in-use"
+    assert re.fullmatch(r"use another port: sandbox edge port add \d+ shop/db:5432   .*", caught.value.fix)
     assert routes.added_ports(place.edge) == ()
+
+
+@pytest.mark.usefixtures("step")
+def test_auto_port_may_be_for_a_port_by_name(place: Home, cluster: ApiServer) -> None:
+    cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["ports"][0]["name"] = "main"
+    run("port", "add", "auto", "shop/db:main")
+    ((_, added),) = routes.added_ports(place.edge)
+    assert added.to == "shop/db:main" and added.port >= USUAL
 
 
 def node_of(step: EdgeStep) -> FakeEngine:
@@ -349,6 +360,8 @@ def test_places_of_a_service_are_shown_and_printed(
     port = free_port()
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "--sandbox", "demo")
+    with pytest.raises(UsageError, match="there is no Service shop/nothing"):
+        run("url", "shop/nothing", "--sandbox", "demo")
     run("port", "add", str(port), "shop/db:5432")
     live = cluster.objects["/api/v1/namespaces/shop/services/db"]
     live["spec"]["type"] = "LoadBalancer"
@@ -359,6 +372,7 @@ def test_places_of_a_service_are_shown_and_printed(
     assert (found["service"], found["address"], found["ports"]) == ("shop/db", "172.18.128.1", ["5432/tcp"])
     said = run("url", "shop/db", "--sandbox", "demo").output.split()
     assert said == [f"tcp://127.0.0.1:{port}", "tcp://172.18.128.1:5432"]
+    assert run("url", "shop/db:5432", "--sandbox", "demo").output.split() == said
     monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
     assert run("url", "shop/db", "--sandbox", "demo").output.split() == said[:1]
     assert "172.18.128.1 → shop/db   5432/tcp, sandbox demo\n    not reached from" in run("status").output

@@ -45,6 +45,13 @@ def test_ports_of_known_services_are_forwarded(udp: UdpPorts, route: Route, engi
     assert (spec.capabilities, spec.labels[LABEL]) == (("NET_ADMIN",), names.name)
 
 
+def test_a_network_with_ipv6_has_no_port_at_its_loopback(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
+    engine.networks[NETWORK].subnet6 = "fd00:1::/64"
+    udp.reconcile(route)
+    assert udp.drift(route) is None
+    assert engine.boxes["sandbox-demo-udp"].spec.udp == {FIRST: (Bind("127.0.0.1", 5353),)}
+
+
 def test_a_changed_node_port_or_listen_makes_it_again(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
     udp.reconcile(route)
     for other in (

@@ -494,8 +494,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "certs:\n  secrets:\n  - secret: a\n    hosts: ['*.sandbox.sandbox.localhost']\n",
-            "4: certs.secrets[0].hosts[0]: must be one exact host name: every host of the domain has the wildcard "
-            "certificate already",
+            "4: certs.secrets[0].hosts[0]: must be one exact host name, without *; hosts "
+            "right below the domain need no entry",
             "",
         ),
         (
