@@ -114,7 +114,8 @@ def exists(trace: ServiceTrace) -> Finding:
     except ClusterError as trouble:
         return error(f"{trouble.brief}: {trouble.details}".rstrip(": "), "sandbox start{which}, or sandbox up{which}")
     if not found:
-        return error(f"there is no Service {trace.called}")
+        kubectl = providers.kubectl(trace.context.names)
+        return error(f"there is no Service {trace.called}", f"{kubectl} get services -A; then name one of them")
     spec = found["spec"]
     ports = ", ".join(f"{one['port']}/{one.get('protocol', 'TCP')}" for one in spec.get("ports") or ())
     return ok(f"{trace.called} is of type {spec.get('type', 'ClusterIP')}, with {ports or 'no ports'}")
@@ -130,10 +131,13 @@ def machine(trace: ServiceTrace) -> Finding:
         ways.append(f"{one.host}:{place[1]} (tls)" if one.host else f"{place[0]}:{place[1]} ({one.protocol})")
     if trace.service["spec"].get("type") == "LoadBalancer":
         if not trace.address:
+            refusal = _refusal(trace)
+            kubectl = f"{providers.kubectl(trace.context.names)} -n {trace.namespace}"
             return error(
-                f"it is of type LoadBalancer and has no address{_refusal(trace)}",
-                f"kubectl -n {trace.namespace} describe service {trace.name}, whose events tell why; or sandbox up"
-                "{which}",
+                f"it is of type LoadBalancer and has no address{refusal}",
+                f"{kubectl} edit service {trace.name}"
+                if refusal
+                else f"{kubectl} describe service {trace.name}, whose events tell why; or sandbox up{{which}}",
             )
         ways.append(f"its address {trace.address}")
     if ways:
@@ -215,14 +219,14 @@ def answer(trace: ServiceTrace) -> Finding:
         return skipped("the nodes of an existing cluster are elsewhere")
     tried = []
     ports = [(end, one) for end in trace.ready for one in end["ports"] if one.get("protocol") == "TCP"]
-    places = [(end, one["port"]) for end, one in ports if one.get("port")]  # without a number it stands for all ports
-    for end, number in places:
-        address, port = end["addresses"][0], str(number)
+    # Several ports of the Service may lead to one of the pod; without a number it stands for all ports.
+    places = {(end["addresses"][0], str(one["port"])): end for end, one in ports if one.get("port")}
+    for (address, port), end in places.items():
         words = ["timeout", "2", "bash", "-c", CONNECT, address, port]
         if trace.nodes.execute(trace.nodes.control_plane, words)[0] != 0:
             pod = end.get("targetRef", {}).get("name", address)
             return error(f"the pod {pod} does not accept connections at {address}:{port}")
-        tried.append(f"{address}:{port}")
+        tried.append(host_network.authority(address, port))
     return ok(f"{', '.join(tried)} accept connections") if tried else skipped("it has no port of TCP")
 
 
@@ -305,7 +309,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     """Check the way to the Service `text` (NAMESPACE/NAME or NAME), and yield a row for each hop. Raises UsageError."""
-    trace, failed = _trace(context, text), ""
+    trace, failed = _trace(context, text.partition(":")[0]), ""  # `edge status` shows it with a port
     for check in CHECKS:
         if failed:
             yield unchecked(check, failed)

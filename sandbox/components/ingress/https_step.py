@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.ingress import default_backend, https_probe, unserved
+from sandbox.components.ingress import backends, default_backend, https_probe, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.fast_dataclass import dataclass
@@ -20,7 +20,7 @@ from sandbox.kube.api import Cluster, Say
 from sandbox.kube.manifests import last_change
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
-from sandbox.system.wait import wait_until
+from sandbox.system.wait import WaitTimeout, wait_until
 
 # Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a stop
 # the cluster's answers may be outdated, and its pods not started yet.
@@ -80,7 +80,23 @@ class HttpsStep(NothingToUndo):
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        wait_until(lambda: self._unanswered(hosts, ingresses), what=self.title, timeout=TIMEOUT, pause=0.1)
+        try:
+            wait_until(
+                lambda: self._unanswered(hosts, ingresses),
+                what=self.title,
+                timeout=TIMEOUT,
+                pause=0.1,
+                say=work.say,
+            )
+        except WaitTimeout as late:
+            causes = tuple(backends.faults(Cluster(self.names.kubeconfig), ingresses, hosts))
+            if not causes:
+                raise
+            raise WaitTimeout(
+                late.brief,
+                details="\n".join((late.details, *causes)),
+                fix="correct the Ingress, or what it names, then run: sandbox up",
+            ) from late
 
     def renew(self, say: Say) -> None:
         """Return once the domain and all hosts serve their present certificates; restarts applications that do not.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sandbox.components.ingress import nginx_annotations
-from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.controller import CLASS, PASSTHROUGH
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
@@ -106,6 +106,11 @@ def notes(
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
                     f"`edge: {{hosts: [{host}]}}` with a certificate of your own in tls.secretName"
                 )
+            elif "." in host.removesuffix(domain).rstrip(".") and host not in hosts and not _has_own(one):
+                yield (
+                    f"{name}: the certificate of {domain} is for one label below it, so clients refuse {host}: name a "
+                    f"Secret for it in tls.secretName, which `certs: {{secrets: [...]}}` makes"
+                )
         yield from (f"{name}: {said}" for said in nginx_annotations.without_effect(one))
 
 
@@ -144,6 +149,12 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
+
+
+def _has_own(ingress: Ingress) -> bool:
+    """Tell whether the Ingress is served with a certificate of its own."""
+    passed = (ingress["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true"
+    return passed or any(one.get("secretName") for one in (ingress.get("spec") or {}).get("tls") or ())
 
 
 def _classes(cluster: Cluster) -> list[str]:

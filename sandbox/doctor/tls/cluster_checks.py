@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
-from sandbox.components.ingress import default_backend, https_probe, nginx_annotations, unserved
+from sandbox.components.ingress import backends, default_backend, https_probe, nginx_annotations, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
-from sandbox.kube.manifests import label_selector
-from sandbox.kube.workload_status import is_serving
 from sandbox.plan import providers
 
 CONTROLLER = "k8s.io/ingress-nginx"
@@ -63,7 +59,9 @@ def endpoints(trace: RequestTrace) -> Finding:
             trouble = _trouble(trace, one, backend)
             if trouble:
                 return trouble
-            counted.append(f"{_place(one, backend)} {len(_ready(trace.cluster, one, backend))} ready")
+            namespace = backend.namespace or one.namespace
+            ready = backends.ready(trace.cluster, namespace, backend.service)
+            counted.append(f"{namespace}/{backend.service} {len(ready)} ready")
     return ok(", ".join(counted)) if counted else warn("the rule has no Service", "add a backend to it")
 
 
@@ -103,9 +101,9 @@ def _notes(cluster: Cluster, one: Rule) -> list[str]:
 
 
 def _words(one: Rule) -> str:
-    backends = ", ".join(f"{each.service}:{each.port}" for each in one.backends)
+    services = ", ".join(f"{each.service}:{each.port}" for each in one.backends)
     tls = "TLS passed through" if one.passthrough else f"Secret {one.secret}" if one.secret else "default certificate"
-    return f"{one} ({one.class_name or 'default class'}, {tls}) to {backends or 'nothing'}"
+    return f"{one} ({one.class_name or 'default class'}, {tls}) to {services or 'nothing'}"
 
 
 def _wrong_class(trace: RequestTrace, one: Rule) -> str | None:
@@ -126,44 +124,10 @@ def _wrong_class(trace: RequestTrace, one: Rule) -> str | None:
 
 
 def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None:
-    place, namespace = _place(one, backend), backend.namespace or one.namespace
-    base = f"{providers.kubectl(trace.names)} -n"
-    kubectl = f"{base} {namespace}"
-    service = trace.cluster.get("v1", "Service", backend.service, namespace)
-    if service is None:
-        fix = f"{kubectl} get services, then correct {one}"
-        return error(f"there is no Service {place}", fix)
-    spec = service.get("spec") or {}
-    known = [value for port in spec.get("ports") or () for value in (port.get("port"), port.get("name")) if value]
-    if backend.port is not None and backend.port not in known:
-        evidence = f"Service {place} has no port {backend.port}, only {', '.join(map(str, known))}"
-        return error(evidence, f"{base} {one.namespace} edit {one.kind.lower()} {one.name}")
-    if spec.get("type") == "ExternalName" or _ready(trace.cluster, one, backend):
+    namespace, kubectl = backend.namespace or one.namespace, providers.kubectl(trace.names)
+    found = backends.fault(trace.cluster, namespace, backend.service, backend.port)
+    if found is None:
         return None
-    selector = label_selector(spec.get("selector"))
-    if not selector:
-        return error(f"Service {place} has no ready addresses", f"{kubectl} get endpointslices")
-    pods = trace.cluster.list("v1", "Pod", namespace, selector=selector)
-    state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
-    fix = f"{kubectl} describe pods -l {selector}" if pods else f"{kubectl} get pods --show-labels"
-    return error(f"no ready pod behind Service {place}: {state}", fix)
-
-
-def _place(one: Rule, backend: Backend) -> str:
-    return f"{backend.namespace or one.namespace}/{backend.service}"
-
-
-def _ready(cluster: Cluster, one: Rule, backend: Backend) -> list[str]:
-    """Return the addresses that get traffic."""
-    selector = f"kubernetes.io/service-name={backend.service}"
-    namespace = backend.namespace or one.namespace
-    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
-    found = [each for one_slice in slices for each in one_slice.get("endpoints") or ()]
-    return [address for each in found if is_serving(each) for address in each.get("addresses") or ()]
-
-
-def _pod(pod: Mapping[str, Any]) -> str:
-    status = pod.get("status") or {}
-    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
-    reason = next((each["reason"] for each in waiting if each.get("reason")), None)
-    return f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}"
+    if not found.remedy:
+        return error(found.what, f"{kubectl} -n {one.namespace} edit {one.kind.lower()} {one.name}")
+    return error(found.what, f"{kubectl} -n {namespace} {found.remedy.format(rule=one)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sandbox.components.ingress import backends
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
@@ -121,8 +122,7 @@ def _lists(hosts: Iterable[str], host: str) -> bool:
 
 def _of_ingress(backend: Mapping[str, Any]) -> Backend:
     service = backend["service"]
-    port = service.get("port") or {}
-    return Backend(service["name"], port.get("number") or port.get("name"))
+    return Backend(service["name"], backends.number(service))
 
 
 def _refusal(status: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import socket
 import ssl
 from ipaddress import ip_address
 
+from sandbox.components.certificates import subject_names
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.doctor.check import Finding, error, ok, warn
@@ -97,7 +98,8 @@ def handshake(trace: RequestTrace) -> Finding:
     try:
         served = trace.served
     except ssl.SSLError as reason:
-        fix = f"have {trace.service} speak TLS itself: edge.tls routes it there unchanged" if trace.service else ""
+        plain = trace.service and "ALERT" not in (reason.reason or "")  # only a server of TLS sends one
+        fix = f"have {trace.service} speak TLS itself: edge.tls routes it there unchanged" if plain else ""
         return error(f"the handshake failed: {reason.reason or reason}", fix)
     except OSError as reason:
         return error(f"the connection was closed: {reason.strerror or reason}")
@@ -118,10 +120,7 @@ def certificate(trace: RequestTrace) -> Finding:
     if trace.context.now < facts.not_before:
         return error(f"{evidence}: valid from {facts.not_before:%Y-%m-%d %H:%M} UTC", "correct the clock")
     if not facts.covers(trace.host):
-        return error(
-            f"{evidence}: not for {trace.host}",
-            f"add a certificate to sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{trace.host}]}}]}}",
-        )
+        return error(f"{evidence}: not for {trace.host}", _own_certificate(trace))
     if why is None and not trace.is_ours:
         return error(f"{evidence}: it does not come from the sandbox {trace.names.name}")
     return ok(evidence)
@@ -171,6 +170,24 @@ def _known(trace: RequestTrace, served: str) -> str | None:
             if _fingerprint(trace, namespace, secret) == served:
                 return f"the Secret {namespace}/{secret}"
     return None
+
+
+def _own_certificate(trace: RequestTrace) -> str:
+    """Return how the host gets a certificate that covers it."""
+    host, found = trace.host, None
+    with contextlib.suppress(ClusterError):
+        found = next((rule for rule in trace.rules if rule.kind == "Ingress"), None)
+    secret = (found.secret if found else None) or f"{host.partition('.')[0]}-tls"
+    if not subject_names.is_inside(host, (trace.domain,)):
+        return (
+            f"use a certificate of your own, as a Secret that the Ingress names in tls.secretName; or in sandbox.yaml: "
+            f"edge: {{hosts: [{{host: {host}, terminate: true}}]}}, then sandbox up{trace.which}"
+        )
+    namespace = f"namespace: {found.namespace}, " if found else ""
+    key = f"certs: {{secrets: [{{secret: {secret}, {namespace}hosts: [{host}]}}]}}"
+    named = f"; and in {found}: tls: [{{hosts: [{host}], secretName: {secret}}}]"
+    also = named if found and not found.passthrough else ""
+    return f"add a certificate to sandbox.yaml: {key}{also}; then sandbox up{trace.which}"
 
 
 def _issuing(trace: RequestTrace) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
@@ -27,6 +28,9 @@ from sandbox.names import EDGE, RELAY, Names
 from sandbox.plan import providers, saved_spec
 
 TIMEOUT = 5.0
+OF_WEB = ("h2", "http/1.1")
+# Some servers refuse a client that offers others than theirs (PostgreSQL: SSL Session Encryption, section on ALPN).
+OF_SERVICES = ("postgresql", "tds/8.0", "mqtt", *OF_WEB)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*).*", re.DOTALL | re.IGNORECASE)  # of a URL, as browsers show one
 
 
@@ -95,7 +99,7 @@ class RequestTrace:
     @cached_property
     def served(self) -> Served:
         """Return what is presented to a client that asks for the host. Raises OSError."""
-        return handshake(self.host, self.address, self.port)
+        return handshake(self.host, self.address, self.port, OF_SERVICES if self.service else OF_WEB)
 
     @cached_property
     def root(self) -> str:
@@ -198,12 +202,15 @@ class Reading:
     outside: str = ""
 
 
-def handshake(host: str, address: str, port: int) -> Served:
-    """Connect to `address`:`port`, ask for `host` and accept any certificate. Raises OSError."""
+def handshake(host: str, address: str, port: int, protocols: Sequence[str] = OF_WEB) -> Served:
+    """Connect to `address`:`port`, ask for `host` by one of the protocols (ALPN), and accept any certificate.
+
+    Raises OSError.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     # An address is not a server name (RFC 6066, section 3).
     name = None if subject_names.parse_address(host) else host
     with (

@@ -98,7 +98,7 @@ def curl(target: Target, root: Path | None) -> str | None:
     try:
         _run(
             "curl", "--disable", "--silent", "--show-error", "--head", "--output", "/dev/null", "--noproxy", "*",
-            "--max-time", str(int(TIMEOUT)), "--resolve", f"{host}:{where}", *trust, f"https://{host}/",
+            "--no-alpn", "--max-time", str(int(TIMEOUT)), "--resolve", f"{host}:{where}", *trust, f"https://{host}/",
         )  # fmt: skip
     except ToolFailed as failed:
         words = re.search(r"^curl: .*", failed.details, re.MULTILINE)

@@ -88,6 +88,16 @@ def test_an_endpoint_without_conditions_is_ready(context: DoctorContext, world: 
     assert rows(context)["service.endpoints"].evidence == "10.244.0.5"
 
 
+def test_each_port_of_a_pod_is_connected_to_once(context: DoctorContext, world: ApiServer) -> None:
+    world.objects[SLICE]["ports"] = [{"name": name, "port": 5432, "protocol": "TCP"} for name in ("", "again")]
+    world.objects[SLICE]["endpoints"][0]["addresses"] = ["fd00::5"]
+    assert rows(context)["service.pod"].evidence == "[fd00::5]:5432 accept connections"
+
+
+def test_a_service_is_also_named_with_a_port(context: DoctorContext, world: ApiServer) -> None:
+    assert rows(context, "shop/db:5432") == rows(context)
+
+
 def test_port_that_stands_for_all_is_not_connected_to(context: DoctorContext, world: ApiServer) -> None:
     world.objects[SLICE]["ports"] = [{"name": "", "protocol": "TCP"}]
     found = rows(context)
@@ -136,7 +146,9 @@ def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, 
         "involvedObject": {"uid": "1"},
         "message": "its loadBalancerClass is for another controller",
     }
-    assert first_error(context).evidence.endswith("no address: its loadBalancerClass is for another controller")
+    wrong = first_error(context)
+    assert wrong.evidence.endswith("no address: its loadBalancerClass is for another controller")
+    assert wrong.fix == "kubectl --context sandbox-demo -n shop edit service db"
     port = free_port()
     world.objects[DB]["status"] = {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}
     world.objects[DB]["spec"]["ports"] = [{"port": port, "targetPort": 5432}]

@@ -185,6 +185,26 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     step.wait_answered(f"app.{DOMAIN}", timeout=5)
 
 
+def test_host_without_a_service_is_explained_in_the_end(
+    step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.status, edge.answer = "503 Service Unavailable", b""
+    backend = {"service": {"name": "shop", "port": {"number": 80}}}
+    rule = {"host": f"app.{DOMAIN}", "http": {"paths": [{"path": "/", "backend": backend}]}}
+    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {
+        "metadata": {"name": "app", "namespace": "web"},
+        "spec": {"rules": [rule]},
+    }
+    said: list[str] = []
+    monkeypatch.setattr(https_step, "TIMEOUT", 0.5)
+    monkeypatch.setattr(NoWork, "say", lambda self, line: said.append(line))
+    with pytest.raises(WaitTimeout) as caught:
+        step.apply(NoWork())
+    assert caught.value.details == f"app.{DOMAIN}: 503\nIngress web/app: there is no Service web/shop"
+    assert caught.value.fix.startswith("correct the Ingress")
+    assert said == [f"app.{DOMAIN}: 503"]
+
+
 def test_host_new_to_the_controller_is_not_ready_despite_a_404(
     step: HttpsStep, server: ApiServer, edge: TlsServer
 ) -> None:

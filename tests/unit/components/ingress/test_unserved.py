@@ -80,6 +80,16 @@ def test_host_outside_the_domain_is_noted_unless_the_edge_has_it() -> None:
     assert not list(notes([public], domain=DOMAIN, hosts=["shop.example.com"]))
 
 
+def test_host_that_the_domains_certificate_lacks_is_noted() -> None:
+    deep = ingress("a.b.demo.localhost")
+    assert not list(notes([deep], domain=DOMAIN))
+    deep["spec"]["tls"] = []
+    (note,) = notes([deep], domain=DOMAIN)
+    assert "clients refuse a.b.demo.localhost" in note and "tls.secretName" in note
+    assert not list(notes([deep], domain=DOMAIN, hosts=["a.b.demo.localhost"]))
+    assert not list(notes([ingress(tls=[]), ingress(DOMAIN, tls=[])], domain=DOMAIN))
+
+
 @pytest.mark.parametrize(
     ("more", "found"),
     [

@@ -111,6 +111,16 @@ def test_services_and_pods(trace: RequestTrace, cluster: ApiServer) -> None:
     assert (found.status, found.evidence) == (Status.OK, "web/app 2 ready")
 
 
+def test_pod_with_addresses_of_both_families_counts_once(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host)
+    service(cluster)
+    for name, address in (("four", "10.244.0.2"), ("six", "fd00::2")):
+        end = {"addresses": [address], "conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "web-1"}}
+        labels = {"kubernetes.io/service-name": "app"}
+        cluster.objects[f"{SLICES}/{name}"] = {"metadata": {"name": name, "labels": labels}, "endpoints": [end]}
+    assert cluster_checks.endpoints(trace).evidence == "web/app 1 ready"
+
+
 def test_a_port_that_the_service_has_not(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, trace.host, port=8080)
     service(cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -109,6 +110,27 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
     assert found.fix == "have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged"
 
 
+def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: Leaf, tmp_path: Path) -> None:
+    edge = trace.context.home.edge
+    routes.save(edge, replace(routes.load(edge)[0], ports=(routes.Port(trace.port, "shop/db:5432", host=HOST),)))
+    served = tmp_path / "served.pem"
+    served.write_bytes(default.key_pem + default.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served)
+    context.set_alpn_protocols(["postgresql"])
+
+    def accept(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection, context.wrap_socket(connection, server_side=True):
+            pass
+
+    with socket.create_server(("127.0.0.1", trace.port)) as listener:
+        thread = threading.Thread(target=accept, args=(listener,))
+        thread.start()
+        found = edge_checks.handshake(asking(trace, HOST))
+        thread.join()
+    assert found.status is Status.OK and found.evidence.endswith("postgresql")
+
+
 def test_default_certificate_is_recognised_and_chains_to_root(
     trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
@@ -136,6 +158,15 @@ def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, defaul
     with serve(default):
         found = edge_checks.certificate(deep)
     assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence and "certs:" in found.fix
+    ingress(cluster, deep.host)
+    with serve(default):
+        found = edge_checks.certificate(replace(deep))
+    key = f"certs: {{secrets: [{{secret: a-tls, namespace: web, hosts: [{deep.host}]}}]}}"
+    named = f"Ingress web/app: tls: [{{hosts: [{deep.host}], secretName: a-tls}}]"
+    assert found.fix == f"add a certificate to sandbox.yaml: {key}; and in {named}; then sandbox up demo"
+    with serve(default):
+        found = edge_checks.certificate(asking(trace, "shop.example.test"))
+    assert "edge: {hosts: [{host: shop.example.test, terminate: true}]}" in found.fix
 
 
 def test_expired_and_not_yet_valid_are_reported(

@@ -1,0 +1,76 @@
+"""Tells why the Service behind an Ingress serves no one: it does not exist, lacks the port, or has no ready pod."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Cluster, title
+from sandbox.kube.manifests import label_selector
+from sandbox.kube.workload_status import is_serving
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a Service, and the arguments of kubectl that help, with {rule} for what names the Service.
+
+    There are none where that has to be corrected.
+    """
+
+    what: str
+    remedy: str = ""
+
+
+def faults(cluster: Cluster, ingresses: Iterable[Mapping[str, Any]], hosts: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the Services of Ingresses for `hosts`, a line each. Raises ClusterError."""
+    for one in ingresses:
+        name, namespace = title({"kind": "Ingress", **one}), one["metadata"]["namespace"]
+        rules = (rule for rule in (one.get("spec") or {}).get("rules") or () if rule.get("host") in hosts)
+        paths = (path for rule in rules for path in (rule.get("http") or {}).get("paths") or ())
+        services = (path["backend"].get("service") for path in paths)
+        wanted = {(each["name"], number(each)) for each in services if each}
+        for service, port in sorted(wanted, key=str):
+            if found := fault(cluster, namespace, service, port):
+                yield f"{name}: {found.what}"
+
+
+def number(service: Mapping[str, Any]) -> int | str | None:
+    """Return the port of an Ingress's Service, by number or by name."""
+    port = service.get("port") or {}
+    return port.get("number") or port.get("name")
+
+
+def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -> Fault | None:
+    """Return what is wrong with a Service, if so. Raises ClusterError."""
+    place, service = f"{namespace}/{name}", cluster.get("v1", "Service", name, namespace)
+    if service is None:
+        return Fault(f"there is no Service {place}", "get services, then correct {rule}")
+    spec = service.get("spec") or {}
+    known = [value for one in spec.get("ports") or () for value in (one.get("port"), one.get("name")) if value]
+    if port is not None and port not in known:
+        return Fault(f"Service {place} has no port {port}, only {', '.join(map(str, known))}")
+    if spec.get("type") == "ExternalName" or ready(cluster, namespace, name):
+        return None
+    selector = label_selector(spec.get("selector"))
+    if not selector:
+        return Fault(f"Service {place} has no ready addresses", "get endpointslices")
+    pods = cluster.list("v1", "Pod", namespace, selector=selector)
+    state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
+    remedy = f"describe pods -l {selector}" if pods else "get pods --show-labels"
+    return Fault(f"no ready pod behind Service {place}: {state}", remedy)
+
+
+def ready(cluster: Cluster, namespace: str, service: str) -> set[str]:
+    """Return the pods that get traffic, by name, and endpoints that are none by address. Raises ClusterError."""
+    selector = f"kubernetes.io/service-name={service}"
+    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
+    found = [end for one in slices for end in one.get("endpoints") or () if is_serving(end)]
+    return {(end.get("targetRef") or {}).get("name") or where for end in found for where in end.get("addresses") or ()}
+
+
+def _pod(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status") or {}
+    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
+    reason = next((each["reason"] for each in waiting if each.get("reason")), None)
+    return f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}"
