@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -64,8 +65,18 @@ def _label(value: str) -> str:
 
 def _subdomain(value: str) -> str:
     if len(value) > 253 or not re.fullmatch(SUBDOMAIN, value):
-        raise ValueError("must be lower-case letters, digits and hyphens, in parts separated by dots")
+        raise ValueError(
+            f"must be lower-case letters, digits and hyphens, in parts separated by dots{_in_ascii(value)}"
+        )
     return value
+
+
+def _in_ascii(value: str) -> str:
+    """Return how DNS has a name with other letters (RFC 5890), for an error."""
+    with suppress(UnicodeError):
+        if not value.isascii():
+            return f", such as {value.encode('idna').decode()}"
+    return ""
 
 
 def _host(value: str) -> str:
@@ -141,7 +152,8 @@ def _domain(value: str) -> str:
         )
     if len(value) > MAX_DOMAIN or not re.fullmatch(SUBDOMAIN, value):
         raise ValueError(
-            f"must be lower-case letters, digits and hyphens, in labels separated by dots, at most {MAX_DOMAIN}"
+            "must be lower-case letters, digits and hyphens, in labels separated by dots, at most "
+            f"{MAX_DOMAIN}{_in_ascii(value)}"
         )
     if value.rpartition(".")[2].isdigit():
         raise ValueError("must not end in a number: browsers take that for an IP address")

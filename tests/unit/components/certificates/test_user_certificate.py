@@ -170,7 +170,8 @@ def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_
 
 def test_non_pem_is_refused_with_a_reason(leaf: Leaf, tmp_path: Path) -> None:
     der = ssl.PEM_cert_to_DER_cert(first(leaf.chain_pem).decode())
-    assert "inform der" in refused(files(tmp_path, der, leaf.key_pem)).fix
+    fix = refused(files(tmp_path, der, leaf.key_pem)).fix
+    assert "inform der" in fix and "openssl pkcs12" in fix
     assert "is not PEM" in refused(files(tmp_path, leaf.chain_pem, b"junk")).details
     swapped = refused(files(tmp_path, leaf.chain_pem, leaf.chain_pem))
     assert "BEGIN CERTIFICATE" in swapped.details

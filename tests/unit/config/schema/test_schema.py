@@ -818,6 +818,11 @@ def test_tcp_port_that_cannot_be_is_refused(tcp: str, wrong: str) -> None:
     assert wrong in found.details + str(found)
 
 
+@pytest.mark.parametrize("key", ["domain: %s", "edge: {hosts: [%s]}"])
+def test_name_with_other_letters_is_shown_in_ascii(key: str) -> None:
+    assert ", such as xn--bcher-kva.example" in str(refusal(key % "bücher.example" + "\n"))
+
+
 def test_tcp_port_leads_to_the_same_port_unless_it_names_one() -> None:
     ports = parse("edge: {tcp: [{port: 5432, to: shop/db}, {port: auto, to: 'shop/cache:redis'}]}\n").edge.tcp
     assert [(one.target, one.usual) for one in ports] == [("shop/db:5432", 5432), ("shop/cache:redis", 15432)]
