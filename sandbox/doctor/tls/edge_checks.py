@@ -99,7 +99,8 @@ def handshake(trace: RequestTrace) -> Finding:
         served = trace.served
     except ssl.SSLError as reason:
         plain = trace.service and "ALERT" not in (reason.reason or "")  # only a server of TLS sends one
-        fix = f"have {trace.service} speak TLS itself: edge.tls routes it there unchanged" if plain else ""
+        checks = f"sandbox doctor service {trace.service.partition(':')[0]} checks its pods"
+        fix = f"have {trace.service} speak TLS itself: edge.tls routes it there unchanged; {checks}" if plain else ""
         return error(f"the handshake failed: {reason.reason or reason}", fix)
     except OSError as reason:
         return error(f"the connection was closed: {reason.strerror or reason}")

@@ -107,7 +107,8 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
         found = edge_checks.handshake(asking(trace, HOST))
         thread.join()
     assert found.status is Status.ERROR
-    assert found.fix == "have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged"
+    assert found.fix.startswith("have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged; ")
+    assert found.fix.endswith("sandbox doctor service shop/db checks its pods")
 
 
 def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: Leaf, tmp_path: Path) -> None:
