@@ -60,10 +60,10 @@ class Provided:
     def _chain(self) -> list[x509.Certificate]:
         data = _read(self.cert)
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            place = shlex.quote(str(self.cert))
             fix = (
-                f"if it is DER: openssl x509 -inform der -in {place} -out NEW.pem\n"
-                f"if it is PKCS#12, with the key: openssl pkcs12 -in {place} -noenc -out NEW.pem, named twice"
+                f"if it is DER: openssl x509 -inform der -in {shlex.quote(str(self.cert))} -out NEW.pem\n"
+                f"if it is PKCS#12, with the key: openssl pkcs12 -in {shlex.quote(str(self.cert))} -noenc -out NEW.pem"
+                ", named twice"
             )
             raise _refused(self.cert, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
         try:
