@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Container, Sequence
 from typing import Protocol, runtime_checkable
 
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
 
@@ -33,6 +34,10 @@ class Status:
     state: State
     detail: str = ""
     loses: str = ""
+
+
+class Overtaken(SandboxError):
+    """What a step brings is not waited for, because what it is made from has changed meanwhile."""
 
 
 class Work(Protocol):

@@ -15,13 +15,14 @@ from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
-from sandbox.step import Growing, Rebuildable, State, Status, Step, Stoppable, Work, needed
+from sandbox.step import Growing, Overtaken, Rebuildable, State, Status, Step, Stoppable, Work, needed
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
 RETURN = 60.0  # seconds that a step waits for an engine that went away, at each outage
 OUTAGES = 5  # so many are waited for in a step
 SETTLE = 10.0  # seconds in which what came back may refuse: an API server that starts knows no one's rights at first
+LEFT = (interruption.Interrupted, Overtaken)  # what ends a step that did not fail
 GRACE = 4.0  # seconds that running steps have to stop after an interrupt; an engine may never answer
 
 Plan = Sequence[Step]
@@ -333,7 +334,7 @@ class _Walk:
                 self._visit(step, partial(self._events.put, _Event(step)))
         except BaseException as caught:
             error = caught
-            if self._report and isinstance(error, interruption.Interrupted):
+            if self._report and isinstance(error, LEFT):
                 self._report.interrupted(step.title)
         self._events.put(_Event(step, ended=True, error=error))
 
@@ -345,7 +346,7 @@ class _Walk:
                 self._usable.add(event.step.name)
                 self._order.done(event.step.name)
             return
-        if self._report and not isinstance(event.error, interruption.Interrupted):
+        if self._report and not isinstance(event.error, LEFT):
             self._report.failed(event.step.title, brief(event.error))
         if event.step.name in self._spared and isinstance(event.error, SandboxError):
             self._spared_error = self._spared_error or event.error

@@ -19,7 +19,6 @@ from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import DIGESTS
-from sandbox.components.workloads.step import Overtaken
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
@@ -29,7 +28,7 @@ from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.step import Step
+from sandbox.step import Overtaken, Step
 
 
 @dataclass

@@ -15,7 +15,7 @@ from sandbox.app.dev.dev_steps import programs
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import bring_advice
-from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Overtaken
+from sandbox.components.workloads.step import TIMEOUT, ApplyStep
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases, waves, with_made_from
@@ -28,7 +28,7 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
 from sandbox.kube.workload_status import WORKLOADS
 from sandbox.oci.reference import Target
-from sandbox.step import Progress, State, Step
+from sandbox.step import Overtaken, Progress, State, Step
 from sandbox.system import interruption
 
 # In runc's words, of a container whose program is below a shell.
@@ -176,7 +176,7 @@ class Rounds:
         """Apply objects that differ from what was applied last, and wait until their workloads are ready."""
         releases = self.charts and replace(self.charts, programs=self._programs)
         if charts and releases and releases.check().state is not State.READY:
-            with timed(self.report, "helm", releases.title):
+            with timed(self.report, "helm", ", ".join(one.name for one in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
         if not self.apply.manifests and not self.applied:
             return

@@ -25,7 +25,7 @@ from sandbox.kube.records import Records
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
 from sandbox.system.wait import WaitTimeout
 
 RECORD = "applied"
@@ -40,10 +40,6 @@ class Placed:
     changed: tuple[Manifest, ...]
     known: tuple[ObjectKey, ...]
     removed: tuple[ObjectKey, ...]
-
-
-class Overtaken(SandboxError):
-    """Pods are not waited for, because what they are made from has changed meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sandbox.kube.api import Cluster
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
 from sandbox.report import Silent
-from sandbox.step import State, Status, Work
+from sandbox.step import Overtaken, State, Status, Work
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 from sandbox.system.wait import wait_until
@@ -222,6 +222,18 @@ def test_step_that_may_fail_alone_leaves_the_rest() -> None:
     assert world == {"first", "spared", "other", "last"}
     assert reporter.of("removed") == []
     assert reporter.details["failed", "Spared"] == "it broke"
+
+
+def test_step_that_is_overtaken_is_not_told_as_failed() -> None:
+    """`dev` brings all up, and files change again while it waits for pods."""
+
+    def leave(work: Work) -> None:
+        raise Overtaken("the files have changed again")
+
+    reporter = RecordingReporter()
+    with pytest.raises(Overtaken):
+        up([FakeStep("a", set(), making=leave)], reporter, spared=("a",))
+    assert reporter.of("failed") == [] and reporter.of("interrupted") == ["A"]
 
 
 def test_later_failure_also_rolls_back_spared_steps() -> None:

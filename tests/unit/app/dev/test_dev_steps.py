@@ -11,7 +11,7 @@ import pytest
 from sandbox.app.dev import dev_steps
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import ApplyStep, Overtaken
+from sandbox.components.workloads.step import ApplyStep
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromBuild
 from sandbox.images.lockfile import LockFile
@@ -19,7 +19,7 @@ from sandbox.images.push_step import PushStep
 from sandbox.images.sync_rules import SyncRule
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target
-from sandbox.step import State
+from sandbox.step import Overtaken, State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
 from tests.support.images import FakeEngine, TestImage, layer
