@@ -59,7 +59,7 @@ def build(
     \b
     sandbox bundle build
     sandbox bundle build kind
-    sandbox bundle build --kubernetes 1.35     and in the spec: cluster: {kubernetes: v1.35.4}
+    sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35.4}
     sandbox bundle build --architecture arm64 kind etcd
     """
     begin(ctx, "stopping", "finished components are kept; run `sandbox bundle build` again to continue")
@@ -151,7 +151,7 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     \b
     sandbox bundle save sandbox.bundle
     sandbox bundle save --raw /media/stick/sandbox.bundle
-    sandbox bundle save demo.bundle demo     and elsewhere: sandbox up --from demo.bundle
+    sandbox bundle save demo.bundle demo   for: sandbox up --from demo.bundle
     """
     begin(ctx, "stopping")
     from sandbox.bundle import bundle_save

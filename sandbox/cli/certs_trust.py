@@ -39,11 +39,15 @@ def trust(
     removed.
 
     \b
-    system  the system's store: curl, git, Go, .NET; on macOS Safari and Chrome too. Needs root, by sudo.
-    nss     the databases of Chrome (Linux) and Firefox, if they exist. Needs certutil.
-    java    the cacerts of the JDK in JAVA_HOME or on the PATH, unless it follows the system's store.
-    python  only if named: a file with the system's roots and this one, for programs with their own list, such as
-            Python's requests and Node.js; prints the lines for your shell's profile.
+    system  the system's store: curl, git, Go, .NET; on macOS Safari and Chrome
+            too. Needs root, by sudo.
+    nss     the databases of Chrome (Linux) and Firefox, if they exist. Needs
+            certutil.
+    java    the cacerts of the JDK in JAVA_HOME or on the PATH, unless it follows
+            the system's store.
+    python  only if named: a file with the system's roots and this one, for
+            programs with their own list, such as Python's requests and Node.js;
+            prints the lines for your shell's profile.
 
     \b
     sandbox certs trust

@@ -97,7 +97,7 @@ def schema(which: tuple[str, ...]) -> int:
 
     \b
     sandbox config schema > sandbox.schema.json
-    first line of sandbox.yaml:  # yaml-language-server: $schema=sandbox.schema.json
+    first line of the spec: # yaml-language-server: $schema=sandbox.schema.json
     sandbox config schema edge status
     sandbox config schema event
     """

@@ -29,7 +29,7 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
     \b
     sandbox export demo/
     sandbox up --from demo/
-    sandbox bundle save demo.bundle demo     the same as one file, with all that `up` needs
+    sandbox bundle save demo.bundle demo   the same as one file, with the system
     """
     begin(ctx, "stopping")
     from sandbox.app import chosen_spec, export_project

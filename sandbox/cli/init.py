@@ -31,7 +31,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.
 
     \b
-    sandbox init              uses Dockerfiles, compose and skaffold files, manifests, overlays and charts
+    sandbox init              for Dockerfiles, compose files, manifests, charts
     sandbox init --name shop
     """
     from sandbox.app import context

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sandbox.cli.output import Events, Lines, count, is_lively, megabytes
-from sandbox.images.progress import Silent
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ class PushDisplay:
 
     def verifying(self, images: int) -> Observer:
         """Return what is told how images are read back."""
+        from sandbox.images.progress import Silent
+
         return Silent()
 
     def building(self, target: str) -> None:

@@ -79,7 +79,7 @@ def up(
     \b
     sandbox up                      the spec in this folder, or a default one
     sandbox up -f demo/sandbox.yaml
-    sandbox up --from https://git.example.com/team/demo.git#main:k8s    shows what it asks for, and asks
+    sandbox up --from https://git.example.com/demo.git#main:k8s   asks you first
     sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 if they are free, else others
     """

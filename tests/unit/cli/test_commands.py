@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 
+import click
 import pytest
 
 from sandbox.cli import certs, certs_trust, push_images
+from sandbox.cli.app import sandbox
 from sandbox.components.certificates.export_formats import FORMATS
 from sandbox.oci.compression import Compression
 from sandbox.truststore.change import Kind
@@ -30,6 +34,22 @@ def test_no_command_imports_what_it_needs_only_when_it_is_called() -> None:
     assert not {*HEAVY, "sandbox.config", "sandbox.components", "sandbox.engine", "sandbox.system", "sandbox.app"} & {
         *found
     }
+
+
+def helps(command: click.Command, parent: click.Context | None = None) -> Iterator[str]:
+    """The help of a command and of all below it."""
+    context = click.Context(command, info_name=command.name, parent=parent)
+    yield command.get_help(context)
+    if isinstance(command, click.Group):
+        for below in map(partial(command.get_command, context), command.list_commands(context)):
+            assert below
+            yield from helps(below, context)
+
+
+def test_help_of_every_command_fits_80_columns() -> None:
+    lines = [line for text in helps(sandbox) for line in text.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+    assert len(lines) > 500
 
 
 # What a command imports before it works, and what is too heavy for it: libraries, and our parts that it does not need.

@@ -46,6 +46,14 @@ def test_names_of_what_there_is(home: Path) -> None:
     assert offered("sandbox explain port-in", home) == ["port-in-use"]
 
 
+def test_doctor_offers_subcommands_names_and_options(home: Path) -> None:
+    (home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
+    assert offered("sandbox doctor ", home) == ["machine", "tls", "service", "pod", "network", "demo"]
+    assert offered("sandbox doctor p", home) == ["pod"]
+    assert "--fix" in offered("sandbox doctor --f", home)
+    assert offered("sandbox doctor --fix ", home) == offered("sandbox doctor machine ", home) == ["demo"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_its_script(shell: str, tmp_path: Path) -> None:
     found = run("completion", shell, cwd=tmp_path)
