@@ -23,14 +23,18 @@ from sandbox.oci.reference import Target
 from sandbox.step import State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """The tags of one registry that are not among `targets`; `whose` is the sandbox it belongs to, if any."""
+    """The tags of one registry that are not among `targets`.
+
+    `whose` is the sandbox it belongs to, if any; in an existing cluster it is `in_cluster`.
+    """
 
     registry: str
     keychain: Keychain | None
     targets: Sequence[Target]
     whose: str = ""
+    in_cluster: bool = False
 
     @property
     def where(self) -> str:
@@ -54,6 +58,8 @@ class Pruning:
 
     def collection(self) -> str:
         """Return how the space is freed."""
+        if self.whose and self.in_cluster:
+            return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
         if self.whose:
             return f"sandbox registry gc {self.whose}"
         if name := self._container():

@@ -99,7 +99,7 @@ def push_images(
     for line in work.foreign():
         say(line)
     whose = "" if registry or spec.registry.external else sandbox.name
-    pruning = _pruning(work, whose) if prune else None
+    pruning = _pruning(work, whose, in_cluster=not spec.cluster.supports.containers) if prune else None
     if dry_run:
         return _forecast(work, pruning, output)
     if pruning is not None:
@@ -205,10 +205,12 @@ def _forecast(work: ImagePush, pruning: Pruning | None, output: str) -> int:
     return 1 if any(one.error for one in forecasts) else 0
 
 
-def _pruning(work: ImagePush, whose: str) -> Pruning:
+def _pruning(work: ImagePush, whose: str, *, in_cluster: bool) -> Pruning:
     from sandbox.app.registry_upkeep import Pruning
 
-    return Pruning(work.registry, work.keychain, work.targets, whose)
+    return Pruning(
+        registry=work.registry, keychain=work.keychain, targets=work.targets, whose=whose, in_cluster=in_cluster
+    )
 
 
 def _require_consent(pruning: Pruning, *, yes: bool) -> None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
+from sandbox.app.registry_upkeep import Pruning
 from sandbox.app.session import Session
 from sandbox.cli import output
 from sandbox.cli import registry as registry_commands
@@ -260,6 +261,28 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     assert "garbage-collect" in result.stderr
     assert tags(registry) == {"app:1"}
     assert "nothing to prune" in run(folder, registry, "--prune", "--yes").stderr
+
+
+@pytest.mark.parametrize(
+    ("whose", "in_cluster", "container", "said"),
+    [
+        ("demo", False, None, "sandbox registry gc demo"),
+        ("demo", True, None, "sandbox down demo --purge"),
+        ("", False, "their-registry", "docker exec their-registry registry garbage-collect"),
+        ("", False, None, "registry garbage-collect"),
+    ],
+)
+def test_space_is_freed_as_the_registry_can(
+    monkeypatch: pytest.MonkeyPatch, whose: str, in_cluster: bool, container: str | None, said: str
+) -> None:
+    class Publishing(FakeEngine):
+        def publisher(self, port: int) -> str | None:
+            assert port == 5001
+            return container
+
+    monkeypatch.setattr(Engine, "connect", Publishing)
+    found = Pruning(registry="localhost:5001", keychain=None, targets=(), whose=whose, in_cluster=in_cluster)
+    assert found.collection().startswith(said)
 
 
 def test_options_that_make_no_sense_together_are_refused(folder: Path, registry: Simulator) -> None:
