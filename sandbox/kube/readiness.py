@@ -13,8 +13,9 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.manifests import pod_selector
 from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
-from sandbox.kube.workload_status import WORKLOADS, conditions, has_failed, pods_of, progress, unschedulable
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, conditions, has_failed, pods_of, progress, unschedulable
 from sandbox.system.wait import WaitTimeout, wait_until
 
 # Once one workload has failed, the others get this many seconds to fail as well, so that one error names all; a third
@@ -155,15 +156,21 @@ class _Crashing:
 
 
 def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """Yield the last messages of the probes and volumes of a workload's pods, which the pods' state does not contain.
+    """Yield what the state of a workload's pods does not contain: which do not end, and what their probes said last.
 
-    The kubelet keeps them in events only (kubernetes, pkg/kubelet/prober/prober.go: recordContainerEvent).
+    The kubelet keeps messages of probes and volumes in events only (kubernetes, pkg/kubelet/prober/prober.go:
+    recordContainerEvent).
     """
     namespace = live["metadata"].get("namespace", "default")
     pods = {one["metadata"]["name"] for one in pods_of(cluster, live, namespace)}
     for reason in ("Unhealthy", NOT_MOUNTED):
         last = _last_events(cluster, namespace, reason)
         yield from (f"pod {pod}: {message}" for pod, message in last.items() if pod in pods)
+    selector = pod_selector(live)
+    for one in cluster.list("v1", "Pod", namespace, selector=selector) if selector else ():
+        if is_leaving(one):
+            node = (one.get("spec") or {}).get("nodeName", "")
+            yield f"pod {one['metadata']['name']} on {node} {LEAVING}, and has not ended"
 
 
 def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, str]:

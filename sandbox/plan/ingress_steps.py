@@ -85,7 +85,7 @@ def _nginx(site: ClusterSite) -> Controller:
 def _traefik(site: ClusterSite) -> Controller:
     from sandbox.components.ingress.traefik import Traefik
 
-    spec, images = site.spec, site.own.references
+    spec, images, supports = site.spec, site.own.references, site.spec.cluster.supports
     return Traefik(
         image=images["traefik"],
         busybox=images["busybox"],
@@ -95,7 +95,7 @@ def _traefik(site: ClusterSite) -> Controller:
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
         elsewhere=_elsewhere(site),
         classes=spec.ingress.classes,
-        alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
+        only_node=site.nodes.control_plane if supports.api_on_nodes and spec.cluster.nodes.total == 1 else "",
     )
 
 

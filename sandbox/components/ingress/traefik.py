@@ -114,8 +114,8 @@ class Traefik:
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
     it. `domain_secret` holds the certificate for the domain's hosts, if it is not the default one; both are TLS Secrets
     in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
-    `elsewhere` are hosts of the domain that the edge routes elsewhere, `classes` are served besides nginx. `alone` is
-    whether the API server listens on port 6443 of every node, for there is only one.
+    `elsewhere` are hosts of the domain that the edge routes elsewhere, `classes` are served besides nginx. `only_node`
+    is the name of a cluster's only node, if the API server listens on its port 6443.
     """
 
     image: str
@@ -126,7 +126,7 @@ class Traefik:
     gateway_files: Path | None = None
     elsewhere: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    alone: bool = False
+    only_node: str = ""
 
     @property
     def title(self) -> str:
@@ -159,8 +159,8 @@ class Traefik:
         content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
         hosts = elsewhere(self.elsewhere)
         own = [self._with_domain(one) for one in controller.template_objects("traefik.yaml", **values)]
-        if self.alone:
-            own = [_asking_own_node(one) for one in own]
+        if self.only_node:
+            own = [_asking_own_node(one, self.only_node) for one in own]
         classes = controller.further_classes(self.classes)
         if not self.gateway_files:
             return [*classes, hosts, content, *own]
@@ -186,10 +186,15 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-def _asking_own_node(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the object; if it is Traefik, its containers use the API server on the same node."""
+def _asking_own_node(manifest: dict[str, Any], node: str) -> dict[str, Any]:
+    """Return the object; if it is Traefik, it runs on this node, and its containers use the API server there.
+
+    A node that joins has no API server: pods of this kind would wait for it in their hooks, and could not be replaced.
+    """
     if manifest["kind"] == "DaemonSet":
-        containers = manifest["spec"]["template"]["spec"]["containers"]
+        pod = manifest["spec"]["template"]["spec"]
+        pod["nodeSelector"] = {"kubernetes.io/hostname": node}
+        containers = pod["containers"]
         containers.reverse()  # that one answers already, and Traefik takes longest to be ready
         for container in containers:
             container["env"] = [*container.get("env", ()), *NEXT_API_SERVER]

@@ -333,6 +333,17 @@ def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_pod_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet waits for a hook of a pod that was deleted → its successor is not made, and the error says why."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web", updatedReplicas=0, replicas=1)}
+    metadata = {"namespace": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    cluster.pods = {"web-1": {"metadata": metadata, "spec": {"nodeName": "worker"}}}
+    with pytest.raises(WaitTimeout) as caught:
+        cluster.await_ready()
+    assert caught.value.details.splitlines()[-1] == "pod web-1 on worker is being deleted, and has not ended"
+
+
 def test_program_that_runs_for_a_moment_is_not_ready_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     def web(**status: int) -> dict[str, Any]:
         made = workload("web", **status)

@@ -59,8 +59,11 @@ def test_traefik_starts_once_the_api_server_answers(found: Found) -> None:
     assert "answers.sh" in found["ConfigMap", "page"]["data"]
 
 
-def test_on_a_lone_node_the_api_server_is_asked_where_it_listens(found: Found) -> None:
-    alone = of(replace(TRAEFIK, alone=True))
+def test_pod_of_the_only_node_asks_the_api_server_there(found: Found) -> None:
+    """It is for that node: one that joins later has no API server."""
+    alone = of(replace(TRAEFIK, only_node="sandbox-x-control-plane"))
+    assert pod(alone)["nodeSelector"] == {"kubernetes.io/hostname": "sandbox-x-control-plane"}
+    assert "nodeSelector" not in pod(found)
     for name in ("page", "traefik"):
         *_, host, port = container(alone, name)["env"]
         assert (host["name"], host["valueFrom"]["fieldRef"]["fieldPath"]) == (
