@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from sandbox.errors import SandboxError
 from sandbox.images.dry_run import forecast
@@ -189,7 +190,7 @@ def test_document_that_has_changed_is_not_pushed(
     assert not registry.manifests
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, zstandard.compress])
 def test_packed_archive_that_is_damaged_is_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     files = {"index.json": index(APP.descriptor()), **{place(digest): data for digest, data in APP.files.items()}}
     packed, path = pack(tar(files)), tmp_path / "a.tar"

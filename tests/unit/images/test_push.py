@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import zstandard
 
 from sandbox.errors import SandboxError
 from sandbox.images.dry_run import forecast
@@ -71,6 +72,7 @@ SOURCES: dict[str, Callable[[Path], Entry]] = {
     "archive-old": archive(old_save),
     "archive-new": archive(new_save),
     "archive-gzipped": archive(lambda images: gzip.compress(new_save(images), 1)),
+    "archive-zstd": archive(lambda images: zstandard.compress(new_save(images))),
     "daemon": lambda _: entry("app:dev"),
 }
 
@@ -96,7 +98,7 @@ def test_an_image_arrives_whole_and_the_second_push_does_nothing(
     assert not registry.uploads
 
 
-@pytest.mark.parametrize("source", ["archive-old", "archive-new", "archive-gzipped"])
+@pytest.mark.parametrize("source", ["archive-old", "archive-new", "archive-gzipped", "archive-zstd"])
 def test_image_has_one_digest_for_every_docker_source(registry: Simulator, tmp_path: Path, source: str) -> None:
     results = [
         push([wanted], registry.url, FakeEngine({"app:dev": APP}, old=old))[0].digest
