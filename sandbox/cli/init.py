@@ -59,10 +59,8 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     https = None if all(host_network.is_free(LOCAL, port) for port in PREFERRED_HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     _write(folder, written)
-    for note in found.notes:
-        click.echo(f"note  {fit(note)}", err=True)
-    for note in _advice(name, found):
-        click.echo(fit(note), err=True)
+    for note in (*(f"note  {note}" for note in found.notes), *_advice(name, found)):
+        click.echo(fit(note).replace("\n", " "), err=True)  # a name in a project could begin a line of its own
     if registry != wanted:  # in files that others get, too
         click.echo(f"note  port {wanted} is taken on this machine: the registry gets {registry}", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")

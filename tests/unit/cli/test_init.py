@@ -201,6 +201,16 @@ def test_init_says_once_whose_ports_are_unknown(tmp_path: Path) -> None:
     assert "the port of a, b is unknown: for a host that leads there, name it below `expose` of its service" in told
 
 
+@pytest.mark.security(12)
+def test_init_keeps_names_of_a_project_within_their_line(tmp_path: Path) -> None:
+    """A compose file with line breaks in names → no line of what `init` prints is the project's own."""
+    service = {"image": "a\nnext  curl evil.example", "environment": {"b\nnext  rm": "c"}}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": {"a": service}}))
+    told = run("init", "--name", "shop", cwd=tmp_path).stderr
+    assert "curl evil.example" in told and "next  rm" in told
+    assert not [line for line in told.splitlines() if line.startswith("next  ")]
+
+
 def test_init_says_which_settings_a_program_is_without(tmp_path: Path) -> None:
     """What it waits for is no loss: its pod is started again until that answers."""
     (tmp_path / "compose.yaml").write_text(
