@@ -141,6 +141,13 @@ class Sandbox:
             if after:
                 pausing.watch(self.names, after)
 
+    def note_other_origin(self) -> None:
+        """Say where it was brought up from, if that is not where this spec is: another sandbox may be meant."""
+        from sandbox.app.agreement import replaced
+
+        if known := replaced(self.names, self._chosen.origin):
+            self.session.say(f"'{self.name}' was brought up from elsewhere: {known}")
+
     def note_earlier_names(self) -> None:
         """Name the sandboxes that this spec brought up before its name was changed, and that are still there."""
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):

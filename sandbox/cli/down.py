@@ -30,6 +30,7 @@ def down(
     begin(ctx, "stopping", f"interrupted; run `{again}` again to remove the rest")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
+    sandbox.note_other_origin()
     if purge:
         sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):

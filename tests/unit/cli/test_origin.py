@@ -264,6 +264,23 @@ def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
     assert refused("--from", str(tmp_path), "--identity=sha256:0").id == "usage"
 
 
+@pytest.mark.security(17)
+def test_removal_says_where_the_sandbox_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`down` with a spec that names a sandbox of another file → says which file that is; not for its own, or a NAME."""
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    monkeypatch.setattr(Sandbox, "down", lambda *_, **__: True)
+    said = "'demo' was brought up from elsewhere: /elsewhere/sandbox.yaml\nremoving 'demo'"
+
+    def told(*arguments: str) -> str:
+        return CliRunner().invoke(down, ["--purge", *arguments], obj=False, standalone_mode=False).output
+
+    brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
+    assert said in told()
+    assert "elsewhere" not in told("demo")
+    brought_up({"name": "demo"}, Origin.of(Path("sandbox.yaml")))
+    assert "elsewhere" not in told()
+
+
 def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`name` is changed in sandbox.yaml → `up` and `down` name the sandbox that stays under the earlier one."""
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
