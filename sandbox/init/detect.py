@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads import chart_dependencies, user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, Told, is_called, label, numbered
 from sandbox.init.project_folders import exists, folders, listed
@@ -56,7 +56,8 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     chosen: list[str] = []
     rendered = partial(_objects, folder, store=store)
     applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen, rendered)
-    objects = rendered(applied)
+    wrong: list[BadFile] = []
+    objects = rendered(applied, wrong=wrong)
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
@@ -69,6 +70,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
     notes += (*left_out, *chosen, *_unread(folder), *_included(folder, apps, ours))
+    notes += (f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong)
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         notes.append(
             f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
@@ -195,11 +197,13 @@ def _exposing(folder: Path, app: App) -> App:
         return app
 
 
-def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:
-    """Return the objects that are applied, as far as they can be read or rendered here."""
+def _objects(
+    folder: Path, items: Iterable[Item], store: Store, wrong: list[BadFile] | None = None
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects that are applied, as far as they can be read or rendered here; to `wrong` add what cannot."""
     found: list[Mapping[str, Any]] = []
     for item in items:
-        with suppress(SandboxError):  # `up` reports what is wrong
+        try:
             if isinstance(item, str):
                 found += user_manifests.load([folder / item], store)
             else:
@@ -207,7 +211,19 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
                 if "version" not in item:  # `up` pulls those from elsewhere
                     chart = {**item, "chart": folder / item["chart"], "values": values}
                     found += Helm.find(store).render(Chart.model_validate(chart), whole=True)
+        except BadFile as error:
+            if wrong is not None and chart_dependencies.MISSING not in error.details:  # which has a note of its own
+                wrong.append(error)
+        except SandboxError:  # `up` reports what is wrong
+            continue
     return tuple(found)
+
+
+def _reason(error: BadFile) -> str:
+    """Return what a program that renders says of a mistake; it warns before, and advises after it."""
+    lines = [line.strip() for line in error.details.splitlines() if not line.startswith("#")]
+    said = next((line for line in lines if line.startswith("Error")), next(iter(lines), ""))
+    return f": {said}" if said else ""
 
 
 def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

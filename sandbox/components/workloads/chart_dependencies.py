@@ -22,6 +22,7 @@ from sandbox.system import files
 # Where charts of apiVersion v2 and v1 say and pin what they need.
 NEEDED = ("Chart.yaml", "requirements.yaml")
 PINNED = ("Chart.lock", "requirements.lock")
+MISSING = "missing in charts/ directory"  # helm, of dependencies that a chart's folder lacks
 DIGESTS = "charts.lock.yaml"
 LOCAL = "file://"
 REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings resolve

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.components.workloads import chart_dependencies
 from sandbox.errors import UsageError
 from sandbox.init import apply_choice, project_files
 from sandbox.init.detected import App, Found
+from tests.support.programs import make_program
 from tests.support.project_folder import DEPLOYMENT, look, write
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
@@ -485,7 +487,7 @@ def test_manifests_next_to_a_kustomization_are_named(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert found.manifests == ("base/",)
     assert "other/ is left out, since the kustomization does not name it" in found.notes
-    assert not any("parts/" in note for note in found.notes)
+    assert not any(note.startswith("parts/") for note in found.notes)
 
 
 def test_manifests_above_a_kustomization_are_named(tmp_path: Path) -> None:
@@ -500,6 +502,19 @@ def test_manifests_next_to_the_folder_of_a_chart_are_taken(tmp_path: Path) -> No
     """microservices-demo/microservices-demo, the sock shop, has one file of everything next to its chart."""
     write(tmp_path, **{"deploy/kubernetes/all.yaml": DEPLOYMENT, "deploy/kubernetes/helm/Chart.yaml": "name: x\n"})
     assert look(tmp_path).manifests == ("deploy/kubernetes/all.yaml",)
+
+
+def test_chart_that_does_not_render_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chart of formbricks/formbricks requires a value."""
+    write(tmp_path, chart__Chart_yaml="apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    said = "Error: execution error at (web/templates/a.yaml:9:18): webappUrl is required"
+    program = f"#!/bin/sh\necho 'warning: old' >&2\necho '{said}' >&2\nexit 1\n"
+    monkeypatch.setenv("PATH", f"{make_program(tmp_path / 'bin' / 'helm', program).parent}:{os.environ['PATH']}")
+    found = look(tmp_path)
+    assert found.manifests == ({"chart": "chart", "release": "chart"},)
+    assert found.notes == (f"before `sandbox up`: the chart chart does not render: {said}",)
+    monkeypatch.setattr(chart_dependencies, "MISSING", "webappUrl")  # as it says where dependencies are missing
+    assert look(tmp_path).notes == ()
 
 
 def test_chart_without_its_dependencies_is_named(tmp_path: Path) -> None:
