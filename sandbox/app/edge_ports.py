@@ -152,6 +152,8 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
 
 def _route(home: Home, name: str | None) -> Route:
     known = routes.load(home.edge)
+    if name is None and not known and (relayed := routes.load(home.relay)):
+        name = relayed[0].name
     if name is None and len(known) == 1:
         return known[0]
     if name is None and known:
@@ -162,8 +164,8 @@ def _route(home: Home, name: str | None) -> Route:
         if name and routes.find(routes.load(home.relay), name):
             raise UsageError(
                 f"'{name}' has no edge container, which TCP ports need",
-                details="its edge is a process, which routes to the ingress only",
-                fix="kubectl port-forward",
+                details="its edge is a process, which has the ports of its spec only",
+                fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
             )
         if name:
             require_known(name)

@@ -8,6 +8,7 @@ from functools import cached_property
 from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import TCP, Port, Route
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
@@ -88,8 +89,13 @@ class ServiceTrace:
 
     @cached_property
     def route(self) -> Route | None:
-        """Return the sandbox's route through the edge's container."""
-        return routes.find(routes.load(self.context.home.edge), self.context.names.name)
+        """Return the sandbox's route, through either kind of edge."""
+        return routes.find(routes.every(self.context.home), self.context.names.name)
+
+    @property
+    def relayed(self) -> bool:
+        """Tell whether the route is through the relay."""
+        return routes.find(routes.load(self.context.home.edge), self.context.names.name) is None
 
     @property
     def ports(self) -> Sequence[Port]:
@@ -159,6 +165,11 @@ def edge(trace: ServiceTrace) -> Finding:
     """Check that the edge runs and routes the ports."""
     if not trace.ports or trace.route is None:
         return skipped("no port of this machine leads to it")
+    if trace.relayed:
+        relay = Relay(trace.context.home)
+        if relay.listening is None:
+            return error("the relay is not running")
+        return ok(f"{', '.join(map(str, trace.ports))} is relayed to {relay.shown(trace.route)}")
     found = EdgeContainer.of(with_engine(trace.context).engine, trace.context.home).find()
     if found is None or not found.running:
         return error("the edge is not running")

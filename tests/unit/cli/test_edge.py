@@ -419,3 +419,6 @@ def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.Monkey
     )
     said = json.loads(run("status", "-o", "json").output)
     assert said["running"] and [one["host"] for one in said["routes"]] == [f"*.{DOMAIN}"]
+    with pytest.raises(UsageError, match="'demo' has no edge container") as caught:
+        run("port", "add", "7000", "shop/db")
+    assert "edge: {tcp: " in caught.value.fix

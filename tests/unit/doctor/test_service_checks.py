@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.edge import routes
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port, Route
 from sandbox.doctor.check import Row, Status
 from sandbox.doctor.doctor_context import DoctorContext
@@ -132,6 +133,21 @@ def test_a_port_that_is_not_open_is_the_first_error(context: DoctorContext, worl
         assert (wrong.id, wrong.evidence) == ("service.edge", f"the edge does not know where port {port} leads")
         routes.save_node_ports(context.home.edge, "demo", {"shop/db:5432": 30100})
         assert rows(context)["service.edge"].evidence == f"{port} leads to the nodes' port 30100"
+
+
+def test_port_of_the_relay_is_traced_too(
+    context: DoctorContext, world: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    upstream = "port-forward:?kubectl=k"
+    known = Route("demo", "demo.test", upstream, (("127.0.0.1", 443),), ports=(Port(port, "shop/db:5432"),))
+    routes.save(context.home.relay, known)
+    with socket.create_server(("127.0.0.1", port)):
+        assert first_error(context).evidence == "the relay is not running"
+        monkeypatch.setattr(Relay, "listening", property(lambda _: frozenset({("127.0.0.1", port)})))
+        found = rows(context)
+    assert found["service.machine"].evidence == f"127.0.0.1:{port} (tcp)"
+    assert found["service.edge"].evidence == f"{port} is relayed to the cluster's API server"
 
 
 def test_a_load_balancer_without_an_address_is_an_error(context: DoctorContext, world: ApiServer) -> None:
