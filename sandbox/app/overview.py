@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.app import context
-from sandbox.app.known_sandboxes import require_known
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, reachable, warning
@@ -176,7 +175,6 @@ def answered_hosts(name: str) -> AnsweredHosts:
 def _route(home: Home, name: str) -> Route:
     if route := routes.find(routes.every(home), name):
         return route
-    require_known(name)
     raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}", id="not-up")
 
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.app import context, overview
+from sandbox.app.known_sandboxes import require_known
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import hosts_file, process
@@ -35,6 +36,7 @@ class Change:
 
 def install(name: str) -> Change:
     """Plan the lines for every host that the sandbox `name` answers now; it must be up. Raises SandboxError."""
+    require_known(name)
     found = overview.answered_hosts(name)
     before = hosts_file.read()
     after = hosts_file.placed(before, name, found.hosts, found.address)

@@ -77,6 +77,10 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
         from sandbox.doctor.tls.tls_context import parse
 
         host, _ = parse(host)
+    if name:
+        from sandbox.app.known_sandboxes import require_known
+
+        require_known(name)
     if host and "/" in host:
         from sandbox.app import edge_ports
 

@@ -9,9 +9,11 @@ import pytest
 
 from sandbox.app import overview, resolvable_names
 from sandbox.app.overview import AnsweredHosts
+from sandbox.engine import Engine
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file
 from sandbox.truststore import stores
+from tests.support.fakes import FakeEngine
 from tests.unit.cli.test_main import run
 
 BEFORE = b"127.0.0.1 localhost\n# gr\xfc\xdf\r\n"  # not UTF-8, and an end of line as on Windows
@@ -39,6 +41,13 @@ def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
     ran = run("names", "uninstall", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
     assert f"- {LINE}" in ran.stderr
+
+
+def test_name_of_no_sandbox_is_refused(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    with pytest.raises(SandboxError, match="there is no sandbox 'nosuch'"):
+        resolvable_names.install("nosuch")
+    assert hosts.read_bytes() == BEFORE
 
 
 def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
