@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import json
 import lzma
 from collections.abc import Callable
@@ -160,6 +161,18 @@ def test_saved_image_is_chosen_by_the_id_of_its_index(tmp_path: Path) -> None:
     path, top = saved_index(tmp_path)
     short = digest_of(top).removeprefix("sha256:")[:12]
     assert Archive(path, short).image().root.data == top
+
+
+def test_image_with_a_layer_by_sha512_is_refused(tmp_path: Path, registry: Simulator) -> None:
+    long = f"sha512:{hashlib.sha512(APP.layers[0]).hexdigest()}"
+    content = json.loads(APP.manifest)
+    content["layers"][0]["digest"] = long
+    manifest = json.dumps(content).encode()
+    named = {"mediaType": manifests.OCI_MANIFEST, "digest": digest_of(manifest), "size": len(manifest)}
+    write_layout(tmp_path, index(named), {**APP.files, digest_of(manifest): manifest, long: APP.layers[0]})
+    with pytest.raises(PushFailed, match="keep content by sha256") as caught:
+        push([FromLayout(parse_target("a:1"), tmp_path)], registry.url)
+    assert long in caught.value.details and not registry.content
 
 
 def test_folder_and_file_that_are_mixed_up_say_so(tmp_path: Path) -> None:
