@@ -136,7 +136,9 @@ class Item(Model):
     origin: Literal["registry", "daemon", "archive", "layout", "build"] = key(
         "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
     )
-    image: str | None = key(None, description="Its name there; in an archive or a layout, one of several.")
+    image: str | None = key(
+        None, description="Its name there; in an archive or a layout, the name, id or digest of one of several."
+    )
     path: Path | None = key(
         None, description="The archive's file or the layout's folder, relative to this file's folder."
     )
