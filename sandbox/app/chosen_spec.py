@@ -118,6 +118,12 @@ def brought_up_names() -> list[str]:
     return [one.name for one in home().known() if one.spec.exists()]
 
 
+def up_from(file: Path | None) -> str | None:
+    """Return the name of the sandbox that was brought up from the file, by default from `default_file`, if any was."""
+    place = meant_file(file, None)
+    return next(iter(saved_spec.names_from(home(), Origin.of(place))), None) if place else None
+
+
 def near(name: str) -> str | None:
     """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
     others = brought_up_names()

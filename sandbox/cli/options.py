@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,11 +155,40 @@ def sandbox_of(file: Path | None, name: str | None, *, progress: str = "auto", p
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
 
-    return Sandbox(chosen_spec.choose(file, name), session=session(progress, patience))
+    with _saved_one_named(file):
+        chosen = chosen_spec.choose(file, name)
+    return Sandbox(chosen, session=session(progress, patience))
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
     """Return the spec that FILE or NAME mean, or neither. Raises UsageError."""
     from sandbox.app import chosen_spec
 
-    return chosen_spec.find(file, name)
+    with _saved_one_named(file):
+        return chosen_spec.find(file, name)
+
+
+@contextmanager
+def _saved_one_named(file: Path | None) -> Iterator[None]:
+    """Have the error for a mistake in FILE tell how to go by the spec of the last `up` from it, if there was one."""
+    from sandbox.app import chosen_spec
+    from sandbox.errors import BadFile
+
+    try:
+        yield
+    except BadFile as error:
+        if not error.fix and (known := chosen_spec.up_from(file)):
+            error.fix = f"correct it; or go by the spec of the last up: {_called(click.get_current_context(), known)}"
+        raise
+
+
+def _called(ctx: click.Context, name: str) -> str:
+    """Return the command with its arguments and a NAME, without its options."""
+    words = [ctx.command_path]
+    for one in ctx.command.params:
+        said = name if one.name == "name" else ctx.params.get(one.name or "")
+        if isinstance(said, str) and isinstance(one, click.Argument):
+            words.append(said)
+        elif one.name == "name":
+            words += [one.opts[0], name]
+    return " ".join(words)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import Names
+from sandbox.names import Home, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
@@ -148,10 +148,14 @@ def origin(names: Names) -> Origin | None:
 
 def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
     """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
+    return tuple(one for one in names_from(names.home, where) if one != names.name)
+
+
+def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
+    """Return the sandboxes that a spec from there brought up."""
     if where is None or not where.source:
         return ()
-    others = (one for one in names.home.known() if one.name != names.name)
-    known = ((one, origin(one)) for one in others if one.spec.exists())
+    known = ((one, origin(one)) for one in home.known() if one.spec.exists())
     return tuple(one.name for one, from_ in known if from_ and (from_.kind, from_.source) == (where.kind, where.source))
 
 

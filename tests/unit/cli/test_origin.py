@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -13,7 +14,9 @@ from sandbox.app import consent as agreements
 from sandbox.app import context, ports
 from sandbox.app.core import Sandbox
 from sandbox.cli import prompts
+from sandbox.cli.addons import addons
 from sandbox.cli.down import down
+from sandbox.cli.edge import edge
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
@@ -42,6 +45,24 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(ports, "reserve", reached)
     monkeypatch.chdir(tmp_path)
+
+
+def test_broken_spec_names_the_sandbox_that_it_made(tmp_path: Path) -> None:
+    """Commands but `up` can go by the spec of the last one."""
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: demo\ncluster: {kubernetes: '1.35'}\n")
+
+    def error(command: click.Command = down, *words: str) -> SandboxError:
+        found = CliRunner().invoke(command, words, obj=False, standalone_mode=False).exception
+        assert isinstance(found, SandboxError) and "must be a full Kubernetes version" in str(found)
+        return found
+
+    assert error().fix == ""
+    brought_up({"name": "demo", "domain": "demo.sandbox.localhost"}, Origin.of(file))
+    fix = "correct it; or go by the spec of the last up: "
+    assert error().fix == f"{fix}down demo"
+    assert error(addons, "enable", "metrics-server").fix == f"{fix}addons enable metrics-server demo"
+    assert error(edge, "url", "web.example.org").fix == f"{fix}edge url web.example.org --sandbox demo"
 
 
 def run(*arguments: str, typed: str = "") -> Result:
