@@ -24,7 +24,7 @@ def registry(context: DoctorContext) -> Finding:
     external = context.spec.registry.external
     contained = context.spec.cluster.supports.containers and not external
     for name in (context.names.registry, context.names.registry_frontend) if contained else ():
-        trouble = _not_running(with_engine(context).engine, name)
+        trouble = _not_running(_engine(context), name)
         if trouble:
             return trouble
     bind = Bind("127.0.0.1", context.spec.registry.port)
@@ -38,7 +38,7 @@ def node(context: DoctorContext) -> Finding:
     """Check that all nodes run and pull from the registry by each of its names, and that tools and pods can find it."""
     if context.spec.namespace:
         return _inner(context, context.spec.namespace)
-    engine = with_engine(context).engine
+    engine = _engine(context)
     registry = context.spec.registry
     nodes = providers.nodes(engine, context.names)
     for name in (nodes.control_plane, *(() if registry.external else (context.names.registry,))):
@@ -79,6 +79,13 @@ def network(context: DoctorContext) -> Finding:
     inside = (one for one in found if one.running and one.name not in unasked)
     outside += [one.name for one in inside if nodes.network not in one.addresses]
     return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
+
+
+def _engine(context: DoctorContext) -> Engine:
+    """Return the engine; raises NameTaken if another user has a sandbox of this name there."""
+    engine = with_engine(context).engine
+    labelled.require(engine, context.names)
+    return engine
 
 
 def edge(context: DoctorContext) -> Finding:

@@ -11,7 +11,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
-from sandbox.doctor.check import Status
+from sandbox.doctor.check import Status, finding
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE
@@ -39,6 +39,16 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
     parts = [check for check in wiring_checks.CHECKS if check.id not in ("wiring.network", "wiring.ingresses")]
     assert {check.inspect(context).status for check in parts} == {Status.ERROR}
     assert wiring_checks.registry(context).fix == f"docker logs {context.names.registry}"
+
+
+def test_sandbox_of_another_user_is_named(context: DoctorContext, engine: FakeEngine) -> None:
+    theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
+    for name in (context.names.node, context.names.registry):
+        start(theirs, engine, name)
+    for check in (one for one in wiring_checks.CHECKS if one.id in ("wiring.node", "wiring.registry")):
+        found = finding(check, context)
+        assert found.status is Status.ERROR and "the name demo is taken by a sandbox of user" in found.evidence
+        assert found.fix.startswith("give this sandbox another name")
 
 
 def test_registry_of_another_sandbox_is_not_that_of_a_namespace(context: DoctorContext, registry: Simulator) -> None:
