@@ -26,6 +26,7 @@ from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
 from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.step import start_advice
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
@@ -278,14 +279,16 @@ def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
         keychain=keychain,
     ).with_images(site.spec.push)
     images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
-    title = f"{len(wanted)} user manifests"
+    title = f"{len(wanted)} user manifest{'' if len(wanted) == 1 else 's'}"
 
     def make() -> Sequence[Manifest]:
         return site.objects(images.written(wanted))
 
     requires, after = ("cluster", "registry", "secrets"), ("wiring", "push")
     promises = f"in {site.place.namespace}"
-    return [ObjectsStep(site.place, "apply", title, promises, make, requires=requires, after=after)]
+    return [
+        ObjectsStep(site.place, "apply", title, promises, make, requires=requires, after=after, advise=start_advice)
+    ]
 
 
 def _proof(site: TenantSite) -> list[Step]:

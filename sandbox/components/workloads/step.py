@@ -101,7 +101,7 @@ class ApplyStep(NothingToUndo):
         except Overtaken:
             raise
         except SandboxError as error:
-            error.fix = error.fix or bring_advice(str(error)) or "correct that, then sandbox up"
+            error.fix = error.fix or start_advice(str(error))
             raise
         self.remember(placed)
 
@@ -176,6 +176,11 @@ class ApplyStep(NothingToUndo):
             for one in self.images.written(self.manifests)
         ]
         return list(self.change(objects))
+
+
+def start_advice(said: str) -> str:
+    """Return what to do about workloads that do not start, by the message about them."""
+    return bring_advice(said) or "correct that, then sandbox up"
 
 
 def _fault(record: applied_record.Applied, found: Iterable[tuple[Manifest, Manifest | None]]) -> str:

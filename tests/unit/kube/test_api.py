@@ -290,7 +290,9 @@ def test_kinds_that_every_cluster_has_are_asked_for_at_once(cluster: Cluster, se
     ]
 
 
-def test_exhausted_quota_has_a_fix() -> None:
+def test_refusal_of_pods_by_a_namespace_has_a_fix() -> None:
     error = ClusterError("no", details='pods "x" is forbidden: exceeded quota: q, requested: limits.cpu=2')
     assert "kubectl describe quota" in error.fix
+    error = ClusterError("no", details='pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot')
+    assert error.fix.startswith("write what it names into securityContext")
     assert not ClusterError("no", details="forbidden").fix

@@ -45,7 +45,7 @@ class TenancyStep:
 
     @property
     def title(self) -> str:
-        return f"Namespace {self.namespace} of {self.context}"
+        return f"Objects in {self.namespace} of {self.context}"
 
     def check(self) -> Status:
         if not self.names.kubeconfig.exists():
@@ -194,7 +194,10 @@ def _owner(record: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ObjectsStep(NothingToUndo):
-    """Objects for one purpose, the workload last; `make` returns them, from the state when it is called."""
+    """Objects for one purpose, the workload last; `make` returns them, from the state when it is called.
+
+    `advise` returns what to do about workloads that do not start, by the message about them.
+    """
 
     place: SandboxNamespace
     name: str
@@ -203,6 +206,7 @@ class ObjectsStep(NothingToUndo):
     make: Callable[[], Sequence[Manifest]]
     requires: tuple[str, ...] = ("cluster",)
     after: tuple[str, ...] = ()
+    advise: Callable[[str], str] = lambda _: ""
 
     def check(self) -> Status:
         problem = content_hash.problem(self.place.cluster, self._wanted())
@@ -214,7 +218,11 @@ class ObjectsStep(NothingToUndo):
             work.say(title(one))
             apply_patiently(cluster, one, say=work.say)
         work.say("waiting for the pods")
-        wait_ready(cluster, wanted, timeout=TIMEOUT)
+        try:
+            wait_ready(cluster, wanted, timeout=TIMEOUT, say=work.say)
+        except SandboxError as error:
+            error.fix = error.fix or self.advise(str(error))
+            raise
 
     def _wanted(self) -> list[dict[str, Any]]:
         return [content_hash.marked(self.place.cluster.own(one)) for one in self.make()]
