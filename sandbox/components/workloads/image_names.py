@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
@@ -233,20 +234,24 @@ def advice(names: Iterable[str], file: Path | None) -> str:
 
 
 def bring_advice(said: str) -> str:
-    """Return what to add to images.yaml for an image that a kubelet could not pull, by its message.
+    """Return what to add to images.yaml for the images that kubelets could not pull, by their messages.
 
     Empty for other messages.
     """
-    found = _UNPULLED.search(said)
-    if found is None:
+    found: dict[str, str] = {}
+    for match in _UNPULLED.finditer(said):  # of each a kubelet may give the whole name, too
+        with suppress(UsageError):
+            found.setdefault(str(references.parse(match[1]).with_default_tag()), match[1])
+    if not found:
         return ""
-    name = found[1]
+    name = next(iter(found.values()))
     if "@" in name:  # which only `for` replaces
         return (
             f"name a registry that has it; or write `for: ['{name}']`, with all other names that mean it, at the image "
             "of images.yaml to be used instead"
         )
-    return f"if it is built here, add to images.yaml: - {{from: daemon, image: {name}}}, or one with `from: build`"
+    lines = "; ".join(f"- {{from: daemon, image: {one}}}" for one in found.values() if "@" not in one)
+    return f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
 
 
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:

@@ -160,6 +160,13 @@ def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> No
     assert "push: images.yaml" in advice(pushed.missing(wanted), None)
 
 
+def test_every_image_that_is_not_pulled_is_named_once() -> None:
+    pulling = 'ImagePullBackOff: Back-off pulling image "{0}": ErrImagePull: failed to pull and unpack image "{1}"'
+    said = "\n".join(pulling.format(one, f"docker.io/library/{one}:latest") for one in ("web", "api", "web"))
+    lines = "- {from: daemon, image: web}; - {from: daemon, image: api}"
+    assert bring_advice(said) == f"if it is built here, add to images.yaml: {lines}, or one with `from: build`"
+
+
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
