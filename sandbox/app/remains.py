@@ -22,12 +22,19 @@ def sweep(home: Home, name: str) -> None:
             _remove(home, folder)
         for folder in (home.claims, home.sandboxes, home.state / "certificates"):
             files.remove_empty(folder)
+        for other in sorted(home.lock(name).parent.iterdir()):  # of commands with a name that no sandbox got
+            if other.name != name:
+                _forget(other / "registry", other / "dev", other)
     lock = home.lock(name)
-    for folder in (lock / "registry", lock / "dev"):
-        if folder.is_dir():
-            with suppress(Busy), sandbox_lock.take(folder, "sandbox down", seconds=0, waits=lambda _: None):
-                sandbox_lock.forget(folder)
+    _forget(lock / "registry", lock / "dev")
     sandbox_lock.forget(lock)
+
+
+def _forget(*locks: Path) -> None:
+    """Remove the files of each lock that no command holds right now."""
+    for lock in filter(Path.is_dir, locks):
+        with suppress(Busy), sandbox_lock.take(lock, "sandbox down", seconds=0, waits=lambda _: None):
+            sandbox_lock.forget(lock)
 
 
 def forget_addons(names: Names) -> None:

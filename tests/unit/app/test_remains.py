@@ -63,6 +63,16 @@ def test_after_the_last_purge_no_file_is_left(home: Home) -> None:
     assert list(home.state.rglob("*")) == []
 
 
+def test_locks_of_names_that_no_sandbox_has_go_unless_held(home: Home) -> None:
+    for lock in (home.lock("planned"), home.lock("planned") / "registry"):
+        with sandbox_lock.take(lock, "sandbox up --plan", seconds=0, waits=print):
+            pass
+    with sandbox_lock.take(home.lock("held"), "sandbox up", seconds=0, waits=print):
+        down(home)
+        assert [path.name for path in home.lock("held").parent.iterdir()] == ["held"]
+        assert sandbox_lock.Holder.read(home.lock("held"))
+
+
 @pytest.mark.parametrize("kept", ["route", "certificates", "claim"])
 def test_while_another_is_known_its_files_stay(home: Home, kept: str) -> None:
     used(home)
