@@ -83,7 +83,8 @@ def uninterrupted(ask: Callable[[], Answer], undo: Callable[[Answer], object]) -
 
     made: list[Answer] = []
     try:
-        with ThreadPoolExecutor(1) as pool:  # which waits for its thread
+        with ThreadPoolExecutor(1) as pool:  # which waits for its thread, but not if its start was interrupted
+            pool.submit(bool).result()
             pool.submit(lambda: made.append(ask())).result()
     except BaseException:
         for one in made:
