@@ -57,7 +57,8 @@ def calls(text: str, known: Mapping[str, Any], functions: Mapping[str, Function]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of texts that Starlark reads in another way, such as "\\d"
             tree = ast.parse(text)
-        yield from _Reader(functions).run(tree.body, dict(known))
+        with suppress(_Left):
+            yield from _Reader(functions).run(tree.body, dict(known))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(str(error)) from error
 
@@ -81,12 +82,18 @@ class _Reader:
             if next(self._steps) > MOST_STEPS or depth > MOST_DEPTH:
                 raise Unreadable("it takes too long")
             match one:
+                case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method), args=args)) if (
+                    isinstance(names.get(name), list | dict)
+                ):
+                    names[name] = _changed(names[name], method, [self._value(each, names) for each in args])
                 case ast.Expr(value=ast.Call() as value):
                     yield from self._called(value, names, depth)
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     names[name] = self._value(value, names)
                 case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
                     names[name] = _sum(names.get(name, UNKNOWN), self._value(value, names))
+                case ast.Assign() | ast.AugAssign():
+                    names |= _assigned(one)
                 case ast.FunctionDef(name=name):
                     self._own[name] = one
                 case ast.If(test=test):
@@ -94,10 +101,12 @@ class _Reader:
                     if _is_known(decided):
                         yield from self.run(one.body if decided else one.orelse, names, depth + 1)
                     else:
+                        names |= _assigned(one)
                         yield Call("if", tuple(_mentioned(one)), {}, one.lineno)
                 case ast.For(target=target, iter=source):
                     items = self._value(source, names)
                     if not isinstance(items, list | dict):
+                        names |= _assigned(one)
                         yield Call("for", tuple(_mentioned(one)), {}, one.lineno)
                     for each in _items(items):
                         names |= _bound(target, each)
@@ -190,6 +199,20 @@ def _dotted(node: ast.expr) -> str:
 
 def _mentioned(node: ast.stmt) -> Iterator[str]:
     return (_dotted(one.func) for one in ast.walk(node) if isinstance(one, ast.Call))
+
+
+def _assigned(node: ast.stmt) -> dict[str, Any]:
+    """Return the names that a statement may give a value, as UNKNOWN."""
+    stored = (one for one in ast.walk(node) if isinstance(getattr(one, "ctx", None), ast.Store))
+    named = (one.value if isinstance(one, ast.Subscript) else one for one in stored)
+    return dict.fromkeys((one.id for one in named if isinstance(one, ast.Name)), UNKNOWN)
+
+
+def _changed(value: Any, method: str, given: list[Any]) -> Any:
+    """Return a list or a map after a call of its method."""
+    if method == "append" and len(given) == 1:
+        return _sum(value, given)
+    return _sum(value, given[0]) if method == "extend" and len(given) == 1 else UNKNOWN
 
 
 def _is_known(value: Any) -> bool:

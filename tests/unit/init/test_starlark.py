@@ -37,6 +37,8 @@ def values(text: str, **known: Any) -> list[Any]:
         ("def g(x, y='z'):\n  f(x + y)\n  return\n  f('never')\ng('a')\ng('a', y='b')", ["az", "ab"]),
         ("if name == 'posix': f(1)\nelse: f(2)", [1]),
         ("load('ext://x', 'y')", ["load"]),
+        ("f(1)\nbreak\nf(2)", [1]),
+        ("x = []\nfor y in ['a', 'b']:\n  x.append(y)\nx.extend(['c'])\nf(x)", [["a", "b", "c"]]),
     ],
 )
 def test_value_that_the_text_says_is_known(text: str, expected: list[Any]) -> None:
@@ -59,6 +61,13 @@ def test_value_that_the_text_says_is_known(text: str, expected: list[Any]) -> No
         "x = 'a'\nfor _ in [" + "1," * 40 + "]: x += x\nf(x)",
         "x = ['a']\nfor _ in [" + "1," * 40 + "]: x += x\nf(x)",
         "def g(): return 'a'\nf(g())",
+        "x = 'a'\nif y: x = 'b'\nf(x)",
+        "x = 'a'\nfor y in z: x = y\nf(x)",
+        "x = 'a'\nx, y = z\nf(x)",
+        "x = {'a': 'b'}\nx['a'] = y\nf(x)",
+        "x = {'a': 'b'}\nx.update(a='c')\nf(x)",
+        "x = 1\nx -= 1\nf(x)",
+        "x = ['a']\nx.extend(y)\nf(x)",
     ],
 )
 def test_value_that_the_text_does_not_say_is_unknown(text: str) -> None:
