@@ -62,7 +62,9 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
     place, found = f"{namespace}/{name}", False
     for message in unschedulable(pod):
         found = True
-        yield "node", error(f"{place}: no node takes it: {message}", "change its requests, its selector or tolerations")
+        claimed = "persistentvolumeclaim" in message.lower()
+        fix = f"{kubectl} describe pvc" if claimed else "change its requests, its selector or tolerations"
+        yield "node", error(f"{place}: no node takes it: {message}", fix)
     for fault in faults(pod):
         found = True
         words = _words(cluster, name, namespace, fault)

@@ -74,6 +74,11 @@ def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) 
         }
     (row,) = examine(context, "big")
     assert row.id == "pod.node" and "no node takes it: 0/1: Insufficient cpu" in row.evidence
+    assert row.fix == "change its requests, its selector or tolerations"
+    claim = {**scheduled, "message": "0/1: pod has unbound immediate PersistentVolumeClaims"}
+    place(cluster, "claiming", {"phase": "Pending", "conditions": [claim]})
+    (row,) = examine(context, "claiming")
+    assert row.fix.endswith(" describe pvc")
     (row,) = examine(context, "slow")
     assert (row.id, row.evidence) == ("pod.event", "shop/slow: Unhealthy: Readiness probe failed: 500")
 
