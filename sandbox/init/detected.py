@@ -23,6 +23,15 @@ IGNORED = ".dockerignore"
 Item = str | Mapping[str, Any]
 
 
+def once(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Return each of the items once; a chart is a mapping, which no set can have."""
+    found: list[Item] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return tuple(found)
+
+
 def label(text: str) -> str:
     """Return the text as a name that Kubernetes accepts (RFC 1123 label, short); `app` if nothing of it is left.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import skaffold_dev, skaffold_release
-from sandbox.init.detected import App, Item, Told, build_options, label
+from sandbox.init.detected import App, Item, Told, build_options, label, once
 from sandbox.kube import manifests
 from sandbox.system.files import is_file, is_inside
 
@@ -63,7 +63,7 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
         items += _deployed(folder, below, config, images, notes)
         notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
     known = frozenset(reading.known)
-    return Told(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)), known) if configs else None
+    return Told(tuple(apps), once(items), tuple(dict.fromkeys(notes)), known) if configs else None
 
 
 @dataclass
@@ -228,14 +228,6 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
             if one.parent in whole
             else one.relative_to(folder).as_posix()
         )
-
-
-def _once(items: Iterable[Item]) -> list[Item]:
-    found: list[Item] = []
-    for item in items:
-        if item not in found:
-            found.append(item)
-    return found
 
 
 def _at(content: Any, *path: str) -> Any:

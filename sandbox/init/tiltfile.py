@@ -17,7 +17,7 @@ from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import helmfile, starlark, tiltfile_sync
-from sandbox.init.detected import App, Item, Told, build_options, label, last_part, untagged
+from sandbox.init.detected import App, Item, Told, build_options, label, last_part, once, untagged
 from sandbox.init.starlark import UNKNOWN, Call, Function, listed
 from sandbox.kube import manifests
 from sandbox.system.files import is_dir, is_file, is_inside
@@ -83,9 +83,8 @@ def load(folder: Path) -> Told | None:
     reading = _Reading(folder)
     reading.read(FILE)
     items = [] if reading.unsure else reading.items
-    once = (one for number, one in enumerate(items) if one not in items[:number])
     apps = [] if reading.is_composed else reading.apps  # the compose file says what is built
-    return Told(tuple(apps), tuple(once), tuple(dict.fromkeys(reading.said())))
+    return Told(tuple(apps), once(items), tuple(dict.fromkeys(reading.said())))
 
 
 @dataclass
