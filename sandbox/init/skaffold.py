@@ -18,6 +18,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import skaffold_dev, skaffold_release
 from sandbox.init.detected import App, Item, Told, build_options, label, once
+from sandbox.init.project_folders import shown
 from sandbox.kube import manifests
 from sandbox.system.files import is_file, is_inside
 
@@ -26,8 +27,8 @@ FILES = ("skaffold.yaml", "skaffold.yml")
 BUILDERS = ("bazel", "buildpacks", "custom", "jib", "ko")
 # What images.yaml has of a build by docker or kaniko; these also say how to build faster.
 TAKEN = {"buildArgs", "cache", "cacheFrom", "dockerfile", "noCache", "pullParent", "secrets", "ssh", "target"}
-# `**` as a part of a name, where it means what `*` does and Path.glob() takes only that.
-_STARS = re.compile(r"\*\*(?=[^/])|(?<=[^/])\*\*")
+# `**` as a part of a name and at the end, where skaffold takes it for `*` (filepath.Match) and Path.glob() does not.
+_STARS = re.compile(r"\*\*(?=[^/]|$)|(?<=[^/])\*\*")
 
 
 def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
@@ -212,22 +213,24 @@ def _deployed(
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
-    """Yield the files that a path or pattern of rawYaml means; a folder where it means everything in it."""
+    """Yield the files that a path or pattern of rawYaml means; a folder where it means everything in it.
+
+    A pattern that means a folder means all files below it (skaffold, util.ExpandPathsGlob).
+    """
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         notes.append(f"{pattern} is not in the folder, and left out")
         return
-    usual = _STARS.sub("*", pattern)
-    found = sorted(folder.glob(usual)) if any(one in pattern for one in "*?[") else [folder / pattern]
+    found = [folder / pattern]
+    if any(one in pattern for one in "*?["):
+        places = sorted(folder.glob(_STARS.sub("*", pattern)))
+        found = list(dict.fromkeys(file for place in places for file in manifests.files(place)))
     files = [one for one in found if is_file(one) and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
     if not files:
         notes.append(f"{pattern} is left out: it means no manifest in this folder")
     whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
     for one in files:
-        yield (
-            f"{one.parent.relative_to(folder).as_posix()}/"
-            if one.parent in whole
-            else one.relative_to(folder).as_posix()
-        )
+        around = next((place for place in reversed(one.parents) if place in whole), None)
+        yield shown(folder, around) if around else one.relative_to(folder).as_posix()
 
 
 def _at(content: Any, *path: str) -> Any:

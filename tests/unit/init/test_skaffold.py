@@ -45,6 +45,9 @@ RELEASE = {"chart": "charts/web", "release": "a"}
         ("manifests: {rawYaml: ['k8s/a**', 'k**/b.yaml']}", ("k8s/a.yaml", "k8s/b.yaml")),
         ("manifests: {rawYaml: [k8s/a.yaml, k8s/a.yaml]}", ("k8s/a.yaml",)),
         ("deploy: {kubectl: {manifests: ['./k8s/**/*.yaml']}}", ("k8s/",)),
+        ("manifests: {rawYaml: ['k8s/**']}", ("k8s/",)),
+        ("manifests: {rawYaml: ['more/*']}", ("more/",)),
+        ("manifests: {rawYaml: ['more/**/*.yaml']}", ("more/",)),
         ("manifests: {kustomize: {paths: [over]}}", ("over/",)),
         ("deploy: {kustomize: {paths: [over]}}", ("over/",)),
         (
@@ -62,6 +65,8 @@ def test_a_skaffold_file_says_what_is_built_and_deployed(
             "skaffold.yaml": SKAFFOLD.replace("MANIFESTS", manifests),
             "k8s/a.yaml": DEPLOYMENT,
             "k8s/b.yaml": DEPLOYMENT,
+            "more/a.yaml": DEPLOYMENT,
+            "more/below/b.yaml": DEPLOYMENT,
             "over/kustomization.yaml": "resources: []",
             "chart/Chart.yaml": "name: x",
             "src/front/Dockerfile": "EXPOSE 80",
