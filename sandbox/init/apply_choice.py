@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -144,7 +145,7 @@ def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]
         if file is None or _is_of_chart(folder, place) or not is_inside(folder, file):
             continue
         try:
-            if "kind: Component" in text_file.read(file):  # a part of others
+            if _mapping(file).get("kind") == "Component":  # a part of others
                 continue
             read = kustomization.reads(place)
         except UsageError as error:
@@ -190,11 +191,18 @@ def _is_chart(folder: Path, place: Path) -> bool:
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False
-    try:
+    content: Mapping[str, Any] = {}
+    with suppress(UsageError):
+        content = _mapping(file)
+    return bool(content) and content.get("type") != "library"
+
+
+def _mapping(file: Path) -> Mapping[str, Any]:
+    """Return the content of a file that should be a mapping, empty for any other. Raises UsageError."""
+    with suppress(yaml.YAMLError):
         content = yaml_text.document(text_file.read(file))
-    except (yaml.YAMLError, UsageError):
-        return False
-    return isinstance(content, dict) and content.get("type") != "library"
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _is_of_chart(folder: Path, place: Path) -> bool:

@@ -258,13 +258,19 @@ def test_remote_bases_and_components_are_omitted(tmp_path: Path) -> None:
         tmp_path,
         **{
             "far/kustomization.yaml": "resources: ['https://example.com/a.yaml']",
-            "part/kustomization.yaml": "kind: Component\n",
+            "part/kustomization.yaml": "kind: 'Component'\n",
             "k8s/a.yaml": DEPLOYMENT,
         },
     )
     found = look(tmp_path)
     assert found.manifests == ("k8s/",)
     assert found.notes == ("far/ is left out: it fetches https://example.com/a.yaml",)
+
+
+def test_kustomization_that_mentions_components_is_applied(tmp_path: Path) -> None:
+    text = "# kind: Component has parts\nresources: [a.yaml]\n"
+    write(tmp_path, **{"dev/kustomization.yaml": text, "dev/a.yaml": DEPLOYMENT})
+    assert look(tmp_path).manifests == ("dev/",)
 
 
 def test_kinds_that_nothing_defines_and_doubles_are_left_out(tmp_path: Path) -> None:
