@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
@@ -32,10 +34,18 @@ def port(text: str) -> int | None:
 
 def sources(text: str) -> Iterator[str]:
     """Yield the files and folders that it copies from its context, without those named by variables or patterns."""
-    for line in _SOURCES.finditer(text.replace("\\\n", " ")):
-        for word in re.findall(r"[^\s\"\[\],]+", line[1])[:-1]:
+    for line in _SOURCES.finditer(re.sub(r"\\\r?\n", " ", text)):
+        for word in _words(line[1])[:-1]:
             if not set("$*?<") & set(word) and "://" not in word and ".." not in word:
                 yield word.strip("/")
+
+
+def _words(arguments: str) -> list[str]:
+    """Return the arguments of an instruction in either of its forms, of which that for names with blanks is JSON."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(found := json.loads(arguments), list):
+            return list(map(str, found))
+    return arguments.split()
 
 
 def workdir(text: str) -> str | None:

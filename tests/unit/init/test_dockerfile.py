@@ -36,6 +36,8 @@ def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) ->
         ("copy --chown=a:b a b /x/", ["a", "b"]),
         ('ADD ["a.txt", "b.txt", "/x/"]', ["a.txt", "b.txt"]),
         ("COPY a \\\n  b /x/", ["a", "b"]),
+        ("COPY a \\\r\n  b /x/\r\n", ["a", "b"]),
+        ('COPY ["my files", "b", "/x/"]', ["my files", "b"]),
         ("COPY --from=build /out /x", []),
         ("COPY $DIR *.txt https://example.com/x ../y <<EOF /x/", []),
     ],
