@@ -123,6 +123,14 @@ class Stoppable(Step, Protocol):
 
 
 @runtime_checkable
+class Revocable(Step, Protocol):
+    """A step that keeps something in the cluster: when an `up` is rolled back, the cluster may stay."""
+
+    def revoke(self) -> bool:
+        """Remove what it made, from the cluster too; returns whether there was anything to remove."""
+
+
+@runtime_checkable
 class Rebuildable(Step, Protocol):
     """A step that can be STALE."""
 

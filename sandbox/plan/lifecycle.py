@@ -15,7 +15,7 @@ from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
-from sandbox.step import Growing, Overtaken, Rebuildable, State, Status, Step, Stoppable, Work, needed
+from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Status, Step, Stoppable, Work, needed
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
@@ -402,7 +402,8 @@ def _stop() -> None:
 
 
 def _undo(plan: Plan, report: Reporter) -> list[Exception]:
-    return _backward([(step, step.undo) for step in plan], report.removed, report)[1]
+    acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in plan]
+    return _backward(acts, report.removed, report)[1]
 
 
 def _backward(

@@ -52,6 +52,7 @@ class RememberedStep:
         self.names.spec.unlink(missing_ok=True)
         self.names.asked.unlink(missing_ok=True)
         self.names.certificate_facts.unlink(missing_ok=True)
+        self.names.charts.unlink(missing_ok=True)  # the releases were removed with the cluster
         _forget_origin(self.names)
         if not (self.purge and self.names.data.exists()):
             return False  # nothing that users would miss

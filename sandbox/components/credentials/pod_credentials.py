@@ -75,8 +75,8 @@ class PodCredentials:
         secrets = PullSecrets.of(self.names)
         held, listed = secrets.held(), secrets.entries.read()
         for name in (*(entry.secret for entry in wanted), *listed):
-            if name not in held:
-                return Status(State.ABSENT, name)
+            if name not in held:  # what there is of others stays, whatever becomes of this one
+                return Status(State.DRIFTED if self.names.credentials.exists() else State.ABSENT, name)
         problem = self._outdated(held, wanted) or secrets.pending() or self._idle(secrets, held)
         return Status(State.DRIFTED, problem) if problem else Status(State.READY, _told(held, secrets.ignored()))
 

@@ -58,7 +58,7 @@ class MirrorsStep:
         for one in self._upstreams:
             container = self.engine.container(self.names.mirror(one.name))
             if container is None:
-                return Status(State.ABSENT, f"{one.name} has none")
+                return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{one.name} has none")
             account = self._account(one)
             reason = self._drift(one, account, container)
             if reason:

@@ -30,7 +30,7 @@ from sandbox.kube.records import Records
 from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import interruption
 
 RECORD = "charts"
@@ -40,7 +40,7 @@ Known = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class ChartsStep:
+class ChartsStep(NothingToUndo):
     """Installs a release for each chart; a sealed record in the cluster keeps what each was made from.
 
     It waits for all `nodes` first. A release is uninstalled only when both the record and its own labels say that `up`
@@ -101,10 +101,6 @@ class ChartsStep:
         if not known and self.record == RECORD:
             self.names.charts.unlink(missing_ok=True)
 
-    def undo(self) -> bool:
-        self.names.charts.unlink(missing_ok=True)  # the releases are removed with the cluster
-        return False
-
     @property
     def program(self) -> Helm:
         """Return helm. Raises MissingTool."""
@@ -126,8 +122,7 @@ class ChartsStep:
         # Recorded first, so that every release is known; its digest counts only when it is complete.
         known[_key(chart)] = {"digest": "", "images": list(full)}
         if self.record == RECORD:
-            self.names.charts.parent.mkdir(parents=True, exist_ok=True)
-            self.names.charts.touch()
+            note(self.names)
         _write(records, known, self.record)
         if release is not None and release.state.startswith("pending-"):
             work.say(f"{chart.name} was left {release.state}")
@@ -203,6 +198,12 @@ class ChartsStep:
     def _dropped(self, known: Known) -> list[str]:
         wanted = {_key(one) for one in self.charts}
         return [key for key in known if key not in wanted]
+
+
+def note(names: Names) -> None:
+    """Record that the cluster has releases, perhaps: a spec without charts uninstalls them."""
+    names.charts.parent.mkdir(parents=True, exist_ok=True)
+    names.charts.touch()
 
 
 def _placed(manifest: Manifest, chart: Chart) -> Manifest:

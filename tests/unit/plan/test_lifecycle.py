@@ -356,6 +356,24 @@ def test_keep_keeps_what_was_made() -> None:
     assert world == {"network", "cluster"}
 
 
+def test_roll_back_takes_back_what_stays_in_the_cluster() -> None:
+    world, taken = {"cluster"}, list[str]()
+
+    class Kept(FakeStep):
+        def revoke(self) -> bool:
+            taken.append(self.name)
+            return self.undo()
+
+    plan = [FakeStep("cluster", world), Kept("accounts", world, requires=("cluster",))]
+    plan.append(FakeStep("https", world, requires=("accounts",), making=fail))
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, Silent())
+    assert (world, taken) == ({"cluster"}, ["accounts"])
+    up(plan[:2], Silent())
+    down(plan[:2], Silent())
+    assert (world, taken) == (set(), ["accounts"]), "with the cluster it goes anyway"
+
+
 def test_failing_undo_hides_neither_the_rest_nor_first_error() -> None:
     world: set[str] = set()
     plan = chain(world, "a", "b", "c")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.components.workloads import charts_step
 from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -32,8 +33,9 @@ def test_spec_is_read_back_and_removed_with_the_sandbox(names: Names) -> None:
     names.spec.with_name(f".{names.spec.name}.abcdefgh.tmp").touch()  # of a command that was killed
     for left in (names.asked, names.certificate_facts):  # by the last check
         left.touch()
+    charts_step.note(names)
     step.undo()
-    assert not names.folder.exists()
+    assert not names.folder.exists() and not names.charts.exists()
 
 
 def test_edge_of_an_earlier_release_is_read(names: Names) -> None:

@@ -73,6 +73,24 @@ def test_account_no_longer_in_the_spec_is_removed(
     assert not names.credentials.exists()
 
 
+def test_account_that_fails_leaves_those_that_there_are(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker
+) -> None:
+    step(node, names, docker).apply(NoWork())
+    more = step(node, names, docker, docker.model_copy(update={"secret": "another"}))
+    assert (more.check().state, more.check().detail) == (State.DRIFTED, "another"), "else it is all rolled back"
+
+
+def test_accounts_are_rolled_back_in_a_cluster_that_stays(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker
+) -> None:
+    made = step(node, names, docker)
+    made.apply(NoWork())
+    assert made.revoke()
+    assert not names.credentials.exists()
+    assert [path for path in server.objects if "dpr-secret" in path] == []
+
+
 @pytest.mark.parametrize("adopted", [True, False])
 def test_accounts_leave_a_cluster_that_stays(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker, *, adopted: bool
@@ -241,7 +259,7 @@ def test_a_cluster_of_an_earlier_release_is_taken_over(
     added = {**kept, "metadata": {**kept["metadata"], "name": "added"}}
     server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/added"] = added
     server.objects[f"{SHOP}added"] = {"metadata": {"name": "added", "namespace": "shop", "labels": COPIED}}
-    assert made.check().state is State.ABSENT
+    assert made.check().state is State.DRIFTED
     made.apply(NoWork())
     assert made.check().detail == "dpr-secret, ignored: added, which no command of this user gave"
     assert f"{SHOP}added" not in server.objects and f"{SHOP}dpr-secret" in server.objects
@@ -253,7 +271,7 @@ def test_account_added_by_a_command_survives_a_new_cluster(
     PullSecrets.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
     del server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
     made = step(node, names)
-    assert (made.check().state, made.check().detail) == (State.ABSENT, "dpr-secret")
+    assert (made.check().state, made.check().detail) == (State.DRIFTED, "dpr-secret")
     made.apply(NoWork())
     assert f"{SHOP}dpr-secret" in server.objects
 
