@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.cluster.kind.provider import VERSION, recorded_version
+from sandbox.components.workloads import charts_step, user_manifests
 from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
+from sandbox.plan import saved_spec
 from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
@@ -163,9 +165,19 @@ class Restoring:
             (self._noted / "certificates").rename(self.names.keys)
         files.make_private_dir(self.names.folder)
         files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
+        self._note_charts()
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         (self._noted / READY).unlink()  # first, for without the other files there is nothing to complete
         shutil.rmtree(self._noted)
+
+    def _note_charts(self) -> None:
+        """Record whether the restored cluster has releases, of whatever charts the spec names by now."""
+        with contextlib.suppress(SandboxError):  # a spec that cannot be read tells nothing; `start` names it
+            spec = saved_spec.load(self.names)
+            if spec and user_manifests.charts(spec.apply):
+                charts_step.note(self.names)
+            else:
+                self.names.charts.unlink(missing_ok=True)
 
     def _left_over(self, manifest: Manifest) -> list[str]:
         """Return the nodes of the replaced cluster that the snapshot has none for."""

@@ -11,15 +11,19 @@ import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.components.workloads import charts_step
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import ContainerSpec, container_copy, labelled
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.names import Home
+from sandbox.plan import saved_spec
 from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
@@ -125,6 +129,18 @@ def bound(restoring: Restoring, monkeypatch: pytest.MonkeyPatch, *, shares: bool
     return Description(
         "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules", "/odd"]}
     )
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("charts", [(), ({"chart": "/charts/web"},)])
+def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, charts: Any, *, before: bool) -> None:
+    """Charts came or went since the snapshot → the next `up` uninstalls what the spec no longer names."""
+    names = restoring.names
+    if before:
+        charts_step.note(names)
+    saved_spec.save(names, ResolvedSpec.model_validate({"name": "demo", "apply": charts}))
+    restoring._note_charts()
+    assert names.charts.exists() is bool(charts)
 
 
 @pytest.mark.parametrize(("recorded", "written"), [("v1.35.4", "v1.36.3"), ("v1.36.3", None), ("", None)])
