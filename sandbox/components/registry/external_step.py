@@ -54,8 +54,9 @@ class ExternalRegistryStep:
         return Status(State.READY, f"answers; nodes go to {there.endpoint}")
 
     def apply(self, work: Work) -> None:
+        require_answer(self.where)  # else the sandbox would have no registry at all
         frontend.remove(self.engine, self.names)
-        require_answer(self.where)
+        require_answer(self.where)  # or it was the sandbox's own, by its port
 
     def undo(self) -> bool:
         return frontend.remove_all(self.engine, self.names, purge=self.purge)

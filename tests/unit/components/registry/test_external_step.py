@@ -86,6 +86,18 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
     assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
 
 
+def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
+    with Simulator() as answering:
+        port = urlsplit(answering.url).port or 0
+        own = Registry(engine=engine, names=names, image=IMAGE, frontend_image=UPSTREAM["haproxy"], port=port)
+        own.start()
+    there = list(engine.boxes)
+    step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
+    with pytest.raises(RegistryError):
+        step.apply(NoWork())
+    assert list(engine.boxes) == there
+
+
 def test_a_purge_takes_the_data_of_our_own(engine: FakeEngine, names: Names, port: int) -> None:
     engine.create_volume(names.volume, names.labels)
     assert ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=True).undo()
