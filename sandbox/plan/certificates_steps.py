@@ -70,7 +70,7 @@ def secrets(site: ClusterSite) -> list[Step]:
             CertManagerStep(names, site.home.manifests, by_tag),
             IssuerStep(names, site.keystore, wanted),
         ]
-    elif wanted:
+    else:  # also without any: those of an earlier spec are to be removed
         steps.append(SecretsStep(names, site.keystore, wanted))
     return steps
 

@@ -70,7 +70,8 @@ class SecretsStep(NothingToUndo):
 
     @property
     def title(self) -> str:
-        return f"{len(self.secrets)} TLS Secrets" if len(self.secrets) != 1 else "TLS Secret"
+        number = len(self.secrets)
+        return "TLS Secret" if number == 1 else f"{number or 'No'} TLS Secrets"
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)

@@ -280,6 +280,12 @@ def test_secrets_have_one_source_and_ingress_needs_default(place: Home, tmp_path
     assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
 
 
+def test_secrets_of_an_earlier_spec_go_where_none_is_left(place: Home, tmp_path: Path) -> None:
+    default = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
+    step = one(SecretsStep, build(Spec.model_validate({"certs": {"default": default}}), place))
+    assert (step.secrets, step.title) == ((), "No TLS Secrets")
+
+
 def test_external_registry_replaces_ours_for_all_its_users(place: Home, images: Path) -> None:
     spec = Spec.model_validate({"registry": {"external": "localhost:5999"}}).model_copy(update={"push": images})
     steps = build(spec, place)
