@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -113,7 +114,10 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
     known = saved_spec.origin(names)
     if known is None:  # an earlier release recorded none; a spec from elsewhere must not benefit from that
         return "by an earlier release, which did not record the origin" if origin.is_fetched else None
-    return None if origin.may_replace(known) else str(known)
+    if origin.may_replace(known):
+        return None
+    is_gone = known.kind == "file" and not os.path.lexists(known.source)
+    return f"{known} (not there any more)" if is_gone else str(known)
 
 
 def trust_lines(found: Fetched, spec: Spec) -> tuple[str, ...]:

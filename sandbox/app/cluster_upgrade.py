@@ -150,7 +150,8 @@ class _Upgrading:
         raise UsageError(
             f"'{self.sandbox.name}' runs Kubernetes {before}, which is not upgraded in place to {after}",
             details="kubeadm goes to a later patch or to the next minor version, and not back",
-            fix="name that version in the spec's `cluster`, or make a new cluster: sandbox up --recreate cluster",
+            fix="name that version in the spec's `cluster`, or make a new cluster: "
+            f"sandbox down {self.sandbox.name}, then sandbox up",
         )
 
     def _saved(self, after: str) -> str:

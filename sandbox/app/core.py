@@ -153,6 +153,13 @@ class Sandbox:
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
             self.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
 
+    def _note_needless(self, recreate: Collection[str], found: Found) -> None:
+        """Name the steps among `recreate` that stay: the caller may have meant them to be recreated in any case."""
+        another = {"cluster": f"sandbox down {self.name}, then up", "certificates": "sandbox certs renew --root"}
+        for step, status in found:
+            if step.name in recreate and status.state in (State.READY, State.DRIFTED):
+                self.session.say(f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}")
+
     def _note_proxy(self, spec: Spec) -> None:
         """Name the variables that should name a proxy for nodes and pods, and do not."""
         if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
@@ -207,6 +214,7 @@ class Sandbox:
                 with _explaining(resolved):
                     steps = tuple(prepared(steps))
                     found = _survey(steps, engine, self.names, self.session.report)
+                    self._note_needless(recreate, found)
                     used = UsedEngine.of(engine)
                     looking.close()  # from here on things change
                     yield _Surveyed(resolved, steps, found, used)

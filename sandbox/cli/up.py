@@ -44,7 +44,12 @@ continue: sandbox up      remove everything: sandbox down --purge"""
 @click.option("--registry-port", type=PORT, help="Use this port instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="Do not roll back on failure.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would change; exit 0: nothing, 2: something.")
-@click.option("--recreate", multiple=True, metavar="STEP", help="Allow STEP to be recreated; its data is lost.")
+@click.option(
+    "--recreate",
+    multiple=True,
+    metavar="STEP",
+    help="Allow STEP to be recreated, if the spec needs it; its data is lost.",
+)
 @click.option(
     "--yes",
     is_flag=True,

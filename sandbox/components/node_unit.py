@@ -229,7 +229,7 @@ def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     if without:
         admin = nodes.read_file(nodes.control_plane, ADMIN)
         if admin is None:
-            raise SandboxError(f"{nodes.control_plane} has no {ADMIN}", fix="sandbox up --recreate cluster")
+            raise SandboxError(f"{nodes.control_plane} has no {ADMIN}", fix="sandbox down, then sandbox up")
         token = cluster.token(unit.name, SYSTEM_NAMESPACE, seconds=LIFE)
         own = {unit.kubeconfig: kubeconfig(admin, token)}
     for node in places:

@@ -57,7 +57,7 @@ def test_version_out_of_reach_is_refused_naming_both(upgrading: _Upgrading, befo
         UsageError, match=f"runs Kubernetes {before}, which is not upgraded in place to v1.36.3"
     ) as caught:
         upgrading._require(before, "v1.36.3", None)
-    assert "up --recreate cluster" in caught.value.fix
+    assert "sandbox down demo, then sandbox up" in caught.value.fix
 
 
 def test_interrupted_upgrade_is_continued_to_its_version_only(upgrading: _Upgrading) -> None:

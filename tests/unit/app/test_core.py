@@ -20,6 +20,7 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, ports, requirements, snapshots
+from sandbox.app.agreement import replaced
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -86,6 +87,15 @@ def test_up_names_a_malformed_proxy_variable(there: set[str], monkeypatch: pytes
         Sandbox(Spec.model_validate({"name": "x", "network": network}), session=Session(say=heard.append)).up()
         said = [text for text in heard if "PROXY" in text]
         assert len(said) == len(words) and all(word in said[0] and "secret" not in said[0] for word in words)
+
+
+def test_a_part_that_need_not_be_recreated_is_named(there: set[str]) -> None:
+    heard: list[str] = []
+    sandbox = Sandbox(Spec(name="x"), session=Session(say=heard.append))
+    sandbox.up(recreate=["cluster"])
+    assert heard == [], "it was not there"
+    sandbox.up(recreate=["cluster"])
+    assert heard == ["Cluster stays: the spec needs no other; to make one: sandbox down x, then up"]
 
 
 def _down_by_command() -> None:
@@ -267,6 +277,7 @@ def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_pat
         Sandbox(tmp_path).up()
     assert caught.value.id == "other-origin" and there == set()
     assert "/elsewhere/sandbox.yaml" in caught.value.details and str(file) in caught.value.details
+    assert replaced(names, Origin.of(file)) == "/elsewhere/sandbox.yaml (not there any more)"
     with saved_spec.coming_from(names, Origin.of(file)):
         assert Sandbox(file).up()
     assert saved_spec.origin(names) == Origin.of(file)
