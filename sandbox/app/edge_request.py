@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sandbox.engine import Bind
 
 TIMEOUT = 30.0
+# What a path and a query may have besides letters and digits (RFC 3986, section 3.3); the rest is sent as %XX.
+ALLOWED = "%/?:@!$&'()*+,;="
 
 
 def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPResponse:
@@ -17,12 +19,13 @@ def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPRespo
     target = urlsplit(url)
     host, port = str(target.hostname), target.port or 443
     address = Bind(listen, port).asked_at
+    asked = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
     connection = http.client.HTTPSConnection(host, port)
     plain = socket.create_connection((address, port), timeout=TIMEOUT)
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the library's own connections have
         connection.sock = context.wrap_socket(plain, server_hostname=host)
-        connection.request("GET", url.partition(target.netloc)[2] or "/", headers={"Connection": "close"})
+        connection.request("GET", quote(asked, safe=ALLOWED), headers={"Connection": "close"})
         return connection.getresponse()
     except BaseException:
         plain.close()

@@ -44,7 +44,17 @@ def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("path", "asked"), [("/a/b?c=1", "/a/b?c=1"), ("", "/")])
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/a/b?c=1", "/a/b?c=1"),
+        ("", "/"),
+        ("?c=1", "/?c=1"),
+        ("/ä b?c=ä%20b", "/%C3%A4%20b?c=%C3%A4%20b"),
+        ("/a#part", "/a"),
+        ("/a;b=1,2/@c", "/a;b=1,2/@c"),
+    ],
+)
 def test_the_url_s_host_is_asked_for_its_path(served: tuple[int, ssl.SSLContext], path: str, asked: str) -> None:
     port, context = served
     answer = edge_request.get(f"https://{HOST}:{port}{path}", "127.0.0.1", context)
