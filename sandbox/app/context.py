@@ -6,6 +6,7 @@ import functools
 import itertools
 import operator
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -110,7 +111,8 @@ def _spec_in(folder: Path) -> Path | None:
     except (OSError, files.NotAFile):
         return None
     if is_spec:
-        raise UsageError(f"{misnamed} is not read", fix=f"mv {misnamed} {spec}   (or -f {misnamed})")
+        old, new = shlex.quote(str(misnamed)), shlex.quote(str(spec))
+        raise UsageError(f"{misnamed} is not read", fix=f"mv {old} {new}   (or -f {old})")
     return None
 
 

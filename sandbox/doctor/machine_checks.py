@@ -119,7 +119,10 @@ def state_folder(context: DoctorContext) -> Finding:
     if not folder.exists():
         return skipped("it does not exist yet")
     mode = stat.S_IMODE(folder.stat().st_mode)
-    return error(f"{folder} has mode {mode:04o}") if mode & OTHERS else ok(f"{folder} is readable for its user only")
+    fix = f"chmod 700 {shlex.quote(str(folder))}"
+    return (
+        error(f"{folder} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{folder} is readable for its user only")
+    )
 
 
 def kubeconfig(context: DoctorContext) -> Finding:

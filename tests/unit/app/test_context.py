@@ -107,7 +107,7 @@ def test_spec_that_is_a_link_into_nowhere_is_told(tmp_path: Path, monkeypatch: p
 def project_with_subfolder(folder: Path) -> Path:
     """Make a project with a spec; return a folder two below."""
     (folder / "sandbox.yaml").write_text("name: shop\n")
-    below = folder / "src" / "deep"
+    below = folder / "my src" / "deep"
     below.mkdir(parents=True)
     return below
 
@@ -119,8 +119,9 @@ def test_spec_of_a_folder_above_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert context.default_file() == tmp_path / "sandbox.yaml"
     assert chosen_spec.origin_of(None, None) == Origin.of(tmp_path / "sandbox.yaml")
     (below.parent / "sandbox.yml").write_text("apiVersion: sandbox.dev/v1\n")
-    with pytest.raises(UsageError, match=r"src/sandbox\.yml is not read"):
+    with pytest.raises(UsageError, match=r"my src/sandbox\.yml is not read") as caught:
         context.default_file()
+    assert caught.value.fix.startswith(f"mv '{below.parent}/sandbox.yml' '{below.parent}/sandbox.yaml' ")
     (below / "sandbox.yaml").write_text("name: nearer\n")
     assert context.default_file() == Path("sandbox.yaml")
 

@@ -84,7 +84,8 @@ def test_modes_are_tightened(context: DoctorContext) -> None:
     context.home.state.chmod(0o755)
     context.home.kubeconfig.write_text("x")
     context.home.kubeconfig.chmod(0o644)
-    assert machine_checks.state_folder(context).status is Status.ERROR
+    own = machine_checks.state_folder(context)
+    assert (own.status, own.fix) == (Status.ERROR, f"chmod 700 {context.home.state}")
     assert machine_checks.kubeconfig(context).status is Status.WARN
     found = repaired(context, "files.own", "files.kubeconfig")
     assert {row.status for row in found.values()} == {Status.OK}
