@@ -190,6 +190,8 @@ def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
     with serve(foreign):
         assert edge_checks.certificate(trace).evidence.startswith("third party: ")
         assert edge_checks.chain(trace).status is Status.ERROR
+        ingress(cluster, HOST, name="broken", tls=[{"hosts": [HOST], "secretName": "broken"}])
+        cluster.objects["/api/v1/namespaces/web/secrets/broken"] = {"data": {"tls.crt": "bm9uZQ=="}}
         ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
         data = {"tls.crt": base64.b64encode(foreign.chain_pem).decode()}
         cluster.objects["/api/v1/namespaces/web/secrets/mine"] = {"data": data}
