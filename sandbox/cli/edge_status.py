@@ -67,7 +67,7 @@ class EdgeReport:
         yield from map(_load_balancer_line, self.load_balancers)
 
     def _listener(self, bind: Bind) -> str:
-        return f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in self.edge.unasked else "")
+        return str(bind) + (" (no longer in the spec)" if bind in self.edge.unasked else "")
 
     def _route_as_json(self, route: RouteStatus) -> dict[str, Any]:
         fields: dict[str, Any] = {

@@ -104,7 +104,7 @@ def https(context: DoctorContext) -> Finding:
     held = {bind: holder(bind, engine, context.home) for bind in binds}
     edge = labelled.edge(engine, context.home) if engine else EDGE
     ours = RELAY if context.spec.runs_process else edge
-    evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
+    evidence = ", ".join(f"{bind} {who or 'free'}" for bind, who in held.items())
     taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
         return ok(evidence)
@@ -118,7 +118,7 @@ def registry(context: DoctorContext) -> Finding:
         return skipped(f"{context.spec.registry.external} is used instead")
     bind = Bind("127.0.0.1", context.spec.registry.port)
     who = holder(bind, with_engine(context).engine, context.home)
-    evidence = f"{bind.address}:{bind.port} {who or 'free'}"
+    evidence = f"{bind} {who or 'free'}"
     ours = context.names.registry if context.spec.cluster.supports.containers else RELAY
     if who in (None, ours):
         return ok(evidence)
@@ -162,7 +162,7 @@ def _heard_outside(context: DoctorContext) -> list[str]:
     if box is None or not box.running:
         return []
     binds = [Bind(one, port) for one in host_network.lan_addresses() for port in context.spec.edge.ports]
-    return [f"{one.address}:{one.port}" for one in binds if host_network.accepts(one.address, one.port, seconds=SHORT)]
+    return [str(one) for one in binds if host_network.accepts(one.address, one.port, seconds=SHORT)]
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:

@@ -236,7 +236,7 @@ def answer(trace: ServiceTrace) -> Finding:
         words = ["timeout", "2", "bash", "-c", CONNECT, address, port]
         if trace.nodes.execute(trace.nodes.control_plane, words)[0] != 0:
             pod = end.get("targetRef", {}).get("name", address)
-            return error(f"the pod {pod} does not accept connections at {address}:{port}")
+            return error(f"the pod {pod} does not accept connections at {host_network.authority(address, port)}")
         tried.append(host_network.authority(address, port))
     return ok(f"{', '.join(tried)} accept connections") if tried else skipped("it has no port of TCP")
 
@@ -252,8 +252,8 @@ def address(trace: ServiceTrace) -> Finding:
         return skipped(f"{far}; its ports above are the way") if trace.ports else error(far)
     lost = next((port for port in ports if not _accepts((trace.address, port))), None)
     if lost is not None:
-        return error(f"this machine does not reach {trace.address}:{lost}")
-    return ok(", ".join(f"{trace.address}:{port}" for port in ports) + " accept connections")
+        return error(f"this machine does not reach {host_network.authority(trace.address, lost)}")
+    return ok(", ".join(host_network.authority(trace.address, port) for port in ports) + " accept connections")
 
 
 def _lost(trace: ServiceTrace) -> Manifest | None:

@@ -29,7 +29,7 @@ def registry(context: DoctorContext) -> Finding:
             return trouble
     bind = Bind("127.0.0.1", context.spec.registry.port)
     if not (contained or external or Relay(context.home).listens_on(bind)):  # another sandbox's may answer there
-        return skipped(f"the relay does not listen on {bind.address}:{bind.port}; sandbox up starts it")
+        return skipped(f"the relay does not listen on {bind}; sandbox up starts it")
     require_answer(context.spec.registry.push_url)
     return ok(f"{context.spec.registry.address} answers")
 
@@ -102,7 +102,7 @@ def _relay(context: DoctorContext) -> Finding:
     listening = relay.listening
     if listening is None:
         return error(f"its process does not run; its log is {relay.log}")
-    missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in listening]
+    missing = [str(Bind(*one)) for one in mine.listen if one not in listening]
     return (
         error(f"it does not listen on {', '.join(missing)}")
         if missing

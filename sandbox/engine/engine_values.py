@@ -7,6 +7,7 @@ from dataclasses import field
 from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import host_network
 
 # The label for where a container listens on the machine by sockets of its own, as JSON.
 LISTENS = "dev.sandbox.listens"
@@ -18,6 +19,9 @@ class Bind:
 
     address: str
     port: int
+
+    def __str__(self) -> str:
+        return host_network.authority(self.address, self.port)
 
     @property
     def asked_at(self) -> str:

@@ -204,7 +204,7 @@ class EdgeContainer:
         if held and not (holder and holder.running):
             return "no container holds its ports for when it starts again"
         missing = [
-            f"{bind.address}:{bind.port}"
+            str(bind)
             for port, binds in published(known, also=False).items()
             for bind in binds
             if bind not in container.published.get(port, frozenset())

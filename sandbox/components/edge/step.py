@@ -43,7 +43,7 @@ class EdgeStep:
 
     @property
     def title(self) -> str:
-        return f"Edge on {_places(self.binds)}"
+        return f"Edge on {', '.join(map(str, self.binds))}"
 
     def check(self) -> Status:
         return self._edge.status(self._route())
@@ -136,7 +136,8 @@ class RelayStep:
 
     @property
     def title(self) -> str:
-        return f"Relay on {_places((*self.binds, *(Bind(one.address, one.port) for one in self.tunnels)))}"
+        tunnels = (Bind(one.address, one.port) for one in self.tunnels)
+        return f"Relay on {', '.join(map(str, (*self.binds, *tunnels)))}"
 
     def check(self) -> Status:
         return self._relay.status(self._route)
@@ -198,7 +199,3 @@ def _may_forward(cluster: Cluster, namespace: str) -> bool:
 
 def _listen(binds: tuple[Bind, ...]) -> tuple[tuple[str, int], ...]:
     return tuple((bind.address, bind.port) for bind in binds)
-
-
-def _places(binds: tuple[Bind, ...]) -> str:
-    return ", ".join(f"{bind.address}:{bind.port}" for bind in binds)

@@ -59,11 +59,10 @@ def _is_installed(trace: RequestTrace) -> bool:
 def port(trace: RequestTrace) -> Finding:
     """Check that the edge listens at the request's address."""
     bind, docker = Bind(trace.address, trace.port), trace.context.docker
-    evidence = f"{bind.address}:{bind.port}"
     if host_network.is_free(bind.address, bind.port):
-        listening = ", ".join(f"{address}:{number}" for address, number in trace.listen)
+        listening = ", ".join(str(Bind(*one)) for one in trace.listen)
         return error(
-            f"no process listens on {evidence}",
+            f"no process listens on {bind}",
             f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox",
         )
     engine, home = docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home
@@ -71,10 +70,10 @@ def port(trace: RequestTrace) -> Finding:
     relayed = trace.match is not None and trace.match.edge != EDGE
     edge = labelled.edge(engine, home) if engine else EDGE  # another user's may have the usual name
     if who == (RELAY if relayed else edge):
-        return ok(f"{evidence} is the {'relay' if relayed else 'edge'}'s")
+        return ok(f"{bind} is the {'relay' if relayed else 'edge'}'s")
     known = [number for _, number in trace.listen if number != trace.port]
     fix = f"use another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
-    return error(f"{evidence} is used by {who}", fix)
+    return error(f"{bind} is used by {who}", fix)
 
 
 def route(trace: RequestTrace) -> Finding:

@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.step import State, Status
-from sandbox.system import daemon, files
+from sandbox.system import daemon, files, host_network
 from sandbox.system.wait import wait_until
 
 if TYPE_CHECKING:  # the process itself needs no engine
@@ -272,5 +272,5 @@ def _not_heard(route: Route, state: Serving | None) -> str | None:
     for address, port in (*route.listen, *((one.address, one.port) for one in route.tunnels)):
         if state is None or (address, port) not in state.listening:
             reason = state.trouble.get(f"{address}:{port}", "unknown") if state else "unknown"
-            return f"does not listen on {address}:{port}: {reason}"
+            return f"does not listen on {host_network.authority(address, port)}: {reason}"
     return None

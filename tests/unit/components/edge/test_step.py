@@ -237,6 +237,10 @@ def test_a_missing_port_is_named(engine: FakeEngine, a: EdgeStep) -> None:
     assert a.check().detail == f"is not published on {LOCAL}:8443"
 
 
+def test_title_has_ipv6_addresses_in_brackets(a: EdgeStep) -> None:
+    assert replace(a, binds=(Bind(LOCAL, 443), Bind("::1", 443))).title == "Edge on 127.0.0.1:443, [::1]:443"
+
+
 @pytest.mark.parametrize("change", ["domain", "ports"])
 def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: Home, a: EdgeStep, change: str) -> None:
     a.apply(NoWork())
