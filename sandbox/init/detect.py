@@ -30,7 +30,7 @@ from sandbox.system.files import is_dir, is_file, is_inside
 DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
 UNREAD = {
-    ".ddev/config.yaml": "DDEV",
+    compose.DDEV: "DDEV",
     "devfile.yaml": "odo",
     ".devfile.yaml": "odo",
     "devspace.yaml": "DevSpace",
@@ -43,11 +43,12 @@ UNREAD = {
 }
 
 
-def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
+def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str = "") -> Found:
     """Return what the folder contains. Raises UsageError for a compose file that cannot be read, or no such profile.
 
     `store` has the kubectl and helm of machines without them, which render kustomizations and charts to find hosts and
-    images; `profiles` are those of the compose or skaffold file that are wanted too.
+    images; `profiles` are those of the compose or skaffold file that are wanted too, and `name` is the sandbox's if it
+    is given.
     """
     folder = folder.absolute()
     told = skaffold.load(folder, profiles) or tiltfile.load(folder) or Told()
@@ -60,6 +61,9 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     objects = rendered(applied, wrong=wrong)
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
+    read: set[str] = set()
+    if not told.apps and not composed and not applied and (composed := compose.load_ddev(folder, name)):
+        read.add(compose.DDEV)
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
     if not told.apps and not composed and not applied:
@@ -69,7 +73,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Found:
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
-    notes += (*left_out, *chosen, *_unread(folder), *_included(folder, apps, ours))
+    notes += (*left_out, *chosen, *_unread(folder, read), *_included(folder, apps, ours))
     notes += (f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong)
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         notes.append(
@@ -103,18 +107,18 @@ def _require(wanted: Collection[str], known: Collection[str]) -> None:
         )
 
 
-def _unread(folder: Path) -> Iterator[str]:
-    """Yield a note for each file of a tool that has no counterpart."""
+def _unread(folder: Path, read: Collection[str]) -> Iterator[str]:
+    """Yield a note for each file of another tool that was not read."""
     for file, tool in UNREAD.items():
-        if exists(folder / file):
+        if file not in read and exists(folder / file):
             goes = "what it builds goes into images.yaml, and what it applies below `apply`"
             yield f"{file} ({tool}) is not read: {goes}"
 
 
 def _compose_files_below(folder: Path) -> Iterator[str]:
-    """Yield a note for each folder below that has a compose file."""
+    """Yield a note for each folder below that has a compose file, or a project of DDEV."""
     for place in folders(folder):
-        if file := next((one for one in compose.FILES if is_file(place / one)), None):
+        if file := next((one for one in (*compose.FILES, compose.DDEV) if is_file(place / one)), None):
             below = place.relative_to(folder).as_posix()
             yield f"{below}/{file} is not read: run `sandbox init` in that folder, if all that it builds is there"
 
@@ -188,6 +192,8 @@ def _copies_from(folder: Path, file: Path) -> bool:
 
 def _exposing(folder: Path, app: App) -> App:
     """Return the app with its Dockerfile's port if it has no other."""
+    if app.recipe and not app.port:
+        return replace(app, port=dockerfile.port(app.recipe))
     file = folder / (app.context or "") / app.build.get("dockerfile", "Dockerfile")
     if app.context is None or app.port or not is_file(file) or not is_inside(folder, file):
         return app

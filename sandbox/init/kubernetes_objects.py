@@ -177,7 +177,8 @@ def _service(app: App, name: str) -> dict[str, Any]:
 
 
 def _ingress(app: App, host: str) -> dict[str, Any]:
-    backend = {"service": {"name": app.name, "port": {"name": "main"}}}
+    domain = host.partition(".")[2]
+    hosts = [host, *(f"{one}.{domain}" for one in app.hosts)]
     how = {"annotations": {BACKEND_PROTOCOL: "HTTPS"}} if app.port in HTTPS else {}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -185,7 +186,12 @@ def _ingress(app: App, host: str) -> dict[str, Any]:
         "metadata": {"name": app.name, **how},
         "spec": {
             "ingressClassName": INGRESS_CLASS,
-            "tls": [{"hosts": [host]}],
-            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+            "tls": [{"hosts": hosts}],
+            "rules": [{"host": one, "http": {"paths": [_path(app)]}} for one in hosts],
         },
     }
+
+
+def _path(app: App) -> dict[str, Any]:
+    backend = {"service": {"name": app.name, "port": {"name": "main"}}}
+    return {"path": "/", "pathType": "Prefix", "backend": backend}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -62,7 +63,12 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         # Nothing is written for the programs that it shares volumes and files with.
         alone = replace(own, volumes=tuple(dict.fromkeys(own.claims.values())), elsewhere=())
         made[OWN] = _object(name, alone, called, registry)
-    written = {**made, **({IMAGES: _images(found, called, name)} if called else {})}
+    recipes = {
+        posixpath.normpath(posixpath.join(one.context or ".", one.build["dockerfile"])): one.recipe
+        for one in found.apps
+        if one.recipe
+    }
+    written = {**made, **recipes, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     if domain := domain_of(found.hosts):
         given["domain"] = domain
@@ -79,7 +85,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         given["apply"] = (*given["apply"], web_services.FILE)
     written[SPEC] = _head(found) + outline(Spec, given)
     if found.unfiltered:
-        written[IGNORED] = _ignored(written)
+        written[IGNORED] = _ignored(one for one in written if one not in recipes)
     return written
 
 

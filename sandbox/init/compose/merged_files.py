@@ -39,9 +39,14 @@ def load(folder: Path, files: Sequence[str], known: Variables) -> tuple[Sections
     content = document(folder / files[0])
     if not isinstance(content, dict) or not (content.get("include") or isinstance(content.get("services"), dict)):
         raise BadFile(f"{folder / files[0]} has no services", fix=FIX)
+    return added({}, folder, files, known)
+
+
+def added(base: Sections, folder: Path, files: Sequence[str], known: Variables) -> tuple[Sections, list[str]]:
+    """Return what the sections and the files define together, as `load` does of files alone."""
     reading = _Reading(folder)
-    below = posixpath.dirname(files[0])
-    found: Sections = {}
+    below = posixpath.dirname(next(iter(files), ""))
+    found: Sections = _combined(base, {})
     for file in files:
         found = _combined(found, reading.file(folder, file, known, below))
     whole: Sections = plain(found)

@@ -28,6 +28,8 @@ OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compo
 ENV = ".env"
 # What projects call a file to make that one of.
 _KIND = r"(default|dist|example|sample|template)"
+# Variables that compose and DDEV set themselves, from what is no secret.
+_SET = ("COMPOSE_", "DDEV_", "IS_DDEV_")
 _EXAMPLE = re.compile(rf"\.?env[-._]{_KIND}|\.?{_KIND}[-._]env")
 
 
@@ -62,13 +64,29 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
     known.setdefault("COMPOSE_PROJECT_NAME", name or _normal((folder / main).parent.absolute().name))
     sections, found_notes = merged_files.load(folder, files, known)
     notes += found_notes
+    return read(
+        Project(folder, sections, known), profiles, main=main, name=name, notes=notes, has_manifests=has_manifests
+    )
+
+
+def read(
+    project: Project,
+    profiles: Collection[str] = (),
+    *,
+    main: str,
+    name: str,
+    notes: list[str],
+    has_manifests: bool = False,
+) -> Compose:
+    """Return the programs of a project that the file `main` defines; `notes` are those of what was read before."""
+    folder, sections, known = project.folder, project.sections, project.known
     found, defined = sections["services"], sections["volumes"]
     of_services = {name: frozenset(map(str, listed(one.get("profiles")))) for name, one in found.items()}
     apart = _apart(of_services, {*profiles, *_profiles(known)})
     notes += _idle(main, {one: own for one, own in apart.items() if not has_manifests or found[one].get("build")})
     services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
-    project = Project(folder, sections, known, volumes.claims(services.values(), folder))
+    project = replace(project, claims=volumes.claims(services.values(), folder))
     made = {one: service.app(one, said, project, notes, called=names[one]) for one, said in services.items()}
     # What has no image is left out, and defines nothing for others.
     made = {one: app for one, app in made.items() if app.context is not None or app.image}
@@ -105,7 +123,7 @@ def _absent(services: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator
 
 def _confidential(main: str, written: Collection[App], known: Variables) -> Iterator[str]:
     """Yield notes of what is written and may be secret."""
-    secret = {value for key, value in known.items() if value and not key.startswith("COMPOSE_")}
+    secret = {value for key, value in known.items() if value and not key.startswith(_SET)}
     if any(value in secret for app in written for value in app.environment.values()):
         yield f"values of .env of {main} are in what is written: keep it out of git if they are secret"
     if any(mount.secret for app in written for mount in app.mounts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,7 +73,7 @@ class Project:
     folder: Path
     sections: Sections
     known: variables.Variables
-    claims: Mapping[str, str]
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str], *, called: str) -> App:
@@ -81,7 +82,9 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     image = _image(name, str(service.get("image") or ""), notes) or None
     notes += _image_faults(name, service, image, reason) if context is None else ()
     placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
+    recipe = _recipe(service) if context is not None else ""
     build, not_built = _build(name, service, context, placed.sync, project, notes)
+    build |= {"dockerfile": f"sandbox-{called}.Dockerfile"} if recipe else {}
     environment = _environment(service, project)
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
     mounts, not_mounted = secrets.mounts(service, project.sections, project.folder, project.known.get)
@@ -125,6 +128,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         read_only=tuple(placed.read_only),
         names=(image.partition("@")[0],) if image and context is not None else (),
         build=build,
+        recipe=recipe,
         left_out=tuple(sorted(left_out)),
     )
 
@@ -253,8 +257,6 @@ def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
             return None, f"the provider {provider.get('type')} has no counterpart here"
         return None, "nothing builds one"
     build = given if isinstance(given, Mapping) else {"context": given}
-    if "dockerfile_inline" in build:
-        return None, "its Dockerfile is in the compose file (dockerfile_inline): put it into a file of its own"
     file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
     if file.is_absolute() or ".." in file.parts:
         return None, f"its Dockerfile, {file}, is not in the folder that is built"
@@ -263,7 +265,16 @@ def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
         return None, f"what it is built from, {context}, is not in this folder"
     if "$" in context:
         return None, f"what it is built from, {context}, has a variable without a value"
+    if "dockerfile_inline" in build and ".." in PurePosixPath(context).parts:
+        return None, f"what it is built from, {context}, is not in this folder, where its Dockerfile would be written"
     return str(PurePosixPath(context)), ""
+
+
+def _recipe(service: Mapping[str, Any]) -> str:
+    """Return the Dockerfile that is in the compose file, with its variables as compose has them."""
+    build = service.get("build")
+    said = build.get("dockerfile_inline") if isinstance(build, Mapping) else None
+    return variables.emptied(said)[0].replace("$$", "$") if isinstance(said, str) else ""
 
 
 def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:

@@ -76,7 +76,10 @@ def test_dockerfiles_named_for_an_image_of_the_manifests(tmp_path: Path) -> None
         ("'git@e.example:x/y.git'", "what it is built from, git@e.example:x/y.git, is not in this folder"),
         ("'$NOWHERE/web'", "what it is built from, $NOWHERE/web, has a variable without a value"),
         ("{dockerfile: ../Dockerfile}", "its Dockerfile, ../Dockerfile, is not in the folder that is built"),
-        ("{dockerfile_inline: FROM x}", "its Dockerfile is in the compose file (dockerfile_inline): "),
+        (
+            "{context: ../x, dockerfile_inline: FROM x}",
+            "what it is built from, ../x, is not in this folder, where its Dockerfile would be written",
+        ),
         ("", "nothing builds one"),
         ("{}, provider: {type: model}", "the provider model has no counterpart here"),
     ],
@@ -88,12 +91,25 @@ def test_service_built_from_elsewhere_is_left_out_and_named(tmp_path: Path, buil
 
 
 def test_image_that_is_not_built_here_is_pulled_and_named(tmp_path: Path) -> None:
-    write(tmp_path, **{"compose.yaml": "services: {web: {image: acme/web, build: {dockerfile_inline: FROM x}}}"})
+    write(tmp_path, **{"compose.yaml": "services: {web: {image: acme/web, build: {context: /etc}}}"})
     found = look(tmp_path)
     assert [(app.context, app.image) for app in found.apps] == [(None, "acme/web")]
     assert any(
-        note.startswith("web is not built, but its image acme/web is pulled: its Docker") for note in found.notes
+        note.startswith("web is not built, but its image acme/web is pulled: what it is built") for note in found.notes
     )
+
+
+def test_dockerfile_in_a_compose_file_is_written(tmp_path: Path) -> None:
+    inline = 'dockerfile_inline: "FROM $BASE\\nENV A=$$B\\nEXPOSE 80"'
+    write(
+        tmp_path, **{"compose.yaml": f"services: {{web: {{build: {{context: app, {inline}}}}}}}", ".env": "BASE=x:1\n"}
+    )
+    found = look(tmp_path)
+    assert [(app.context, app.port, app.build) for app in found.apps] == [
+        ("app", 80, {"dockerfile": "sandbox-web.Dockerfile"})
+    ]
+    written = project_files.files("shop", found, registry=5001, https=None)
+    assert written["app/sandbox-web.Dockerfile"] == "FROM x:1\nENV A=$B\nEXPOSE 80"
 
 
 def test_service_that_is_left_out_is_called_nothing(tmp_path: Path) -> None:
