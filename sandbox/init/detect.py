@@ -18,7 +18,7 @@ from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
-from sandbox.init import apply_choice, compose, dockerfile, helmfile, skaffold, tiltfile, web_services
+from sandbox.init import apply_choice, compose, devfile, dockerfile, helmfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, Told, is_called, label, numbered
 from sandbox.init.project_folders import exists, folders, listed
 from sandbox.kube import manifests
@@ -31,8 +31,7 @@ DOCKERFILES = ("Dockerfile", "Containerfile")
 # Files of other tools.
 UNREAD = {
     compose.DDEV: "DDEV",
-    "devfile.yaml": "odo",
-    ".devfile.yaml": "odo",
+    **dict.fromkeys(devfile.FILES, "odo"),
     "devspace.yaml": "DevSpace",
     "garden.yml": "Garden",
     "project.garden.yml": "Garden",
@@ -51,7 +50,8 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     is given.
     """
     folder = folder.absolute()
-    told = skaffold.load(folder, profiles) or tiltfile.load(folder) or Told()
+    described = _described(folder)
+    told = skaffold.load(folder, profiles) or tiltfile.load(folder) or described or Told()
     notes = list(told.notes)
     releases, left_out = helmfile.load(folder)
     chosen: list[str] = []
@@ -61,7 +61,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     objects = rendered(applied, wrong=wrong)
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
-    read: set[str] = set()
+    read = set(devfile.FILES) if told is described else set()
     if not told.apps and not composed and not applied and (composed := compose.load_ddev(folder, name)):
         read.add(compose.DDEV)
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
@@ -95,6 +95,12 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         objects=written,
         unfiltered=any(not os.path.lexists(one) for one in _ignore_files(folder, apps).values()),
     )
+
+
+def _described(folder: Path) -> Told | None:
+    """Return the content of the devfile; None where a compose file says more than what is built."""
+    found = devfile.load(folder)
+    return None if found and not found.items and any(is_file(folder / one) for one in compose.FILES) else found
 
 
 def _require(wanted: Collection[str], known: Collection[str]) -> None:
