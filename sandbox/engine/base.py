@@ -125,6 +125,11 @@ class Glancing:
         self._looking = 0
         self._entering = threading.Lock()
 
+    @property
+    def in_glance(self) -> bool:
+        """Whether answers are kept at the moment."""
+        return self._seen is not None
+
     @contextmanager
     def glance(self) -> Iterator[None]:
         """Keep answers for the block, which changes nothing: each question is asked once, also in inner blocks."""

@@ -83,6 +83,11 @@ class Cluster:
             fix = getattr(error, "fix", "")
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error), fix=fix) from error
 
+    @property
+    def in_glance(self) -> bool:
+        """Whether what is read is kept, and may have been asked for ahead."""
+        return self._connection.in_glance
+
     def is_up(self) -> bool:
         """Tell whether the API server answers and is ready."""
         return self.trouble() is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Page
@@ -12,6 +14,7 @@ from sandbox.kube.workload_status import WORKLOADS
 
 FEW = 3  # from so many of one kind and namespace on, a list is less work than single requests
 SPARE = 500  # as many others in the list do not matter
+MANY = 40  # from so many reads on, threads make up for the time that they take
 WIDTH = 4
 ALONE = {403, 404, 405, 406}  # objects that cannot be listed may still be readable one by one
 
@@ -24,18 +27,31 @@ def live(cluster: Cluster, manifests: Sequence[Manifest]) -> Iterator[tuple[Mani
     That is so where several of a kind and namespace are listed. Raises ClusterError.
     """
     wanted = Counter(map(_kind, manifests))
-    pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="live")
-    try:
-        pages = {
-            kind: pool.submit(_page, cluster, kind, number + SPARE) for kind, number in wanted.items() if number >= FEW
-        }
-        alone = {_place(one): pool.submit(cluster.get, *_place(one)) for one in manifests if _kind(one) not in pages}
+    listed = {kind: number for kind, number in wanted.items() if number >= FEW}
+    single = [_place(one) for one in manifests if _kind(one) not in listed]
+    with _reading(cluster, len(listed) + len(single)) as read:
+        pages = {kind: cache(read(_page, cluster, kind, number + SPARE)) for kind, number in listed.items()}
+        alone = {place: read(cluster.get, *place) for place in single}
         for one in manifests:
-            page = pages[_kind(one)].result() if _kind(one) in pages else None
+            page = pages[_kind(one)]() if _kind(one) in pages else None
             if page is not None:
                 yield one, page.get(one["metadata"]["name"])
             else:
-                yield one, alone[_place(one)].result() if _place(one) in alone else cluster.get(*_place(one))
+                yield one, alone[_place(one)]() if _place(one) in alone else cluster.get(*_place(one))
+
+
+@contextmanager
+def _reading(cluster: Cluster, reads: int) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Yield a function that begins to call another, and returns one that waits for the result.
+
+    Few reads of a glance are begun when they are waited for: most have been asked for ahead.
+    """
+    if cluster.in_glance and reads <= MANY:
+        yield partial
+        return
+    pool = ThreadPoolExecutor(WIDTH, thread_name_prefix="live")
+    try:
+        yield lambda work, *given: pool.submit(work, *given).result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,13 +6,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.plan.early_checks import EarlyChecks
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause
 from sandbox.step import Growing, Overtaken, Rebuildable, Revocable, State, Status, Step, Stoppable, Work, needed
@@ -199,11 +199,10 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     """Check every step; `report` is told of a check that failed.
 
     A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. With
-    `at_once` all checks begin at once; the result of one whose needs turn out not to be ready is ignored, and one that
-    failed is made again, for its needs may have become ready meanwhile. Raises the first error.
+    `at_once` no check waits for its needs; the result of one whose needs turn out not to be ready is ignored, and one
+    that failed is made again, for its needs may have become ready meanwhile. Raises the first error.
     """
     found: dict[str, Status] = {}
-    begun = {step.name: _begun(step) for step in reversed(plan)} if at_once else {}
 
     def visit(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in needed(step, found) if found[need].state is not State.READY]
@@ -211,35 +210,12 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
             absent = any(found[need].state is State.ABSENT for need in missing)
             found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
         else:
-            found[step.name] = _result(step, begun[step.name]) if at_once else step.check()
+            found[step.name] = early.result(step) if early else step.check()
 
-    walk = _walk_in_turn if at_once else _walk
-    walk(plan, visit, report)
+    with EarlyChecks(plan) if at_once else contextlib.nullcontext() as early:
+        walk = _walk_in_turn if early else _walk
+        walk(plan, visit, report)
     return [(step, found[step.name]) for step in plan]
-
-
-def _begun(step: Step) -> Future[Status]:
-    """Begin to check a step, in a thread that may be left behind: what it waits for may never come.
-
-    The steps that come last in the plan begin first, for they have most to ask.
-    """
-    status: Future[Status] = Future()
-
-    def check() -> None:
-        try:
-            status.set_result(step.check())
-        except BaseException as error:
-            status.set_exception(error)
-
-    threading.Thread(target=check, name=step.name, daemon=True).start()
-    return status
-
-
-def _result(step: Step, begun: Future[Status]) -> Status:
-    try:
-        return begun.result()
-    except SandboxError:
-        return step.check()
 
 
 def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:

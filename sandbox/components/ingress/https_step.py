@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ KNOWS_NONE = "\r\n\r\n404 page not found\n"
 NEWS = timedelta(seconds=10)
 
 Answers = dict[str, list[https_probe.Answer]]  # by host, one answer for each time that it was requested
+Asked = Sequence[Future[str | None]]  # what is wrong with each answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +64,14 @@ class HttpsStep(NothingToUndo):
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        answers = Answers()
-        with ThreadPoolExecutor(1) as pool:
-            wanted = pool.submit(self._wanted)
-            stale = pool.submit(lambda: self._stale(wanted.result()))
-            wrong = self._passed_over(ingresses) or self._unanswered(hosts, ingresses, answers)
-            trouble = stale.result() or wrong or self._outdated(hosts, ingresses, answers)
+        answers, wanted = Answers(), self._wanted()
+        with ThreadPoolExecutor(WIDTH) as pool:
+            domain = self._asked_domain(wanted, pool)
+            wrong = self._passed_over(ingresses) or _first(self._asked(hosts, ingresses, pool, answers))
+            trouble = _first(domain) or wrong or self._outdated(hosts, ingresses, answers)
         if trouble:
             return Status(State.DRIFTED, trouble)
-        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted.result()}")
+        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted}")
 
     def apply(self, work: Work) -> None:
         ingresses = self._ingresses()
@@ -138,13 +138,15 @@ class HttpsStep(NothingToUndo):
 
     def _stale(self, wanted: Facts | None) -> str | None:
         """Return where the domain is not served with the certificate `wanted`, or None."""
+        with ThreadPoolExecutor(WIDTH) as pool:
+            return _first(self._asked_domain(wanted, pool))
+
+    def _asked_domain(self, wanted: Facts | None, pool: Executor) -> Asked:
+        return [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds for _ in range(self.ways)]
+
+    def _ask_domain(self, bind: Bind, wanted: Facts | None) -> str | None:
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
-        with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds for _ in range(self.ways)]
-            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
-
-    def _ask_domain(self, bind: Bind, wanted: Facts) -> str | None:
         address = bind.asked_at
         answer = https_probe.ask(
             self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate
@@ -189,23 +191,28 @@ class HttpsStep(NothingToUndo):
             ways=self.ways,
         )
 
-    def _unanswered(
-        self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None
-    ) -> str | None:
-        """Return what is wrong with a host's answer, or None.
-
-        All hosts are requested at once, for there may be many. Their answers are added to `answers`.
-        """
-        unknown_page, paths = self._unknown_page(ingresses), default_backend.paths_of(ingresses)
+    def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return what is wrong with a host's answer, or None."""
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [
-                pool.submit(self._ask, group, unknown_page, paths, answers)
-                for group in self._groups(hosts, ingresses)
-                for _ in range(self.ways)
-            ]
-            if self.namespace is None and self.domain not in hosts:
-                asked += [pool.submit(self._ask_unknown) for _ in range(self.ways)]
-            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+            return _first(self._asked(hosts, ingresses, pool))
+
+    def _asked(
+        self,
+        hosts: tuple[str, ...],
+        ingresses: Sequence[Mapping[str, Any]],
+        pool: Executor,
+        answers: Answers | None = None,
+    ) -> Asked:
+        """Request all hosts at once, for there may be many. Their answers are added to `answers`."""
+        unknown_page, paths = self._unknown_page(ingresses), default_backend.paths_of(ingresses)
+        asked = [
+            pool.submit(self._ask, group, unknown_page, paths, answers)
+            for group in self._groups(hosts, ingresses)
+            for _ in range(self.ways)
+        ]
+        if self.namespace is None and self.domain not in hosts:
+            asked += [pool.submit(self._ask_unknown) for _ in range(self.ways)]
+        return asked
 
     def _ask_unknown(self) -> str | None:
         """Return what the answer to an unknown host tells of the controller, if it knows no host yet.
@@ -264,6 +271,11 @@ class HttpsStep(NothingToUndo):
             if trouble := _trouble(host, path, answer, unknown_page):
                 return trouble
         return None
+
+
+def _first(asked: Asked) -> str | None:
+    """Return the first trouble, or None."""
+    return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
 
 def _trouble(host: str, path: str, answer: https_probe.Answer, unknown_page: str | None) -> str | None:

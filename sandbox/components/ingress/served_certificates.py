@@ -87,17 +87,17 @@ class ServedCertificates:
         """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox."""
         with ThreadPoolExecutor(WIDTH) as pool:
             current = [one for one in pool.map(self._current, self.secrets) if one]
-        edge = self._of_edge()
-        named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}
-        named |= set(edge.hosts if edge else ())
-        asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
-        known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
-        spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
-        with ThreadPoolExecutor(WIDTH) as pool:
+            edge = self._of_edge()
+            named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}
+            named |= set(edge.hosts if edge else ())
+            asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
+            known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
+            spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
             listed = {space: pool.map(partial(self._of_kind, space), KINDS) for space in spaces}
             workloads = {space: list(chain.from_iterable(found)) for space, found in listed.items()}
             judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
-            parts = pool.map(lambda part: [judge(host) for host in part], (asked[nth::WIDTH] for nth in range(WIDTH)))
+            shares = (asked[nth::WIDTH] for nth in range(min(WIDTH, len(asked))))
+            parts = pool.map(lambda part: [judge(host) for host in part], shares)
             return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
 
     def renew(self, hosts: Sequence[str], say: Say) -> None:
