@@ -2,115 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator
 
 from sandbox.components.cluster.kube_proxy import CONNECT
-from sandbox.components.edge import container_reach, routes
+from sandbox.components.edge import container_reach
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import TCP, Port, Route
+from sandbox.components.edge.routes import TCP
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.service_trace import ServiceTrace
 from sandbox.engine import Bind
-from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError, Manifest
-from sandbox.kube.manifests import label_selector
+from sandbox.kube.api import ClusterError, Manifest
 from sandbox.kube.pod_faults import faults
-from sandbox.kube.workload_status import is_ready, is_serving
+from sandbox.kube.workload_status import is_ready
 from sandbox.plan import providers
-from sandbox.provider import Nodes
 from sandbox.system import host_network
-
-
-@dataclass(frozen=True)
-class ServiceTrace:
-    """The Service `name` of `namespace`, and everything on the path to it."""
-
-    context: DoctorContext
-    namespace: str
-    name: str
-
-    @property
-    def which(self) -> str:
-        """Return the arguments that name the sandbox on a command line."""
-        return self.context.which
-
-    @property
-    def called(self) -> str:
-        """Return the Service as the spec names it."""
-        return f"{self.namespace}/{self.name}"
-
-    @cached_property
-    def service(self) -> Manifest:
-        """Return the Service, empty where there is none. Raises ClusterError."""
-        return self._cluster.get("v1", "Service", self.name, self.namespace) or {}
-
-    @cached_property
-    def endpoints(self) -> Sequence[Manifest]:
-        """Return the endpoints of its EndpointSlices, each with the slice's `ports`. Raises ClusterError."""
-        selector = f"kubernetes.io/service-name={self.name}"
-        found = self._cluster.list("discovery.k8s.io/v1", "EndpointSlice", self.namespace, selector=selector)
-        return [{**end, "ports": one.get("ports") or ()} for one in found for end in one.get("endpoints") or ()]
-
-    @property
-    def ready(self) -> Sequence[Manifest]:
-        """Return the endpoints that get connections. Raises ClusterError."""
-        return [end for end in self.endpoints if is_serving(end)]
-
-    def offered(self, protocol: str) -> Sequence[Manifest]:
-        """Return its own ports of a protocol."""
-        return [one for one in self.service["spec"].get("ports") or () if one.get("protocol", TCP.upper()) == protocol]
-
-    @cached_property
-    def pods(self) -> Sequence[Manifest]:
-        """Return the pods that it selects. Raises ClusterError."""
-        selector = label_selector(self.service["spec"].get("selector"))
-        return self._cluster.list("v1", "Pod", self.namespace, selector=selector) if selector else ()
-
-    @cached_property
-    def proxies(self) -> Sequence[Manifest]:
-        """Return the pods of kube-proxy. Raises ClusterError."""
-        return self._cluster.list("v1", "Pod", "kube-system", selector="k8s-app=kube-proxy")
-
-    @property
-    def events(self) -> Sequence[Manifest]:
-        """Return the sandbox's own events about the Service in its namespace, oldest first. Raises ClusterError."""
-        found = self._cluster.list("v1", "Event", self.namespace)
-        ours = (one for one in found if (one.get("source") or {}).get("component") == "sandbox")
-        return sorted(ours, key=lambda one: str(one.get("lastTimestamp")))
-
-    @property
-    def address(self) -> str:
-        """Return its address as a load balancer, if it has one."""
-        given = self.service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
-        return str(given[0].get("ip") or given[0].get("hostname") or "")
-
-    @cached_property
-    def route(self) -> Route | None:
-        """Return the sandbox's route, through either kind of edge."""
-        return routes.find(routes.every(self.context.home), self.context.names.name)
-
-    @property
-    def relayed(self) -> bool:
-        """Tell whether the route is through the relay."""
-        return routes.find(routes.load(self.context.home.edge), self.context.names.name) is None
-
-    @property
-    def ports(self) -> Sequence[Port]:
-        """Return the ports of this machine that lead to it."""
-        every = self.route.every_port if self.route else ()
-        return [one for one in every if one.to.partition(":")[0] == self.called]
-
-    @cached_property
-    def nodes(self) -> Nodes:
-        """Return the way to the nodes. Raises NoEngine."""
-        return providers.nodes(with_engine(self.context).engine, self.context.names)
-
-    @property
-    def _cluster(self) -> Cluster:
-        return Cluster(self.context.names.kubeconfig)
 
 
 def exists(trace: ServiceTrace) -> Finding:
@@ -130,11 +37,10 @@ def exists(trace: ServiceTrace) -> Finding:
 def machine(trace: ServiceTrace) -> Finding:
     """Check how this machine reaches it, and that its ports are open."""
     ways = []
-    for one in trace.ports:
-        place = trace.route.place(one) if trace.route else ("", 0)
-        if one.protocol == TCP and not _accepts(place):
-            return error(f"nothing listens on {place[0]}:{place[1]}, which should be routed to {one.to}")
-        ways.append(f"{one.host}:{place[1]} (tls)" if one.host else f"{place[0]}:{place[1]} ({one.protocol})")
+    for one, bind in trace.ports.items():
+        if one.protocol == TCP and not _accepts(bind):
+            return error(f"nothing listens on {bind}, which should be routed to {one.to}")
+        ways.append(f"{one.host}:{bind.port} (tls)" if one.host else f"{bind} ({one.protocol})")
     if trace.service["spec"].get("type") == "LoadBalancer":
         if not trace.address:
             refusal = _refusal(trace)
@@ -243,17 +149,16 @@ def answer(trace: ServiceTrace) -> Finding:
 
 def address(trace: ServiceTrace) -> Finding:
     """Connect to its address as a load balancer from this machine, if its port is a TCP port."""
-    ports = [int(one["port"]) for one in trace.offered("TCP")] if trace.address else []
-    if not ports:
+    binds = [Bind(trace.address, int(one["port"])) for one in trace.offered("TCP")] if trace.address else []
+    if not binds:
         return skipped("it has no address with a port of TCP")
     engine, network = with_engine(trace.context).engine, trace.route.network if trace.route else ""
     if trace.route and not container_reach.are_reached(engine, trace.context.names, network):
         far = "this machine does not reach addresses of containers"
         return skipped(f"{far}; its ports above are the way") if trace.ports else error(far)
-    lost = next((port for port in ports if not _accepts((trace.address, port))), None)
-    if lost is not None:
-        return error(f"this machine does not reach {host_network.authority(trace.address, lost)}")
-    return ok(", ".join(host_network.authority(trace.address, port) for port in ports) + " accept connections")
+    if lost := next((bind for bind in binds if not _accepts(bind)), None):
+        return error(f"this machine does not reach {lost}")
+    return ok(f"{', '.join(map(str, binds))} accept connections")
 
 
 def _lost(trace: ServiceTrace) -> Manifest | None:
@@ -266,8 +171,7 @@ def _lost(trace: ServiceTrace) -> Manifest | None:
     return None
 
 
-def _accepts(place: tuple[str, int]) -> bool:
-    bind = Bind(*place)
+def _accepts(bind: Bind) -> bool:
     return host_network.accepts(bind.asked_at, bind.port, seconds=2)
 
 
@@ -320,7 +224,7 @@ CHECKS: tuple[Check[ServiceTrace], ...] = (
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
     """Check the way to the Service `text` (NAMESPACE/NAME or NAME), and yield a row for each hop. Raises UsageError."""
-    trace, failed = _trace(context, text.partition(":")[0]), ""  # `edge status` shows it with a port
+    trace, failed = ServiceTrace.find(context, text.partition(":")[0]), ""  # `edge status` shows it with a port
     for check in CHECKS:
         if failed:
             yield unchecked(check, failed)
@@ -328,20 +232,3 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
         one = checked(check, trace)
         failed = check.id if one.status is Status.ERROR else ""
         yield one
-
-
-def _trace(context: DoctorContext, text: str) -> ServiceTrace:
-    cluster = context.cluster
-    namespace, slash, name = text.partition("/")
-    if slash:
-        return ServiceTrace(context, namespace, name)
-    found = [
-        one["metadata"]["namespace"]
-        for one in cluster.list("v1", "Service", context.spec.namespace)
-        if one["metadata"]["name"] == text
-    ]
-    if len(found) > 1:
-        raise UsageError(
-            f"there are several Services {text}", fix=f"name one: {', '.join(f'{n}/{text}' for n in found)}"
-        )
-    return ServiceTrace(context, found[0] if found else context.spec.namespace or "default", text)
