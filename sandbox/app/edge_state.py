@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.container import EdgeContainer, serves, surplus
+from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import RouteStatus, Server, Unreachable, route_statuses
+from sandbox.components.edge.published_ports import serves, surplus
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, Engine

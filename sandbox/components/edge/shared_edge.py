@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import container, edge_folder, routes
+from sandbox.components.edge import edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Container, Engine
@@ -136,7 +136,7 @@ class Edge:
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
         """Tell whether there are unused ports and replacing the container would end no connection."""
-        return bool(container.surplus(found, known)) and not self._box.cuts()
+        return bool(published_ports.surplus(found, known)) and not self._box.cuts()
 
     def _start(self, known: Sequence[Route]) -> None:
         self._box.start(self.image, known)

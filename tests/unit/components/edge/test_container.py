@@ -1,4 +1,4 @@
-"""The edge's container and folder: who it runs as, what it publishes, when it must be told of changes."""
+"""The edge's container and folder: who it runs as, when it must be told of changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge import container, edge_folder, haproxy, routes
+from sandbox.components.edge import container, edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
@@ -41,23 +41,6 @@ def test_edge_user_can_read_the_users_keys(found: Facts, uid: int, expected: str
     assert container.user(found, uid, 100) == expected
 
 
-def test_ports_open_to_other_machines_have_their_own_mapping() -> None:
-    known = [route("a", ("127.0.0.1", 443), ("::1", 443)), route("b", ("192.168.1.5", 8443), ("127.0.0.1", 443))]
-    assert container.published(known) == {
-        haproxy.PORT: (
-            Bind("127.0.0.1", 443),
-            Bind("127.0.0.1", 8443),
-            Bind("::1", 443),
-            Bind("::1", 8443),
-        ),
-        haproxy.OPEN_PORT: (Bind("192.168.1.5", 8443),),
-    }
-
-
-def test_single_loopback_address_is_the_only_one_bound() -> None:
-    assert container.published([route("a", ("127.0.0.2", 443))]) == {haproxy.PORT: (Bind("127.0.0.2", 443),)}
-
-
 class WithoutIPv6(FakeEngine):
     """An engine of a machine that has no ::1."""
 
@@ -74,16 +57,8 @@ def test_without_ipv6_the_requested_ports_are_kept(tmp_path: Path) -> None:
     box.folder.mkdir()
     box.start(IMAGE, [route("a")])
     found = box.find()
-    assert found is not None and container.serves(found) == {Bind("127.0.0.1", 443)}
+    assert found is not None and published_ports.serves(found) == {Bind("127.0.0.1", 443)}
     assert box.drift(found, IMAGE, [route("a")]) is None
-
-
-def test_listener_on_all_addresses_serves_single_ones_too() -> None:
-    known = [route("a", ("127.0.0.1", 443), ("127.0.0.1", 8443)), route("b", ("0.0.0.0", 443))]  # noqa: S104
-    assert container.published(known) == {
-        haproxy.PORT: (Bind("127.0.0.1", 8443), Bind("::1", 443), Bind("::1", 8443)),
-        haproxy.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
-    }
 
 
 @pytest.mark.security(14, 17)

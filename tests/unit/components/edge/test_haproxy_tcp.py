@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sandbox.components.edge import container, haproxy, haproxy_tcp
+from sandbox.components.edge import haproxy, haproxy_tcp, published_ports
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Bind
 
@@ -67,11 +67,11 @@ def test_port_without_its_socket_waits_for_the_next_container() -> None:
 def test_forwarded_port_has_a_port_of_the_container_to_itself() -> None:
     both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),)))
     inner = haproxy_tcp.inner(ROUTE, DB)
-    publish = container.published(both)
+    publish = published_ports.published(both)
     assert publish[inner] == (Bind(LOCAL, 5432), Bind("::1", 5432))
     assert publish[haproxy_tcp.inner(both[1], DB)] == (Bind("127.0.0.2", 5432),)
     assert section(text_of(ROUTE), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
-    assert container.published(both, also=False)[inner] == (Bind(LOCAL, 5432),)
+    assert published_ports.published(both, also=False)[inner] == (Bind(LOCAL, 5432),)
 
 
 def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
@@ -82,4 +82,4 @@ def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
         servers = [one for one in section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test") if "server" in one]
         assert [one.split()[2] for one in servers] == ["one:30123", "two:30123"]
         assert "frontend tcp:" not in files["haproxy.cfg"]
-    assert container.published((named,)).keys() == container.published((replace(ROUTE, ports=()),)).keys()
+    assert published_ports.published((named,)).keys() == published_ports.published((replace(ROUTE, ports=()),)).keys()
