@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import RemoteChart
 from sandbox.errors import UsageError
 from sandbox.init.detected import Item, label
@@ -31,10 +31,10 @@ def load(folder: Path) -> tuple[list[Item], list[str]]:
     if "{{" in text:
         return [], [f"{file.name} is left out: its templates need helmfile"]
     content = {key: one for each in documents if isinstance(each, dict) for key, one in each.items()}
-    repositories = {str(one.get("name")): one for one in _mappings(content.get("repositories"))}
+    repositories = {str(one.get("name")): one for one in untyped.mappings(content, "repositories")}
     items: list[Item] = []
     notes = [f"{file.name}: its {key} are left out" for key in ("helmfiles", "environments", "bases") if key in content]
-    for release in _mappings(content.get("releases")):
+    for release in untyped.mappings(content, "releases"):
         name = str(release.get("name", ""))
         if release.get("installed") is False:
             continue
@@ -82,7 +82,7 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
             single |= dict(leaves(one))
         else:
             notes.append(f"of the release {name} the values {one} are left out")
-    for one in _mappings(release.get("set")):
+    for one in untyped.mappings(release, "set"):
         if "name" in one and isinstance(one.get("value"), str | int | float | bool):
             single[str(one["name"])] = one["value"]
         else:
@@ -104,7 +104,3 @@ def leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
                     yield f"{place}[{number}]", each
         elif one is not None:
             yield place, one
-
-
-def _mappings(content: Any) -> list[dict[str, Any]]:
-    return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []

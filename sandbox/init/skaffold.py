@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
+from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
@@ -48,7 +49,7 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
         f"{name}: its profiles {', '.join(idle)} are left out: --profile NAME takes one"
         for name, idle in reading.idle.items()
     )
-    artifacts = [(below, one) for below, config in configs for one in _mappings(config, "build", "artifacts")]
+    artifacts = [(below, one) for below, config in configs for one in mappings(config, "build", "artifacts")]
     for below, artifact in artifacts:
         _artifact(folder, below, artifact, apps, notes)
     built = {name for app in apps for name in app.names}
@@ -62,7 +63,7 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
     images = [str(one.get("image")) for _, one in artifacts]
     for below, config in configs:
         items += _deployed(folder, below, config, images, notes)
-        notes += skaffold_dev.forwarded(_mappings(config, "portForward"))
+        notes += skaffold_dev.forwarded(mappings(config, "portForward"))
     known = frozenset(reading.known)
     return Told(tuple(apps), once(items), tuple(dict.fromkeys(notes)), known) if configs else None
 
@@ -90,12 +91,12 @@ class _Reading:
         for number, config in enumerate(documents):
             if not isinstance(config, dict) or not str(config.get("apiVersion")).startswith("skaffold/"):
                 continue
-            if (wanted and _at(config, "metadata", "name") not in wanted) or (file, number) in self.seen:
+            if (wanted and at(config, "metadata", "name") not in wanted) or (file, number) in self.seen:
                 continue
             self.seen.add((file, number))
-            for one in _mappings(config, "requires"):
+            for one in mappings(config, "requires"):
                 if other := self._required(posixpath.dirname(file), one.get("path")):
-                    yield from self.configs(other, _strings(one, "configs"))
+                    yield from self.configs(other, strings(one, "configs"))
                 elif one.keys() - {"configs", "activeProfiles"}:
                     self.notes.append(f"{file}: what it requires from elsewhere is left out")
             whole = self._with_profiles(config, file)
@@ -113,10 +114,10 @@ class _Reading:
 
     def _with_profiles(self, config: dict[str, Any], file: str) -> dict[str, Any]:
         """Return the configuration with its profiles that count; others are noted."""
-        for profile in _mappings(config, "profiles"):
+        for profile in mappings(config, "profiles"):
             name = str(profile.get("name"))
             self.known.add(name)
-            commands = (str(one.get("command")).split("|") for one in _mappings(profile, "activation"))
+            commands = (str(one.get("command")).split("|") for one in mappings(profile, "activation"))
             if name not in self.profiles and not any("dev" in one for one in commands):
                 self.idle.setdefault(file, {})[name] = None
                 continue
@@ -124,8 +125,7 @@ class _Reading:
                 self.notes.append(f"the patches of the profile {name} are left out")
             for key in ("build", "manifests", "deploy"):
                 if isinstance(given := profile.get(key), dict):
-                    base = config.get(key)
-                    config = {**config, key: {**(base if isinstance(base, dict) else {}), **given}}
+                    config = {**config, key: {**mapping(config, key), **given}}
             if "portForward" in profile:
                 config = {**config, "portForward": profile["portForward"]}
         return config
@@ -158,9 +158,7 @@ def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[
     build |= _secrets(how)
     build |= _sync(artifact, image, folder / context, dockerfile, notes)
     name = label(PurePosixPath(image).name)
-    bases = {
-        str(one.get("alias") or one.get("image")): str(one.get("image")) for one in _mappings(artifact, "requires")
-    }
+    bases = {str(one.get("alias") or one.get("image")): str(one.get("image")) for one in mappings(artifact, "requires")}
     apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build, bases=bases))
 
 
@@ -168,7 +166,7 @@ def _secrets(how: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the secrets and agents of a build as images.yaml has them, which is as docker has them."""
     secrets = [
         ",".join(f"{key}={one[key]}" for key in ("id", "src", "env") if one.get(key))
-        for one in _mappings(how, "secrets")
+        for one in mappings(how, "secrets")
     ]
     found = {"secrets": secrets, "ssh": [str(how["ssh"])] if how.get("ssh") else []}
     return {key: values for key, values in found.items() if values}
@@ -178,12 +176,12 @@ def _sync(
     artifact: Mapping[str, Any], image: str, built: Path, dockerfile: str, notes: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what images.yaml says of the files that are copied into containers, not built."""
-    manual, workdir = _mappings(artifact, "sync", "manual"), None
+    manual, workdir = mappings(artifact, "sync", "manual"), None
     with suppress(UsageError):  # the build reports what is wrong with it
         if manual and is_inside(built, built / dockerfile) and is_file(built / dockerfile):
             workdir = dockerfiles.workdir(text_file.read(built / dockerfile))
     paths, left_out = skaffold_dev.sync_paths(manual, built, workdir)
-    computed = [one for one in ("infer", "auto") if _at(artifact, "sync", one)]
+    computed = [one for one in ("infer", "auto") if at(artifact, "sync", one)]
     if said := ", ".join((*left_out, *computed)):
         notes.append(f"the sync of {image} is left out for {said}: `sync` in images.yaml has files and whole folders")
     return {"sync": [{"paths": paths}]} if paths else {}
@@ -193,20 +191,20 @@ def _deployed(
     folder: Path, below: str, config: Mapping[str, Any], images: Collection[str], notes: list[str]
 ) -> Iterator[Item]:
     """Yield the files, folders and charts; in v3 the keys moved from `deploy` to `manifests`."""
-    for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
+    for path in strings(config, "manifests", "rawYaml") or strings(config, "deploy", "kubectl", "manifests"):
         yield from _files(folder, _path(below, path), notes)
-    for path in _strings(config, "manifests", "kustomize", "paths") or _strings(config, "deploy", "kustomize", "paths"):
+    for path in strings(config, "manifests", "kustomize", "paths") or strings(config, "deploy", "kustomize", "paths"):
         path = _path(below, path)
         if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
             yield PurePosixPath(path).as_posix() + "/"
         else:
             notes.append(f"{path} is left out: it is no kustomization in this folder")
     for release in (
-        *_mappings(config, "manifests", "helm", "releases"),
-        *_mappings(config, "deploy", "helm", "releases"),
+        *mappings(config, "manifests", "helm", "releases"),
+        *mappings(config, "deploy", "helm", "releases"),
     ):
         own = release.get("chartPath")
-        values = [_path(below, one) for one in _strings(release, "valuesFiles")]
+        values = [_path(below, one) for one in strings(release, "valuesFiles")]
         item, left_out = skaffold_release.item(folder, release, _path(below, str(own)) if own else "", values, images)
         notes += left_out
         yield from () if item is None else (item,)
@@ -231,19 +229,3 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
     for one in files:
         around = next((place for place in reversed(one.parents) if place in whole), None)
         yield shown(folder, around) if around else one.relative_to(folder).as_posix()
-
-
-def _at(content: Any, *path: str) -> Any:
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def _mappings(content: Any, *path: str) -> list[dict[str, Any]]:
-    found = _at(content, *path)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _strings(content: Any, *path: str) -> list[str]:
-    found = _at(content, *path)
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.system.files import is_inside
 
 # A file of the context, or everything in a folder and below: the patterns that a rule of images.yaml has, too.
@@ -68,8 +69,5 @@ def forwarded(forwards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def idle(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys of a configuration that `skaffold dev` uses and that have no counterpart."""
     for path in IDLE:
-        given: Any = config
-        for key in path.split("."):
-            given = given.get(key) if isinstance(given, Mapping) else None
-        if given:
+        if untyped.at(config, *path.split(".")):
             yield f"`{path}`"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.init import helmfile
 from sandbox.init.detected import Item, label
 
@@ -47,28 +48,21 @@ def _set(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str,
     """Return the single values of a release by their paths, and the names of what is left out."""
     found: dict[str, Any] = {}
     lost: list[str] = []
-    if isinstance(overrides := release.get("overrides"), Mapping):
-        found |= dict(helmfile.leaves(overrides))
-    for key, value in _mapping(release, "setValues"):
+    found |= helmfile.leaves(untyped.mapping(release, "overrides"))
+    for key, value in untyped.mapping(release, "setValues").items():
         # The key is a path already, which a value may go on with.
         found |= {key + place[1:]: one for place, one in helmfile.leaves({"_": value})}
-    for key, value in _mapping(release, "setValueTemplates"):
+    for key, value in untyped.mapping(release, "setValueTemplates").items():
         if (text := _filled(str(value), images)) is None:
             lost.append(f"setValueTemplates.{key}")
         else:
             found[key] = text
-    for key, value in _mapping(release, "artifactOverrides"):  # of skaffold/v2
-        if isinstance(release.get("imageStrategy"), Mapping) and "helm" in release["imageStrategy"]:
+    for key, value in untyped.mapping(release, "artifactOverrides").items():  # of skaffold/v2
+        if "helm" in untyped.mapping(release, "imageStrategy"):
             found |= {f"{key}.repository": str(value), f"{key}.tag": TAG}
         else:
             found[key] = str(value)
     return found, lost
-
-
-def _mapping(release: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
-    given = release.get(key)
-    for name, value in given.items() if isinstance(given, Mapping) else ():
-        yield str(name), value
 
 
 def _filled(template: str, images: Collection[str]) -> str | None:

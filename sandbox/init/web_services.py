@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.config import untyped
 from sandbox.config.schema.values import LABEL
 from sandbox.init.detected import Front
 
@@ -35,16 +36,16 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
     if any(one.get("kind") in ROUTES for one in known):
         return
     services = [one for one in known if one.get("kind") == "Service"]
-    wanted = [one for one in services if _spec(one).get("type") in OPEN]
+    wanted = [one for one in services if untyped.at(one, "spec", "type") in OPEN]
     wanted = wanted or [one for one in services if str(one["metadata"].get("name")) in NAMED]
     wanted = wanted or (services if len(services) == 1 else [])
     seen: set[str] = set()
     for one in wanted:
         # A malformed object is reported by the cluster.
         with suppress(LookupError, TypeError, ValueError, OverflowError):
-            metadata, port = one["metadata"], int(_spec(one)["ports"][0]["port"])
+            metadata, port = one["metadata"], int(one["spec"]["ports"][0]["port"])
             named = re.fullmatch(LABEL, metadata["name"]) and metadata["name"] not in seen
-            if named and port not in NOT_HTTP and _spec(one).get("clusterIP") != "None":
+            if named and port not in NOT_HTTP and untyped.at(one, "spec", "clusterIP") != "None":
                 seen.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
 
@@ -68,8 +69,3 @@ def _ingress(front: Front, host: str) -> dict[str, Any]:
             "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
         },
     }
-
-
-def _spec(one: Mapping[str, Any]) -> Mapping[str, Any]:
-    spec = one.get("spec")
-    return spec if isinstance(spec, dict) else {}

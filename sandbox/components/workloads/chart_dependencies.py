@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
 from sandbox.errors import BadFile
 from sandbox.system import files
@@ -86,8 +86,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
         content = yaml_text.document(text_file.read(path))
     except yaml.YAMLError as error:
         raise BadFile(f"{path} is not valid YAML", details=yaml_text.reason(error)) from error
-    found = content.get("dependencies") if isinstance(content, dict) else None
-    yield from (one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
+    yield from untyped.mappings(content, "dependencies")
 
 
 def _pinned(entry: dict[str, Any], path: Path) -> RemoteChart:

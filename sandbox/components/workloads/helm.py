@@ -26,7 +26,7 @@ import yaml
 from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
@@ -130,9 +130,8 @@ class Helm:
             content = yaml_text.document(text_file.read(path)) if path.is_file() else {}
         except (SandboxError, yaml.YAMLError):  # helm says so
             content = {}
-        known = content.get("repositories") if isinstance(content, dict) else None
-        for one in known if isinstance(known, list) else ():
-            if isinstance(one, dict) and str(one.get("url")).rstrip("/") == url and one.get("username"):
+        for one in untyped.mappings(content, "repositories"):
+            if str(one.get("url")).rstrip("/") == url and one.get("username"):
                 return {"apiVersion": "", "repositories": [{**one, "name": OWN}]}
         return None
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.yaml_text import Replacing
 from sandbox.errors import BadFile, UsageError
 from sandbox.fast_dataclass import dataclass
@@ -83,11 +83,11 @@ class _Reading:
     def _sections(self, content: Any, folder: Path, known: Variables) -> Sections:
         """Return what the content of a file in the folder says, with what it includes."""
         found: Sections = {}
-        for one in listed(content.get("include") if isinstance(content, Mapping) else None):
+        for one in listed(untyped.at(content, "include")):
             found = _combined(found, self._included(one, folder, known))
         own = {section: _entries(content, section) for section in SECTIONS}
         services = own["services"]
-        odd = [name for name in _section(content, "services") if str(name) not in services]
+        odd = [name for name in untyped.mapping(content, "services") if str(name) not in services]
         self.notes += [f"{name} is left out: its settings, such as `image:`, have to be below its name" for name in odd]
         own["services"] = {
             name: one if isinstance(one, Replacing) else self._whole(one, services, folder, known)
@@ -126,7 +126,7 @@ class _Reading:
         if extended is None:
             return own
         name = extended.get("service") if isinstance(extended, Mapping) else extended
-        file = extended.get("file") if isinstance(extended, Mapping) else None
+        file = untyped.at(extended, "file")
         if file is not None:
             base = self._extended(folder, file, str(name), known, depth - 1)
         else:
@@ -173,7 +173,7 @@ def _combined(base: Sections, over: Sections) -> Sections:
 
 def _named(service: Any, known: Variables) -> Any:
     """Return the service of an included file with the values of those variables that it only names."""
-    environment = as_map(service.get("environment")) if isinstance(service, Mapping) else None
+    environment = as_map(untyped.at(service, "environment"))
     if not isinstance(environment, Mapping):
         return service
     values = {key: known.get(str(key)) for key, value in environment.items() if value is None}
@@ -219,9 +219,5 @@ def _moved(service: Any, below: str) -> Any:
 
 def _entries(content: Any, section: str) -> dict[str, Any]:
     """Return the well-formed entries of a section, by name."""
-    return {str(name): one for name, one in _section(content, section).items() if isinstance(one, dict | Replacing)}
-
-
-def _section(content: Any, section: str) -> Mapping[Any, Any]:
-    found = content.get(section) if isinstance(content, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    found = untyped.mapping(content, section)
+    return {str(name): one for name, one in found.items() if isinstance(one, dict | Replacing)}

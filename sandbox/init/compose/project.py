@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import project_folders
@@ -156,8 +157,7 @@ def _name(folder: Path, files: Iterable[str], known: Variables) -> str:
     said = [known.get("COMPOSE_PROJECT_NAME")]
     for file in reversed(list(files)):
         with suppress(UsageError):  # it is reported when the whole file is read
-            content = merged_files.document(folder / file)
-            given = content.get("name") if isinstance(content, Mapping) else None
+            given = untyped.at(merged_files.document(folder / file), "name")
             said.append(variables.whole(variables.filled(given, known)) if isinstance(given, str) else None)
     return next(filter(None, said), "")
 
@@ -249,9 +249,8 @@ def _ends(service: Mapping[str, Any]) -> bool:
 
 def _awaited(service: Mapping[str, Any], condition: str) -> Iterator[str]:
     """Yield the services that have to be in the condition before this one starts."""
-    given = service.get("depends_on")
-    for name, how in given.items() if isinstance(given, dict) else ():
-        if isinstance(how, dict) and how.get("condition") == condition:
+    for name, how in untyped.mapping(service, "depends_on").items():
+        if untyped.at(how, "condition") == condition:
             yield str(name)
 
 

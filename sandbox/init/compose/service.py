@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.config import text_file
+from sandbox.config import text_file, untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
@@ -176,7 +176,7 @@ def _build(
 
     `mounted` are the volumes with its source code, by their paths in the context.
     """
-    given = service["build"] if isinstance(service.get("build"), dict) else {}
+    given = untyped.mapping(service, "build")
     args = dict(_variables(given.get("args"), project.known))
     options, unknown = build_options(given.get("dockerfile"), given.get("target"), args)
     left_out = [f"build.args.{key}" for key in unknown]

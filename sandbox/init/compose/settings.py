@@ -10,6 +10,7 @@ from dataclasses import field
 from ipaddress import ip_address
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.compose.merge import keys, listed
@@ -79,15 +80,16 @@ def settings(service: Mapping[str, Any]) -> Settings:
 
 def aliases(service: Mapping[str, Any]) -> list[str]:
     """Return the other names that a service has on its networks."""
-    networks = _mapping(service, "networks")
-    return list(dict.fromkeys(str(each) for one in networks for each in listed(_mapping(networks, one).get("aliases"))))
+    networks = untyped.mapping(service, "networks")
+    return list(
+        dict.fromkeys(str(each) for one in networks for each in listed(untyped.mapping(networks, one).get("aliases")))
+    )
 
 
 def _of_networks(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a service says of its networks besides aliases, such as an address, by their names."""
-    networks = _mapping(service, "networks")
-    for name in networks:
-        yield from ((str(name), key) for key in keys(_mapping(networks, name)) - {"aliases", *ORDER})
+    for name, network in untyped.mapping(service, "networks").items():
+        yield from ((str(name), key) for key in keys(untyped.mapping(network)) - {"aliases", *ORDER})
 
 
 def words(given: Any) -> tuple[str, ...]:
@@ -125,9 +127,8 @@ def quantity(said: Any) -> str | None:
 
 def _resources(service: Mapping[str, Any], found: Settings) -> None:
     """Add replicas and limits: of processors, of which fewer may be there, none is reserved."""
-    deploy = _mapping(service, "deploy")
-    resources = _mapping(deploy, "resources")
-    limits, reserved = _mapping(resources, "limits"), _mapping(resources, "reservations")
+    deploy = untyped.mapping(service, "deploy")
+    limits, reserved = (untyped.mapping(deploy, "resources", key) for key in ("limits", "reservations"))
     found.left_out += [f"deploy.{key}" for key in keys(deploy) - {"replicas", "resources"}]
     found.left_out += [f"deploy.resources.limits.{key}" for key in limits.keys() - {"cpus", "memory"}]
     found.left_out += [f"deploy.resources.reservations.{key}" for key in reserved.keys() - {"memory"}]
@@ -206,11 +207,6 @@ def _memory(service: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield place, size
     for one in listed(service.get("volumes")):
         if isinstance(one, Mapping) and one.get("type") == "tmpfs":
-            yield str(one.get("target") or ""), _mapping(one, "tmpfs").get("size", "")
+            yield str(one.get("target") or ""), untyped.mapping(one, "tmpfs").get("size", "")
     if service.get("shm_size") is not None:
         yield SHARED_MEMORY, service["shm_size"]
-
-
-def _mapping(given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = given.get(key)
-    return found if isinstance(found, Mapping) else {}

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sandbox.config import text_file
+from sandbox.config import text_file, untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, labels
@@ -88,8 +88,7 @@ def _device(defined: Mapping[str, Any], folder: Path) -> str | None:
 
 def _bound_to(defined: Mapping[str, Any]) -> str | None:
     """Return the path that the driver of a volume binds it to, if it does so."""
-    options = defined.get("driver_opts")
-    given = options if isinstance(options, Mapping) else {}
+    given = untyped.mapping(defined, "driver_opts")
     is_bind = "bind" in str(given.get("o")).split(",") and given.get("device")
     return _here(given["device"]) if is_bind else None
 
@@ -176,9 +175,8 @@ def _here(source: Any) -> str:
 def _subpaths(given: Any) -> Iterator[tuple[str, str]]:
     """Yield the places where a program gets a folder of a volume, with that folder."""
     for one in given if isinstance(given, list) else ():
-        options = one.get("volume") if isinstance(one, Mapping) else None
-        if isinstance(options, Mapping) and options.get("subpath"):
-            yield str(one.get("target") or ""), posixpath.normpath(str(options["subpath"]))
+        if subpath := untyped.at(one, "volume", "subpath"):
+            yield str(one.get("target") or ""), posixpath.normpath(str(subpath))
 
 
 def _read_only(given: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.settings import words
 from sandbox.system.files import is_inside
@@ -21,16 +22,15 @@ def rules(service: Mapping[str, Any], folder: Path, context: str) -> tuple[list[
 
     Files that `.dockerignore` excludes are never copied; other patterns of what to pass over have no counterpart.
     """
-    develop = service.get("develop")
     found: dict[tuple[str, ...], dict[str, Any]] = {}  # by action and command
     left_out: list[str] = []
     built = folder / context
-    for one in listed(develop.get("watch") if isinstance(develop, Mapping) else None):
+    for one in listed(untyped.at(service, "develop", "watch")):
         given = one if isinstance(one, Mapping) else {}
         action, path, target = (str(given.get(key) or "") for key in ("action", "path", "target"))
         if action == BUILT:
             continue
-        after = words(given["exec"].get("command")) if isinstance(given.get("exec"), Mapping) else ()
+        after = words(untyped.at(given, "exec", "command"))
         fits = bool(after) if action == RUN else action in (COPIED, RESTARTED)
         place = re.fullmatch(r"(/[^/$]+)+/?", target)
         there = path and os.path.lexists(folder / path) and is_inside(built, folder / path)
