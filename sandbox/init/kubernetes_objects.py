@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.config import yaml_text
 from sandbox.init.detected import App, Mount, numbered
-from sandbox.init.web_services import BACKEND_PROTOCOL, HTTPS, INGRESS_CLASS
+from sandbox.init.web_services import BACKEND_PROTOCOL, HTTPS, ingress
 from sandbox.sanitize import fit
 
 
@@ -18,7 +18,9 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
     if not app.once:
         found += [_service(app, name) for name in (app.name, *app.aliases)]
         if host and app.port:
-            found.append(_ingress(app, host))
+            how = {"annotations": {BACKEND_PROTOCOL: "HTTPS"}} if app.port in HTTPS else {}
+            hosts = [host, *(f"{one}.{host.partition('.')[2]}" for one in app.hosts)]
+            found.append(ingress(app.name, hosts, {"name": "main"}, **how))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
     if app.context is not None:
         notes.append("After a change: sandbox up")
@@ -40,10 +42,11 @@ def _files(app: App) -> Iterator[dict[str, Any]]:
             continue
         defined.add(mount.identity)
         kind, data = ("Secret", "stringData") if mount.secret else ("ConfigMap", "data")
-        metadata = {"name": _name(app, number, mount)}
         keys = _keys(mount)
         yield {
-            **{"apiVersion": "v1", "kind": kind, "metadata": metadata},
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"name": _name(app, number, mount)},
             data: {keys[path]: text for path, text in mount.files.items()},
         }
 
@@ -77,7 +80,8 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         if mount.secret:
             volume, source = f"secret-{name}", {"secret": {"secretName": name, **mode}}
         else:
-            volume, source = f"config-{name}" if mount.name else name, {"configMap": {**_runnable(name), **mode}}
+            volume = f"config-{name}" if mount.name else name
+            source = {"configMap": {"name": name, "defaultMode": 0o755, **mode}}  # its files may be scripts
         volume += f"-{mount.mode:04o}" if mode else ""
         if not mount.single and any(key != path for path, key in keys.items()):
             source["configMap"]["items"] = [{"key": key, "path": path} for path, key in keys.items()]
@@ -89,11 +93,6 @@ def _mounted(app: App) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         volumes[name] = {"name": name, "emptyDir": {"medium": "Memory", **({"sizeLimit": size} if size else {})}}
         places.append({"name": name, "mountPath": place})
     return list(volumes.values()), places
-
-
-def _runnable(name: str) -> dict[str, Any]:
-    """Return a ConfigMap as a volume, whose files may be scripts."""
-    return {"name": name, "defaultMode": 0o755}
 
 
 def _workload(app: App, image: str) -> dict[str, Any]:
@@ -113,14 +112,8 @@ def _workload(app: App, image: str) -> dict[str, Any]:
         container["ports"] = [
             {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
         ]
-    if app.once:
-        pass  # it is done when it ends
-    elif app.check:
-        command = [_literal(one, app) for one in app.check]
-        check = {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
-        container["readinessProbe"] = check
-    elif app.port:
-        container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
+    if not app.once and (probe := _probe(app)):
+        container["readinessProbe"] = probe
     if app.environment:
         container["env"] = [{"name": key, "value": _literal(value, app)} for key, value in app.environment.items()]
     # Else a Service called redis puts tcp://ADDRESS into REDIS_PORT of all pods, where programs expect their setting.
@@ -143,6 +136,14 @@ def _workload(app: App, image: str) -> dict[str, Any]:
             "template": {"metadata": {"labels": {"app": app.name}}, "spec": pod},
         },
     }
+
+
+def _probe(app: App) -> dict[str, Any]:
+    """Return how it is known that a program is ready; nothing where it is not."""
+    if app.check:
+        command = [_literal(one, app) for one in app.check]
+        return {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": app.check_seconds}
+    return {"tcpSocket": {"port": app.port}, "periodSeconds": 1} if app.port else {}
 
 
 def _literal(text: str, app: App) -> str:
@@ -174,24 +175,3 @@ def _service(app: App, name: str) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {"selector": {"app": app.name}, **early, **ports},
     }
-
-
-def _ingress(app: App, host: str) -> dict[str, Any]:
-    domain = host.partition(".")[2]
-    hosts = [host, *(f"{one}.{domain}" for one in app.hosts)]
-    how = {"annotations": {BACKEND_PROTOCOL: "HTTPS"}} if app.port in HTTPS else {}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": app.name, **how},
-        "spec": {
-            "ingressClassName": INGRESS_CLASS,
-            "tls": [{"hosts": hosts}],
-            "rules": [{"host": one, "http": {"paths": [_path(app)]}} for one in hosts],
-        },
-    }
-
-
-def _path(app: App) -> dict[str, Any]:
-    backend = {"service": {"name": app.name, "port": {"name": "main"}}}
-    return {"path": "/", "pathType": "Prefix", "backend": backend}

@@ -6,7 +6,7 @@ In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,20 +52,27 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
 
 def ingresses(found: Iterable[Front], domain: str) -> str:
     """Return an Ingress for each Service, with its name below the domain, as YAML."""
+    written = (
+        ingress(one.name, [f"{one.name}.{domain}"], {"number": one.port}, namespace=one.namespace) for one in found
+    )
     return "# Ways to the Services that the manifests open in another way; written by `sandbox init`.\n" + "---\n".join(
-        yaml.safe_dump(_ingress(one, f"{one.name}.{domain}"), sort_keys=False) for one in found
+        yaml.safe_dump(one, sort_keys=False) for one in written
     )
 
 
-def _ingress(front: Front, host: str) -> dict[str, Any]:
-    backend = {"service": {"name": front.name, "port": {"number": front.port}}}
+def ingress(service: str, hosts: Sequence[str], port: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+    """Return an Ingress named as its Service, whose `port` is given as the API has it; with further `metadata`."""
+
+    def path() -> dict[str, Any]:  # each rule its own: YAML would refer to one that is shared
+        return {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service, "port": dict(port)}}}
+
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": front.name, "namespace": front.namespace},
+        "metadata": {"name": service, **metadata},
         "spec": {
             "ingressClassName": INGRESS_CLASS,
-            "tls": [{"hosts": [host]}],
-            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+            "tls": [{"hosts": [*hosts]}],
+            "rules": [{"host": host, "http": {"paths": [path()]}} for host in hosts],
         },
     }

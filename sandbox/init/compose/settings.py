@@ -80,10 +80,8 @@ def settings(service: Mapping[str, Any]) -> Settings:
 
 def aliases(service: Mapping[str, Any]) -> list[str]:
     """Return the other names that a service has on its networks."""
-    networks = untyped.mapping(service, "networks")
-    return list(
-        dict.fromkeys(str(each) for one in networks for each in listed(untyped.mapping(networks, one).get("aliases")))
-    )
+    networks = untyped.mapping(service, "networks").values()
+    return list(dict.fromkeys(str(each) for one in networks for each in listed(untyped.at(one, "aliases"))))
 
 
 def _of_networks(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
