@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -16,11 +17,23 @@ def _inside(text: str) -> str:
     return str(path)
 
 
-def _absolute(text: str) -> str:
+def is_place(text: str) -> bool:
+    """Tell whether it is the whole path of something in a container, below the root."""
     path = PurePosixPath(text)
-    if not path.is_absolute() or ".." in path.parts or str(path) == "/":
+    return path.is_absolute() and ".." not in path.parts and str(path) != "/"
+
+
+def placed(path: str, paths: Mapping[str, str]) -> str | None:
+    """Return where a path of the context goes, by the longest of `paths` that has it; None where nowhere."""
+    wanted = PurePosixPath(path)
+    around = max(filter(wanted.is_relative_to, paths), key=lambda one: len(PurePosixPath(one).parts), default=None)
+    return None if around is None else str(PurePosixPath(paths[around]) / wanted.relative_to(around))
+
+
+def _absolute(text: str) -> str:
+    if not is_place(text):
         raise ValueError(f"'{text}' is not a place in a container; write its whole path, such as /app/src")
-    return str(path)
+    return str(PurePosixPath(text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +56,5 @@ class SyncRule(Model):
             raise ValueError("`run:` and `restart:` exclude each other; `restart` starts the image's own program")
 
     def place(self, path: str) -> str | None:
-        """Return where a path of the context goes, by the longest of `paths` that has it; None where nowhere."""
-        wanted = PurePosixPath(path)
-        around = [one for one in self.paths if one == "." or wanted.is_relative_to(one)]
-        if not around:
-            return None
-        longest = max(around, key=lambda one: len(PurePosixPath(one).parts))
-        return str(PurePosixPath(self.paths[longest]) / wanted.relative_to(longest))
+        """Return where the rule has a path of the context go; None where nowhere."""
+        return placed(path, self.paths)

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -114,7 +114,7 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
     for app in built:
-        same = [one for one in sorted(wanted) if PurePosixPath(one.partition(":")[0]).name == app.name]
+        same = [one for one in sorted(wanted) if last_part(one) == app.name]
         if not same and len(built) == len(wanted) == 1:
             same = list(wanted)
         own = f"{name}/{app.name}:dev"
@@ -193,10 +193,7 @@ def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str
         app.name
         for app in found.apps
         if app.name in called
-        and (
-            PurePosixPath(called[app.name].partition(":")[0]).name in last
-            or any(last_part(one) in last for one in _names(app, called[app.name], found, project))
-        )
+        and not last.isdisjoint(map(last_part, (called[app.name], *_names(app, called[app.name], found, project))))
     }
     while more := {base.name for app in found.apps if app.name in named for _, base in _bases(app, found)} - named:
         named |= more
@@ -214,7 +211,7 @@ def _names(app: App, target: str, found: Found, project: str) -> list[str]:
 
     The program of the project's own folder may be called after the project.
     """
-    own = PurePosixPath(target.partition(":")[0]).name
+    own = last_part(target)
     called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
     alike = [one for one in sorted(called) if is_called(one, app.name)]
     if app.is_whole and not alike:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.config import untyped
+from sandbox.images.sync_rules import is_place
 from sandbox.system.files import is_inside
 
 # A file of the context, or everything in a folder and below: the patterns that a rule of images.yaml has, too.
@@ -18,7 +19,6 @@ IDLE = (
     *("deploy.cloudrun", "deploy.docker", "deploy.kpt", "deploy.helm.hooks", "deploy.kustomize.buildArgs"),
     *("deploy.kubectl.defaultNamespace", "deploy.kubectl.hooks", "deploy.kubectl.remoteManifests"),
 )
-_PLACE = re.compile(r"(/[^/$]+)+")
 
 
 def sync_paths(
@@ -49,8 +49,8 @@ def _place(rule: Mapping[str, Any], path: str, workdir: str | None) -> str | Non
     strip, dest = str(rule.get("strip") or ""), str(rule.get("dest") or "")
     if not path.startswith(strip) or not (dest.startswith("/") or (dest and workdir)):
         return None
-    place = PurePosixPath(workdir or "/", dest, path.removeprefix(strip).lstrip("/"))
-    return str(place) if _PLACE.fullmatch(str(place)) and ".." not in place.parts else None
+    place = str(PurePosixPath(workdir or "/", dest, path.removeprefix(strip).lstrip("/")))
+    return place if is_place(place) and "$" not in place else None
 
 
 def forwarded(forwards: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -6,8 +6,9 @@ import os
 import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any
 
+from sandbox.images.sync_rules import is_place, placed
 from sandbox.init.starlark import Call, listed
 
 Place = Callable[[Any], str | None]
@@ -29,10 +30,11 @@ def rules(
             case Call(name="sync"):
                 given = step.bound("local_path", "remote_path")
                 local, remote = _inside(place(given.get("local_path")), context), given.get("remote_path")
-                if local is None or not os.path.lexists(folder / context / local) or not _is_place(remote):
-                    left_out.append(f"sync of {_said(given.get('local_path'))}")
-                else:
+                there = local is not None and os.path.lexists(folder / context / local)
+                if local and there and isinstance(remote, str) and is_place(remote):
                     paths[local] = posixpath.normpath(remote)
+                else:
+                    left_out.append(f"sync of {_said(given.get('local_path'))}")
             case Call(name="run"):
                 given = step.bound("cmd", "trigger")
                 commands.append((given.get("cmd"), listed(given.get("trigger"))))
@@ -72,7 +74,7 @@ def _rules(
             always.append(words)
             continue
         inside = [_inside(place(one), context) for one in trigger]
-        places = {one: where for one in inside if one and (where := _place_of(one, paths))}
+        places = {one: where for one in inside if one and (where := placed(one, paths))}
         if len(places) < len(trigger):
             left_out.append(f"the command `{words}` for files that are not copied")
         if places:
@@ -88,20 +90,6 @@ def _inside(place: str | None, context: str) -> str | None:
     if place is None or not PurePosixPath(place).is_relative_to(context):
         return None
     return PurePosixPath(place).relative_to(context).as_posix()
-
-
-def _is_place(remote: Any) -> TypeGuard[str]:
-    path = PurePosixPath(remote) if isinstance(remote, str) else PurePosixPath()
-    return path.is_absolute() and ".." not in path.parts and str(path) != "/"
-
-
-def _place_of(path: str, paths: dict[str, str]) -> str | None:
-    """Return where a path goes by the longest of `paths` that has it; None if none has."""
-    around = [one for one in paths if PurePosixPath(path).is_relative_to(one)]
-    longest = max(around, key=lambda one: len(PurePosixPath(one).parts), default=None)
-    if longest is None:
-        return None
-    return posixpath.normpath(posixpath.join(paths[longest], PurePosixPath(path).relative_to(longest).as_posix()))
 
 
 def _said(path: Any) -> str:

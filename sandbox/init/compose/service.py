@@ -17,7 +17,7 @@ from sandbox.init.compose import build_inputs, secrets, settings, variables, vol
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
-from sandbox.init.detected import App, as_text, build_options
+from sandbox.init.detected import App, as_text, build_options, last_part
 from sandbox.oci import reference
 from sandbox.system.files import is_file
 
@@ -108,7 +108,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         called,
         context=context,
         image=None if context is not None else image,
-        port=port or (PORTS.get(_last(image)) if image and context is None else None),
+        port=port or (PORTS.get(last_part(image)) if image and context is None else None),
         more_ports=tuple(one for one in ports if one != (port, "tcp")),
         environment={key: value or "" for key, value in environment.items() if key not in unset},
         command=command,
@@ -221,10 +221,6 @@ def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
         return not is_file(file) or dockerfile.copies_context(text_file.read(file), options["target"])
     except UsageError:  # the build reports what is wrong with it
         return True
-
-
-def _last(image: str) -> str:
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _check(given: Any) -> tuple[str, ...]:

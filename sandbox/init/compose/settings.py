@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.config import untyped
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.fast_dataclass import dataclass
+from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.detected import label
 
@@ -71,7 +72,7 @@ def settings(service: Mapping[str, Any]) -> Settings:
     for name, key in _of_networks(service):
         found.left_out.append(f"networks.{name}.{key}")
     for place, size in _memory(service):
-        if re.fullmatch(r"(/[^/$]+)+/?", place):
+        if is_place(place) and "$" not in place:
             found.memory[place.rstrip("/")] = quantity(size) or ""
         else:
             found.left_out.append(f"tmpfs.{place}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import untyped
+from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.settings import words
 from sandbox.system.files import is_inside
@@ -32,9 +32,8 @@ def rules(service: Mapping[str, Any], folder: Path, context: str) -> tuple[list[
             continue
         after = words(untyped.at(given, "exec", "command"))
         fits = bool(after) if action == RUN else action in (COPIED, RESTARTED)
-        place = re.fullmatch(r"(/[^/$]+)+/?", target)
         there = path and os.path.lexists(folder / path) and is_inside(built, folder / path)
-        if not fits or not place or ".." in target or not there:
+        if not fits or not is_place(target) or "$" in target or not there:
             left_out.append(f"develop.watch.{path.removeprefix('./')}")
             continue
         lost = [key for key in ("ignore", "include") if given.get(key)]
