@@ -31,15 +31,16 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
     """Return the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
     from sandbox.app import ports
+    from sandbox.bundle import remembered_digests, system_images
     from sandbox.plan import build as plan_build  # and every component
 
     place = home()
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
-    with engine.glance():
+    with engine.glance(), remembered_digests.known(place.digests):
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
-        own = own_images(spec, place, engine)
+        own = system_images.for_spec(spec, place, engine)
         resolved, accounts = ports.resolve(spec, place, engine), keychain(spec.credentials)
         built = plan_build.build(resolved, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
         return built, engine, own

@@ -1,70 +1,43 @@
-"""What a sandbox is started and stopped by: all that it is, without what `up` brings in from the user's files."""
+"""The plan of a sandbox on this machine."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.app import context, machine_plan
-from sandbox.bundle.system_images import UPSTREAM, OwnImages
-from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine import Bind, ContainerSpec, Engine
-from sandbox.errors import UsageError
-from sandbox.names import REGISTRY_PORT
-from sandbox.plan import build as plan_build
+from sandbox.app import machine_plan, ports
+from sandbox.bundle import recipe, remembered_digests, system_images
+from sandbox.bundle.recipe import Recipes
+from sandbox.config.schema import Spec
+from sandbox.engine import Engine
+from sandbox.names import Home
+from sandbox.plan import build
 from tests.support.fakes import FakeEngine
-from tests.support.programs import make_program
 
 
-@pytest.mark.parametrize("provider", ["kind", "minikube"])
-def test_unreadable_file_removes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str) -> None:
-    make_program(tmp_path / provider, "")
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+def test_digest_that_a_plan_asks_for_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests: list[str] = []
 
-    def steps(spec: Spec) -> Any:
-        resolved = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
-        return (
-            plan_build.build(resolved, context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM), environ={}),
-            None,
-            None,
-        )
+    def built(*_: Any, **__: Any) -> tuple[()]:
+        digests.append(recipe.recipes()["kind"].digest)
+        return ()
 
-    monkeypatch.setattr(machine_plan, "steps", steps)
-    credentials = ({"kind": "docker"},) if provider == "minikube" else ()
-    addons = ("registry-creds",) if provider == "minikube" else ("metrics-server", "/gone")
-    spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": addons, "credentials": credentials})
-    rests = {one.name for one in machine_plan.without_files(spec)}
-    assert not rests & {"spec", "push", "apply", "addons", "minikube-disused", "minikube-addons", "credentials"}
-    assert {"cluster", "registry", "wiring", "ingress", "https"} <= rests
+    monkeypatch.setattr(machine_plan, "home", lambda: Home(tmp_path, tmp_path, tmp_path / "kubeconfig"))
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    monkeypatch.setattr(system_images, "for_spec", lambda *_: None)
+    monkeypatch.setattr(ports, "resolve", lambda spec, *_: spec)
+    monkeypatch.setattr(build, "build", built)
 
+    def plan() -> None:
+        """Make the plan as another process does."""
+        fresh = Recipes()
+        for module in (recipe, remembered_digests):
+            monkeypatch.setattr(module, "recipes", lambda: fresh)
+        machine_plan.steps(Spec())
 
-def test_registry_whose_port_is_only_held_does_not_run(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> None:
-    monkeypatch.setattr(Engine, "connect", lambda: engine)
-    names, spec = context.home().sandbox("shop"), Spec(name="shop")
-    engine.create_network(names.network, names.labels)
-
-    def start(name: str, **more: Any) -> None:
-        image = next(iter(engine.images))
-        engine.run(
-            ContainerSpec(
-                name=name, image=image, command=("serve",), labels=names.labels, network=names.network, **more
-            )
-        )
-
-    start(names.registry, publish={REGISTRY_PORT: (Bind("127.0.0.1", 5001),)}, forwarded=False)
-    start(names.registry_holder)
-    with pytest.raises(UsageError, match="does not run"):
-        machine_plan.registry_url(spec)
-    start(names.registry_frontend)
-    assert machine_plan.registry_url(spec) == "http://localhost:5001"
-    engine.boxes.pop(names.registry_holder)  # as where the engine publishes the port
-    every = {name: engine.container(name) for name in engine.boxes}
-    server = every[names.registry_frontend]
-    assert server
-    frozen = {**every, names.registry_frontend: replace(server, running=False, paused=True)}
-    monkeypatch.setattr(engine, "container", frozen.get)
-    with pytest.raises(UsageError, match="does not run"):
-        machine_plan.registry_url(spec)
+    plan()
+    monkeypatch.setattr(recipe, "go_sum", lambda *_: pytest.fail("a recipe was read"))
+    plan()
+    assert digests[0] == digests[1]
