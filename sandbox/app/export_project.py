@@ -16,7 +16,7 @@ from sandbox import __version__
 from sandbox.app import context, machine_plan
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
-from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads import chart_dependencies, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
@@ -119,7 +119,8 @@ def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
     try:
         into.mkdir(parents=True)
         if chart.chart.is_dir():
-            _copy_chart(chart.chart, into / chart.chart.name, told)
+            for inside, folder in chart_dependencies.parts(chart.chart):
+                _copy_chart(folder, into / chart.chart.name / inside, told)
         elif chart.chart.is_file():
             shutil.copy(chart.chart, into / chart.chart.name)
         values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}

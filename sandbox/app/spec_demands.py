@@ -13,7 +13,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
-from sandbox.components.workloads.chart_dependencies import remote
+from sandbox.components.workloads.chart_dependencies import parts, remote
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
@@ -160,6 +160,7 @@ def _charts(spec: Spec, root: Path) -> Iterator[str]:
     archives = ChartArchives(context.home().charts)
     charts = user_manifests.charts(spec.apply)
     for chart in charts:
+        yield from _files(_parts(chart), root)
         if _leads_out(chart, root):
             yield _unknown(chart.name, "you agree, for it reads other files")
     for chart in remote(charts):
@@ -184,7 +185,12 @@ def _unknown(chart: str, until: str = "it is pulled") -> str:
 
 def _leads_out(chart: AnyChart, root: Path) -> bool:
     """Tell whether helm would read, and keep in memory, what is outside the project, such as all of a home folder."""
-    return isinstance(chart, Chart) and any(_files((chart.chart, *chart.values), root))
+    return isinstance(chart, Chart) and any(_files((*_parts(chart), *chart.values), root))
+
+
+def _parts(chart: AnyChart) -> tuple[Path, ...]:
+    """Return the folders that helm reads of a chart of the project."""
+    return tuple(folder for _, folder in parts(chart.chart)) if isinstance(chart, Chart) else ()
 
 
 def _objects(spec: Spec, folders: Sequence[str], root: Path) -> Iterator[Mapping[str, Any]]:

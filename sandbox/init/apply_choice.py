@@ -79,10 +79,15 @@ def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
         notes += _idle_charts(charts)
         return tuple(found)
     notes += combined.values()
-    for one in charts:
-        if lacking := list(_lacking(folder / one)):
-            notes.append(f"{one} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {one}")
     return releases
+
+
+def incomplete(folder: Path, items: Iterable[Item]) -> Iterator[str]:
+    """Yield a note for each of the charts of the folder that lacks others, without which helm renders nothing."""
+    for one in items:
+        if not isinstance(one, str) and "version" not in one and (lacking := list(_lacking(folder / one["chart"]))):
+            where = f"{one['chart']}/"
+            yield f"{where} is a chart without {', '.join(lacking)} in its charts/: helm dependency build {where}"
 
 
 def _idle_charts(charts: Iterable[str]) -> Iterator[str]:
@@ -124,6 +129,7 @@ def _lacking(chart: Path) -> Iterator[str]:
     pulled: set[str] = set()
     with suppress(UsageError):  # `up` reports it
         pulled = {one.title for one in chart_dependencies.dependencies(Chart(chart=chart))}
+        pulled |= chart_dependencies.unpacked(chart).keys()
     for name in needed:
         if isinstance(name, str) and "/" not in name and name not in pulled:
             packed = list((chart / "charts").glob(f"{glob.escape(name)}-*.tgz"))

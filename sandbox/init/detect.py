@@ -73,7 +73,13 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
-    notes += (*left_out, *chosen, *_unread(folder, read), *_included(folder, apps, ours))
+    notes += (
+        *left_out,
+        *chosen,
+        *apply_choice.incomplete(folder, applied),
+        *_unread(folder, read),
+        *_included(folder, apps, ours),
+    )
     notes += (f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong)
     if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
         notes.append(

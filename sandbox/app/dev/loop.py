@@ -19,6 +19,7 @@ from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import DIGESTS
+from sandbox.components.workloads.chart_dependencies import parts as chart_parts
 from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
@@ -208,11 +209,19 @@ def project_of(file: Path | None, spec: Spec) -> Project:
     return Project(
         spec=tuple(said),
         entries=entries,
-        manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec)))),
+        manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec), *_parts(spec)))),
         written=tuple(written),
         excluded={one.target: excluded(one.context, one.dockerfile) for one in entries if isinstance(one, FromBuild)},
         bases=bases(entries),
     )
+
+
+def _parts(spec: Spec) -> Iterator[Path]:
+    """Yield the folders of charts that others consist of."""
+    for item in spec.apply:
+        if isinstance(item, Chart):
+            with suppress(SandboxError):
+                yield from (folder for _, folder in chart_parts(item.chart))
 
 
 def _bases(spec: Spec) -> Iterator[Path]:

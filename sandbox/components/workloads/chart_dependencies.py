@@ -1,13 +1,17 @@
-"""The dependencies of a local chart: those that its lock file pins and its folder `charts` lacks.
+"""The dependencies of a local chart: those that its folder `charts` lacks.
 
-Each is a chart of a registry or a repository itself, pulled and locked like one, and put where `helm dependency build`
-puts it.
+What its lock file pins is a chart of a registry or a repository itself, pulled and locked like one, and put where `helm
+dependency build` puts it. What is on this machine is read from its own folder each time, so that its changes count.
 """
 
 from __future__ import annotations
 
+import glob
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ PINNED = ("Chart.lock", "requirements.lock")
 MISSING = "missing in charts/ directory"  # helm, of dependencies that a chart's folder lacks
 DIGESTS = "charts.lock.yaml"
 LOCAL = "file://"
+DEEPEST = 8  # charts that others need; some may need themselves
 REMOTE = (OCI, "https://", "http://")  # others are folders, or names that only helm's own settings resolve
 
 
@@ -75,8 +80,53 @@ def needed(chart: Path) -> Iterator[dict[str, Any]]:
 
 def local(chart: Path) -> Iterator[Path]:
     """Yield the folders of dependencies that are on this machine. Raises BadFile."""
-    said = (str(one.get("repository")) for one in needed(chart))
-    return ((chart / one.removeprefix(LOCAL)).resolve() for one in said if one.startswith(LOCAL))
+    return (folder.resolve() for _, folder in _local(chart))
+
+
+def _local(chart: Path) -> Iterator[tuple[str, Path]]:
+    said = ((str(one.get("name")), str(one.get("repository"))) for one in needed(chart))
+    here = ((name, chart / place.removeprefix(LOCAL)) for name, place in said if place.startswith(LOCAL))
+    return ((name, Path(os.path.normpath(place))) for name, place in here)
+
+
+def unpacked(chart: Path) -> dict[str, Path]:
+    """Return the charts of this machine that a chart needs and its folder lacks, by name. Raises BadFile."""
+    inside = chart / "charts"
+    return {
+        name: folder
+        for name, folder in _local(chart)
+        if name == Path(name).name and (folder / NEEDED[0]).is_file()
+        if not (inside / name).is_dir() and not any(inside.glob(f"{glob.escape(name)}-[0-9]*.tgz"))
+    }
+
+
+def parts(chart: Path, depth: int = DEEPEST) -> Iterator[tuple[Path, Path]]:
+    """Yield the folder that is a chart, and those of charts of this machine that it consists of and lacks.
+
+    Each comes with its place in the whole chart. Raises BadFile.
+    """
+    yield Path(), chart
+    for name, folder in unpacked(chart).items() if depth else ():
+        yield from ((Path("charts", name, place), one) for place, one in parts(folder, depth - 1))
+
+
+@contextmanager
+def whole(chart: Path) -> Iterator[Path]:
+    """Yield the chart, or a copy of it that has all of its `parts` where helm looks for them. Raises BadFile."""
+    found = list(parts(chart))
+    if len(found) == 1:
+        yield chart
+        return
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place, chart.name)
+        try:
+            for inside, folder in found:
+                shutil.copytree(folder, copy / inside, ignore=shutil.ignore_patterns(".git"), dirs_exist_ok=True)
+        except (OSError, shutil.Error) as error:
+            raise BadFile(
+                f"the chart {chart} cannot be copied, with those that it needs", details=str(error)
+            ) from error
+        yield copy
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

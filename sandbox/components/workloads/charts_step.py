@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.workloads import helm
+from sandbox.components.workloads import chart_dependencies, helm
 from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
@@ -246,6 +246,7 @@ def _digest(chart: Chart, images: Mapping[str, str], further: Sequence[str]) -> 
 
 def _files(chart: Chart) -> Iterator[Path]:
     """Yield the chart's files in an order that does not depend on where it is, then its values."""
-    inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
-    yield from inside or [chart.chart]
+    for _, folder in chart_dependencies.parts(chart.chart):
+        inside = sorted(path for path in folder.rglob("*") if path.is_file())
+        yield from inside or [folder]
     yield from chart.values

@@ -26,6 +26,7 @@ import yaml
 from sandbox.bundle import host_programs
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.components.workloads import chart_dependencies
 from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
@@ -79,8 +80,8 @@ class Helm:
         """
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", *(["--include-crds", "--skip-tests"] if whole else [])]
-        with _quiet() as env, _values(chart) as values:
-            argv += [f"--namespace={chart.namespace}", *values, *_named(chart)]
+        with _quiet() as env, _values(chart) as values, chart_dependencies.whole(chart.chart) as folder:
+            argv += [f"--namespace={chart.namespace}", *values, *_named(chart, folder)]
             try:
                 text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs symbolic links, too
             except ToolFailed as error:
@@ -144,10 +145,15 @@ class Helm:
         """
         argv: list[str | Path] = [self.program, "upgrade", "--install", "--create-namespace"]
         argv += [f"--namespace={chart.namespace}", f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
-        with _quiet() as env, self._renaming(images) as (options, more), _values(chart) as values:
-            argv += [*options, *values, *_named(chart)]
-            with _given_up(doomed) as stop:
-                self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
+        with (
+            _quiet() as env,
+            self._renaming(images) as (options, more),
+            _values(chart) as values,
+            chart_dependencies.whole(chart.chart) as folder,
+            _given_up(doomed) as stop,
+        ):
+            argv += [*options, *values, *_named(chart, folder)]
+            self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a killed helm left in a pending state."""
@@ -270,9 +276,9 @@ def require_files(chart: AnyChart) -> None:
             raise BadFile(f"{path} is not a regular file", fix="name a file, or a chart's folder, below `apply`")
 
 
-def _named(chart: Chart) -> list[str | Path]:
-    """Return the release and its chart; the release may be called as a folder is, and so like an option."""
-    return ["--", chart.name, chart.chart]
+def _named(chart: Chart, folder: Path) -> list[str | Path]:
+    """Return the release and its chart in `folder`; the release may be called as a folder is, and so like an option."""
+    return ["--", chart.name, folder]
 
 
 @contextmanager

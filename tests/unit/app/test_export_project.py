@@ -132,6 +132,17 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     assert any("link.yaml" in line for line in told.left_out)
 
 
+def test_chart_is_exported_with_the_charts_that_it_needs(spec: ResolvedSpec, tmp_path: Path) -> None:
+    """They are next to it in the project, and would not be in the export."""
+    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
+    for name, said in {"web": needed, "common": ""}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Chart.yaml").write_text(f"name: {name}\n{said}")
+    chart = Chart(chart=tmp_path / "web")
+    export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    assert (tmp_path / "out/k8s/1-web/web/charts/common/Chart.yaml").read_text() == "name: common\n"
+
+
 def test_chart_from_elsewhere_is_exported_as_its_archive(
     spec: ResolvedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

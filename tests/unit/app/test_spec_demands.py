@@ -179,6 +179,25 @@ def test_chart_that_reads_elsewhere_is_not_rendered(
     assert not (tmp_path / "asked").exists()
 
 
+@pytest.mark.security(17)
+def test_chart_that_needs_one_from_elsewhere_is_not_rendered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chart of a fetched project that is made of a folder of the machine's → named; nothing of it is read."""
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_helm.write(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Chart.yaml").write_text("name: mine\n")
+    (root / "chart").mkdir()
+    place = tmp_path / "mine"
+    needed = f"dependencies: [{{name: mine, version: 1.0.0, repository: 'file://{place}'}}]"
+    (root / "chart" / "Chart.yaml").write_text(f"name: chart\n{needed}\n")
+    said = asked(root, "apply: [{chart: chart}]")
+    assert f"reads {place}" in said and "what chart may do is not known before you agree" in said
+    assert not (tmp_path / "asked").exists()
+
+
 @pytest.mark.fault(43)
 @pytest.mark.parametrize(
     "text",

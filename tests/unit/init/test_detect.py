@@ -340,12 +340,13 @@ def test_charts_in_folders_of_one_name_have_own_releases(tmp_path: Path) -> None
 
 def test_chart_of_charts_or_what_it_consists_of_is_taken(tmp_path: Path) -> None:
     """aws-containers/retail-store-sample-app has a chart for each program, and one that consists of these."""
-    parts = "dependencies: [{name: cart, repository: 'file://../cart', version: 1.0.0}]\n"
+    cart, database = "name: cart, repository: 'file://../cart'", "name: db, repository: 'https://charts.example'"
+    parts = f"dependencies: [{{{cart}, version: 1.0.0}}, {{{database}, version: 2.0.0}}]\n"
     write(tmp_path, **{"all/Chart.yaml": f"name: all\n{parts}", "cart/Chart.yaml": "name: cart\n"})
     found = look(tmp_path)
     assert found.manifests == ({"chart": "cart", "release": "cart"},)
     assert found.notes == ("all/ is left out, since it lacks charts that are taken by themselves: cart/",)
-    write(tmp_path, **{"all/charts/cart-1.0.0.tgz": ""})
+    write(tmp_path, **{"all/charts/db-2.0.0.tgz": ""})
     found = look(tmp_path)
     assert found.manifests == ({"chart": "all", "release": "all"},)
     assert found.notes == ("cart/ is left out, since it is a part of all/",)

@@ -93,6 +93,20 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     assert step.check().state is State.READY
 
 
+def test_change_of_a_chart_that_is_a_part_upgrades_the_release(step: ChartsStep, asked: Path, chart: Chart) -> None:
+    part = chart.chart.with_name("common") / "Chart.yaml"
+    part.parent.mkdir()
+    part.write_text("name: common\nversion: 1.0.0\n")
+    needed = "dependencies: [{name: common, version: 1.0.0, repository: 'file://../common'}]\n"
+    (chart.chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: web\nversion: 1.0.0\n{needed}")
+    step.apply(NoWork())
+    ((*_, name, folder),) = calls(asked, "upgrade")
+    assert (name, Path(folder).name, folder == str(chart.chart)) == ("web", "web", False)
+    assert step.check().state is State.READY
+    part.write_text("name: common\nversion: 1.0.1\n")
+    assert step.check().state is State.DRIFTED
+
+
 @pytest.mark.security(17)
 def test_name_of_a_charts_folder_is_no_option_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
     """A folder that is called like an option, with which helm would write files or run a program → a name to helm."""
