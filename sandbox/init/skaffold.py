@@ -17,7 +17,7 @@ from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
-from sandbox.init import skaffold_dev, skaffold_release
+from sandbox.init import skaffold_dev, skaffold_patch, skaffold_release
 from sandbox.init.detected import App, Item, Told, build_options, label, once
 from sandbox.init.project_folders import shown
 from sandbox.kube import manifests
@@ -121,13 +121,16 @@ class _Reading:
             if name not in self.profiles and not any("dev" in one for one in commands):
                 self.idle.setdefault(file, {})[name] = None
                 continue
-            if profile.get("patches"):
-                self.notes.append(f"the patches of the profile {name} are left out")
             for key in ("build", "manifests", "deploy"):
                 if isinstance(given := profile.get(key), dict):
                     config = {**config, key: {**mapping(config, key), **given}}
             if "portForward" in profile:
                 config = {**config, "portForward": profile["portForward"]}
+            for patch in _mappings(profile, "patches"):
+                try:
+                    config = skaffold_patch.patched(config, patch)
+                except UsageError as error:
+                    self.notes.append(f"{file}: a patch of the profile {name} is left out: {error.brief}")
         return config
 
 

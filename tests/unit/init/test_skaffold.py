@@ -133,7 +133,7 @@ profiles:
     found = look(tmp_path, profiles=("dev",))
     assert ([app.name for app in found.apps], found.manifests) == (["api"], ("k8s/a.yaml",))
     assert found.notes[:2] == (
-        "the patches of the profile dev are left out",
+        "skaffold.yaml: a patch of the profile dev is left out: /x is not in it",
         "skaffold.yaml: its profiles release are left out: --profile NAME takes one",
     )
     assert found.notes[2].startswith("the port-forward of service db")
