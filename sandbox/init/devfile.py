@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
+from sandbox.config.untyped import mapping, mappings, strings
 from sandbox.errors import UsageError
 from sandbox.init.detected import App, Item, Told, build_options, last_part, once
 from sandbox.init.detected import label as as_label
@@ -31,7 +32,7 @@ def load(folder: Path) -> Told | None:
     content = _content(folder / file) if file is not None and is_inside(folder, folder / file) else None
     if file is None or content is None:
         return None
-    components = [one for one in _list(content, "components") if isinstance(one, dict)]
+    components = mappings(content, "components")
     apps: list[App] = []
     items: list[Item] = []
     notes: list[str] = []
@@ -55,8 +56,7 @@ def _content(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict) or not str(content.get("schemaVersion")).startswith("2."):
         return None
-    given = content.get("variables")
-    known = {str(key): str(value) for key, value in given.items()} if isinstance(given, dict) else {}
+    known = {str(key): str(value) for key, value in mapping(content, "variables").items()}
     filled: dict[str, Any] = _filled(content, known)
     return filled
 
@@ -93,8 +93,7 @@ def _component(folder: Path, component: Mapping[str, Any], apps: list[App], item
 
 
 def _image(folder: Path, name: str, image: Mapping[str, Any], apps: list[App]) -> Iterator[str]:
-    how = image.get("dockerfile")
-    given: Mapping[str, Any] = how if isinstance(how, dict) else {}
+    given = mapping(image, "dockerfile")
     called, context = image.get("imageName"), _path(folder, given.get("buildContext") or ".")
     file = _path(folder, given.get("uri") or "Dockerfile")
     if not isinstance(called, str) or context is None or file is None or not is_file(folder / file):
@@ -104,7 +103,7 @@ def _image(folder: Path, name: str, image: Mapping[str, Any], apps: list[App]) -
     if inside.startswith("../"):
         yield f"the image {called} is left out: its Dockerfile, {file}, is not in the folder that is built, {context}"
         return
-    said = [str(one) for one in _list(given, "args") if one != "--build-arg"]
+    said = [one for one in strings(given, "args") if one != "--build-arg"]
     pairs = {one: match for one in said if (match := _ARGUMENT.fullmatch(one))}
     build, unknown = build_options(inside, None, {match[1]: match[2] for match in pairs.values()})
     if lost := [*(one for one in said if one not in pairs), *unknown]:
@@ -125,8 +124,3 @@ def _holds_manifests(path: Path) -> bool:
         return (is_file(path) or is_dir(path)) and bool(manifests.load([path]))
     except UsageError:
         return False
-
-
-def _list(content: Mapping[str, Any], key: str) -> list[Any]:
-    found = content.get(key)
-    return found if isinstance(found, list) else []

@@ -126,7 +126,7 @@ class _Reading:
                     config = {**config, key: {**mapping(config, key), **given}}
             if "portForward" in profile:
                 config = {**config, "portForward": profile["portForward"]}
-            for patch in _mappings(profile, "patches"):
+            for patch in mappings(profile, "patches"):
                 try:
                     config = skaffold_patch.patched(config, patch)
                 except UsageError as error:

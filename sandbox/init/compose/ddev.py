@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.config import text_file
 from sandbox.config.schema.values import LABEL
+from sandbox.config.untyped import mapping
 from sandbox.errors import UsageError
 from sandbox.init import dockerfile
 from sandbox.init.compose import ddev_image, merged_files, project, variables, volumes
@@ -154,8 +155,7 @@ def _own(folder: Path) -> str:
 def _engine(config: Mapping[str, Any]) -> tuple[str, str]:
     """Return the database and its version; before DDEV 1.19 there was a key for each."""
     older = [{"type": one, "version": said} for one in ("mariadb", "mysql") if (said := config.get(f"{one}_version"))]
-    given = config.get("database") or next(iter(older), {})
-    said = given if isinstance(given, dict) else {}
+    said = mapping(config, "database") or next(iter(older), {})
     kind = str(said.get("type"))
     kind = kind if kind in PORTS else "mariadb"
     return kind, str(said.get("version") or NEWEST[kind])
