@@ -5,13 +5,14 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
+from sandbox.app.known_sandboxes import require_up
 from sandbox.app.session import Session
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_file import OTHER
@@ -24,13 +25,14 @@ from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config import capabilities, loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter
 from sandbox.system.wait import WaitTimeout
 
+REMOVE = "remove it from `addons` there, then `sandbox up`"
 ANSWERING = 60.0  # seconds; its pods are ready by then, and an ingress controller takes a second or two
 
 
@@ -64,7 +66,7 @@ class Enabled:
 def listed(sandbox: Sandbox) -> list[Row]:
     """List all addons with their state and who enabled them. Raises SandboxError."""
     manager, minikube = _managers(sandbox.spec)
-    up = _trouble(manager) is None
+    up = trouble_of(sandbox.names.kubeconfig) is None
     records = manager.records() if up else {}
     chosen = {one.addon.name: one for one in manager.chosen(records)}
     rows = [_row(manager, one, records.get(one.addon.name), up=up) for one in chosen.values()]
@@ -95,13 +97,12 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
     found = None if catalogue.is_minikubes(spec, source) else catalogue.find_addon(source)
     with sandbox.session.alone(spec.name, "enable"):
         manager, minikube = _managers(spec)
-        _require_up(manager)
+        require_up(sandbox.names)
         if minikube and found is None:
             _enable_in_minikube(minikube, source, sandbox.session.report)
             return Enabled()
         found = found or catalogue.find_addon(source)
-        if found.name in {Path(use.source).name for use in manager.uses}:
-            raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
+        _require_not_in_spec(manager, found.name, fix="sandbox up")
         before = manager.records()
         known = before.get(found.name)
         if known and known.by == "command" and known.source != source:
@@ -124,18 +125,16 @@ def disable(sandbox: Sandbox, addon: str) -> None:
     with sandbox.session.alone(sandbox.name, "disable"):
         manager, minikube = _managers(sandbox.spec)
         if minikube:
-            _require_up(manager)
+            require_up(sandbox.names)
             if called not in manager.records():
                 _disable_in_minikube(minikube, called)
                 say(f"{called} is disabled")
                 return
-        if called in {Path(use.source).name for use in manager.uses}:
-            raise UsageError(f"sandbox.yaml has '{called}'", fix="remove it from `addons` there, then `sandbox up`")
-        _require_up(manager)
+        _require_not_in_spec(manager, called, fix=REMOVE)
+        require_up(sandbox.names)
         records = manager.records()
         if called not in records:
-            enabled = ", ".join(records) or "none"
-            raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
+            raise _not_enabled(called, records)
         for gone in (called, *_unneeded(manager, records, called)):
             manager.remove(records[gone], say)
             say(f"{gone} removed")
@@ -154,21 +153,6 @@ def _source(addon: str) -> str:
     """Return the name, or the folder's absolute path."""
     loader.require(AddonSource, addon)
     return str(Path(addon).resolve()) if "/" in addon else addon
-
-
-def _trouble(manager: AddonManager) -> str | None:
-    """Return why the cluster does not answer, None if it does."""
-    try:
-        return manager.cluster.trouble()
-    except ClusterError as error:
-        return str(error)
-
-
-def _require_up(manager: AddonManager) -> None:
-    """Raise SandboxError unless the cluster answers."""
-    if (trouble := _trouble(manager)) is not None:
-        name = manager.images.sandbox.name
-        raise SandboxError(f"the sandbox '{name}' is not up", details=trouble, fix=f"sandbox up {name}", id="not-up")
 
 
 def _roll_back(manager: AddonManager, before: Mapping[str, Record], asked: str, session: Session) -> None:
@@ -224,17 +208,24 @@ def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
 
 def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) -> None:
     """Enable an addon that the spec does not name, until it is disabled."""
-    if addon in {use.source for use in step.uses}:
-        raise UsageError(f"sandbox.yaml has '{addon}' already", fix="sandbox up")
+    _require_not_in_spec(step, addon, fix="sandbox up")
     lifecycle.up([replace(step, asked=(WantedAddon(addon),))], report)
 
 
 def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
     """Disable an addon that `enable` or minikube's own command enabled."""
-    if addon in {use.source for use in step.uses}:
-        raise UsageError(f"sandbox.yaml has '{addon}'", fix="remove it from `addons` there, then `sandbox up`")
-    there = step.listed()
-    if not there.get(addon):
-        enabled = ", ".join(name for name, on in there.items() if on) or "none"
-        raise UsageError(f"'{addon}' is not enabled", fix=f"enabled are: {enabled}")
+    _require_not_in_spec(step, addon, fix=REMOVE)
+    there = [name for name, on in step.listed().items() if on]
+    if addon not in there:
+        raise _not_enabled(addon, there)
     step.disable(addon)
+
+
+def _require_not_in_spec(chosen: AddonManager | MinikubeAddonsStep, name: str, *, fix: str) -> None:
+    """Raise UsageError for an addon that the spec names, which commands leave to it."""
+    if name in {Path(use.source).name for use in chosen.uses}:
+        raise UsageError(f"sandbox.yaml has '{name}'", fix=fix)
+
+
+def _not_enabled(name: str, enabled: Iterable[str]) -> UsageError:
+    return UsageError(f"'{name}' is not enabled", fix=f"enabled are: {', '.join(enabled) or 'none'}")

@@ -11,10 +11,8 @@ from sandbox.app.core import Sandbox
 from sandbox.app.known_sandboxes import require_known
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster
-from sandbox.names import Names
+from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
 
 
@@ -56,7 +54,7 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agreed: Callable[[],
         made.keystore.renew(domains, made.leaves, now=now, authority=authority, root=root, reserve=made.reserve())
         if made.unvouched and replaces:
             steps, _, _ = machine_plan.steps(spec)  # there is more that the new root vouches for
-        if not _is_up(sandbox.names):
+        if trouble_of(sandbox.names.kubeconfig) is not None:
             return Renewal(Outcome.WRITTEN, tuple(made.leaves), replaces)
         renewed = [step for step in steps if made.name in (step.name, *step.requires)]
         lifecycle.up(renewed, sandbox.session.report, keep=True)
@@ -64,10 +62,3 @@ def renew(sandbox: Sandbox, *, authority: bool, root: bool, agreed: Callable[[],
             if isinstance(step, HttpsStep):
                 step.renew(sandbox.session.say)
     return Renewal(Outcome.SERVED, tuple(made.leaves), replaces)
-
-
-def _is_up(names: Names) -> bool:
-    try:
-        return Cluster(names.kubeconfig).is_up()
-    except SandboxError:
-        return False

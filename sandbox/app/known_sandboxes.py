@@ -7,7 +7,7 @@ from sandbox.components.edge import routes
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.names import LABEL
+from sandbox.names import LABEL, Names
 from sandbox.plan import providers, used_engine
 
 
@@ -58,3 +58,13 @@ def require_known(name: str) -> None:
         from sandbox.app import chosen_spec  # and the schema of specs, which `list` does without
 
         raise chosen_spec.unknown(name)
+
+
+def require_up(names: Names) -> None:
+    """Raise SandboxError unless the sandbox's cluster answers."""
+    from sandbox.kube.api import trouble_of
+
+    if (trouble := trouble_of(names.kubeconfig)) is not None:
+        raise SandboxError(
+            f"the sandbox '{names.name}' is not up", details=trouble, fix=f"sandbox up {names.name}", id="not-up"
+        )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
+from sandbox.app.known_sandboxes import require_up
 from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.credentials.kept_secret import Held
 from sandbox.components.credentials.pod_credentials import PodCredentials
@@ -15,9 +16,8 @@ from sandbox.components.credentials.renewal_daemon import Renewed, renew
 from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.plan import providers
 
@@ -37,9 +37,7 @@ class PodAccounts:
         """Return them for a sandbox that is up in its own cluster; raise SandboxError otherwise."""
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
-        trouble = Cluster(names.kubeconfig).trouble() if names.kubeconfig.exists() else ""
-        if trouble is not None:
-            raise SandboxError(f"{spec.name} is not up", details=trouble, fix=f"sandbox up {spec.name}", id="not-up")
+        require_up(names)
         nodes = providers.nodes(Engine.connect(), names)
         return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
 

@@ -73,6 +73,14 @@ def _base(api_version: str) -> str:
     return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
 
+def trouble_of(kubeconfig: Path) -> str | None:
+    """Return why the cluster of a kubeconfig cannot be used or does not answer; None if it is ready."""
+    try:
+        return Cluster(kubeconfig).trouble()
+    except ClusterError as error:
+        return str(error)
+
+
 class Cluster:
     """A cluster, reached by a kubeconfig; every call raises ClusterError when the cluster fails."""
 

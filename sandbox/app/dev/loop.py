@@ -28,7 +28,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, trouble_of
 from sandbox.step import Overtaken, Step
 
 
@@ -176,11 +176,7 @@ class DevLoop:
 
 def _require_up(sandbox: Sandbox) -> None:
     """Raise SandboxError for one that was stopped or taken down meanwhile, before anything is built for it."""
-    try:
-        trouble = Cluster(sandbox.kubeconfig).trouble()
-    except ClusterError as error:
-        trouble = str(error)
-    if trouble is not None:
+    if (trouble := trouble_of(sandbox.kubeconfig)) is not None:
         raise SandboxError(
             f"the sandbox '{sandbox.name}' is not up any more",
             details=trouble,

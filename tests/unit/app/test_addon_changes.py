@@ -60,11 +60,11 @@ def enable(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list
         raise SandboxError("the pods are not ready")
 
     monkeypatch.setattr(addon_changes, "_managers", lambda _: (manager, None))
-    monkeypatch.setattr(addon_changes, "_require_up", lambda _: None)
+    monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
     report = Told()
     session = SimpleNamespace(alone=lambda *_: nullcontext(), report=report, say=report.lines.append)
-    sandbox: Any = SimpleNamespace(spec=Spec.default("demo"), session=session)
+    sandbox: Any = SimpleNamespace(spec=Spec.default("demo"), session=session, names=None)
     with pytest.raises(SandboxError) as caught:
         addon_changes.enable(sandbox, "grafana")
     return caught.value.brief, report.lines

@@ -89,7 +89,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
         return SimpleNamespace(run=made.run, applied_by_up=lambda: None, are_charts_behind=False, applied={}, copied={})
 
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
-    monkeypatch.setattr("sandbox.app.dev.loop.Cluster", lambda _: SimpleNamespace(trouble=lambda: made.trouble))
+    monkeypatch.setattr("sandbox.app.dev.loop.trouble_of", lambda _: made.trouble)
     monkeypatch.setattr(Rounds, "of", rounds)
     return made
 

@@ -157,7 +157,7 @@ def test_credentials_that_are_not_there_are_not_removed(config: Path) -> None:
 
 def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
     names.kubeconfig.unlink()
-    with pytest.raises(SandboxError, match="demo is not up") as caught:
+    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
         run("list", "demo")
     assert caught.value.fix == "sandbox up demo"
 
@@ -165,7 +165,7 @@ def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
 def test_sandbox_whose_cluster_does_not_answer_says_why(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is wrong → the API server's certificate is not valid yet, which `sandbox up` alone does not tell."""
     monkeypatch.setattr(Cluster, "trouble", lambda self: "certificate is not yet valid")
-    with pytest.raises(SandboxError, match="demo is not up") as caught:
+    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
         run("list", "demo")
     assert caught.value.details == "certificate is not yet valid"
 
