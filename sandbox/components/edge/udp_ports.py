@@ -6,12 +6,12 @@ HAProxy has no UDP. The container's own kernel table does the forwarding (nftabl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 
+from sandbox.components.edge import haproxy_tcp
 from sandbox.components.edge.routes import Port, Route
-from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, labelled
+from sandbox.engine import ContainerSpec, Engine, EngineError, labelled
 from sandbox.engine.container_host import UDP, joined, spare_address
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -66,19 +66,18 @@ class UdpPorts:
 
     def _spec(self, route: Route, *, also: bool) -> ContainerSpec:
         pairs = self._pairs(route)
-        publish: Mapping[int, tuple[Bind, ...]] = {
-            FIRST + index: _binds(*route.place(port), also=also) for index, (port, _) in enumerate(pairs)
-        }
+        publish = {FIRST + index: haproxy_tcp.binds(route, port, also=also) for index, (port, _) in enumerate(pairs)}
         words = [f"{FIRST + index}={number}" for index, (_, number) in enumerate(pairs)]
         script = files.packaged(__package__, "scripts/udp.sh")
         node = self.engine.container(self.names.node)
         if node is None:
             raise SandboxError(f"there is no node {self.names.node}, whose image forwards UDP", fix="sandbox up")
-        image = node.image
-        made = repr((image, script, words, [route.place(port) for port, _ in pairs], route.upstream, route.network))
+        made = repr(
+            (node.image, script, words, [route.place(port) for port, _ in pairs], route.upstream, route.network)
+        )
         return ContainerSpec(
             name=self.names.udp,
-            image=image,
+            image=node.image,
             command=("bash", "-c", script, "udp", route.upstream.partition(":")[0], *words),
             labels={**self.names.labels, MADE: hashlib.sha256(made.encode()).hexdigest()[:12]},
             network=route.network,
@@ -88,8 +87,3 @@ class UdpPorts:
             memory="32m",
             processes=32,
         )
-
-
-def _binds(address: str, port: int, *, also: bool) -> tuple[Bind, ...]:
-    bind = Bind(address, port)
-    return (bind, Bind("::1", port)) if also and ip_address(address).is_loopback and "." in address else (bind,)

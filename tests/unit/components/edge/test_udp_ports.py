@@ -52,6 +52,11 @@ def test_a_network_with_ipv6_has_no_port_at_its_loopback(udp: UdpPorts, route: R
     assert engine.boxes["sandbox-demo-udp"].spec.udp == {FIRST: (Bind("127.0.0.1", 5353),)}
 
 
+def test_another_loopback_address_is_meant_alone(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
+    udp.reconcile(replace(route, listen=(("127.0.0.2", 443),)))
+    assert engine.boxes["sandbox-demo-udp"].spec.udp == {FIRST: (Bind("127.0.0.2", 5353),)}
+
+
 def test_a_changed_node_port_or_listen_makes_it_again(udp: UdpPorts, route: Route, engine: FakeEngine) -> None:
     udp.reconcile(route)
     for other in (
