@@ -17,7 +17,7 @@ from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import ANY, Direct, Forwarded, Listener, Upstream
-from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, proxy_header
+from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, Peer, proxy_header
 from sandbox.components.edge.routes import Route
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
@@ -126,21 +126,23 @@ class RelayServer:
             writer.close()
 
     async def _serve(self, connection: Connection) -> None:
-        client = connection.client
-        tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
-        if tunnel is not None:
-            # The registry accepts pushes without an account, and every user of the machine reaches the loopback.
-            own = not (isinstance(tunnel, Forwarded) and tunnel.speaks == ANY)
-            if own and not host_network.is_peer_ours(
-                os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))
-            ):
-                connection.abort()
-                return
+        source, destination = map(connection.client.writer.get_extra_info, ("peername", "sockname"))
+        if tunnel := self._tunnels.get(destination[:2]):
+            await self._serve_tunnel(connection, tunnel, source, destination)
+        else:
+            await self._serve_host(connection, source, destination)
+
+    async def _serve_tunnel(self, connection: Connection, tunnel: Upstream, source: Peer, destination: Peer) -> None:
+        # The registry accepts pushes without an account, and every user of the machine reaches the loopback.
+        own = not (isinstance(tunnel, Forwarded) and tunnel.speaks == ANY)
+        if own and not host_network.is_peer_ours(os.getuid(), source, destination):
+            connection.abort()
+        else:
             await connection.run(await self._enter(tunnel))
-            return
+
+    async def _serve_host(self, connection: Connection, source: Peer, destination: Peer) -> None:
         async with asyncio.timeout(self._limits.handshake):
-            hello, raw = await _hello(client.reader)
-        source, destination = client.writer.get_extra_info("peername"), client.writer.get_extra_info("sockname")
+            hello, raw = await _hello(connection.client.reader)
         route = find_route(self._routes, hello.host, local=is_local(source[0]))
         if route is None:
             return
@@ -150,7 +152,7 @@ class RelayServer:
             header = b"" if upstream.plain else proxy_header(source, destination)
             server.writer.write(header + raw)
         else:
-            server = await self._ask(upstream, raw, client.writer)
+            server = await self._ask(upstream, raw, connection.client.writer)
         await connection.run(server)
 
     async def _enter(self, upstream: Upstream) -> Ends:
