@@ -17,6 +17,10 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.names import port_suffix
 from sandbox.system import host_network
 
+SERVICE = "nip.io"
+# Where a sandbox listens that is open to all networks of its machine.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+
 
 @dataclass(frozen=True)
 class Access:
@@ -70,11 +74,6 @@ def reachable(spec: ResolvedSpec, engine: Engine) -> str:
         f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "
         f"({spec.edge.ports[0]}) on 127.0.0.1, without an account; release 28 and newer do not"
     )
-
-
-SERVICE = "nip.io"
-# Where a sandbox listens that is open to all networks of its machine.
-EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def is_open(listen: str) -> bool:
