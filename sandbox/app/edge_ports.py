@@ -151,27 +151,24 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
 
 
 def _route(home: Home, name: str | None) -> Route:
-    known = routes.load(home.edge)
-    if name is None and not known and (relayed := routes.load(home.relay)):
-        name = relayed[0].name
-    if name is None and len(known) == 1:
-        return known[0]
-    if name is None and known:
+    """Return the route of the sandbox `name`, else that of the only one that is up. Raises UsageError."""
+    known, relayed = routes.load(home.edge), routes.load(home.relay)
+    if name is None and len(known) > 1:
         up = ", ".join(route.name for route in known)
         raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by --sandbox")
-    found = routes.find(known, name or "")
-    if found is None:
-        if name and routes.find(routes.load(home.relay), name):
-            raise UsageError(
-                f"'{name}' has no edge container, which TCP ports need",
-                details="its edge is a process, which has the ports of its spec only",
-                fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
-            )
-        if name:
-            require_known(name)
-            raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+    name = name or next((route.name for route in (*known, *relayed)), None)
+    if name is None:
         raise UsageError("no sandbox is up", fix="sandbox up")
-    return found
+    if found := routes.find(known, name):
+        return found
+    if routes.find(relayed, name):
+        raise UsageError(
+            f"'{name}' has no edge container, which TCP ports need",
+            details="its edge is a process, which has the ports of its spec only",
+            fix="in sandbox.yaml: edge: {tcp: [{port: PORT, to: NAMESPACE/SERVICE:PORT}]}, then sandbox up",
+        )
+    require_known(name)
+    raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
 
 
 def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
