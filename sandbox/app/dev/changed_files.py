@@ -100,18 +100,13 @@ class Project:
         changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
         if any(path in self.spec for path in changed):
             return DevWork(spec=True)
-        images: list[Entry] = []
-        copied: list[Copied] = []
-        for entry in self.entries:
-            ask = self._asked(entry, changed)
-            if isinstance(ask, Copied):
-                copied.append(ask)
-            elif ask:
-                images.append(entry)
-        manifests = any(_is_in(path, root) for path in changed for root in self.manifests)
-        rebuilt = self._made_from({one.target for one in images})
+        asked = [one for entry in self.entries if (one := self._asked(entry, changed))]
+        copied = tuple(one for one in asked if isinstance(one, Copied))
+        rebuilt = self._made_from({one.target for one in asked if not isinstance(one, Copied)})
         return DevWork(
-            images=rebuilt, copied=tuple(one for one in copied if one.entry not in rebuilt), manifests=manifests
+            images=rebuilt,
+            copied=tuple(one for one in copied if one.entry not in rebuilt),
+            manifests=any(_is_in(path, root) for path in changed for root in self.manifests),
         )
 
     def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
@@ -119,14 +114,14 @@ class Project:
         affected = with_made_from(changed, self.bases)
         return tuple(one for one in self.entries if one.target in affected)
 
-    def _asked(self, entry: Entry, changed: Iterable[Path]) -> Copied | bool:
-        """Tell whether the files require a push of the image; or which of them are copied instead."""
+    def _asked(self, entry: Entry, changed: Iterable[Path]) -> Entry | Copied | None:
+        """Return the image if the files require that it is pushed, or those to copy instead; None if neither."""
         source = _source(entry)
-        if source is None:
-            return False
-        inside = [path for path in changed if _is_in(path, source)]
+        inside = [path for path in changed if source and _is_in(path, source)]
+        if source is None or not inside:
+            return None
         if not isinstance(entry, FromBuild) or source in inside:
-            return bool(inside)
+            return entry
         excluded = self.excluded.get(entry.target, _nothing)
         names = {path: path.relative_to(source).as_posix() for path in inside}
         names = {path: name for path, name in names.items() if not excluded(name) or _says_how(name, entry)}
@@ -135,12 +130,12 @@ class Project:
         for path, name in names.items():
             found = None if _says_how(name, entry) else _placed(name, entry)
             if found is None:
-                return True
+                return entry
             files[path] = found[1]
             rules += [] if found[0] in rules else [found[0]]
         if len(files) > MOST_COPIED:
-            return True
-        return Copied(entry, files, tuple(rules)) if files else False
+            return entry
+        return Copied(entry, files, tuple(rules)) if files else None
 
 
 def _nothing(_: str) -> bool:

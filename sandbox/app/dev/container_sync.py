@@ -116,26 +116,24 @@ def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]
 
     The files belong to root, as with COPY. Raises SyncFailed for one that cannot be read.
     """
-    buffer, wanted, gone = io.BytesIO(), dict[str, str](), list[str]()
+    buffer, gone = io.BytesIO(), list[str]()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-
-        def noted(member: tarfile.TarInfo) -> tarfile.TarInfo:
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            return member
-
         for path, place in files.items():
-            name = place.lstrip("/")
             try:
-                if not path.is_symlink() and not path.exists():
+                if path.is_symlink() or path.exists():
+                    archive.add(path, place.lstrip("/"), recursive=False, filter=_of_root)
+                else:
                     gone.append(place)
-                    continue
-                archive.add(path, name, recursive=False, filter=noted)
             except OSError as error:
                 raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
     data = buffer.getvalue()
-    wanted.update(_digests(data))
-    return data, wanted, gone
+    return data, _digests(data), gone
+
+
+def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def require_same(wanted: Mapping[str, str], answer: bytes, place: Container) -> None:
