@@ -15,8 +15,8 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import fit
 
 WHICH = "{which}"
-LEAST = 1.0
-WIDTH = 16
+LEAST = 1.0  # seconds that all checks get, however long the engine took for its first answer
+WIDTH = 16  # checks that run at once
 
 
 class Status(enum.Enum):
@@ -26,6 +26,9 @@ class Status(enum.Enum):
     WARN = "warn"
     ERROR = "error"
     SKIPPED = "skipped"
+
+
+FIXABLE = (Status.WARN, Status.ERROR)
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
     In both, `{which}` is replaced by the arguments that name the sandbox.
     """
     evidence = fit(finding.evidence)
-    has_fix = finding.status in (Status.WARN, Status.ERROR)
-    return Row(id, finding.status, evidence, (finding.fix or fix).replace(WHICH, which) if has_fix else "")
+    told = (finding.fix or fix).replace(WHICH, which) if finding.status in FIXABLE else ""
+    return Row(id, finding.status, evidence, told)
 
 
 def has_errors(rows: Iterable[Row]) -> bool:
@@ -170,16 +173,14 @@ def unchecked(check: Check[SubjectT], failed: str) -> Row:
 
 def repair(checks: Sequence[Check[DoctorContext]], rows: Sequence[Row], context: DoctorContext) -> tuple[Row, ...]:
     """Repair what is safe to repair, and return the rows with those checks run again."""
-    return tuple(
-        _repaired(check, one, context) if check.repair and one.status in (Status.WARN, Status.ERROR) else one
-        for check, one in zip(checks, rows, strict=True)
-    )
+    return tuple(_repaired(check, one, context) for check, one in zip(checks, rows, strict=True))
 
 
 def _repaired(check: Check[DoctorContext], before: Row, context: DoctorContext) -> Row:
+    if check.repair is None or before.status not in FIXABLE:
+        return before
     try:
-        if check.repair:
-            check.repair(context)
+        check.repair(context)
     except (SandboxError, OSError):  # not permitted; the row's fix tells what to do
         return before
     after = checked(check, context)
