@@ -61,8 +61,8 @@ class RequestTrace:
         """Return the route for the host; None if the edge has no routes."""
         home = self.context.home
         folders = ((EDGE, home.edge), (RELAY, home.relay))
-        found = [match for proxy, folder in folders if (match := choose(routes.load(folder), self.host, proxy))]
-        return min(found, key=_is_default, default=None)
+        found = [match for edge, folder in folders if (match := choose(routes.load(folder), self.host, edge))]
+        return min(found, key=lambda match: match.by == "default", default=None)
 
     @cached_property
     def names(self) -> Names:
@@ -82,8 +82,8 @@ class RequestTrace:
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
         """Return the addresses and ports of the edge for that sandbox."""
-        proxy = self.context.spec.edge
-        return self.match.route.listen if self.match else tuple((proxy.listen, port) for port in proxy.ports)
+        edge = self.context.spec.edge
+        return self.match.route.listen if self.match else tuple((edge.listen, port) for port in edge.ports)
 
     @property
     def port(self) -> int:
@@ -163,20 +163,16 @@ def parse(text: str) -> tuple[str, int | None]:
     return check_host(host.lower()), int(port)
 
 
-def choose(known: tuple[Route, ...], host: str, proxy: str) -> Match | None:
+def choose(known: tuple[Route, ...], host: str, edge: str) -> Match | None:
     """Return the route that the edge's configuration chooses for `host`; `known` are sorted from the oldest."""
     for route in known:
         if host in route.named or host in route.domains:
-            return Match(route=route, by="exact", edge=proxy, name=host)
+            return Match(route=route, by="exact", edge=edge, name=host)
     domains = [(domain, route) for route in known for domain in route.domains]
     for domain, route in sorted(domains, key=lambda each: -len(each[0])):
         if host.endswith("." + domain):
-            return Match(route=route, by="suffix", edge=proxy, name=domain)
-    return Match(route=known[-1], by="default", edge=proxy, name=known[-1].domain) if known else None
-
-
-def _is_default(match: Match) -> bool:
-    return match.by == "default"
+            return Match(route=route, by="suffix", edge=edge, name=domain)
+    return Match(route=known[-1], by="default", edge=edge, name=known[-1].domain) if known else None
 
 
 @dataclass(frozen=True)
