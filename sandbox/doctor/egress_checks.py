@@ -67,23 +67,26 @@ class EgressTrace:
         """Run the pod once and return its output. Raises ClusterError and WaitTimeout."""
         engine = with_engine(self.context).engine
         images = system_images.for_spec(self.context.spec, self.context.home, engine)
-        words, then, target, port = b"", self.hello.first_words, self.host, self.port
+        first, target, port = b"", self.host, self.port
         if self.proxy:
             parts = urlsplit(self.proxy)
             target, port = parts.hostname or "", parts.port or 80
-            words = f"CONNECT {self.host}:{self.port} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode()
-        name = "" if parse_address(self.host) else self.host
-        began = time.monotonic()
-        log = egress_probe.run(
-            self._cluster,
-            images.references["busybox"],
-            egress_probe.command(name, target, port, words, then, self.nameservers),
+            first = f"CONNECT {self.host}:{self.port} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode()
+        argv = egress_probe.command(
+            host="" if parse_address(self.host) else self.host,
+            target=target,
+            port=port,
+            first=first,
+            then=self.hello.first_words,
+            nameservers=self.nameservers,
         )
+        began = time.monotonic()
+        log = egress_probe.run(self._cluster, images.references["busybox"], argv)
         return Tried(egress_probe.read(log), time.monotonic() - began)
 
     def part(self, title: str) -> Part:
         """Return the output of one part, or that the pod ended before it."""
-        return self.tried.parts.get(title, Part("the pod ended before it", False))
+        return self.tried.parts.get(title, Part("the pod ended before it", succeeded=False))
 
     @property
     def _cluster(self) -> Cluster:

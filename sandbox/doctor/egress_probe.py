@@ -103,8 +103,8 @@ class Part:
         return self.succeeded or "NXDOMAIN" in self.output or bool(self.addresses)
 
 
-def command(host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
-    """Return the command line for the pod."""
+def command(*, host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
+    """Return the command line for the pod: it looks `host` up, empty for an address, and sends to `target`."""
     sent = (base64.b64encode(each).decode() for each in (first, then))
     script = files.packaged(__package__, "scripts/egress.sh")
     return ["busybox", "sh", "-c", script, "outbound", HOST, host, target, str(port), *sent, *nameservers]

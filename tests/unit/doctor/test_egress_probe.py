@@ -62,7 +62,14 @@ def test_servers_output_is_distinguished_from_ncs() -> None:
 
 
 def test_sent_text_is_an_argument_safe_in_any_shell() -> None:
-    argv = egress_probe.command("a.example", "10.0.0.1", 443, b"", b"\x16\x03\x01\x00'\"", ["9.9.9.9"])
+    argv = egress_probe.command(
+        host="a.example",
+        target="10.0.0.1",
+        port=443,
+        first=b"",
+        then=b"\x16\x03\x01\x00'\"",
+        nameservers=["9.9.9.9"],
+    )
     assert argv[:3] == ["busybox", "sh", "-c"] and argv[3].startswith("#!/bin/sh")
     assert argv[4:] == ["outbound", "host.sandbox.internal", "a.example", "10.0.0.1", "443", "", "FgMBACci", "9.9.9.9"]
 
