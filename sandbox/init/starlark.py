@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -47,20 +48,29 @@ def listed(value: Any) -> list[Any]:
 Function = Callable[[Call], Any]
 
 
-def calls(text: str, known: Mapping[str, Any], functions: Mapping[str, Function]) -> Iterator[Call]:
+def calls(
+    text: str,
+    known: Mapping[str, Any],
+    functions: Mapping[str, Function],
+    module: Callable[[Any], str | None] = lambda _: None,
+) -> Iterator[Call]:
     """Yield the calls that are statements, in the order in which they run.
 
     For an `if` or `for` about something UNKNOWN this is a call of that name, with the functions in it as arguments.
-    `known` are values by their dotted names, `functions` those that return one. Raises Unreadable.
+    `known` are values by their dotted names, `functions` those that return one; `module` returns the text of one that
+    is loaded by a name, if it is there. Raises Unreadable.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of texts that Starlark reads in another way, such as "\\d"
-            tree = ast.parse(text)
         with suppress(_Left):
-            yield from _Reader(functions).run(tree.body, dict(known))
+            yield from _Reader(functions, module).run(_parsed(text), dict(known))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unreadable(str(error)) from error
+
+
+def _parsed(text: str) -> list[ast.stmt]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of texts that Starlark reads in another way, such as "\\d"
+        return ast.parse(text).body
 
 
 class _Left(Exception):
@@ -71,9 +81,11 @@ class _Left(Exception):
 
 
 class _Reader:
-    def __init__(self, functions: Mapping[str, Function]) -> None:
+    def __init__(self, functions: Mapping[str, Function], module: Callable[[Any], str | None]) -> None:
         self._functions = functions
+        self._module = module
         self._own: dict[str, ast.FunctionDef] = {}
+        self._loaded_from: set[str] = set()  # functions of modules
         self._steps = count()
 
     def run(self, body: Sequence[ast.stmt], names: dict[str, Any], depth: int = 0) -> Iterator[Call]:
@@ -122,6 +134,9 @@ class _Reader:
 
     def _called(self, node: ast.Call, names: dict[str, Any], depth: int) -> Iterator[Call]:
         call = self._call(node, names)
+        if call.name == "load" and call.args and (text := self._module(call.args[0])) is not None:
+            yield from self._loaded(text, call, names, depth)
+            return
         if (own := self._own.get(call.name)) is None:
             yield call
             return
@@ -129,7 +144,21 @@ class _Reader:
         defaults = [self._value(one, names) for one in own.args.defaults]
         given = dict(zip(reversed(parameters), reversed(defaults), strict=False)) | call.bound(*parameters)
         with suppress(_Left):
-            yield from self.run(own.body, {**names, **given}, depth + 1)
+            for one in self.run(own.body, {**names, **given}, depth + 1):
+                yield replace(one, line=call.line) if call.name in self._loaded_from else one
+
+    def _loaded(self, text: str, call: Call, names: dict[str, Any], depth: int) -> Iterator[Call]:
+        """Yield the calls of a module, whose functions and values the names then have."""
+        inside: dict[str, Any] = {}
+        with suppress(_Left):
+            yield from self.run(_parsed(text), inside, depth + 1)
+        wanted = {one: one for one in call.args[1:] if isinstance(one, str)} | dict(call.named)
+        for name, one in wanted.items():
+            if one in self._own:
+                self._own[name] = self._own[one]
+                self._loaded_from.add(name)
+        # What its functions use may be among the others.
+        names |= {**inside, **names, **{name: inside[one] for name, one in wanted.items() if one in inside}}
 
     def _call(self, node: ast.Call, names: Mapping[str, Any]) -> Call:
         return Call(

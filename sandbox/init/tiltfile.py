@@ -49,7 +49,10 @@ PARAMETERS = {
 # Those by which a call is known.
 CALLED = ("name", "ref", "workload", "new_name", "path")
 # What images.yaml has of a build, or what changes nothing for it.
-TAKEN = {"ref", "context", "build_args", "dockerfile", "target", "ssh", "secret", "live_update", "cache_from", "pull"}
+TAKEN = {
+    *("ref", "context", "build_args", "dockerfile", "dockerfile_contents", "target", "ssh", "secret", "live_update"),
+    *("cache_from", "pull"),
+}
 # What has an effect on what runs; an `if` may decide about it.
 COUNTED = {
     "docker_build",
@@ -129,7 +132,7 @@ class _Reading:
             "str": lambda call: str(call.args[0]) if call.args and isinstance(call.args[0], str | int) else UNKNOWN,
         }
         try:
-            for call in starlark.calls(text_file.read(self.folder / file), known, functions):
+            for call in starlark.calls(text_file.read(self.folder / file), known, functions, self._module):
                 self.line = call.line
                 self._call(call, call.bound(*PARAMETERS.get(call.name, ())))
         except (UsageError, starlark.Unreadable) as error:
@@ -157,6 +160,11 @@ class _Reading:
             case name if name in LEFT_OUT and (name != "k8s_resource" or given.get("port_forwards")):
                 called = next((one for key in CALLED if isinstance(one := given.get(key), str)), f"line {call.line}")
                 self.left_out.setdefault(name, []).append(called)
+
+    def _module(self, name: Any) -> str | None:
+        """Return the text of a Tiltfile that another loads; None for Tilt's own extensions, and what is not here."""
+        place = self._place(name)
+        return text_file.read(self.folder / place) if place and is_file(self.folder / place) else None
 
     def _data(self, call: Call) -> Any:
         """Return what a JSON or YAML file of the project contains."""
@@ -197,13 +205,19 @@ class _Reading:
             or not ref
             or context is None
             or UNKNOWN in (given.get("dockerfile"), given.get("target"))
+            or not isinstance(given.get("dockerfile_contents") or "", str)
         ):
             self.note("an image is left out: its name, folder or Dockerfile is known only to Tilt")
             return
-        file = given.get("dockerfile")
+        image = untagged(ref)
+        name, file, recipe = label(last_part(image)), given.get("dockerfile"), _text(given.get("dockerfile_contents"))
+        if recipe:
+            file = posixpath.join(
+                posixpath.relpath(context, posixpath.dirname(self.file) or "."), f"sandbox-{name}.Dockerfile"
+            )
         dockerfile = self._place(file) if file else posixpath.normpath(posixpath.join(context, "Dockerfile"))
         inside = posixpath.relpath(dockerfile, context) if dockerfile else ""
-        if given.get("dockerfile_contents") or not inside or inside.startswith(".."):
+        if not inside or inside.startswith(".."):
             self.note(f"the image {ref} is left out: its Dockerfile is no file of {context}")
             return
         arguments = given.get("build_args")
@@ -229,8 +243,7 @@ class _Reading:
         if left_out:
             self.note(f"of the live_update of {ref} is left out: {'; '.join(left_out)}")
         build |= {"sync": rules} if rules else {}
-        image = untagged(ref)
-        self.apps.append(App(label(last_part(image)), context=context, names=(image,), build=build))
+        self.apps.append(App(name, context=context, names=(image,), build=build, recipe=recipe))
 
     def _applied(self, source: Any) -> Iterator[Item]:
         """Yield what `k8s_yaml` applies: files, folders, kustomizations and charts."""
@@ -244,6 +257,9 @@ class _Reading:
                     yield place
                 else:
                     self.note(f"{source} is left out: it is no manifest in this folder")
+            case Call(name="namespace_inject", args=[inner, *_]):
+                self.note("the namespace is left out: what is applied names its own, or is in `default`")
+                yield from self._applied(inner)
             case Call(name="read_file"):
                 yield from self._applied(source.bound("path").get("path", UNKNOWN))
             case Call(name="kustomize" | "listdir" | "helm" as name):

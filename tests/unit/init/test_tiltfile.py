@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.images.sync_rules import SyncRule
 from sandbox.init import tiltfile
-from sandbox.init.detected import Told
+from sandbox.init.detected import App, Told
 from tests.support.project_folder import DEPLOYMENT, look, write
 
 # In the manner of the examples at docs.tilt.dev.
@@ -160,7 +160,10 @@ def test_tiltfile_that_does_not_say_what_is_applied_is_a_hint(tmp_path: Path) ->
     [
         ("docker_build(registry + '/web', 'web')", "1: an image is left out: its name, folder or Dockerfile is known"),
         ("docker_build('web', '../web')", "1: an image is left out: its name, folder or Dockerfile is known"),
-        ("docker_build('web', 'web', dockerfile_contents='FROM x')", "1: the image web is left out: its Dockerfile is"),
+        (
+            "docker_build('web', 'web', dockerfile_contents=local('x'))",
+            "1: an image is left out: its name, folder or Dock",
+        ),
         ("docker_build('web', 'web', dockerfile='Dockerfile')", "1: the image web is left out: its Dockerfile is no"),
         ("include('../Tiltfile')", "1: what is included is left out: it is not in this folder"),
         ("if config.parse():\n  k8s_yaml('a.yaml')", "1: only Tilt knows what this `if` does: k8s_yaml left out"),
@@ -194,3 +197,33 @@ def test_skaffold_file_counts_before_a_tiltfile(tmp_path: Path) -> None:
     write(tmp_path, **{"Tiltfile": "k8s_yaml('b.yaml')", "skaffold.yaml": text})
     write(tmp_path, **{"a.yaml": DEPLOYMENT, "b.yaml": DEPLOYMENT})
     assert look(tmp_path).manifests == ("a.yaml",)
+
+
+def test_functions_of_a_loaded_tiltfile_are_followed(tmp_path: Path) -> None:
+    """Paths are those of the file that calls; what a function of a module calls itself is known, too."""
+    module = """\
+ports = {'web': 80}
+def _manifest(name):
+    k8s_yaml('k8s/' + name + '.yaml')
+def service(name, port):
+    docker_build('acme/' + name, name, dockerfile_contents='FROM x\\nEXPOSE %d' % port, only=['src'])
+    _manifest(name)
+"""
+    text = "load('ext://x', 'y')\nload('./lib/Tiltfile', 'ports', add='service')\nadd('web', ports['web'])\n"
+    found = tilt(tmp_path, text, **{"lib/Tiltfile": module, "k8s/web.yaml": DEPLOYMENT, "web/a": ""})
+    build = {"dockerfile": "sandbox-web.Dockerfile"}
+    assert found.apps == (App("web", "web", names=("acme/web",), build=build, recipe="FROM x\nEXPOSE 80"),)
+    assert found.items == ("k8s/web.yaml",)
+    assert found.notes == ("Tiltfile:3: of the build of acme/web these are left out: only",)
+
+
+def test_tiltfiles_that_load_each_other_end_with_a_note(tmp_path: Path) -> None:
+    found = tilt(tmp_path, "load('a/Tiltfile', 'x')\n", **{"a/Tiltfile": "load('a/Tiltfile', 'x')\n"})
+    assert found.notes[0] == "Tiltfile cannot be read without Tilt: it takes too long"
+
+
+def test_namespace_that_tilt_adds_is_named(tmp_path: Path) -> None:
+    text = "k8s_yaml(namespace_inject(read_file('a.yaml'), 'shop'))"
+    found = tilt(tmp_path, text, **{"a.yaml": DEPLOYMENT})
+    note = "Tiltfile:1: the namespace is left out: what is applied names its own, or is in `default`"
+    assert (found.items, found.notes) == (("a.yaml",), (note,))
