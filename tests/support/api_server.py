@@ -221,15 +221,15 @@ def serving() -> Iterator[ApiServer]:
         thread.join()
 
 
-def kubeconfig(path: Path, port: int) -> Path:
-    """Write a kubeconfig for the server at `port`."""
+def kubeconfig(path: Path, port: int, *, context: str = "x") -> Path:
+    """Write a kubeconfig for the server at `port`, with one context."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
         "users": [{"name": "x", "user": {"token": "secret"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "current-context": "x",
+        "contexts": [{"name": context, "context": {"cluster": "x", "user": "x"}}],
+        "current-context": context,
     }
     path.write_text(yaml.safe_dump(content))
     return path

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sandbox.app import existing_clusters
 from sandbox.app.existing_clusters import UserCluster
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeEngine
 
 IMAGE = "node:1"
@@ -27,12 +26,7 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def home(tmp_path: Path, server: ApiServer) -> Home:
-    content = {
-        "clusters": [{"name": "kind-kind", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "kind-kind", "user": {"token": "secret"}}],
-        "contexts": [{"name": "kind-kind", "context": {"cluster": "kind-kind", "user": "kind-kind"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
+    kubeconfig(tmp_path / "kubeconfig", server.server_port, context="kind-kind")
     return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 
 

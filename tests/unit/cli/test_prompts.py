@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from sandbox.app.agreement import agree_on_tenancy
@@ -15,7 +14,7 @@ from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeStep, NoWork
 
 
@@ -27,13 +26,8 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
-        "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
-    }
     place = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    place.kubeconfig.write_text(yaml.safe_dump(content))
+    kubeconfig(place.kubeconfig, server.server_port, context="team")
     return TenancyStep(
         names=place.sandbox("demo"), paths=(place.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
     )

@@ -14,7 +14,7 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import rights_checks
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
-from tests.support.api_server import REVIEWS, RULES, ApiServer, serving
+from tests.support.api_server import REVIEWS, RULES, ApiServer, kubeconfig, serving
 from tests.support.programs import make_program
 
 ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
@@ -30,12 +30,7 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def context(context: DoctorContext, server: ApiServer) -> DoctorContext:
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
-        "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
-    }
-    context.home.kubeconfig.write_text(yaml.safe_dump(content))
+    kubeconfig(context.home.kubeconfig, server.server_port, context="team")
     cluster = {"provider": "existing", "context": "team", "namespace": "mine"}
     return replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "cluster": cluster}))
 

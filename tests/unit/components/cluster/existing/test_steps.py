@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import ClusterError
 from sandbox.names import LABEL, Home
 from sandbox.step import State
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NoWork
 
 SPACE = "/api/v1/namespaces/mine"
@@ -30,12 +30,7 @@ def server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def step(place: Home, server: ApiServer) -> TenancyStep:
-    content = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "u", "user": {"token": "secret"}}],
-        "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
-    }
-    place.kubeconfig.write_text(yaml.safe_dump(content))
+    kubeconfig(place.kubeconfig, server.server_port, context="team")
     return TenancyStep(
         names=place.sandbox("demo"), paths=(place.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
     )
