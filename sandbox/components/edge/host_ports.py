@@ -82,13 +82,8 @@ class HostPorts:
         found = {_target_of(one): one for one in cluster.list("v1", "Service", selector=_IS_OURS)}
         if stray := found.keys() - wanted.keys():
             return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
-        missing = []
-        for to, target in wanted.items():
-            manifest, trouble = _service(cluster, target)
-            if trouble:
-                missing.append(trouble)
-            if manifest is None:
-                continue
+        manifests, missing = _services(cluster, wanted)
+        for to, manifest in manifests.items():
             if to not in found:
                 return Status(State.ABSENT, f"{to} is not routed yet")
             if not _is_as(found[to], manifest):
@@ -106,13 +101,9 @@ class HostPorts:
         for one in cluster.list("v1", "Service", selector=_IS_OURS):
             if _target_of(one) not in wanted:
                 cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
-        node_ports, missing = {}, []
-        for to, target in wanted.items():
-            manifest, trouble = _service(cluster, target)
-            if trouble:
-                missing.append(trouble)
-            if manifest is None:
-                continue
+        node_ports = {}
+        manifests, missing = _services(cluster, wanted)
+        for to, manifest in manifests.items():
             live = cluster.live(manifest)
             if live is not None and _ports(live) != _ports(manifest):
                 kept = {"nodePort": number} if (number := _node_port(live)) else {}
@@ -181,6 +172,13 @@ def _ports(service: Manifest) -> list[tuple[Any, Any]]:
 
 def _is_as(live: Manifest, wanted: Manifest) -> bool:
     return _ports(live) == _ports(wanted) and live["spec"].get("selector") == wanted["spec"]["selector"]
+
+
+def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the sandbox's Services for ports of users', and why those without pods have none."""
+    found = {to: _service(cluster, target) for to, target in targets.items()}
+    manifests = {to: manifest for to, (manifest, _) in found.items() if manifest is not None}
+    return manifests, [trouble for _, trouble in found.values() if trouble]
 
 
 def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
