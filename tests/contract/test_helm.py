@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from sandbox.app.spec_demands import beyond
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.resolve import load
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile
-from tests.real import machine
+from tests.support import bundled
 
 pytestmark = pytest.mark.real
 
@@ -46,11 +43,7 @@ spec:
 
 @pytest.fixture
 def helm(tmp_path: Path) -> Helm:
-    """Return the helm on the PATH, else the bundle's, which this machine's user may have built."""
-    store = Store(Path.home() / ".cache" / "sandbox" / "bundle")
-    if shutil.which("helm") is None and not store.has(recipes()["helm"]):
-        machine.leave_out("there is no helm: sandbox bundle build helm")
-    return Helm.find(store)
+    return bundled.helm()
 
 
 @pytest.fixture

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.real.machine import tool
+from tests.real.machine import leave_out, need, tool
 
 # As root it refuses its sandbox; --virtual-time-budget lets a page finish before it is looked at.
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom")
@@ -39,13 +36,15 @@ class Browser:
         return said.rpartition("<body>")[2]
 
 
+def chromium() -> str:
+    """The program; without one the test is left out."""
+    return shutil.which("chromium") or shutil.which("google-chrome") or leave_out("needs chromium")
+
+
 def browser(home: Path, root: Path) -> Browser:
-    """A browser that trusts the file `root`; without Chromium the test is skipped, or fails in CI."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if not program or not shutil.which("certutil"):
-        if os.environ.get("CI"):
-            pytest.fail("CI needs chromium and certutil")
-        pytest.skip("needs chromium and certutil")
+    """A browser that trusts the file `root`."""
+    program = chromium()
+    need("certutil")
     database = home / ".pki" / "nssdb"
     database.mkdir(parents=True)
     tool("certutil", "-d", f"sql:{database}", "-N", "--empty-password")

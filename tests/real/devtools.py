@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from websockets.sync.client import ClientConnection, connect
+
+from tests.real.browser import chromium
 
 # As root it refuses its sandbox, and without the others it asks its maker's servers for this and that.
 OPTIONS = (
@@ -96,13 +96,8 @@ class Tab:
 
 @contextmanager
 def tab(home: Path) -> Iterator[Tab]:
-    """A new browser with a home of its own and one page; without Chromium the test is skipped, or fails in CI."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if not program:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs chromium")
-        pytest.skip("needs chromium")
-    argv = [program, *OPTIONS, f"--user-data-dir={home}/profile", "about:blank"]
+    """A new browser with a home of its own and one page."""
+    argv = [chromium(), *OPTIONS, f"--user-data-dir={home}/profile", "about:blank"]
     with (home / "chromium.log").open("w") as log:
         browser = subprocess.Popen(argv, env={**os.environ, "HOME": str(home)}, stdout=log, stderr=log)
     try:

@@ -35,16 +35,20 @@ def engine() -> Engine:
     try:
         return Engine.connect()
     except MissingTool as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs a Docker Engine: {error}")
-        pytest.skip(f"needs a Docker Engine: {error.brief}")
+        leave_out(f"needs a Docker Engine: {error.brief}")
 
 
 def leave_out(why: str) -> NoReturn:
-    """Skip the test, for something of this machine is in its way; in CI, where nothing may be, fail."""
+    """Skip the test, for this machine lacks what it needs or has what is in its way; in CI, which must not, fail."""
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
+
+
+def need(*programs: str) -> None:
+    """Leave the test out unless all these programs are on the PATH."""
+    if missing := [program for program in programs if shutil.which(program) is None]:
+        leave_out(f"needs {', '.join(missing)}")
 
 
 def require_engine_here() -> None:

@@ -15,14 +15,12 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.components.workloads.helm import Helm
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.real.served import Sandbox
+from tests.support import bundled
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(400)]
 
@@ -56,13 +54,13 @@ class Place:
 
     def publish(self, text: str) -> None:
         """Put the chart with another text into the repository, under its one version."""
-        helm = str(Helm.find(Store(context.home().bundle)).program)
+        helm = bundled.helm().program
         chart = self.folder / "chart"
         shutil.rmtree(chart, ignore_errors=True)
         shutil.copytree(CHARTS / "page", chart)
         (chart / "values.yaml").write_text(f"image: sandbox.dev/busybox:latest\ntext: {text}\n")
-        tool(helm, "package", str(chart), f"--destination={self.repository}")
-        tool(helm, "repo", "index", str(self.repository))
+        tool(helm, "package", chart, f"--destination={self.repository}")
+        tool(helm, "repo", "index", self.repository)
 
     def states(self) -> dict[str, tuple[str, str | None]]:
         rows = json.loads(self.command("addons", "list", "-o", "json").out)
@@ -79,8 +77,6 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     machine.engine()
-    if not Store(context.home().bundle).has(recipes()["helm"]):
-        machine.leave_out("there is no helm: sandbox bundle build helm")
     folder, repository = tmp_path_factory.mktemp("charted"), tmp_path_factory.mktemp("repository")
     port, registry = machine.free_ports(9463, 5063)
     made = Place(folder, repository, port)

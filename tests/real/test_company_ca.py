@@ -10,8 +10,6 @@ import pytest
 import yaml
 
 from sandbox.app import context, machine_plan
-from sandbox.bundle.store import Store
-from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.system.wait import wait_until
@@ -20,6 +18,7 @@ from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
 from tests.real.test_outbound import serving
+from tests.support import bundled
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -98,7 +97,7 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
     network = {"ca": str(ca), "nameservers": [nameserver]}
     write(network=network)
     command(*push)
-    helm = str(Helm.find(Store(context.home().bundle)).program)
+    helm = bundled.helm().program
     tool(helm, "package", CHART, "--destination", tmp_path)
     (archive,) = tmp_path.glob("*.tgz")
     tool(helm, "push", archive, f"oci://{registry}/charts", "--ca-file", ca)

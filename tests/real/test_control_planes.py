@@ -8,14 +8,12 @@ import pytest
 
 from sandbox.app import context
 from sandbox.bundle import system_images
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.config.schema import Spec
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import tool
-from tests.real.registry.stand import lacking
+from tests.support.bundled import store_with
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -26,8 +24,8 @@ CLUSTER = {"nodes": {"control_plane": 3}}
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     machine.engine()
-    if Spec().images.source != "upstream" and not Store(context.home().bundle).has(recipes()["balancer"]):
-        lacking("the load balancer: sandbox bundle build balancer")
+    if Spec().images.source != "upstream":
+        store_with("balancer")
     made = Application.free(NAME, tmp_path_factory.mktemp("planes"))
     made.write(cluster=CLUSTER)
     try:

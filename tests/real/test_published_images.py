@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.config.schema import Spec
 from tests.real import machine
-from tests.real.registry.stand import lacking
+from tests.support.bundled import store_with
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -29,10 +26,7 @@ def test_sandbox_of_published_images_is_as_good(options: tuple[str, ...], files:
     if Spec().images.source == "upstream":
         pytest.skip("this is that run")
     machine.engine()
-    store = Store(context.home().bundle)
-    for component in ("node", "registry", "haproxy", "traefik", "busybox", "metrics-server", "balancer", "kind"):
-        if not store.has(recipes()[component]):
-            lacking(f"{component}: sandbox bundle build {component}")
+    store_with("node", "registry", "haproxy", "traefik", "busybox", "metrics-server", "balancer", "kind")
     tests = [f"tests/real/{one}" for one in files]
     words = ["pytest", "-q", "-m", "real", "-k", "not minikube", "--timeout", "1200", *tests]
     done = subprocess.run(

@@ -29,9 +29,10 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.loopback_http import Shortcut
 from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
-from tests.real.machine import CommandLine, free_ports, tool
-from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry, require_classic_store
+from tests.real.machine import CommandLine, free_ports, leave_out, tool
+from tests.real.registry.stand import Watched, reader, rebuilt, registry, require_classic_store
 from tests.support import harm_to_files
+from tests.support.bundled import store_with
 from tests.support.images import TestImage, digest_of, old_save, tar
 from tests.support.odd_layers import SEEDS, odd, odd_image
 from tests.support.registries import silence
@@ -63,7 +64,7 @@ def engine() -> Iterator[Engine]:
     """The machine's engine, where its folders can be read; without our images afterwards."""
     require_classic_store()
     if not os.access(ROOT / "image" / "overlay2", os.R_OK):
-        lacking("root, and an engine with its folders in /var/lib/docker")
+        leave_out("needs root, and an engine with its folders in /var/lib/docker")
     yield Engine.connect()
     for tag in ("built", *map(str, range(SEEDS))):
         tool("docker", "image", "rm", "-f", f"{NAME}:{tag}", status=None)
@@ -168,7 +169,7 @@ def fitting(text: str) -> str:
 def test_a_helper_sends_what_only_root_may_read(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = bundled()
+    store = store_with("layer-reader", "registry")
     image = odd_image(1, f"{NAME} helper")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:0": image}))
@@ -188,7 +189,7 @@ def test_a_helper_sends_what_only_root_may_read(
 def test_a_helper_reads_layers_that_are_compressed(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Compression
 ) -> None:
-    store = bundled()
+    store = store_with("layer-reader", "registry")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:3": odd_image(1, f"{NAME} {kind.value}")}))
     engine.load(path)
@@ -218,7 +219,7 @@ def test_a_helper_reads_layers_that_are_compressed(
 def test_a_large_layer_goes_straight_to_the_registry(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, ways = bundled(), list[bool]()
+    store, ways = store_with("layer-reader", "registry"), list[bool]()
     shorten = Client.shorten
 
     def noted(client: Client, repository: str, shortcut: Shortcut) -> bool:
@@ -258,7 +259,7 @@ push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, help
 
 def test_a_killed_push_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
     """The push is killed (SIGKILL) while the helper reads → its container goes, and the next push succeeds."""
-    store = bundled()
+    store = store_with("layer-reader", "registry")
     data = random.Random(9).randbytes(200_000_000)  # noqa: S311
     image = TestImage((tar({"large": data}),), f"{NAME} killed")
     path = tmp_path / "load.tar"
@@ -281,7 +282,7 @@ def test_a_killed_push_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -
 
 def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
     """The registry's disk is full → the push fails with its answer, and no container of the helper stays."""
-    store = bundled()
+    store = store_with("layer-reader", "registry")
     image = TestImage((odd(1), odd(2)), f"{NAME} full")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:2": image}))
@@ -301,13 +302,6 @@ def running(engine: Engine, pid: int) -> bool:
 
 def helpers(engine: Engine, pid: int) -> list[Container]:
     return [one for one in engine.containers(LABEL) if one.labels[LABEL].split()[0] == str(pid)]
-
-
-def bundled() -> Store:
-    store = Store(context.home().bundle)
-    if not store.has(recipes()["layer-reader"]) or not store.has(recipes()["registry"]):
-        lacking("the bundle: sandbox bundle build registry layer-reader")
-    return store
 
 
 @contextlib.contextmanager

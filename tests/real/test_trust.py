@@ -21,7 +21,7 @@ import pytest
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.truststore import stores
 from sandbox.truststore.trusted_root import Root, parse
-from tests.real.machine import Ran
+from tests.real.machine import Ran, leave_out, need
 from tests.support.tls import TlsServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -47,15 +47,6 @@ public class Get {
     }
 }
 """
-
-
-def need(*programs: str) -> None:
-    """Without one of these programs the test is skipped here and fails in CI."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"CI needs {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @dataclass
@@ -145,7 +136,7 @@ def throw_away_system() -> Iterator[tuple[str, ...]]:
     """This machine, in which whatever is written to its store is gone afterwards; yields what goes before a command."""
     need("unshare", "nsenter", "update-ca-certificates", "curl", "openssl")
     if os.geteuid() != 0:
-        pytest.skip("needs root, for a mount namespace")
+        leave_out("needs root, for a mount namespace")
     argv = ["unshare", "--mount", "--propagation", "private", "bash", "-c", MOUNTS, "mounts", *LAYERS]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
         assert keeper.stdin

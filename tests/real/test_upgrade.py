@@ -15,7 +15,6 @@ from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import CommandLine
-from tests.real.registry.stand import lacking
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -35,7 +34,7 @@ def engine() -> Engine:
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     """One with the older Kubernetes, of two nodes or those that the test names."""
     if not Store(context.home().bundle).has(OLDER):
-        lacking(f"the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
+        machine.leave_out(f"needs the node image of {OLDER.version}: sandbox bundle build --kubernetes 1.35")
     made = Application.free(NAME, tmp_path_factory.mktemp("upgrade"))
     made.write(cluster={"kubernetes": OLDER.version, "nodes": getattr(request, "param", 2)}, images=IMAGES)
     try:

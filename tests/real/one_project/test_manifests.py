@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sandbox.app import context
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.components.workloads.helm import Helm
-from tests.real import machine
 from tests.real.machine import tool
 from tests.real.one_project.conftest import DOCKERFILE, NAME, Made
+from tests.support import bundled
 
 pytestmark = pytest.mark.real
 
@@ -194,13 +190,12 @@ def test_failed_build_keeps_cluster_and_unknown_class_is_named(project: Project)
 
 def write_chart(project: Project) -> Path:
     """Write a chart, and return the helm there is."""
-    if shutil.which("helm") is None and not Store(context.home().bundle).has(recipes()["helm"]):
-        machine.leave_out("there is no helm: sandbox bundle build helm")
+    helm = bundled.helm()
     project.write("charts/charted/Chart.yaml", "apiVersion: v2\nname: charted\nversion: 1.0.0\nappVersion: '7'\n")
     project.write("charts/charted/values.yaml", "replicas: 1\n")
     project.write("charts/charted/templates/web.yaml", CHART)
     project.write("charts/charted/templates/hook.yaml", HOOK)
-    return Helm.find(Store(context.home().bundle)).program
+    return helm.program
 
 
 def test_a_chart_is_installed_upgraded_and_uninstalled(
@@ -234,10 +229,8 @@ def test_chart_of_a_registry_stays_as_it_is_locked(project: Project, tmp_path: P
     archive = tmp_path / "charted-1.2.3.tgz"
 
     def publish() -> str:
-        tool(
-            str(helm), "package", str(project.folder / "charts/charted"), "--version=1.2.3", f"--destination={tmp_path}"
-        )
-        tool(str(helm), "push", str(archive), f"oci://{found[1]}/charts", "--plain-http")
+        tool(helm, "package", project.folder / "charts/charted", "--version=1.2.3", f"--destination={tmp_path}")
+        tool(helm, "push", archive, f"oci://{found[1]}/charts", "--plain-http")
         return hashlib.sha256(archive.read_bytes()).hexdigest()
 
     locked = publish()

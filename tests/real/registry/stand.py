@@ -12,14 +12,12 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
-
-import pytest
+from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.images.sources import engine_store
 from sandbox.system.wait import wait_until
-from tests.real.machine import tool
+from tests.real.machine import leave_out, tool
 
 CONFIG = """
 version: 0.1
@@ -29,29 +27,22 @@ http: {{addr: "127.0.0.1:{port}"}}
 """
 
 
-def lacking(what: str) -> NoReturn:
-    """Skip the test, or fail it in CI, where nothing may be missing."""
-    if os.environ.get("CI"):
-        pytest.fail(f"CI needs {what}")
-    pytest.skip(f"needs {what}")
-
-
 def require_classic_store() -> None:
     """Skip or fail where the engine keeps images in containerd's store; `test_engine29` is of that."""
     if (driver := tool("docker", "info", "--format", "{{.Driver}}").strip()) != "overlay2":
-        lacking(f"an engine with the driver overlay2, not {driver}")
+        leave_out(f"needs an engine with the driver overlay2, not {driver}")
 
 
 def server(kind: str) -> Path:
     """The program of a registry: Debian's docker-registry (2.8) or the bundle's distribution (3)."""
     if kind == "docker-registry":
         found = shutil.which(kind)
-        return Path(found) if found else lacking("docker-registry: apt-get install docker-registry")
+        return Path(found) if found else leave_out("needs docker-registry: apt-get install docker-registry")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     built = sorted(
         (cache / "sandbox" / "bundle").glob("registry-*/bin/registry"), key=lambda path: path.stat().st_mtime
     )
-    return built[-1] if built else lacking("the bundle's registry: sandbox bundle build")
+    return built[-1] if built else leave_out("needs the bundle's registry: sandbox bundle build")
 
 
 @contextlib.contextmanager
@@ -96,7 +87,7 @@ def reader() -> Callable[[str, Path], ReadBack]:
         return lambda name, folder: _with_crane(crane, name, folder)
     if shutil.which("skopeo"):
         return _with_skopeo
-    lacking("crane (scripts/bench/push builds it) or skopeo, to read images back")
+    leave_out("needs crane (scripts/bench/push builds it) or skopeo, to read images back")
 
 
 def _cached_crane() -> str | None:

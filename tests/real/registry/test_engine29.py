@@ -19,8 +19,9 @@ from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import image_build
 from sandbox.oci.reference import parse_target
-from tests.real.machine import tool
-from tests.real.registry.stand import Watched, lacking, reader, rebuilt, registry
+from tests.real.machine import leave_out, tool
+from tests.real.registry.stand import Watched, reader, rebuilt, registry
+from tests.support.bundled import store_with
 from tests.support.images import TestImage, digest_of, index, layer, old_save, place, tar
 from tests.support.odd_layers import SEEDS, odd_image
 
@@ -147,7 +148,7 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
 def test_unchanged_files_make_the_same_image_again(engine: Watched, tmp_path: Path) -> None:
     buildx = system_images.buildx(Store(context.home().bundle))
     if buildx is None and not image_build.has_buildkit():
-        lacking("BuildKit: sandbox bundle build buildx")
+        leave_out("needs BuildKit: sandbox bundle build buildx")
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     entry = FromBuild(parse_target(f"{NAME}:1"), tmp_path, folder=tmp_path)
     made = []
@@ -160,9 +161,9 @@ def test_unchanged_files_make_the_same_image_again(engine: Watched, tmp_path: Pa
 
 @pytest.mark.usefixtures("containerd")
 def test_a_helper_sends_blobs_as_they_are(engine: Watched, tmp_path: Path) -> None:
-    recipe, store = recipes()["registry"], Store(context.home().bundle)
-    if not DAEMON.exists() or not store.has(recipe) or not store.has(recipes()["layer-reader"]):
-        lacking("scripts/engine29, and the bundle: sandbox bundle build registry layer-reader")
+    recipe, store = recipes()["registry"], store_with("registry", "layer-reader")
+    if not DAEMON.exists():
+        leave_out("needs scripts/engine29")
     if engine.engine.image_id(recipe.reference) is None:
         engine.engine.load(store.image(recipe))
     images = {f"{name}:1": TestImage((BASE, OWN), name, compressed=True) for name in ("app", "tool")}
