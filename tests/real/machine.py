@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,12 +20,18 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import LABEL, OWNER
 from sandbox.system import host_network
 from tests.support import published_json
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
+# What comes and goes by itself, a disk among it: its provisioner takes it away when it finds the time.
+RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "PersistentVolume"}
+PROVISIONER = "local-path-storage"
+
+Listing = frozenset[tuple[str, str, str]]
 
 _claims: dict[int, socket.socket] = {}
 
@@ -182,3 +188,21 @@ def _listed(*argv: str, columns: str) -> list[list[str]]:
     """What docker lists, in these columns and another one for the owner that the object's label names."""
     said = tool("docker", *argv, "--format", f'{columns}\t{{{{.Label "{OWNER}"}}}}')
     return [line.split("\t") for line in said.splitlines()]
+
+
+def listing(cluster: Cluster) -> Listing:
+    """Every object of a cluster that stays: its kind, its namespace, its name."""
+    found: set[tuple[str, str, str]] = set()
+    for version in cluster.groups():
+        for kind in cluster.resources(version):
+            if kind.may("list") and kind.kind not in RESTLESS:
+                places = ((one["metadata"].get("namespace", ""), one) for one in _all(cluster, version, kind.kind))
+                found |= {(kind.kind, at, one["metadata"]["name"]) for at, one in places if at != PROVISIONER}
+    return frozenset(found)
+
+
+def _all(cluster: Cluster, version: str, kind: str) -> list[dict[str, Any]]:
+    try:
+        return cluster.list(version, kind)
+    except ClusterError:  # can be listed with a namespace or a name only
+        return []

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
+from typing import TypeVar
 
 from sandbox.app import context
 from sandbox.components.certificates.facts import Leaf
@@ -17,6 +19,7 @@ from tests.real import behind, machine
 from tests.real.machine import tool
 
 PASSED = "sandbox-test-passed-through"
+Server = TypeVar("Server", bound=BaseServer)
 
 
 def page(other: str) -> str:
@@ -64,18 +67,24 @@ class _App(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """While it is entered, `server` answers; closed afterwards."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def app(name: str, *, other: str = "") -> Iterator[int]:
     """An application where pods reach it, whose `/page` asks `other`; gives its port."""
-    server = ThreadingHTTPServer((behind.gateway(), 0), type("App", (_App,), {"name": name, "other": other}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    answers = type("App", (_App,), {"name": name, "other": other})
+    with serving(ThreadingHTTPServer((behind.gateway(), 0), answers)) as server:
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

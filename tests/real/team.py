@@ -13,15 +13,12 @@ from typing import Any
 import yaml
 
 from sandbox.config import schema
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster
 from tests.real import byhand, machine
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import CommandLine, Listing, tool
 
 NAME = "sandbox-test-team"
 ROLE = Path(__file__).parents[2] / "docs" / "existing.md"
-# What comes and goes by itself, a disk among it: its provisioner takes it away when it finds the time.
-RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "PersistentVolume"}
-PROVISIONER = "local-path-storage"
 
 # The provisioner has an image that was put into the node; sandboxes pull the same bytes with a password, and from then
 # on the kubelet would want that password from the provisioner as well (KEP-2535).
@@ -30,8 +27,6 @@ KUBELET = schema.KindOptions(
 )
 
 DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
-
-Listing = frozenset[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Team:
 
     def listing(self) -> Listing:
         """Every object there is."""
-        return listing(self.cluster)
+        return machine.listing(self.cluster)
 
     def member(self, name: str) -> Path:
         """A kubeconfig for an account that has a namespace of its own and the documented rights in it."""
@@ -83,24 +78,6 @@ class Team:
     @property
     def context(self) -> str:
         return f"kind-{NAME}"
-
-
-def listing(cluster: Cluster) -> Listing:
-    """Every object there is: its kind, its namespace, its name."""
-    found: set[tuple[str, str, str]] = set()
-    for version in cluster.groups():
-        for kind in cluster.resources(version):
-            if kind.may("list") and kind.kind not in RESTLESS:
-                places = ((one["metadata"].get("namespace", ""), one) for one in _all(cluster, version, kind.kind))
-                found |= {(kind.kind, at, one["metadata"]["name"]) for at, one in places if at != PROVISIONER}
-    return frozenset(found)
-
-
-def _all(cluster: Cluster, version: str, kind: str) -> list[dict[str, Any]]:
-    try:
-        return cluster.list(version, kind)
-    except ClusterError:  # can be listed with a namespace or a name only
-        return []
 
 
 def documented_role() -> dict[str, Any]:

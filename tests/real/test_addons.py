@@ -101,13 +101,6 @@ def mine(sandbox: Sandbox) -> Path:
     return folder
 
 
-def everything(sandbox: Sandbox) -> set[str]:
-    """The names of all that an addon could have left."""
-    kinds = sandbox.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    kept = [kind for kind in kinds if not kind.startswith(("events", "leases", "controllerrevisions"))]
-    return set(sandbox.kubectl("get", ",".join(kept), "-A", "-o", "name", "--ignore-not-found").split())
-
-
 def _unmeasured(sandbox: Sandbox, pod: str) -> str | None:
     """What `kubectl top` knows while the pod's figures, which take two looks at it, are not among them."""
     found = sandbox.kubectl("top", "pods", "-n", "kube-system", status=None)
@@ -115,7 +108,7 @@ def _unmeasured(sandbox: Sandbox, pod: str) -> str | None:
 
 
 def test_kubectl_top_answers_and_disable_leaves_nothing(sandbox: Sandbox) -> None:
-    before = everything(sandbox)
+    before = machine.listing(sandbox.cluster)
     sandbox.command("addons", "enable", "metrics-server")
     assert sandbox.names.node in sandbox.kubectl("top", "nodes")
     wait_until(lambda: _unmeasured(sandbox, "kube-apiserver"), what="every pod's figures", timeout=60)
@@ -126,23 +119,23 @@ def test_kubectl_top_answers_and_disable_leaves_nothing(sandbox: Sandbox) -> Non
     assert sandbox.states()["metrics-server"] == ("ready", "command")
     sandbox.command("addons", "disable", "metrics-server")
     assert sandbox.states()["metrics-server"] == ("off", None)
-    assert everything(sandbox) - before == set()
+    assert machine.listing(sandbox.cluster) <= before
     assert "is not enabled" in sandbox.command("addons", "disable", "metrics-server", status=2).err
 
 
 def test_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandbox, mine: Path) -> None:
-    before = everything(sandbox)
+    before = machine.listing(sandbox.cluster)
     said = sandbox.command("addons", "enable", "./mine", status=1).err
     assert "neither in the sandbox's registry nor in the bundle" in said
     assert "push it" in said and "images.yaml" in said
-    assert everything(sandbox) == before
+    assert machine.listing(sandbox.cluster) == before
 
 
 def test_addon_folder_of_the_spec_is_applied_updated_removed(sandbox: Sandbox, mine: Path) -> None:
     images = [{"from": "daemon", "image": "sandbox.dev/busybox:latest", "as": "mine/busybox:1"}]
     (sandbox.folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
     sandbox.command("push-images", "images.yaml")
-    before = everything(sandbox)
+    before = machine.listing(sandbox.cluster)
     assert "Addons" in sandbox.up({"addon": "./mine", "values": {"text": "bye"}})
     text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
     assert text is not None and text["data"]["text"] == f"bye from {NAME}.sandbox.localhost"
@@ -153,5 +146,5 @@ def test_addon_folder_of_the_spec_is_applied_updated_removed(sandbox: Sandbox, m
     text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
     assert text is not None and text["data"]["text"] == f"hello of {NAME}.sandbox.localhost"
     assert "Addons" in sandbox.up(), "it is not in use any more"
-    assert everything(sandbox) - before == set()
+    assert machine.listing(sandbox.cluster) <= before
     assert sandbox.cluster.get("v1", "ConfigMap", "addon-mine", SYSTEM_NAMESPACE) is None

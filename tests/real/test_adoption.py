@@ -13,7 +13,7 @@ import yaml
 from sandbox.bundle.recipe import recipes
 from sandbox.engine import Engine
 from sandbox.system.wait import wait_until
-from tests.real import byhand, machine, team
+from tests.real import byhand, machine
 from tests.real.application import Application
 from tests.real.byhand import ByHand
 from tests.real.machine import tool
@@ -32,7 +32,7 @@ THEIRS = "theirs"
 class Theirs:
     """Whatever is the user's own, as it can be compared."""
 
-    objects: team.Listing
+    objects: machine.Listing
     containers: frozenset[tuple[str, str, bool]]
     hosts: str
     kubeconfig: object
@@ -52,7 +52,7 @@ class Neighbourhood:
         """All of the user's."""
         containers = (self.engine.container(name) for name in (self.made.node, byhand.REGISTRY))
         return Theirs(
-            team.listing(self.made.cluster),
+            machine.listing(self.made.cluster),
             frozenset((one.name, one.id, one.running) for one in containers if one),
             tool("docker", "exec", self.made.node, "grep", "-r", "", "/etc/containerd/certs.d"),
             yaml.safe_load(self.made.kubeconfig.read_text()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from sandbox.names import Names
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.real.served import Sandbox
+from tests.real.servers import serving
 from tests.support import bundled
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(400)]
@@ -66,13 +66,6 @@ class Place:
         rows = json.loads(self.command("addons", "list", "-o", "json").out)
         return {row["name"]: (row["state"], row["url"]) for row in rows}
 
-    def everything(self) -> set[str]:
-        """Return the names of all that an addon could have left."""
-        kubectl = (machine.kubectl(), "--kubeconfig", self.names.kubeconfig)
-        kinds = tool(*kubectl, "api-resources", "--verbs=list", "-o", "name").split()
-        kept = [kind for kind in kinds if not kind.startswith(("events", "leases", "controllerrevisions"))]
-        return set(tool(*kubectl, "get", ",".join(kept), "-A", "-o", "name", "--ignore-not-found").split())
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
@@ -81,25 +74,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     port, registry = machine.free_ports(9463, 5063)
     made = Place(folder, repository, port)
     made.publish("hello")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(repository)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    chart = {"chart": "page", "repo": f"http://127.0.0.1:{server.server_port}", "version": "1.0.0"}
+    files = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(repository)))
+    chart = {"chart": "page", "repo": f"http://127.0.0.1:{files.server_port}", "version": "1.0.0"}
     about = {"title": "a page", "chart": {**chart, "values": {"text": "${domain}"}}}
     (folder / "word").mkdir()
     (folder / "word" / "addon.yaml").write_text(yaml.safe_dump({**about, "page": {"service": "page", "port": 80}}))
     spec = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [port]}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
-    try:
-        made.command("up")
-        yield made
-    finally:
-        made.command("down", NAME, "--purge", status=None)
-        server.shutdown()
-        server.server_close()
+    with serving(files):
+        try:
+            made.command("up")
+            yield made
+        finally:
+            made.command("down", NAME, "--purge", status=None)
 
 
 def test_chart_addon_is_served_goes_whole_and_comes_again(place: Place) -> None:
-    before = place.everything()
+    before = machine.listing(place.cluster)
     host = f"word.{NAME}.sandbox.localhost"
     for _ in range(2):
         said = place.command("addons", "enable", "./word").out
@@ -111,7 +102,7 @@ def test_chart_addon_is_served_goes_whole_and_comes_again(place: Place) -> None:
         assert image.startswith("localhost:") and "/addons/word/" in image and "@sha256:" in image
         assert place.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.dev")
         place.command("addons", "disable", "word")
-        assert place.everything() - before == set()
+        assert machine.listing(place.cluster) <= before
         assert "addons/word" not in place.command("registry", "list").out
     assert "is not enabled" in place.command("addons", "disable", "word", status=2).err
 
@@ -119,14 +110,14 @@ def test_chart_addon_is_served_goes_whole_and_comes_again(place: Place) -> None:
 @pytest.mark.fault(95)
 def test_chart_that_changed_after_the_first_enable_is_refused(place: Place) -> None:
     """Another archive is published under the version that was locked → refused, and nothing is left."""
-    before = place.everything()
+    before = machine.listing(place.cluster)
     place.command("addons", "enable", "./word")
     place.command("addons", "disable", "word")
     place.publish("other")
     shutil.rmtree(context.home().charts)
     said = place.command("addons", "enable", "./word", status=1).err
     assert "is not the one that is locked" in said
-    assert place.everything() == before
+    assert machine.listing(place.cluster) == before
 
 
 @pytest.mark.fault(96)
@@ -139,12 +130,12 @@ def test_host_that_an_ingress_has_is_not_taken(place: Place) -> None:
     ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": {"rules": [rule]}}
     place.cluster.apply(ingress)
     try:
-        before = place.everything()
+        before = machine.listing(place.cluster)
         assert (
             f"{host} is a host of Ingress default/mine already"
             in place.command("addons", "enable", "./word", status=1).err
         )
-        assert place.everything() == before
+        assert machine.listing(place.cluster) == before
     finally:
         place.cluster.delete("networking.k8s.io/v1", "Ingress", "mine", "default")
 

@@ -17,7 +17,7 @@ from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
-from tests.real.test_outbound import serving
+from tests.real.servers import serving
 from tests.support import bundled
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
@@ -72,7 +72,7 @@ def engine() -> Engine:
 def nameserver(engine: Engine) -> Iterator[str]:
     """One that knows no name: doctor goes on only where the sandbox's answer."""
     with serving(Nameserver(gateway(), {})) as server:
-        yield server.server_address[0]
+        yield str(server.server_address[0])
 
 
 def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, registry: str, nameserver: str) -> None:

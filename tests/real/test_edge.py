@@ -10,7 +10,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -30,7 +29,7 @@ from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import RETIRED, Names
 from sandbox.oci.client import Client
 from sandbox.system.wait import wait_until
-from tests.real import behind, machine
+from tests.real import behind, machine, servers
 from tests.real.machine import CommandLine, tool
 
 pytestmark = pytest.mark.real
@@ -91,13 +90,8 @@ class _App(BaseHTTPRequestHandler):
 
 @contextmanager
 def _app() -> Iterator[int]:
-    server = ThreadingHTTPServer((behind.gateway(), 0), _App)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with servers.serving(ThreadingHTTPServer((behind.gateway(), 0), _App)) as server:
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")

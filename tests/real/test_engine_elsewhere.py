@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +20,7 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.served import Sandbox
+from tests.real.servers import serving
 from tests.support.bundled import engine_with
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
@@ -93,8 +93,7 @@ def test_sandbox_on_an_engine_elsewhere_is_whole(app: Application, folders: str)
     assert {one["Type"] for one in bound} == {"volume"}
     box = EdgeContainer.of(engine, home)
     assert any(one.backend == NAME and one.health == "UP" for one in box.control.servers())
-    with ThreadingHTTPServer(("0.0.0.0", 0), Hello) as server:  # noqa: S104
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("0.0.0.0", 0), Hello)) as server:  # noqa: S104
         port, host = server.server_address[1], f"dev.{NAME}.sandbox.localhost"
         before = engine.container(EDGE)
         app.command("edge", "route", "add", host, f"localhost:{port}")
@@ -103,7 +102,6 @@ def test_sandbox_on_an_engine_elsewhere_is_whole(app: Application, folders: str)
         assert before and after and before.id == after.id
         said = app.kubectl("exec", "deploy/app", "--", "busybox", "wget", "-qO-", f"http://{HOST}:{port}/")
         assert said == "this machine"
-        server.shutdown()
     rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
     assert [rows[one]["status"] for one in ("engine.ports", "engine.folders", "machine.disk.engine")] == ["ok"] * 3
     app.command("stop")

@@ -16,8 +16,8 @@ import yaml
 from sandbox.names import LABEL
 from sandbox.system.wait import wait_until
 from tests.real import machine, team
-from tests.real.machine import tool
-from tests.real.team import Listing, Person, Team, person
+from tests.real.machine import Listing, tool
+from tests.real.team import Person, Team, person
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 

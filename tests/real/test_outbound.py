@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
+from tests.real.servers import serving
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -66,19 +66,6 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
     except OSError:
         return
-
-
-@contextmanager
-def serving(server: Any) -> Iterator[Any]:
-    """While it is entered, `server` answers."""
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
