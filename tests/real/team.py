@@ -118,7 +118,7 @@ def at_once(work: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Person:
-    """A user with a machine, as far as one machine can be several: folders, kubeconfig and ports of his own."""
+    """A user with a machine, as far as one machine can be several: folders, kubeconfig and ports are their own."""
 
     name: str
     folder: Path

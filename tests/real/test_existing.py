@@ -36,7 +36,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("team")
     taken = machine.free_ports(9443, 9444, 9445, 5011, 5012, 5013, 18080, 18081, 18082)
     with team.made(folder) as made:
-        # Two have the documented Role in a namespace that was made for them; the third may make his own.
+        # Two have the documented Role in a namespace that was made for them; the third may make one.
         kubeconfigs = {name: made.member(f"{name}-dev") for name in PEOPLE[:2]}
         kubeconfigs[PEOPLE[2]] = Path(shutil.copy(made.kubeconfig, folder / PEOPLE[2]))
         people = {
@@ -57,7 +57,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_everyone_has_his_own_pages_by_his_own_certificates(scene: Scene, name: str) -> None:
+def test_everyone_has_own_pages_by_own_certificates(scene: Scene, name: str) -> None:
     one = scene.people[name]
     assert "hello" in one.curl("hello").lower()
     assert "world" in one.curl("world").lower()

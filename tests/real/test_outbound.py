@@ -179,7 +179,7 @@ def test_pods_ask_the_nameserver_of_the_spec(command: CommandLine, nameserver: N
     assert OUTSIDE in nameserver.asked and "nosuch.example" in nameserver.asked
 
 
-def test_single_label_names_resolve_and_are_not_forwarded(
+def test_hosts_of_the_spec_resolve_and_are_not_forwarded(
     command: CommandLine, nameserver: Nameserver, image: str
 ) -> None:
     nameserver.asked.clear()

@@ -307,11 +307,15 @@ def test_expired_certificate_is_reported_and_recreated(running: Running) -> None
     running.command("status")
 
 
-def test_up_repairs_what_is_served_wrong(running: Running) -> None:
-    leaves = running.names.keys / "leaves"
-    for file in leaves.iterdir():
+def test_up_serves_new_certificates_for_leaves_that_are_lost(running: Running) -> None:
+    before = running.certificates()["domain"]["sha256"]
+    for file in (running.names.keys / "leaves").iterdir():
         file.unlink()
     running.command("status", status=1)
     running.command("up")
-    assert running.certificates()["domain"]["secrets"] == ["sandbox-system/domain-tls"]
+    after = running.certificates()["domain"]
+    assert after["secrets"] == ["sandbox-system/domain-tls"]
+    connection = running.connect()
+    assert fingerprint(connection) == after["sha256"] != before
+    connection.close()
     running.command("status")

@@ -51,7 +51,7 @@ public class Get {
 
 @dataclass
 class User:
-    """A user with a home folder and a sandbox of whose servers one is running; `prefix` goes before what he runs."""
+    """A user with a home folder and a sandbox of whose servers one is running; `prefix` goes before what they run."""
 
     folder: Path
     server: TlsServer

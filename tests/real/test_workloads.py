@@ -177,8 +177,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def test_workloads_of_many_kinds_and_one_that_heals_are_up(project: Project) -> None:
-    assert project.command("status").status == 0
+    project.command("status")
     cluster = Cluster(context.home().sandbox(NAME).kubeconfig)
+    for kind, name, namespace in (("Deployment", "healing", "default"), ("StatefulSet", "data", "limited")):
+        found = cluster.get("apps/v1", kind, name, namespace)
+        assert found and found["status"]["readyReplicas"] == 1, name
+    (healed,) = cluster.list("v1", "Pod", "default", selector="app=healing")
+    assert healed["status"]["containerStatuses"][0]["restartCount"] == 2
+    (once,) = cluster.list("batch/v1", "Job", "default")
+    assert once["metadata"]["name"].startswith("once-") and once["status"]["succeeded"] == 1
     assert cluster.get("batch/v1", "CronJob", "daily", "default") is not None
     assert cluster.get("networking.k8s.io/v1", "NetworkPolicy", "closed", "limited") is not None
 
