@@ -25,6 +25,7 @@ from sandbox.names import LABEL, OWNER
 from sandbox.system import host_network
 from tests.support import published_json
 
+SANDBOX = (sys.executable, "-m", "sandbox")
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
 # What comes and goes by itself, a disk among it: its provisioner takes it away when it finds the time.
@@ -111,13 +112,13 @@ class CommandLine:
 
     def __call__(self, *arguments: str | Path, status: int | None = 0, timeout: float = 600) -> Ran:
         """Run it to its end; fails the test unless it exits with `status`."""
-        argv = [sys.executable, "-m", "sandbox", *map(str, arguments)]
+        argv = [*SANDBOX, *map(str, arguments)]
         done = subprocess.run(
             argv,
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, "SANDBOX_PROGRESS": "plain", **self.env},
+            env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
         )
@@ -126,6 +127,25 @@ class CommandLine:
         assert "Traceback" not in ran.err
         published_json.check_printed(tuple(map(str, arguments)), ran.out)
         return ran
+
+    def start(
+        self, *arguments: str, out: int | None = subprocess.PIPE, err: int | None = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Begin it in a session of its own, for what is done to it or asked of it meanwhile."""
+        return subprocess.Popen(
+            [*SANDBOX, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            text=True,
+            env=self._environment,
+            cwd=self.folder,
+            start_new_session=True,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "SANDBOX_PROGRESS": "plain", **self.env}
 
 
 def kubectl() -> str:

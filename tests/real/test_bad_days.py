@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,18 +48,6 @@ def command(tmp_path: Path, engine: Engine) -> Iterator[CommandLine]:
     made("down", "--purge")
 
 
-def _start(command: CommandLine, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sandbox", *arguments],
-        env={**os.environ, **command.env, "SANDBOX_PROGRESS": "plain"},
-        cwd=command.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     node = context.home().sandbox(NAME).node
@@ -76,7 +63,7 @@ def test_an_interrupted_up_takes_back_what_it_began(
 ) -> None:
     """SIGINT or SIGTERM while the cluster is made → exit code 130 or 143, and what this run made is gone."""
     before = machine.ours(engine)
-    child = _start(command, "up")
+    child = command.start("up")
     _wait_for_node(engine, child)
     child.send_signal(number)
     _, said = child.communicate(timeout=240)
@@ -91,7 +78,7 @@ def test_an_interrupted_up_takes_back_what_it_began(
 @pytest.mark.fault(8)
 def test_a_killed_up_is_finished_by_the_next(command: CommandLine, engine: Engine) -> None:
     """SIGKILL while the cluster is made → the next `up` finishes, the one after changes nothing."""
-    child = _start(command, "up")
+    child = command.start("up")
     _wait_for_node(engine, child)
     child.kill()
     child.communicate(timeout=30)

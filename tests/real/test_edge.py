@@ -9,7 +9,6 @@ import resource
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -112,17 +111,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
         made.append(Sandbox(context.home().sandbox(name), command, (first, second)))
     try:
-        children = [
-            subprocess.Popen(
-                [sys.executable, "-m", "sandbox", "up"],
-                env={**os.environ, **one.command.env, "SANDBOX_PROGRESS": "plain"},
-                cwd=one.command.folder,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for one in made
-        ]
+        children = [one.command.start("up", err=subprocess.STDOUT) for one in made]
         for child in children:
             said, _ = child.communicate(timeout=600)
             assert child.returncode == 0, said

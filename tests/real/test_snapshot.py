@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,13 +46,7 @@ def listed(app: Application) -> list[dict[str, str]]:
 
 def killed(app: Application, moment: Callable[[], bool], *arguments: str) -> None:
     """Run the command and kill it outright as soon as `moment` has come."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "sandbox", *arguments],
-        env={**os.environ, **app.command.env},
-        cwd=app.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    child = app.command.start(*arguments, out=subprocess.DEVNULL, err=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not moment():
         assert child.poll() is None and time.monotonic() < deadline, "the moment never came"

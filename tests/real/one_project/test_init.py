@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +32,7 @@ def test_a_dockerfile_is_enough_for_an_https_page(made: Made) -> None:
 @contextmanager
 def dashboard(made: Made) -> Iterator[str]:
     """`sandbox dashboard` at work; the address that it printed."""
-    argv = [sys.executable, "-m", "sandbox", "dashboard", "--no-browser"]
-    env = {**os.environ, **made.command.env}
-    with subprocess.Popen(argv, cwd=made.command.folder, env=env, stdout=subprocess.PIPE, text=True) as process:
+    with made.command.start("dashboard", "--no-browser", err=None) as process:
         try:
             assert process.stdout
             yield process.stdout.readline().strip()

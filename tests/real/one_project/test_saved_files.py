@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,18 +66,8 @@ class Dev:
 
 @contextmanager
 def running(project: Made) -> Iterator[Dev]:
-    argv = [sys.executable, "-m", "sandbox", "dev", "--progress", "json"]
     dev = Dev(project, queue.Queue())
-    with subprocess.Popen(
-        argv,
-        cwd=project.folder,
-        env={**os.environ, **project.command.env},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-    ) as child:
+    with project.command.start("dev", "--progress", "json", out=subprocess.DEVNULL) as child:
 
         def read() -> None:
             for line in child.stderr or ():
