@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-import yaml
 
-from sandbox.app import context
 from sandbox.engine import Engine
-from sandbox.names import Names
-from tests.real import machine
-from tests.real.machine import CommandLine, Ran, tool
 
 VARIABLE = "SANDBOX_TEST_MINIKUBE"
 
@@ -54,55 +46,6 @@ def archive(name: str) -> Path:
     if folder is None or not path.exists():
         pytest.skip(f"needs an image as images/{name}.tar in the folder that {VARIABLE} names")
     return path
-
-
-@dataclass(frozen=True)
-class Sandbox:
-    """A sandbox on minikube without an ingress, with a spec that the tests change."""
-
-    folder: Path
-    spec: Mapping[str, Any]
-    env: Mapping[str, str]
-    said: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, name: str, folder: Path, registry: int, port: int, env: Mapping[str, str]) -> Self:
-        """One with a registry and an edge on these ports, and the images of images.yaml."""
-        spec = {
-            "name": name,
-            "cluster": {"provider": "minikube"},
-            "registry": {"port": registry},
-            "edge": {"ports": [port]},
-            "ingress": {"controller": "none"},
-            "push": "images.yaml",
-        }
-        return cls(folder, spec, env)
-
-    @property
-    def names(self) -> Names:
-        return context.home().sandbox(self.spec["name"])
-
-    def sandbox(self, *words: str, status: int | None = 0) -> Ran:
-        ran = CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig"), **self.env}, self.folder)(
-            *words, status=status, timeout=900
-        )
-        self.said.extend((ran.out, ran.err))
-        return ran
-
-    def up(self, **more: Any) -> set[str]:
-        """Bring it up with `more` in the spec; the steps that had something to do."""
-        (self.folder / "sandbox.yaml").write_text(yaml.safe_dump({**self.spec, **more}))
-        ran = self.sandbox("up", "--progress", "json")
-        events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
-        return {event["step"] for event in events if event["event"] == "finished"}
-
-    def addons(self) -> dict[str, tuple[str, str | None]]:
-        """Each addon's state, and who enabled it if that was the sandbox."""
-        rows = json.loads(self.sandbox("addons", "list", "-o", "json").out)
-        return {row["name"]: (row["state"], row["by"]) for row in rows}
-
-    def kubectl(self, *words: str) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words)
 
 
 def own(addon: str, registry: int, **images: str) -> dict[str, Any]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.app import context
-from sandbox.kube.api import Cluster
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.system.wait import wait_until
 from tests.real import machine
-from tests.real.machine import CommandLine, tool
+from tests.real.changing import Changing
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -42,57 +38,22 @@ spec:
 """
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """A sandbox with a spec that the tests change."""
-
-    folder: Path
-    spec: dict[str, Any]
-
-    @property
-    def command(self) -> CommandLine:
-        return CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig")}, self.folder)
-
-    @property
-    def names(self) -> Names:
-        return context.home().sandbox(NAME)
-
-    @property
-    def cluster(self) -> Cluster:
-        return Cluster(self.names.kubeconfig)
-
-    def up(self, *addons: Any) -> list[str]:
-        """Bring it up with these addons in the spec; the steps that had something to do."""
-        (self.folder / "sandbox.yaml").write_text(yaml.safe_dump({**self.spec, "addons": list(addons)}))
-        ran = self.command("up", "--progress", "json")
-        events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
-        return [event["step"] for event in events if event["event"] == "finished"]
-
-    def states(self) -> dict[str, tuple[str, str | None]]:
-        rows = json.loads(self.command("addons", "list", "-o", "json").out)
-        return {row["name"]: (row["state"], row["by"]) for row in rows}
-
-    def kubectl(self, *words: str, status: int | None = 0) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words, status=status)
-
-
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
     machine.engine()
     port, registry = machine.free_ports(9453, 5053)
     folder = tmp_path_factory.mktemp("addons")
-    spec = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [port]}, "ingress": {"controller": "none"}}
-    made = Sandbox(folder, spec)
+    made = Changing.of(NAME, folder, registry=registry, port=port)
     try:
-        made.command("bundle", "build", "metrics-server", timeout=1200)
+        made.run("bundle", "build", "metrics-server", timeout=1200)
         made.up()
         yield made
     finally:
-        made.command("down", NAME, "--purge", status=None)
+        made.run("down", NAME, "--purge", status=None)
 
 
 @pytest.fixture(scope="module")
-def mine(sandbox: Sandbox) -> Path:
+def mine(sandbox: Changing) -> Path:
     """An addon of the user's own, whose image is not in the registry yet."""
     folder = sandbox.folder / "mine"
     folder.mkdir()
@@ -101,48 +62,48 @@ def mine(sandbox: Sandbox) -> Path:
     return folder
 
 
-def _unmeasured(sandbox: Sandbox, pod: str) -> str | None:
+def _unmeasured(sandbox: Changing, pod: str) -> str | None:
     """What `kubectl top` knows while the pod's figures, which take two looks at it, are not among them."""
     found = sandbox.kubectl("top", "pods", "-n", "kube-system", status=None)
     return None if pod in found else found
 
 
-def test_kubectl_top_answers_and_disable_leaves_nothing(sandbox: Sandbox) -> None:
+def test_kubectl_top_answers_and_disable_leaves_nothing(sandbox: Changing) -> None:
     before = machine.listing(sandbox.cluster)
-    sandbox.command("addons", "enable", "metrics-server")
+    sandbox.run("addons", "enable", "metrics-server")
     assert sandbox.names.node in sandbox.kubectl("top", "nodes")
     wait_until(lambda: _unmeasured(sandbox, "kube-apiserver"), what="every pod's figures", timeout=60)
     found = sandbox.cluster.get("apps/v1", "Deployment", "metrics-server", "kube-system")
     assert found is not None and "insecure" not in json.dumps(found["spec"])
-    assert sandbox.states()["metrics-server"] == ("ready", "command")
+    assert sandbox.addons()["metrics-server"] == ("ready", "command")
     assert "Addons" not in sandbox.up(), "it survives an up"
-    assert sandbox.states()["metrics-server"] == ("ready", "command")
-    sandbox.command("addons", "disable", "metrics-server")
-    assert sandbox.states()["metrics-server"] == ("off", None)
+    assert sandbox.addons()["metrics-server"] == ("ready", "command")
+    sandbox.run("addons", "disable", "metrics-server")
+    assert sandbox.addons()["metrics-server"] == ("off", None)
     assert machine.listing(sandbox.cluster) <= before
-    assert "is not enabled" in sandbox.command("addons", "disable", "metrics-server", status=2).err
+    assert "is not enabled" in sandbox.run("addons", "disable", "metrics-server", status=2).err
 
 
-def test_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandbox, mine: Path) -> None:
+def test_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Changing, mine: Path) -> None:
     before = machine.listing(sandbox.cluster)
-    said = sandbox.command("addons", "enable", "./mine", status=1).err
+    said = sandbox.run("addons", "enable", "./mine", status=1).err
     assert "neither in the sandbox's registry nor in the bundle" in said
     assert "push it" in said and "images.yaml" in said
     assert machine.listing(sandbox.cluster) == before
 
 
-def test_addon_folder_of_the_spec_is_applied_updated_removed(sandbox: Sandbox, mine: Path) -> None:
+def test_addon_folder_of_the_spec_is_applied_updated_removed(sandbox: Changing, mine: Path) -> None:
     images = [{"from": "daemon", "image": "sandbox.dev/busybox:latest", "as": "mine/busybox:1"}]
     (sandbox.folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
-    sandbox.command("push-images", "images.yaml")
+    sandbox.run("push-images", "images.yaml")
     before = machine.listing(sandbox.cluster)
-    assert "Addons" in sandbox.up({"addon": "./mine", "values": {"text": "bye"}})
+    assert "Addons" in sandbox.up(addons=[{"addon": "./mine", "values": {"text": "bye"}}])
     text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
     assert text is not None and text["data"]["text"] == f"bye from {NAME}.sandbox.localhost"
-    assert sandbox.states()["mine"] == ("ready", "spec")
-    assert "sandbox.yaml" in sandbox.command("addons", "disable", "mine", status=2).err
+    assert sandbox.addons()["mine"] == ("ready", "spec")
+    assert "sandbox.yaml" in sandbox.run("addons", "disable", "mine", status=2).err
     (mine / "page.yaml").write_text(PAGE.replace("from", "of"))
-    assert "Addons" in sandbox.up("./mine")
+    assert "Addons" in sandbox.up(addons=["./mine"])
     text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
     assert text is not None and text["data"]["text"] == f"hello of {NAME}.sandbox.localhost"
     assert "Addons" in sandbox.up(), "it is not in use any more"

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from sandbox.engine import Engine
+from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.real import machine
@@ -175,10 +176,13 @@ def test_accounts_that_come_and_go(app: Application) -> None:
 
 
 def test_without_an_ingress_controller_and_with_one_again(app: Application) -> None:
+    controllers = ("get", "daemonsets", "--namespace", SYSTEM_NAMESPACE, "--output=name")
     app.write(ingress={"controller": "none"})
     app.command("up")
+    assert "traefik" not in app.kubectl(*controllers)
     app.write()
     app.command("up")
+    assert "traefik" in app.kubectl(*controllers)
     assert app.page() == "first"
 
 

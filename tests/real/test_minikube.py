@@ -19,8 +19,9 @@ from sandbox.components.cluster.minikube.registry_creds import CLOUDS, secret
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
+from tests.real.changing import Changing
 from tests.real.machine import tool
-from tests.real.minikube import Sandbox, own
+from tests.real.minikube import own
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -32,7 +33,7 @@ STANDING = 'FROM sandbox.dev/busybox:latest\nCMD ["busybox", "sleep", "86400"]\n
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
     engine, folder = machine.engine(), tmp_path_factory.mktemp("minikube")
     variables = minikube.variables(engine, folder / "home")
     port, registry = machine.free_ports(9473, 5073)
@@ -42,32 +43,40 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     images = [{"from": "archive", "path": str(store.image(recipes()[one])), "as": f"{one}:1"} for one in ours]
     images.append({"from": "build", "context": "creds", "as": "registry-creds:1"})
     (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
-    made = Sandbox.of(NAME, folder, registry, port, variables)
+    made = Changing.of(
+        NAME,
+        folder,
+        registry=registry,
+        port=port,
+        env=variables,
+        cluster={"provider": "minikube"},
+        push="images.yaml",
+    )
     try:
-        made.sandbox("bundle", "build", "metrics-server")
+        made.run("bundle", "build", "metrics-server")
         made.up()
         yield made
     finally:
-        made.sandbox("down", NAME, "--purge", status=None)
+        made.run("down", NAME, "--purge", status=None)
 
 
 @pytest.fixture
-def metrics(sandbox: Sandbox) -> dict[str, Any]:
+def metrics(sandbox: Changing) -> dict[str, Any]:
     return own("metrics-server", sandbox.spec["registry"]["port"], MetricsServer="metrics-server:1")
 
 
 @pytest.fixture
-def creds(sandbox: Sandbox) -> dict[str, Any]:
+def creds(sandbox: Changing) -> dict[str, Any]:
     return own("registry-creds", sandbox.spec["registry"]["port"], RegistryCreds="registry-creds:1")
 
 
 @pytest.fixture
-def disks(sandbox: Sandbox) -> dict[str, Any]:
+def disks(sandbox: Changing) -> dict[str, Any]:
     images = {"LocalPathProvisioner": "local-path-provisioner:1", "Helper": "busybox:1"}
     return own("storage-provisioner-rancher", sandbox.spec["registry"]["port"], **images)
 
 
-def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Sandbox) -> None:
+def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Changing) -> None:
     listed = sandbox.addons()
     program = Path(sandbox.env["PATH"].partition(":")[0]) / "minikube"
     said = tool(program, "addons", "list", "-o", "json", "--profile", sandbox.names.cluster, env=sandbox.env)
@@ -76,18 +85,18 @@ def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Sandbox) -> 
     assert {by for _, by in listed.values()} == {None}
 
 
-def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Sandbox, metrics: dict[str, Any]) -> None:
+def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Changing, metrics: dict[str, Any]) -> None:
     assert "Addons of minikube" in sandbox.up(addons=[metrics])
     assert sandbox.addons()["metrics-server"] == ("ready", "spec")
     assert sandbox.names.cluster in sandbox.kubectl("top", "nodes")
     assert sandbox.up(addons=[metrics]) == set()
-    assert "sandbox.yaml has" in sandbox.sandbox("addons", "disable", "metrics-server", status=2).err
+    assert "sandbox.yaml has" in sandbox.run("addons", "disable", "metrics-server", status=2).err
     assert sandbox.up() == {"Unused minikube addons", f"Spec of {NAME}"}
     assert sandbox.addons()["metrics-server"] == ("off", None)
     assert "metrics-server" not in sandbox.kubectl("get", "deployments", "-A", "-o", "name")
 
 
-def test_additional_minikube_provisioner_gives_disks(sandbox: Sandbox, disks: dict[str, Any]) -> None:
+def test_additional_minikube_provisioner_gives_disks(sandbox: Changing, disks: dict[str, Any]) -> None:
     sandbox.up(addons=[disks])
     assert sandbox.addons()["storage-provisioner-rancher"] == ("ready", "spec")
     claim = {
@@ -112,7 +121,7 @@ def test_additional_minikube_provisioner_gives_disks(sandbox: Sandbox, disks: di
     sandbox.kubectl("delete", "pod/data", "pvc/data")
 
 
-def held(sandbox: Sandbox) -> dict[str, dict[str, str]]:
+def held(sandbox: Changing) -> dict[str, dict[str, str]]:
     """What the Secrets of registry-creds hold, by cloud."""
     found = json.loads(sandbox.kubectl("-n", "kube-system", "get", "secrets", "-o", "json"))["items"]
     data = {one["metadata"]["name"]: one.get("data") or {} for one in found}
@@ -156,7 +165,7 @@ class Arguments(threading.Thread):
 
 
 @pytest.mark.security(6)
-def test_registry_creds_gets_all_accounts_unseen_by_other_users(sandbox: Sandbox, creds: dict[str, Any]) -> None:
+def test_registry_creds_gets_all_accounts_unseen_by_other_users(sandbox: Changing, creds: dict[str, Any]) -> None:
     """Accounts of four clouds go to minikube's addon → they are in its Secrets and its pod, in no argument."""
     watch = Arguments()
     watch.start()
@@ -182,7 +191,7 @@ def test_registry_creds_gets_all_accounts_unseen_by_other_users(sandbox: Sandbox
     assert sandbox.up(addons=[creds], credentials=wanted) == set()
 
 
-def test_changed_password_is_delivered_and_other_accounts_stay(sandbox: Sandbox, creds: dict[str, Any]) -> None:
+def test_changed_password_is_delivered_and_other_accounts_stay(sandbox: Changing, creds: dict[str, Any]) -> None:
     before = held(sandbox)
     wanted = accounts(sandbox.folder, f"{CANARY}-newer")[:1]
     assert "Addons of minikube" in sandbox.up(addons=[creds], credentials=wanted)
@@ -193,10 +202,10 @@ def test_changed_password_is_delivered_and_other_accounts_stay(sandbox: Sandbox,
     }
 
 
-def test_addons_survive_a_stop_and_no_secret_is_written(sandbox: Sandbox, creds: dict[str, Any]) -> None:
-    sandbox.sandbox("stop")
-    assert "is not up" in sandbox.sandbox("addons", "enable", "metrics-server", status=1).err
-    sandbox.sandbox("start")
+def test_addons_survive_a_stop_and_no_secret_is_written(sandbox: Changing, creds: dict[str, Any]) -> None:
+    sandbox.run("stop")
+    assert "is not up" in sandbox.run("addons", "enable", "metrics-server", status=1).err
+    sandbox.run("start")
 
     def other() -> str | None:
         found = sandbox.addons()["registry-creds"]

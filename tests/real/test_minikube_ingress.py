@@ -17,9 +17,11 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.ingress import https_probe
 from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.engine import labelled
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
-from tests.real.minikube import Sandbox, own
+from tests.real.changing import Changing
+from tests.real.minikube import own
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -61,7 +63,7 @@ def application(image: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
     engine, folder = machine.engine(), tmp_path_factory.mktemp("minikube-ingress")
     variables = minikube.variables(engine, folder / "home")
     port, registry = machine.free_ports(9474, 5074)
@@ -70,16 +72,24 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yaml.safe_dump({"images": [{"from": "archive", "path": busybox, "as": "busybox:1"}]})
     )
     (folder / "app.yaml").write_text(yaml.safe_dump_all(application(f"localhost:{registry}/busybox:1")))
-    made = Sandbox.of(NAME, folder, registry, port, variables)
+    made = Changing.of(
+        NAME,
+        folder,
+        registry=registry,
+        port=port,
+        env=variables,
+        cluster={"provider": "minikube"},
+        push="images.yaml",
+    )
     try:
         made.up()
         yield made
     finally:
-        made.sandbox("down", NAME, "--purge", status=None)
+        made.run("down", NAME, "--purge", status=None)
 
 
 @pytest.fixture(scope="module")
-def addon(sandbox: Sandbox) -> Mapping[str, Any]:
+def addon(sandbox: Changing) -> Mapping[str, Any]:
     """The addon with its images in the sandbox's registry, and what is to be answered by it."""
     archives = {CONTROLLER: "ingress-nginx-controller", CERTGEN: "kube-webhook-certgen"}
     images = yaml.safe_load((sandbox.folder / "images.yaml").read_text())["images"]
@@ -90,31 +100,31 @@ def addon(sandbox: Sandbox) -> Mapping[str, Any]:
     return {"addons": [own("ingress", sandbox.spec["registry"]["port"], **IMAGES)], "apply": ["app.yaml"]}
 
 
-def ask(sandbox: Sandbox, host: str) -> https_probe.Answer:
+def ask(sandbox: Changing, host: str) -> https_probe.Answer:
     port = sandbox.spec["edge"]["ports"][0]
     return https_probe.ask(host, address="127.0.0.1", port=port, root=sandbox.names.root_certificate)
 
 
-def test_unavailable_images_are_named_and_addon_is_removed(sandbox: Sandbox) -> None:
+def test_unavailable_images_are_named_and_addon_is_removed(sandbox: Changing) -> None:
     missing = own("ingress", sandbox.spec["registry"]["port"], **dict.fromkeys(IMAGES, "not/there:1"))
     (sandbox.folder / "sandbox.yaml").write_text(yaml.safe_dump({**sandbox.spec, "addons": [missing]}))
-    said = sandbox.sandbox("up", status=1).err
+    said = sandbox.run("up", status=1).err
     assert "cannot pull an image of minikube's addon 'ingress', which was not enabled" in said
     assert f"localhost:{sandbox.spec['registry']['port']}/not/there:1: " in said and "sandbox push-images" in said
     assert sandbox.addons()["ingress"][0] == "off"
     assert "ingress-nginx" not in sandbox.kubectl("get", "validatingwebhookconfigurations,deployments", "-A")
 
 
-def test_passthrough_is_refused_with_the_reason(sandbox: Sandbox) -> None:
+def test_passthrough_is_refused_with_the_reason(sandbox: Changing) -> None:
     (deployment, service, ingress) = application("none")
     ingress["metadata"] |= {"annotations": {PASSTHROUGH: "true"}}
     (sandbox.folder / "passed.yaml").write_text(yaml.safe_dump_all([deployment, service, ingress]))
     spec = {**sandbox.spec, "addons": ["ingress"], "apply": ["passed.yaml"]}
     (sandbox.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
-    assert "minikube starts its controller without --enable-ssl-passthrough" in sandbox.sandbox("up", status=2).err
+    assert "minikube starts its controller without --enable-ssl-passthrough" in sandbox.run("up", status=2).err
 
 
-def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Sandbox, addon: Mapping[str, Any]) -> None:
+def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Changing, addon: Mapping[str, Any]) -> None:
     assert "Addons of minikube" in sandbox.up(**addon)
     assert sandbox.addons()["ingress"] == ("ready", "spec")
     answer = ask(sandbox, HOST)
@@ -124,17 +134,18 @@ def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Sandbox, ad
     assert sandbox.up(**addon) == set()
 
 
-def test_the_controller_sees_clients_and_not_the_edge(sandbox: Sandbox) -> None:
+def test_the_controller_sees_clients_and_not_the_edge(sandbox: Changing) -> None:
     network = json.loads(machine.tool("docker", "network", "inspect", sandbox.names.cluster))[0]
-    edge = next(one for one in network["Containers"].values() if one["Name"] == "sandbox-edge")
+    name = labelled.edge(machine.engine(), sandbox.names.home)
+    edge = next(one for one in network["Containers"].values() if one["Name"] == name)
     logged = sandbox.kubectl("-n", "ingress-nginx", "logs", "deployment/ingress-nginx-controller")
     requests = [line for line in logged.splitlines() if '"GET / HTTP/1.1"' in line]
     assert requests and not any(line.startswith(edge["IPv4Address"].partition("/")[0]) for line in requests), requests
 
 
-def test_ingress_answers_again_after_a_stop(sandbox: Sandbox) -> None:
-    sandbox.sandbox("stop")
-    sandbox.sandbox("start")
+def test_ingress_answers_again_after_a_stop(sandbox: Changing) -> None:
+    sandbox.run("stop")
+    sandbox.run("start")
 
     def other() -> str | None:
         answer = ask(sandbox, HOST)
@@ -143,7 +154,7 @@ def test_ingress_answers_again_after_a_stop(sandbox: Sandbox) -> None:
     wait_until(other, what=HOST, timeout=60)
 
 
-def test_spec_switches_between_traefik_and_minikubes_ingress(sandbox: Sandbox, addon: Mapping[str, Any]) -> None:
+def test_spec_switches_between_traefik_and_minikubes_ingress(sandbox: Changing, addon: Mapping[str, Any]) -> None:
     sandbox.up(ingress={"controller": "traefik"}, apply=["app.yaml"])
     assert sandbox.addons()["ingress"] == ("off", None)
     assert "ingress-nginx" not in sandbox.kubectl("get", "namespaces")
