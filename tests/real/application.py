@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +122,3 @@ class Application:
     def kubectl(self, *argv: str) -> str:
         """What kubectl prints."""
         return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv)
-
-    def steps(self) -> dict[str, tuple[str, str]]:
-        """State and detail of every step by its name, as `status` tells them."""
-        found = json.loads(self.command("status", "-o", "json", status=None).out)
-        return {one["step"]: (one["state"], one["detail"]) for one in found["steps"]}

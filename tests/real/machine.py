@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -127,6 +128,16 @@ class CommandLine:
         assert "Traceback" not in ran.err
         published_json.check_printed(tuple(map(str, arguments)), ran.out)
         return ran
+
+    def steps(self) -> dict[str, tuple[str, str]]:
+        """State and detail of every step by its name, as `status` tells them."""
+        found = json.loads(self("status", "-o", "json", status=None).out)
+        return {one["step"]: (one["state"], one["detail"]) for one in found["steps"]}
+
+    def doctor(self, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
+        """What the doctor tells, by the ids of its checks."""
+        found = json.loads(self("doctor", *arguments, "-o", "json", status=status).out)
+        return {row["id"]: row for row in found}
 
     def start(
         self, *arguments: str, out: int | None = subprocess.PIPE, err: int | None = subprocess.PIPE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,8 +115,7 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
             )
 
         runs("probe")
-        found = json.loads(command("doctor", "network", "--to", registry, "-o", "json", status=None).out)
-        (tls,) = [row for row in found if row["id"] == "outbound.tls"]
+        tls = command.doctor("network", "--to", registry)["outbound.tls"]
         assert tls["status"] == "ok" and "by Acme, the company's CA: TLS is opened on the way" in tls["evidence"]
         tool("docker", "stop", CONTAINER)  # only the mirror has the image now
         again = ("--image", f"{registry}/probe:1", "--image-pull-policy", "Always")

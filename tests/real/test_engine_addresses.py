@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import shutil
 import socket
@@ -37,12 +36,6 @@ def socket_of_the_engine() -> str:
     return found
 
 
-def rows(app: Application) -> dict[str, dict[str, str]]:
-    """The doctor's rows by their ids."""
-    ran = app.command("doctor", "--seconds", "30", "-o", "json", status=None)
-    return {one["id"]: one for one in json.loads(ran.out)}
-
-
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Application]:
     """A sandbox, not yet up; what it left goes by the engine's own socket."""
@@ -68,8 +61,8 @@ def test_an_engine_behind_a_port_of_this_machine_is_whole(app: Application, tmp_
             variables.setenv("DOCKER_CERT_PATH", str(tmp_path))
         app.command("up")
         assert app.page() == "first"
-        assert {state for state, _ in app.steps().values()} == {"ready"}
-        found = rows(app)
+        assert {state for state, _ in app.command.steps().values()} == {"ready"}
+        found = app.command.doctor("--seconds", "30")
         assert (found["engine.reachable"]["status"], found["engine.local"]["status"]) == ("ok", "ok")
         assert "by DOCKER_HOST" in found["engine.local"]["evidence"]
         app.command("stop")
@@ -143,7 +136,7 @@ def test_engine_over_ssh_is_checked_and_refused(app: Application, ssh: int, monk
     assert Engine.connect().version == version
     ran = app.command("up", status=4)
     assert "error[engine-remote]" in ran.err
-    found = rows(app)
+    found = app.command.doctor("--seconds", "30")
     assert found["engine.reachable"]["status"] == "ok" and version in found["engine.reachable"]["evidence"]
     assert found["engine.local"]["status"] == "error"
     monkeypatch.setenv("DOCKER_HOST", f"ssh://nobody@{LOCAL}:{ssh}")
@@ -161,6 +154,6 @@ def test_misspelt_context_is_an_error_for_all(app: Application, monkeypatch: pyt
         Engine.connect()
     ran = app.command("up", status=4)
     assert "error[engine-context]: there is no docker context 'colmia'" in ran.err
-    found = rows(app)["engine.reachable"]
+    found = app.command.doctor("--seconds", "30")["engine.reachable"]
     assert found["status"] == "error" and "colmia" in found["evidence"]
     monkeypatch.delenv("DOCKER_CONTEXT")

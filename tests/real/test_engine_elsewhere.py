@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -102,12 +101,12 @@ def test_sandbox_on_an_engine_elsewhere_is_whole(app: Application, folders: str)
         assert before and after and before.id == after.id
         said = app.kubectl("exec", "deploy/app", "--", "busybox", "wget", "-qO-", f"http://{HOST}:{port}/")
         assert said == "this machine"
-    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    rows = app.command.doctor()
     assert [rows[one]["status"] for one in ("engine.ports", "engine.folders", "machine.disk.engine")] == ["ok"] * 3
     app.command("stop")
     app.command("start")
     assert app.page() == "kept"
-    assert {state for state, _ in app.steps().values()} == {"ready"}
+    assert {state for state, _ in app.command.steps().values()} == {"ready"}
     app.command("down", "--purge")
     assert engine.containers("dev.sandbox.name") == () and engine.labelled_volumes("dev.sandbox.name") == {}
 
@@ -118,8 +117,7 @@ def test_engine_that_forwards_no_port_is_reported_at_once(app: Application) -> N
     """An engine in another network that forwards nothing → `up` says so by the first port, and rolls back."""
     ran = app.command("up", status=None)
     assert ran.status != 0 and "error[engine-ports]" in ran.err, ran.err
-    ran = app.command("doctor", "--seconds", "20", "-o", "json", status=None)
-    assert {one["id"]: one for one in json.loads(ran.out)}["engine.ports"]["status"] == "error", ran.out
+    assert app.command.doctor("--seconds", "20")["engine.ports"]["status"] == "error"
 
 
 @pytest.mark.fault(14, 61)

@@ -116,8 +116,7 @@ def test_opening_to_the_network_warns_each_time(open_one: Opened) -> None:
     assert "open to this machine's networks: 0.0.0.0" in again
     assert url in again
     assert f"https://*.{OUTSIDE}:{open_one.sandbox.port}/" in open_one.command("status").out
-    rows = json.loads(open_one.command("doctor", "-o", "json", status=None).out)
-    assert next(row["status"] for row in rows if row["id"] == "ports.visitors") == "warn"
+    assert open_one.command.doctor()["ports.visitors"]["status"] == "warn"
     shown = open_one.command("proxy", "url", APP, "--qr").out
     assert url in shown
     assert "▀" in shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -179,9 +178,7 @@ class Cast(Sandbox):
 
     def wiring(self) -> str:
         """How the registry is known to the nodes."""
-        ran = self.command("status", "-o", "json", status=None)
-        (row,) = [one for one in json.loads(ran.out)["steps"] if one["step"] == "wiring"]
-        return f"{row['state']}: {row['detail']}"
+        return ": ".join(self.command.steps()["wiring"])
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -52,8 +51,7 @@ def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Pa
     assert (found.published, found.folders) == (("127.0.0.1",), reach.UNSEEN) and found.machine
     app = Application.free("kernel", tmp_path)
     app.write()
-    said = app.command("doctor", "--seconds", "60", "-o", "json", status=None)
-    rows = {one["id"]: one for one in json.loads(said.out)}
+    rows = app.command.doctor("--seconds", "60")
     facts = engine.facts()
     if facts.rootless:
         assert facts.cgroup_version == 2 and not found.low_ports

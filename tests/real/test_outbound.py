@@ -164,8 +164,7 @@ def in_pod(image: str, script: str, *, namespace: str = "default") -> str:
 
 
 def rows(command: CommandLine, *arguments: str) -> dict[str, dict[str, Any]]:
-    found = json.loads(command("doctor", "network", *arguments, "-o", "json", status=None).out)
-    return {row["id"].removeprefix("outbound."): row for row in found}
+    return {id.removeprefix("outbound."): row for id, row in command.doctor("network", *arguments).items()}
 
 
 def statuses(found: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:

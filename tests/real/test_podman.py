@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -60,8 +59,8 @@ def test_sandbox_within_the_lane_is_whole(app: Application) -> None:
     app.command("up")
     assert app.page() == "first"
     app.store("kept")
-    assert {state for state, _ in app.steps().values()} == {"ready"}
-    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    assert {state for state, _ in app.command.steps().values()} == {"ready"}
+    rows = app.command.doctor()
     assert "error" not in {row["status"] for row in rows.values()}, rows
     assert "sandbox start podman" in rows["engine.restart"]["fix"]
     app.command("stop")

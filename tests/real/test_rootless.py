@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -54,7 +53,7 @@ def test_verdicts_on_the_engine_without_root(tmp_path: Path) -> None:
     found = reach.again(engine, home)
     assert facts.rootless and found.shares_kernel and not found.shares_network
     assert found.published == ("127.0.0.1",) and found.machine
-    rows = {one["id"]: one for one in json.loads(app.command("doctor", "-o", "json", status=None).out)}
+    rows = app.command.doctor()
     assert "rootless" in rows["engine.reachable"]["evidence"] and rows["engine.ports"]["status"] == "ok"
     if facts.cgroup_version == 1:
         ran = app.command("up", status=4)
@@ -76,12 +75,8 @@ def test_namespace_of_another_engine_s_cluster_is_served(tmp_path: Path, monkeyp
         try:
             ann.command("up", "--yes")
             assert "hello" in ann.curl("hello").lower() and "world" in ann.curl("world").lower()
-            steps = json.loads(ann.command("status", "-o", "json").out)["steps"]
-            assert {one["state"] for one in steps} == {"ready"}
-            rows = {
-                one["id"]: one
-                for one in json.loads(ann.command("doctor", "--seconds", "60", "-o", "json", status=None).out)
-            }
+            assert {state for state, _ in ann.command.steps().values()} == {"ready"}
+            rows = ann.command.doctor("--seconds", "60")
             assert {id for id, one in rows.items() if one["status"] == "error"} == set(), rows
         finally:
             ann.leave()

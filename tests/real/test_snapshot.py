@@ -130,7 +130,7 @@ def test_restore_brings_back_the_saved_state(app: Application, engine: Engine) -
     app.command("snapshot", "restore", "first", "--yes")
     assert app.page() == "first"
     assert app.names.root_certificate.read_bytes() == root
-    assert {state for state, _ in app.steps().values()} == {"ready"}
+    assert {state for state, _ in app.command.steps().values()} == {"ready"}
     assert app.command("up", "--plan").out == ""
 
 

@@ -32,8 +32,7 @@ def cluster(up: Application) -> Cluster:
 
 def rows(command: CommandLine, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
     patient = () if arguments else ("--seconds", "60")
-    found = json.loads(command("doctor", *arguments, *patient, "-o", "json", status=status).out)
-    return {row["id"]: row for row in found}
+    return command.doctor(*arguments, *patient, status=status)
 
 
 def test_a_sandbox_that_is_up_has_no_errors(command: CommandLine) -> None:

@@ -52,7 +52,7 @@ def test_paused_containers_are_resumed(engine: Engine, up: Application) -> None:
     nodes = running(engine, up)
     for name in nodes:
         engine.pause(name)
-    assert up.steps()["cluster"][0] == "drifted"
+    assert up.command.steps()["cluster"][0] == "drifted"
     up.command("up")
     assert running(engine, up) == nodes
     assert up.page() == "first"
@@ -64,7 +64,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, up: Application) ->
     assert running(engine, up) == set()
     (row,) = [one for one in json.loads(up.command("list", "-o", "json").out) if one["name"] == up.name]
     assert row["cluster"] == "stopped"
-    steps = up.steps()
+    steps = up.command.steps()
     assert steps["cluster"] == ("drifted", f"stopped; sandbox start {up.name}")
     assert steps["https"][0] == "unseen"
     assert "was not running" in up.elsewhere("stop", up.name).err
@@ -89,7 +89,7 @@ def test_start_by_name_restores_the_sandbox(engine: Engine, up: Application) -> 
     assert f"https://app.{up.name}.sandbox.localhost" in ran.out
     assert up.page() == "kept"
     assert "configmap/mine" in up.kubectl("get", "configmaps", "--output=name")
-    assert {state for state, _ in up.steps().values()} == {"ready"}
+    assert {state for state, _ in up.command.steps().values()} == {"ready"}
     assert up.command("up", "--plan").out == ""
 
 
@@ -114,7 +114,7 @@ def test_sandbox_survives_an_engine_restart(engine: Engine, up: Application, num
     if number is signal.SIGTERM:
         wait_until(unserved, what="the page, without a command", timeout=300)
     up.command("up")
-    steps = up.steps()
+    steps = up.command.steps()
     assert {state for state, _ in steps.values()} == {"ready"}
     assert steps["wiring"][1].startswith("wired, canary")
     assert running(again, up) | shared == before
@@ -127,10 +127,10 @@ def test_sandbox_survives_an_engine_restart(engine: Engine, up: Application, num
 def test_without_its_node_the_cluster_is_recreated(engine: Engine, up: Application) -> None:
     """The node is removed → `status` says so, `up` recreates the cluster from the files and the registry's data"""
     engine.remove_container(up.names.node)
-    assert up.steps()["cluster"][0] == "absent"
+    assert up.command.steps()["cluster"][0] == "absent"
     up.command("up")
     assert up.page() == "first"
-    assert {state for state, _ in up.steps().values()} == {"ready"}
+    assert {state for state, _ in up.command.steps().values()} == {"ready"}
 
 
 @pytest.mark.nightly
