@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.real import machine
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import CommandLine
 from tests.real.served import Sandbox
 
 _OBJECTS = """
@@ -119,6 +119,6 @@ class Application:
         self.kubectl("exec", "deploy/app", "--", "busybox", "sh", "-c", f"echo {text} > /data/index.html; busybox sync")
         wait_until(lambda: None if self.page() == text else "the old page", what="the page", timeout=10)
 
-    def kubectl(self, *argv: str) -> str:
+    def kubectl(self, *argv: str, status: int | None = 0) -> str:
         """What kubectl prints."""
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv)
+        return machine.kubectl(self.names.kubeconfig, *argv, status=status)

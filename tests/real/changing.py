@@ -14,7 +14,7 @@ from sandbox.app import context
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.real import machine
-from tests.real.machine import CommandLine, Ran, tool
+from tests.real.machine import CommandLine, Ran
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,4 @@ class Changing:
         return {row["name"]: (row["state"], row["by"]) for row in rows}
 
     def kubectl(self, *words: str, status: int | None = 0) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words, status=status)
+        return machine.kubectl(self.names.kubeconfig, *words, status=status)

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,22 +158,18 @@ class CommandLine:
         return {**os.environ, "SANDBOX_PROGRESS": "plain", **self.env}
 
 
-def kubectl() -> str:
-    """The kubectl on the PATH, else the bundle's program for all of Kubernetes, called by that name."""
-    found = shutil.which("kubectl")
-    if found:
-        return found
-    recipe = recipes()["kubernetes"]
-    link = Path(tempfile.mkdtemp(prefix="sandbox-kubectl-")) / "kubectl"
-    link.symlink_to(Store(context.home().bundle).program(recipe, "kubernetes"))
-    return str(link)
-
-
-def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mapping[str, str] | None = None) -> str:
-    """Run another program; its output, both streams merged."""
+def tool(
+    *argv: str | Path,
+    stdin: str = "",
+    status: int | None = 0,
+    env: Mapping[str, str] | None = None,
+    program: Path | None = None,
+) -> str:
+    """Run another program, which may be elsewhere than its name says; its output, both streams merged."""
     words: Sequence[str] = [str(word) for word in argv]
     done = subprocess.run(
         words,
+        executable=program,
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -184,6 +179,14 @@ def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mappin
     )
     assert status is None or done.returncode == status, f"{' '.join(words)}\n{done.stdout}"
     return done.stdout
+
+
+def kubectl(kubeconfig: Path, *argv: str | Path, stdin: str = "", status: int | None = 0) -> str:
+    """What kubectl prints: that on the PATH, else the bundle's program for all of Kubernetes, called by its name."""
+    bundled = None
+    if shutil.which("kubectl") is None:
+        bundled = Store(context.home().bundle).program(recipes()["kubernetes"], "kubernetes")
+    return tool("kubectl", "--kubeconfig", kubeconfig, *argv, stdin=stdin, status=status, program=bundled)
 
 
 def ours(where: Engine) -> dict[str, frozenset[str]]:

@@ -67,8 +67,8 @@ class Team:
                 binding,
             ]
         )
-        admin = f"--kubeconfig={self.kubeconfig}"
-        token = tool(machine.kubectl(), admin, "create", "token", "member", "-n", name, "--duration=2h").strip()
+        asked = ("create", "token", "member", "-n", name, "--duration=2h")
+        token = machine.kubectl(self.kubeconfig, *asked).strip()
         content = yaml.safe_load(self.kubeconfig.read_text())
         content["users"] = [{"name": content["users"][0]["name"], "user": {"token": token}}]
         path = self.folder / name

@@ -100,9 +100,7 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     (row,) = [one for one in plan["steps"] if one["step"] == "apply"]
     assert (row["action"], row["detail"]) == ("repair", "no longer in the manifests: ConfigMap default/more")
     app.command("up")
-    assert "NotFound" in tool(
-        machine.kubectl(), "--kubeconfig", app.names.kubeconfig, "get", "configmap", "more", status=1
-    )
+    assert "NotFound" in app.kubectl("get", "configmap", "more", status=1)
 
 
 def test_objects_being_deleted_are_restored_by_one_up(app: Application) -> None:

@@ -109,9 +109,11 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
         command("up")
 
         def runs(pod: str) -> None:
-            phase = ("--kubeconfig", kubeconfig, "get", "pod", pod, "-o", "jsonpath={.status.phase}")
+            phase = ("get", "pod", pod, "-o", "jsonpath={.status.phase}")
             wait_until(
-                lambda: None if tool(machine.kubectl(), *phase) == "Running" else "not running", what=pod, timeout=60
+                lambda: None if machine.kubectl(kubeconfig, *phase) == "Running" else "not running",
+                what=pod,
+                timeout=60,
             )
 
         runs("probe")
@@ -119,7 +121,7 @@ def test_company_ca_is_named_once_for_everything(tmp_path: Path, ca: Path, regis
         assert tls["status"] == "ok" and "by Acme, the company's CA: TLS is opened on the way" in tls["evidence"]
         tool("docker", "stop", CONTAINER)  # only the mirror has the image now
         again = ("--image", f"{registry}/probe:1", "--image-pull-policy", "Always")
-        tool(machine.kubectl(), "--kubeconfig", kubeconfig, "run", "again", *again, "--", "busybox", "sleep", "1000")
+        machine.kubectl(kubeconfig, "run", "again", *again, "--", "busybox", "sleep", "1000")
         runs("again")
     finally:
         command("down", NAME, "--purge", status=None)

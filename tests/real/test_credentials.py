@@ -71,7 +71,7 @@ class Running:
         return ran.out
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
-        return tool(machine.kubectl(), f"--kubeconfig={self.names.kubeconfig}", *words, stdin=stdin)
+        return machine.kubectl(self.names.kubeconfig, *words, stdin=stdin)
 
     def on_node(self, *argv: str) -> str:
         return self.engine.execute(self.names.node, argv)[1].strip()

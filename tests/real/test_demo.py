@@ -101,18 +101,8 @@ class Demo:
 
     def in_pod(self, *argv: str, status: int | None = 0) -> str:
         """Run a command in a pod of the demo."""
-        return tool(
-            machine.kubectl(),
-            "--kubeconfig",
-            self.kubeconfig,
-            "-n",
-            "demo",
-            "exec",
-            "deploy/hello",
-            "--",
-            *argv,
-            status=status,
-        )
+        words = ("-n", "demo", "exec", "deploy/hello", "--", *argv)
+        return machine.kubectl(self.kubeconfig, *words, status=status)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +158,7 @@ def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engi
     config = yaml.safe_load(demo.kubeconfig.read_text())
     assert config["current-context"] == demo.names.cluster
     assert {one["name"] for one in config["contexts"]} == {"work", demo.names.cluster}
-    assert "Ready" in tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "nodes")
+    assert "Ready" in machine.kubectl(demo.kubeconfig, "get", "nodes")
     node = engine.container(demo.node)
     assert node is not None and node.image.startswith("sha256:")
 
@@ -333,9 +323,7 @@ def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> Non
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer", "namespace": "demo"}, "spec": pod}
     )
     done = "jsonpath={.status.phase}=Succeeded"
-    tool(
-        machine.kubectl(),
-        "--kubeconfig",
+    machine.kubectl(
         demo.kubeconfig,
         "-n",
         "demo",
@@ -374,7 +362,7 @@ def test_status_tells_every_step_ready(demo: Demo) -> None:
 
 
 def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
-    said = tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "--raw", "/readyz?verbose")
+    said = machine.kubectl(demo.kubeconfig, "get", "--raw", "/readyz?verbose")
     assert "etcd ok" in said and "failed" not in said
     parts = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-dns", "kube-proxy")
 
@@ -393,13 +381,13 @@ def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
 
 def test_the_api_server_describes_itself_when_asked(demo: Demo) -> None:
     def asked(path: str) -> Any:
-        return json.loads(tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "--raw", path))
+        return json.loads(machine.kubectl(demo.kubeconfig, "get", "--raw", path))
 
     path = asked("/openapi/v3")["paths"]["apis/apps/v1"]["serverRelativeURL"]
     assert "io.k8s.api.apps.v1.Deployment" in asked(path)["components"]["schemas"]
     assert asked(path.partition("=")[0] + "=another") == asked(path)  # redirected to what it goes by
     assert "io.k8s.api.core.v1.Pod" in asked("/openapi/v2")["definitions"]
-    fields = tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "explain", "ingress.spec.ingressClassName")
+    fields = machine.kubectl(demo.kubeconfig, "explain", "ingress.spec.ingressClassName")
     assert "<string>" in fields
 
 
@@ -407,12 +395,12 @@ def test_the_clusters_own_pods_share_a_shim(demo: Demo, engine: Engine) -> None:
     """Those of the control plane, kube-proxy, CoreDNS, Traefik and the storage do; the demo's have one each."""
     if demo.provider != "kind" or Spec().images.source == "upstream":
         pytest.skip("only the bundle's nodes pass the annotation on")
-    listing = (machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "pods", "-A", "-o")
+    listing = ("get", "pods", "-A", "-o")
     groups = r"jsonpath={range .items[*]}{.metadata.annotations.io\.containerd\.runc\.v2\.group}|{end}"
 
     def differing() -> str | None:
         """What differs; the pod of an earlier test may have ended and still be listed."""
-        grouped = tool(*listing, groups).split("|")[:-1]
+        grouped = machine.kubectl(demo.kubeconfig, *listing, groups).split("|")[:-1]
         status, shims = engine.execute(demo.names.node, ["pgrep", "-fc", "^/usr/local/bin/containerd-shim-runc-v2 "])
         found = (grouped.count("sandbox"), status, int(shims))
         return None if found == (8, 0, 1 + grouped.count("")) else f"{found}, {grouped}"
@@ -431,12 +419,12 @@ def test_removed_objects_are_restored(demo: Demo, engine: Engine, edge: str) -> 
     engine.remove_container(edge)
     engine.remove_container(demo.names.registry)
     for words in (("use-context", "work"), ("delete-context", demo.names.cluster)):
-        tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "config", *words)
+        machine.kubectl(demo.kubeconfig, "config", *words)
     assert demo.command("status", status=1)
     demo.command("up")
     assert demo.curl(f"hello.{DOMAIN}", demo.ports[0]) == "200"
     assert _manifest(demo, "demo/hello")
-    assert "Ready" in tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "nodes")
+    assert "Ready" in machine.kubectl(demo.kubeconfig, "get", "nodes")
 
 
 def test_down_leaves_nothing(demo: Demo, engine: Engine) -> None:

@@ -171,7 +171,7 @@ def test_pods_reach_the_address_too(world: Balanced) -> None:
     address = world.address("dns", "kube-system")
     pods = world.cluster.list("v1", "Pod", "shop", selector="app=db")
     words = ["exec", "--namespace=shop", pods[0]["metadata"]["name"], "--", "valkey-cli", "-h", world.address("db")]
-    assert tool(machine.kubectl(), f"--kubeconfig={world.names.kubeconfig}", *words, "ping").strip() == "PONG"
+    assert machine.kubectl(world.names.kubeconfig, *words, "ping").strip() == "PONG"
     assert address != world.address("db")
 
 

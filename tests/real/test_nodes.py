@@ -144,8 +144,7 @@ class Cast(Sandbox):
 
     def inside(self, pod: str, *argv: str, status: int | None = 0) -> str:
         """Run a command in a pod."""
-        kubectl = (machine.kubectl(), "--kubeconfig", self.names.kubeconfig)
-        return tool(*kubectl, "exec", pod, "--", *argv, status=status)
+        return machine.kubectl(self.names.kubeconfig, "exec", pod, "--", *argv, status=status)
 
     def talk(self, nodes: int) -> None:
         """Wait until the pods of so many nodes reach each other at their own addresses, and by the Service's name.

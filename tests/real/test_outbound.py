@@ -139,7 +139,7 @@ def write(command: CommandLine, **network: Any) -> None:
 
 def kubectl(*argv: str, stdin: str = "") -> str:
     config = context.home().sandbox(NAME).kubeconfig
-    return tool(machine.kubectl(), "--kubeconfig", config, *argv, stdin=stdin)
+    return machine.kubectl(config, *argv, stdin=stdin)
 
 
 @pytest.fixture(scope="module")

@@ -67,8 +67,8 @@ class Shop:
     def in_pod(self, app: str, *words: str, status: int | None = 0) -> str:
         """What a program in a pod of `app` prints."""
         pods = self.cluster.list("v1", "Pod", "shop", selector=f"app={app}")
-        kubectl = [machine.kubectl(), f"--kubeconfig={self.names.kubeconfig}", "exec", "--namespace=shop"]
-        return tool(*kubectl, pods[0]["metadata"]["name"], "--", *words, status=status).strip()
+        inside = ("exec", "--namespace=shop", pods[0]["metadata"]["name"], "--")
+        return machine.kubectl(self.names.kubeconfig, *inside, *words, status=status).strip()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Shaped(Sandbox):
         (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
     def kubectl(self, *argv: str, status: int | None = 0) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv, status=status)
+        return machine.kubectl(self.names.kubeconfig, *argv, status=status)
 
     def pods(self) -> dict[str, Any]:
         """The pods that have addresses, by their nodes."""

@@ -82,7 +82,7 @@ class Person:
         return context.wrap_socket(plain, server_hostname=f"x.{self.user}.sandbox.localhost")
 
     def kubectl(self, *arguments: str, status: int | None = 0) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *arguments, status=status)
+        return machine.kubectl(self.names.kubeconfig, *arguments, status=status)
 
 
 def containers(engine: Engine, person: Person) -> list[str]:
