@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,24 +21,14 @@ from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import parse_target
 from sandbox.oci.uploads import ChunkedUpload
-from sandbox.system.wait import wait_until
+from tests.real import machine
 from tests.support.cable import Cable
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
-from tests.support.registries import silence
+from tests.support.registries import CONFIG, serving
 from tests.support.registry_simulator import Simulator
 
 SERVERS = ("docker-registry", "registry")
-CONFIG = """
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage:
-  filesystem: {{rootdirectory: "{folder}"}}
-  delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-CLOSED = """
-auth: {{htpasswd: {{realm: "for tests, only", path: "{folder}/htpasswd"}}}}
-"""
+CLOSED = 'auth: {htpasswd: {realm: "for tests, only", path: "FOLDER/htpasswd"}}\n'
 ACCOUNT = Credential("me", "c4nary-s3cret")
 # Made with: htpasswd -nbBC 5 me c4nary-s3cret
 HTPASSWD = "me:$2y$05$nz9noYAmT6JvAwXz//q8kuLGSdKJLeb6PWmgmEbEILQWYIXWyGEAK\n"
@@ -50,35 +38,14 @@ APP = TestImage((layer(1, 300_000), layer(2, 20_000), layer(3, 1_000)), "app")
 TOOL = TestImage((APP.layers[0], layer(4)), "tool")
 
 
-def command() -> str | None:
-    """The registry server to test against."""
-    return os.environ.get("SANDBOX_TEST_REGISTRY") or next(filter(None, map(shutil.which, SERVERS)), None)
-
-
 @contextlib.contextmanager
 def real_registry(folder: Path, more: str = "", *, config: str = CONFIG) -> Iterator[str]:
-    """A real server on a free port, with an empty storage of its own; `more` is added to its configuration."""
-    server = command()
-    if server is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no registry server: install docker-registry or set SANDBOX_TEST_REGISTRY")
-        pytest.skip("no registry server on this machine")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = folder / "config.yml"
-    settings.write_text(config.format(folder=folder / "storage", port=port) + more.format(folder=folder))
-    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([server, "serve", str(settings)], stdout=log, stderr=log, env=environment)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        with Client(url, sleep=lambda _: None) as client:
-            wait_until(lambda: silence(client), what="registry server", timeout=20)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
+    """The URL of a real server with an empty storage of its own; `more` is added to its settings."""
+    found = os.environ.get("SANDBOX_TEST_REGISTRY") or next(filter(None, map(shutil.which, SERVERS)), None)
+    if found is None:
+        machine.leave_out("needs a registry: install docker-registry or set SANDBOX_TEST_REGISTRY")
+    with serving(Path(found), folder, more, config=config) as host:
+        yield f"http://{host}"
 
 
 @pytest.fixture(scope="module", params=["simulator", pytest.param("server", marks=pytest.mark.real)])
@@ -99,7 +66,7 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield simulator.url
     else:
         (tmp_path / "htpasswd").write_text(HTPASSWD)
-        with real_registry(tmp_path, CLOSED) as server:
+        with real_registry(tmp_path, CLOSED.replace("FOLDER", str(tmp_path))) as server:
             yield server
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.bundle.recipe import recipes
 from sandbox.engine import Engine
 from sandbox.images.sources import engine_store
-from sandbox.system.wait import wait_until
 from tests.real.machine import leave_out, tool
-
-CONFIG = """
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: "{folder}"}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
+from tests.support import registries
+from tests.support.bundled import store_with
 
 
 def require_classic_store() -> None:
@@ -38,37 +32,12 @@ def server(kind: str) -> Path:
     if kind == "docker-registry":
         found = shutil.which(kind)
         return Path(found) if found else leave_out("needs docker-registry: apt-get install docker-registry")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = sorted(
-        (cache / "sandbox" / "bundle").glob("registry-*/bin/registry"), key=lambda path: path.stat().st_mtime
-    )
-    return built[-1] if built else leave_out("needs the bundle's registry: sandbox bundle build")
+    return store_with("registry").program(recipes()["registry"], "registry")
 
 
-@contextlib.contextmanager
-def registry(kind: str, folder: Path, more: str = "") -> Iterator[str]:
+def registry(kind: str, folder: Path, more: str = "") -> AbstractContextManager[str]:
     """The host and port of an empty registry that runs for the length of the block; `more` are settings for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = folder / "registry.yml"
-    settings.write_text(CONFIG.format(folder=folder / "storage", port=port) + more)
-    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-    process = subprocess.Popen([server(kind), "serve", settings], env=environment, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: _deaf(port), what=kind, timeout=20)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _deaf(port: int) -> str | None:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError as error:
-        return str(error)
-    return None
+    return registries.serving(server(kind), folder, more)
 
 
 @dataclass(frozen=True)
