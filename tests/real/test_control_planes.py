@@ -9,6 +9,7 @@ import pytest
 from sandbox.app import context
 from sandbox.bundle import system_images
 from sandbox.config.schema import Spec
+from sandbox.engine import Container
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
@@ -63,9 +64,12 @@ def test_api_answers_while_a_control_plane_is_lost(app: Application) -> None:
     ready(app, 3)
 
 
+def nodes(app: Application) -> tuple[Container, ...]:
+    return machine.engine().containers(f"io.x-k8s.kind.cluster={app.names.cluster}")
+
+
 def addresses(app: Application) -> dict[str, str]:
-    found = machine.engine().containers(f"io.x-k8s.kind.cluster={app.names.cluster}")
-    return {one.name: one.addresses[app.names.network] for one in found}
+    return {one.name: one.addresses[app.names.network] for one in nodes(app)}
 
 
 def up_again(app: Application) -> None:
@@ -77,6 +81,7 @@ def up_again(app: Application) -> None:
 def test_all_start_again_at_their_addresses(app: Application) -> None:
     before = addresses(app)
     app.command("stop")
+    assert not any(one.running for one in nodes(app))
     app.command("start")
     assert addresses(app) == before
     up_again(app)
@@ -85,6 +90,7 @@ def test_all_start_again_at_their_addresses(app: Application) -> None:
 @pytest.mark.fault(26)
 def test_all_start_again_at_other_addresses(app: Application) -> None:
     """three control planes stop, others take their addresses → `start` brings all back, their etcds know each other"""
+    before = addresses(app)
     app.command("stop")
     names = [f"{NAME}-taker-{one}" for one in range(3)]
     try:
@@ -94,14 +100,15 @@ def test_all_start_again_at_other_addresses(app: Application) -> None:
         app.command("start")
     finally:
         tool("docker", "rm", "-f", *names)
+    assert addresses(app) != before
     up_again(app)
 
 
 def test_all_end_and_start_with_the_engine(app: Application) -> None:
     before = addresses(app)
-    nodes = sorted(before, reverse=True)
-    tool("docker", "kill", *nodes)
-    tool("docker", "start", *nodes)  # as the engine does, in an order of its own
+    names = sorted(before, reverse=True)
+    tool("docker", "kill", *names)
+    tool("docker", "start", *names)  # as the engine does, in an order of its own
     wait_until(lambda: None if addresses(app) != before else "same", what="other addresses", timeout=10)
     app.command("up")
     up_again(app)
@@ -109,5 +116,6 @@ def test_all_end_and_start_with_the_engine(app: Application) -> None:
 
 def test_all_are_paused_and_resume(app: Application) -> None:
     app.command("pause")
+    assert all(one.paused for one in nodes(app) if "control-plane" in one.name)
     app.command("start")
     up_again(app)
