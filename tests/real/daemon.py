@@ -33,10 +33,15 @@ class Daemon:
         others = set(tool("docker", "ps", "--format", "{{.Names}}").split()) - mine
         if others:
             _leave(f"would end the containers of others: {', '.join(sorted(others))}")
-        by_systemd = Path("/run/systemd/system").exists()
-        if not by_systemd and not PID.exists():
+        found = cls.here()
+        if not found.by_systemd and not PID.exists():
             _leave(f"the engine's process is not known: there is no {PID}")
-        return cls(by_systemd)
+        return found
+
+    @classmethod
+    def here(cls) -> Daemon:
+        """That of this machine's engine."""
+        return cls(by_systemd=Path("/run/systemd/system").exists())
 
     def restart(self, number: signal.Signals) -> Engine:
         """End it by a signal that it does not survive, and start it as this machine does; the engine, which answers."""

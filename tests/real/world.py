@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,13 +16,12 @@ from sandbox.system import host_network
 from sandbox.system.failpoint import Failpoint
 from sandbox.system.wait import wait_until
 from tests.real.crashing import FOREIGN, STATUS, Broken
+from tests.real.daemon import Daemon
 from tests.real.damage import DAMAGES
 from tests.real.machine import tool
 from tests.support.bundled import engine_with
 from tests.support.stateful import World
 
-ENGINE = Path(__file__).parents[2] / "scripts" / "engine"
-ENGINE_PID = Path("/var/run/docker.pid")
 THEIRS = "sandbox-test-theirs"
 OTHER_DOMAIN = "other.sandbox.localhost"
 
@@ -94,15 +91,9 @@ class RealWorld(World):
         self._broken.app.write(**self._more)
 
     def restart_engine(self) -> None:
-        if not self._may_restart:
-            return
-        self._tell("engine restarted")
-        if Path("/run/systemd/system").exists():
-            tool("systemctl", "restart", "docker")
-            return
-        os.kill(int(ENGINE_PID.read_text()), signal.SIGTERM)
-        wait_until(lambda: "it runs" if ENGINE_PID.exists() else None, what="the engine's end", timeout=60)
-        tool(sys.executable, ENGINE)
+        if self._may_restart:
+            self._tell("engine restarted")
+            Daemon.here().restart(signal.SIGTERM)
 
     def foreign(self) -> object:
         def rests() -> str | None:
