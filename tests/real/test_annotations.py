@@ -18,6 +18,7 @@ from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
+from tests.real.served import Sandbox
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -92,6 +93,7 @@ class Case:
     path_type: str = "Prefix"
     times: int = 1
     host: str = ""
+    scheme: str = "https"
     spec: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -216,7 +218,12 @@ CASES = (
     Case("canary", {}, "pod other", ask=("-H", "X-Canary: always")),
     Case("not-canary", {}, "pod echo"),
     Case("upstream", {"service-upstream": "true"}, "pod echo"),
-    Case("redirect", {"ssl-redirect": "false", "force-ssl-redirect": "true"}, "pod echo"),
+    Case(
+        "redirect",
+        {"ssl-redirect": "false", "force-ssl-redirect": "false"},
+        f"HTTP/1.1 30[18].*ocation: https://redirect.{DOMAIN}/",
+        scheme="http",
+    ),
     Case("foreign", {}, "pod echo", spec={"ingressClassName": "alb"}),
     Case("no-secret", {}, "pod echo", spec={"tls": [{"hosts": [f"no-secret.{DOMAIN}"], "secretName": "not-there"}]}),
     Case("ignored", dict.fromkeys(set(known().ignored) - {"custom-headers"}, "1"), "HTTP/2 200"),
@@ -243,9 +250,12 @@ class Project:
     names: Names
 
     def ask(self, case: Case) -> str:
-        host = case.host or case.served_at
-        url = f"https://{host}:{self.port}{case.at}"
-        resolve = ("--resolve", f"{host}:{self.port}:127.0.0.1", "--cacert", self.names.root_certificate)
+        host, port, place = case.host or case.served_at, self.port, "127.0.0.1"
+        if case.scheme == "http":
+            machine.require_engine_here()
+            port, place = "80", Sandbox(self.names, int(self.port)).node
+        url = f"{case.scheme}://{host}:{port}{case.at}"
+        resolve = ("--resolve", f"{host}:{port}:{place}", "--cacert", self.names.root_certificate)
         answers = [
             tool("curl", "--silent", "--include", "--http2", "--max-time", "20", *resolve, *case.ask, url, status=None)
             for _ in range(case.times)
