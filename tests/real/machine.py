@@ -27,6 +27,7 @@ from tests.support import published_json
 
 SANDBOX = (sys.executable, "-m", "sandbox")
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
+LOOPBACK = {"127.0.0.1", "[::1]"}
 CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
 # What comes and goes by itself, a disk among it: its provisioner takes it away when it finds the time.
 RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "PersistentVolume"}
@@ -187,6 +188,12 @@ def kubectl(kubeconfig: Path, *argv: str | Path, stdin: str = "", status: int | 
     if shutil.which("kubectl") is None:
         bundled = Store(context.home().bundle).program(recipes()["kubernetes"], "kubernetes")
     return tool("kubectl", "--kubeconfig", kubeconfig, *argv, stdin=stdin, status=status, program=bundled)
+
+
+def listeners(*ports: int) -> dict[int, set[str]]:
+    """The addresses of this machine at which each of these TCP ports is listened on."""
+    heard = [line.split()[3].rpartition(":") for line in tool("ss", "-Hltn").splitlines()]
+    return {wanted: {address for address, _, port in heard if int(port) == wanted} for wanted in ports}
 
 
 def ours(where: Engine) -> dict[str, frozenset[str]]:

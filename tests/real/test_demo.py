@@ -20,7 +20,7 @@ from cryptography import x509
 
 from sandbox.app import context
 from sandbox.bundle.builder import apt
-from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import dns
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
@@ -166,9 +166,8 @@ def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engi
 @pytest.mark.security(3)
 def test_registry_is_plain_http_on_loopback_and_discoverable(demo: Demo, engine: Engine) -> None:
     """The registry of a running sandbox → published on loopback only."""
-    container = engine.container(demo.names.registry)
-    assert container is not None
-    assert {bind.address for binds in container.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
+    addresses = machine.listeners(demo.registry)[demo.registry]
+    assert addresses and addresses <= machine.LOOPBACK
     found = demo.cluster.get("v1", "ConfigMap", "local-registry-hosting", "kube-public")
     assert found is not None
     hosting = yaml.safe_load(found["data"]["localRegistryHosting.v1"])
@@ -233,10 +232,8 @@ def test_openssl_verifies_the_chain_strictly(demo: Demo) -> None:
 
 def test_certificate_of_another_ca_is_refused(demo: Demo, tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    other = make_root([DOMAIN], now=now)
-    make_leaf(make_issuing(other, [DOMAIN], now=now), [DOMAIN], now=now)
     file = tmp_path / "other.crt"
-    file.write_bytes(other.cert_pem)
+    file.write_bytes(make_root([DOMAIN], now=now).cert_pem)
     host = f"hello.{DOMAIN}"
     where = ["--resolve", f"{host}:{demo.ports[0]}:127.0.0.1", f"https://{host}:{demo.ports[0]}/"]
     tool("curl", "--silent", "--cacert", file, *where, status=60)
@@ -274,14 +271,13 @@ def test_unknown_host_gets_default_certificate_and_list_of_hosts(demo: Demo) -> 
 
 
 @pytest.mark.security(3, 15)
-def test_the_edge_is_confined(engine: Engine, edge: str) -> None:
+def test_the_edge_is_confined(demo: Demo, edge: str) -> None:
     """The edge of a running sandbox → loopback only, not root, no capability, nothing writable."""
     facts = json.loads(tool("docker", "inspect", edge))[0]
     assert facts["Config"]["User"] == "65532:65532"
     assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
-    found = engine.container(edge)
-    assert found is not None
-    assert {bind.address for binds in found.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
+    for port, addresses in machine.listeners(*demo.ports).items():
+        assert addresses and addresses <= machine.LOOPBACK, port
 
 
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:

@@ -12,8 +12,9 @@ import yaml
 
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
+from tests.real import machine
 from tests.real.application import Application
-from tests.real.machine import CommandLine, tool
+from tests.real.machine import CommandLine
 from tests.real.one_sandbox.conftest import DOMAIN
 
 pytestmark = pytest.mark.real
@@ -103,11 +104,8 @@ def test_stopped_registry_is_named_and_repaired_by_the_fix(
 def test_only_this_machine_s_loopback_listens(command: CommandLine) -> None:
     """A sandbox that no one asked to open → ss shows its ports on 127.0.0.1 and ::1 alone."""
     spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
-    ports = {str(spec["registry"]["port"]), *map(str, spec["edge"]["ports"])}
-    heard = [line.split()[3].rpartition(":") for line in tool("ss", "-Hltn").splitlines()]
-    found = {(port, address) for address, _, port in heard if port in ports}
-    assert {port for port, _ in found} == ports
-    assert {address for _, address in found} <= {"127.0.0.1", "[::1]"}
+    for port, addresses in machine.listeners(spec["registry"]["port"], *spec["edge"]["ports"]).items():
+        assert addresses and addresses <= machine.LOOPBACK, port
 
 
 @pytest.mark.security(1, 6)
