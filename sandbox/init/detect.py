@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.init import apply_choice, compose, devfile, dockerfile, helmfile, skaffold, tiltfile, web_services
-from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Item, Told, is_called, label, numbered
+from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Front, Item, Told, is_called, label, numbered
 from sandbox.init.project_folders import exists, folders, listed
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
@@ -72,6 +72,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     apps = tuple(_distinct(_exposing(folder, app) for app in programs))
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
+    fronts = tuple(web_services.fronts(objects))
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
     notes += (
         *left_out,
@@ -79,16 +80,9 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         *apply_choice.incomplete(folder, applied),
         *_unread(folder, read),
         *_included(folder, apps, ours),
+        *(f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong),
+        *_lacking(objects, fronts),
     )
-    notes += (f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong)
-    if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
-        notes.append(
-            f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
-        )
-    fronts = tuple(web_services.fronts(objects))
-    if fronts:
-        named = ", ".join(one.name for one in fronts)
-        notes.append(f"no manifest is an Ingress; {web_services.FILE} has one for {named}")
     return Found(
         apps,
         manifests=applied,
@@ -107,6 +101,15 @@ def _described(folder: Path) -> Told | None:
     """Return the content of the devfile; None where a compose file says more than what is built."""
     found = devfile.load(folder)
     return None if found and not found.items and any(is_file(folder / one) for one in compose.FILES) else found
+
+
+def _lacking(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> Iterator[str]:
+    """Yield a note of the kinds that nothing defines, and of the Services that get an Ingress."""
+    if unknown := apply_choice.unknown_kinds(objects, set(map(manifests.defined, objects))):
+        yield f"nothing here defines some kinds of what is applied: {', '.join(unknown)}; add what does to `apply`"
+    if fronts:
+        named = ", ".join(one.name for one in fronts)
+        yield f"no manifest is an Ingress; {web_services.FILE} has one for {named}"
 
 
 def _require(wanted: Collection[str], known: Collection[str]) -> None:
