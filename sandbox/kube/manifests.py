@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.config import text_file, untyped, yaml_text
+from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile
 from sandbox.system.files import from_here, is_dir, is_file
 
@@ -143,16 +143,21 @@ def defined(manifest: Manifest) -> tuple[str, str]:
     """Return the group and kind that the object defines, both empty if it is no CustomResourceDefinition."""
     if manifest["kind"] != "CustomResourceDefinition":
         return "", ""
-    kind = untyped.at(manifest, "spec", "names", "kind")
-    if kind is None:  # the cluster reports it
+    spec = manifest.get("spec")
+    names = spec.get("names") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict):  # the cluster reports it
         return "", ""
-    return str(untyped.at(manifest, "spec", "group")), str(kind)
+    return str(spec.get("group")), str(names.get("kind"))
 
 
 def ingress_hosts(ingress: Manifest) -> Iterator[str]:
     """Yield the hosts of an Ingress's rules, wildcards too; what has another form is left to the cluster to report."""
-    hosts = (rule.get("host") for rule in untyped.mappings(ingress, "spec", "rules"))
-    yield from (host for host in hosts if isinstance(host, str) and host)
+    spec = ingress.get("spec")
+    rules = spec.get("rules") if isinstance(spec, Mapping) else None
+    for rule in rules if isinstance(rules, list) else ():
+        host = rule.get("host") if isinstance(rule, Mapping) else None
+        if isinstance(host, str) and host:
+            yield host
 
 
 def identity(manifest: Manifest) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sandbox.config import untyped
 from sandbox.fast_dataclass import dataclass
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
@@ -49,7 +48,8 @@ def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) 
 def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
     """Yield every container in the spec of a pod."""
     for group in groups:
-        yield from untyped.mappings(pod, group)
+        listed = pod.get(group) if isinstance(pod, dict) else None
+        yield from (one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
 
 
 def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
