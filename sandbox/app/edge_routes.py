@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import haproxy_admin, lan_access, routes
+from sandbox.components.edge import lan_access, route_status, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.routes import AddedRoute, Route
@@ -153,7 +153,7 @@ def _unanswered(home: Home, host: str) -> str | None:
 
     def unchecked() -> str | None:
         known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
-        listed = haproxy_admin.route_statuses(known, box.control.servers())
+        listed = route_status.route_statuses(known, box.control.servers())
         servers = (server for one in listed if one.host == host for server in one.servers)
         return next((one.last_check or one.health for one in servers if not one.answers), None)
 

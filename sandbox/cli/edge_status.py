@@ -15,7 +15,7 @@ from sandbox.app.edge_state import EdgeState
 from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
-from sandbox.components.edge.haproxy_admin import ENDS, RouteStatus
+from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass

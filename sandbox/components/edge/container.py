@@ -13,9 +13,9 @@ from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
-from sandbox.components.edge import edge_control, edge_folder, haproxy, haproxy_http
+from sandbox.components.edge import edge_folder, haproxy, haproxy_http
 from sandbox.components.edge.haproxy import RUN, SOCKET
-from sandbox.components.edge.haproxy_admin import Control, Unreachable
+from sandbox.components.edge.haproxy_admin import Control, Unreachable, through_port
 from sandbox.components.edge.published_ports import lacking, published
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
@@ -67,7 +67,7 @@ class EdgeContainer:
     @property
     def control(self) -> Control:
         """Return the way to change it while it runs; by a port of its own where the engine is on another machine."""
-        return edge_control.of(self.folder, self.find)
+        return Control.of(self.folder, self.find)
 
     def find(self) -> Container | None:
         """Return the container, running or not."""
@@ -238,7 +238,7 @@ class EdgeContainer:
             self.engine.create_network(self.network, self.home.labels)
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         socket_handover.write(self.folder, binds, self._owner())
-        publish = {**publish, **edge_control.through_port(self.folder, wanted=not self.engine.shares_network())}
+        publish = {**publish, **through_port(self.folder, wanted=not self.engine.shares_network())}
         edge_folder.write(self.folder, known, self._owner())
         spec = self._spec(image, publish, held=held)
         if held:

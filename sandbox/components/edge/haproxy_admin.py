@@ -1,6 +1,8 @@
-"""Talks to a running HAProxy by the master's socket: changes maps and certificates, reads the state of routes.
+"""Talks to a running HAProxy by the master's socket: changes maps and certificates, reads the state of servers.
 
-HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker).
+HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker). The socket
+is a file. Where the engine's folders are elsewhere it is a port: a socket does not work in a folder that is shared with
+a virtual machine. HAProxy serves it by TLS there, to the one client that shows the same certificate as itself.
 """
 
 from __future__ import annotations
@@ -9,20 +11,23 @@ import csv
 import io
 import os
 import re
+import secrets
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.edge import haproxy, haproxy_http, haproxy_tcp
-from sandbox.components.edge.routes import Host, Route
-from sandbox.engine import Bind
+from sandbox.components.edge import haproxy, haproxy_tcp
+from sandbox.components.network.socket_handover import LAST
+from sandbox.engine import Bind, Container
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.system import files, host_network
 
 TIMEOUT = 30.0
-PASSED, ENDS = "passthrough", "terminate"  # the mode of a host whose TLS ends at the edge
+LOCAL, FIRST = "127.0.0.1", 20000  # where the port for it is, at or above the first
 PAYLOAD = 8 << 10  # bytes of one command; HAProxy's own limit is a buffer of 16 KiB
 
 
@@ -63,6 +68,14 @@ class Control:
 
     path: Path
     place: Bind | None = None
+
+    @classmethod
+    def of(cls, folder: Path, find: Callable[[], Container | None]) -> Control:
+        """Return the socket of an edge with these files; `find` returns its container, for the port it may have."""
+        pair = folder / haproxy.CONTROL_KEY
+        if pair.exists() and (found := find()):
+            return cls(pair, next(iter(found.published.get(haproxy.CONTROL_PORT, ())), None))
+        return cls(folder / "run" / haproxy.SOCKET)
 
     def ask(self, command: str) -> str:
         """Send a command and return the answer."""
@@ -159,6 +172,22 @@ class Control:
             os.close(folder)
 
 
+def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]]:
+    """Make the certificate for a connection by a port if `wanted`, else remove it; return the port to publish."""
+    pair = folder / haproxy.CONTROL_KEY
+    if not wanted:
+        pair.unlink(missing_ok=True)
+        return {}
+    from sandbox.components.certificates.authority import make_self_signed
+
+    made = make_self_signed(haproxy.CONTROL_HOST, now=datetime.now(UTC))
+    files.make_private_dir(pair.parent)
+    files.write_atomic(pair, made.key_pem + made.cert_pem, mode=0o600)
+    port = FIRST + secrets.randbelow(LAST - FIRST)
+    free = port if host_network.is_free(LOCAL, port) else host_network.next_free(LOCAL, port)
+    return {haproxy.CONTROL_PORT: (Bind(LOCAL, free),)}
+
+
 @contextmanager
 def _by_tls(place: Bind, pair: Path) -> Iterator[socket.socket]:
     try:
@@ -199,35 +228,3 @@ def _server(row: Mapping[str, str]) -> Server:
         bytes_in=int(row["bin"] or 0),
         bytes_out=int(row["bout"] or 0),
     )
-
-
-@dataclass(frozen=True)
-class RouteStatus:
-    """A host, or `*.domain` with the domain itself; `servers` are empty when HAProxy could not be asked.
-
-    HAProxy counts by server, so hosts with the same server share its figures.
-    """
-
-    host: str
-    sandbox: str
-    mode: str
-    upstreams: tuple[str, ...]
-    servers: tuple[Server, ...]
-
-
-def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
-    """Return the status of every host, sandbox by sandbox; `routes` have what was added by hand."""
-    by_backend: dict[str, tuple[Server, ...]] = {}
-    for server in servers:
-        by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)
-    return tuple(one for route in routes for one in _statuses(route, by_backend))
-
-
-def _statuses(route: Route, found: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
-    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, route.nodes, found.get(route.name, ()))
-    inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
-    for alias in route.aliases:
-        yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, found.get(inside, ()))
-    for host in route.hosts:
-        mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
-        yield RouteStatus(host.host, route.name, mode, upstreams, found.get(haproxy_http.backend(route, host), ()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http
+from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_status
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import Host, Route
 from sandbox.names import EDGE_ADDRESS
@@ -104,7 +104,7 @@ def test_alias_is_asked_of_the_ingress_as_by_the_edge() -> None:
 def test_every_route_is_listed_with_its_servers() -> None:
     host = Host("app.test", terminate=True, to="localhost:3000")
     servers = [Server(name, "node", "", "UP", "L4OK", 1, 2, 3, 4) for name in ("a", "to:app.test", "b")]
-    found = haproxy_admin.route_statuses([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)
+    found = route_status.route_statuses([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)
     assert [(way.host, way.mode, way.upstreams, [one.backend for one in way.servers]) for way in found] == [
         ("*.a.sandbox.localhost", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
         ("*.a.lan", "terminate", ("sandbox-a-control-plane:443",), []),
