@@ -78,7 +78,8 @@ def _server(root: str) -> Iterator[str]:
         "SetEnvIf X-Forwarded-Proto ^https$ HTTPS=on",
         "</VirtualHost>",
     )
-    yield f"RUN a2enmod rewrite && printf '%s\\n' {' '.join(map(shlex.quote, settings))} \\"
+    yield "RUN a2enmod rewrite && printf '%s\\n' \\"
+    yield from (f"    {shlex.quote(one)} \\" for one in settings)
     yield "    > /etc/apache2/sites-available/000-default.conf"
 
 
