@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.images.sync_rules import is_place
-from sandbox.system.files import is_inside
+from sandbox.system.files import is_dir, is_file, is_inside
 
 # A file of the context, or everything in a folder and below: the patterns that a rule of images.yaml has, too.
 _SOURCE = re.compile(r"(?P<folder>([^*?\[\]{}]+/)?)(?P<last>\*\*(/\*)?|[^*?\[\]{}/]+)")
+# Files of one name's pattern in a folder, and below it by `**`.
+_FILES = re.compile(r"(?P<folder>([^*?\[\]{}]+/)?)(?P<deep>\*\*/)?(?P<name>[^\[\]{}/]*[*?][^\[\]{}/]*)")
+MOST_FILES = 20  # with a line each in a rule
+MOST_LOOKED_AT = 5000
 IDLE = (
     *("test", "manifests.hooks", "manifests.kpt", "manifests.transform", "manifests.kustomize.buildArgs"),
     *("deploy.cloudrun", "deploy.docker", "deploy.kpt", "deploy.helm.hooks", "deploy.kustomize.buildArgs"),
@@ -31,17 +36,33 @@ def sync_paths(
     found: dict[str, str] = {}
     left_out: list[str] = []
     for one in manual:
-        said, place = str(one.get("src") or ""), None
-        source = _SOURCE.fullmatch(said.removeprefix("./"))
-        if source:
-            whole = source["last"].startswith("*")
-            path = source["folder"].rstrip("/") or "." if whole else source[0]
-            place = _place(one, source["folder"] if whole else source[0], workdir)
-        if not source or place is None or not os.path.lexists(built / path) or not is_inside(built, built / path):
+        said = str(one.get("src") or "").removeprefix("./")
+        places = {path.rstrip("/") or ".": _place(one, path, workdir) for path in _sources(said, built)}
+        known = {path: place for path, place in places.items() if place and found.get(path, place) == place}
+        if not known or len(known) < len(places):
             left_out.append(said)
-            continue
-        found[path] = place
+        else:
+            found |= known
     return found, tuple(left_out)
+
+
+def _sources(said: str, built: Path) -> list[str]:
+    """Return the files and folders of the context that a pattern means; nothing where it means none, or too many.
+
+    Folders end in a slash, and the context is empty. A folder it is where all its files are meant, as new ones will be.
+    """
+    if source := _SOURCE.fullmatch(said):
+        whole = source["last"].startswith("*")
+        path = source["folder"] if whole else source[0]
+        return [path] if os.path.lexists(built / path) and is_inside(built, built / path) else []
+    if not (pattern := _FILES.fullmatch(said)) or not is_dir(place := built / pattern["folder"]):
+        return []
+    files = [one for one in islice(place.rglob("*"), MOST_LOOKED_AT) if is_file(one)]
+    meant = [one for one in files if one.match(pattern["name"]) and (pattern["deep"] or one.parent == place)]
+    if pattern["folder"] and files and len(meant) == len(files):
+        return [pattern["folder"]]
+    inside = [one.relative_to(built).as_posix() for one in meant if is_inside(built, one)]
+    return sorted(inside) if len(inside) <= MOST_FILES else []
 
 
 def _place(rule: Mapping[str, Any], path: str, workdir: str | None) -> str | None:

@@ -116,6 +116,36 @@ portForward:
     assert web == "the port-forward of deployment web is left out: the edge routes to Services"
 
 
+@pytest.mark.parametrize(
+    ("rule", "paths"),
+    [
+        ("{src: '**/*.py', dest: /app}", {"main.py": "/app/main.py", "lib/a.py": "/app/lib/a.py"}),
+        ("{src: '*.py', dest: /app}", {"main.py": "/app/main.py"}),
+        ("{src: 'lib/**/*.py', dest: .}", {"lib": "/srv/lib"}),
+        ("{src: './static/*.css', dest: /www, strip: static/}", {"static/a.css": "/www/a.css"}),
+        ("{src: 'static/**/*.js', dest: /www, strip: static/}", {"static/js/b.js": "/www/js/b.js"}),
+        ("{src: 'many/*.txt', dest: .}", {}),
+        ("{src: '{lib,static}/*.py', dest: .}", {}),
+        ("{src: '**/*.rb', dest: .}", {}),
+    ],
+)
+def test_pattern_of_sync_means_the_files_that_are_there(tmp_path: Path, rule: str, paths: dict[str, str]) -> None:
+    """It is a folder where all its files are meant; there are limits, since each file is named."""
+    text = f"apiVersion: skaffold/v4beta11\nbuild: {{artifacts: [{{image: web, sync: {{manual: [{rule}]}}}}]}}\n"
+    files = (
+        "main.py",
+        "lib/a.py",
+        "static/a.css",
+        "static/js/b.js",
+        "many/a.md",
+        *(f"many/{n}.txt" for n in range(21)),
+    )
+    write(tmp_path, **dict.fromkeys(files, ""), **{"skaffold.yaml": text, "Dockerfile": "FROM a\nWORKDIR /srv\n"})
+    found = look(tmp_path)
+    assert found.apps[0].build == ({"sync": [{"paths": paths}]} if paths else {})
+    assert any("the sync of web is left out" in note for note in found.notes) is not bool(paths)
+
+
 def test_profile_that_is_named_is_taken(tmp_path: Path) -> None:
     """GoogleCloudPlatform/point-of-sale says only in its profile `dev` what is built."""
     text = """\
