@@ -370,7 +370,7 @@ class Sandbox:
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
         name = host if "." in host else f"{host}.{self.domain}"
-        return f"https://{name}{port_suffix(self.resolved.edge.ports[0])}{path}"
+        return f"https://{name}{port_suffix(self.resolved.edge.ports[0])}/{path.removeprefix('/')}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
         """Ask `host` (see `url`) through the edge, whether or not this machine resolves its name.

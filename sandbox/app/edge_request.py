@@ -19,7 +19,7 @@ def get(url: str, listen: str, context: ssl.SSLContext) -> http.client.HTTPRespo
     target = urlsplit(url)
     host, port = str(target.hostname), target.port or 443
     address = Bind(listen, port).asked_at
-    asked = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
+    asked = (target.path or "/") + (f"?{target.query}" if target.query else "")
     connection = http.client.HTTPSConnection(host, port)
     plain = socket.create_connection((address, port), timeout=TIMEOUT)
     try:

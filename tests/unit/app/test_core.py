@@ -72,6 +72,11 @@ def test_sandbox_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> No
         assert up.registry == "localhost:5005"
         assert up.url("hello") == "https://hello.x.sandbox.localhost:8444/"
         assert up.url("other.example", "/p") == "https://other.example:8444/p"
+        assert [up.url("hello", one).rpartition(":")[2] for one in ("p", "?q=1", "")] == [
+            "8444/p",
+            "8444/?q=1",
+            "8444/",
+        ]
     assert "cluster" not in there
     assert report.of("finished") == ["Cluster", "Apply"]
 
