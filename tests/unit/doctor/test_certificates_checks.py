@@ -40,14 +40,14 @@ def test_fresh_ones_are_well(context: DoctorContext) -> None:
 
 @pytest.mark.fault(28)
 @pytest.mark.parametrize(("days", "status"), [(65, Status.WARN), (91, Status.ERROR)])
-def test_leaves_that_end(context: DoctorContext, days: int, status: Status) -> None:
+def test_leaf_is_reported_before_and_after_its_end(context: DoctorContext, days: int, status: Status) -> None:
     """Certificates near their end → a row of the doctor."""
     issue(context)
     found = certificates_checks.leaves(later(context, days))
     assert found.status is status and found.evidence.startswith("default: ")
 
 
-def test_an_authority_that_ends(context: DoctorContext) -> None:
+def test_authority_near_its_end_is_reported_with_a_fix(context: DoctorContext) -> None:
     issue(context)
     assert certificates_checks.authority(later(context, 300)).status is Status.WARN
     assert certificates_checks.authority(later(context, 400)).status is Status.ERROR

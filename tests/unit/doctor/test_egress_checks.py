@@ -93,7 +93,7 @@ def test_the_destination_s_name(context: DoctorContext) -> None:
     assert egress_checks.name(trace(through(context, "http://p:1"), name=UNKNOWN)).status is Status.WARN
 
 
-def test_this_machine(context: DoctorContext) -> None:
+def test_gateway_that_is_not_reached_is_reported(context: DoctorContext) -> None:
     answers = trace(context, here=FOUND, ping="64 bytes from 10.1.1.1: seq=0 ttl=63 time=0.391 ms")
     assert told(egress_checks.gateway(answers)) == (
         Status.OK,
@@ -112,7 +112,7 @@ def connected(context: DoctorContext, text: str) -> EgressTrace:
     return made
 
 
-def test_a_connection(context: DoctorContext) -> None:
+def test_connection_that_a_pod_does_not_get_is_reported(context: DoctorContext) -> None:
     assert told(egress_checks.tcp(connected(context, ""))) == (
         Status.OK,
         "n.example:443 at 10.1.1.1 accepts connections",
@@ -134,7 +134,7 @@ def test_a_connection(context: DoctorContext) -> None:
         (b"HTTP/1.1 200 OK\r\n\r\nplain", Status.ERROR, "n.example:443: "),
     ],
 )
-def test_through_a_proxy(context: DoctorContext, answer: bytes, status: Status, evidence: str) -> None:
+def test_answer_of_a_proxy_is_judged(context: DoctorContext, answer: bytes, status: Status, evidence: str) -> None:
     made = connected(through(context, "http://user:secret@proxy.example:3128"), base64.b64encode(answer).decode())
     found = egress_checks.tls(made)
     assert found.status is status and found.evidence.startswith(evidence)

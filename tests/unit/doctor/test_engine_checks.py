@@ -109,7 +109,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (-400 * 86400, Status.ERROR, "are 400 days apart"),
     ],
 )
-def test_clocks(context: DoctorContext, seconds: int, status: Status, words: str) -> None:
+def test_clock_that_differs_is_reported(context: DoctorContext, seconds: int, status: Status, words: str) -> None:
     """The engine's clock is an hour ahead → the doctor says by how much."""
     assert isinstance(context.docker, EngineProbe)
     found = engine_checks.clock(told(context, time=context.docker.asked + timedelta(seconds=seconds)))

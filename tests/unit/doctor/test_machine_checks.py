@@ -29,7 +29,7 @@ from tests.unit.doctor.test_engine_checks import told
     ("watches", "instances", "status"),
     [(65536, 128, Status.OK), (65535, 128, Status.WARN), (65536, 127, Status.WARN)],
 )
-def test_inotify(
+def test_low_inotify_limits_are_reported(
     context: DoctorContext,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -65,7 +65,9 @@ def test_inotify_instances_that_are_in_use_are_counted(
     assert (found.status, "121 are in use" in found.evidence) == (status, True)
 
 
-def test_inotify_elsewhere(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inotify_is_skipped_without_linux(
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path / "none")
     assert machine_checks.watches(context).status is Status.SKIPPED
 
@@ -119,7 +121,7 @@ def test_other_machines_disk_and_limits_are_read_in_the_node(
     ("mask", "status", "words"),
     [("1ff", Status.OK, "all 9"), ("0ef", Status.WARN, "lacks the capability 4, 8: "), ("3ff", Status.OK, "all 9")],
 )
-def test_capabilities(
+def test_missing_capabilities_are_named(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str, status: Status, words: str
 ) -> None:
     monkeypatch.setattr(machine_checks, "STATUS", tmp_path / "status")
@@ -176,7 +178,9 @@ def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> Non
         ({"HTTPS_PROXY": "http://[oops"}, Status.WARN, "HTTPS_PROXY names no proxy: its host or port is not one"),
     ],
 )
-def test_proxies(context: DoctorContext, environment: dict[str, str], status: Status, words: str) -> None:
+def test_proxy_for_the_sandboxs_hosts_is_reported(
+    context: DoctorContext, environment: dict[str, str], status: Status, words: str
+) -> None:
     found = machine_checks.proxy(replace(context, environment=environment))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
 

@@ -83,7 +83,7 @@ def test_a_kind_that_is_too_old_or_broken(context: DoctorContext, folder: Path) 
     assert found.status is Status.ERROR and "it is broken" in found.evidence
 
 
-def test_images(context: DoctorContext, engine: FakeEngine) -> None:
+def test_source_of_missing_images_is_told(context: DoctorContext, engine: FakeEngine) -> None:
     found = tools_checks.images(context)
     assert (found.status, found.evidence.endswith("from docker.io by the first `up`")) == (Status.OK, True)
     mirrored = context.spec.model_copy(update={"images": Images(mirror="mirror.example/hub")})

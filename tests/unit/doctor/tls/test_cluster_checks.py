@@ -95,7 +95,7 @@ def test_advised_class_is_one_that_is_served(
     assert cluster_checks.rule(replace(trace)).status is Status.OK
 
 
-def test_services_and_pods(trace: RequestTrace, cluster: ApiServer) -> None:
+def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, trace.host)
     assert cluster_checks.endpoints(trace).evidence == "there is no Service web/app"
     service(cluster)
@@ -147,7 +147,9 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTra
         (b"220 mail\r\n", Status.ERROR, "220 mail"),
     ],
 )
-def test_answers(trace: RequestTrace, serve: Serve, default: Leaf, answer: bytes, status: Status, words: str) -> None:
+def test_answer_of_the_application_is_judged(
+    trace: RequestTrace, serve: Serve, default: Leaf, answer: bytes, status: Status, words: str
+) -> None:
     with serve(default, answer):
         found = cluster_checks.answer(trace)
     assert found.status is status and words in found.evidence
