@@ -199,20 +199,14 @@ def _served(names: Names, service: str, protocol: str, wanted: int | None) -> in
     if len(offered) == 1:
         return offered[0]
     if wanted is None:
-        raise _unnumbered(
-            service,
-            f"{service}:{offered[0] if offered else 'PORT'}",
-            f"it has: {', '.join(map(str, offered))}"
-            if offered
-            else f"no Service of that name has a {protocol.upper()} port",
+        has = f"it has: {', '.join(map(str, offered))}"
+        none = f"no Service of that name has a {protocol.upper()} port"
+        raise UsageError(
+            f"{service!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto",
+            details=has if offered else none,
+            fix=f"sandbox edge port add auto {service}:{offered[0] if offered else 'PORT'}",
         )
     return wanted
-
-
-def _unnumbered(to: str, wanted: str, details: str = "") -> UsageError:
-    """Return the error for a Service without the number that `auto` begins with; `wanted` is what to write."""
-    brief = f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto"
-    return UsageError(brief, details=details, fix=f"sandbox edge port add auto {wanted}")
 
 
 def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
