@@ -15,14 +15,13 @@ from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine, labelled
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names, port_suffix
 from sandbox.plan import asked_before, lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
-from sandbox.plan.used_engine import UsedEngine
 from sandbox.report import Reporter, Silent
-from sandbox.step import Rebuildable, State, Step
+from sandbox.step import State, Step
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     import http.client
@@ -43,16 +42,6 @@ class Part:
     title: str
     state: str
     detail: str
-
-
-@dataclass(frozen=True)
-class _Surveyed:
-    """The plan of an `up`, with the result of every check."""
-
-    spec: ResolvedSpec
-    steps: Sequence[Step]
-    found: Found
-    engine: UsedEngine
 
 
 class Sandbox:
@@ -104,9 +93,10 @@ class Sandbox:
         `prepared` before they are checked.
         """
         from sandbox.app.agreement import Refusal, agree_on_tenancy
+        from sandbox.app.preflight import Preflight
 
         agreement = agreement or Refusal()
-        with self._surveyed(agreement, recreate, prepared) as ready:
+        with Preflight(self, self._chosen, agreement).surveyed(recreate, prepared) as ready:
             self._was_there = any(
                 step.name == "cluster" and status.state is not State.ABSENT for step, status in ready.found
             )
@@ -153,71 +143,13 @@ class Sandbox:
         for other in saved_spec.earlier_names(self.names, self._chosen.origin):
             self.session.say(f"'{other}' is of the same spec, from before its name changed: sandbox down {other}")
 
-    def _note_needless(self, recreate: Collection[str], found: Found) -> None:
-        """Name the steps among `recreate` that stay: the caller may have meant them to be recreated in any case."""
-        another = {"cluster": f"sandbox down {self.name}, then up", "certificates": "sandbox certs renew --root"}
-        for step, status in found:
-            if step.name in recreate and status.state in (State.READY, State.DRIFTED):
-                self.session.say(f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}")
-
-    def _note_proxy(self, spec: Spec) -> None:
-        """Name the variables that should name a proxy for nodes and pods, and do not."""
-        if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
-            from sandbox.components.network import proxy_settings
-
-            for fault in proxy_settings.faults(context.environ()):
-                self.session.say(f"nodes and pods get no such proxy: {fault}")
-
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
         from sandbox.app.agreement import Refusal
+        from sandbox.app.preflight import Preflight
 
-        with self._surveyed(agreement or Refusal(), recreate) as ready:
+        with Preflight(self, self._chosen, agreement or Refusal()).surveyed(recreate) as ready:
             return ready.found
-
-    @contextmanager
-    def _surveyed(
-        self,
-        agreement: Agreement,
-        recreate: Collection[str],
-        prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple,
-    ) -> Iterator[_Surveyed]:
-        """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
-        from sandbox.app import ports, requirements
-
-        home, chosen, spec = context.home(), self._chosen, self.spec
-        with self.session.alone(self.name, "up"):
-            agreement.replace(self.names, chosen.origin)
-            if not self.names.spec.exists():
-                self.note_earlier_names()
-            if chosen.fetched:
-                agreed = agreement.demands(home, chosen.fetched, chosen.spec)
-                if agreed:
-                    chosen.fetched.complete(home, self.session)
-                spec = chosen.fetched.with_data(spec, home, agreed=agreed)
-            engine = Engine.connect()
-            if spec.cluster.supports.whole_cluster:
-                requirements.require_engine(engine)
-            existing = agreement.existing_cluster(chosen.spec, chosen.file, home, engine)
-            spec = existing.adopted_by(spec) if existing else spec
-            context.trust(spec)
-            self._note_proxy(spec)
-            with ExitStack() as looking, ExitStack() as held:
-                looking.enter_context(asked_before.glance(engine, self.names))
-                asked_before.ask(engine, self.names)
-                resolved = held.enter_context(ports.reserve(spec, home, engine))
-                steps, engine, own = machine_plan.steps(resolved)
-                if resolved.cluster.supports.containers:
-                    requirements.require_architecture(engine, own)
-                requirements.require(resolved, home, own)
-                _require_known(recreate, steps)
-                with _explaining(resolved):
-                    steps = tuple(prepared(steps))
-                    found = _survey(steps, engine, self.names, self.session.report)
-                    self._note_needless(recreate, found)
-                    used = UsedEngine.of(engine)
-                    looking.close()  # from here on things change
-                    yield _Surveyed(resolved, steps, found, used)
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
@@ -256,9 +188,9 @@ class Sandbox:
         with ExitStack() as looking, ExitStack() as held:
             looking.enter_context(asked_before.glance(engine, self.names))
             resolved = held.enter_context(ports.reserve(spec, context.home(), engine))
-            held.enter_context(_explaining(resolved))
+            held.enter_context(explaining(resolved))
             steps = machine_plan.without_files(resolved)
-            found = _survey(steps, engine, self.names, report)
+            found = survey(steps, engine, self.names, report)
             looking.close()  # from here on things change
             lifecycle.up(steps, report, keep=True, found=found)
         self._watch(spec.pause_seconds)
@@ -299,7 +231,7 @@ class Sandbox:
             used_engine.require(self.names)
             asked_before.ask(engine, self.names)
             steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
-            return _survey(steps, engine, self.names)
+            return survey(steps, engine, self.names)
 
     def parts(self) -> tuple[Part, ...]:
         """Check every part, for programs; changes nothing."""
@@ -409,7 +341,7 @@ class Sandbox:
 
 
 @contextmanager
-def _explaining(spec: Spec) -> Iterator[None]:
+def explaining(spec: Spec) -> Iterator[None]:
     """Add what the doctor finds wrong with the machine to an error of the block."""
     try:
         yield
@@ -420,7 +352,7 @@ def _explaining(spec: Spec) -> Iterator[None]:
         raise
 
 
-def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
+def survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporter | None = None) -> Found:
     """Check every step, with each question to the engine asked once. Raises SandboxError."""
     from sandbox.plan import look_ahead
 
@@ -428,11 +360,3 @@ def _survey(steps: Sequence[Step], engine: Engine, names: Names, report: Reporte
         found = look_ahead.survey(steps, engine, report or Silent())
         asked_before.remember(engine, names)
         return found
-
-
-def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:
-    """Raise UsageError for a step that the sandbox does not have or that is never recreated."""
-    names = [step.name for step in steps if isinstance(step, Rebuildable)]
-    for wanted in recreate:
-        if wanted not in names:
-            raise UsageError(f"--recreate knows no step '{wanted}'", fix=f"one of {', '.join(names)}")

@@ -1,0 +1,111 @@
+"""What `up` does before its first change: agree on the spec, reserve its ports, check every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from sandbox.app import context, machine_plan, ports, requirements
+from sandbox.app.agreement import Agreement
+from sandbox.app.chosen_spec import ChosenSpec
+from sandbox.app.core import Sandbox, explaining, survey
+from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.engine import Engine
+from sandbox.errors import UsageError
+from sandbox.fast_dataclass import dataclass
+from sandbox.names import Home
+from sandbox.plan import asked_before
+from sandbox.plan.lifecycle import Found
+from sandbox.plan.used_engine import UsedEngine
+from sandbox.step import Rebuildable, State, Step
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """The plan of an `up`, with the result of every check."""
+
+    spec: ResolvedSpec
+    steps: Sequence[Step]
+    found: Found
+    engine: UsedEngine
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What comes before the first change to a sandbox, whose spec was `chosen`; `agreement` is asked for consent."""
+
+    sandbox: Sandbox
+    chosen: ChosenSpec
+    agreement: Agreement
+
+    @contextmanager
+    def surveyed(
+        self, recreate: Collection[str], prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple
+    ) -> Iterator[Surveyed]:
+        """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
+        home, sandbox = context.home(), self.sandbox
+        with sandbox.session.alone(sandbox.name, "up"):
+            spec, engine = self._agreed(home)
+            context.trust(spec)
+            self._note_proxy(spec)
+            with ExitStack() as looking, ExitStack() as held:
+                looking.enter_context(asked_before.glance(engine, sandbox.names))
+                asked_before.ask(engine, sandbox.names)
+                resolved = held.enter_context(ports.reserve(spec, home, engine))
+                steps, engine, own = machine_plan.steps(resolved)
+                if resolved.cluster.supports.containers:
+                    requirements.require_architecture(engine, own)
+                requirements.require(resolved, home, own)
+                _require_known(recreate, steps)
+                with explaining(resolved):
+                    steps = tuple(prepared(steps))
+                    found = survey(steps, engine, sandbox.names, sandbox.session.report)
+                    self._note_needless(recreate, found)
+                    used = UsedEngine.of(engine)
+                    looking.close()  # from here on things change
+                    yield Surveyed(resolved, steps, found, used)
+
+    def _agreed(self, home: Home) -> tuple[Spec, Engine]:
+        """Return the spec as the user agrees to it, and the engine for it."""
+        sandbox, chosen, spec = self.sandbox, self.chosen, self.sandbox.spec
+        self.agreement.replace(sandbox.names, chosen.origin)
+        if not sandbox.names.spec.exists():
+            sandbox.note_earlier_names()
+        if chosen.fetched:
+            agreed = self.agreement.demands(home, chosen.fetched, chosen.spec)
+            if agreed:
+                chosen.fetched.complete(home, sandbox.session)
+            spec = chosen.fetched.with_data(spec, home, agreed=agreed)
+        engine = Engine.connect()
+        if spec.cluster.supports.whole_cluster:
+            requirements.require_engine(engine)
+        existing = self.agreement.existing_cluster(chosen.spec, chosen.file, home, engine)
+        return existing.adopted_by(spec) if existing else spec, engine
+
+    def _note_needless(self, recreate: Collection[str], found: Found) -> None:
+        """Name the steps among `recreate` that stay: the caller may have meant them to be recreated in any case."""
+        another = {
+            "cluster": f"sandbox down {self.sandbox.name}, then up",
+            "certificates": "sandbox certs renew --root",
+        }
+        for step, status in found:
+            if step.name in recreate and status.state in (State.READY, State.DRIFTED):
+                self.sandbox.session.say(
+                    f"{step.title} stays: the spec needs no other; to make one: {another[step.name]}"
+                )
+
+    def _note_proxy(self, spec: Spec) -> None:
+        """Name the variables that should name a proxy for nodes and pods, and do not."""
+        if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
+            from sandbox.components.network import proxy_settings
+
+            for fault in proxy_settings.faults(context.environ()):
+                self.sandbox.session.say(f"nodes and pods get no such proxy: {fault}")
+
+
+def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:
+    """Raise UsageError for a step that the sandbox does not have or that is never recreated."""
+    names = [step.name for step in steps if isinstance(step, Rebuildable)]
+    for wanted in recreate:
+        if wanted not in names:
+            raise UsageError(f"--recreate knows no step '{wanted}'", fix=f"one of {', '.join(names)}")
