@@ -101,10 +101,14 @@ class KindProvider:
     def standing(self) -> Standing:
         """Return what there is of the cluster."""
         found = self.nodes.standing()
-        return Standing.PARTIAL if found is not Standing.ABSENT and self._is_half_made() else found
+        if found is Standing.ABSENT:
+            return Standing.STOPPED if self._left() else found
+        return Standing.PARTIAL if self._is_half_made() else found
 
     def stale(self) -> str | None:
         """Return what it was made with and the spec no longer says; more workers it can have."""
+        if left := self._left():
+            return f"{self.names.node}, by which it is managed, is gone; {', '.join(left)} still have what it holds"
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
         wanted_version = self.shape.kubernetes
@@ -371,6 +375,13 @@ class KindProvider:
                 return True
             self._whole.update([node.id] if node else [])
         return False
+
+    def _left(self) -> list[str]:
+        """Return the control planes that go on without the first one, which is gone."""
+        if self.engine.container(self.names.node) is not None:
+            return []
+        there = (one.name for one in self.nodes.all() if one.labels.get(ROLE) == ROLES[0])
+        return [name for name in there if self.engine.read_file(name, JOINED) is not None]
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())

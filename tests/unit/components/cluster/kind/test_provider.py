@@ -28,6 +28,7 @@ from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
 from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
+from sandbox.step import State
 from sandbox.system.process import ToolFailed
 from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
@@ -433,6 +434,22 @@ def test_control_planes_without_their_balancer_are_recreated(
     assert three.stale() is None
     engine.remove_container(balancer.spec.name)
     assert "the balancer of its control planes is gone" in str(three.stale())
+
+
+def test_control_planes_without_the_first_are_not_removed(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    """The others have all that the cluster holds → recreating it needs the user's consent, and `stop` stops them."""
+    three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
+    other = f"{names.cluster}-control-plane2"
+    InMemory(engine).add(names, other, "control-plane")
+    assert three.standing() is Standing.ABSENT, "of a creation that was interrupted"
+    engine.write_file(other, JOINED, b"a kubelet's account")
+    step = ClusterStep(three, names, "v1.36.3")
+    found = step.check()
+    assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
+    assert f"{names.node}, by which it is managed, is gone; {other} still have" in found.detail
+    assert step.stop() and not engine.boxes[other].running
 
 
 def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:
