@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints, frontend, mirror_settings
+from sandbox.components.registry import endpoints, frontend, mirror_settings, tls_step
 from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -109,7 +109,7 @@ class NodeWiring:
             for path, content in wanted.items():
                 if found.get(path) != content:
                     return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
-            for path in containerd_hosts.stale(found, wanted):
+            for path in self._stale(found, wanted):
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
         if silence:
             raise silence
@@ -131,9 +131,11 @@ class NodeWiring:
         wanted = self._host_files(there)
         for node in self.nodes.running():
             found = self._listed(node)
-            old = containerd_hosts.stale(found, wanted)
-            if old:
+            if old := self._stale(found, wanted):
                 self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
+            known, tls = tls_step.left(found, self.registry.tls), self.registry.tls
+            gone = tls_step.node_names(path.parent.name for path in known)
+            tls_step.forget(self.nodes, node, (one for one in gone if one not in tls_step.node_names(tls)))
             self.nodes.write_files(node, {path: data for path, data in wanted.items() if found.get(path) != data})
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(self._hosting(there))
@@ -171,6 +173,12 @@ class NodeWiring:
             endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
             files |= [containerd_hosts.host_file(one.name, endpoint, server=one.url)]
         return files
+
+    def _stale(
+        self, found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]
+    ) -> tuple[PurePosixPath, ...]:
+        """Return the node's files for registries that the spec does not have any more, those in the cluster too."""
+        return (*containerd_hosts.stale(found, wanted), *tls_step.left(found, self.registry.tls))
 
     def _hosting(self, there: RegistryAddresses) -> Mapping[str, Any]:
         return containerd_hosts.hosting(

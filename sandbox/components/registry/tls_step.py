@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
@@ -21,8 +21,8 @@ SHOWN = ("cat", "/etc/hosts")
 class TlsRegistryStep(NothingToUndo):
     """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts.
 
-    Both are removed with the cluster. The engine writes /etc/hosts again at every start of a node, and `up` then
-    repairs it.
+    The step that wires the registry removes both of hosts that the spec does not have any more. The engine writes
+    /etc/hosts again at every start of a node, and `up` then repairs it.
     """
 
     nodes: Nodes
@@ -71,6 +71,20 @@ def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
     ignored.
     """
     return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host) for host in hosts}
+
+
+def left(found: Mapping[PurePosixPath, bytes], hosts: Iterable[str]) -> tuple[PurePosixPath, ...]:
+    """Return those of a node's files that are of this step, and of hosts that the spec does not have any more."""
+    wanted = host_files(hosts)
+    return tuple(path for path, data in found.items() if path not in wanted and data == _hosts_toml(path.parent.name))
+
+
+def forget(nodes: Nodes, node: str, names: Iterable[str]) -> None:
+    """Remove names from a node's /etc/hosts, in place as they were added. Raises SandboxError."""
+    for name in names:
+        line = f"{ADDRESS} {name}".replace(".", r"\.")
+        script = f"sed '/^{line}$/d' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts"
+        succeeded(nodes.execute(node, ["sh", "-c", script]), f"/etc/hosts on {node} cannot be written")
 
 
 def node_names(hosts: Iterable[str]) -> tuple[str, ...]:

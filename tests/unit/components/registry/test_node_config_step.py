@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry import node_config_step
+from sandbox.components.registry import node_config_step, tls_step
 from sandbox.components.registry.node_config_step import Broken, Pulled, WiringStep
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
@@ -29,7 +29,7 @@ from sandbox.oci.client import Client
 from sandbox.step import State, Status
 from sandbox.system.wait import WaitTimeout, wait_until
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
 from tests.support.ports import free_port
 from tests.support.programs import make_program
@@ -67,6 +67,28 @@ def start(engine: FakeEngine, name: str) -> None:
 def hosts(engine: FakeEngine, node: str) -> set[str]:
     """The registries that the node has been told of."""
     return {path.parent.name for path in engine.boxes[node].files if path.name == "hosts.toml"}
+
+
+def test_registries_behind_the_ingress_go_with_the_spec(engine: FakeEngine, names: Names, step: WiringStep) -> None:
+    kept, gone = "hub.demo.localhost", ("hub.demo.localhost:8443", "old.demo.localhost")
+    box = engine.boxes[names.node]
+    box.files |= tls_step.host_files((kept, *gone))
+    ran: list[str] = []
+
+    def shell(_: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append(argv[2])
+        return 0, ""
+
+    engine.programs["sh"] = shell
+    step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
+    assert ran == [
+        r"sed '/^127\.0\.0\.1 old\.demo\.localhost$/d' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts"
+    ]
+    box.files |= tls_step.host_files(gone[:1])
+    assert "from an earlier spec" in step.check().detail
 
 
 def test_nodes_tools_and_pods_learn_of_it(
