@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from sandbox.app.context import home as user_home
-from sandbox.app.known_sandboxes import require_known
+from sandbox.app.known_sandboxes import not_up, require_known
 from sandbox.app.port_usage import Machine, Wanted
 from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
@@ -23,7 +23,7 @@ from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, ClusterError, ServerAway
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import providers
 from sandbox.system import files, host_network
@@ -181,8 +181,12 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
         say(NOT_RUNNING)
         return
     edge.publish(route, say)
-    for missing in host_ports.publish(edge, route.every_port):
-        say(missing)
+    try:
+        for missing in host_ports.publish(edge, route.every_port):
+            say(missing)
+    except ServerAway as error:
+        say(f"{error.brief}; this takes effect with: {not_up(name, '').fix}")
+        return
     if known := routes.find(routes.load(home.edge), name):
         UdpPorts(engine, home.sandbox(name)).reconcile(known)
 

@@ -45,6 +45,23 @@ def _state(node: str | None) -> str:
     return node if node in ("running", "paused") else "stopped"
 
 
+def not_up(name: str, details: str) -> SandboxError:
+    """Return the error of a command that needs the sandbox's containers or its cluster, which does not answer."""
+    state, command = ("stopped", "start") if is_stopped(name) else ("not up", "up")
+    return SandboxError(
+        f"the sandbox '{name}' is {state}", details=details, fix=f"sandbox {command} {name}", id="not-up"
+    )
+
+
+def is_stopped(name: str) -> bool:
+    """Tell whether the sandbox's containers are there and do not run, so that `start` starts it."""
+    node = providers.control_plane(context.home().sandbox(name))
+    if node is None:
+        return False
+    states = {one.name: one.state for one in Engine.connect().listed()}
+    return _state(states.get(node)) == "stopped"
+
+
 def require_known(name: str) -> None:
     """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, know."""
     names = context.home().sandbox(name)
@@ -65,6 +82,4 @@ def require_up(names: Names) -> None:
     from sandbox.kube.api import trouble_of
 
     if (trouble := trouble_of(names.kubeconfig)) is not None:
-        raise SandboxError(
-            f"the sandbox '{names.name}' is not up", details=trouble, fix=f"sandbox up {names.name}", id="not-up"
-        )
+        raise not_up(names.name, trouble)

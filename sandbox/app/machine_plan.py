@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.app import chosen_spec
+from sandbox.app import chosen_spec, known_sandboxes
 from sandbox.app.context import environ, home, keychain
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
@@ -91,6 +91,8 @@ def registry_url(spec: Spec) -> str:
         return spec.registry.external
     port, wanted = _registry_port(spec), spec.registry.port
     if port is None:
+        if known_sandboxes.is_stopped(spec.name):
+            raise known_sandboxes.not_up(spec.name, "and its registry with it; nothing was changed")
         raise UsageError(
             f"the registry of the sandbox '{spec.name}' does not run",
             details="its port is not known without its container; nothing was changed",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.app import context
+from sandbox.app.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, reachable, warning
@@ -175,16 +176,19 @@ def answered_hosts(name: str) -> AnsweredHosts:
 def _route(home: Home, name: str) -> Route:
     if route := routes.find(routes.every(home), name):
         return route
-    raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}", id="not-up")
+    raise not_up(name, "")
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Return every host that the cluster or the edge answers, else the domain itself."""
     from sandbox.components.ingress.default_backend import hosts_of
-    from sandbox.kube.api import Cluster
+    from sandbox.kube.api import Cluster, ServerAway
 
     names = home.sandbox(route.name)
-    ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", providers.namespace(names))
+    try:
+        ingresses = Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", providers.namespace(names))
+    except ServerAway as error:
+        raise not_up(route.name, str(error)) from error
     found = set(hosts_of(ingresses))
     found |= {one.host for one in _edge_hosts(home, route)}
     return tuple(sorted(found)) or (route.domain,)

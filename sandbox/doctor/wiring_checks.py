@@ -14,7 +14,7 @@ from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, ServerAway
 from sandbox.plan import providers
 from sandbox.step import State
 
@@ -133,7 +133,10 @@ def ingresses(context: DoctorContext) -> Finding:
         return skipped("the ingress controller is not the sandbox's Traefik")
     if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; sandbox up creates it")
-    found = Cluster(context.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", context.spec.namespace)
+    try:
+        found = Cluster(context.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", context.spec.namespace)
+    except ServerAway as away:
+        return skipped(f"{away.brief}, so they are not known")
     noted = list(unserved.notes_of(context.spec, found))
     return warn("; ".join(noted)) if noted else ok(f"{len(found)} served as they say")
 
@@ -142,7 +145,9 @@ def _not_running(engine: Engine, name: str) -> Finding | None:
     container = engine.container(name)
     if container is None:
         return skipped(f"there is no container {name}; sandbox up creates it")
-    return None if container.running else error(f"{name} is stopped or keeps restarting", f"docker logs {name}")
+    if container.running:
+        return None
+    return error(f"{name} is paused" if container.paused else f"{name} does not run; why: docker logs {name}")
 
 
 CHECKS = (

@@ -59,6 +59,19 @@ def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypa
 
 
 @pytest.mark.fault(60)
+def test_command_for_a_sandbox_that_is_not_up_starts_it(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine("i:1")
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    engine.create_network("net", {})
+    node = context.home().sandbox("demo").node
+    engine.run(ContainerSpec(name=node, image="i:1", command=("i",), network="net", labels={}))
+    engine.stop(node)
+    known = known_sandboxes.not_up("demo", "refused")
+    assert (known.brief, known.details, known.fix) == ("the sandbox 'demo' is stopped", "refused", "sandbox start demo")
+    gone = known_sandboxes.not_up("gone", "")
+    assert (gone.brief, gone.fix, gone.id) == ("the sandbox 'gone' is not up", "sandbox up gone", "not-up")
+
+
 def test_list_says_which_sandboxes_are_on_another_engine(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """DOCKER_HOST names another engine than the last `up` had → `list` has `elsewhere`, not `absent`."""
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())

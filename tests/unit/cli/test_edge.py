@@ -28,7 +28,7 @@ from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.step import State
-from tests.support.api_server import ApiServer
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.support.ports import free_port
@@ -283,6 +283,14 @@ def test_port_of_a_service_with_several_is_asked_for(cluster: ApiServer) -> None
         "it has: 5432, 9187",
         "sandbox edge port add auto shop/db:5432",
     )
+
+
+def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
+    kubeconfig(place.sandbox("demo").kubeconfig, free_port())
+    port = free_port()
+    said = run("port", "add", str(port), "shop/db:5432").output
+    assert "the cluster's API server does not answer; this takes effect with: sandbox up demo" in said
+    assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
 
 
 def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:

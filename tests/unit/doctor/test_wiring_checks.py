@@ -11,7 +11,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks
-from sandbox.doctor.check import Status, finding
+from sandbox.doctor.check import Status, error, finding
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import ContainerSpec
 from sandbox.names import EDGE
@@ -38,7 +38,8 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
         engine.boxes[name].running = False
     parts = [check for check in wiring_checks.CHECKS if check.id not in ("wiring.network", "wiring.ingresses")]
     assert {check.inspect(context).status for check in parts} == {Status.ERROR}
-    assert wiring_checks.registry(context).fix == f"docker logs {context.names.registry}"
+    said = f"{context.names.registry} does not run; why: docker logs {context.names.registry}"
+    assert wiring_checks.registry(context) == error(said), "`sandbox up` starts it"
 
 
 def test_sandbox_of_another_user_is_named(context: DoctorContext, engine: FakeEngine) -> None:
