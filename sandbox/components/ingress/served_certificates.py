@@ -83,8 +83,11 @@ class ServedCertificates:
     ask: Ask
     ways: int
 
-    def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
-        """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox."""
+    def outdated(self, hosts: Sequence[str], *, replaced: bool = False) -> list[Outdated]:
+        """Return those of `hosts`, and of the certificates' hosts, that serve an older certificate of the sandbox.
+
+        With `replaced` pods were replaced just now, and who routes to them may still know as many of those before.
+        """
         with ThreadPoolExecutor(WIDTH) as pool:
             current = [one for one in pool.map(self._current, self.secrets) if one]
             edge = self._of_edge()
@@ -95,7 +98,7 @@ class ServedCertificates:
             spaces = {one.secret.namespace for one in current if _is_of_application(one.secret)}
             listed = {space: pool.map(partial(self._of_kind, space), KINDS) for space in spaces}
             workloads = {space: list(chain.from_iterable(found)) for space, found in listed.items()}
-            judge = partial(self._judge, current=current, known=known, of_namespace=workloads)
+            judge = partial(self._judge, current=current, known=known, of_namespace=workloads, times=1 + replaced)
             shares = (asked[nth::WIDTH] for nth in range(min(WIDTH, len(asked))))
             parts = pool.map(lambda part: [judge(host) for host in part], shares)
             return sorted((one for part in parts for one in part if one), key=attrgetter("host"))
@@ -126,14 +129,20 @@ class ServedCertificates:
                     fix=f"restart what serves {left[0].host}, then sandbox up",
                     id="old-certificate",
                 ) from None
-            wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=TIMEOUT)
+            wait_until(lambda: _told(self.outdated(hosts, replaced=True)), what="the certificates", timeout=TIMEOUT)
 
     def _judge(
-        self, host: str, *, current: Sequence[Current], known: set[str], of_namespace: Mapping[str, Sequence[Manifest]]
+        self,
+        host: str,
+        *,
+        current: Sequence[Current],
+        known: set[str],
+        of_namespace: Mapping[str, Sequence[Manifest]],
+        times: int,
     ) -> Outdated | None:
         wanted = next((one for one in current if _is_of_application(one.secret) and one.facts.covers(host)), None)
         workloads = tuple(self._workloads(host, wanted, of_namespace)) if wanted else ()
-        for _ in range(self.ways * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
+        for _ in range(self.ways * times * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
             served = self.ask(host, None).certificate
             if not served or fingerprint(served) in known:
                 continue

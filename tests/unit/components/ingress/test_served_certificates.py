@@ -182,6 +182,25 @@ def test_a_pod_that_is_still_ending_is_asked_too(
     assert [one.host for one in found] == [HOST] * ending
 
 
+def test_pod_that_is_gone_but_still_routed_to_is_waited_for(
+    certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
+) -> None:
+    """A pod without a grace period is gone from the API at once: the ingress still sends it every second client."""
+    old = certificates.ask(HOST, None)
+    new, asked = renew(secrets), list[str]()
+
+    def ask(host: str, root: Path | None) -> https_probe.Answer:
+        asked.append(host)
+        return certificates.ask(host, root) if len(asked) > 4 or len(asked) % 2 else old
+
+    def restarted(line: str) -> None:
+        app.present(new)
+        asked.clear()
+
+    replace(certificates, ask=ask).renew((), restarted)
+    assert len(asked) > 4
+
+
 def test_a_restart_that_does_not_help_is_an_error(
     certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
 ) -> None:
