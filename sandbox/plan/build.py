@@ -31,14 +31,9 @@ def without_files(plan: Sequence[Step], names: Names) -> tuple[Step, ...]:
     A step that waits for the workloads that are there takes their place, and the HTTPS check comes after it.
     """
     workloads = WorkloadsStep(names)
-    steps: list[Step] = [workloads]
-    for step in plan:
-        if step.name in _FROM_FILES:
-            continue
-        if isinstance(step, HttpsStep):
-            step = replace(step, requires=(*step.requires, workloads.name))
-        steps.append(step)
-    return tuple(steps)
+    steps = [step for step in plan if step.name not in _FROM_FILES and not isinstance(step, HttpsStep)]
+    last = (step for step in plan if isinstance(step, HttpsStep))
+    return (*steps, workloads, *(replace(step, requires=(*step.requires, workloads.name)) for step in last))
 
 
 def build(

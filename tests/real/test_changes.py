@@ -173,6 +173,12 @@ def test_accounts_that_come_and_go(app: Application) -> None:
     )
 
 
+def test_start_repairs_an_api_server_that_is_not_reached(app: Application) -> None:
+    app.names.kubeconfig.unlink()
+    app.command("start")
+    assert app.page() == "first"
+
+
 def test_without_an_ingress_controller_and_with_one_again(app: Application) -> None:
     controllers = ("get", "daemonsets", "--namespace", SYSTEM_NAMESPACE, "--output=name")
     app.write(ingress={"controller": "none"})

@@ -174,6 +174,17 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
 
 
+@pytest.mark.parametrize("controller", ["traefik", "none"])
+def test_plan_without_files_has_each_step_after_its_needs(place: Home, objects: Path, controller: Any) -> None:
+    """`start` checks the steps in their order: before the cluster was seen, its workloads would be an error"""
+    spec = Spec.model_validate({"ingress": {"controller": controller}}).model_copy(update={"apply": (objects,)})
+    plan = plan_build.without_files(tuple(build(spec, place).values()), place.sandbox("sandbox"))
+    names = [step.name for step in plan]
+    assert "workloads" in names and "apply" not in names
+    for index, step in enumerate(plan):
+        assert set(needed(step, names)) <= set(names[:index]), step.name
+
+
 def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, objects: Path) -> None:
     spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
     steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
