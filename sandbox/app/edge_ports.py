@@ -223,10 +223,11 @@ def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
             f"'{name}' has no node of kind, whose image forwards UDP", fix="kubectl port-forward has no UDP either"
         )
     with suppress(ClusterError):
-        if trouble := HostPorts(home.sandbox(name)).mismatch(port):
+        trouble, has_others = HostPorts(home.sandbox(name)).mismatch(port)
+        if trouble:
             service = port.to.partition(":")[0]
-            fix = f"sandbox edge port add {port.port or 'auto'} {service}:PORT, with one of these"
-            raise UsageError(trouble, fix=fix)
+            again = f"sandbox edge port add {port.port or 'auto'} {service}:PORT, with one of these"
+            raise UsageError(trouble, fix=again if has_others else "give it a selector: ports are routed to pods")
 
 
 def _status(route: Route, port: Port) -> PortStatus:

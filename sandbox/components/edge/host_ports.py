@@ -119,11 +119,16 @@ class HostPorts:
         there = self._cluster.get("v1", "Service", target.service, target.namespace)
         return [one["port"] for one in _offered(there["spec"], target.protocol)] if there else ()
 
-    def mismatch(self, port: Port) -> str:
-        """Return why an existing Service cannot be the target of `port`, if so. Raises SandboxError."""
+    def mismatch(self, port: Port) -> tuple[str, bool]:
+        """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
+
+        Raises SandboxError.
+        """
         cluster, target = self._cluster, Target.parse(port.target)
-        there = cluster.get("v1", "Service", target.service, target.namespace)
-        return _service(cluster, target)[1] if there else ""
+        if cluster.get("v1", "Service", target.service, target.namespace) is None:
+            return "", True
+        manifest, trouble = _service(cluster, target)
+        return trouble, manifest is not None
 
     def backend(self, to: str) -> Backend:
         """Return the backend of the Service `to`. Raises SandboxError where the cluster does not answer."""

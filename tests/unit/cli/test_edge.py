@@ -285,6 +285,14 @@ def test_port_of_a_service_with_several_is_asked_for(cluster: ApiServer) -> None
     )
 
 
+@pytest.mark.usefixtures("step", "place")
+def test_service_without_a_selector_gets_no_port(cluster: ApiServer) -> None:
+    del cluster.objects["/api/v1/namespaces/shop/services/db"]["spec"]["selector"]
+    with pytest.raises(UsageError, match="has no selector") as caught:
+        run("port", "add", "7000", "shop/db")
+    assert caught.value.fix == "give it a selector: ports are routed to pods"
+
+
 def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
     kubeconfig(place.sandbox("demo").kubeconfig, free_port())
     port = free_port()
