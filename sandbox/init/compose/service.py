@@ -13,53 +13,30 @@ from sandbox.config import text_file, untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
-from sandbox.init.compose import build_inputs, secrets, settings, variables, volumes, watch_rules
+from sandbox.init.compose import build_inputs, secrets, service_ports, settings, variables, volumes, watch_rules
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
-from sandbox.init.detected import App, as_text, build_options, last_part
+from sandbox.init.detected import App, as_text, build_options
 from sandbox.oci import reference
 from sandbox.system.files import is_file
 
 USED = {
-    *("build", "command", "configs", "container_name", "entrypoint", "env_file", "environment", "expose"),
-    *(
-        "develop",
-        "healthcheck",
-        "image",
-        "links",
-        "logging",
-        "networks",
-        "ports",
-        "profiles",
-        "restart",
-        "secrets",
-        "volumes",
-    ),
-    *("pull_policy", "stdin_open", "tty", "user", "working_dir"),
+    *("build", "command", "configs", "container_name", "develop", "entrypoint", "env_file", "environment", "expose"),
+    *("healthcheck", "image", "links", "logging", "networks", "ports", "profiles", "pull_policy", "restart", "secrets"),
+    *("stdin_open", "tty", "user", "volumes", "working_dir"),
     *settings.KEYS,
 }
 # What a container's setting is called in a service.
 TERMINAL = {"stdin": "stdin_open", "tty": "tty"}
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
 # What Kubernetes takes for a variable's name.
 _VARIABLE = re.compile(r"[ -<>-~]+")
-_PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
 # Another name is one that only the image can resolve.
 _USER = re.compile(r"([0-9]{1,9}|root)(:([0-9]{1,9}|root))?")
 # A URL, a git repository as engines know one, a whole path.
 _ELSEWHERE = re.compile(r"/|[^/]+://|git@|github\.com/")
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
-# How many ports of one range a Service gets: a media server may name thousands.
-MOST_OF_RANGE = 100
 LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
-# Ports of well-known programs whose service names no port, by the last part of their image's name.
-PORTS = {
-    **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
-    **{"mysql": 3306, "mariadb": 3306, "percona": 3306, "mongo": 27017, "mongodb": 27017},
-    **{"redis": 6379, "valkey": 6379, "memcached": 11211, "rabbitmq": 5672, "nats": 4222, "kafka": 9092},
-    **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
-}
 
 
 @dataclass(frozen=True)
@@ -100,16 +77,16 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     command, args = (_words(service, key, left_out) for key in ("entrypoint", "command"))
     if service.get("entrypoint") in ("", []):  # the image's own is not used
         command, args = args, ()
-    ports = list(dict.fromkeys(_ports(service, left_out)))
+    port, more_ports, not_ports = service_ports.listening(service, environment, None if context is not None else image)
+    left_out += not_ports
     place = _of_form(_PLACE, service, "working_dir", left_out)
     user = re.sub(r"\broot\b", "0", _of_form(_USER, service, "user", left_out))
-    port = next((number for number, protocol in ports if protocol == "tcp"), None) or _proxied(service, environment)
     return App(
         called,
         context=context,
         image=None if context is not None else image,
-        port=port or (PORTS.get(last_part(image)) if image and context is None else None),
-        more_ports=tuple(one for one in ports if one != (port, "tcp")),
+        port=port,
+        more_ports=more_ports,
         environment={key: value or "" for key, value in environment.items() if key not in unset},
         command=command,
         args=args,
@@ -271,35 +248,6 @@ def _recipe(service: Mapping[str, Any]) -> str:
     build = service.get("build")
     said = build.get("dockerfile_inline") if isinstance(build, Mapping) else None
     return variables.emptied(said)[0].replace("$$", "$") if isinstance(said, str) else ""
-
-
-def _ports(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
-
-    Of a range too long for a Service it is the first; `left_out` gets that, and what is no port.
-    """
-    for key in ("ports", "expose"):
-        for one in listed(service.get(key)):
-            said = f"{one.get('target')}/{one.get('protocol') or 'tcp'}" if isinstance(one, dict) else str(one)
-            match = _PORT.fullmatch(said.rpartition(":")[2])
-            first, last, protocol = match.groups() if match else ("0", None, None)
-            start, end = int(first), int(last or first)
-            if not 0 < start <= end < 65536:
-                left_out.append(f"{key}.{said}")
-                continue
-            if end - start >= MOST_OF_RANGE:
-                left_out.append(f"{key}.{first}-{last}")
-                end = start
-            yield from ((port, protocol or "tcp") for port in range(start, end + 1))
-
-
-def _proxied(service: Mapping[str, Any], environment: Mapping[str, str | None]) -> int | None:
-    """Return the port that a proxy is told to use: by a label of Traefik, or a variable of nginx-proxy."""
-    given = service.get("labels")
-    labels = given.items() if isinstance(given, dict) else (str(one).partition("=")[::2] for one in listed(given))
-    said = [environment.get("VIRTUAL_PORT"), *(value for key, value in labels if _PROXIED.fullmatch(str(key)))]
-    ports = (int(str(one)) for one in said if re.fullmatch(r"[0-9]{1,5}", str(one)))
-    return next((one for one in ports if 0 < one < 65536), None)
 
 
 def _environment(service: Mapping[str, Any], project: Project) -> Mapping[str, str | None]:
