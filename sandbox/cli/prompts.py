@@ -21,7 +21,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
-from sandbox.step import State
+from sandbox.step import Rebuildable, State
 
 if TYPE_CHECKING:
     from sandbox.app.existing_clusters import UserCluster
@@ -93,8 +93,8 @@ class Asking:
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Return the steps that are named, and the stale ones whose recreation the user agrees to now."""
         stale = [(step, status) for step, status in found if status.state is State.STALE and step.name not in named]
-        if not stale or not _is_interactive():
-            return named
+        if not stale or not _is_interactive() or not all(isinstance(step, Rebuildable) for step, _ in stale):
+            return named  # and `up` says what to do
         for step, status in stale:
             click.echo(fit(f"{step.title} cannot be updated in place: {status.detail}"), err=True)
             if not click.confirm(f"  recreating it deletes: {status.loses}\n  go on?", err=True):

@@ -11,6 +11,7 @@ import click
 from sandbox.cli.options import PORT, begin, lock_options, output_option, progress_option, session, spec_options
 from sandbox.cli.output import show_json
 from sandbox.sanitize import fit
+from sandbox.step import Rebuildable
 
 if TYPE_CHECKING:
     from sandbox.config.resolve import PortChoice
@@ -118,17 +119,18 @@ def up(
 
 def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bool:
     """Print what would be created, repaired and recreated, why, and what would be lost; return whether anything."""
+    changing = [(step, s) for step, s in found if s.state.value != "ready"]
     rows = [
         {"step": step.name, "title": step.title, "action": VERBS[s.state.value], "detail": s.detail, "loses": s.loses}
-        for step, s in found
-        if s.state.value != "ready"
+        for step, s in changing
     ]
     if output == "json":
         show_json({"name": name, "changes": bool(rows), "steps": rows})
         return bool(rows)
-    for row in rows:
+    for row, (step, _) in zip(rows, changing, strict=True):
         click.echo(fit(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip()))
         if row["loses"]:
-            consent = "agreed to" if row["step"] in recreate else f"only with --recreate {row['step']}"
+            way = f"--recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down"
+            consent = "agreed to" if step.name in recreate else f"only with {way}"
             click.echo(fit(f"        deletes: {row['loses']}; {consent}"))
     return bool(rows)

@@ -165,10 +165,11 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
     """Raise MustRebuild for a stale step that may not be recreated."""
     if status.state is not State.STALE or step.name in recreate:
         return
+    way = f"sandbox up --recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down, then sandbox up"
     raise MustRebuild(
         f"{step.title} cannot be updated in place",
         details=f"{status.detail}\nrecreating it deletes: {status.loses}",
-        fix=f"sandbox up --recreate {step.name}   (or put the spec back as it was)",
+        fix=f"{way}   (or put the spec back as it was)",
     )
 
 

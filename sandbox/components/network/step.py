@@ -13,6 +13,7 @@ from sandbox.step import State, Status, Work
 from sandbox.system import files
 
 # The engine's message when it has no address range left (moby: ipamutils, ipams/defaultipam).
+LOSES = "everything in the cluster"
 EXHAUSTED = ("all predefined address pools", "non-overlapping IPv4 address pool")
 
 
@@ -47,7 +48,9 @@ class NetworkStep:
         if self.engine.spare_networks(self.names.network):
             return Status(State.DRIFTED, "there are several of this name")
         if self._lacks_ipv6(network):
-            return Status(State.DRIFTED, "it has no IPv6")
+            if self._is_free(network):
+                return Status(State.DRIFTED, "it has no IPv6")
+            return Status(State.STALE, "it has no IPv6, and cannot get it while containers are on it", LOSES)
         return Status(State.READY, ", ".join(filter(None, (network.subnet, network.subnet6))))
 
     def apply(self, work: Work) -> None:
@@ -113,15 +116,18 @@ class NetworkStep:
 
     def _remove(self) -> bool:
         network = self._find()
-        if network is None or network.members:
-            return False
-        if not (is_free(self.engine, network) if self.names.shared else self._is_unused(network)):
+        if network is None or not self._is_free(network):
             return False
         for spare in self.engine.spare_networks(network.name):
             if labelled.is_ours(spare, self.names.home):
                 self.engine.remove_network(spare.id)
         self.engine.remove_network(network.id)
         return True
+
+    def _is_free(self, network: Network) -> bool:
+        if network.members:
+            return False
+        return is_free(self.engine, network) if self.names.shared else self._is_unused(network)
 
     def _is_unused(self, network: Network) -> bool:
         """Tell whether no container uses the network; a stopped one is no member, and could never be started again."""

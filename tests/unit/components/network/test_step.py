@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from sandbox.cli import prompts, up
 from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
 from sandbox.engine import ContainerSpec, EngineError, Network
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.plan import lifecycle
+from sandbox.plan.lifecycle import MustRebuild
+from sandbox.report import Silent
 from sandbox.step import State
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 
@@ -71,11 +75,22 @@ def test_network_stays_for_a_stopped_sandbox(bare: FakeEngine, names: Names) -> 
     assert bare.boxes["other"].running
 
 
-def test_ipv6_is_enabled_unless_the_network_is_in_use(bare: FakeEngine, names: Names) -> None:
+def test_ipv6_is_enabled_unless_the_network_is_in_use(
+    bare: FakeEngine, names: Names, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
     NetworkStep(bare, names).apply(NoWork())
     step = NetworkStep(bare, names, ipv6=True)
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")
     bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
+    found = step.check()
+    assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
+    with pytest.raises(MustRebuild, match="cannot be updated in place") as refused:
+        lifecycle.up([step], Silent())
+    assert refused.value.fix == "sandbox down, then sandbox up   (or put the spec back as it was)"
+    assert not up._show("demo", [], (), "text") and up._show("demo", [(step, found)], (), "text")
+    assert "deletes: everything in the cluster; only with sandbox down" in capsys.readouterr().out
+    assert prompts.Asking(print).recreate([(step, found)], ()) == ()
     with pytest.raises(SandboxError, match="has no IPv6") as caught:
         step.apply(NoWork())
     assert caught.value.details == "by other" and "sandbox down" in caught.value.fix
