@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import chart_dependencies, gone_kinds, kustomization
-from sandbox.components.workloads.kustomization import Reads
-from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
-from sandbox.init import compose, skaffold
+from sandbox.init import compose, overlay_choice, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
-from sandbox.init.project_folders import DEEPER, folders, is_text, listed, shown
+from sandbox.init.project_folders import DEEPER, folders, is_text, listed, mapping_in, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
 from sandbox.kube.pod_images import pod_images
 from sandbox.system.files import is_dir, is_inside
 
-# Names of kustomizations: for development first, then for everything.
-PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
-# Names of kustomizations that are for other places than a developer's machine.
-ELSEWHERE = {"prod", "production", "live", "stage", "staging", "qa", "uat"}
 # Files of tools among manifests; if there are some, manifests are listed one by one.
 MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MOST = 500  # manifests of one project; a folder with more is something else
 FEW = 9  # charts of one application; a folder with more is a collection
 # Names of folders with outdated files.
 OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
-# Folders in a chart.
-PARTS = {"charts", "crds", "templates"}
 OURS = (SPEC, IMAGES, LOCK, *compose.FILES)
 
-Render = Callable[[Iterable[Item]], Sequence[Manifest]]
 
-
-def choose(folder: Path, notes: list[str], render: Render) -> tuple[Item, ...]:
+def choose(folder: Path, notes: list[str], render: overlay_choice.Render) -> tuple[Item, ...]:
     """Return what to apply: overlays, else manifests, or charts where these run more.
 
     What is left out is added to the notes; `render` returns the objects of items, as far as these can be rendered.
     """
-    overlays = _overlays(folder, notes, render)
+    overlays = overlay_choice.choose(folder, notes, render)
     charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
     kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
     written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
@@ -140,58 +127,6 @@ def _is_old(path: str) -> bool:
     return not OLD.isdisjoint(path.split("/"))
 
 
-def _overlays(folder: Path, notes: list[str], render: Render) -> tuple[str, ...]:
-    """Return the kustomization to apply: one that no other builds on, preferably one for development.
-
-    Others of its name that have nothing in common with it are those of further programs, and applied too.
-    """
-    found: dict[Path, Reads] = {}
-    for place in (folder, *folders(folder, DEEPER)):
-        file = manifests.kustomization(place)
-        if file is None or _is_of_chart(folder, place) or not is_inside(folder, file):
-            continue
-        try:
-            if _mapping(file).get("kind") == "Component":  # a part of others
-                continue
-            read = kustomization.reads(place)
-        except UsageError as error:
-            notes.append(f"{shown(folder, place)} is left out: {error.brief.removeprefix(f'{folder}/')}")
-            continue
-        outside = next((one for one in read.local if not is_inside(folder, one)), None)
-        if read.fetched:
-            notes.append(f"{shown(folder, place)} is left out: it fetches {read.fetched[0]}")
-        elif outside is not None:
-            said = os.path.relpath(outside, folder)
-            notes.append(f"{shown(folder, place)} is left out: it reads {said}, which is not in this folder")
-        else:
-            found[place] = read
-    used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
-    tops = [place for place in found if place.resolve() not in used] or list(found)
-    if not tops:
-        return ()
-    bases = [place for place in found if place.name == "base"]
-    if len(bases) == 1 and all(place.name in ELSEWHERE for place in tops):
-        tops += bases
-    best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
-    taken = [best]
-    for place in tops:
-        is_alike = place.name == best.name and ELSEWHERE.isdisjoint(place.relative_to(folder).parts)
-        if is_alike and all(set(found[place].local).isdisjoint(found[one].local) for one in taken):
-            defined = {manifests.identity(one) for one in render([shown(folder, one) for one in taken])}
-            if defined.isdisjoint(map(manifests.identity, render([shown(folder, place)]))):
-                taken.append(place)
-    for place in tops:
-        if place not in taken:
-            notes.append(f"{shown(folder, place)} is another kustomization, and left out")
-    names = tuple(shown(folder, place) for place in taken)
-    notes.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} applied by `kubectl kustomize`")
-    return names
-
-
-def _preference(name: str) -> int:
-    return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED) + (name in ELSEWHERE)
-
-
 def _is_chart(folder: Path, place: Path) -> bool:
     """Tell whether the folder is a chart that can be installed, and not part of another one."""
     file = place / "Chart.yaml"
@@ -199,22 +134,8 @@ def _is_chart(folder: Path, place: Path) -> bool:
         return False
     content: Mapping[str, Any] = {}
     with suppress(UsageError):
-        content = _mapping(file)
+        content = mapping_in(file)
     return bool(content) and content.get("type") != "library"
-
-
-def _mapping(file: Path) -> Mapping[str, Any]:
-    """Return the content of a file that should be a mapping, empty for any other. Raises UsageError."""
-    with suppress(yaml.YAMLError):
-        content = yaml_text.document(text_file.read(file))
-        return content if isinstance(content, dict) else {}
-    return {}
-
-
-def _is_of_chart(folder: Path, place: Path) -> bool:
-    """Tell whether the folder is one of those that helm reads in a chart."""
-    above = [one for one in place.parents if one.is_relative_to(folder)]
-    return any(place.relative_to(one).parts[0] in PARTS and (one / "Chart.yaml").is_file() for one in above)
 
 
 def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:

@@ -1,10 +1,16 @@
-"""Walks through a project's folder, past tools' folders and whatever this user may not read."""
+"""Walks through a project's folder, past tools' folders and whatever this user may not read, and reads files there."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.config import text_file, yaml_text
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
@@ -52,3 +58,11 @@ def exists(path: Path) -> bool:
 def shown(folder: Path, place: Path) -> str:
     """Return a folder's path from the project's folder, with a slash."""
     return place.relative_to(folder).as_posix() + "/"
+
+
+def mapping_in(file: Path) -> Mapping[str, Any]:
+    """Return the content of a YAML file that should be a mapping, empty for any other. Raises UsageError."""
+    with suppress(yaml.YAMLError):
+        content = yaml_text.document(text_file.read(file))
+        return content if isinstance(content, dict) else {}
+    return {}
