@@ -40,21 +40,13 @@ def home() -> Home:
     macOS' own folders have a space in their names, which some tools of virtual machines do not mount. Of a list,
     kubectl writes what is new to the first file that exists, else to the last (client-go, tools/clientcmd/loader.go:
     GetDefaultFilename). A relative path counts as if it were not set, as that specification says. Raises UsageError
-    when there is no home folder, or a relative one, which would be another in every folder, and for a state folder
-    whose path would be two in lists of the engine and of kubectl.
+    when there is no home folder, and for a state folder whose path would be two in lists of the engine and of kubectl.
     """
-    fix = "set HOME to your own folder"
-    try:
-        folder = Path.home()
-    except RuntimeError as error:  # no HOME, and no account of this user
-        raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
-    if not folder.is_absolute():
-        raise UsageError("HOME is not an absolute path", details=f"HOME={folder}", fix=fix, id="home")
+    folder, own = _home_folder(), Unix("sandbox")
     listed = [Path(one) for one in environ().get("KUBECONFIG", "").split(os.pathsep) if one]
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
     chosen = next((one for one in listed if os.path.exists(one)), listed[-1])  # noqa: PTH110
-    own = Unix("sandbox")
     if os.pathsep in str(own.user_state_path):
         raise UsageError(
             "the state folder has a colon in its path",
@@ -68,6 +60,18 @@ def home() -> Home:
         kubeconfig=chosen,
         other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
     )
+
+
+def _home_folder() -> Path:
+    """Return the home folder. Raises UsageError for none, or a relative one, which would be another everywhere."""
+    fix = "set HOME to your own folder"
+    try:
+        folder = Path.home()
+    except RuntimeError as error:  # no HOME, and no account of this user
+        raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
+    if not folder.is_absolute():
+        raise UsageError("HOME is not an absolute path", details=f"HOME={folder}", fix=fix, id="home")
+    return folder
 
 
 def default_file() -> Path | None:
