@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sandbox.app import chosen_spec, machine_plan
+from sandbox.app import chosen_spec, machine_plan, snapshots
 from sandbox.app.core import Sandbox
 from sandbox.app.session import restoring
 from sandbox.bundle.system_images import OwnImages
@@ -17,8 +17,6 @@ from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
-from sandbox.snapshot.snapshot_save import Saving
-from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import failpoint, interruption
 from sandbox.system.wait import retry
 
@@ -156,9 +154,8 @@ class _Upgrading:
 
     def _saved(self, after: str) -> str:
         """Save the sandbox as it is, and return the snapshot's name."""
-        names, snapshot = self.sandbox.names, f"before-{after.replace('.', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        nodes = kind_provider.nodes(self.engine, names).all()
-        saving = Saving(engine=self.engine, names=names, store=Store(names.home.snapshots), nodes=nodes)
+        snapshot = f"before-{after.replace('.', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        saving = snapshots.saving(self.engine, self.sandbox.names)
         with self.sandbox.session.task(f"Snapshot {snapshot}") as task:
             saving.save(snapshot, task.say)
             task.done = "saved"
@@ -170,8 +167,7 @@ class _Upgrading:
         interruption.clear()
         try:
             with self.sandbox.session.task(f"Snapshot {snapshot}") as task:
-                store = Store(self.sandbox.names.home.snapshots)
-                restoring(self.sandbox.names, self.engine).restore(store.find(name, snapshot), task.say)
+                restoring(self.sandbox.names, self.engine).restore(snapshots.store().find(name, snapshot), task.say)
                 task.done = "restored"
             self.sandbox.start_locked()
         except SandboxError as failed:

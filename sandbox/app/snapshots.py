@@ -11,6 +11,7 @@ from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
+from sandbox.names import Names
 from sandbox.snapshot.snapshot_save import Saving
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
@@ -18,6 +19,11 @@ from sandbox.snapshot.snapshot_store import Manifest, Store
 def store() -> Store:
     """Return the store of the user's snapshots."""
     return Store(context.home().snapshots)
+
+
+def saving(engine: Engine, names: Names) -> Saving:
+    """Return the service that saves a sandbox."""
+    return Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
 
 
 def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
@@ -29,10 +35,9 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     names, session = sandbox.names, sandbox.session
     with session.alone(names.name, "snapshot"):
-        engine = Engine.connect()
-        saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
+        made = saving(Engine.connect(), names)
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
-            task.done = size(saving.save(chosen, task.say).bytes)
+            task.done = size(made.save(chosen, task.say).bytes)
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:
