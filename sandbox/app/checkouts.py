@@ -119,7 +119,12 @@ def restore(source: Path, place: Path, *, whole: bool = False) -> None:
 
 
 def _restore(path: Path, place: Path) -> None:
-    """Copy the file, folder (without what is in it) or link `path` to `place`."""
+    """Copy the file, folder (without what is in it) or link `path` to `place`, which is not touched if it is the same.
+
+    Images are built again when a file has changed, which the time of its last `chmod` tells as well.
+    """
+    if path.is_symlink() and place.is_symlink() and path.readlink() == place.readlink():
+        return
     if path.is_symlink() or place.is_symlink() or place.is_dir() != path.is_dir():
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
@@ -132,7 +137,8 @@ def _restore(path: Path, place: Path) -> None:
     elif path.is_file():
         if not (place.exists() and filecmp.cmp(path, place, shallow=False)):
             shutil.copyfile(path, place)
-        shutil.copymode(path, place)
+        if path.stat().st_mode != place.stat().st_mode:
+            shutil.copymode(path, place)
 
 
 def _texts(folder: Path) -> Iterator[str]:

@@ -200,6 +200,25 @@ def test_link_inside_a_repository_is_followed(tmp_path: Path) -> None:
     assert fetch(f"file://{folder}#:short").read_text() == "name: real\n"
 
 
+def test_commit_fetched_again_leaves_its_files_untouched(repository: Path) -> None:
+    (repository / "link").symlink_to("run.sh")
+    (repository / "run.sh").touch(mode=0o755)
+    committed(repository, {"app/Dockerfile": "FROM scratch\n"})
+    source = f"file://{repository}"
+    root = fetch(source).parent
+
+    def changed() -> dict[str, int]:
+        return {str(path): path.lstat().st_ctime_ns for path in root.rglob("*") if ".git" not in path.parts}
+
+    before = changed()
+    assert {path.name for path in root.iterdir()} >= {"link", "run.sh", "app"}
+    fetch(source)
+    assert changed() == before
+    (root / "run.sh").chmod(0o600)
+    fetch(source)
+    assert os.access(root / "run.sh", os.X_OK)
+
+
 def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:
     """A second fetch of a moved branch → a copy of its own; the first stays, its folders are the same ones."""
     source = f"file://{repository}"
