@@ -26,6 +26,10 @@ DELAY = 300
 ADDED, DELETED = 1, 3
 
 
+# A folder, its device and inode.
+Place = tuple[Path, int, int]
+
+
 @dataclass(frozen=True)
 class Burst:
     """Paths that changed together, and when the first change was seen, in seconds of the monotonic clock."""
@@ -57,11 +61,13 @@ class FileWatch:
         for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
             if paths:
                 try:
-                    # No debugging; folders that may not be read are left out.
+                    # Its arguments have no names: debug, polling, delay, recursive, ignore_permission_denied.
                     notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
                 except OSError as error:
                     raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-                inside = {known[0] for known in self._roots.values() if known and _is_watched(known[0], paths, deep)}
+                inside = {
+                    known[0] for known in self._roots.values() if known and _is_watched(known[0], paths, deep=deep)
+                }
                 watching = (notify, inside, self._stop)
                 threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
@@ -131,10 +137,6 @@ class FileWatch:
             self._news.notify_all()
 
 
-# A folder, its device and inode.
-Place = tuple[Path, int, int]
-
-
 def _place(root: Path) -> Place | None:
     """Return which folder a root is, or the one that it is in; None if there is none."""
     folder = root if files.is_dir(root) else root.parent
@@ -152,7 +154,7 @@ def _below(folder: Path) -> Iterator[Path]:
             yield from (Path(inner, name) for name in (*folders, *names))
 
 
-def _is_watched(folder: Path, paths: Collection[Path], deep: bool) -> bool:
+def _is_watched(folder: Path, paths: Collection[Path], *, deep: bool) -> bool:
     return any(folder == one or (deep and folder.is_relative_to(one)) for one in paths)
 
 
