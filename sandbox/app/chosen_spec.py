@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, TypeVar
@@ -216,13 +217,10 @@ def choose(
     """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
     file = project.file if project else file
     spec = written(file, name, overrides, called=project.called if project else None)
-    fetched = project if project and project.origin.is_fetched else None
-    return ChosenSpec(
-        spec=with_own_cluster(spec) if fetched else spec,
-        origin=fetched.origin if fetched else origin_of(file, name),
-        file=file,
-        project=project,
-    )
+    chosen = ChosenSpec(spec=spec, file=file, project=project)
+    if fetched := chosen.fetched:
+        return replace(chosen, spec=with_own_cluster(spec), origin=fetched.origin)
+    return replace(chosen, origin=origin_of(file, name))
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:

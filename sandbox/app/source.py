@@ -134,13 +134,13 @@ def _require_identity(bundle: Bundle, identity: str) -> None:
 
 def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
     """Return a copy of the repository as it is now, one for each commit: the copy that a sandbox runs from stays."""
-    partial = home.projects / f".{as_name(repository.name) or 'repository'}.partial"
+    name = as_name(repository.name) or "repository"
+    partial = home.projects / f".{name}.partial"
     say(str(repository))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         commit = repository.clone(partial)
-        name = f"{as_name(repository.name) or 'repository'}-{commit[:12]}"
-        root = _place(home, name, f"{repository.url} {commit}")
+        root = _place(home, f"{name}-{commit[:12]}", f"{repository.url} {commit}")
         if root.exists():
             checkouts.restore(partial, root)
         else:
