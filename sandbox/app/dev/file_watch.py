@@ -61,13 +61,18 @@ class FileWatch:
         for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
             if paths:
                 try:
-                    # Its arguments have no names: debug, polling, delay, recursive, ignore_permission_denied.
-                    notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
+                    notify = RustNotify(
+                        [str(path) for path in paths],
+                        debug=False,
+                        force_polling=polling,
+                        poll_delay_ms=DELAY,
+                        recursive=deep,
+                        ignore_permission_denied=True,
+                    )
                 except OSError as error:
                     raise SandboxError("files cannot be watched", details=str(error), fix=inotify.RAISE) from error
-                inside = {
-                    known[0] for known in self._roots.values() if known and _is_watched(known[0], paths, deep=deep)
-                }
+                folders = {known[0] for known in self._roots.values() if known}
+                inside = {one for one in folders if _is_watched(one, paths, deep=deep)}
                 watching = (notify, inside, self._stop)
                 threading.Thread(target=self._watch, args=watching, name="files", daemon=True).start()
 
