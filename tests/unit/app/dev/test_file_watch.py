@@ -147,7 +147,7 @@ def test_a_folder_is_watched_once_and_a_file_by_its_folder(tmp_path: Path) -> No
 def test_unwatchable_folder_is_reported_with_the_limits(
     watch: FileWatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError("OS file watch limit reached")
 
     monkeypatch.setattr("watchfiles._rust_notify.RustNotify", refuse)
