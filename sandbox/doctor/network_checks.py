@@ -15,7 +15,7 @@ from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, LABEL, RELAY, Home
+from sandbox.names import LABEL, RELAY, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
 from sandbox.system.resolvers import upstream
@@ -102,8 +102,7 @@ def https(context: DoctorContext) -> Finding:
     engine = with_engine(context).engine
     binds = [Bind(context.spec.edge.listen, port) for port in context.spec.edge.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}
-    edge = labelled.edge(engine, context.home) if engine else EDGE
-    ours = RELAY if context.spec.runs_process else edge
+    ours = RELAY if context.spec.runs_process else labelled.edge(engine, context.home)
     evidence = ", ".join(f"{bind} {who or 'free'}" for bind, who in held.items())
     taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
