@@ -45,8 +45,10 @@ COMMANDS = {
     "images": "images:images",
 }
 ALIASES = {"proxy": "edge", "open": "dashboard"}
-# What kind, minikube, k3d, docker compose, Skaffold and DDEV call it.
+# What kind, minikube, k3d, docker compose, Skaffold, Tilt and DDEV call it.
 ELSEWHERE = {
+    **dict.fromkeys(("watch", "debug"), "sandbox dev"),
+    **dict.fromkeys(("import-db", "mysql", "psql"), "kubectl exec -i deploy/db -- PROGRAM"),
     **dict.fromkeys(("create", "deploy", "apply", "run"), "sandbox up"),
     **dict.fromkeys(("delete", "destroy", "remove", "rm"), "sandbox down"),
     **dict.fromkeys(("poweroff", "halt"), "sandbox stop"),

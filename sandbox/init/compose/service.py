@@ -17,7 +17,7 @@ from sandbox.init.compose import build_inputs, secrets, service_ports, settings,
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
-from sandbox.init.detected import App, as_text, build_options
+from sandbox.init.detected import App, as_text, build_options, last_part
 from sandbox.oci import reference
 from sandbox.system.files import is_file
 
@@ -37,6 +37,13 @@ _USER = re.compile(r"([0-9]{1,9}|root)(:([0-9]{1,9}|root))?")
 _ELSEWHERE = re.compile(r"/|[^/]+://|git@|github\.com/")
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
 LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
+# Images of MySQL, and how it is asked: by its own account, for it writes a warning of one that is refused, too.
+MYSQL = {"mariadb", "mysql", "mysql-server", "percona", "percona-server"}
+PING = (
+    "exec $(command -v mariadb-admin || echo mysqladmin) ping --host=127.0.0.1 "
+    '--user="${MARIADB_USER:-${MYSQL_USER:-root}}" '
+    '--password="${MARIADB_PASSWORD:-${MYSQL_PASSWORD:-${MARIADB_ROOT_PASSWORD:-$MYSQL_ROOT_PASSWORD}}}"'
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         environment={key: value or "" for key, value in environment.items() if key not in unset},
         command=command,
         args=args,
-        check=_check(service.get("healthcheck")),
+        check=_check(service["healthcheck"]) if "healthcheck" in service else _usual_check(image, context),
         check_seconds=_check_seconds(service.get("healthcheck")),
         folder=place,
         user=user,
@@ -213,6 +220,11 @@ def _check(given: Any) -> tuple[str, ...]:
             return ("sh", "-c", *words[1:])
         case _:
             return ()
+
+
+def _usual_check(image: str | None, context: str | None) -> tuple[str, ...]:
+    """Return the check of a database that writes a warning for each connection that says nothing."""
+    return ("sh", "-c", PING) if image and context is None and last_part(image) in MYSQL else ()
 
 
 def _check_seconds(given: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.init.compose.service import PING
 from sandbox.init.kubernetes_objects import manifest
 from tests.support.project_folder import apps, load, look, services, write
 
@@ -218,3 +219,19 @@ def test_stage_that_has_the_code_is_built(tmp_path: Path) -> None:
     write(tmp_path, web__Dockerfile=STAGES, **{"compose.yaml": text, "web/src/a.py": ""})
     (web,) = look(tmp_path).apps
     assert web.build == {"target": "final", "sync": [{"paths": {"src": "/app/src"}}]}
+
+
+@pytest.mark.parametrize(
+    ("said", "check"),
+    [
+        ("image: 'docker.io/library/mariadb:11'", ("sh", "-c", PING)),
+        ("image: mysql", ("sh", "-c", PING)),
+        ("image: mysql, healthcheck: {test: [CMD, mysqladmin, ping]}", ("mysqladmin", "ping")),
+        ("image: mysql, healthcheck: {disable: true}", ()),
+        ("image: mysql, build: .", ()),
+        ("image: postgres", ()),
+    ],
+)
+def test_mysql_is_asked_in_its_own_words(tmp_path: Path, said: str, check: tuple[str, ...]) -> None:
+    """A connection that says nothing, as of a probe each second, is a warning in its log each time."""
+    assert services(tmp_path, f"  db: {{{said}}}")["db"].check == check
