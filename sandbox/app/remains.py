@@ -20,7 +20,8 @@ def sweep(home: Home, name: str) -> None:
     if not _is_any_left(home):
         for folder in (home.edge, home.relay, home.networks):
             _remove(home, folder)
-        for folder in (home.claims, home.sandboxes, home.state / "certificates"):
+        parents = (home.state / one for one in ("certificates", "mirrors", "charts"))
+        for folder in (home.claims, home.sandboxes, *parents):
             files.remove_empty(folder)
         for other in sorted(home.lock(name).parent.iterdir()):  # of commands with a name that no sandbox got
             if other.name != name:

@@ -33,6 +33,8 @@ def used(home: Home) -> None:
     (home.claims / "5001.sandbox-old-registry.old").touch()
     home.networks.mkdir()
     (home.networks / ".lock").touch()
+    for parent in (home.sandbox("demo").mirrors.parent, home.sandbox("demo").charts.parent):
+        parent.mkdir()
 
 
 def test_folder_that_another_down_removes_is_empty(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
