@@ -125,6 +125,13 @@ def up_from(file: Path | None) -> str | None:
     return next(iter(saved_spec.names_from(home(), Origin.of(place))), None) if place else None
 
 
+def meant_here() -> str | None:
+    """Return the sandbox that is probably meant in a folder without a spec: one of its own from before, else any."""
+    if default_file():
+        return None
+    return next(iter((*saved_spec.names_from(home(), Origin.of(DEFAULT_FILE)), *brought_up_names())), None)
+
+
 def near(name: str) -> str | None:
     """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for."""
     others = brought_up_names()

@@ -28,6 +28,8 @@ def down(
     """
     again = " ".join(("sandbox down", *((name,) if name else ()), *(("--purge",) if purge else ())))
     begin(ctx, "stopping", f"interrupted; run `{again}` again to remove the rest")
+    from sandbox.app import chosen_spec
+
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
     sandbox.note_other_origin()
@@ -35,6 +37,8 @@ def down(
         sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
         hint = "" if name is None else "; list all with: sandbox list"
+        if name is None and file is None and (meant := chosen_spec.meant_here()):
+            hint = f"; there is no sandbox.yaml here, did you mean: sandbox down {meant}?"
         sandbox.session.say(f"'{sandbox.name}' has nothing to remove{hint}")
         sandbox.note_earlier_names()
     elif not purge:

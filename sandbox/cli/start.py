@@ -57,7 +57,7 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     """
     begin(ctx, "stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    if sandbox.stop() or _did_not_run(sandbox):
+    if sandbox.stop() or _did_not_run(sandbox, named=bool(name or file)):
         sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
     return 0
 
@@ -82,15 +82,17 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:
-        _did_not_run(sandbox)
+        _did_not_run(sandbox, named=bool(name or file))
     return 0
 
 
-def _did_not_run(sandbox: Sandbox) -> bool:
+def _did_not_run(sandbox: Sandbox, *, named: bool) -> bool:
     """Print that a sandbox did not run; return whether it exists."""
     from sandbox.app import chosen_spec
 
     there = chosen_spec.remembered(sandbox.name) is not None
-    absent = f"there is no sandbox '{sandbox.name}'; list all with: sandbox list"
+    meant = None if named else chosen_spec.meant_here()
+    hint = f"did you mean '{meant}'? there is no sandbox.yaml here" if meant else "list all with: sandbox list"
+    absent = f"there is no sandbox '{sandbox.name}'; {hint}"
     sandbox.session.say(f"sandbox '{sandbox.name}' was not running" if there else absent)
     return there

@@ -82,14 +82,10 @@ def _absence(name: str, *, called: bool, given: bool = False) -> str:
     Without that, and without a file that is `given` or here, the folder may be the wrong one.
     """
     from sandbox.app import chosen_spec
-    from sandbox.app.context import default_file
 
     if not called:
-        others = () if given or default_file() else chosen_spec.brought_up_names()
-        if others:
-            return (
-                f"there is no sandbox.yaml here; did you mean: sandbox status {others[0]}? create one with: sandbox up"
-            )
+        if not given and (meant := chosen_spec.meant_here()):
+            return f"there is no sandbox.yaml here; did you mean: sandbox status {meant}? create one with: sandbox up"
         return f"'{name}' is not up; create it with: sandbox up"
     error = chosen_spec.unknown(name)
     return f"{error.brief}; {error.fix}"

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sandbox.app import context
-from sandbox.app.core import Part
+from sandbox.app.core import Part, Sandbox
 from sandbox.cli import status
+from sandbox.cli.down import down
+from sandbox.cli.start import stop
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.plan import saved_spec
+from tests.support import in_process
 
 
 def parts(spec: str = "absent", cluster: str = "absent") -> tuple[Part, ...]:
@@ -37,5 +43,15 @@ def test_wrong_folder_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec.parent.mkdir(parents=True)
     spec.write_text("{}")
     assert "did you mean: sandbox status shop?" in status._absence("sandbox", called=False)
+    own = context.home().sandbox("zoo")
+    own.spec.parent.mkdir(parents=True)
+    own.spec.write_text("{}")
+    with saved_spec.coming_from(own, Origin.of(tmp_path / "sandbox.yaml")):
+        assert "did you mean: sandbox status zoo?" in status._absence("sandbox", called=False), "its spec is gone"
+    in_process.quiet(monkeypatch)
+    monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
+    monkeypatch.setattr(Sandbox, "stop", lambda *_, **__: False)
+    for command, said in ((down, "did you mean: sandbox down zoo?"), (stop, "did you mean 'zoo'?")):
+        assert said in CliRunner().invoke(command, [], obj=False, standalone_mode=False).output
     (tmp_path / "sandbox.yaml").write_text("name: sandbox\n")
     assert "did you mean" not in status._absence("sandbox", called=False)
