@@ -15,7 +15,16 @@ from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
 from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
-from sandbox.kube.workload_status import LEAVING, WORKLOADS, conditions, has_failed, pods_of, progress, unschedulable
+from sandbox.kube.workload_status import (
+    LEAVING,
+    WORKLOADS,
+    conditions,
+    has_failed,
+    lacks_pods,
+    pods_of,
+    progress,
+    unschedulable,
+)
 from sandbox.system.wait import WaitTimeout, wait_until
 
 # Once one workload has failed, the others get this many seconds to fail as well, so that one error names all; a third
@@ -34,6 +43,8 @@ UNMADE = re.compile(r"(secret|configmap) \S+ not found|references non-existent")
 NOT_PROVISIONED = "ProvisioningFailed"
 CLASSLESS = re.compile(r"storageclass\S* \S+ not found")
 CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`"
+# What the controllers of StatefulSets, DaemonSets and Jobs say of pods that are refused, and of others, in events only.
+REFUSED, MADE, REMOVED = "FailedCreate", "SuccessfulCreate", "SuccessfulDelete"
 LINES = 15
 SEEN = "sandbox.dev/seen"
 
@@ -291,6 +302,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
     namespace = live["metadata"].get("namespace", "default")
     crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
     found, fixes = [one.get("message", "") for one in conditions(live, "ReplicaFailure")], []
+    if waited > MISSING_PATIENCE and lacks_pods(live):
+        found += _refusal(cluster, live, namespace)
     refused = any(not is_unanswered(one) for one in found)  # what a webhook has to allow is tried again
     outlooks = [Outlook.NONE] if ended or (refused and waited > MISSING_PATIENCE) else []
     if crashes >= CRASHES:
@@ -322,6 +335,19 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
         crashes=crashes,
         fix=next(filter(None, fixes), ""),
     )
+
+
+def _refusal(cluster: Cluster, live: Manifest, namespace: str) -> Iterator[str]:
+    """Yield why a workload without a condition for it gets no pod, if that is the last thing its controller did."""
+    own = {"kind": live["kind"], "name": live["metadata"]["name"]}
+    events = [
+        one
+        for one in cluster.list("v1", "Event", namespace)
+        if one.get("reason") in (REFUSED, MADE, REMOVED) and own.items() <= (one.get("involvedObject") or {}).items()
+    ]
+    last = max(events, key=lambda one: str(one.get("lastTimestamp") or ""), default=None)
+    if last and last["reason"] == REFUSED:
+        yield str(last.get("message", "")).strip()
 
 
 def _volumes_lack(cluster: Cluster, pod: Manifest, namespace: str) -> Iterator[tuple[str, str]]:

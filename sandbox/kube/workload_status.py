@@ -85,6 +85,20 @@ def _rollout_progress(live: Mapping[str, Any]) -> str | None:
     return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
 
 
+def lacks_pods(live: Mapping[str, Any]) -> bool:
+    """Tell whether a StatefulSet, DaemonSet or Job has fewer pods than it is to have; those may be refused."""
+    status, spec = live.get("status") or {}, live.get("spec") or {}
+    match live["kind"]:
+        case "StatefulSet":
+            return bool(status.get("replicas", 0) < spec.get("replicas", 1))
+        case "DaemonSet":
+            return bool(status.get("currentNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
+        case "Job":
+            return not any(status.get(key) for key in ("active", "succeeded", "failed"))
+        case _:
+            return False
+
+
 def _is_seen(live: Mapping[str, Any]) -> bool:
     """Tell whether the workload's controller knows its present spec."""
     seen = (live.get("status") or {}).get("observedGeneration", 0)

@@ -377,6 +377,31 @@ def test_pods_that_a_webhook_is_to_allow_are_waited_for(
             cluster.await_ready()
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("StatefulSet", {"replicas": 1}), ("Job", {}), ("DaemonSet", {"desiredNumberScheduled": 1})],
+)
+def test_refused_pods_of_those_without_a_condition_end_the_wait(
+    monkeypatch: pytest.MonkeyPatch, kind: str, status: dict[str, int]
+) -> None:
+    """Pods that violate the namespace's PodSecurity → the reason, which only events have; not where one came since."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"db": {**workload("db", **status), "kind": kind}}
+    cluster.workloads["db"]["spec"] = {"replicas": 2}
+    said = 'create Pod db-1 failed: pods "db-1" is forbidden: violates PodSecurity "restricted:latest"'
+    event = {"reason": "FailedCreate", "message": said, "involvedObject": {"kind": kind, "name": "db"}}
+    others = [
+        {**event, "involvedObject": {"kind": "ReplicaSet", "name": "db"}, "lastTimestamp": "2026-01-01T00:09:00Z"}
+    ]
+    cluster.events = [{**event, "lastTimestamp": "2026-01-01T00:00:09Z"}, *others]
+    with pytest.raises(ClusterError, match=f"{kind} ns/db cannot start") as caught:
+        cluster.await_ready()
+    assert (caught.value.details, cluster.now <= 40) == (said, True)
+    cluster.events.append({**event, "reason": "SuccessfulDelete", "lastTimestamp": "2026-01-01T00:00:10Z"})
+    with pytest.raises(WaitTimeout):
+        cluster.await_ready()
+
+
 def test_crashing_workload_waits_for_none_that_crashes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"web": workload("web"), "job": workload("job"), "db": workload("db")}
