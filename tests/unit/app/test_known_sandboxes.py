@@ -60,6 +60,7 @@ def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypa
 
 @pytest.mark.fault(60)
 def test_command_for_a_sandbox_that_is_not_up_starts_it(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that needs the cluster of a stopped sandbox, or of none → says so, and what starts it."""
     engine = FakeEngine("i:1")
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     engine.create_network("net", {})
