@@ -173,7 +173,7 @@ def edge(engine: Engine, home: Home) -> str:
     """
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
-    if engine.container(marked):
+    if engine.container(marked) or engine.container(f"{marked}{HOLDER}"):
         return marked
     found = filter(None, map(engine.container, (EDGE, f"{EDGE}{HOLDER}")))
     return marked if any(LABEL in one.labels and not is_ours(one, home) for one in found) else EDGE

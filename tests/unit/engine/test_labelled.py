@@ -81,6 +81,14 @@ def test_an_edge_whose_holder_is_left_keeps_its_name(engine: FakeEngine, ann: Ho
     assert labelled.edge(engine, ann) == EDGE and labelled.edge(engine, bob).startswith(f"{EDGE}-")
 
 
+def test_second_user_s_edge_being_replaced_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
+    run(engine, EDGE, dict(ann.labels))
+    name = labelled.edge(engine, bob)
+    run(engine, f"{name}{HOLDER}", dict(bob.labels))
+    engine.remove_container(EDGE)
+    assert labelled.edge(engine, bob) == name
+
+
 @pytest.mark.security(22)
 @pytest.mark.parametrize("thing", ["network", "container", "volume"])
 def test_labels_of_another_user_are_refused_in_each_part(engine: FakeEngine, ann: Home, bob: Home, thing: str) -> None:
