@@ -132,8 +132,12 @@ class EdgeContainer:
                 self.engine.disconnect_network(network, found.name)
 
     def remove(self) -> bool:
-        """Remove it and everything that belongs to it; returns whether there was anything."""
-        names = (self.name, self.holder, *(one.name for one in self.retired()))
+        """Remove it and everything that belongs to it; returns whether there was anything.
+
+        An edge that has another name because another owner's came first may have left a part with the plain one.
+        """
+        retired = (one.name for one in self.retired())
+        names = dict.fromkeys((self.name, self.holder, *retired, EDGE, EDGE + HOLDER))
         removed = [labelled.remove(self.engine, name, self.home) for name in names]
         network = self.engine.network(self.network)
         if network and labelled.is_ours(network, self.home) and not network.members:

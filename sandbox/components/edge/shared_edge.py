@@ -12,7 +12,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
-from sandbox.engine import Container, Engine
+from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Names
@@ -139,7 +139,14 @@ class Edge:
         return bool(published_ports.surplus(found, known)) and not self._box.cuts()
 
     def _start(self, known: Sequence[Route]) -> None:
-        self._box.start(self.image, known)
+        box = self._box
+        try:
+            box.start(self.image, known)
+        except labelled.NameTaken:  # another owner began to make theirs at the same moment
+            if self._box.name == box.name:
+                raise
+            box.remove()
+            self._box.start(self.image, known)
         wait_until(self._silence, what="the edge", timeout=TIMEOUT, pause=0.05)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from tests.support.edge import edge_step
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 IMAGE = UPSTREAM["haproxy"]
-LOCAL = "127.0.0.1"
+LOCAL, OTHER = "127.0.0.1", "other:4242:/other"
 
 
 class Crashing(FakeEngine):
@@ -324,4 +325,26 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     assert other.check().state is a.check().state is State.READY
     assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
     assert other.undo() and a.check().state is State.READY
+
+
+class Racing(FakeEngine):
+    """An engine on which another owner makes an edge while this one makes the network of theirs."""
+
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
+        super().create_network(name, labels, subnet6=subnet6, halved=halved)
+        if name == EDGE:
+            labels = {LABEL: "", OWNER: OTHER}
+            spec = ContainerSpec(name=EDGE, image=IMAGE, command=(), labels=labels, network=name)
+            self.add(FakeContainer(spec, IMAGE))
+
+
+def test_edge_gives_way_to_one_that_another_makes_meanwhile(place: Home) -> None:
+    """Another owner's edge appears while ours is being made → ours gets another name, and leaves nothing behind."""
+    engine = Racing(IMAGE)
+    step = step_of(engine, place, "a", 443)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.boxes[EDGE].spec.labels[OWNER] == OTHER and len(engine.boxes) == 2
+    assert step.undo()
+    assert set(engine.boxes) == {EDGE}
     assert [name for name in engine.boxes if name.startswith(EDGE)] == [EDGE]
