@@ -52,6 +52,7 @@ class Connection(Glancing):
         super().__init__()
         self.transport = transport
         self.resources: dict[str, dict[str, Resource]] = {}
+        self._wanted = threading.Event()  # an answer of those that are asked ahead
 
     @once
     def read(self, read: Read) -> Answer:
@@ -60,6 +61,7 @@ class Connection(Glancing):
         if seen:
             seen.questions.setdefault(_READS, {})[read] = None
         coming: Future[Answer | None] | None = seen.gathered.get(_READS, {}).get(read) if seen else None
+        self._wanted.set()
         with suppress(TimeoutError):
             if coming and (answer := coming.result(PATIENCE)):
                 return answer
@@ -81,17 +83,22 @@ class Connection(Glancing):
         )
 
     def read_ahead(self, reads: Sequence[Read]) -> None:
-        """Send all these in a thread, for the rest of the glance; what is not answered is sent when it is wanted."""
+        """Send all these in a thread, for the rest of the glance; what is not answered is sent when it is wanted.
+
+        The answers wait in the connection until one is wanted: a thread that reads each as it comes keeps the one that
+        makes the plan from the interpreter, and waits for it as often.
+        """
         seen = self._seen
         if seen is None or not reads:
             return
         coming: dict[Read, Future[Answer | None]] = {read: Future() for read in reads}
         seen.gathered[_READS] = coming
+        self._wanted = wanted = threading.Event()
 
         def work() -> None:
             try:
                 with suppress(Unanswered):
-                    answers = self.transport.answers(map(_remembered, reads))
+                    answers = self.transport.answers(map(_remembered, reads), lambda: wanted.wait(PATIENCE))
                     # Answers first: read to their end, they leave a connection for the next request.
                     for answer, one in zip(answers, coming.values(), strict=False):
                         one.set_result(None if answer[0] == _BUSY else answer)

@@ -9,7 +9,7 @@ import base64
 import json
 import ssl
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -59,8 +59,11 @@ class Transport(Protocol):
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         """Return status and content of the answer; `body` is text, or is sent as JSON. Raises Unanswered."""
 
-    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
-        """Yield the answers to requests that change nothing, in their order. Raises Unanswered."""
+    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
+        """Yield the answers to requests that change nothing, in their order. Raises Unanswered.
+
+        What can be sent at once is sent before `until` returns, and read after it.
+        """
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of an answer as they come, for as long as the server sends. Raises Unanswered."""
@@ -138,9 +141,10 @@ class Plain:
         except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 
-    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
+        asked = ((path, {**self.headers, "Accept": accept}) for path, accept in reads)
         try:
-            yield from self.server.ask_all((path, {**self.headers, "Accept": accept}) for path, accept in reads)
+            yield from self.server.ask_all(asked, until)
         except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 

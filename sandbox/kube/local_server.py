@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
@@ -63,14 +63,19 @@ class LocalServer:
         self._give_back(connection, usable=head.persistent and http_wire.has_end(method, head))
         return head.status, content
 
-    def ask_all(self, asked: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[tuple[int, bytes]]:
+    def ask_all(
+        self, asked: Iterable[tuple[str, Mapping[str, str]]], until: Callable[[], object] = lambda: None
+    ) -> Iterator[tuple[int, bytes]]:
         """Yield the answers to GET requests, each of a path with headers, which are sent at once (RFC 9112, 9.3.2).
 
-        There are fewer answers than requests where the server ends the connection after one. Raises OSError.
+        They are read once `until` returns. There are fewer answers than requests where the server ends the connection
+        after one. Raises OSError.
         """
         connection, is_whole = self._taken(), False
         try:
-            for _ in range(connection.send(("GET", path, headers, None) for path, headers in asked)):
+            sent = connection.send(("GET", path, headers, None) for path, headers in asked)
+            until()
+            for _ in range(sent):
                 head = connection.head()
                 yield head.status, b"".join(connection.body("GET", head))
                 if not head.persistent or not http_wire.has_end("GET", head):

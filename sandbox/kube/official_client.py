@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -85,7 +85,7 @@ class Official:
         except Exception as error:  # urllib3's errors, and those of programs that log in
             raise _unanswered(error) from error
 
-    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
         for path, accept in reads:
             yield self.request("GET", path, {"Accept": accept}, None)
 

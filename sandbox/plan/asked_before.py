@@ -55,10 +55,16 @@ def remember(engine: Engine, names: Names) -> None:
             if found is None or not found.running:
                 return
             nodes[node] = {"id": found.id, **_described(questions)}
-        api = api_connection.find(names.kubeconfig)
-        asked = {"nodes": nodes, "reads": sorted(map(list, api.reads()))[:MOST] if api else []}
-        if nodes and asked != _recorded(names):
-            files.write_atomic(names.asked, json.dumps(asked).encode(), mode=0o600)
+        api, before = api_connection.find(names.kubeconfig), _recorded(names)
+        reads = [list(read) for read in api.reads()][:MOST] if api else []
+        # They will be answered in the order in which they were wanted now; that is another each time.
+        same = before.get("nodes") == nodes and _in_order(before.get("reads")) == _in_order(reads)
+        if nodes and not same:
+            files.write_atomic(names.asked, json.dumps({"nodes": nodes, "reads": reads}).encode(), mode=0o600)
+
+
+def _in_order(reads: object) -> list[str]:
+    return sorted(map(repr, reads)) if isinstance(reads, list) else []
 
 
 def _recorded(names: Names) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,13 +30,16 @@ class Server:
         self.busy = busy
         self.answering = threading.Event()
         self.answering.set()
+        self.reading = threading.Event()
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Answer:
         self.asked.append(path)
         refused = len(self.asked) <= self.busy or (path.endswith("resourceVersion=0") and not self.remembers)
         return 429 if refused else 200, b"%d" % len(self.asked)
 
-    def answers(self, reads: Iterable[Read]) -> Iterator[Answer]:
+    def answers(self, reads: Iterable[Read], until: Callable[[], object]) -> Iterator[Answer]:
+        until()
+        self.reading.set()
         for number, (path, accept) in enumerate(reads):
             self.answering.wait(9)
             if number == self.ahead:
@@ -65,6 +68,16 @@ def test_answers_that_were_asked_ahead_are_used() -> None:
         assert (api.read(NODES), api.read(PODS)) == ((200, b"2"), (200, b"1"))
         assert api.reads() == (NODES, PODS)
     assert server.asked == [f"{path}{ANY_VERSION}" for path in ("/api/v1/pods", "/api/v1/nodes")]
+
+
+def test_answers_wait_until_the_first_is_wanted() -> None:
+    server = Server()
+    api = of(server)
+    with api.glance():
+        api.read_ahead([PODS])
+        assert not server.reading.wait(0.1)
+        assert api.read(PODS) == (200, b"1")
+    assert server.reading.is_set()
 
 
 def test_question_not_answered_ahead_is_asked_when_wanted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -134,6 +135,18 @@ def test_record_is_the_users_own_and_written_when_it_changes(known: Names) -> No
     with engine.glance():
         asked_before.remember(engine, known)  # nothing was asked
     assert known.asked.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_record_with_the_same_reads_in_another_order_is_kept(names: Names, server: ApiServer) -> None:
+    kinds = ("Pod", "Service")
+    for order in (kinds, kinds[::-1]):
+        engine, cluster = Machine(), Cluster(names.kubeconfig)
+        with asked_before.glance(engine, names):
+            engine.query(NODE, ECHO)
+            for kind in order:
+                cluster.list("v1", kind)
+            asked_before.remember(engine, names)
+    assert [path for path, _ in json.loads(names.asked.read_text())["reads"]] == ["/api/v1/pods", "/api/v1/services"]
 
 
 def test_record_is_kept_while_the_node_is_stopped(known: Names, file: PurePosixPath) -> None:
