@@ -69,7 +69,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, up: Application) ->
     assert steps["https"][0] == "unseen"
     assert "was not running" in up.elsewhere("stop", up.name).err
     for change in ("enable", "disable"):
-        assert "is not up" in up.command("addons", change, "metrics-server", status=1).err
+        assert f"sandbox start {up.name}" in up.command("addons", change, "metrics-server", status=1).err
     plan = json.loads(up.command("up", "--plan", "-o", "json", status=2).out)
     assert {one["step"]: one["action"] for one in plan["steps"]}["cluster"] == "repair"
     assert running(engine, up) == set(), "a plan starts nothing"
