@@ -204,7 +204,7 @@ def test_changed_password_is_delivered_and_other_accounts_stay(sandbox: Changing
 
 def test_addons_survive_a_stop_and_no_secret_is_written(sandbox: Changing, creds: dict[str, Any]) -> None:
     sandbox.run("stop")
-    assert "is not up" in sandbox.run("addons", "enable", "metrics-server", status=1).err
+    assert "error[not-up]" in sandbox.run("addons", "enable", "metrics-server", status=1).err
     sandbox.run("start")
 
     def other() -> str | None:
