@@ -34,6 +34,12 @@ class Changing:
         spec = {"name": name, "registry": {"port": registry}, "edge": {"ports": [port]}, **more}
         return cls(folder, {**spec, "ingress": {"controller": "none"}}, env or {})
 
+    @classmethod
+    def on_minikube(cls, name: str, folder: Path, *, registry: int, port: int, env: Mapping[str, str]) -> Self:
+        """One whose cluster is minikube's, and whose images the folder's images.yaml names."""
+        more = {"cluster": {"provider": "minikube"}, "push": "images.yaml"}
+        return cls.of(name, folder, registry=registry, port=port, env=env, **more)
+
     @property
     def names(self) -> Names:
         return context.home().sandbox(self.spec["name"])

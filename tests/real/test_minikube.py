@@ -43,15 +43,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
     images = [{"from": "archive", "path": str(store.image(recipes()[one])), "as": f"{one}:1"} for one in ours]
     images.append({"from": "build", "context": "creds", "as": "registry-creds:1"})
     (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
-    made = Changing.of(
-        NAME,
-        folder,
-        registry=registry,
-        port=port,
-        env=variables,
-        cluster={"provider": "minikube"},
-        push="images.yaml",
-    )
+    made = Changing.on_minikube(NAME, folder, registry=registry, port=port, env=variables)
     try:
         made.run("bundle", "build", "metrics-server")
         made.up()

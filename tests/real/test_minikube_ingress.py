@@ -72,15 +72,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
         yaml.safe_dump({"images": [{"from": "archive", "path": busybox, "as": "busybox:1"}]})
     )
     (folder / "app.yaml").write_text(yaml.safe_dump_all(application(f"localhost:{registry}/busybox:1")))
-    made = Changing.of(
-        NAME,
-        folder,
-        registry=registry,
-        port=port,
-        env=variables,
-        cluster={"provider": "minikube"},
-        push="images.yaml",
-    )
+    made = Changing.on_minikube(NAME, folder, registry=registry, port=port, env=variables)
     try:
         made.up()
         yield made

@@ -9,8 +9,8 @@ import pytest
 from sandbox.errors import UsageError
 from sandbox.init.skaffold_patch import patched
 
-CONFIG = {"build": {"artifacts": [{"image": "api"}, {"image": "web"}]}, "a/b": 1}
-API, WEB = CONFIG["build"]["artifacts"]  # type: ignore[index]
+CONFIG: dict[str, Any] = {"build": {"artifacts": [{"image": "api"}, {"image": "web"}]}, "a/b": 1}
+API, WEB = CONFIG["build"]["artifacts"]
 
 
 @pytest.mark.parametrize(
