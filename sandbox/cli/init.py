@@ -122,6 +122,8 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"
+    if image := project_files.guessed(found, name):
+        yield f"note  {image} in your manifests is taken for what is built here: `for:` in images.yaml says so"
     idle = project_files.unnamed(name, found)
     for program, image in idle.items():
         yield f"note  no manifest runs {program}: add a Deployment with `image: {image}`"

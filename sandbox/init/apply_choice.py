@@ -16,7 +16,7 @@ from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, UsageError
 from sandbox.init import compose, overlay_choice, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered
-from sandbox.init.project_folders import DEEPER, folders, is_text, listed, mapping_in, shown
+from sandbox.init.project_folders import DEEPER, folders, is_text, listed, mapping_in, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
 from sandbox.kube.pod_images import pod_images
@@ -39,7 +39,8 @@ def choose(folder: Path, notes: list[str], render: overlay_choice.Render) -> tup
     overlays = overlay_choice.choose(folder, notes, render)
     charts = [shown(folder, place) for place in (folder, *folders(folder, DEEPER)) if _is_chart(folder, place)]
     kustomized = [place for place in folders(folder, DEEPER) if manifests.kustomization(place)]
-    written = list(_manifests(folder, [folder / one for one in charts], kustomized, notes))
+    taken = [*(folder / one for one in charts), *kustomized, *other_sandboxes(folder)]
+    written = list(_manifests(folder, taken, notes))
     if overlays:
         notes += _idle_charts(charts)
         used = [path.resolve() for one in overlays for path in kustomization.reads(folder / one).local]
@@ -187,16 +188,16 @@ def _files(folder: Path, path: str) -> list[tuple[str, Sequence[Manifest]]]:
     return [(file.relative_to(folder).as_posix(), objects) for file, objects in files if objects]
 
 
-def _manifests(folder: Path, charts: Sequence[Path], kustomized: Sequence[Path], notes: list[str]) -> Iterator[str]:
+def _manifests(folder: Path, others: Sequence[Path], notes: list[str]) -> Iterator[str]:
     """Yield files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
 
-    What is in the folders of `charts` and `kustomized` is theirs.
+    What is in the `others`, folders of charts, kustomizations and other sandboxes, is theirs.
     """
-    taken = [*charts, *kustomized]
+    taken = [*others]
     for place in folders(folder):
         if any(place.is_relative_to(one) for one in taken):
             continue
-        above = any(one.is_relative_to(place) for one in (*charts, *kustomized))
+        above = any(one.is_relative_to(place) for one in others)
         if not above and _holds_objects(folder, place):
             taken.append(place)
             yield shown(folder, place)

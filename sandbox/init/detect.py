@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.init import apply_choice, compose, devfile, dockerfile, helmfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Front, Item, Told, is_called, label, numbered
-from sandbox.init.project_folders import exists, folders, listed
+from sandbox.init.project_folders import exists, folders, listed, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
@@ -78,6 +79,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         *left_out,
         *chosen,
         *apply_choice.incomplete(folder, applied),
+        *_other_sandboxes(folder),
         *_unread(folder, read),
         *_included(folder, apps, ours),
         *(f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong),
@@ -128,6 +130,13 @@ def _unread(folder: Path, read: Collection[str]) -> Iterator[str]:
         if file not in read and exists(folder / file):
             goes = "what it builds goes into images.yaml, and what it applies below `apply`"
             yield f"{file} ({tool}) is not read: {goes}"
+
+
+def _other_sandboxes(folder: Path) -> Iterator[str]:
+    """Yield a note of the folders below that are other sandboxes."""
+    if others := [shown(folder, one) for one in other_sandboxes(folder)]:
+        up = shlex.join(["sandbox", "up", "-f", f"{others[0]}{SPEC}"])
+        yield f"left out, with a {SPEC} of their own: {', '.join(others)} ({up})"
 
 
 def _compose_files_below(folder: Path) -> Iterator[str]:

@@ -19,16 +19,16 @@ _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
 def port(text: str) -> int | None:
-    """Return the first TCP port that it exposes, if it says one (Dockerfile reference, EXPOSE), of a range the first.
+    """Return the first TCP port that it exposes (Dockerfile reference, EXPOSE), of a range the first; else its PORT.
 
-    Variables have the values that ARG and ENV give them.
+    Variables have the values that ARG and ENV give them. PORT is what programs read that are told where to listen.
     """
     values = dict(pair for line in _VALUES.finditer(text) for pair in _VALUE.findall(line[1]))
-    for line in _EXPOSE.finditer(text):
-        for word in line[1].split():
-            said = _PORT.fullmatch(_VARIABLE.sub(lambda one: values.get(one[1]) or one[2] or "", word))
-            if said and 0 < int(said[1]) < 65536:
-                return int(said[1])
+    words = [word for line in _EXPOSE.finditer(text) for word in line[1].split()]
+    for word in words or [values.get("PORT", "")]:
+        said = _PORT.fullmatch(_VARIABLE.sub(lambda one: values.get(one[1]) or one[2] or "", word))
+        if said and 0 < int(said[1]) < 65536:
+            return int(said[1])
     return None
 
 

@@ -16,6 +16,7 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
 from sandbox.init import web_services
+from sandbox.init.compose import service_ports
 from sandbox.init.detected import IGNORED, IMAGES, LOCK, SPEC, App, Found, is_called, last_part, spelled, untagged
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
@@ -207,17 +208,32 @@ def _bases(app: App, found: Found) -> Iterator[tuple[str, App]]:
 
 
 def _names(app: App, target: str, found: Found, project: str) -> list[str]:
-    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name.
-
-    The program of the project's own folder may be called after the project.
-    """
+    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name."""
     own = last_part(target)
-    called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
-    alike = [one for one in sorted(called) if is_called(one, app.name)]
-    if app.is_whole and not alike:
-        alike = [one for one in sorted(called) if last_part(one) == project]
+    alike = _alike(app, found, project) or list(filter(None, [guessed(found, project)]))
     names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
     return [] if all(last_part(one) == own for one in names) else list(dict.fromkeys(map(untagged, names)))
+
+
+def _alike(app: App, found: Found, project: str) -> list[str]:
+    """Return the images of the manifests that are called like the program; the project's own may be called after it."""
+    called = sorted({one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)})
+    alike = [one for one in called if is_called(one, app.name)]
+    return alike or [one for one in called if app.is_whole and last_part(one) == project]
+
+
+def guessed(found: Found, project: str) -> str | None:
+    """Return the image that the only program that is built may be, although it is not called like it.
+
+    It is the only one in the manifests that is neither an official one nor a well-known program's.
+    """
+    built = [one for one in found.apps if one.context is not None]
+    if len(built) != 1 or built[0].names or _alike(built[0], found, project):
+        return None
+    # One with a digest is made elsewhere.
+    named = [references.parse(one).familiar for one in found.images if "@" not in one and _is_reference(one)]
+    others = {untagged(one) for one in named if "/" in one and last_part(one) not in service_ports.PORTS}
+    return others.pop() if len(others) == 1 and not any(map(_LOCAL.fullmatch, found.images)) else None
 
 
 def _is_reference(text: str) -> bool:

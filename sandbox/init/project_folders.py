@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from sandbox.config import text_file, yaml_text
+from sandbox.init.detected import SPEC
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
@@ -18,13 +19,25 @@ DEPTH, DEEPER = 2, 4  # overlays are nested deeply
 
 
 def folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Yield the folders below, each before its own subfolders."""
+    """Yield the folders below, each before its own subfolders; not those of other sandboxes."""
+    for place in _own(folder):
+        if not exists(place / SPEC):
+            yield place
+            if depth > 1:
+                yield from folders(place, depth - 1)
+
+
+def other_sandboxes(folder: Path) -> Iterator[Path]:
+    """Yield the folders below that have a spec of their own, as those of a repository with several sandboxes."""
+    return (one for place in (folder, *folders(folder, DEEPER - 1)) for one in _own(place) if exists(one / SPEC))
+
+
+def _own(folder: Path) -> Iterator[Path]:
+    """Yield the folders directly below that are the project's and that this user may read."""
     for place in listed(folder):
         foreign = place.name in FOREIGN or place.name[0] == "." or not is_text(place.name)
         if not foreign and _is_open(place):
             yield place
-            if depth > 1:
-                yield from folders(place, depth - 1)
 
 
 def listed(folder: Path) -> list[Path]:

@@ -201,6 +201,18 @@ def test_compose_file_in_a_folder_below_is_named(tmp_path: Path) -> None:
     assert said not in look(tmp_path).notes
 
 
+def test_folders_of_other_sandboxes_are_named_and_left_out(tmp_path: Path) -> None:
+    for name in ("a", "more/b"):
+        write(
+            tmp_path, **{f"{name}/sandbox.yaml": "", f"{name}/Dockerfile": "FROM x\n", f"{name}/k8s/a.yaml": DEPLOYMENT}
+        )
+    write(tmp_path, **{"c/Dockerfile": "FROM x\n"})
+    found = look(tmp_path)
+    assert found.apps == (App("c", "c"),) and not found.manifests
+    said = "left out, with a sandbox.yaml of their own: a/, more/b/ (sandbox up -f a/sandbox.yaml)"
+    assert found.notes == (said,)
+
+
 def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> None:
     write(
         tmp_path,

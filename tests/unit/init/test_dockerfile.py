@@ -23,9 +23,13 @@ from sandbox.init import dockerfile
         ("ARG PORT\nEXPOSE $PORT", None),
         ("EXPOSE 0 70000", None),
         ("# EXPOSE 80", None),
+        ("ENV PORT=3004", 3004),
+        ("ENV PORT=3004\nEXPOSE 80", 80),
+        ("ENV PORT=3004\nEXPOSE 53/udp", None),
+        ("ENV DB_PORT=5432", None),
     ],
 )
-def test_first_tcp_port_that_is_exposed_is_found(text: str, port: int | None) -> None:
+def test_port_is_the_first_that_is_exposed_or_else_port_s_value(text: str, port: int | None) -> None:
     assert dockerfile.port(text) == port
 
 

@@ -183,6 +183,24 @@ def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> No
     assert "{from: build, context: ., as: shop/app:dev, for: [ghcr.io/acme/shop]}" in text
 
 
+@pytest.mark.parametrize(
+    ("images", "image"),
+    [
+        (("ghcr.io/acme/web:1", "redis:7", "bitnami/postgresql:16"), "ghcr.io/acme/web"),
+        (("acme/web@sha256:" + "0" * 64,), None),
+        (("acme/web:1", "acme/worker:1"), None),
+        (("nginx:1",), None),
+        (("acme/backend:1",), None),
+        (("acme/web:1", "localhost:5001/shop/web:1"), None),
+    ],
+)
+def test_only_program_is_taken_for_the_only_unknown_image(images: tuple[str, ...], image: str | None) -> None:
+    found = Found((App("backend", "backend"),), ("k8s/",), images=images)
+    assert project_files.guessed(found, "shop") == image
+    text = project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
+    assert (f"as: shop/backend:dev, for: [{image}]" in text) == (image is not None)
+
+
 def test_how_a_program_is_built_is_in_images_yaml(tmp_path: Path) -> None:
     app = App("web", "web", build={"dockerfile": "dev.Dockerfile", "target": "dev", "args": {"A": "1"}})
     (entry,) = images_yaml.load(written(tmp_path, Found((app,))) / "images.yaml")
