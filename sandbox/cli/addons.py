@@ -29,8 +29,7 @@ def addons() -> None:
 @addons.command("list")
 @spec_options
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List all addons by topic, who enabled them, and their state, size and URL.
 
     The size is that of a chart's images, which is known once they were fetched.
@@ -39,13 +38,13 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     sandbox addons list
     sandbox addons list -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app import addon_changes
 
     rows = addon_changes.listed(sandbox_of(file, name))
     if output == "json":
         show_json([asdict(row) for row in rows])
-        return 0
+        return
     width = max(len(row.name) for row in rows)
     for topic in sorted({row.topic for row in rows}):
         click.echo(f"{topic}:")
@@ -56,7 +55,6 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
             click.echo("\n".join((f"  {first}", *rest)))
             for line in filter(None, (row.detail, row.url)):
                 click.echo(f"  {'':<{width}}  {line}")
-    return 0
 
 
 def _size(row: Row) -> str:
@@ -70,8 +68,7 @@ def _size(row: Row) -> str:
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
 @progress_option
-@click.pass_context
-def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
+def enable(addon: str, file: Path | None, name: str | None, *, progress: str) -> None:
     """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
 
     It waits until the addon is ready, and prints the URL of its page.
@@ -80,28 +77,25 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     sandbox addons enable grafana
     sandbox addons enable ./my-addon demo
     """
-    begin(ctx, "stopping", "changes of this run are rolled back; run it again to enable the addon")
+    begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
     from sandbox.app import addon_changes
 
     enabled = addon_changes.enable(sandbox_of(file, name, progress=progress), addon)
     for line in filter(None, (enabled.url, *enabled.told)):
         click.echo(line)
-    return 0
 
 
 @addons.command("disable")
 @click.argument("addon", shell_complete=completion.addons)
 @spec_options
 @progress_option
-@click.pass_context
-def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
+def disable(addon: str, file: Path | None, name: str | None, *, progress: str) -> None:
     """Remove ADDON and everything it created.
 
     \b
     sandbox addons disable metrics-server
     """
-    begin(ctx, "stopping", "run it again to remove the rest")
+    begin("stopping", "run it again to remove the rest")
     from sandbox.app import addon_changes
 
     addon_changes.disable(sandbox_of(file, name, progress=progress), addon)
-    return 0

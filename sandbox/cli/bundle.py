@@ -38,16 +38,14 @@ def bundle() -> None:
 @click.option("--kubernetes", metavar="VERSION", help="Build the node image of this Kubernetes, such as 1.35.")
 @click.option("--architecture", metavar="NAME", help="Build for machines of amd64 or arm64.  [default: this machine's]")
 @progress_option
-@click.pass_context
 def build(
-    ctx: click.Context,
     components: tuple[str, ...],
     *,
     jobs: int,
     kubernetes: str | None,
     architecture: str | None,
     progress: str,
-) -> int:
+) -> None:
     """Build missing components, or only COMPONENTS; continue an interrupted build.
 
     The first build takes about ten minutes on two cores; if nothing changed, the next one ends at once. It needs
@@ -62,26 +60,24 @@ def build(
     sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35.4}
     sandbox bundle build --architecture arm64 kind etcd
     """
-    begin(ctx, "stopping", "finished components are kept; run `sandbox bundle build` again to continue")
+    begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
     if kubernetes is not None:
         from sandbox.bundle.builder.component_build import default
         from sandbox.bundle.system_images import with_kubernetes
 
         components = with_kubernetes((*components, "node") if components else default(), kubernetes)
     _build(progress, jobs, components, architecture)
-    return 0
 
 
 @bundle.command("ensure")
 @progress_option
-@click.pass_context
-def ensure(ctx: click.Context, *, progress: str) -> int:
+def ensure(*, progress: str) -> None:
     """Get the images and tools that `up` needs: use existing ones, else pull them, else build them.
 
     \b
     sandbox bundle ensure
     """
-    begin(ctx, "stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
+    begin("stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
     from sandbox.app import context
     from sandbox.bundle.store import Store
     from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose
@@ -101,21 +97,19 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
             _build(progress, 2, NEEDED)
     if process.which("kind") is None and sys.platform == "linux":
         _build(progress, 2, ("kind",))
-    return 0
 
 
 @bundle.command("list")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
+def list_(file: Path | None, *, output: str) -> None:
     """List the components of this machine's bundle, or of FILE, with versions and sizes.
 
     \b
     sandbox bundle list
     sandbox bundle list all.bundle -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context
     from sandbox.bundle.bundle_load import opened
     from sandbox.bundle.store import Store
@@ -127,11 +121,10 @@ def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
             rows = [_row(one, found.contents) for one in found.contents.components]
     if output == "json":
         show_json(rows)
-        return 0
+        return
     for row in rows:
         size = megabytes(row["bytes"]) if isinstance(row["bytes"], int) else "not built"
         click.echo(f"{row['name']:<24} {row['version']:<10} {row['digest']}  {size:>10}")
-    return 0
 
 
 @bundle.command("save")
@@ -139,8 +132,7 @@ def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
 @click.argument("name", required=False, shell_complete=sandboxes)
 @click.option("--raw", is_flag=True, help="Do not compress: a larger file, faster to save and load.")
 @progress_option
-@click.pass_context
-def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
+def save(file: Path, name: str | None, *, raw: bool, progress: str) -> None:
     """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
     With NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
@@ -153,7 +145,7 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     sandbox bundle save --raw /media/stick/sandbox.bundle
     sandbox bundle save demo.bundle demo   for: sandbox up --from demo.bundle
     """
-    begin(ctx, "stopping")
+    begin("stopping")
     from sandbox.bundle import bundle_save
     from sandbox.bundle.bundle_load import opened
 
@@ -162,20 +154,18 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
         task.done = megabytes(file.stat().st_size)
     with opened(file) as saved:
         click.echo(f"{saved.identity}  {file}")
-    return 0
 
 
 @bundle.command("load")
 @_file
 @progress_option
-@click.pass_context
-def load(ctx: click.Context, file: Path, *, progress: str) -> int:
+def load(file: Path, *, progress: str) -> None:
     """Load a bundle file, after checking all of it. Needs no network.
 
     \b
     sandbox bundle load sandbox.bundle && sandbox up
     """
-    begin(ctx, "stopping")
+    begin("stopping")
     from sandbox.app import consent, context
     from sandbox.bundle import bundle_load
     from sandbox.bundle.bundle_load import opened
@@ -186,13 +176,11 @@ def load(ctx: click.Context, file: Path, *, progress: str) -> int:
         consent.note_components(context.home(), found.identity)
         task.done = "loaded"
         click.echo(f"{found.identity}  {file}")
-    return 0
 
 
 @bundle.command("verify")
 @_file
-@click.pass_context
-def verify(ctx: click.Context, file: Path) -> int:
+def verify(file: Path) -> None:
     """Check a bundle file, and name what has changed or is missing.
 
     It prints the bundle's identity, a digest of all its digests. Compare it with what `save` printed.
@@ -200,7 +188,7 @@ def verify(ctx: click.Context, file: Path) -> int:
     \b
     sandbox bundle verify all.bundle
     """
-    begin(ctx)
+    begin()
     from sandbox.bundle import bundle_load
     from sandbox.bundle.bundle_load import opened
 
@@ -212,7 +200,6 @@ def verify(ctx: click.Context, file: Path) -> int:
         click.echo(f"{found.identity}  {file}")
     words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
     click.echo(f"{words} on {contents.architecture}: nothing changed, complete", err=True)
-    return 0
 
 
 def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: str | None = None) -> None:

@@ -33,8 +33,7 @@ def certs() -> None:
 @certs.command("show")
 @spec_options
 @output_option
-@click.pass_context
-def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def show(file: Path | None, name: str | None, *, output: str) -> int:
     """Show root, issuing CA and leaves: expiry, where deployed, where trusted.
 
     Exit code 1 if one is missing or not usable.
@@ -43,7 +42,7 @@ def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str
     sandbox certs show
     sandbox certs show demo -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context
     from sandbox.app.certificate_places import find_places
     from sandbox.components.certificates.keystore import ISSUING, ROOT, Keystore, inventory
@@ -72,10 +71,7 @@ def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str
 @click.option("--root", is_flag=True, help="Renew everything; then trust the new root everywhere.")
 @click.option("--yes", is_flag=True, help="Change the root without asking.")
 @progress_option
-@click.pass_context
-def renew(
-    ctx: click.Context, file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str
-) -> int:
+def renew(file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str) -> int:
     """Renew the leaves now and wait until they are served.
 
     You rarely need this: `sandbox up` renews certificates after two thirds of their lifetime. --authority also replaces
@@ -85,7 +81,7 @@ def renew(
     sandbox certs renew
     sandbox certs renew demo --root
     """
-    begin(ctx, "stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
+    begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
     from sandbox.app import certificate_renewal
     from sandbox.app.certificate_renewal import Outcome
 
@@ -117,8 +113,7 @@ def renew(
 @spec_options
 @click.option("--format", "form", type=click.Choice(["pem", "bundle", "p12"]), required=True, help="See above.")
 @click.option("--out", type=click.Path(path_type=Path, allow_dash=True), required=True, help="A file; - is stdout.")
-@click.pass_context
-def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str, out: Path) -> int:
+def export(file: Path | None, name: str | None, *, form: str, out: Path) -> None:
     """Write the root certificate for programs that do not use a system trust store. Never writes a key.
 
     \b
@@ -135,7 +130,7 @@ def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str
     sandbox certs export --format pem --out root.pem
     sandbox certs export demo --format p12 --out trust.p12
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context
     from sandbox.components.certificates.export_formats import FORMATS, public_roots
     from sandbox.components.certificates.keystore import Keystore
@@ -156,7 +151,6 @@ def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str
         files.require_regular(out)
         # A link is followed: the user named its target, and it may be one of the system's, such as /dev/stderr.
         files.write_atomic(out.resolve(), data, mode=0o644)
-    return 0
 
 
 certs.add_command(trust)

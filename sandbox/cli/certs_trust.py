@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 )
 @yes_option
 @dry_run_option
-@click.pass_context
-def trust(
-    ctx: click.Context, file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool
-) -> int:
+def trust(file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool) -> None:
     """Add the root to this machine's trust stores, after asking; `untrust` removes it.
 
     The root can only sign for the sandbox's domain, localhost and loopback addresses. The root that it replaces is
@@ -53,7 +50,7 @@ def trust(
     sandbox certs trust
     sandbox certs trust demo --store nss --yes
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context
     from sandbox.app.trusted_stores import TrustedStores, root_of
     from sandbox.truststore.trusted_root import Entry
@@ -66,21 +63,19 @@ def trust(
         planned = at.plan_trust(root, names.name, kinds)
         lines = [f"the root certificate of the sandbox {names.name}", *_facts(names.root_certificate.read_bytes())]
         if not _change(at, lines, planned, "change these stores?", yes=yes, dry_run=dry_run, sandbox=names.name):
-            return 0
+            return
         at.record.write(Entry(root, names.name))
         at.record.forget(at.replaced(root, names.name))
     if "python" in kinds:
         for line in at.shell_lines(root):
             click.echo(line)
-    return 0
 
 
 @click.command("untrust")
 @click.argument("name", required=False)
 @yes_option
 @dry_run_option
-@click.pass_context
-def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
+def untrust(name: str | None, *, yes: bool, dry_run: bool) -> None:
     """Remove the root of NAME, or of all sandboxes, from every store that `trust` added it to.
 
     Nothing else in the stores changes. You can still run it when the sandbox is gone.
@@ -89,7 +84,7 @@ def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -
     sandbox certs untrust
     sandbox certs untrust demo --yes
     """
-    begin(ctx)
+    begin()
     from sandbox.app.trusted_stores import TrustedStores
 
     with TrustedStores.locked() as at:
@@ -99,7 +94,6 @@ def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -
         about = lines if planned.changes else ["no store holds a root that sandbox certs trust put there"]
         if _change(at, about, planned, "remove these?", yes=yes, dry_run=dry_run):
             at.record.forget(meant)
-    return 0
 
 
 def _change(

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> int:
+def completion(shell: str) -> None:
     """Print the script that lets a shell complete commands, options and names.
 
     \b
@@ -22,7 +22,6 @@ def completion(shell: str) -> int:
     kind = get_completion_class(shell)
     if kind:  # one of those that click comes with
         click.echo(kind(click.Command("sandbox"), {}, "sandbox", "_SANDBOX_COMPLETE").source())
-    return 0
 
 
 def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -30,7 +30,7 @@ def config() -> None:
 @config.command("validate")
 @spec_options
 @output_option
-def validate(file: Path | None, name: str | None, *, output: str) -> int:
+def validate(file: Path | None, name: str | None, *, output: str) -> None:
     """Check the spec, its images and its manifests.
 
     Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
@@ -48,20 +48,19 @@ def validate(file: Path | None, name: str | None, *, output: str) -> int:
     if output == "json":
         numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
         show_json({"name": spec.name, "domain": spec.domain, **numbers, "notes": checked.notes})
-        return 0
+        return
     counted = (count(number, noun) for noun, number in checked.counts.items())
     click.echo(f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}")
     for note in checked.notes:
         click.echo(f"note   {note}", err=True)
     if file is None and name is None and not default_file():
         click.echo("note   there is no sandbox.yaml here: this is the default spec; write one: sandbox init", err=True)
-    return 0
 
 
 @config.command("show")
 @spec_options
 @output_option
-def show(file: Path | None, name: str | None, *, output: str) -> int:
+def show(file: Path | None, name: str | None, *, output: str) -> None:
     """Show every key with its value and its origin.
 
     \b
@@ -79,17 +78,16 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     ]
     if output == "json":
         show_json([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows])
-        return 0
+        return
     width = max(len(problems.dotted(path)) for path, *_ in rows)
     for path, value, origin in rows:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         click.echo(f"{problems.dotted(path):<{width}} {shown:<40} {click.style(origin, dim=True)}")
-    return 0
 
 
 @config.command("schema")
 @click.argument("which", nargs=-1, shell_complete=completion.schemas)
-def schema(which: tuple[str, ...]) -> int:
+def schema(which: tuple[str, ...]) -> None:
     """Print the JSON Schema of a file, for editors, or of what a command prints, for programs.
 
     WHICH is sandbox (sandbox.yaml, the default), images (images.yaml), a command with `-o json`, error, or event: a
@@ -109,13 +107,12 @@ def schema(which: tuple[str, ...]) -> int:
     files = {"sandbox": spec_schema.schema, "images": images_yaml.schema}
     if name in files:
         click.echo(json.dumps(files[name](), indent=2))
-        return 0
+        return
     from sandbox.cli import json_results
 
     if name not in json_results.NAMES:
         raise UsageError(f"there is no schema of '{name}'", fix=f"one of {', '.join((*files, *json_results.NAMES))}")
     click.echo(json.dumps(json_results.schema(name), indent=2))
-    return 0
 
 
 def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

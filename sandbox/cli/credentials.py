@@ -50,8 +50,7 @@ def credentials() -> None:
     "--namespace", "namespaces", multiple=True, help="Only in this namespace; may be repeated.  [default: all]"
 )
 @click.option("--secret", help="The name of the Secret.  [default: minikube's, such as gcr-secret]")
-@click.pass_context
-def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
+def add(kind: str, file: Path | None, name: str | None, **given: Any) -> None:
     """Add accounts of KIND until `remove` or `down`; for permanent ones use `credentials:` in sandbox.yaml.
 
     \b
@@ -60,25 +59,23 @@ def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, *
     sandbox credentials add ecr --profile work --region eu-central-1
     sandbox credentials add acr --registry demo.azurecr.io --from principal.json
     """
-    with _changing(ctx, file, name) as accounts:
+    with _changing(file, name) as accounts:
         entry = _entry(kind, given)
         held = accounts.add(entry)
         click.echo(_line(held.entry.secret, held))
-    return 0
 
 
 @credentials.command("list")
 @spec_options
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List the cluster's accounts, their namespaces and expiry. Shows no secret.
 
     \b
     sandbox credentials list
     sandbox credentials list demo -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app.pod_accounts import IGNORED, PodAccounts
     from sandbox.names import SYSTEM_NAMESPACE
 
@@ -89,7 +86,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
         show_json({"name": spec.name, "credentials": rows, "ignored": ignored, "registry_creds": in_addon})
-        return 0
+        return
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))
     if in_addon:
@@ -98,23 +95,20 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
         click.echo("no credentials; add some with: sandbox credentials add", err=True)
     for secret in ignored:
         click.echo(f"ignored: the Secret {secret} in {SYSTEM_NAMESPACE}; {IGNORED}", err=True)
-    return 0
 
 
 @credentials.command("remove")
 @click.argument("secret")
 @spec_options
-@click.pass_context
-def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
+def remove(secret: str, file: Path | None, name: str | None) -> None:
     """Remove the Secret SECRET and its accounts from every namespace.
 
     \b
     sandbox credentials remove dpr-secret
     """
-    with _changing(ctx, file, name) as accounts:
+    with _changing(file, name) as accounts:
         accounts.remove(secret)
         click.echo(f"removed {secret}")
-    return 0
 
 
 @credentials.command("refresh")
@@ -122,14 +116,13 @@ def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None)
 @click.option(
     "--secret", "secrets", multiple=True, help="Only the account in this Secret; may be repeated.  [default: all]"
 )
-@click.pass_context
-def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
+def refresh(file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> None:
     """Read the files again and get new tokens now.
 
     \b
     sandbox credentials refresh
     """
-    with _changing(ctx, file, name) as accounts:
+    with _changing(file, name) as accounts:
         renewed = accounts.refresh(secrets)
         for secret in renewed.done:
             click.echo(f"renewed {_line(secret, accounts.known(secret))}")
@@ -138,12 +131,11 @@ def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets:
         click.echo(error, err=True)
     if first is not None:
         raise first
-    return 0
 
 
 @contextmanager
-def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterator[PodAccounts]:
-    begin(ctx, "stopping")
+def _changing(file: Path | None, name: str | None) -> Iterator[PodAccounts]:
+    begin("stopping")
     from sandbox.app.pod_accounts import PodAccounts
 
     sandbox = sandbox_of(file, name)

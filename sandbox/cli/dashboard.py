@@ -15,10 +15,7 @@ from sandbox.cli.options import begin, sandbox_of, spec_options
 @spec_options
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
 @click.option("--browser/--no-browser", default=None, help="Open the page in a browser.  [default: if there is one]")
-@click.pass_context
-def dashboard(
-    ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None
-) -> int:
+def dashboard(file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> None:
     """Serve a live, read-only page of all sandboxes, until Ctrl-C.
 
     The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
@@ -27,7 +24,7 @@ def dashboard(
     \b
     sandbox dashboard
     """
-    begin(ctx)
+    begin()
     from sandbox.dashboard.watch import watch
 
     open_browser = _has_desktop() if browser is None else browser
@@ -38,7 +35,6 @@ def dashboard(
                 f"open this address yourself: the page that forwards to it cannot be written ({trouble})", err=True
             )
         page.serve()
-    return 0
 
 
 def _has_desktop() -> bool:

@@ -32,9 +32,7 @@ MOST_NAMED = 3
 @click.option("--yes", is_flag=True, help="As for `sandbox up`.")
 @lock_options
 @progress_option
-@click.pass_context
 def dev(
-    ctx: click.Context,
     file: Path | None,
     name: str | None,
     *,
@@ -44,7 +42,7 @@ def dev(
     yes: bool,
     patience: float,
     progress: str,
-) -> int:
+) -> None:
     """Run `up`, then build, push, apply and roll out every change of the project's files.
 
     \b
@@ -54,7 +52,7 @@ def dev(
 
     Files with a `sync` rule in images.yaml are copied into running containers instead of built.
     """
-    begin(ctx, "leaving", LEFT)
+    begin("leaving", LEFT)
     from sandbox.app import chosen_spec, context
     from sandbox.app.core import Sandbox
     from sandbox.app.dev.file_watch import FileWatch
@@ -81,7 +79,6 @@ def dev(
         welcome(loop.once().resolved)
     else:
         loop.run(lambda sandbox: welcome(sandbox.resolved))
-    return 0
 
 
 def report_for(progress: str) -> DevReport:

@@ -60,14 +60,13 @@ def doctor() -> None:
 @click.option(
     "--seconds", type=click.FloatRange(min=1), default=3, help="How long to wait for slow answers.  [default: 3]"
 )
-@click.pass_context
-def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
+def machine(file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
     """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most.
 
     \b
     sandbox doctor machine
     """
-    begin(ctx)
+    begin()
     from sandbox.app import diagnosis
 
     return _show(diagnosis.rows(find_spec(file, name), file=file, name=name, fix=fix, seconds=seconds), output)
@@ -77,15 +76,14 @@ def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 @click.argument("host", shell_complete=completion.hosts)
 @spec_options
 @output_option
-@click.pass_context
-def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
+def tls(host: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Trace a request to https://HOST (or HOST:PORT), up to the first step that fails.
 
     \b
     sandbox doctor tls app.demo.sandbox.localhost
     sandbox doctor tls app.demo.sandbox.localhost:8443 demo
     """
-    begin(ctx)
+    begin()
     from sandbox.doctor.tls.tls_pipeline import examine
 
     given = file is not None or name is not None
@@ -96,8 +94,7 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
 @click.argument("service", metavar="[NAMESPACE/]SERVICE")
 @spec_options
 @output_option
-@click.pass_context
-def service(ctx: click.Context, service: str, file: Path | None, name: str | None, *, output: str) -> int:
+def service(service: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Trace a connection to a Service, hop by hop, up to the first that fails.
 
     The hops are this machine, the edge, the node, kube-proxy, the EndpointSlice and the pods.
@@ -106,7 +103,7 @@ def service(ctx: click.Context, service: str, file: Path | None, name: str | Non
     sandbox doctor service shop/db
     sandbox doctor service db demo -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.doctor.service_checks import examine
 
     return _show(examine(_context(find_spec(file, name), file, name), service), output)
@@ -116,8 +113,7 @@ def service(ctx: click.Context, service: str, file: Path | None, name: str | Non
 @click.argument("pod", metavar="[NAMESPACE/]POD")
 @spec_options
 @output_option
-@click.pass_context
-def pod(ctx: click.Context, pod: str, file: Path | None, name: str | None, *, output: str) -> int:
+def pod(pod: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Find why a pod does not run: its containers' reasons and last lines, its node, its events.
 
     POD is the name of a pod, or of the workload that makes it.
@@ -126,7 +122,7 @@ def pod(ctx: click.Context, pod: str, file: Path | None, name: str | None, *, ou
     sandbox doctor pod web
     sandbox doctor pod shop/web-5d8f-x2x9 demo
     """
-    begin(ctx)
+    begin()
     from sandbox.doctor.pod_checks import examine
 
     return _show(examine(_context(find_spec(file, name), file, name), pod), output)
@@ -136,15 +132,14 @@ def pod(ctx: click.Context, pod: str, file: Path | None, name: str | None, *, ou
 @spec_options
 @output_option
 @click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
-@click.pass_context
-def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
+def network(file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
     """Trace egress from a temporary pod: names, this machine, TCP, TLS.
 
     \b
     sandbox doctor network
     sandbox doctor network demo --to git.example.com:8443
     """
-    begin(ctx)
+    begin()
     from sandbox.app.chosen_spec import require_own_cluster
     from sandbox.doctor.egress_checks import DESTINATION, examine
 

@@ -14,10 +14,7 @@ from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of
 @click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
 @lock_options
 @progress_option
-@click.pass_context
-def down(
-    ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str
-) -> int:
+def down(file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str) -> None:
     """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
 
     The registry's data and the certificates stay for the next `up`, unless you give --purge.
@@ -27,7 +24,7 @@ def down(
     sandbox down demo --purge
     """
     again = " ".join(("sandbox down", *((name,) if name else ()), *(("--purge",) if purge else ())))
-    begin(ctx, "stopping", f"interrupted; run `{again}` again to remove the rest")
+    begin("stopping", f"interrupted; run `{again}` again to remove the rest")
     from sandbox.app import chosen_spec
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
@@ -43,4 +40,3 @@ def down(
         sandbox.note_earlier_names()
     elif not purge:
         sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
-    return 0

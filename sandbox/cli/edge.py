@@ -24,8 +24,7 @@ def edge() -> None:
 
 @edge.command("status")
 @output_option
-@click.pass_context
-def status(ctx: click.Context, *, output: str) -> int:
+def status(*, output: str) -> int:
     """Show every route with the health of its servers.
 
     Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
@@ -35,7 +34,7 @@ def status(ctx: click.Context, *, output: str) -> int:
     sandbox edge status
     sandbox edge status -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.cli import edge_status
 
     found = edge_status.read()
@@ -57,8 +56,7 @@ def status(ctx: click.Context, *, output: str) -> int:
 @click.option("--sandbox", "name", help="The sandbox's name, instead of a spec.")
 @click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
 @output_option
-@click.pass_context
-def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool, output: str) -> int:
+def url(host: str | None, file: Path | None, name: str | None, *, qr: bool, output: str) -> None:
     """Print the URL of HOST, or of every host of the sandbox.
 
     For a Service (NAMESPACE/SERVICE instead of HOST), print the URLs of its ports of this machine and of its address
@@ -72,7 +70,7 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
     sandbox edge url shop/db
     sandbox edge url -o json
     """
-    begin(ctx)
+    begin()
     if host and "://" in host:  # as browsers show it
         from sandbox.doctor.tls.tls_context import parse
 
@@ -91,12 +89,11 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
         found = host_urls(find_spec(file, name).name, host, for_others=qr)
     if output == "json":
         show_json({"urls": found})
-        return 0
+        return
     for one in found:
         click.echo(one)
         if qr:
             click.echo(_code(one))
-    return 0
 
 
 @edge.group("route", cls=Group)
@@ -113,8 +110,7 @@ def route() -> None:
 @click.argument("host")
 @click.argument("upstream")
 @click.option("--sandbox", "name", help="The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
-@click.pass_context
-def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
+def add(host: str, upstream: str, *, name: str | None) -> None:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
 
     HOST is in the domain of a sandbox, whose CA can issue for no other. The edge is a container. On Linux it cannot
@@ -124,7 +120,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     \b
     sandbox edge route add api.demo.sandbox.localhost localhost:3000
     """
-    begin(ctx)
+    begin()
     from sandbox.app import edge_routes
 
     url = edge_routes.add(session(), host, upstream, name=name)
@@ -132,36 +128,32 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     if trouble := edge_routes.trouble(host):
         click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
         click.echo(trouble.advice, err=True)
-    return 0
 
 
 @route.command("remove")
 @click.argument("host", shell_complete=completion.hosts)
-@click.pass_context
-def remove(ctx: click.Context, host: str) -> int:
+def remove(host: str) -> None:
     """Remove the route that `add` added for HOST.
 
     \b
     sandbox edge route remove api.demo.sandbox.localhost
     """
-    begin(ctx)
+    begin()
     from sandbox.app import edge_routes
 
     edge_routes.remove(session(), host)
     click.echo(f"{host} is no longer routed")
-    return 0
 
 
 @route.command("list")
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, *, output: str) -> int:
+def list_(*, output: str) -> None:
     """List the routes that `add` added.
 
     \b
     sandbox edge route list
     """
-    begin(ctx)
+    begin()
     from sandbox.app import edge_routes
 
     found = edge_routes.added()
@@ -172,7 +164,6 @@ def list_(ctx: click.Context, *, output: str) -> int:
     else:
         for one in found:
             click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
-    return 0
 
 
 @edge.group("port", cls=Group)
@@ -190,10 +181,7 @@ def port() -> None:
 @click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
 @click.option("--sandbox", "name", help="The sandbox.  [default: the only one that is up]")
 @click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
-@click.pass_context
-def add_port(
-    ctx: click.Context, port: tuple[int | None, str], to: str, *, name: str | None, proxy_protocol: bool
-) -> int:
+def add_port(port: tuple[int | None, str], to: str, *, name: str | None, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number,
@@ -205,7 +193,7 @@ def add_port(
     sandbox edge port add auto shop/cache:6379 --sandbox demo
     sandbox edge port add 5353/udp infra/dns:53
     """
-    begin(ctx)
+    begin()
     from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
     from sandbox.components.edge.routes import UDP
@@ -215,20 +203,18 @@ def add_port(
         raise click.UsageError("--proxy-protocol is for TCP")
     added = edge_ports.add(session(), number, to, protocol=protocol, name=name, proxy=proxy_protocol)
     click.echo(port_line(added))
-    return 0
 
 
 @port.command("remove")
 @click.argument("port", type=SERVED_PORT, metavar="PORT[/udp]")
 @click.option("--sandbox", "name", help="The sandbox, if several have the port.")
-@click.pass_context
-def remove_port(ctx: click.Context, port: tuple[int | None, str], *, name: str | None) -> int:
+def remove_port(port: tuple[int | None, str], *, name: str | None) -> None:
     """Remove a port that `add` added.
 
     \b
     sandbox edge port remove 5432
     """
-    begin(ctx)
+    begin()
     from sandbox.app import edge_ports
 
     number, protocol = port
@@ -236,19 +222,17 @@ def remove_port(ctx: click.Context, port: tuple[int | None, str], *, name: str |
         raise click.UsageError("which port? sandbox edge port list shows them")
     edge_ports.remove(session(), number, protocol=protocol, name=name)
     click.echo(f"{'UDP ' if protocol == 'udp' else ''}port {number} removed")
-    return 0
 
 
 @port.command("list")
 @output_option
-@click.pass_context
-def list_ports(ctx: click.Context, *, output: str) -> int:
+def list_ports(*, output: str) -> None:
     """List all ports of Services, with the number of pods ready for each.
 
     \b
     sandbox edge port list
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context, edge_ports
     from sandbox.cli.edge_status import port_line
     from sandbox.components.edge import routes
@@ -261,7 +245,6 @@ def list_ports(ctx: click.Context, *, output: str) -> int:
     else:
         for one in ports:
             click.echo(port_line(one))
-    return 0
 
 
 def _code(url: str) -> str:

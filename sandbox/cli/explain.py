@@ -12,7 +12,7 @@ from sandbox.cli.output import show_json
 @click.command("explain")
 @click.argument("id", required=False, shell_complete=completion.errors)
 @output_option
-def explain(id: str | None, *, output: str) -> int:
+def explain(id: str | None, *, output: str) -> None:
     """Explain an error by the id in its first line; without an id, list all.
 
     \b
@@ -35,4 +35,3 @@ def explain(id: str | None, *, output: str) -> int:
             click.echo(f"{name:<20} {about.title}")
     else:
         click.echo("\n\n".join((f"{id}: {known[id].title}", known[id].meaning, known[id].advice)))
-    return 0

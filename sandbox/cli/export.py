@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("name", required=False, shell_complete=sandboxes)
 @progress_option
-@click.pass_context
-def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
+def export(folder: Path, name: str | None, *, progress: str) -> None:
     """Write a sandbox to a folder that recreates it elsewhere.
 
     FOLDER gets the spec, manifests, images by digest, and versions of the sandbox NAME, by default that of
@@ -31,7 +30,7 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
     sandbox up --from demo/
     sandbox bundle save demo.bundle demo   the same as one file, with the system
     """
-    begin(ctx, "stopping")
+    begin("stopping")
     from sandbox.app import chosen_spec, export_project
 
     spec = chosen_spec.brought_up(name)
@@ -40,7 +39,6 @@ def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str)
         told = export_project.export(spec, folder, task.say)
         task.done = str(folder)
     tell(told, caller.say)
-    return 0
 
 
 def tell(told: Exported, say: Say) -> None:

@@ -28,8 +28,7 @@ def names() -> None:
 @click.argument("name", shell_complete=sandboxes)
 @yes_option
 @dry_run_option
-@click.pass_context
-def install(ctx: click.Context, name: str, *, yes: bool, dry_run: bool) -> int:
+def install(name: str, *, yes: bool, dry_run: bool) -> None:
     """Add a line for each host of NAME to the hosts file, after asking; `uninstall` removes them.
 
     The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
@@ -38,19 +37,17 @@ def install(ctx: click.Context, name: str, *, yes: bool, dry_run: bool) -> int:
     sandbox names install demo
     sandbox names install demo --dry-run
     """
-    begin(ctx)
+    begin()
     from sandbox.app import resolvable_names
 
     _change(resolvable_names.install(name), yes=yes, dry_run=dry_run)
-    return 0
 
 
 @names.command("uninstall")
 @click.argument("name", required=False, shell_complete=sandboxes)
 @yes_option
 @dry_run_option
-@click.pass_context
-def uninstall(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
+def uninstall(name: str | None, *, yes: bool, dry_run: bool) -> None:
     """Remove the lines of NAME, or of all sandboxes, from the hosts file.
 
     No other line changes. You can still run it when the sandbox is gone.
@@ -59,11 +56,10 @@ def uninstall(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool)
     sandbox names uninstall
     sandbox names uninstall demo --yes
     """
-    begin(ctx)
+    begin()
     from sandbox.app import resolvable_names
 
     _change(resolvable_names.uninstall(name), yes=yes, dry_run=dry_run)
-    return 0
 
 
 def _change(change: Change, *, yes: bool, dry_run: bool) -> None:

@@ -23,8 +23,7 @@ def images() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")
 @click.option("--yes", is_flag=True, help="Remove them without asking.")
 @output_option
-@click.pass_context
-def prune(ctx: click.Context, *, dry_run: bool, yes: bool, output: str) -> int:
+def prune(*, dry_run: bool, yes: bool, output: str) -> None:
     """Remove the node images that `up` made of published ones and nothing uses.
 
     Those of running and stopped sandboxes and of your snapshots stay. The next `up` with such nodes makes its image
@@ -34,7 +33,7 @@ def prune(ctx: click.Context, *, dry_run: bool, yes: bool, output: str) -> int:
     sandbox images prune
     sandbox images prune --dry-run
     """
-    begin(ctx, "stopping")
+    begin("stopping")
     from sandbox.app import node_images
 
     found = node_images.found()
@@ -48,13 +47,12 @@ def prune(ctx: click.Context, *, dry_run: bool, yes: bool, output: str) -> int:
     if output == "json":
         removed = [{"image": one.image, "bytes": one.bytes} for one in gone]
         show_json({"deleted": not dry_run, "bytes": size, "images": removed, "used": kept})
-        return 0
+        return
     for one in gone:
         click.echo(f"{one.image}  {megabytes(one.bytes):>10}")
     verb = "would be" if dry_run else "was" if len(gone) == 1 else "were"
     used = f"; {count(len(kept), 'other')} in use" if kept else ""
     click.echo(f"{count(len(gone), 'node image')} {verb} removed, {megabytes(size)}{used}", err=True)
-    return 0
 
 
 def _ask(unused: tuple[Made, ...]) -> None:

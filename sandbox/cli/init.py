@@ -27,7 +27,7 @@ MOST_NAMED = 12  # settings of a program in a note
     multiple=True,
     help="Also use this profile of the compose or skaffold file (* for all compose services).",
 )
-def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
+def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.
 
     \b
@@ -64,7 +64,6 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> int:
     if registry != wanted:  # in files that others get, too
         click.echo(f"note  port {wanted} is taken on this machine: the registry gets {registry}", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
-    return 0
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:

@@ -19,8 +19,7 @@ from sandbox.errors import UsageError
     type=click.Path(path_type=Path),
     help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]",
 )
-@click.pass_context
-def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
+def logs(file: Path | None, name: str | None, *, output: Path | None) -> None:
     """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
 
     What programs write is shown by `kubectl logs -f deploy/PROGRAM`, and of all of them by `sandbox dev`.
@@ -29,7 +28,7 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     sandbox logs                    the sandbox in this folder
     sandbox logs demo -o demo.tar.gz
     """
-    begin(ctx)
+    begin()
     from sandbox.app.diagnosis import PATIENT, context_of
     from sandbox.app.known_sandboxes import require_known
     from sandbox.support_bundle import support_archive
@@ -46,4 +45,3 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     count = support_archive.make(path, spec, context_of(spec, file=file, name=name, seconds=PATIENT))
     click.echo(path)
     click.echo(f"{count} files, secrets removed; check it before you share it", err=True)
-    return 0

@@ -119,7 +119,7 @@ def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None:
+def begin(doing: str | None = None, after: str = "") -> None:
     """Start the log and, with `doing`, have signals end the command in an orderly way.
 
     `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on.
@@ -130,6 +130,7 @@ def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None
     from sandbox.config import valid_before
     from sandbox.system.kept_files import KeptFiles
 
+    ctx = click.get_current_context()
     log.start(verbose=ctx.obj)
     valid_before.remember(KeptFiles(home().documents))
     if doing is not None:
@@ -178,12 +179,13 @@ def _saved_one_named(file: Path | None) -> Iterator[None]:
         yield
     except BadFile as error:
         if not error.fix and (known := chosen_spec.up_from(file)):
-            error.fix = f"correct it; or go by the spec of the last up: {_called(click.get_current_context(), known)}"
+            error.fix = f"correct it; or go by the spec of the last up: {_called(known)}"
         raise
 
 
-def _called(ctx: click.Context, name: str) -> str:
-    """Return the command with its arguments and a NAME, without its options."""
+def _called(name: str) -> str:
+    """Return the running command with its arguments and a NAME, without its options."""
+    ctx = click.get_current_context()
     words = [ctx.command_path]
     for one in ctx.command.params:
         said = name if one.name == "name" else ctx.params.get(one.name or "")

@@ -51,9 +51,7 @@ if TYPE_CHECKING:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of MANIFEST and do nothing else.")
 @output_option
 @progress_option
-@click.pass_context
 def push_images(
-    ctx: click.Context,
     manifest: Path | None,
     file: Path | None,
     *,
@@ -88,7 +86,7 @@ def push_images(
         return 0
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
-    begin(ctx, "stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
+    begin("stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
     sandbox = sandbox_of(file, None, progress=progress)
     spec = sandbox.spec
     chosen = manifest or spec.push

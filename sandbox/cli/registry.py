@@ -23,15 +23,14 @@ def registry() -> None:
 @registry.command("list")
 @spec_options
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def list_(file: Path | None, name: str | None, *, output: str) -> None:
     """List repositories and tags, with total size and size not shared with other images.
 
     \b
     sandbox registry list
     sandbox registry list demo -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app import context, machine_plan
     from sandbox.images.registry_content import catalogue
     from sandbox.oci.client import Client
@@ -43,7 +42,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
         found = catalogue(client)
     if output == "json":
         show_json(_listed(where, found))
-        return 0
+        return
     width = max((len(f"{one.repository}:{one.tag}") for one in found.tags), default=0)
     for one in found.tags:
         digest = one.digest.removeprefix("sha256:")[:12] if one.digest else "gone"
@@ -52,15 +51,13 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
             f"{f'{one.repository}:{one.tag}':<{width}}  {digest:<12}  {megabytes(one.size):>10}  {own:>10} its own"
         )
     click.echo(f"{count(len(found.tags), 'tag')} in {where}, {megabytes(found.size)} together", err=True)
-    return 0
 
 
 @registry.command("gc")
 @spec_options
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted; change nothing.")
 @output_option
-@click.pass_context
-def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
+def collect(file: Path | None, name: str | None, *, dry_run: bool, output: str) -> None:
     """Delete blobs that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
 
     Pushing another image to a tag, and deleting a tag, leave old layers behind, and pushes that broke off a part of
@@ -70,7 +67,7 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     sandbox registry gc
     sandbox registry gc demo
     """
-    begin(ctx, "stopping", "nothing that an image names is deleted; run `sandbox registry gc` again to continue")
+    begin("stopping", "nothing that an image names is deleted; run `sandbox registry gc` again to continue")
     from sandbox.app import registry_upkeep
 
     sandbox = sandbox_of(file, name)
@@ -87,13 +84,12 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
                 "leftovers": found.leftovers,
             }
         )
-        return 0
+        return
     for image in found.manifests:
         click.echo(image)
     verb = "would be" if dry_run else "was"
     rest = f", {count(found.leftovers, 'leftover')} of broken uploads" if found.leftovers else ""
     click.echo(f"{megabytes(found.size)} {verb} freed: {count(found.blobs, 'blob')}{rest}", err=True)
-    return 0
 
 
 def _listed(where: str, found: Catalogue) -> dict[str, Any]:

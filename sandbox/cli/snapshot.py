@@ -25,10 +25,7 @@ def snapshot() -> None:
 @spec_options
 @lock_options
 @progress_option
-@click.pass_context
-def save(
-    ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
-) -> int:
+def save(snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
     """Save a sandbox, running or stopped, as SNAPSHOT (default: the present time).
 
     A running sandbox is paused for a few seconds. The files contain nodes, registry, certificates with keys, and the
@@ -38,11 +35,10 @@ def save(
     sandbox snapshot save
     sandbox snapshot save before-upgrade demo
     """
-    begin(ctx, "stopping", "no snapshot was saved, and the sandbox is as before")
+    begin("stopping", "no snapshot was saved, and the sandbox is as before")
     from sandbox.app import snapshots
 
     snapshots.save(sandbox_of(file, name, progress=progress, patience=patience), snapshot, megabytes)
-    return 0
 
 
 @snapshot.command("restore")
@@ -51,9 +47,7 @@ def save(
 @click.option("--yes", is_flag=True, help="Replace the existing sandbox without asking.")
 @lock_options
 @progress_option
-@click.pass_context
 def restore(
-    ctx: click.Context,
     snapshot: str | None,
     file: Path | None,
     name: str | None,
@@ -61,7 +55,7 @@ def restore(
     yes: bool,
     patience: float,
     progress: str,
-) -> int:
+) -> None:
     """Restore SNAPSHOT (default: the newest) and start it.
 
     It replaces the existing sandbox and its data. If it cannot be restored completely, the existing one stays.
@@ -70,33 +64,31 @@ def restore(
     sandbox snapshot restore
     sandbox snapshot restore before-upgrade demo --yes
     """
-    begin(ctx, "stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
+    begin("stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
     from sandbox.app import snapshots
     from sandbox.cli.summary import welcome
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
     welcome(sandbox.resolved)
-    return 0
 
 
 @snapshot.command("list")
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, *, output: str) -> int:
+def list_(*, output: str) -> None:
     """List the snapshots of all sandboxes, with their sizes, and what is damaged.
 
     \b
     sandbox snapshot list
     sandbox snapshot list -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app import snapshots
 
     found = snapshots.store().listed()
     if output == "json":
         show_json([_row(one) for one in found])
-        return 0
+        return
     if not found:
         click.echo("no snapshots; save one with: sandbox snapshot save SNAPSHOT", err=True)
     for one in found:
@@ -105,28 +97,25 @@ def list_(ctx: click.Context, *, output: str) -> int:
         if one.damage:
             click.echo(f"damaged: {one.damage}", err=True)
             click.echo(f"  to remove it: sandbox snapshot delete {one.snapshot} {one.sandbox}", err=True)
-    return 0
 
 
 @snapshot.command("delete")
 @click.argument("snapshot")
 @spec_options
 @lock_options
-@click.pass_context
-def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | None, *, patience: float) -> int:
+def delete(snapshot: str, file: Path | None, name: str | None, *, patience: float) -> None:
     """Remove a snapshot.
 
     \b
     sandbox snapshot delete before-upgrade
     sandbox snapshot delete before-upgrade demo
     """
-    begin(ctx)
+    begin()
     from sandbox.app import snapshots
 
     sandbox = sandbox_of(file, name, patience=patience)
     snapshots.delete(sandbox, snapshot)
     click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox.name}'", err=True)
-    return 0
 
 
 def _line(one: Listed) -> str:

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 @output_option
 @lock_options
 @progress_option
-@click.pass_context
-def start(
-    ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str
-) -> int:
+def start(file: Path | None, name: str | None, *, output: str, patience: float, progress: str) -> None:
     """Start a stopped sandbox, and wait until its hosts respond.
 
     It needs no files: the sandbox contains what `up` applied and pushed. To apply changes of your files, use
@@ -31,21 +28,19 @@ def start(
     sandbox start
     sandbox start demo
     """
-    begin(ctx, "stopping", "run `sandbox start` again to continue")
+    begin("stopping", "run `sandbox start` again to continue")
     from sandbox.cli.summary import welcome
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     sandbox.start()
     welcome(sandbox.resolved, output)
-    return 0
 
 
 @click.command("stop")
 @spec_options
 @lock_options
 @progress_option
-@click.pass_context
-def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+def stop(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
     """Stop a sandbox's containers; keep all data.
 
     It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
@@ -55,19 +50,17 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     sandbox stop
     sandbox stop demo
     """
-    begin(ctx, "stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
+    begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.stop() or _did_not_run(sandbox, named=bool(name or file)):
         sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
-    return 0
 
 
 @click.command("pause")
 @spec_options
 @lock_options
 @progress_option
-@click.pass_context
-def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+def pause(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
     """Pause a sandbox until it is used: no processor time, all memory kept.
 
     The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
@@ -77,13 +70,12 @@ def pause(ctx: click.Context, file: Path | None, name: str | None, *, patience: 
     sandbox pause
     sandbox pause demo
     """
-    begin(ctx, "stopping", "the sandbox is not paused; run `sandbox pause` again")
+    begin("stopping", "the sandbox is not paused; run `sandbox pause` again")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:
         _did_not_run(sandbox, named=bool(name or file))
-    return 0
 
 
 def _did_not_run(sandbox: Sandbox, *, named: bool) -> bool:

@@ -29,8 +29,7 @@ WIDTH = 40  # of the first column, unless one of its names is longer
 @click.command("status")
 @spec_options
 @output_option
-@click.pass_context
-def status(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def status(file: Path | None, name: str | None, *, output: str) -> int:
     """Show the state of every component, and where Services are reached; exit code 1 unless all are ready.
 
     A Service is listed if it has a port of this machine or an address as a load balancer.
@@ -39,7 +38,7 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     sandbox status
     sandbox status demo -o json
     """
-    begin(ctx)
+    begin()
     from sandbox.app.session import wake_paused
     from sandbox.engine import Engine
 
@@ -136,15 +135,14 @@ def _word(part: Part) -> str:
 
 @click.command("list")
 @output_option
-@click.pass_context
-def list_(ctx: click.Context, *, output: str) -> int:
+def list_(*, output: str) -> None:
     """List the sandboxes of this machine.
 
     \b
     sandbox list
     sandbox list -o json
     """
-    begin(ctx)
+    begin()
     from dataclasses import asdict
 
     from sandbox.app.known_sandboxes import sandboxes
@@ -157,4 +155,3 @@ def list_(ctx: click.Context, *, output: str) -> int:
     else:
         for one in found:
             click.echo(f"{one.name:<20} {one.cluster:<8} {one.domain}")
-    return 0

@@ -59,9 +59,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
 @output_option
 @lock_options
 @progress_option
-@click.pass_context
 def up(
-    ctx: click.Context,
     file: Path | None,
     name: str | None,
     *,
@@ -90,9 +88,9 @@ def up(
     sandbox up --https-port auto    443 and 8443 if they are free, else others
     """
     if keep:
-        begin(ctx, "stopping", "created components are kept; run `sandbox up` again to continue")
+        begin("stopping", "created components are kept; run `sandbox up` again to continue")
     else:
-        begin(ctx, "rolling back the changes of this run", KEPT)
+        begin("rolling back the changes of this run", KEPT)
     from sandbox.app import chosen_spec
     from sandbox.app.core import BROUGHT, Sandbox
     from sandbox.cli import prompts

@@ -15,8 +15,7 @@ from sandbox.errors import UsageError
 @spec_options
 @lock_options
 @progress_option
-@click.pass_context
-def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+def upgrade(file: Path | None, name: str | None, *, patience: float, progress: str) -> None:
     """Upgrade a running cluster in place to the Kubernetes of the spec, one minor version at most.
 
     Workloads and their data stay. Without `kubernetes` in the spec's `cluster`, the version is that of this release.
@@ -27,7 +26,7 @@ def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience
     sandbox upgrade
     sandbox upgrade demo
     """
-    begin(ctx, "stopping", "run `sandbox upgrade` again to continue")
+    begin("stopping", "run `sandbox upgrade` again to continue")
     if name and re.fullmatch(r"v?\d+(\.\d+)+", name):  # no sandbox has such a name
         raise UsageError(
             f"{name} is a version, and `upgrade` takes the name of a sandbox",
@@ -39,7 +38,6 @@ def upgrade(ctx: click.Context, file: Path | None, name: str | None, *, patience
     done, say = cluster_upgrade.upgrade(sandbox), sandbox.session.say
     if done.snapshot is None:
         say(f"it runs Kubernetes {done.after} already")
-        return 0
+        return
     say(f"Kubernetes {done.after} instead of {done.before}")
     say(f"as before: sandbox snapshot restore {done.snapshot}; it is kept until snapshot delete")
-    return 0

@@ -36,7 +36,7 @@ run = partial(in_process.run, command)
 
 def test_an_empty_registry_is_said_to_be_empty(spec: Path, registry: Simulator) -> None:
     result = run("list", "-f", spec)
-    assert (result.return_value, result.stdout) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"0 tags in {registry.url}, 0.0 MB together\n"
 
 
@@ -79,7 +79,7 @@ def test_list_uses_the_accounts_and_the_ca_of_the_spec(
     )
     trusted: list[Spec] = []
     monkeypatch.setattr(context, "trust", trusted.append)
-    assert run("list", "-f", spec).return_value == 0
+    assert run("list", "-f", spec).exit_code == 0
     assert [one.network.ca for one in trusted] == [tmp_path / "company.pem"]
 
 
