@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -39,9 +38,6 @@ class Live:
         self._live = RichLive(self, console=self._console, refresh_per_second=10, transient=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from self._rows()
-
-    def _rows(self) -> Iterator[Table]:
         now = time.monotonic()
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from sandbox.cli.output import Events, Lines, count, is_lively, megabytes
+from sandbox.images.progress import Silent
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def push_display(progress: str) -> PushDisplay:
             return PlainPushDisplay(sys.stderr)
 
 
-class PushDisplay:
+class PushDisplay(Silent):
     """An Observer of a push that shows nothing, and counts the bytes that were sent."""
 
     def __init__(self) -> None:
@@ -48,31 +49,11 @@ class PushDisplay:
 
     def verifying(self, images: int) -> Observer:
         """Return what is told how images are read back."""
-        from sandbox.images.progress import Silent
-
         return Silent()
-
-    def building(self, target: str) -> None:
-        return
-
-    def expected(self, size: int) -> None:
-        return
-
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        return
 
     def sent(self, size: int) -> None:
         with self._counting:
             self.bytes += size
-
-    def spared(self, size: int) -> None:
-        return
-
-    def finished(self, result: Result) -> None:
-        return
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        return
 
 
 class PlainPushDisplay(PushDisplay):

@@ -15,13 +15,13 @@ import click
 from sandbox.cli import push_report
 from sandbox.cli.options import begin, file_option, output_option, progress_option, sandbox_of
 from sandbox.cli.output import count, has_terminal, megabytes, show_json
-from sandbox.cli.push_display import PushDisplay, push_display
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
     from sandbox.app.registry_upkeep import Pruning
     from sandbox.cli.prompts import Say
+    from sandbox.cli.push_display import PushDisplay
     from sandbox.images.image_push import ImagePush, Repair
     from sandbox.images.progress import Result
 
@@ -87,6 +87,8 @@ def push_images(
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
     begin("stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
+    from sandbox.cli.push_display import push_display
+
     sandbox = sandbox_of(file, None, progress=progress)
     spec = sandbox.spec
     chosen = manifest or spec.push
