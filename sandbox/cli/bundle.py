@@ -20,7 +20,8 @@ from sandbox.cli.output import count, megabytes, note, show_json
 
 if TYPE_CHECKING:
     from sandbox.app.session import Task
-    from sandbox.bundle.contents import Component, Contents
+    from sandbox.bundle.contents import Component
+    from sandbox.bundle.recipe import Recipe
     from sandbox.bundle.store import Store
 
 PATIENCE = 7200.0  # seconds; a build of everything may have to end first
@@ -112,13 +113,16 @@ def list_(file: Path | None, *, output: str) -> None:
     begin()
     from sandbox.app import context
     from sandbox.bundle.bundle_load import opened
+    from sandbox.bundle.recipe import recipes
     from sandbox.bundle.store import Store
 
     if file is None:
-        rows = _built(Store(context.home().bundle))
+        store = Store(context.home().bundle)
+        rows = [_row(one, _size(store.folder(one)) if store.has(one) else None) for one in recipes().values()]
     else:
         with opened(file) as found:
-            rows = [_row(one, found.contents) for one in found.contents.components]
+            contents = found.contents
+        rows = [_row(one, sum(part.size for part in contents.of(one))) for one in contents.components]
     if output == "json":
         show_json(rows)
         return
@@ -168,9 +172,8 @@ def load(file: Path, *, progress: str) -> None:
     begin("stopping")
     from sandbox.app import consent, context
     from sandbox.bundle import bundle_load
-    from sandbox.bundle.bundle_load import opened
 
-    with _at_work(file, progress) as (store, task), opened(file) as found:
+    with _at_work(file, progress) as (store, task), bundle_load.opened(file) as found:
         task.say(f"checking and unpacking {megabytes(found.contents.size)}")
         bundle_load.load(found, store)
         consent.note_components(context.home(), found.identity)
@@ -190,9 +193,8 @@ def verify(file: Path) -> None:
     """
     begin()
     from sandbox.bundle import bundle_load
-    from sandbox.bundle.bundle_load import opened
 
-    with opened(file) as found:
+    with bundle_load.opened(file) as found:
         faults = found.scan(lambda _: None)
         if faults:
             raise bundle_load.damaged(found, faults)
@@ -217,28 +219,17 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     with caller.locked(home.bundle, "the bundle", "bundle"):
         component_build.build(store, caller.report, jobs=jobs, only=components)
     if target != native():
-        left = (
-            ""
-            if components
-            else f"; a machine of {target.name} has to build: {', '.join(component_build.native_only())}"
-        )
-        caller.say(f"built in {store.root}, for {home.bundle} there{left}")
+        caller.say(f"built in {store.root}, for {home.bundle} there")
+        if not components:
+            caller.say(f"a machine of {target.name} has to build: {', '.join(component_build.native_only())}")
 
 
-def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:
-    size = sum(file.size for file in contents.of(one))
+def _row(one: Component | Recipe, size: int | None) -> dict[str, str | int | None]:
     return {"name": one.name, "version": one.version, "digest": one.digest, "bytes": size}
 
 
-def _built(store: Store) -> list[dict[str, str | int | None]]:
-    from sandbox.bundle.recipe import recipes
-
-    rows: list[dict[str, str | int | None]] = []
-    for one in recipes().values():
-        folder = store.folder(one)
-        size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) if store.has(one) else None
-        rows.append({"name": one.name, "version": one.version, "digest": one.digest, "bytes": size})
-    return rows
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _epoch() -> int | None:

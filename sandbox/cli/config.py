@@ -77,7 +77,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> None:
         for path, value in _leaves(spec.model_dump(mode="json"))
     ]
     if output == "json":
-        show_json([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows])
+        show_json([{"key": ".".join(map(str, p)), "value": v, "origin": o} for p, v, o in rows])
         return
     width = max(len(problems.dotted(path)) for path, *_ in rows)
     for path, value, origin in rows:
@@ -122,7 +122,3 @@ def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyP
             yield from _leaves(inner, (*path, key))
         else:
             yield (*path, key), _SECRET.sub(r"\1***@", inner) if isinstance(inner, str) else inner
-
-
-def _dotted(path: KeyPath) -> str:
-    return ".".join(map(str, path))

@@ -171,14 +171,14 @@ def as_json(error: SandboxError) -> dict[str, str | int]:
 def _show(error: SandboxError) -> None:
     head = "bug:" if isinstance(error, Bug) else f"error[{error.id}]:"
     brief = " ".join(error.brief.splitlines())  # a name of several lines would look like its fix
-    click.echo(f"{_red(head)} {brief}", err=True)
+    click.echo(f"{_red(head, bold=True)} {brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)
     lines = error.fix.splitlines()
     for number, line in enumerate(lines):
         click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
     for note in getattr(error, "__notes__", ()):  # what the doctor found
-        click.echo(_red_mark(note), err=True)
+        click.echo(_red("✗") + note[1:] if note.startswith("✗") else note, err=True)
 
 
 def _limited(error: BaseException) -> SandboxError:
@@ -199,10 +199,5 @@ def _is_nowhere() -> bool:
     return False
 
 
-def _red(text: str) -> str:
-    return click.style(text, fg="red", bold=True) if has_color(sys.stderr) else text
-
-
-def _red_mark(note: str) -> str:
-    shown = note.startswith("✗") and has_color(sys.stderr)
-    return note.replace("✗", click.style("✗", fg="red"), 1) if shown else note
+def _red(text: str, *, bold: bool | None = None) -> str:
+    return click.style(text, fg="red", bold=bold) if has_color(sys.stderr) else text

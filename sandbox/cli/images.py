@@ -34,15 +34,18 @@ def prune(*, dry_run: bool, yes: bool, output: str) -> None:
     sandbox images prune --dry-run
     """
     begin("stopping")
-    from sandbox.app import node_images
+    from sandbox.app import snapshots
+    from sandbox.bundle import machine_node
+    from sandbox.engine import Engine
 
-    found = node_images.found()
+    engine = Engine.connect()
+    found = machine_node.made(engine, snapshots.store().images())
     gone = tuple(one for one in found if not one.used)
     kept = [one.image for one in found if one.used]
     if gone and not dry_run:
         if not yes:
             _ask(gone)
-        gone = node_images.remove(gone)
+        gone = machine_node.prune(engine, gone)
     size = sum(one.bytes for one in gone)
     if output == "json":
         removed = [{"image": one.image, "bytes": one.bytes} for one in gone]

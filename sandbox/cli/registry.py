@@ -75,15 +75,8 @@ def collect(file: Path | None, name: str | None, *, dry_run: bool, output: str) 
         click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
     found = registry_upkeep.collect(sandbox, dry_run=dry_run)
     if output == "json":
-        show_json(
-            {
-                "deleted": not dry_run,
-                "bytes": found.size,
-                "blobs": found.blobs,
-                "manifests": found.manifests,
-                "leftovers": found.leftovers,
-            }
-        )
+        freed = {"bytes": found.size, "blobs": found.blobs}
+        show_json({"deleted": not dry_run, **freed, "manifests": found.manifests, "leftovers": found.leftovers})
         return
     for image in found.manifests:
         click.echo(image)
