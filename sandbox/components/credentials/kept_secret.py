@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
 from sandbox.components.credentials.registry_login import Login, Validity
+from sandbox.config.model import adapter
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -28,7 +27,7 @@ from sandbox.system import files
 
 Origin = Literal["spec", "command"]
 
-_ADAPTER: TypeAdapter[list[tuple[Origin, Credentials]]] = TypeAdapter(list[tuple[Origin, Credentials]])
+_LISTED = list[tuple[Origin, Credentials]]
 LABEL = "sandbox.dev/credentials"
 KEPT = "kept"
 COPY = "copy"
@@ -60,10 +59,10 @@ class Entries:
     def read(self) -> Mapping[str, Entry]:
         """Return the entries by the name of their Secret. Raises SandboxError for a file that no command wrote."""
         try:
-            found = _ADAPTER.validate_json(files.read_regular(self.file))
+            found: _LISTED = adapter(_LISTED).validate_json(files.read_regular(self.file))
         except FileNotFoundError:
             return {}
-        except (OSError, files.NotAFile, ValidationError) as error:
+        except (OSError, files.NotAFile, ValueError) as error:  # pydantic's errors are ValueErrors
             raise SandboxError(
                 f"the list of registry credentials in {self.file} cannot be read",
                 details=str(error),
@@ -85,7 +84,7 @@ class Entries:
 
     def _write(self, entries: Mapping[str, Entry]) -> None:
         files.make_private_dir(self.file.parent)
-        content = _ADAPTER.dump_json([(one.origin, one.given) for one in entries.values()], indent=2)
+        content = adapter(_LISTED).dump_json([(one.origin, one.given) for one in entries.values()], indent=2)
         files.write_atomic(self.file, content + b"\n", mode=0o600)
 
 
