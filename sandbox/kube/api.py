@@ -96,10 +96,6 @@ class Cluster:
         """Whether what is read is kept, and may have been asked for ahead."""
         return self._connection.in_glance
 
-    def is_up(self) -> bool:
-        """Tell whether the API server answers and is ready."""
-        return self.trouble() is None
-
     def trouble(self) -> str | None:
         """Return why the API server does not answer or is not ready, None if it is."""
         try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from sandbox.components.cluster import kubeconfig
+from sandbox.components.network.step import LOSES
 from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, ClusterError, trouble_of
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -43,13 +45,13 @@ class ClusterStep:
             return Status(State.ABSENT, "an earlier start was interrupted")
         stale = self.provider.stale()
         if stale:
-            return Status(State.STALE, stale, "everything in the cluster")
+            return Status(State.STALE, stale, LOSES)
         if standing is Standing.STOPPED:
             return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
         drift = self.provider.drift()
         if drift:
             return Status(State.DRIFTED, drift)
-        if not self._answers():
+        if trouble_of(self.names.kubeconfig) is not None:
             return Status(State.DRIFTED, "its API server does not answer")
         return self._ready
 
@@ -68,7 +70,7 @@ class ClusterStep:
             self.provider.write_kubeconfig()
         drift = self.provider.drift()  # while the API server comes; all else was made so, or was seen before
         self.provider.await_news(started)
-        wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
+        wait_until(partial(trouble_of, self.names.kubeconfig), what="the API server", timeout=120)
         return Status(State.DRIFTED, drift) if drift else self._ready
 
     def stop(self) -> bool:
@@ -97,12 +99,6 @@ class ClusterStep:
         except ClusterError:
             if files.is_file(self.names.kubeconfig):
                 self.names.kubeconfig.unlink()
-
-    def _answers(self) -> bool:
-        try:
-            return Cluster(self.names.kubeconfig).is_up()
-        except ClusterError:
-            return False
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class PodCredentials:
         if not (self.names.credentials.exists() and self.names.kubeconfig.exists()):
             return False
         secrets = PullSecrets.of(self.names)
-        if not secrets.cluster.is_up():
+        if secrets.cluster.trouble():
             return False
         secrets.forget(secrets.entries.read())
         self.deliver()

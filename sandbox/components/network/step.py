@@ -12,8 +12,8 @@ from sandbox.names import LABEL, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
-# The engine's message when it has no address range left (moby: ipamutils, ipams/defaultipam).
 LOSES = "everything in the cluster"
+# The engine's message when it has no address range left (moby: ipamutils, ipams/defaultipam).
 EXHAUSTED = ("all predefined address pools", "non-overlapping IPv4 address pool")
 
 

@@ -180,7 +180,7 @@ def test_changed_job_runs_again_other_fixed_field_is_explained(project: Project)
 def test_failed_build_keeps_cluster_and_unknown_class_is_named(project: Project) -> None:
     project.write("app/Dockerfile", "FROM sandbox.dev/busybox\nRUN false\n")
     assert "not pushed" in project.up(status=1)
-    assert project.cluster.is_up()
+    assert project.cluster.trouble() is None
     project.write("app/Dockerfile", DOCKERFILE)
     project.write("base/web.yaml", WEB.replace("spec:\n  tls", "spec:\n  ingressClassName: alb\n  tls"))
     assert "has the class 'alb', which no controller here serves" in project.up(status=1)

@@ -32,8 +32,8 @@ def cluster(
 
 
 def test_server_is_up_when_readyz_says_so(cluster: Cluster, tmp_path: Path) -> None:
-    assert cluster.is_up()
-    assert not Cluster(kubeconfig(tmp_path / "other", free_port())).is_up()
+    assert cluster.trouble() is None
+    assert Cluster(kubeconfig(tmp_path / "other", free_port())).trouble()
 
 
 def test_applied_object_is_read_back_and_deleted_once(cluster: Cluster) -> None:

@@ -72,7 +72,7 @@ def test_login_is_used_until_shortly_before_its_end(tmp_path: Path) -> None:
     script = f"echo ran >>{tmp_path}/ran; {token(datetime.now(UTC) + timedelta(minutes=1))}"
     with serving() as server:
         cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
-        assert [cluster.is_up() for _ in range(3)] == [True] * 3
+        assert [cluster.trouble() for _ in range(3)] == [None] * 3
     assert (tmp_path / "ran").read_text() == "ran\n"
 
 

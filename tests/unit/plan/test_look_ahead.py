@@ -28,7 +28,7 @@ def cluster(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -
     """A cluster of one node that runs and is as it should be."""
     memory_nodes.Nodes(engine).add(names, names.node, "control-plane")
     engine.write_file(names.node, COMPLETE, b"{}")
-    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     monkeypatch.setattr(KindProvider, "stale", lambda self: None)
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     monkeypatch.setattr(KindProvider, "asks", lambda self, node: ())
@@ -73,7 +73,7 @@ def test_survey_awaits_the_end_of_a_node_that_shuts_down(
             return super().check()
 
     if not checked:
-        monkeypatch.setattr(Cluster, "is_up", lambda _: False)
+        monkeypatch.setattr(Cluster, "trouble", lambda _: "it does not answer")
     engine.programs["systemctl"] = systemctl
     plan: list[Step] = [cluster, Asking("wired", set(), requires=("cluster",))]
     with engine.glance():

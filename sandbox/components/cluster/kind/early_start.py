@@ -6,7 +6,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -166,7 +165,7 @@ class EarlyStart:
         wait_until(serving, what="the API server", timeout=TIMEOUT, pause=0, sleep=self._sleep)
         with self._powerful(conf[0]) as cluster, _scheduling(cluster):
             # Not sooner, for the API server makes the roles of the others last, and what is applied would delay it.
-            wait_until(partial(_silence, cluster), what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
+            wait_until(cluster.trouble, what="the API server", timeout=TIMEOUT, pause=0.1, sleep=self._sleep)
             cluster.apply(ADMINS)
             self._told = True
             self._usable()
@@ -193,8 +192,3 @@ def _scheduling(cluster: Cluster) -> Iterator[None]:
     finally:
         for one in reversed(STARTERS):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
-
-
-def _silence(cluster: Cluster) -> str | None:
-    """Return why the cluster cannot be used yet, or None."""
-    return None if cluster.is_up() else "not ready"

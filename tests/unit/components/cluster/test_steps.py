@@ -117,7 +117,7 @@ def test_started_cluster_is_compared_only_by_what_may_drift(
 ) -> None:
     """What it was made with was compared before it was started."""
     InMemory(engine).add(names, names.node, "control-plane").running = False
-    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
     engine.write_file(names.node, COMPLETE, b"{}")
     monkeypatch.setattr(KindProvider, "start", lambda self, say: [self.engine.start(names.node) or names.node])
@@ -140,7 +140,7 @@ def test_damaged_kubeconfig_of_its_own_is_written_again(
     engine.write_file(names.node, COMPLETE, b"{}")
     names.folder.mkdir(parents=True)
     names.kubeconfig.write_text(damaged)
-    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     monkeypatch.setattr(KindProvider, "start", lambda self, say: [])
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     monkeypatch.setattr(KindProvider, "await_news", lambda self, nodes: None)
@@ -158,7 +158,7 @@ def test_a_control_plane_that_is_lost_is_named(
         InMemory(engine).add(names, node, "control-plane")
     shape = SpecCluster(nodes=Nodes(control_plane=2))
     provider = replace(memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK)), shape=shape)
-    monkeypatch.setattr(Cluster, "is_up", lambda _: True)
+    monkeypatch.setattr(Cluster, "trouble", lambda _: None)
     monkeypatch.setattr(KindProvider, "stale", lambda self: None)
     monkeypatch.setattr(KindProvider, "drift", lambda self: None)
     engine.write_file(names.node, COMPLETE, b"{}")

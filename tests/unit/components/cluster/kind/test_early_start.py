@@ -13,6 +13,7 @@ from sandbox.components.cluster.kind import early_start
 from sandbox.components.cluster.kind.early_start import STARTERS, EarlyStart
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.support import api_server
@@ -112,7 +113,7 @@ def test_cluster_that_never_serves_is_usable_at_the_end(engine: FakeEngine, name
 def test_scheduler_rights_go_though_the_cluster_is_not_ready(
     engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(early_start, "_silence", lambda cluster: "not ready")
+    monkeypatch.setattr(Cluster, "trouble", lambda _: "not ready")
     init = Init(engine, names, server)
     with init.early:
         init.early.begin()
