@@ -248,11 +248,8 @@ class Cluster:
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
         """Return a token of a service account, which is not stored in the cluster (TokenRequest)."""
         path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": seconds},
-        }
+        of = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        body = {**of, "spec": {"expirationSeconds": seconds}}
         return str(self._call("POST", path, body=body)["status"]["token"])
 
     def groups(self) -> tuple[str, ...]:
@@ -269,24 +266,19 @@ class Cluster:
         plain, _, part = resource.partition("/")
         asked = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
         attributes = {**asked, **({"namespace": namespace} if namespace else {})}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        answer = self._reviewed("SelfSubjectAccessReview", {"resourceAttributes": attributes})
         return bool(answer["status"].get("allowed"))
 
     def rules(self, namespace: str) -> Rules:
         """Return our rights in a namespace, for objects of any name, from one request (SelfSubjectRulesReview)."""
         from sandbox.kube.access_rules import Rules
 
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectRulesReview",
-            "spec": {"namespace": namespace},
-        }
-        return Rules.read(self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review))
+        return Rules.read(self._reviewed("SelfSubjectRulesReview", {"namespace": namespace}))
+
+    def _reviewed(self, kind: str, spec: Mapping[str, Any]) -> Any:
+        """Return the answer to a question about our own rights."""
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": dict(spec)}
+        return self._call("POST", f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body=review)
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         base = _base(api_version)

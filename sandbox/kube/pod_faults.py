@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.pod_images import container_statuses
 from sandbox.system import inotify
 
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
@@ -171,7 +172,7 @@ def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
     lasting = not once and status.get("phase") not in ("Failed", "Succeeded")
     placed = placed_since(pod)
     memory = _memory_limits(spec)
-    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+    for one in container_statuses(pod):
         state = one.get("state") or {}
         waiting = state.get("waiting") or {}
         end = state.get("terminated") or (one.get("lastState") or {}).get("terminated") or {}

@@ -1,4 +1,4 @@
-"""The containers of the pods that an object makes, and their images; a user's file may have anything in their place."""
+"""The containers of pods, their states and images; in a user's file anything may be in the place of a container."""
 
 from __future__ import annotations
 
@@ -56,6 +56,12 @@ def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the containers in the spec of a pod that run as long as it does: also sidecars (KEP-753)."""
     yield from containers_in(pod, ("containers",))
     yield from (one for one in containers_in(pod, ("initContainers",)) if one.get("restartPolicy") == "Always")
+
+
+def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the statuses of a pod's containers, of those that come first first."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
 def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:

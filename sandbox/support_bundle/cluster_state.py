@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.pod_images import container_statuses
 from sandbox.provider import Nodes
 
 LINES = 5000
@@ -64,15 +65,10 @@ def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
     """Yield the last log lines of each container, before its restart too, of all pods or those in `namespace`."""
     for pod in cluster.list("v1", "Pod", namespace):
         place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        for status in _containers(pod):
+        for status in container_statuses(pod):
             for previous in (False, True) if status.get("restartCount") else (False,):
                 log = cluster.log(name, place, lines=POD_LINES, container=status["name"], previous=previous)
                 yield f"pods/{place}/{name}/{status['name']}{'-before' if previous else ''}.log", log
-
-
-def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    status = pod.get("status") or {}
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
 def _bare(value: Any) -> Any:

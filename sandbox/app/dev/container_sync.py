@@ -16,7 +16,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.container_exec import Executed, execute
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_images import lasting
+from sandbox.kube.pod_images import container_statuses, lasting
 from sandbox.oci import digest
 from sandbox.oci.reference import Target
 
@@ -28,9 +28,8 @@ while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
 tar -xf - -C / && { [ $# = 0 ] || tar -cf - -C / -- "$@"; }
 """
 
-# The phases of pods whose containers do not run again, and where a pod's status has them.
+# The phases of pods whose containers do not run again.
 ENDED = ("Succeeded", "Failed")
-STATUSES = ("containerStatuses", "initContainerStatuses")
 
 Run = Callable[[Container, Sequence[str], bytes], Executed]
 
@@ -61,10 +60,10 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
     name = f"{prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}"
     found = []
     for pod in pods:
-        status, metadata = pod.get("status") or {}, pod["metadata"]
-        if is_leaving(pod) or status.get("phase") in ENDED:
+        metadata = pod["metadata"]
+        if is_leaving(pod) or (pod.get("status") or {}).get("phase") in ENDED:
             continue
-        statuses = {one["name"]: one for key in STATUSES for one in status.get(key) or ()}
+        statuses = {one["name"]: one for one in container_statuses(pod)}
         for one in lasting(pod["spec"]):
             if str(one.get("image", "")).partition("@")[0] != name:
                 continue

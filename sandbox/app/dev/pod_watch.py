@@ -13,6 +13,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.pod_images import container_statuses
 from sandbox.sanitize import fit
 
 EVERY = 1.0  # seconds between two reads of the pods
@@ -126,9 +127,7 @@ def undo_command(pod: Manifest, context: str) -> str:
 
 
 def _statuses(pod: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    status = pod.get("status") or {}
-    every = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    return {one["name"]: one for one in every}
+    return {one["name"]: one for one in container_statuses(pod)}
 
 
 def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
