@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from sandbox.config.model import key_of
@@ -47,6 +48,7 @@ _MESSAGES = {
     "too_long": "must have at most {max_length} entries",
 }
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_LISTS = ("list_type", "tuple_type")
 _NOTHING_TO_ADD = ("too_short", "too_long")  # the list itself is not worth repeating
 
 
@@ -106,6 +108,10 @@ def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
 
 def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
     """Return the keys that the mapping at `loc` in a document of `model` may have."""
+    return list(dict.fromkeys(each.key for one in _models_at(model, loc) for each in _keys(one)))
+
+
+def _models_at(model: type[Any], loc: Sequence[str | int]) -> list[type[Any]]:
     models = [model]
     for part in loc:
         kinds = [each.kind for one in models for each in _keys(one) if part in (each.name, each.key)]
@@ -113,7 +119,17 @@ def allowed_keys(model: type[Any], loc: Sequence[str | int] = ()) -> list[str]:
             models = [each for kind in kinds for each in _models(kind)]
         else:  # an index, or the name or tag of a union's member
             models = [each for each in models if part == each.__name__ or part in _tags(each)] or models
-    return list(dict.fromkeys(each.key for one in models for each in _keys(one)))
+    return models
+
+
+def _is_list_of_values(model: type[Any], loc: Sequence[str | int]) -> bool:
+    """Tell whether entries of the list at `loc` may be text or numbers, not only mappings."""
+    keys = (each for one in _models_at(model, loc[:-1]) for each in _keys(one) if loc[-1] in (each.name, each.key))
+    return any(_holds_values(each.kind) for each in keys)
+
+
+def _holds_values(kind: Any) -> bool:
+    return kind in (str, int, Path) or any(map(_holds_values, get_args(getattr(kind, "__value__", kind))))
 
 
 @dataclass(frozen=True)
@@ -179,7 +195,10 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]
     message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")
     if kind not in _NOTHING_TO_ADD:
         message = f"{message}, not {place.kind}"
-    return _at(place, path, message, _value_fix(kind, place, context))
+    fix = _value_fix(kind, place, context)
+    if kind in _LISTS and place.raw and _is_list_of_values(model, detail["loc"]):
+        fix = f"write a list: [{place.raw}]"
+    return _at(place, path, message, fix)
 
 
 def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
@@ -192,6 +211,8 @@ def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
 def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
     if kind == "string_type" and place.raw:
         return f"put it in quotes: '{place.raw}'"
+    if kind == "int_type" and re.fullmatch("-?[0-9]+", place.raw or ""):
+        return f"write it without quotes: {place.raw}"
     if kind in ("literal_error", "enum"):
         values = _quoted(str(context["expected"]))
         return _suggest(place.raw or "", values, "allowed") if values else ""

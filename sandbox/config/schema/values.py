@@ -46,8 +46,10 @@ def _is_port(text: str) -> bool:
 def checked_name(value: str) -> str:
     """Return the name of a sandbox. Raises ValueError for what cannot be one."""
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
+        meant = as_name(value)
         raise ValueError(
             f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last"
+            + (f", such as {meant}" if meant else "")
         )
     return value
 
