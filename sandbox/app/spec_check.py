@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.app import context, spec_notes
+from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.workloads import gone_kinds, user_manifests
@@ -26,6 +27,8 @@ class Checked:
 
 def check(spec: Spec) -> Checked:
     """Read everything that the spec names. Raises UsageError, with file, line and key, for what cannot work."""
+    if spec.cluster.supports.node_image:
+        system_images.require_known(spec.cluster.kubernetes)
     counts: dict[str, int] = {}
     if addons := catalogue.without_minikubes(spec):
         counts["addon"] = len(addons)

@@ -98,6 +98,9 @@ def _absent(spec: Spec) -> Iterator[str]:
     for account in spec.credentials:
         if account.file and not is_file(account.file):
             yield f"credentials, {account.secret}: there is no {account.file}"
+    for file in (spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else ():
+        if not is_file(file):
+            yield f"certs.default: there is no {file}"
     if isinstance(spec.network.ca, Path) and not is_file(spec.network.ca):
         yield f"network.ca: there is no {spec.network.ca}"
     for one in images_yaml.load(spec.push) if spec.push else ():

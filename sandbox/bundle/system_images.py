@@ -56,16 +56,9 @@ class OwnImages:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
         if kubernetes in (None, self.kubernetes):
             return
-        import difflib  # of no use to commands that go well
-
         known, built = ", ".join(NODES), ", ".join(bundled_nodes())
-        near = difflib.get_close_matches(str(kubernetes), NODES, 1)
         if self.source == "upstream":
-            raise UsageError(
-                f"there is no known node image of Kubernetes {kubernetes}",
-                details=f"known: {known}; the bundle can be built with {built}",
-                fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
-            )
+            raise _unknown(str(kubernetes))
         raise UsageError(
             f"Kubernetes {kubernetes} is not in the bundle",
             details=f"the bundle's node image runs {self.kubernetes}; it can be built with {built}",
@@ -79,6 +72,23 @@ class OwnImages:
         if usual.reference == reference:
             return usual
         return next((one for one in recipes().values() if one.base == component and one.reference == reference), usual)
+
+
+def require_known(kubernetes: str | None) -> None:
+    """Raise UsageError if there is no node image of Kubernetes `kubernetes`, neither published nor to be built."""
+    if kubernetes not in (None, *NODES, *bundled_nodes()):
+        raise _unknown(str(kubernetes))
+
+
+def _unknown(kubernetes: str) -> UsageError:
+    import difflib  # of no use to commands that go well
+
+    near = difflib.get_close_matches(kubernetes, NODES, 1)
+    return UsageError(
+        f"there is no known node image of Kubernetes {kubernetes}",
+        details=f"known: {', '.join(NODES)}; the bundle can be built with {', '.join(bundled_nodes())}",
+        fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
+    )
 
 
 def bundled_nodes() -> Mapping[str, Recipe]:

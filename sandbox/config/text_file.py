@@ -21,6 +21,8 @@ def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
                 raise BadFile(f"{path} is not a regular file", fix="put a file there, or leave it out")
             content = file.read(most + 1)
         text = content.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise BadFile(f"{path}: no such file or folder", fix=fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
     if len(content) > most:

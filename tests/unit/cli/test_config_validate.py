@@ -161,12 +161,23 @@ def test_files_of_images_that_are_absent_are_noted(tmp_path: Path) -> None:
 def test_files_of_accounts_and_cas_that_are_absent_are_noted(tmp_path: Path) -> None:
     file = tmp_path / "sandbox.yaml"
     credentials = "credentials: [{kind: gcr, file: key.json}, {kind: docker, file: sandbox.yaml}]\n"
-    file.write_text(f"name: shop\nnetwork: {{ca: company.pem}}\n{credentials}")
+    default = "certs: {default: {cert: sandbox.yaml, key: own.key}}\n"
+    file.write_text(f"name: shop\nnetwork: {{ca: company.pem}}\n{default}{credentials}")
     printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
     assert printed.stderr.splitlines() == [
         f"note   credentials, gcr-secret: there is no {tmp_path}/key.json",
+        f"note   certs.default: there is no {tmp_path}/own.key",
         f"note   network.ca: there is no {tmp_path}/company.pem",
     ]
+
+
+def test_version_that_no_node_image_has_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("cluster: {kubernetes: v1.36.99}\n")
+    with pytest.raises(UsageError, match="no known node image of Kubernetes v1.36.99"):
+        CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    file.write_text("cluster: {kubernetes: v1.36.99, provider: minikube}\n")
+    assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).exit_code == 0
 
 
 def test_kinds_of_a_chart_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,11 +130,13 @@ def test_object_without_a_name_is_to_get_one(tmp_path: Path) -> None:
     assert caught.value.fix.startswith("give it one")
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "app.yaml: no such file or folder"), (b"\xff\xfe\x00", "cannot be read")]
+)
+def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
         (tmp_path / "app.yaml").write_bytes(content)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=said):
         load([tmp_path / "app.yaml"])
 
 
