@@ -12,7 +12,7 @@ from typing import Any
 from sandbox.bundle.recipe import versions
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.apply_attempts import attempt
@@ -65,7 +65,8 @@ def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dic
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {"name": AUTHORITY, "namespace": NAMESPACE},
+        # By the label it is removed when the sandbox issues its certificates itself again.
+        "metadata": {"name": AUTHORITY, "namespace": NAMESPACE, "labels": {LABEL: ""}},
         "data": {name: base64.b64encode(value).decode() for name, value in data.items()},
     }
 
@@ -88,7 +89,7 @@ def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, 
     return {
         "apiVersion": API,
         "kind": "Certificate",
-        "metadata": {"name": secret, "namespace": namespace},
+        "metadata": {"name": secret, "namespace": namespace, "labels": {LABEL: ""}},
         "spec": {
             "secretName": secret,
             **{key: values for key, values in subjects.items() if values},
@@ -167,6 +168,8 @@ class CertificateIssuer:
             for part in ("data", "spec"):
                 if not _holds(found.get(part), wanted.get(part)):
                     return Status(State.DRIFTED, f"{title(wanted)} differs")
+        if stale := self._stale():
+            return Status(State.DRIFTED, f"{', '.join(map(title, stale))} of an earlier spec")
         pending = self._pending()
         return Status(State.DRIFTED, pending) if pending else None
 
@@ -181,6 +184,10 @@ class CertificateIssuer:
             if self._is_from_another_root(one):
                 # cert-manager does not check whether the authority has changed, but it notices a missing Secret.
                 self.cluster.delete("v1", "Secret", one.secret, one.namespace)
+        for stale in self._stale():
+            name, space = stale["metadata"]["name"], stale["metadata"]["namespace"]
+            self.cluster.delete(API, "Certificate", name, space)
+            self.cluster.delete("v1", "Secret", name, space)
         say("waiting for the certificates")
         wait_until(self._pending, what="certificates", timeout=ISSUE_TIMEOUT)
 
@@ -191,6 +198,12 @@ class CertificateIssuer:
             cluster_issuer(),
             *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
         ]
+
+    def _stale(self) -> list[dict[str, Any]]:
+        """Return Certificates that only an earlier spec asked for."""
+        wanted = {(one.namespace, one.secret) for one in self.secrets}
+        found = self.cluster.list(API, "Certificate", selector=LABEL)
+        return [one for one in found if (one["metadata"]["namespace"], one["metadata"]["name"]) not in wanted]
 
     def _pending(self) -> str | None:
         for wanted in self._manifests()[1:]:

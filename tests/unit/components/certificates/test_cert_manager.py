@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from sandbox.components.certificates import cert_manager, pem
 from sandbox.components.certificates.cert_manager import AUTHORITY, CertManagerStep, IssuerStep
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
@@ -174,6 +175,25 @@ def test_a_certificate_changed_by_hand_is_put_right(server: ApiServer, issuer: I
     assert (issuer.check().state, "differs" in issuer.check().detail) == (State.DRIFTED, True)
     issuer.apply(NoWork())
     assert server.objects[CERTIFICATE]["spec"]["dnsNames"] == [DOMAIN, f"*.{DOMAIN}"]
+
+
+def test_certificate_that_left_the_spec_is_removed(server: ApiServer, issuer: IssuerStep) -> None:
+    issuer.apply(NoWork())
+    fewer = replace(issuer, secrets=(OWN,))
+    assert (fewer.check().state, fewer.check().detail) == (State.DRIFTED, "Certificate shop/api of an earlier spec")
+    fewer.apply(NoWork())
+    assert EXTRA_SECRET not in server.objects
+    assert fewer.check().state is State.READY
+
+
+@pytest.mark.security(1)
+def test_authority_leaves_a_cluster_that_needs_it_no_more(server: ApiServer, issuer: IssuerStep) -> None:
+    """The sandbox issues certificates again → the cluster no longer has the issuing authority's key."""
+    issuer.apply(NoWork())
+    own = SecretsStep(issuer.names, issuer.keystore, issuer.secrets)
+    own.apply(NoWork())
+    assert own.check().state is State.READY
+    assert SECRET not in server.objects
 
 
 def test_defaults_of_the_api_server_are_no_difference(server: ApiServer, issuer: IssuerStep) -> None:
