@@ -17,7 +17,8 @@ from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of
 def down(file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str) -> None:
     """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
 
-    The registry's data and the certificates stay for the next `up`, unless you give --purge.
+    The registry's data and the certificates stay for the next `up`, unless you give --purge. What pods have stored in
+    their volumes is lost; `sandbox stop` keeps it.
 
     \b
     sandbox down
