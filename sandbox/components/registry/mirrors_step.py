@@ -68,6 +68,7 @@ class MirrorsStep:
 
     def apply(self, work: Work) -> None:
         for left in self._leftovers():
+            self._file(mirror_settings.parse_upstream(left.labels[MIRROR])).unlink(missing_ok=True)  # it has the account
             self.engine.remove_container(left.name)
         for one in self._upstreams:
             account = self._account(one)

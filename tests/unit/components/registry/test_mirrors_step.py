@@ -158,6 +158,7 @@ def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names
         fewer.apply(NoWork())
         assert fewer.check().state is State.READY
         assert engine.boxes.keys() == left | {"stranger"}
+        assert {one.parent.name for one in names.mirrors.glob("*/config.yml")} == {"docker.io"} & set(upstreams)
 
 
 def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
