@@ -68,7 +68,8 @@ class MirrorsStep:
 
     def apply(self, work: Work) -> None:
         for left in self._leftovers():
-            self._file(mirror_settings.parse_upstream(left.labels[MIRROR])).unlink(missing_ok=True)  # it has the account
+            settings = self._file(mirror_settings.parse_upstream(left.labels[MIRROR]))
+            settings.unlink(missing_ok=True)  # they may have an account
             self.engine.remove_container(left.name)
         for one in self._upstreams:
             account = self._account(one)
