@@ -63,13 +63,16 @@ def up(
         _refuse(step, seen[step.name], recreate)
     making = _Making(seen, report, recreate)
     try:
-        failed = _walk(plan, making.visit, report, spared)
+        failed = _Walk(plan, making.visit, report, spared).run()
         for step in plan if failed is None else ():
             if step.name in making.touched and isinstance(step, Growing) and step.grows:
                 _follow(step, report)
     except BaseException:
         if not keep:
-            _undo([step for step in plan if step in making.begun], report)
+            begun = [step for step in plan if step in making.begun]
+            with contextlib.suppress(Exception):  # which was reported, and must not hide the first error
+                acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in begun]
+                _backward(acts, report.removed, report)
         raise
     if failed is not None:
         raise failed
@@ -178,10 +181,7 @@ def down(plan: Plan, report: Reporter) -> bool:
 
     Returns whether anything worth mentioning was removed. Raises the first error.
     """
-    removed, errors = _backward([(step, step.undo) for step in plan], report.removed, report)
-    if errors:
-        raise errors[0]
-    return removed
+    return _backward([(step, step.undo) for step in plan], report.removed, report)
 
 
 def stop(plan: Plan, report: Reporter) -> bool:
@@ -189,11 +189,7 @@ def stop(plan: Plan, report: Reporter) -> bool:
 
     Returns whether any ran. Raises the first error.
     """
-    able = [(step, step.stop) for step in plan if isinstance(step, Stoppable)]
-    stopped, errors = _backward(able, report.stopped, report)
-    if errors:
-        raise errors[0]
-    return stopped
+    return _backward([(step, step.stop) for step in plan if isinstance(step, Stoppable)], report.stopped, report)
 
 
 def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False) -> Found:
@@ -214,8 +210,10 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
             found[step.name] = early.result(step) if early else step.check()
 
     with EarlyChecks(plan) if at_once else contextlib.nullcontext() as early:
-        walk = _walk_in_turn if early else _walk
-        walk(plan, visit, report)
+        if early:
+            _walk_in_turn(plan, visit, report)
+        else:
+            _Walk(plan, visit, report).run()
     return [(step, found[step.name]) for step in plan]
 
 
@@ -238,24 +236,14 @@ def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:
         raise
 
 
-def _walk(
-    plan: Plan,
-    visit: Visit,
-    report: Reporter | None,
-    spared: Collection[str] = (),
-) -> SandboxError | None:
-    """Visit every step after those it needs, in threads; after an error no further visit begins.
-
-    After one of the steps `spared` has failed, all steps go on that do not need it; its error is returned at the end. A
-    visit may call the function it is given to let the steps that need this one begin early. Raises the first error.
-    """
-    return _Walk(plan, visit, report, spared).run()
-
-
 class _Walk:
-    """One walk in threads, as `_walk` describes it."""
+    """A visit to every step after those it needs, in threads; after an error no further visit begins.
 
-    def __init__(self, plan: Plan, visit: Visit, report: Reporter | None, spared: Collection[str]) -> None:
+    After one of the steps `spared` has failed, all steps go on that do not need it. A visit may call the function it is
+    given to let the steps that need this one begin early.
+    """
+
+    def __init__(self, plan: Plan, visit: Visit, report: Reporter | None, spared: Collection[str] = ()) -> None:
         self._visit = visit
         self._report = report
         self._spared = spared
@@ -378,17 +366,12 @@ def _stop() -> None:
     process.end_all()
 
 
-def _undo(plan: Plan, report: Reporter) -> list[Exception]:
-    acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in plan]
-    return _backward(acts, report.removed, report)[1]
-
-
 def _backward(
     acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
-) -> tuple[bool, list[Exception]]:
-    """Do the acts, last to first; return whether any found something to do, and what failed.
+) -> bool:
+    """Do the acts, last to first, each whatever became of the others; return whether any found something to do.
 
-    `tell` is told of each that did something.
+    `tell` is told of each that did something. Raises the first error at the end.
     """
     errors: list[Exception] = []
     any_done = False
@@ -404,7 +387,9 @@ def _backward(
             any_done |= done
             if done:
                 tell(step.title, time.monotonic() - started)
-    return any_done, errors
+    if errors:
+        raise errors[0]
+    return any_done
 
 
 def brief(error: BaseException) -> str:
