@@ -22,7 +22,6 @@ from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import RemoteChart, Spec
 from sandbox.errors import UsageError
 from sandbox.kube.api import title
-from sandbox.oci.credential import Keychain
 from sandbox.plan import certificates_steps, registry_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox.components.workloads.image_names import ImageNames
 
 
-def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
+def addons(site: ClusterSite) -> Step:
     """Return the addons that the spec or a command asked for; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
@@ -52,9 +51,7 @@ def addons(site: ClusterSite, keychain: Keychain | None = None) -> Step:
     catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.edge.ports[0])}
     served = spec.ingress.controller != "none"
-    manager = AddonManager(
-        images=images, uses=uses, values=values, charts=partial(charts, site, keychain), served=served
-    )
+    manager = AddonManager(images=images, uses=uses, values=values, charts=partial(charts, site), served=served)
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 
@@ -69,7 +66,7 @@ def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
     return {**addons, **{name: references[name] for name in IN_PODS}}
 
 
-def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
+def charts(site: ClusterSite) -> AddonCharts:
     """Return what installs the charts of addons."""
     from sandbox.components.workloads.addon_charts import AddonCharts
     from sandbox.components.workloads.chart_archives import ChartArchives
@@ -85,10 +82,10 @@ def charts(site: ClusterSite, keychain: Keychain | None) -> AddonCharts:
         names=names,
         engine=site.engine,
         store=site.store,
-        images=registry_steps.image_names(site, keychain),
+        images=registry_steps.image_names(site),
         external=spec.registry.external is not None,
         mirrors=spec.images.mirrors,
-        push=lambda file: registry_steps.push_of(site, file, keychain),
+        push=partial(registry_steps.push_of, site),
         install_step=install,
     )
 

@@ -57,30 +57,39 @@ def build(
 
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
     names = located(engine, home.sandbox(spec.name))
-    site = ClusterSite(spec, names, engine, own, provider(spec, names, engine, own, environ), environ)
+    site = ClusterSite(
+        spec=spec,
+        names=names,
+        engine=engine,
+        own=own,
+        keychain=keychain,
+        purge=purge,
+        provider=provider(spec, names, engine, own, environ),
+        environ=environ,
+    )
     lan = access(spec, site.keystore)
     steps: list[Step] = [
-        RememberedStep(site.names, spec, purge),
-        registry_steps.images(spec, engine, own, site.store),
+        RememberedStep(names, spec, purge),
+        registry_steps.images(site),
         NetworkStep(engine, names, ipv6=spec.cluster.ip_family != "ipv4"),
-        certificates_steps.authority(site, lan, edge_steps.leaf(site, lan), purge),
-        registry_steps.registry(site, purge),
-        *registry_steps.mirrors(site, keychain, purge),
+        certificates_steps.authority(site, lan, edge_steps.leaf(site, lan)),
+        registry_steps.registry(site),
+        *registry_steps.mirrors(site),
         *edge_steps.edge(site, lan),
         *cluster_steps.cluster(site),
         *cluster_steps.join(site),
         certificates_steps.trust(site),
         edge_steps.services(site),
         *registry_steps.behind_ingress(site),
-        *registry_steps.push(site, keychain),
+        *registry_steps.push(site),
         registry_steps.wiring(site),
         *registry_steps.accounts(site),
-        addons_steps.addons(site, keychain),
+        addons_steps.addons(site),
         *certificates_steps.secrets(site),
         *addons_steps.disused(site),
         *ingress_steps.controller(site),
         *addons_steps.of_minikube(site),
-        *cluster_steps.brought(site, keychain),
+        *cluster_steps.brought(site),
         *ingress_steps.proof(site),
         *edge_steps.served_ports(site),
     ]

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from sandbox.components.certificates.user_certificate import Provided
 
 
-def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
+def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]]) -> Step:
     """Return the step for the sandbox's root and certificates on this machine: those of Secrets, and `extra`."""
-    leaves = {**_leaves(site.spec), **extra}
+    own = {one.leaf: one.hosts for one in issued(site.spec)} if site.spec.certs.issuer == "sandbox" else {}
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
     return AuthorityStep(
         names=site.names,
         keystore=site.keystore,
         domains=vouched,
-        leaves=leaves,
-        purge=purge,
+        leaves={**own, **extra},
+        purge=site.purge,
         unvouched=lan.unvouched,
         reserve=later,
     )
@@ -89,21 +89,25 @@ def provided(spec: Spec) -> Provided | None:
     return Provided(spec.certs.default.cert, spec.certs.default.key)
 
 
-def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
-    """Return the certificates that the sandbox issues itself: file name to hosts."""
-    return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in issued(spec)}
+def issued(spec: Spec, *, default: str = DEFAULT_TLS, domain: str = DOMAIN_TLS) -> tuple[TlsSecret, ...]:
+    """Return the Secrets with certificates of the sandbox's own authority, the first called `default` and `domain`.
 
-
-def issued(spec: Spec) -> tuple[TlsSecret, ...]:
-    """Return the Secrets with certificates of the sandbox's own authority."""
+    All are in the sandbox's only namespace, if it may use no other.
+    """
+    place = spec.namespace or SYSTEM_NAMESPACE
     own = (
-        TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=subject_names(spec.domain)),
+        TlsSecret(namespace=place, secret=default, leaf="default", hosts=subject_names(spec.domain)),
         # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses
         # as soon as the leaf has one.
-        TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DOMAIN_TLS, leaf="domain", hosts=domain_names(spec.domain)),
+        TlsSecret(namespace=place, secret=domain, leaf="domain", hosts=domain_names(spec.domain)),
     )
     extra = (
-        TlsSecret(namespace=one.namespace, secret=one.secret, leaf=f"{one.namespace}.{one.secret}", hosts=one.hosts)
+        TlsSecret(
+            namespace=spec.namespace or one.namespace,
+            secret=one.secret,
+            leaf=f"{one.namespace}.{one.secret}",
+            hosts=one.hosts,
+        )
         for one in spec.certs.secrets
     )
     return (*(() if spec.certs.default else own), *extra)

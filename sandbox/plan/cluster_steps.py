@@ -15,7 +15,6 @@ from sandbox.components.ingress import unserved
 from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
-from sandbox.oci.credential import Keychain
 from sandbox.plan import registry_steps
 from sandbox.plan.providers import proxied, upstream
 from sandbox.plan.site import ClusterSite
@@ -80,12 +79,12 @@ def _come_with_images(site: ClusterSite) -> bool:
     return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
-def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
+def brought(site: ClusterSite) -> list[Step]:
     """Return the user's charts and manifests, after all that they may need.
 
     Raises UsageError, and MissingTool for helm.
     """
-    images = registry_steps.image_names(site, keychain).with_images(site.spec.push)
+    images = registry_steps.image_names(site).with_images(site.spec.push)
     manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that an ambiguous image name is reported before anything is made
     unserved.require_hosts(manifests, unserved.routed(site.spec))

@@ -11,7 +11,6 @@ from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components import content_hash
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
@@ -36,7 +35,7 @@ from sandbox.kube.api import Manifest
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
-from sandbox.plan import edge_steps, registry_steps
+from sandbox.plan import certificates_steps, edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
@@ -49,9 +48,10 @@ def build(
 
     As `plan.build`; the engine is needed for images only.
     """
-    site = TenantSite(spec, home.sandbox(spec.name), engine, own)
+    names = home.sandbox(spec.name)
+    site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
     steps: list[Step] = [
-        RememberedStep(site.names, spec, purge),
+        RememberedStep(names, spec, purge),
         AuthorityStep(
             names=site.names,
             keystore=site.keystore,
@@ -68,14 +68,14 @@ def build(
             owner=user_at_host(),
         ),
         ContextStep(site.names),
-        *_registry(site, keychain),
+        *_registry(site),
         *_edge(site),
         *([] if spec.registry.external else [InnerCanaryStep(site.place, spec.registry.push_url)]),
-        *_own_images(site, keychain),
-        *_push(site, keychain),
+        *_own_images(site),
+        *_push(site),
         _secrets(site),
         *_ingress(site),
-        *_objects(site, keychain),
+        *_objects(site),
         *_proof(site),
         *_ports(site),
     ]
@@ -96,15 +96,7 @@ class TenantSite(Site):
     @property
     def secrets(self) -> tuple[TlsSecret, ...]:
         """Return the TLS Secrets, all in the sandbox's namespace, whatever namespace the spec names for theirs."""
-        namespace, domain = self.place.namespace, self.spec.domain
-        return (
-            TlsSecret(namespace=namespace, secret=DEFAULT, leaf="default", hosts=subject_names(domain)),
-            TlsSecret(namespace=namespace, secret=DOMAIN, leaf="domain", hosts=domain_names(domain)),
-            *(
-                TlsSecret(namespace=namespace, secret=one.secret, leaf=f"{one.namespace}.{one.secret}", hosts=one.hosts)
-                for one in self.spec.certs.secrets
-            ),
-        )
+        return certificates_steps.issued(self.spec, default=DEFAULT, domain=DOMAIN)
 
     def tls_secrets(self) -> list[Manifest]:
         """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
@@ -164,10 +156,10 @@ class TenantSite(Site):
         )
 
 
-def _registry(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+def _registry(site: TenantSite) -> list[Step]:
     external = site.spec.registry.external
     if external:
-        return [TeamRegistryStep(external, keychain)]
+        return [TeamRegistryStep(external, site.keychain)]
     return [InnerRegistryStep(site.place, site.own.references["registry"])]
 
 
@@ -199,22 +191,22 @@ def _ports(site: TenantSite) -> list[Step]:
     return [ForwardedPortsStep(site.names, site.place.namespace, ports)] if ports else []
 
 
-def _own_images(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+def _own_images(site: TenantSite) -> list[Step]:
     if not site.brings:
         return []
     # Not the registry's own image, which cannot be pushed to itself.
     entries = tuple(FromArchive(site.target(one), site.store.image(recipes()[one])) for one in IN_PODS)
-    return [OwnPushStep(entries, site.spec.registry.push_url, keychain, requires=site.pushing)]
+    return [OwnPushStep(entries, site.spec.registry.push_url, site.keychain, requires=site.pushing)]
 
 
-def _push(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+def _push(site: TenantSite) -> list[Step]:
     spec = site.spec
     if not spec.push:
         return []
     images = registry_steps.readable(spec.push)
     steps: list[Step] = []
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
-        steps.append(registry_steps.images(spec, site.engine, site.own, site.store))
+        steps.append(registry_steps.images(site))
     requires = (*site.pushing, *(step.name for step in steps))
     return [
         *steps,
@@ -222,8 +214,8 @@ def _push(site: TenantSite, keychain: Keychain | None) -> list[Step]:
             site.engine,
             images,
             spec.registry.push_url,
-            keychain,
-            site.names.home.spool,
+            site.keychain,
+            site.home.spool,
             buildx=system_images.buildx(site.store),
             requires=requires,
         ),
@@ -262,7 +254,7 @@ def _ingress(site: TenantSite) -> list[Step]:
     ]
 
 
-def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+def _objects(site: TenantSite) -> list[Step]:
     if not site.spec.apply:
         return []
     if charts := user_manifests.charts(site.spec.apply):
@@ -276,7 +268,7 @@ def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
         prefix=registry.image_prefix,
         url=registry.push_url,
         hosts=() if registry.external else registry.local_names,
-        keychain=keychain,
+        keychain=site.keychain,
     ).with_images(site.spec.push)
     images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
     title = f"{len(wanted)} user manifest{'' if len(wanted) == 1 else 's'}"

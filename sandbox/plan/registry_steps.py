@@ -8,31 +8,26 @@ from pathlib import Path
 
 from sandbox.bundle import published, system_images
 from sandbox.bundle.images_step import ImagesStep
-from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import OwnImages
 from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.layer_helper import LayerHelper
-from sandbox.oci.credential import Keychain
 from sandbox.plan import providers
-from sandbox.plan.site import ClusterSite
+from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
 
 
-def registry(site: ClusterSite, purge: bool) -> Step:
+def registry(site: ClusterSite) -> Step:
     """Return the sandbox's own registry, or the external one of the spec."""
     spec = site.spec.registry
     if spec.external:
         from sandbox.components.registry.external_step import ExternalRegistryStep
 
-        return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
+        return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, site.purge)
     images = site.own.references
     own = Registry(
         engine=site.engine,
@@ -42,10 +37,10 @@ def registry(site: ClusterSite, purge: bool) -> Step:
         port=spec.port,
         storage=spec.storage,
     )
-    return RegistryStep(own, purge)
+    return RegistryStep(own, site.purge)
 
 
-def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[Step]:
+def mirrors(site: ClusterSite) -> list[Step]:
     """Return the mirrors of upstream registries; also needed to remove those of an earlier spec."""
     upstreams = site.spec.registry.mirrors
     if not upstreams and not site.names.mirrors.exists():
@@ -59,9 +54,9 @@ def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[S
             names=site.names,
             image=site.own.references["registry"],
             upstreams=upstreams,
-            keychain=keychain,
+            keychain=site.keychain,
             lent=shared_keychain(site.spec.credentials, site.environ),
-            purge=purge,
+            purge=site.purge,
             company=providers.company(site.spec),
         )
     ]
@@ -77,35 +72,31 @@ def behind_ingress(site: ClusterSite) -> list[Step]:
     return [TlsRegistryStep(site.nodes, hosts)]
 
 
-def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
+def push(site: ClusterSite) -> list[Step]:
     """Return the push of the spec's images, if any. Raises UsageError for a list that cannot be read."""
-    if not site.spec.push:
-        return []
-    return [push_of(site, site.spec.push, keychain)]
+    return [push_of(site, site.spec.push)] if site.spec.push else []
 
 
-def push_of(site: ClusterSite, manifest: Path, keychain: Keychain | None) -> PushStep:
+def push_of(site: ClusterSite, manifest: Path) -> PushStep:
     """Return the push of a list of images. Raises UsageError for one that cannot be read."""
-    images, url = readable(manifest), site.spec.registry.push_url
-    helper = LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store))
-    needs = ("registry", "images")
     return PushStep(
         site.engine,
-        images,
-        url,
-        keychain,
+        readable(manifest),
+        site.spec.registry.push_url,
+        site.keychain,
         site.home.spool,
-        helper=helper,
+        helper=LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store)),
         buildx=system_images.buildx(site.store),
-        requires=needs,
+        requires=("registry", "images"),
     )
 
 
-def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:
+def images(site: Site) -> Step:
     """Return the step for system images, and for those of the bundle that the user's images.yaml names.
 
     Raises SandboxError.
     """
+    spec, engine, store = site.spec, site.engine, site.store
     entries = readable(spec.push).entries if spec.push else ()
     wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
     for one in wanted:
@@ -124,10 +115,10 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
 
         mirrors = spec.images.mirrors
         pulled = {name: published.mirrored(one, mirrors) for name, one in cert_manager.images().items()}
-    return ImagesStep(engine=engine, own=of, store=store, further=wanted, pulled=pulled, components=components)
+    return ImagesStep(engine=engine, own=site.own, store=store, further=wanted, pulled=pulled, components=components)
 
 
-def image_names(site: ClusterSite, keychain: Keychain | None) -> ImageNames:
+def image_names(site: ClusterSite) -> ImageNames:
     """Return the names of the registry's images in manifests and charts, by which those of a push are found."""
     registry, names = site.spec.registry, site.names
     inside = (names.registry_endpoint, f"{names.registry}:{registry.port}")
@@ -135,7 +126,7 @@ def image_names(site: ClusterSite, keychain: Keychain | None) -> ImageNames:
         prefix=registry.image_prefix,
         url=registry.push_url,
         hosts=() if registry.external else (*registry.local_names, *inside),
-        keychain=keychain,
+        keychain=site.keychain,
     )
 
 

@@ -11,17 +11,23 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
+from sandbox.oci.credential import Keychain
 from sandbox.provider import Nodes, Provider
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
-    """A sandbox to be built: its spec, its names, the engine that has its images, and the system images."""
+    """A sandbox to be built: its spec, its names, the engine that has its images, and the system images.
+
+    `keychain` has the accounts at other registries. With `purge` it is to be removed with the data that it would leave.
+    """
 
     spec: ResolvedSpec
     names: Names
     engine: Engine
     own: OwnImages
+    keychain: Keychain | None = None
+    purge: bool = False
 
     @property
     def home(self) -> Home:
@@ -44,7 +50,7 @@ class Site:
         return tuple(Bind(self.spec.edge.listen, port) for port in self.spec.edge.ports)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterSite(Site):
     """A sandbox with a cluster of its own; `environ` are the user's variables, which name proxies and accounts."""
 
