@@ -32,30 +32,19 @@ class ContainerFiles(Door):
         *,
         private: Collection[PurePosixPath] = (),
     ) -> None:
-        """Write files in a container at once, with their parent folders; only root may read `private` ones.
+        """Write files in a container at once, with their parent folders; only root may read `private` ones."""
+        if files:
+            parents = dict.fromkeys(one for path in files for one in reversed(path.parents[:-1]))
+            placed = {path: Placed(data, 0o600 if path in private else mode) for path, data in files.items()}
+            wanted = {**dict.fromkeys(parents, Placed(None, 0o755)), **placed}
+            self.put_files(name, "/", {str(path.relative_to("/")): one for path, one in wanted.items()})
+
+    def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
+        """Put files into one of a container's own folders, whether it runs or not; what else is there stays.
 
         They are of now: the engine takes a file with the size and the time of its image's for unchanged, and images of
         the bundle have the time 0.
         """
-        if not files:
-            return
-        content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as tar:
-            inside = {path.relative_to("/"): data for path, data in files.items()}
-            for folder in dict.fromkeys(one for path in inside for one in reversed(path.parents[:-1])):
-                info = tarfile.TarInfo(str(folder))
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(info)
-            for path, data in inside.items():
-                info = tarfile.TarInfo(str(path))
-                info.size, info.mode = len(data), 0o600 if PurePosixPath("/", path) in private else mode
-                info.mtime = int(time.time())
-                tar.addfile(info, io.BytesIO(data))
-        with translated(f"writing {', '.join(map(str, files))} in {name}"):
-            self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())
-
-    def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
-        """Put files into one of a container's own folders, whether it runs or not; what else is there stays."""
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
             for path, one in files.items():
@@ -63,8 +52,10 @@ class ContainerFiles(Door):
                 info.type = tarfile.DIRTYPE if one.data is None else tarfile.REGTYPE
                 info.size, info.mode = len(one.data or b""), one.mode
                 info.uid, info.gid = one.owner
+                info.mtime = int(time.time())
                 tar.addfile(info, io.BytesIO(one.data or b""))
-        with translated(f"writing {', '.join(files)} in {name}"):
+        said = (str(PurePosixPath(folder, path)) for path, one in files.items() if one.data is not None)
+        with translated(f"writing {', '.join(said)} in {name}"):
             self._ask("PUT", f"/containers/{name}/archive", {"path": folder}, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
