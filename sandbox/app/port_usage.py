@@ -229,7 +229,7 @@ def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
         engine = machine.engine
         if bind.port < reach.PRIVILEGED and (known := reach.known(engine, machine.home)) and not known.low_ports:
             return _unforwarded(wanted)
-        if bind.port >= lowest or not engine.is_rootless() or host_network.may_bind_all(FORWARDER):
+        if bind.port >= lowest or not engine.facts().rootless or host_network.may_bind_all(FORWARDER):
             return None
         who = "the Docker Engine runs without root"
         more = (

@@ -165,11 +165,6 @@ class Engine(Images, Questions, Networks, Volumes):
         with translated("asking for the engine's version"):
             return str(self._get("/version")["Version"])
 
-    def cgroup_version(self) -> int:
-        """Return 1 or 2: the control group hierarchy of the engine's containers."""
-        with translated("asking about the engine"):
-            return int(self._info.get("CgroupVersion", "2"))
-
     def facts(self) -> Facts:
         """Return the facts about the engine and its machine."""
         local = self._place is not None and self._place.is_local
@@ -215,11 +210,6 @@ class Engine(Images, Questions, Networks, Volumes):
     def root(self) -> Path:
         """Return the folder where the engine keeps everything, on its own machine."""
         return self.facts().root
-
-    def is_rootless(self) -> bool:
-        """Tell whether the engine runs without root, and so can publish only ports that its user may open."""
-        with translated("asking about the engine"):
-            return read_facts(self._info, api="", local=True).rootless
 
     def _foresee(self) -> None:
         with suppress(OSError, ValueError, SandboxError):  # raised where it is needed

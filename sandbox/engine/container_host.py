@@ -86,4 +86,4 @@ def folder_owner(engine: Engine, path: Path) -> str | None:
         raise SandboxError(
             f"the folder {path} cannot be used", details=str(error), fix="write another one, or correct its permissions"
         ) from error
-    return None if engine.is_rootless() else f"{found.st_uid}:{found.st_gid}"
+    return None if engine.facts().rootless else f"{found.st_uid}:{found.st_gid}"

@@ -59,7 +59,7 @@ def config(folder: Path, engine: Engine, *, bundle: bool, collecting: bool = Fal
     kind's own images see to that; with the engine's, which is on a loopback address, CoreDNS would ask itself and end.
     """
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration"}
-    if engine.cgroup_version() == 1:
+    if engine.facts().cgroup_version == 1:
         kubelet["failCgroupV1"] = False
     cluster: dict[str, object] = {"kind": "ClusterConfiguration"}
     if bundle:

@@ -65,7 +65,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
         name,
         schema.Cluster(kind=options),
         mounts={resolv: RESOLV_CONF},
-        cgroup_version=engine.cgroup_version(),
+        cgroup_version=engine.facts().cgroup_version,
         tags=tags,
     )
     file = folder / "kind.yaml"

@@ -72,6 +72,7 @@ class FakeEngine(Engine):
         self.upstream: set[str] = set()
         self.busy: set[int] = set()
         self.rootless = False
+        self.cgroups = 2
         self.deaf = False
         self.shares: bool | None = False
         self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
@@ -83,12 +84,6 @@ class FakeEngine(Engine):
     @property
     def version(self) -> str:
         return "28.0.0"
-
-    def cgroup_version(self) -> int:
-        return 2
-
-    def is_rootless(self) -> bool:
-        return self.rootless
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         return not self.deaf
@@ -103,7 +98,8 @@ class FakeEngine(Engine):
         return None
 
     def facts(self) -> Facts:
-        return read_facts({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)
+        info = {"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}
+        return read_facts({**info, "Rootless": self.rootless, "CgroupVersion": self.cgroups}, api="1.47", local=True)
 
     # Images
 

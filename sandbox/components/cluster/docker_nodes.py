@@ -40,7 +40,7 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
         if BEING_REMOVED in error.details:
             _await_removal(engine, nodes)
             end()
-        elif DEAF in error.details and engine.cgroup_version() == 1:
+        elif DEAF in error.details and engine.facts().cgroup_version == 1:
             with _thawing(engine, names, nodes):
                 end()
         else:

@@ -136,7 +136,7 @@ def test_without_its_node_the_cluster_is_recreated(engine: Engine, up: Applicati
 @pytest.mark.nightly
 def test_node_with_process_ignoring_sigterm_stops_in_time(engine: Engine, up: Application) -> None:
     """A process is held still by the freezer, as by an engine that was ended in the middle → `down` lets it go."""
-    if engine.cgroup_version() != 1:
+    if engine.facts().cgroup_version != 1:
         machine.leave_out("held still by cgroup v2 a process can be killed")
     hold = (
         "mkdir /sys/fs/cgroup/freezer/held && cd /sys/fs/cgroup/freezer/held; "

@@ -177,7 +177,7 @@ class KindProvider:
             self.names.cluster,
             self.shape,
             mounts=self._files.mounts,
-            cgroup_version=self.engine.cgroup_version(),
+            cgroup_version=self.engine.facts().cgroup_version,
             tags=self.tags,
         )
         files.write_atomic(self._config, text.encode(), mode=0o600)

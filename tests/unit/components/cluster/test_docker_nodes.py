@@ -64,10 +64,8 @@ class End:
             raise SandboxError("kind failed", details=self.failures.pop(0))
 
 
-def test_frozen_container_is_thawed(
-    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
+def test_frozen_container_is_thawed(engine: FakeEngine, names: Names, node: Container) -> None:
+    engine.cgroups = 1
     end = End(engine, DEAFNESS)
     end_nodes(engine, names, [node], end)
     first, second = end.found
@@ -88,10 +86,8 @@ def test_node_that_the_engine_removes_already_is_awaited(
     assert len(end.found) == 2 and next(answers, "all asked") == "all asked"
 
 
-def test_node_that_does_not_end_is_reported_and_cleaned_up(
-    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
+def test_node_that_does_not_end_is_reported_and_cleaned_up(engine: FakeEngine, names: Names, node: Container) -> None:
+    engine.cgroups = 1
     with pytest.raises(SandboxError, match="kind failed"):
         end_nodes(engine, names, [node], End(engine, DEAFNESS, DEAFNESS))
     assert engine.boxes.keys() == {names.node}
@@ -99,9 +95,9 @@ def test_node_that_does_not_end_is_reported_and_cleaned_up(
 
 @pytest.mark.parametrize(("version", "details"), [(2, DEAFNESS), (1, "no space left on device")])
 def test_other_failures_are_reported_at_once(
-    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch, version: int, details: str
+    engine: FakeEngine, names: Names, node: Container, version: int, details: str
 ) -> None:
-    monkeypatch.setattr(engine, "cgroup_version", lambda: version)
+    engine.cgroups = version
     end = End(engine, details)
     with pytest.raises(SandboxError, match="kind failed"):
         end_nodes(engine, names, [node], end)
