@@ -166,7 +166,7 @@ def _started(
         raise _missing(words, error) from error
 
 
-def _missing(words: list[str], error: OSError) -> MissingTool:
+def _missing(words: Sequence[str], error: OSError) -> MissingTool:
     """Return the error for a program that is not installed, not permitted, or for another architecture."""
     if isinstance(error, FileNotFoundError):
         return MissingTool(f"{words[0]} is not installed", details=shlex.join(words))
@@ -220,15 +220,7 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
     words = [os.fspath(word) for word in argv]
     log.debug("serve: %s", shlex.join(words))
     with log_to.open("w", encoding="utf-8") as output:
-        child = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            text=True,
-            start_new_session=True,
-            encoding="utf-8",
-        )
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         try:
             yield
         finally:
@@ -248,16 +240,10 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
         with far:
             try:
                 child = subprocess.Popen(
-                    words,
-                    stdin=far.fileno(),
-                    stdout=far.fileno(),
-                    stderr=errors,
-                    text=True,
-                    encoding="utf-8",
-                    start_new_session=True,
+                    words, stdin=far.fileno(), stdout=far.fileno(), stderr=errors, start_new_session=True
                 )
             except OSError as error:
-                raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+                raise _missing(words, error) from error
         try:
             yield near
         finally:
@@ -290,7 +276,7 @@ def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
         try:
             pid = os.posix_spawn(held[0], held, os.environ, file_actions=actions, setsid=True, setsigmask=())
         except OSError as error:
-            raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+            raise _missing(words, error) from error
         yield pid
         os.write(told, b"\n")
     finally:
@@ -320,7 +306,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
             *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
     except OSError as error:
-        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+        raise _missing(words, error) from error
     try:
         yield cast("asyncio.StreamReader", child.stdout)  # it is piped
     finally:

@@ -70,5 +70,5 @@ def test_words_of_ssh_are_in_the_error(tmp_path: Path, monkeypatch: pytest.Monke
 def test_machine_without_an_ssh_client_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", "ssh://build")
-    with pytest.raises(MissingTool, match="ssh cannot be run"):
+    with pytest.raises(MissingTool, match="ssh is not installed"):
         Engine.connect()
