@@ -24,6 +24,17 @@ MINIKUBE_HOST = "host.minikube.internal"
 _EXISTING_ONLY = {
     ("cluster", key): "is for an existing cluster: write 'provider: existing'" for key in ("context", "namespace")
 }
+_KEPT = {
+    ("cluster", "kubernetes"): "version",
+    ("cluster", "nodes"): "nodes",
+    ("cluster", "ip_family"): "IP family",
+    ("cluster", "feature_gates"): "feature gates",
+    ("network", "nameservers"): "nameservers",
+    ("network", "search"): "search domains",
+    ("network", "proxy"): "own outbound proxy",
+}
+_ONE_NAMESPACE = "cluster-wide, and an existing cluster is used in one namespace only"
+_NO_CONTAINER = "needs an edge container, which an existing cluster does not have"
 _NOT_BY_MINIKUBE = "is for kind; for minikube use its own settings (`minikube config set`, MINIKUBE_*)"
 
 
@@ -77,36 +88,18 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         containers=False,
         refused={
             ("cluster", "profile"): "is for minikube",
-            ("cluster", "kubernetes"): "cannot be set: an existing cluster keeps its version",
-            ("cluster", "nodes"): "cannot be set: an existing cluster keeps its nodes",
-            ("cluster", "ip_family"): "cannot be set: an existing cluster keeps its IP family",
-            ("cluster", "feature_gates"): "cannot be set: an existing cluster keeps its feature gates",
+            **{path: f"cannot be set: an existing cluster keeps its {what}" for path, what in _KEPT.items()},
             ("cluster", "mounts"): "cannot be mounted: the nodes of an existing cluster are elsewhere",
             ("cluster", "kind"): "is for clusters that kind creates",
             ("registry", "tls"): "nodes of an existing cluster cannot be configured to trust it",
             ("registry", "storage"): "cannot be set: the registry's data stays in the existing cluster",
-            (
-                "registry",
-                "mirrors",
-            ): "mirrors of an existing cluster are set by its administrators",
-            (
-                "ingress",
-                "gateway_api",
-            ): "the Gateway API's kinds are cluster-wide, and an existing cluster is used in one namespace only",
-            (
-                "ingress",
-                "classes",
-            ): "an IngressClass is cluster-wide, and an existing cluster is used in one namespace only",
-            ("edge", "hosts"): "needs an edge container, which an existing cluster does not have",
+            ("registry", "mirrors"): "mirrors of an existing cluster are set by its administrators",
+            ("ingress", "gateway_api"): f"the Gateway API's kinds are {_ONE_NAMESPACE}",
+            ("ingress", "classes"): f"an IngressClass is {_ONE_NAMESPACE}",
+            ("edge", "hosts"): _NO_CONTAINER,
             ("edge", "udp"): "needs an edge container: the API server of an existing cluster forwards TCP only",
-            ("edge", "tls"): "needs an edge container, which an existing cluster does not have: use `tcp`",
-            ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
-            ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
-            (
-                "network",
-                "hosts",
-            ): "names for pods are cluster-wide, and an existing cluster is used in one namespace only",
-            ("network", "proxy"): "cannot be set: an existing cluster keeps its own outbound proxy",
+            ("edge", "tls"): f"{_NO_CONTAINER}: use `tcp`",
+            ("network", "hosts"): f"names for pods are {_ONE_NAMESPACE}",
             ("network", "ca"): "cannot be set: an existing cluster's nodes are not configured",
         },
     ),
@@ -151,14 +144,14 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
             "'nginx' needs rights in the whole cluster; use 'traefik', which needs one namespace",
         )
     if spec.certs.issuer != "sandbox":
-        yield ("certs", "issuer"), "cert-manager is cluster-wide, and an existing cluster is used in one namespace only"
+        yield ("certs", "issuer"), f"cert-manager is {_ONE_NAMESPACE}"
     if spec.certs.default is not None:
         yield ("certs", "default"), "is not supported on an existing cluster yet"
     if spec.edge.run == "container":
         yield ("edge", "run"), "no container can reach an existing cluster: leave it out"
     for part in ("addons", "credentials"):
         if getattr(spec, part):
-            yield (part,), "are cluster-wide, and an existing cluster is used in one namespace only"
+            yield (part,), f"are {_ONE_NAMESPACE}"
 
 
 def _ingress_addons(spec: Spec) -> Iterator[Misfit]:

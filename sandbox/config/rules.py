@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.config import capabilities
 from sandbox.config.capabilities import Misfit
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sandbox.config.schema.edge_schema import ServedPort
     from sandbox.config.schema.spec import Spec
 
+Value = TypeVar("Value")
 # Of Azure's clouds: the public one, China's, the US government's.
 AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 
@@ -28,6 +29,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_same_secret(spec),
         *_same_port(spec),
         *_edge_hosts(spec),
+        *_edge_container(spec),
         *_tcp_ports(spec),
         *_tls_hosts(spec),
         *_stored_elsewhere(spec),
@@ -64,10 +66,8 @@ def _outside_domain(spec: Spec) -> Iterator[Misfit]:
 
 
 def _same_secret(spec: Spec) -> Iterator[Misfit]:
-    secrets = [(certificate.namespace, certificate.secret) for certificate in spec.certs.secrets]
-    for index, (namespace, secret) in enumerate(secrets):
-        if (namespace, secret) in secrets[:index]:
-            yield ("certs", "secrets", index, "secret"), f"'{secret}' is given twice in the namespace '{namespace}'"
+    for index, (namespace, secret) in _repeated([(one.namespace, one.secret) for one in spec.certs.secrets]):
+        yield ("certs", "secrets", index, "secret"), f"'{secret}' is given twice in the namespace '{namespace}'"
 
 
 def _same_port(spec: Spec) -> Iterator[Misfit]:
@@ -81,16 +81,18 @@ def _same_port(spec: Spec) -> Iterator[Misfit]:
 
 
 def _edge_hosts(spec: Spec) -> Iterator[Misfit]:
-    hosts = [one.host for one in spec.edge.hosts]
-    for index, host in enumerate(hosts):
-        if host in hosts[:index]:
-            yield ("edge", "hosts", index, "host"), f"'{host}' is given twice"
+    for index, host in _repeated([one.host for one in spec.edge.hosts]):
+        yield ("edge", "hosts", index, "host"), f"'{host}' is given twice"
     for index, one in enumerate(spec.edge.hosts):
         if one.ends and "." not in one.host:
             wrong = f"'{one.host}' cannot be terminated at the edge: it has a single label"
             yield ("edge", "hosts", index, "host"), wrong
-    if hosts and spec.edge.run == "process" and spec.cluster.supports.containers:
-        yield ("edge", "hosts"), "needs the edge container: leave out 'run: process'"
+
+
+def _edge_container(spec: Spec) -> Iterator[Misfit]:
+    for key in ("hosts", "udp", "tls"):
+        if getattr(spec.edge, key) and spec.edge.run == "process" and spec.cluster.supports.containers:
+            yield ("edge", key), "needs the edge container: leave out 'run: process'"
 
 
 def _tcp_ports(spec: Spec) -> Iterator[Misfit]:
@@ -112,8 +114,6 @@ def _served(spec: Spec, key: str, ports: Sequence[ServedPort], others: Mapping[A
         if spec.runs_process and isinstance(one, TcpPort) and one.proxy_protocol:
             wrong = "needs the edge container: through the API server no one knows the client"
             yield ("edge", key, index, "proxy_protocol"), wrong
-    if key == "udp" and ports and spec.edge.run == "process" and spec.cluster.supports.containers:
-        yield ("edge", key), "needs the edge container: leave out 'run: process'"
 
 
 def _tls_hosts(spec: Spec) -> Iterator[Misfit]:
@@ -124,8 +124,6 @@ def _tls_hosts(spec: Spec) -> Iterator[Misfit]:
         taken[one.host] = "given twice"
         if ":" not in one.to:
             yield ("edge", "tls", index, "to"), "must be NAMESPACE/SERVICE:PORT, with the Service's port"
-    if spec.edge.tls and spec.edge.run == "process" and spec.cluster.supports.containers:
-        yield ("edge", "tls"), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:
@@ -134,22 +132,16 @@ def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:
 
 
 def _same_credentials(spec: Spec) -> Iterator[Misfit]:
-    secrets = [entry.secret for entry in spec.credentials]
-    for index, name in enumerate(secrets):
-        if name in secrets[:index]:
-            yield ("credentials", index), f"the Secret '{name}' is given twice; write another `secret:`"
+    for index, name in _repeated([entry.secret for entry in spec.credentials]):
+        yield ("credentials", index), f"the Secret '{name}' is given twice; write another `secret:`"
 
 
 def _same_release(spec: Spec) -> Iterator[Misfit]:
     charts = {index: one for index, one in enumerate(spec.apply) if isinstance(one, Chart | RemoteChart)}
-    taken: set[tuple[str, str]] = set()
-    for index, one in charts.items():
-        if (one.namespace, one.name) in taken:
-            wrong = (
-                f"the release '{one.name}' is given twice in the namespace '{one.namespace}'; write another `release:`"
-            )
-            yield ("apply", index), wrong
-        taken.add((one.namespace, one.name))
+    places = list(charts)
+    for at, (namespace, name) in _repeated([(one.namespace, one.name) for one in charts.values()]):
+        wrong = f"the release '{name}' is given twice in the namespace '{namespace}'; write another `release:`"
+        yield ("apply", places[at]), wrong
 
 
 def _azure(spec: Spec) -> Iterator[Misfit]:
@@ -169,10 +161,8 @@ def _hosts_of_the_ingress(spec: Spec) -> Iterator[Misfit]:
 
 
 def _same_addon(spec: Spec) -> Iterator[Misfit]:
-    names = [one.name for one in spec.addons]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield ("addons", index), f"there is another addon '{name}' before it"
+    for index, name in _repeated([one.name for one in spec.addons]):
+        yield ("addons", index), f"there is another addon '{name}' before it"
 
 
 def _balancer(spec: Spec) -> Iterator[Misfit]:
@@ -190,6 +180,11 @@ def _devices(spec: Spec) -> Iterator[Misfit]:
     for path, file in ((("push",), spec.push), *locks):
         if file and file.is_relative_to("/dev"):
             yield path, f"must be a regular file, not {file}"
+
+
+def _repeated(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
+    """Yield the values that are there before, with their places."""
+    return ((index, one) for index, one in enumerate(values) if one in values[:index])
 
 
 def _inside(host: str, domain: str) -> bool:
