@@ -58,6 +58,12 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         yield resolved
 
 
+def has_usual_https(home: Home) -> bool:
+    """Tell whether a new sandbox can have the usual HTTPS ports, which sandboxes of one user share."""
+    own = {port for route in routes.load(home.edge) for _, port in route.listen}
+    return all(port in own or host_network.is_free(LOCAL, port) for port in PREFERRED_HTTPS)
+
+
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
     named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))

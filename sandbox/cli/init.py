@@ -35,7 +35,7 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     sandbox init --name shop
     """
     from sandbox.app import context
-    from sandbox.app.ports import PREFERRED_HTTPS
+    from sandbox.app.ports import has_usual_https
     from sandbox.bundle.store import Store
     from sandbox.config.schema import Spec
     from sandbox.errors import UsageError
@@ -56,13 +56,15 @@ def init(folder: Path, *, name: str | None, profiles: tuple[str, ...]) -> None:
     name = Spec.default(name).name if name else project_files.name_of(project_files.called(folder.absolute()), found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
-    https = None if all(host_network.is_free(LOCAL, port) for port in PREFERRED_HTTPS) else ("auto", "auto")
+    https = None if has_usual_https(context.home()) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     _write(folder, written)
     for note in (*(f"note  {note}" for note in found.notes), *_advice(name, found)):
         click.echo(fit(note).replace("\n", " "), err=True)  # a name in a project could begin a line of its own
     if registry != wanted:  # in files that others get, too
         click.echo(f"note  port {wanted} is taken on this machine: the registry gets {registry}", err=True)
+    if https:
+        click.echo("note  port 443 or 8443 is taken on this machine: `up` takes free ones", err=True)
     click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
 
 

@@ -63,7 +63,8 @@ def load(
     except IsADirectoryError as error:
         raise BadFile(f"{origin}: is a directory, not a file", fix="name the file inside it") from error
     except OSError as error:
-        raise BadFile(f"{origin}: cannot be read", details=str(error), fix="check its permissions") from error
+        fix = "check its permissions" if isinstance(error, PermissionError) else ""
+        raise BadFile(f"{origin}: cannot be read", details=str(error), fix=fix) from error
     if len(content) > MAX_SIZE:
         raise _error(origin, "", [too_large()])
     try:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app import port_reservations, requirements
+from sandbox.app import port_reservations, ports, requirements
 from sandbox.app.port_usage import PortForbidden, PortTaken
 from sandbox.app.ports import reserve, resolve
 from sandbox.app.requirements import require
@@ -151,6 +151,15 @@ def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> N
     resolved = check(wanted, place, engine)
     assert (resolved.registry.port, resolved.edge.ports) == (wanted.registry.port, wanted.edge.ports)
     assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
+
+
+def test_usual_ports_of_the_users_own_edge_are_for_new_ones(
+    place: Home, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "PREFERRED_HTTPS", (taken,))
+    assert not ports.has_usual_https(place)
+    routes.save(place.edge, Route("other", "other.localhost", "node", ((LOCAL, taken),)))
+    assert ports.has_usual_https(place)
 
 
 def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
