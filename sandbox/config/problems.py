@@ -63,6 +63,14 @@ class Misfits(ValueError):
         self.misfits = misfits
 
 
+class Unfit(ValueError):
+    """A value that cannot be used, with what to write instead."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
 def misfitting(error: Misfits, source: Source) -> list[Fault]:
     """Return values that do not fit together as faults, in the order of the document."""
     found = [_at(_nearest(source.places, path), path, message) for path, message in error.misfits]
@@ -189,7 +197,7 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]
         fix = _suggest(given, _quoted(str(context["expected_tags"])), "allowed")
         return _at(_nearest(source.places, at), at, f"unknown value '{given}'", fix)
     if kind == "value_error":
-        return _at(place, path, str(context["error"]))
+        return _at(place, path, str(context["error"]), getattr(context["error"], "fix", ""))
     if kind not in _MESSAGES:
         return _at(place, path, detail["msg"][:1].lower() + detail["msg"][1:])
     message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")

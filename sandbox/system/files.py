@@ -253,9 +253,7 @@ def _prefix(path: Path) -> str:
 
 def refused(brief: str, error: OSError) -> SandboxError:
     """Return the error for a path that the system does not let us use."""
-    return SandboxError(
-        brief,
-        details=str(error),
-        fix="check the owner, the permissions and the free space of that path, then run this again",
-        id="file",
-    )
+    fix = "check the owner, the permissions and the free space of that path, then run this again"
+    if isinstance(error, FileNotFoundError):
+        fix = "check that its folder exists, then run this again"
+    return SandboxError(brief, details=str(error), fix=fix, id="file")

@@ -14,7 +14,7 @@ import yaml
 
 from sandbox.config import yaml_text
 from sandbox.config.model import Checked, Kinds, Limits, Prepared
-from sandbox.config.problems import Misfits
+from sandbox.config.problems import Misfits, Unfit
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
@@ -47,9 +47,9 @@ def checked_name(value: str) -> str:
     """Return the name of a sandbox. Raises ValueError for what cannot be one."""
     if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
         meant = as_name(value)
-        raise ValueError(
-            f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last"
-            + (f", such as {meant}" if meant else "")
+        raise Unfit(
+            f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last",
+            f"did you mean '{meant}'?" if meant else "",
         )
     return value
 
