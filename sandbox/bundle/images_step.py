@@ -37,10 +37,7 @@ class ImagesStep(NothingToUndo):
     components: tuple[str, ...] = IN_ENGINE
     name: str = "images"
     requires: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return "System images"
+    title: str = "System images"
 
     def check(self) -> Status:
         missing = self._missing()

@@ -60,10 +60,7 @@ class TrustStep(NothingToUndo):
     company: CompanyCa
     name: str = "trust"
     requires: tuple[str, ...] = ("cluster", "certificates")
-
-    @property
-    def title(self) -> str:
-        return "CA in the cluster"
+    title: str = "CA in the cluster"
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)

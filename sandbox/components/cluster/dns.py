@@ -205,10 +205,7 @@ class DnsStep(NothingToUndo):
     machine: tuple[str, ...] = (HOST,)
     name: str = "dns"
     requires: tuple[str, ...] = ("cluster",)
-
-    @property
-    def title(self) -> str:
-        return "DNS of the cluster"
+    title: str = "DNS of the cluster"
 
     def check(self) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile

@@ -42,10 +42,7 @@ class KubeProxyStep(NothingToUndo):
     nodes: Nodes
     name: str = "kube-proxy"
     requires: tuple[str, ...] = ("cluster",)
-
-    @property
-    def title(self) -> str:
-        return "kube-proxy as configured"
+    title: str = "kube-proxy as configured"
 
     def check(self) -> Status:
         lacks = self._lacks(Cluster(self.names.kubeconfig))

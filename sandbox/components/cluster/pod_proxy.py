@@ -136,10 +136,7 @@ class PodProxyStep(NothingToUndo):
     proxied: Proxied
     name: str = "pod-proxy"
     requires: tuple[str, ...] = ("cluster",)
-
-    @property
-    def title(self) -> str:
-        return "Outbound proxy"
+    title: str = "Outbound proxy"
 
     def check(self) -> Status:
         variables, policies = self.proxied.variables(), _policies(Cluster(self.names.kubeconfig))

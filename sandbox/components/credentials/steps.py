@@ -23,10 +23,7 @@ class AccountsStep(NothingToUndo):
     environ: Mapping[str, str]
     name: str = "accounts"
     requires: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return "Accounts at other registries"
+    title: str = "Accounts at other registries"
 
     def check(self) -> Status:
         if self.names.credentials.exists():
@@ -57,10 +54,7 @@ class CredentialsStep:
     adopted: bool = False
     name: str = "credentials"
     requires: tuple[str, ...] = ("cluster", "accounts")
-
-    @property
-    def title(self) -> str:
-        return "Registry credentials"
+    title: str = "Registry credentials"
 
     def check(self) -> Status:
         return self.credentials.status(self._wanted)

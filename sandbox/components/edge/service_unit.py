@@ -72,10 +72,7 @@ class ServicesStep(NothingToUndo):
     names: Names
     name: str = "services"
     requires: tuple[str, ...] = ("cluster",)
-
-    @property
-    def title(self) -> str:
-        return "Addresses of Services"
+    title: str = "Addresses of Services"
 
     def check(self) -> Status:
         pending = node_unit.problem(self.nodes, Cluster(self.names.kubeconfig), self._unit)

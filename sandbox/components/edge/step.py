@@ -85,10 +85,7 @@ class PortsStep:
     name: str = "ports"
     requires: tuple[str, ...] = ("cluster", "edge", "services")
     after: tuple[str, ...] = ("context", "charts", "apply")
-
-    @property
-    def title(self) -> str:
-        return "Ports of Services"
+    title: str = "Ports of Services"
 
     def check(self) -> Status:
         route = self._route
@@ -168,10 +165,7 @@ class ForwardedPortsStep(NothingToUndo):
     name: str = "ports"
     requires: tuple[str, ...] = ("cluster", "edge")
     after: tuple[str, ...] = ("apply",)
-
-    @property
-    def title(self) -> str:
-        return "Ports of Services"
+    title: str = "Ports of Services"
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)

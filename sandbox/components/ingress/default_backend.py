@@ -101,10 +101,7 @@ class PageStep(NothingToUndo):
     port: int
     requires: tuple[str, ...]
     name: str = "page"
-
-    @property
-    def title(self) -> str:
-        return "Page for unknown hosts"
+    title: str = "Page for unknown hosts"
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)

@@ -27,14 +27,10 @@ class Nginx:
     sandbox: str
     port: int
     classes: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return "Ingress controller ingress-nginx"
-
-    @property
-    def promises(self) -> str:
-        return "archived in March 2026, no security fixes since: move to `controller: traefik`, which reads the same"
+    title: str = "Ingress controller ingress-nginx"
+    promises: str = (
+        "archived in March 2026, no security fixes since: move to `controller: traefik`, which reads the same"
+    )
 
     def groundwork(self) -> Sequence[Manifest]:
         return [default_backend.manifest(default_backend.render(self.sandbox, (), port=self.port))]

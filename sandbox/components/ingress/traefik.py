@@ -127,10 +127,7 @@ class Traefik:
     elsewhere: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     only_node: str = ""
-
-    @property
-    def title(self) -> str:
-        return "Ingress controller Traefik"
+    title: str = "Ingress controller Traefik"
 
     @property
     def promises(self) -> str:
@@ -162,15 +159,12 @@ class Traefik:
         if self.only_node:
             own = [_asking_own_node(one, self.only_node) for one in own]
         classes = controller.further_classes(self.classes)
-        if not self.gateway_files:
-            return [*classes, hosts, content, *own]
-        return [
-            *classes,
-            hosts,
-            content,
-            *controller.template_objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),
-            *(_with_gateway(one) for one in own),
-        ]
+        gateway: Sequence[Manifest] = ()
+        if self.gateway_files:
+            secret = self.domain_secret or DEFAULT_TLS
+            gateway = controller.template_objects("traefik-gateway.yaml", certificate=secret)
+            own = list(map(_with_gateway, own))
+        return [*classes, hosts, content, *gateway, *own]
 
     def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Return the object; if it is the TLSStore, with the domain's certificate next to the default one."""

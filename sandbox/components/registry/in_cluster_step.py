@@ -136,10 +136,7 @@ class InnerCanaryStep(NothingToUndo):
     url: str
     name: str = "wiring"
     requires: tuple[str, ...] = ("registry", "edge")
-
-    @property
-    def title(self) -> str:
-        return "Registry reached by nodes"
+    title: str = "Registry reached by nodes"
 
     def check(self) -> Status:
         return recorded(self.place)
@@ -259,10 +256,7 @@ class OwnPushStep(NothingToUndo):
     keychain: Keychain | None
     requires: tuple[str, ...]
     name: str = "own-images"
-
-    @property
-    def title(self) -> str:
-        return "The sandbox's images in the registry"
+    title: str = "The sandbox's images in the registry"
 
     def check(self) -> Status:
         try:

@@ -247,10 +247,7 @@ class WiringStep(NothingToUndo):
     name: str = "wiring"
     requires: tuple[str, ...] = ("cluster", "registry")
     after: tuple[str, ...] = ("join",)
-
-    @property
-    def title(self) -> str:
-        return "Registry wired to the cluster"
+    title: str = "Registry wired to the cluster"
 
     def check(self) -> Status:
         return self._wiring.status()

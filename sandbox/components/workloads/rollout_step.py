@@ -24,10 +24,7 @@ class WorkloadsStep(NothingToUndo):
     names: Names
     requires: tuple[str, ...] = ("cluster",)
     name: str = "workloads"
-
-    @property
-    def title(self) -> str:
-        return "Your workloads"
+    title: str = "Your workloads"
 
     def check(self) -> Status:
         for live in self._live():
