@@ -101,10 +101,7 @@ class TenantSite(Site):
     def tls_secrets(self) -> list[Manifest]:
         """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
         pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
-        return [
-            tls_secrets.tls_secret(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
-            for one, pair in pairs
-        ]
+        return [tls_secrets.tls_secret(one.namespace, one.secret, pair) for one, pair in pairs]
 
     @property
     def brings(self) -> bool:

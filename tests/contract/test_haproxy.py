@@ -56,7 +56,7 @@ def test_haproxy_takes_the_configuration_without_a_warning(
         )
         for name in names
     ]
-    keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.chain_pem).decode() for name in names}
+    keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.cert_pem).decode() for name in names}
     client = engine._client
     argv = ["haproxy", "-c", "-dW", "-f", str(Path(haproxy.FOLDER, "haproxy.cfg"))]
     box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")

@@ -131,7 +131,7 @@ class Stand:
 
     def certify(self, *hosts: str) -> None:
         pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
-        edge_folder.save_key(self.box.folder, "demo", pair.key_pem + pair.chain_pem)
+        edge_folder.save_key(self.box.folder, "demo", pair.key_pem + pair.cert_pem)
 
     def follow(self, *known: Route) -> None:
         self.box.follow(known)
@@ -191,7 +191,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     keystore.authority([DOMAIN], now=datetime.now(UTC))
     leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))
     pem = tmp_path / "ingress.pem"
-    pem.write_bytes(leaf.key_pem + leaf.chain_pem)
+    pem.write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     # A long folder, as users' homes may be: longer than a socket's address.

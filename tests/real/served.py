@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -73,7 +73,7 @@ class Sandbox:
         ):
             return connection.getpeercert(binary_form=True) or b""
 
-    def leaf(self, *hosts: str) -> Leaf:
+    def leaf(self, *hosts: str) -> KeyPair:
         """A certificate of the sandbox's own authority."""
         now = datetime.now(UTC)
         return make_leaf(Keystore(self.names.keys).authority((self.domain,), now=now).issuing, hosts, now=now)

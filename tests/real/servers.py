@@ -13,7 +13,7 @@ from socketserver import BaseServer
 from typing import TypeVar
 
 from sandbox.app import context
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.engine import labelled
 from tests.real import behind, machine
 from tests.real.machine import tool
@@ -88,10 +88,10 @@ def app(name: str, *, other: str = "") -> Iterator[int]:
 
 
 @contextmanager
-def tls_app(name: str, leaf: Leaf, folder: Path, *, other: str = "") -> Iterator[int]:
+def tls_app(name: str, leaf: KeyPair, folder: Path, *, other: str = "") -> Iterator[int]:
     """The same with TLS and HTTP/2, from the edge's image in a container of its own; gives its port."""
     folder.mkdir()
-    (folder / "server.pem").write_bytes(leaf.chain_pem + leaf.key_pem)
+    (folder / "server.pem").write_bytes(leaf.cert_pem + leaf.key_pem)
     (folder / "haproxy.cfg").write_text(
         "defaults\n  mode http\n  timeout client 1m\n  timeout server 1m\n  timeout connect 5s\n"
         "frontend tls\n  bind :8443 ssl crt /config/server.pem alpn h2,http/1.1\n"

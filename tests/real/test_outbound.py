@@ -87,7 +87,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_root((TLS_HOST,), now=now)
     leaf = make_leaf(make_issuing(root, (TLS_HOST,), now=now), (TLS_HOST,), now=now)
     (folder / "roots.pem").write_bytes(root.cert_pem)
-    (folder / "served.pem").write_bytes(leaf.key_pem + leaf.chain_pem)
+    (folder / "served.pem").write_bytes(leaf.key_pem + leaf.cert_pem)
     return folder
 
 

@@ -18,7 +18,7 @@ import yaml
 from sandbox.app import context
 from sandbox.components.certificates import keyfiles, tls_secrets
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import KeyPair, describe
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import domain_names
 from sandbox.kube.api import Cluster
@@ -137,10 +137,8 @@ def swap(sandbox: Running) -> str:
     """Put another certificate of the same authority in the Secret and see it served; its fingerprint."""
     now = datetime.now(UTC)
     leaf = make_leaf(Keystore(sandbox.names.keys).issuing.read(), [DOMAIN], now=now)
-    Cluster(sandbox.names.kubeconfig).apply(
-        tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
-    )
-    wanted = describe(leaf.chain_pem, now=now).sha256
+    Cluster(sandbox.names.kubeconfig).apply(tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
+    wanted = describe(leaf.cert_pem, now=now).sha256
 
     def unserved() -> str | None:
         connection = sandbox.connect()
@@ -260,19 +258,17 @@ def test_application_serving_an_old_root_is_named_and_restarted(running: Running
     cluster, sandbox = Cluster(running.names.kubeconfig), Sandbox(running.names, running.port)
     for name, place in {"domain": (SYSTEM_NAMESPACE, DOMAIN_TLS), "default.app-tls": ("default", "app-tls")}.items():
         pair = store.leaf_files(name).read()
-        cluster.apply(tls_secrets.tls_secret(*place, chain_pem=pair.cert_pem, key_pem=pair.key_pem))
+        cluster.apply(tls_secrets.tls_secret(*place, pair))
     running.command("up")
     assert sandbox.curl(APP).endswith("its own TLS")
     old = (cluster.get("apps/v1", "Deployment", "app", "default") or {})["metadata"]["generation"]
     leaf = make_leaf(store.issuing.read(), [APP], now=now)
-    keyfiles.replace_all(
-        store.folder, {store.leaf_files("default.app-tls").name: KeyPair(leaf.key_pem, leaf.chain_pem)}
-    )
-    cluster.apply(tls_secrets.tls_secret("default", "app-tls", chain_pem=leaf.chain_pem, key_pem=leaf.key_pem))
+    keyfiles.replace_all(store.folder, {store.leaf_files("default.app-tls").name: leaf})
+    cluster.apply(tls_secrets.tls_secret("default", "app-tls", leaf))
     for command, status in (("status",), 1), (("up", "--plan"), 2):
         assert f"{APP} still serves the certificate" in running.command(*command, status=status).out
     running.command("up")
-    wanted = describe(leaf.chain_pem, now=now).sha256
+    wanted = describe(leaf.cert_pem, now=now).sha256
     served = ssl.DER_cert_to_PEM_cert(sandbox.presented(APP)).encode()
     assert describe(served, now=now).sha256 == wanted
     assert (cluster.get("apps/v1", "Deployment", "app", "default") or {})["metadata"]["generation"] == old + 1
@@ -284,10 +280,8 @@ def test_expired_certificate_is_reported_and_recreated(running: Running) -> None
     """The certificate in files and cluster ended ten days ago → `status` and `up --plan` say so, `up` makes another"""
     now, store = datetime.now(UTC), Keystore(running.names.keys)
     leaf = make_leaf(store.issuing.read(), domain_names(DOMAIN), now=now - timedelta(days=100))
-    keyfiles.replace_all(store.folder, {store.leaf_files("domain").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
-    Cluster(running.names.kubeconfig).apply(
-        tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
-    )
+    keyfiles.replace_all(store.folder, {store.leaf_files("domain").name: leaf})
+    Cluster(running.names.kubeconfig).apply(tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
 
     def accepted() -> str | None:
         try:
@@ -297,7 +291,7 @@ def test_expired_certificate_is_reported_and_recreated(running: Running) -> None
         return "clients still get the one before"
 
     wait_until(accepted, what="the end of it", timeout=20)
-    ended = f"expired on {describe(leaf.chain_pem, now=now).not_after:%Y-%m-%d}"
+    ended = f"expired on {describe(leaf.cert_pem, now=now).not_after:%Y-%m-%d}"
     for command, status in (("status",), 1), (("certs", "show"), 1), (("up", "--plan"), 2):
         assert ended in running.command(*command, status=status).out
     running.command("up")

@@ -188,7 +188,7 @@ def _company(folder: Path) -> None:
     root = make_root((COMPANY,), now=now)
     leaf = make_leaf(make_issuing(root, (COMPANY,), now=now), (COMPANY,), now=now)
     folder.mkdir()
-    for name, content in {"root.pem": root.cert_pem, "served.crt": leaf.chain_pem, "served.key": leaf.key_pem}.items():
+    for name, content in {"root.pem": root.cert_pem, "served.crt": leaf.cert_pem, "served.key": leaf.key_pem}.items():
         (folder / name).write_bytes(content)
 
 

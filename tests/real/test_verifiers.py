@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.export_formats import FORMATS, public_roots
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.subject_names import subject_names
 from tests.real.tls_clients import CLIENTS, Client, Question, java
 from tests.support.tls import DOMAIN, NOW, Pki, TlsServer, make_pki, rogue_leaf, unconstrained_issuing
@@ -48,7 +48,7 @@ class Case:
     """A server with `leaf` asked for `name` by a client that trusts `root_pem`; `dissent` are the clients that err."""
 
     title: str
-    leaf: Leaf
+    leaf: KeyPair
     name: str = DOMAIN
     root_pem: bytes = PKI.root.cert_pem
     accepted: bool = False

@@ -62,4 +62,4 @@ def signed(authority: KeyPair, certificate: dict[str, Any]) -> bytes:
     spec = certificate["spec"]
     hosts = (*spec.get("dnsNames", ()), *spec.get("ipAddresses", ()))
     pair = KeyPair(authority.key_pem, pem.dump_certificate(issuing))
-    return make_leaf(pair, hosts, now=issuing.not_valid_before_utc).chain_pem
+    return make_leaf(pair, hosts, now=issuing.not_valid_before_utc).cert_pem

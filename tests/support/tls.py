@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_issuing, make_root
-from sandbox.components.certificates.facts import KeyPair, Leaf
+from sandbox.components.certificates.facts import KeyPair
 
 DOMAIN = "demo.sandbox.localhost"
 NOW = datetime.now(UTC)
@@ -43,13 +43,13 @@ def make_pki(*domains: str, now: datetime = NOW) -> Pki:
     return Pki(root, make_issuing(root, domains or (DOMAIN,), now=now))
 
 
-def handshake(leaf: Leaf, name: str, root_pem: bytes, folder: Path, *, strict: bool = True) -> list[str]:
+def handshake(leaf: KeyPair, name: str, root_pem: bytes, folder: Path, *, strict: bool = True) -> list[str]:
     """Connect to a server that presents `leaf`, as a client that trusts only `root_pem` and asks for `name`.
 
     Returns the DNS names and addresses the server proved to hold; raises ssl.SSLError when the client refuses.
     """
     served = folder / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    served.write_bytes(leaf.key_pem + leaf.cert_pem)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(served)
     client = ssl.create_default_context(cadata=root_pem.decode())
@@ -73,7 +73,7 @@ def handshake(leaf: Leaf, name: str, root_pem: bytes, folder: Path, *, strict: b
 class TlsServer:
     """Answers every request on a free port of `address` with `answer`, as the holder of the leaf it presents."""
 
-    def __init__(self, leaf: Leaf, folder: Path, *, answer: bytes = b"hello\n", address: str = "127.0.0.1") -> None:
+    def __init__(self, leaf: KeyPair, folder: Path, *, answer: bytes = b"hello\n", address: str = "127.0.0.1") -> None:
         self.answer = answer
         self.status = "200 OK"
         self._folder = folder
@@ -86,10 +86,10 @@ class TlsServer:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def present(self, leaf: Leaf) -> None:
+    def present(self, leaf: KeyPair) -> None:
         """Show `leaf` from the next connection on."""
         served = self._folder / "served.pem"
-        served.write_bytes(leaf.key_pem + leaf.chain_pem)
+        served.write_bytes(leaf.key_pem + leaf.cert_pem)
         self._context.load_cert_chain(served)
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ def _serve_once(listener: socket.socket, context: ssl.SSLContext) -> None:
         connection.close()
 
 
-def rogue_leaf(issuing: KeyPair, *names: x509.GeneralName) -> Leaf:
+def rogue_leaf(issuing: KeyPair, *names: x509.GeneralName) -> KeyPair:
     """What a stolen issuing key would sign: a flawless leaf for `names`, permitted or not."""
     signer = pem.load_certificates(issuing.cert_pem)[0]
     key = generate_private_key(SECP256R1())
@@ -149,7 +149,7 @@ def rogue_leaf(issuing: KeyPair, *names: x509.GeneralName) -> Leaf:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(pem.load_key(issuing.key_pem), SHA256())
     )
-    return Leaf(pem.dump_key(key), pem.dump_certificate(certificate) + issuing.cert_pem)
+    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate) + issuing.cert_pem)
 
 
 def unconstrained_issuing(root: KeyPair) -> KeyPair:

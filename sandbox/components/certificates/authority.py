@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sandbox.components.certificates import pem, subject_names
-from sandbox.components.certificates.facts import KeyPair, Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
 
@@ -57,7 +57,7 @@ def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> Key
     return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
 
 
-def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: bool = False) -> Leaf:
+def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: bool = False) -> KeyPair:
     """Make a server certificate for exactly `hosts` (names, wildcards, IPs): P-256, 90 days, no longer than `issuing`.
 
     With `client` its bearer may also show it to servers that ask clients for a certificate (RFC 5280, 4.2.1.12).
@@ -71,32 +71,19 @@ def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: 
     subject_names.require_inside(wanted, pem.permitted_domains(signer))
     key = ec.generate_private_key(ec.SECP256R1())
     ends = _end_within(signer, now, LEAF_LIFE)
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
-    builder = (
-        _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
-        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in wanted]), critical=True)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(_signed_with(signer), critical=False)
-    )
+    builder = _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
+    builder = _as_server(builder, wanted, client=client, nameless=True)
+    builder = builder.add_extension(_signed_with(signer), critical=False)
     certificate = builder.sign(pem.load_key(issuing.key_pem), SHA256())
-    return Leaf(pem.dump_key(key), pem.dump_certificate(certificate) + pem.dump_certificate(signer))
+    return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate) + pem.dump_certificate(signer))
 
 
 def make_self_signed(host: str, *, now: datetime) -> KeyPair:
     """Make a certificate for a server and its only client alike, each of which trusts this very one: P-256."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"Sandbox {host}", key.public_key())
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    builder = (
-        _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)
-        .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    )
-    certificate = builder.sign(key, SHA256())
+    builder = _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)
+    certificate = _as_server(builder, (host,), client=True, nameless=False).sign(key, SHA256())
     return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
 
 
@@ -115,6 +102,18 @@ def _builder(
     )
 
 
+def _as_server(
+    builder: x509.CertificateBuilder, hosts: Sequence[str], *, client: bool, nameless: bool
+) -> x509.CertificateBuilder:
+    names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+    return (
+        builder.add_extension(names, critical=nameless)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(USAGES if client else USAGES[:1]), critical=False)
+    )
+
+
 def _as_authority(
     builder: x509.CertificateBuilder, permitted: Sequence[str], *, path_length: int
 ) -> x509.CertificateBuilder:
@@ -129,7 +128,7 @@ def _as_authority(
         .add_extension(x509.NameConstraints(subtrees, None), critical=True)
         # Not in RFC 5280 for authorities, but honoured: nothing below may sign mail or code (CA/Browser Forum Baseline
         # Requirements, 7.1.2.10.6).
-        .add_extension(x509.ExtendedKeyUsage([*USAGES]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(USAGES), critical=False)
     )
 
 

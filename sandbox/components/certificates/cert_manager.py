@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.recipe import versions
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret
+from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, tls_secret
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.apply_attempts import attempt
@@ -55,20 +56,15 @@ def _named(manifest: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]
     return manifest
 
 
-def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
+def authority_secret(authority: Authority) -> dict[str, Any]:
     """Return the Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of Secrets.
 
     cert-manager serves a chain without its self-signed end (cert-manager, pkg/util/pki: ParseSingleCertificateChain).
     """
-    data = {"tls.key": key_pem, "tls.crt": cert_pem + root_pem}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/tls",
-        # By the label it is removed when the sandbox issues its certificates itself again.
-        "metadata": {"name": AUTHORITY, "namespace": NAMESPACE, "labels": {LABEL: ""}},
-        "data": {name: base64.b64encode(value).decode() for name, value in data.items()},
-    }
+    issuing = authority.issuing
+    pair = KeyPair(issuing.key_pem, issuing.cert_pem + authority.root_pem)
+    # By the label it is removed when the sandbox issues its certificates itself again.
+    return tls_secret(NAMESPACE, AUTHORITY, pair, labels={LABEL: ""})
 
 
 def cluster_issuer() -> dict[str, Any]:
@@ -192,9 +188,8 @@ class CertificateIssuer:
         wait_until(self._pending, what="certificates", timeout=ISSUE_TIMEOUT)
 
     def _manifests(self) -> list[dict[str, Any]]:
-        root, issuing = self.authority.root_pem, self.authority.issuing
         return [
-            authority_secret(key_pem=issuing.key_pem, cert_pem=issuing.cert_pem, root_pem=root),
+            authority_secret(self.authority),
             cluster_issuer(),
             *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
         ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from sandbox.components.certificates import facts, subject_names
-from sandbox.components.certificates.facts import Facts, KeyPair, Leaf
+from sandbox.components.certificates.facts import Facts, KeyPair
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 
@@ -73,13 +73,13 @@ def judge_authority(
     return _judge_age(certificate, now)
 
 
-def judge_leaf(leaf: Leaf, *, issuing_pem: bytes, hosts: Sequence[str], now: datetime) -> Condition:
+def judge_leaf(leaf: KeyPair, *, issuing_pem: bytes, hosts: Sequence[str], now: datetime) -> Condition:
     """Return the condition of `leaf` at `now` as the certificate of exactly `hosts`, issued by `issuing_pem`."""
     try:
-        first, *rest = facts.chain(leaf.chain_pem, now=now)
+        first, *rest = facts.chain(leaf.cert_pem, now=now)
         issuing = facts.describe(issuing_pem, now=now)
-        signed = facts.is_signed(leaf.chain_pem, issuing_pem)
-        if not facts.is_pair(leaf.key_pem, leaf.chain_pem):
+        signed = facts.is_signed(leaf.cert_pem, issuing_pem)
+        if not facts.is_pair(leaf.key_pem, leaf.cert_pem):
             return broken("key does not match the certificate")
     except SandboxError as error:
         return broken(str(error))

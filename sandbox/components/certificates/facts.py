@@ -28,18 +28,10 @@ ISSUED_BY = "CN=Sandbox issuing "
 
 @dataclass(frozen=True)
 class KeyPair:
-    """An authority: its private key (PKCS#8 PEM) and its certificate (PEM)."""
+    """A private key (PKCS#8 PEM) and its certificate (PEM); a server's is followed by its issuer's, but by no root."""
 
     key_pem: bytes = field(repr=False)
     cert_pem: bytes
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A server's private key (PKCS#8 PEM) and the chain it presents: its certificate, then its issuer's, no root."""
-
-    key_pem: bytes = field(repr=False)
-    chain_pem: bytes
 
 
 @dataclass(frozen=True)

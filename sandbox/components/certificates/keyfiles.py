@@ -16,7 +16,7 @@ from sandbox.components.certificates.condition import Condition, broken
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system.files import NotAFile, make_private_dir, read_regular, sync_folder, write_atomic
+from sandbox.system.files import NotAFile, make_private_dir, read_regular, refused, sync_folder, write_atomic
 
 NEXT = "next"
 _UNFINISHED = ".next"
@@ -52,7 +52,7 @@ def replace_all(folder: Path, pairs: Mapping[str, KeyPair]) -> None:
         (folder / _UNFINISHED).replace(folder / NEXT)
         sync_folder(folder)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise refused(f"the certificates in {folder} cannot be replaced", error) from error
     complete_replacement(folder)
 
 
@@ -69,7 +69,7 @@ def complete_replacement(folder: Path) -> None:
             file.replace(target)
         shutil.rmtree(renewed)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise refused(f"the certificates in {folder} cannot be replaced", error) from error
 
 
 def _is_there(path: Path) -> bool:
@@ -80,15 +80,6 @@ def _is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
-
-
-def _refused(folder: Path, error: OSError) -> SandboxError:
-    return SandboxError(
-        f"the certificates in {folder} cannot be replaced",
-        details=str(error),
-        fix="check the owner, the permissions and the free space of that folder, then run this again",
-        id="file",
-    )
 
 
 @dataclass(frozen=True)
@@ -122,16 +113,14 @@ class KeyFiles:
         """Return both files' bytes; the key is empty when its file is absent. Raises SandboxError."""
         try:
             before = None
-            while True:
-                pair = self._steadily(_read if self.has_key else _read_cert)
-                # Another command may have replaced the pair between the two reads.
-                if pair == before:
-                    return pair
+            # Another command may replace the pair between the reads of its two files.
+            while (pair := self._steadily(self._pair)) != before:
                 before = pair
         except (OSError, NotAFile) as error:
             fix = "check the owner and the permissions of the folder and its files, then run this again"
             brief = f"the certificate {self.cert} or its key cannot be read"
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
+        return pair
 
     def problem(self, *, needs_key: bool = True) -> Condition | None:
         """Return why the file system does not let these files be used, or None.
@@ -139,7 +128,8 @@ class KeyFiles:
         The key may be absent without `needs_key`.
         """
         try:
-            return self._steadily(_problem if needs_key or self.has_key else _problem_of_cert)
+            self._steadily(self._pair)
+            return self._steadily(self._exposure) if needs_key or self.has_key else None
         except (OSError, NotAFile) as error:
             return broken(f"cannot be read: {error}")
 
@@ -153,24 +143,12 @@ class KeyFiles:
                 if (key, cert) == (self.key, self.cert):
                     raise
 
+    def _pair(self, key: Path, cert: Path) -> KeyPair:
+        return KeyPair(read_regular(key) if self.has_key else b"", read_regular(cert))
 
-def _read(key: Path, cert: Path) -> KeyPair:
-    return KeyPair(read_regular(key), read_regular(cert))
-
-
-def _read_cert(key: Path, cert: Path) -> KeyPair:
-    return KeyPair(b"", read_regular(cert))
-
-
-def _problem(key: Path, cert: Path) -> Condition | None:
-    _read(key, cert)
-    for path, wanted in ((key.parent, "700"), (key, "600")):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & _OTHERS:
-            return broken(f"mode too open: {path} has {mode:04o}; chmod {wanted} keeps others out")
-    return None
-
-
-def _problem_of_cert(key: Path, cert: Path) -> Condition | None:
-    _read_cert(key, cert)
-    return None
+    def _exposure(self, key: Path, cert: Path) -> Condition | None:
+        for path, wanted in ((key.parent, "700"), (key, "600")):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & _OTHERS:
+                return broken(f"mode too open: {path} has {mode:04o}; chmod {wanted} keeps others out")
+        return None

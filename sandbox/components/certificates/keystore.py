@@ -18,7 +18,7 @@ from sandbox.components.certificates.condition import (
     judge_authority,
     judge_leaf,
 )
-from sandbox.components.certificates.facts import Facts, KeyPair, Leaf, describe, permitted_domains
+from sandbox.components.certificates.facts import Facts, KeyPair, describe, permitted_domains
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
@@ -100,11 +100,7 @@ class Keystore:
         if not files.has_cert:
             return ABSENT
         problem = files.problem() or self.issuing.problem(needs_key=False)
-        if problem:
-            return problem
-        stored = files.read()
-        leaf = Leaf(stored.key_pem, stored.cert_pem)
-        return judge_leaf(leaf, issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
+        return problem or judge_leaf(files.read(), issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
 
     def permitted(self, domains: Sequence[str]) -> tuple[str, ...]:
         """Return those of `domains` that the root may sign for: all without a root, none if it is unreadable."""
@@ -133,13 +129,16 @@ class Keystore:
             if root.state is CertificateState.ABSENT:
                 made["root"] = make_root((*domains, *reserve), now=now)
                 made["issuing"] = make_issuing(made["root"], domains, now=now)
-            elif self._must_reissue(self.inspect_issuing(domains, now=now)):
-                made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
+            else:
+                issuing = self.inspect_issuing(domains, now=now)
+                # One that is due still works when the key that could sign another is kept elsewhere.
+                if not issuing.usable or (issuing.state is CertificateState.DUE and self.root.has_key):
+                    made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
             if made:
                 keyfiles.replace_all(self.folder, made)
             return Authority(self.root.read().cert_pem, self.issuing.read())
 
-    def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Leaf:
+    def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> KeyPair:
         """Return the leaf `name` for exactly `hosts`, issued with a new key unless the one there is good.
 
         Raises UsageError for an unfit name or host, SandboxError without a sound authority.
@@ -154,9 +153,8 @@ class Keystore:
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not CertificateState.GOOD:
                 made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
-                keyfiles.replace_all(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
-            stored = files.read()
-            return Leaf(stored.key_pem, stored.cert_pem)
+                keyfiles.replace_all(self.folder, {files.name: made})
+            return files.read()
 
     def renew(
         self,
@@ -184,8 +182,8 @@ class Keystore:
                 made["issuing"] = make_issuing(made.get("root") or self._signing_root(), domains, now=now)
             issuing = made.get("issuing") or self._sound_issuing(now)
             for name, hosts in leaves.items():
-                leaf = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
-                made[self.leaf_files(name).name] = KeyPair(leaf.key_pem, leaf.chain_pem)
+                files = self.leaf_files(name)
+                made[files.name] = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
             keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
@@ -198,10 +196,6 @@ class Keystore:
         with exclusive(self.folder):
             keyfiles.complete_replacement(self.folder)
             yield
-
-    def _must_reissue(self, condition: Condition) -> bool:
-        # One that is due still works when the key that could sign another is kept elsewhere.
-        return not condition.usable or (condition.state is CertificateState.DUE and self.root.has_key)
 
     def _signing_root(self) -> KeyPair:
         if not self.root.has_key:

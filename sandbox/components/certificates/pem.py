@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from sandbox.errors import SandboxError
+
+Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 def load_key(pem: bytes) -> EllipticCurvePrivateKey:
@@ -54,12 +56,13 @@ def dump_certificate(certificate: x509.Certificate) -> bytes:
 
 def stated(certificate: x509.Certificate) -> Mapping[str, Any]:
     """Return what `certificate` says, by the names that `facts.Facts` has for it, as JSON has it."""
+    constraints = _extension(certificate, x509.BasicConstraints)
     return {
         "subject": certificate.subject.rfc4514_string(),
         "issuer": certificate.issuer.rfc4514_string(),
         "hosts": hosts_of(certificate),
         "permitted": permitted_domains(certificate),
-        "authority": is_authority(certificate),
+        "authority": constraints is not None and constraints.ca,
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),
         "sha256": certificate.fingerprint(SHA256()).hex(":").upper(),
@@ -68,28 +71,22 @@ def stated(certificate: x509.Certificate) -> Mapping[str, Any]:
 
 def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the DNS names and IP addresses `certificate` is for, in its order; empty for an authority."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
+    names = _extension(certificate, x509.SubjectAlternativeName) or ()
     return tuple(str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress))
 
 
 def permitted_domains(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the DNS domains the authority `certificate` is constrained to; empty when it has no such constraint."""
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.DNSName))
+    constraints = _extension(certificate, x509.NameConstraints)
+    subtrees = (constraints and constraints.permitted_subtrees) or ()
+    return tuple(name.value for name in subtrees if isinstance(name, x509.DNSName))
 
 
-def is_authority(certificate: x509.Certificate) -> bool:
-    """Tell whether `certificate` may sign others (basic constraints CA:TRUE)."""
+def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return False
+        return None
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -26,14 +26,14 @@ if TYPE_CHECKING:  # few have a certificate of their own
 LABEL = "sandbox.dev/leaf"
 
 
-def tls_secret(namespace: str, name: str, *, chain_pem: bytes, key_pem: bytes) -> dict[str, Any]:
+def tls_secret(namespace: str, name: str, pair: KeyPair, *, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the Secret, of type kubernetes.io/tls."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": {"name": name, "namespace": namespace},
-        "data": _data(chain_pem, key_pem),
+        "metadata": {"name": name, "namespace": namespace, **({"labels": labels} if labels else {})},
+        "data": _data(pair),
     }
 
 
@@ -85,7 +85,7 @@ class SecretsStep(NothingToUndo):
                 return Status(State.ABSENT, place)
             held = found.get("data") or {}
             pair = self.keystore.leaf_files(one.leaf).read()
-            if held != _data(pair.cert_pem, pair.key_pem):
+            if held != _data(pair):
                 return Status(State.DRIFTED, f"{place} holds {_known(held)}, not {_described(pair.cert_pem)}")
         stale = [f"{space}/{name}" for space, name in self._stale(cluster)]
         if stale:
@@ -114,12 +114,11 @@ class SecretsStep(NothingToUndo):
         now = datetime.now(UTC)
         for one in self.secrets:
             leaf = self.keystore.leaf(one.leaf, one.hosts, now=now)
-            made = tls_secret(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
-            yield {**made, "metadata": {**made["metadata"], "labels": {LABEL: ""}}}
+            yield tls_secret(one.namespace, one.secret, leaf, labels={LABEL: ""})
 
 
-def _data(chain_pem: bytes, key_pem: bytes) -> dict[str, str]:
-    content = {"tls.crt": chain_pem, "tls.key": key_pem}
+def _data(pair: KeyPair) -> dict[str, str]:
+    content = {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem}
     return {key: base64.b64encode(value).decode() for key, value in content.items()}
 
 
@@ -169,8 +168,7 @@ class ProvidedStep(NothingToUndo):
 
     @property
     def _manifest(self) -> Mapping[str, Any]:
-        leaf = self.provided.leaf()
-        return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+        return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, self.provided.leaf())
 
     def _exposure(self) -> str:
         """Return a hint when other users may read the key; only a hint, since some file systems have no modes."""

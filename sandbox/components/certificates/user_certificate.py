@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from sandbox.components.certificates import pem
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
@@ -28,12 +28,12 @@ class Provided:
     cert: Path
     key: Path
 
-    def leaf(self) -> Leaf:
+    def leaf(self) -> KeyPair:
         """Return the server's key (PKCS#8) and chain, without the root, which clients have. Raises UsageError."""
         chain, key = self._chain(), self._key()
         served = chain[:-1] if len(chain) > 1 and pem.is_signed_by(chain[-1], chain[-1]) else chain
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return Leaf(key_pem, b"".join(map(pem.dump_certificate, served)))
+        return KeyPair(key_pem, b"".join(map(pem.dump_certificate, served)))
 
     def root_pem(self) -> bytes:
         """Return the self-signed certificate at the chain's end; empty where clients must have it already."""

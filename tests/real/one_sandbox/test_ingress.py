@@ -23,7 +23,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from sandbox.app import context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
@@ -162,7 +162,7 @@ def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Pat
         sandbox.serves(http_host)
         sandbox.serves(tls_host)
         assert "tunnelled answers" in sandbox.curl(tls_host, path="/who.js")
-        first, end, _ = own.chain_pem.decode().partition("-----END CERTIFICATE-----\n")
+        first, end, _ = own.cert_pem.decode().partition("-----END CERTIFICATE-----\n")
         assert sandbox.presented(tls_host) == ssl.PEM_cert_to_DER_cert(first + end)
         _page_follows(sandbox, {http_host, tls_host})
     _page_follows(sandbox, set(), gone={http_host, tls_host})
@@ -224,8 +224,8 @@ def _page_follows(sandbox: Sandbox, there: Set[str], *, gone: Set[str] = frozens
     wait_until(differs, what="the page", timeout=SECONDS)
 
 
-def _secret(name: str, namespace: str, leaf: Leaf) -> dict[str, Any]:
-    data = {"tls.crt": leaf.chain_pem, "tls.key": leaf.key_pem}
+def _secret(name: str, namespace: str, leaf: KeyPair) -> dict[str, Any]:
+    data = {"tls.crt": leaf.cert_pem, "tls.key": leaf.key_pem}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -168,7 +168,7 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
     pki, name = make_pki("x.sandbox.localhost"), "hello.x.sandbox.localhost"
     leaf = make_leaf(pki.issuing, (name,), now=NOW)
     served = tmp_path / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    served.write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
     heard: list[bytes] = []

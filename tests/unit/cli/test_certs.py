@@ -20,7 +20,7 @@ from sandbox.app import context, machine_plan
 from sandbox.cli import certs, output
 from sandbox.cli.certs import certs as command
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.facts import Leaf, describe
+from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
@@ -88,7 +88,7 @@ def test_show_is_a_tree_with_everything_one_compares(names: Names) -> None:
 
 def test_show_names_the_secrets_that_hold_exactly_this_leaf(names: Names, server: ApiServer) -> None:
     chain = (names.keys / "leaves" / "default.crt").read_bytes()
-    other = Keystore(names.keys).leaf("other", [DOMAIN], now=datetime.now(UTC)).chain_pem
+    other = Keystore(names.keys).leaf("other", [DOMAIN], now=datetime.now(UTC)).cert_pem
     held = {"a": chain, "b": other, "c": b"nothing"}
     for namespace, content in held.items():
         data = {"tls.crt": base64.b64encode(content).decode()}
@@ -130,7 +130,7 @@ class Followed(SecretsStep):
         super().apply(work)
         if self.ingress is not None:
             pair = self.keystore.leaf_files("default").read()
-            self.ingress.present(Leaf(pair.key_pem, pair.cert_pem))
+            self.ingress.present(pair)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """The steps of the sandbox that have to do with certificates, its ingress being a TLS server."""
     keystore = Keystore(names.keys)
     pair = keystore.leaf_files("default").read()
-    with TlsServer(Leaf(pair.key_pem, pair.cert_pem), tmp_path) as ingress:
+    with TlsServer(pair, tmp_path) as ingress:
         secret = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
         made: list[Step] = [
             AuthorityStep(names=names, keystore=keystore, domains=(DOMAIN,), leaves={"default": HOSTS}, purge=False),

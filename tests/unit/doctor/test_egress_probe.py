@@ -91,7 +91,7 @@ def first_flight(
 ) -> bytes:
     """What a server with a certificate for `host` answers to a client's first words."""
     leaf = make_leaf(pki.issuing, (host,), now=NOW)
-    (folder / "served.pem").write_bytes(leaf.key_pem + leaf.chain_pem)
+    (folder / "served.pem").write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "served.pem")
     context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED if newest else ssl.TLSVersion.TLSv1_2

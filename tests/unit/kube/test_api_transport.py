@@ -55,7 +55,7 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
     for keystore in keystores:
         keystore.authority(["a.test"], now=datetime.now(UTC))
     pair = keystores[0].leaf("server", ["a.test", "127.0.0.1"], now=datetime.now(UTC))
-    (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.chain_pem)
+    (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     with ApiServer() as server:
@@ -88,7 +88,7 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
     now = datetime.now(UTC)
     pki = make_pki("a.test", now=now)
     pair = make_leaf(pki.issuing, ["a.test", "127.0.0.1"], now=now, client=True)
-    (tmp_path / "both.pem").write_bytes(pair.key_pem + pair.chain_pem)
+    (tmp_path / "both.pem").write_bytes(pair.key_pem + pair.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "both.pem")
     context.load_verify_locations(cadata=pki.root.cert_pem.decode())
@@ -100,7 +100,7 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
             "server": f"https://127.0.0.1:{server.server_address[1]}",
             "certificate-authority-data": coded(pki.root.cert_pem),
         }
-        user = {"client-certificate-data": coded(pair.chain_pem), "client-key-data": coded(pair.key_pem)}
+        user = {"client-certificate-data": coded(pair.cert_pem), "client-key-data": coded(pair.key_pem)}
         found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))
         assert list(place.iterdir()) == []
         assert found.request("GET", "/readyz", {}, None)[0] == 200

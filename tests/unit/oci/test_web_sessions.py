@@ -25,7 +25,7 @@ PKI = make_pki()
 def closing(folder: Path) -> Iterator[str]:
     """Yield the URL of a server that reads the beginning of a request and closes: no answer, no TLS alert, no reset."""
     leaf = make_leaf(PKI.issuing, [HOST], now=NOW)
-    (folder / "leaf.pem").write_bytes(leaf.key_pem + leaf.chain_pem)
+    (folder / "leaf.pem").write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "leaf.pem")
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.components.certificates.authority import NOWHERE, make_issuing, make_leaf, make_root
-from sandbox.components.certificates.facts import KeyPair, Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError, UsageError
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki, rogue_leaf
@@ -28,24 +28,24 @@ def certificate(cert_pem: bytes) -> x509.Certificate:
     return x509.load_pem_x509_certificate(cert_pem)
 
 
-def san(leaf: Leaf) -> list[str]:
-    found = certificate(leaf.chain_pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+def san(leaf: KeyPair) -> list[str]:
+    found = certificate(leaf.cert_pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return [str(name.value) for name in found.value]
 
 
-def verify_by_cryptography(leaf: Leaf, host: str, root_pem: bytes) -> Sequence[x509.Certificate]:
+def verify_by_cryptography(leaf: KeyPair, host: str, root_pem: bytes) -> Sequence[x509.Certificate]:
     builder = verification.PolicyBuilder().store(verification.Store([certificate(root_pem)])).time(NOW)
     try:
         subject: x509.GeneralName = x509.IPAddress(ip_address(host))
     except ValueError:
         subject = x509.DNSName(host)
     assert isinstance(subject, x509.DNSName | x509.IPAddress)
-    first, *rest = x509.load_pem_x509_certificates(leaf.chain_pem)
+    first, *rest = x509.load_pem_x509_certificates(leaf.cert_pem)
     return builder.build_server_verifier(subject).verify(first, rest)
 
 
-def verify_by_openssl(leaf: Leaf, pki: Pki, folder: Path) -> subprocess.CompletedProcess[str]:
-    files = {"root.crt": pki.root.cert_pem, "issuing.crt": pki.issuing.cert_pem, "leaf.crt": leaf.chain_pem}
+def verify_by_openssl(leaf: KeyPair, pki: Pki, folder: Path) -> subprocess.CompletedProcess[str]:
+    files = {"root.crt": pki.root.cert_pem, "issuing.crt": pki.issuing.cert_pem, "leaf.crt": leaf.cert_pem}
     for name, data in files.items():
         (folder / name).write_bytes(data)
     argv = ["openssl", "verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-purpose", "sslserver"]
@@ -102,7 +102,7 @@ def test_each_authority_alone_refuses_a_name_outside_constraints() -> None:
 
 
 def test_the_leaf_has_the_extensions_strict_clients_ask_for() -> None:
-    found = certificate(make_leaf(SHARED.issuing, [DOMAIN, "127.0.0.1"], now=NOW).chain_pem)
+    found = certificate(make_leaf(SHARED.issuing, [DOMAIN, "127.0.0.1"], now=NOW).cert_pem)
     by_type = {type(extension.value): extension for extension in found.extensions}
     constraints = by_type[x509.BasicConstraints]
     usage = by_type[x509.KeyUsage]
@@ -131,19 +131,19 @@ def test_both_authorities_carry_the_critical_constraints(pair: KeyPair, path_len
 def test_lives_and_serial_numbers() -> None:
     """New certificates → two years, one year, 90 days."""
     leaf = make_leaf(SHARED.issuing, [DOMAIN], now=NOW)
-    for cert_pem, days in ((SHARED.root.cert_pem, 730), (SHARED.issuing.cert_pem, 365), (leaf.chain_pem, 90)):
+    for cert_pem, days in ((SHARED.root.cert_pem, 730), (SHARED.issuing.cert_pem, 365), (leaf.cert_pem, 90)):
         found = certificate(cert_pem)
         whole = NOW.replace(microsecond=0)
         assert found.not_valid_before_utc == whole - timedelta(hours=1)
         assert found.not_valid_after_utc == whole + timedelta(days=days)
         assert 0 < found.serial_number < 2**159
     again = make_leaf(SHARED.issuing, [DOMAIN], now=NOW)
-    assert certificate(again.chain_pem).serial_number != certificate(leaf.chain_pem).serial_number
+    assert certificate(again.cert_pem).serial_number != certificate(leaf.cert_pem).serial_number
 
 
 def test_a_certificate_never_outlives_its_issuer() -> None:
     late = NOW + timedelta(days=364)
-    leaf = certificate(make_leaf(SHARED.issuing, [DOMAIN], now=late).chain_pem)
+    leaf = certificate(make_leaf(SHARED.issuing, [DOMAIN], now=late).cert_pem)
     assert leaf.not_valid_after_utc == certificate(SHARED.issuing.cert_pem).not_valid_after_utc
     with pytest.raises(SandboxError, match="has expired"):
         make_leaf(SHARED.issuing, [DOMAIN], now=NOW + timedelta(days=366))
@@ -206,7 +206,7 @@ def test_a_wildcard_answers_for_exactly_one_label(labels: list[str]) -> None:
 )
 def test_a_leaf_lies_within_its_issuers_life(now: datetime, days: float) -> None:
     issuing = make_issuing(make_root([DOMAIN], now=now), [DOMAIN], now=now)
-    leaf = certificate(make_leaf(issuing, [DOMAIN], now=now + timedelta(days=days)).chain_pem)
+    leaf = certificate(make_leaf(issuing, [DOMAIN], now=now + timedelta(days=days)).cert_pem)
     issuer = certificate(issuing.cert_pem)
     assert issuer.not_valid_before_utc <= leaf.not_valid_before_utc < leaf.not_valid_after_utc
     assert leaf.not_valid_after_utc <= issuer.not_valid_after_utc

@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.condition import CertificateState, Condition, broken, judge_authority, judge_leaf
-from sandbox.components.certificates.facts import KeyPair, Leaf
+from sandbox.components.certificates.facts import KeyPair
 from tests.support.tls import DOMAIN, NOW, make_pki
 
 PKI = make_pki()
 LEAF = make_leaf(PKI.issuing, [DOMAIN], now=NOW)
 
 
-def judge(leaf: Leaf) -> Condition:
+def judge(leaf: KeyPair) -> Condition:
     return judge_leaf(leaf, issuing_pem=PKI.issuing.cert_pem, hosts=[DOMAIN], now=NOW)
 
 
@@ -40,13 +40,13 @@ def test_a_sound_leaf_is_good() -> None:
     ids=["none", "the root", "twice", "and the root"],
 )
 def test_a_chain_of_anything_but_leaf_and_issuer_is_broken(rest: bytes) -> None:
-    alone = pem.dump_certificate(pem.load_certificates(LEAF.chain_pem)[0])
-    assert judge(Leaf(LEAF.key_pem, alone + rest)) == broken("issuer changed")
+    alone = pem.dump_certificate(pem.load_certificates(LEAF.cert_pem)[0])
+    assert judge(KeyPair(LEAF.key_pem, alone + rest)) == broken("issuer changed")
 
 
 def test_a_leaf_whose_signature_is_forged_is_broken() -> None:
-    forged = with_spoilt_signature(LEAF.chain_pem) + PKI.issuing.cert_pem
-    assert judge(Leaf(LEAF.key_pem, forged)) == broken("issuer changed")
+    forged = with_spoilt_signature(LEAF.cert_pem) + PKI.issuing.cert_pem
+    assert judge(KeyPair(LEAF.key_pem, forged)) == broken("issuer changed")
 
 
 def test_an_issuing_authority_of_another_root_is_broken() -> None:
@@ -62,7 +62,7 @@ def test_a_root_must_have_signed_itself() -> None:
 
 
 def test_a_leaf_is_no_authority() -> None:
-    leaf = KeyPair(LEAF.key_pem, LEAF.chain_pem)
+    leaf = LEAF
     found = judge_authority(leaf, issuer_pem=PKI.issuing.cert_pem, domains=[DOMAIN], now=NOW)
     assert found == broken("not the certificate of an authority")
 

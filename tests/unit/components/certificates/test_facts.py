@@ -46,7 +46,7 @@ def test_facts_of_a_root_agree_with_openssl(tmp_path: Path) -> None:
 def test_facts_of_a_chain_are_those_of_the_leaf() -> None:
     pki = make_pki()
     hosts = subject_names(DOMAIN)
-    said = describe(make_leaf(pki.issuing, hosts, now=NOW).chain_pem, now=NOW + timedelta(days=10))
+    said = describe(make_leaf(pki.issuing, hosts, now=NOW).cert_pem, now=NOW + timedelta(days=10))
     assert said.hosts == hosts and not said.authority and said.permitted == () and said.subject == ""
     assert said.issuer == describe(pki.issuing.cert_pem, now=NOW).subject
     assert said.days_left == 79

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki, rogue_leaf
 
@@ -22,7 +22,7 @@ def pki() -> Pki:
 
 
 @pytest.fixture(scope="module")
-def default_leaf(pki: Pki) -> Leaf:
+def default_leaf(pki: Pki) -> KeyPair:
     return make_leaf(pki.issuing, [*subject_names(DOMAIN), "api.team.demo.sandbox.localhost"], now=NOW)
 
 
@@ -32,17 +32,17 @@ def default_leaf(pki: Pki) -> Leaf:
     [DOMAIN, f"app.{DOMAIN}", "api.team.demo.sandbox.localhost", "localhost", "127.0.0.1", "::1"],
 )
 def test_a_client_that_trusts_the_root_accepts_every_name(
-    name: str, strict: bool, pki: Pki, default_leaf: Leaf, tmp_path: Path
+    name: str, strict: bool, pki: Pki, default_leaf: KeyPair, tmp_path: Path
 ) -> None:
     assert DOMAIN in handshake(default_leaf, name, pki.root.cert_pem, tmp_path, strict=strict)
 
 
-def test_the_server_does_not_send_the_root(pki: Pki, default_leaf: Leaf) -> None:
-    sent = x509.load_pem_x509_certificates(default_leaf.chain_pem)
+def test_the_server_does_not_send_the_root(pki: Pki, default_leaf: KeyPair) -> None:
+    sent = x509.load_pem_x509_certificates(default_leaf.cert_pem)
     assert sent[1:] == x509.load_pem_x509_certificates(pki.issuing.cert_pem)
 
 
-def test_a_client_that_trusts_another_root_refuses(default_leaf: Leaf, tmp_path: Path) -> None:
+def test_a_client_that_trusts_another_root_refuses(default_leaf: KeyPair, tmp_path: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=r"unable to get local issuer|self-signed"):
         handshake(default_leaf, DOMAIN, make_pki().root.cert_pem, tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_client_that_trusts_another_root_refuses(default_leaf: Leaf, tmp_path:
 @pytest.mark.parametrize(
     "name", ["other.sandbox.localhost", f"a.b.{DOMAIN}", "127.0.0.2", f"evil{DOMAIN}", "sandbox.localhost"]
 )
-def test_names_the_leaf_does_not_hold_are_refused(name: str, pki: Pki, default_leaf: Leaf, tmp_path: Path) -> None:
+def test_names_the_leaf_does_not_hold_are_refused(name: str, pki: Pki, default_leaf: KeyPair, tmp_path: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         handshake(default_leaf, name, pki.root.cert_pem, tmp_path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.condition import CertificateState
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.certificates.subject_names import subject_names
 from tests.support.tls import DOMAIN, NOW, handshake
@@ -88,7 +88,7 @@ def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> No
 def test_runs_at_the_same_time_agree_on_one_authority_and_leaf(tmp_path: Path) -> None:
     together = threading.Barrier(6)
     roots: list[bytes] = []
-    leaves: list[Leaf] = []
+    leaves: list[KeyPair] = []
 
     def run() -> None:
         store = Keystore(tmp_path / "certs")

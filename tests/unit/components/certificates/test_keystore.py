@@ -66,7 +66,7 @@ def test_stored_certificates_complete_a_handshake(store: Keystore, tmp_path: Pat
     leaf = store.leaf("default", HOSTS, now=NOW)
     root_pem = (store.folder / "root.crt").read_bytes()
     assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
-    assert (store.folder / "leaves" / "default.crt").read_bytes() == leaf.chain_pem
+    assert (store.folder / "leaves" / "default.crt").read_bytes() == leaf.cert_pem
     assert handshake(leaf, f"app.{DOMAIN}", root_pem, tmp_path) == list(HOSTS)
 
 
@@ -105,7 +105,7 @@ def test_leaf_is_renewed_after_two_thirds_of_its_life(store: Keystore) -> None:
     assert due.state is CertificateState.DUE and due.usable and "renewal due, 29 days left" in due.reason
     new = store.leaf("default", HOSTS, now=days(60))
     assert new.key_pem != old.key_pem
-    assert describe(new.chain_pem, now=days(60)).days_left == 89
+    assert describe(new.cert_pem, now=days(60)).days_left == 89
     assert store.inspect_leaf("default", HOSTS, now=days(60)).state is CertificateState.GOOD
 
 
@@ -194,7 +194,7 @@ def test_a_leaf_that_is_broken_says_why_and_is_replaced(
 def test_a_leaf_for_other_hosts_is_replaced(store: Keystore) -> None:
     more = [*HOSTS[1:], f"a.b.{DOMAIN}"]
     assert store.inspect_leaf("default", more, now=NOW).reason == f"hosts differ: +a.b.{DOMAIN} -{DOMAIN}"
-    assert set(describe(store.leaf("default", more, now=NOW).chain_pem, now=NOW).hosts) == set(more)
+    assert set(describe(store.leaf("default", more, now=NOW).cert_pem, now=NOW).hosts) == set(more)
 
 
 def test_an_open_leaves_folder_is_reported_and_closed(store: Keystore) -> None:
@@ -384,7 +384,7 @@ def test_only_the_leaves_of_applications_may_be_shown_by_clients(
     store: Keystore, name: str, purposes: list[str]
 ) -> None:
     for _ in range(2):
-        leaf = x509.load_pem_x509_certificate(store.leaf(name, [DOMAIN], now=NOW).chain_pem)
+        leaf = x509.load_pem_x509_certificate(store.leaf(name, [DOMAIN], now=NOW).cert_pem)
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert sorted(one._name for one in usage) == purposes
         store.renew([DOMAIN], {name: [DOMAIN]}, now=NOW)

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import describe
+from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
@@ -33,7 +33,7 @@ OWN_PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 EXTRA_PATH = "/api/v1/namespaces/shop/secrets/api"
 SECRET = "/api/v1/namespaces/shop/secrets/api"
 CERTIFICATE = "/apis/cert-manager.io/v1/namespaces/shop/certificates/api"
-OURS = tls_secrets.tls_secret("shop", "api", chain_pem=b"chain", key_pem=b"key")
+OURS = tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
 PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 
 
@@ -86,12 +86,12 @@ def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: Secr
     old = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
     step.keystore.renew([SANDBOX_DOMAIN], {EXTRA.leaf: EXTRA.hosts}, now=datetime.now(UTC))
     renewed = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
-    held, wanted = (describe(leaf.chain_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
+    held, wanted = (describe(leaf.cert_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
     assert held.sha256 != wanted.sha256
     assert step.check() == Status(State.DRIFTED, f"shop/api holds {held}, not {wanted}")
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.chain_pem
+    assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.cert_pem
 
 
 def test_a_secret_that_another_users_wrote_is_replaced(server: ApiServer, step: SecretsStep) -> None:
@@ -137,7 +137,7 @@ def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) 
 
 def test_secret_of_the_sandbox_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
     tls_secrets.apply_tls_secret(cluster, OURS)
-    tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", chain_pem=b"other", key_pem=b"key"))
+    tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"other")))
     assert ("DELETE", SECRET) not in [(method, path) for method, path, *_ in server.asked]
     assert server.objects[SECRET]["data"]["tls.key"] == OURS["data"]["tls.key"]
 
@@ -157,10 +157,10 @@ def provided_step(names: Names, server: ApiServer, tmp_path: Path, pki: Pki) -> 
 def write_files(provided: Provided, pki: Pki) -> bytes:
     """A certificate as an authority hands them out, its root included; returns what is to be served."""
     leaf = make_leaf(pki.issuing, (DOMAIN, f"*.{DOMAIN}"), now=NOW)
-    provided.cert.write_bytes(leaf.chain_pem + pki.root.cert_pem)
+    provided.cert.write_bytes(leaf.cert_pem + pki.root.cert_pem)
     provided.key.touch(mode=0o600)
     provided.key.write_bytes(leaf.key_pem)
-    return leaf.chain_pem
+    return leaf.cert_pem
 
 
 def test_secret_is_the_default_certificate(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:

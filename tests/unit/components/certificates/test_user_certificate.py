@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import UsageError
 from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki
@@ -36,7 +36,7 @@ def pki() -> Pki:
 
 
 @pytest.fixture(scope="module")
-def leaf(pki: Pki) -> Leaf:
+def leaf(pki: Pki) -> KeyPair:
     return make_leaf(pki.issuing, HOSTS, now=NOW)
 
 
@@ -75,8 +75,8 @@ def refused(provided: Provided, *, domain: str = DOMAIN) -> UsageError:
     return caught.value
 
 
-def test_chain_with_root_is_accepted_and_served_without_it(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
-    provided = files(tmp_path, leaf.chain_pem + pki.root.cert_pem, leaf.key_pem)
+def test_chain_with_root_is_accepted_and_served_without_it(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.cert_pem + pki.root.cert_pem, leaf.key_pem)
     provided.require(DOMAIN, now=NOW)
     assert provided.root_pem() == pki.root.cert_pem
     assert provided.leaf() == leaf
@@ -88,20 +88,20 @@ def test_a_self_signed_rsa_certificate_is_good(tmp_path: Path) -> None:
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     provided = files(tmp_path, cert_pem, key_pem)
     provided.require(DOMAIN, now=NOW)
-    assert (provided.leaf().chain_pem, provided.root_pem()) == (cert_pem, cert_pem)
+    assert (provided.leaf().cert_pem, provided.root_pem()) == (cert_pem, cert_pem)
     handshake(provided.leaf(), DOMAIN, cert_pem, tmp_path, strict=False)
 
 
-def test_a_key_in_the_certificate_s_file_is_not_served(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
-    provided = files(tmp_path, leaf.key_pem + leaf.chain_pem + pki.root.cert_pem, leaf.key_pem)
+def test_a_key_in_the_certificate_s_file_is_not_served(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.key_pem + leaf.cert_pem + pki.root.cert_pem, leaf.key_pem)
     provided.require(DOMAIN, now=NOW)
-    assert b"PRIVATE" not in provided.leaf().chain_pem
+    assert b"PRIVATE" not in provided.leaf().cert_pem
 
 
 def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
-    pki: Pki, leaf: Leaf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pki: Pki, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provided = files(tmp_path, leaf.chain_pem, leaf.key_pem)
+    provided = files(tmp_path, leaf.cert_pem, leaf.key_pem)
     assert "issuer" in refused(provided).details
     (tmp_path / "store.pem").write_bytes(pki.root.cert_pem)
     monkeypatch.setenv(ssl.get_default_verify_paths().openssl_cafile_env, str(tmp_path / "store.pem"))
@@ -109,27 +109,27 @@ def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
     assert provided.root_pem() == b""
 
 
-def test_without_its_issuer_it_is_not_complete(leaf: Leaf, tmp_path: Path) -> None:
-    error = refused(files(tmp_path, first(leaf.chain_pem), leaf.key_pem))
+def test_without_its_issuer_it_is_not_complete(leaf: KeyPair, tmp_path: Path) -> None:
+    error = refused(files(tmp_path, first(leaf.cert_pem), leaf.key_pem))
     assert "own.pem is not accepted" in error.brief
     assert "Sandbox issuing" in error.details
     assert "append" in error.fix
 
 
-def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
     other = make_leaf(pki.issuing, HOSTS, now=NOW)
-    assert "own.key is not the key" in refused(files(tmp_path, leaf.chain_pem, other.key_pem)).brief
+    assert "own.key is not the key" in refused(files(tmp_path, leaf.cert_pem, other.key_pem)).brief
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
-def test_chain_out_of_order_is_reported(pki: Pki, leaf: Leaf, tmp_path: Path, order: Sequence[int]) -> None:
-    chain = [first(leaf.chain_pem), pki.issuing.cert_pem, pki.root.cert_pem]
+def test_chain_out_of_order_is_reported(pki: Pki, leaf: KeyPair, tmp_path: Path, order: Sequence[int]) -> None:
+    chain = [first(leaf.cert_pem), pki.issuing.cert_pem, pki.root.cert_pem]
     error = refused(files(tmp_path, b"".join(chain[place] for place in order), leaf.key_pem))
     assert "out of order" in error.brief
 
 
-def test_an_issuer_that_lacks_in_the_middle_is_named(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
-    error = refused(files(tmp_path, first(leaf.chain_pem) + pki.root.cert_pem, leaf.key_pem))
+def test_an_issuer_that_lacks_in_the_middle_is_named(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
+    error = refused(files(tmp_path, first(leaf.cert_pem) + pki.root.cert_pem, leaf.key_pem))
     assert "lacks an issuer" in error.brief
     assert "Sandbox issuing" in error.fix
 
@@ -144,7 +144,7 @@ def test_an_issuer_that_lacks_in_the_middle_is_named(pki: Pki, leaf: Leaf, tmp_p
 )
 def test_hosts_that_are_not_covered_are_named(pki: Pki, tmp_path: Path, hosts: tuple[str, ...], missing: str) -> None:
     made = make_leaf(pki.issuing, hosts, now=NOW)
-    error = refused(files(tmp_path, made.chain_pem + pki.root.cert_pem, made.key_pem))
+    error = refused(files(tmp_path, made.cert_pem + pki.root.cert_pem, made.key_pem))
     assert error.brief.endswith(missing)
     assert all(host in error.details for host in hosts)
 
@@ -155,41 +155,41 @@ def test_hosts_that_are_not_covered_are_named(pki: Pki, tmp_path: Path, hosts: t
 def test_validity_period_is_checked(tmp_path: Path, made: datetime, what: str) -> None:
     old = make_pki(now=made)
     one = make_leaf(old.issuing, HOSTS, now=made)
-    error = refused(files(tmp_path, one.chain_pem + old.root.cert_pem, one.key_pem))
+    error = refused(files(tmp_path, one.cert_pem + old.root.cert_pem, one.key_pem))
     assert what in error.brief
     assert "UTC" in error.details
 
 
-def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_path: Path) -> None:
+def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: KeyPair, tmp_path: Path) -> None:
     key = pem.load_key(leaf.key_pem)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
-    error = refused(files(tmp_path, leaf.chain_pem, locked))
+    error = refused(files(tmp_path, leaf.cert_pem, locked))
     assert "has a passphrase" in error.brief
     assert error.fix.startswith("openssl pkey -in")
 
 
-def test_non_pem_is_refused_with_a_reason(leaf: Leaf, tmp_path: Path) -> None:
-    der = ssl.PEM_cert_to_DER_cert(first(leaf.chain_pem).decode())
+def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None:
+    der = ssl.PEM_cert_to_DER_cert(first(leaf.cert_pem).decode())
     fix = refused(files(tmp_path, der, leaf.key_pem)).fix
     assert "inform der" in fix and "openssl pkcs12" in fix
-    assert "is not PEM" in refused(files(tmp_path, leaf.chain_pem, b"junk")).details
-    swapped = refused(files(tmp_path, leaf.chain_pem, leaf.chain_pem))
+    assert "is not PEM" in refused(files(tmp_path, leaf.cert_pem, b"junk")).details
+    swapped = refused(files(tmp_path, leaf.cert_pem, leaf.cert_pem))
     assert "BEGIN CERTIFICATE" in swapped.details
-    damaged = leaf.chain_pem.replace(b"\n", b"\nAA", 1)
+    damaged = leaf.cert_pem.replace(b"\n", b"\nAA", 1)
     assert "damaged" in refused(files(tmp_path, damaged, leaf.key_pem)).brief
 
 
-def test_a_file_that_is_not_there_is_named(leaf: Leaf, tmp_path: Path) -> None:
-    provided = files(tmp_path, leaf.chain_pem, leaf.key_pem)
+def test_a_file_that_is_not_there_is_named(leaf: KeyPair, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.cert_pem, leaf.key_pem)
     provided.key.unlink()
     assert "own.key cannot be read" in refused(provided).brief
     os.mkfifo(provided.key)  # nothing writes into it
     assert "a FIFO" in refused(provided).details
 
 
-def test_no_error_tells_the_key(leaf: Leaf, tmp_path: Path) -> None:
+def test_no_error_tells_the_key(leaf: KeyPair, tmp_path: Path) -> None:
     broken = leaf.key_pem.replace(b"PRIVATE KEY", b"PRIVATE KE", 1)
-    error = refused(files(tmp_path, leaf.chain_pem, broken))
+    error = refused(files(tmp_path, leaf.cert_pem, broken))
     secret = leaf.key_pem.splitlines()[1].decode()
     assert secret not in f"{error.brief}{error.details}{error.fix}"
 

@@ -29,7 +29,7 @@ def vouched_for(pki: Pki, folder: Path) -> ssl.SSLContext:
     """What a server of the domain needs."""
     leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
     served = folder / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    served.write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
     return context

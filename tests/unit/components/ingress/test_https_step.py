@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.facts import Facts, Leaf, describe
+from sandbox.components.certificates.facts import Facts, KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import default_backend, https_probe, https_step
@@ -58,20 +58,20 @@ def step(names: Names, edge: TlsServer) -> HttpsStep:
     return HttpsStep(names=names, domain=DOMAIN, binds=(Bind("127.0.0.1", edge.port),), secret=DEFAULT_TLS, requires=())
 
 
-def leaf(secrets: SecretsStep, name: str = "default") -> Leaf:
+def leaf(secrets: SecretsStep, name: str = "default") -> KeyPair:
     return secrets.keystore.leaf(name, HOSTS, now=datetime.now(UTC))
 
 
-def renew(secrets: SecretsStep, *, days_ago: float = 0) -> Leaf:
+def renew(secrets: SecretsStep, *, days_ago: float = 0) -> KeyPair:
     """The default leaf, recreated on disk as it would have been so many days ago."""
     then = datetime.now(UTC) - timedelta(days=days_ago)
     secrets.keystore.renew([DOMAIN], {"default": HOSTS}, now=then)
     pair = secrets.keystore.leaf_files("default").read()
-    return Leaf(pair.key_pem, pair.cert_pem)
+    return pair
 
 
-def facts(leaf: Leaf) -> str:
-    return str(describe(leaf.chain_pem, now=datetime.now(UTC)))
+def facts(leaf: KeyPair) -> str:
+    return str(describe(leaf.cert_pem, now=datetime.now(UTC)))
 
 
 def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets: SecretsStep) -> None:
@@ -106,7 +106,7 @@ def test_expired_and_unknown_certificates_are_named_if_refused(
 ) -> None:
     wanted = facts(leaf(secrets))
     stranger = make_pki(DOMAIN)
-    foreign = Leaf(stranger.issuing.key_pem, stranger.issuing.cert_pem)
+    foreign = KeyPair(stranger.issuing.key_pem, stranger.issuing.cert_pem)
     for served in (renew(secrets, days_ago=100), foreign):
         edge.present(served)
         found = step.check()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress import https_probe, served_certificates
@@ -82,12 +82,12 @@ def certificates(
     )
 
 
-def present(secrets: SecretsStep) -> Leaf:
+def present(secrets: SecretsStep) -> KeyPair:
     pair = secrets.keystore.leaf_files(SECRET.leaf).read()
-    return Leaf(pair.key_pem, pair.cert_pem)
+    return pair
 
 
-def renew(secrets: SecretsStep, *, root: bool = False) -> Leaf:
+def renew(secrets: SecretsStep, *, root: bool = False) -> KeyPair:
     secrets.keystore.renew([DOMAIN], {SECRET.leaf: SECRET.hosts}, now=datetime.now(UTC), root=root)
     secrets.apply(NoWork())
     return present(secrets)
@@ -226,5 +226,5 @@ def test_a_certificate_of_another_authority_is_the_user_s_affair(
     certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
 ) -> None:
     other = make_pki(DOMAIN)
-    app.present(Leaf(other.root.key_pem, other.root.cert_pem))
+    app.present(KeyPair(other.root.key_pem, other.root.cert_pem))
     assert certificates.outdated((HOST,)) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
@@ -39,7 +39,7 @@ def keystore(context: DoctorContext) -> Keystore:
 
 
 @pytest.fixture
-def default(context: DoctorContext, keystore: Keystore) -> Leaf:
+def default(context: DoctorContext, keystore: Keystore) -> KeyPair:
     """The sandbox's default certificate."""
     return keystore.leaf("default", subject_names(DOMAIN), now=context.now)
 
@@ -68,9 +68,9 @@ def serve(trace: RequestTrace, tmp_path: Path) -> Serve:
     """A TLS server where the edge would be, for the length of a block."""
 
     @contextmanager
-    def serving(leaf: Leaf, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\nhello") -> Iterator[None]:
+    def serving(leaf: KeyPair, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\nhello") -> Iterator[None]:
         served = tmp_path / "served.pem"
-        served.write_bytes(leaf.key_pem + leaf.chain_pem)
+        served.write_bytes(leaf.key_pem + leaf.cert_pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(served)
         with socket.create_server(("127.0.0.1", trace.port)) as listener:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Host, Port
 from sandbox.components.ingress import default_backend
@@ -44,7 +44,7 @@ def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
     assert cluster_checks.rule(asking(trace, DOMAIN)).status is Status.WARN
 
 
-def test_host_of_a_server_outside_needs_no_rule(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+def test_host_of_a_server_outside_needs_no_rule(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     """`sandbox edge route add` → the edge's own route is named, and the server where it does not answer."""
     (known,) = routes.load(trace.context.home.edge)
     routes.save(trace.context.home.edge, replace(known, hosts=(Host(trace.host, True, "localhost:3000"),)))
@@ -148,7 +148,7 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTra
     ],
 )
 def test_answer_of_the_application_is_judged(
-    trace: RequestTrace, serve: Serve, default: Leaf, answer: bytes, status: Status, words: str
+    trace: RequestTrace, serve: Serve, default: KeyPair, answer: bytes, status: Status, words: str
 ) -> None:
     with serve(default, answer):
         found = cluster_checks.answer(trace)

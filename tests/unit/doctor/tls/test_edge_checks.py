@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.doctor.check import Status
@@ -85,7 +85,7 @@ def test_a_route_by_its_rules(trace: RequestTrace, context: DoctorContext) -> No
     assert edge_checks.route(RequestTrace(context, HOST, None, False)).evidence == "the edge has no routes"
 
 
-def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     assert edge_checks.handshake(trace).status is Status.ERROR
     with serve(default):
         found = edge_checks.handshake(trace)
@@ -112,11 +112,11 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
     assert found.fix.endswith("sandbox doctor service shop/db checks its pods")
 
 
-def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: Leaf, tmp_path: Path) -> None:
+def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
     edge = trace.context.home.edge
     routes.save(edge, replace(routes.load(edge)[0], ports=(routes.Port(trace.port, "shop/db:5432", host=HOST),)))
     served = tmp_path / "served.pem"
-    served.write_bytes(default.key_pem + default.chain_pem)
+    served.write_bytes(default.key_pem + default.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
     context.set_alpn_protocols(["postgresql"])
@@ -134,7 +134,7 @@ def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, defau
 
 
 def test_default_certificate_is_recognised_and_chains_to_root(
-    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
 ) -> None:
     with serve(default):
         found = edge_checks.certificate(trace)
@@ -155,7 +155,7 @@ def test_a_leaf_of_its_own_passed_through(
     assert found.evidence.startswith("the sandbox's leaf web.tls, from the application, because Ingress")
 
 
-def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer) -> None:
+def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer) -> None:
     deep = asking(trace, f"a.b.{DOMAIN}")
     with serve(default):
         found = edge_checks.certificate(deep)
@@ -172,7 +172,7 @@ def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, defaul
 
 
 def test_expired_and_not_yet_valid_are_reported(
-    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
 ) -> None:
     with serve(default):
         late = replace(trace, context=replace(trace.context, now=trace.context.now + timedelta(days=100)))
@@ -183,7 +183,7 @@ def test_expired_and_not_yet_valid_are_reported(
 
 
 def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
-    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: KeyPair, cluster: ApiServer
 ) -> None:
     pki = make_pki(DOMAIN, now=trace.context.now)
     foreign = make_leaf(pki.issuing, (HOST,), now=trace.context.now)
@@ -193,7 +193,7 @@ def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
         ingress(cluster, HOST, name="broken", tls=[{"hosts": [HOST], "secretName": "broken"}])
         cluster.objects["/api/v1/namespaces/web/secrets/broken"] = {"data": {"tls.crt": "bm9uZQ=="}}
         ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
-        data = {"tls.crt": base64.b64encode(foreign.chain_pem).decode()}
+        data = {"tls.crt": base64.b64encode(foreign.cert_pem).decode()}
         cluster.objects["/api/v1/namespaces/web/secrets/mine"] = {"data": data}
         again = replace(trace)
         assert edge_checks.certificate(again).evidence.startswith("the Secret web/mine: ")
@@ -201,24 +201,24 @@ def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
     assert found.status is Status.WARN and "not the sandbox's root" in found.evidence
 
 
-def test_a_chain_in_the_wrong_order(trace: RequestTrace, serve: Serve, default: Leaf, keystore: Keystore) -> None:
+def test_a_chain_in_the_wrong_order(trace: RequestTrace, serve: Serve, default: KeyPair, keystore: Keystore) -> None:
     end = b"-----END CERTIFICATE-----\n"
-    leaf = default.chain_pem.split(end)[0] + end
+    leaf = default.cert_pem.split(end)[0] + end
     root = trace.names.root_certificate.read_bytes()
-    with serve(Leaf(default.key_pem, leaf + root)):
+    with serve(KeyPair(default.key_pem, leaf + root)):
         found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "is not signed by the next" in found.evidence
 
 
-def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     end = b"-----END CERTIFICATE-----\n"
-    with serve(Leaf(default.key_pem, default.chain_pem.split(end)[0] + end)):
+    with serve(KeyPair(default.key_pem, default.cert_pem.split(end)[0] + end)):
         found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "does not send its issuer's" in found.evidence
 
 
 def test_certificate_outside_its_cas_constraints_is_reported(
-    trace: RequestTrace, serve: Serve, keystore: Keystore, default: Leaf
+    trace: RequestTrace, serve: Serve, keystore: Keystore, default: KeyPair
 ) -> None:
     rogue = rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))
     with serve(rogue):

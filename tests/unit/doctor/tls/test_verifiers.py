@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import Leaf
+from sandbox.components.certificates.facts import KeyPair
 from sandbox.doctor.check import Status
 from sandbox.doctor.tls import verifiers
 from sandbox.doctor.tls.tls_context import RequestTrace
@@ -27,7 +27,7 @@ def look(name: str, trace: RequestTrace) -> tuple[Status, str]:
 
 @pytest.mark.parametrize("name", REAL)
 def test_with_the_root_each_accepts_and_by_itself_refuses(
-    trace: RequestTrace, serve: Serve, default: Leaf, name: str
+    trace: RequestTrace, serve: Serve, default: KeyPair, name: str
 ) -> None:
     with serve(default):
         status, evidence = look(name, trace)
@@ -36,7 +36,7 @@ def test_with_the_root_each_accepts_and_by_itself_refuses(
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_root_that_is_trusted_already(
-    trace: RequestTrace, serve: Serve, default: Leaf, name: str, monkeypatch: pytest.MonkeyPatch
+    trace: RequestTrace, serve: Serve, default: KeyPair, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(trace.names.root_certificate))
     monkeypatch.setenv("CURL_CA_BUNDLE", str(trace.names.root_certificate))
@@ -45,7 +45,7 @@ def test_a_root_that_is_trusted_already(
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_certificate_of_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Leaf, name: str) -> None:
+def test_certificate_of_another_host_is_refused(trace: RequestTrace, serve: Serve, default: KeyPair, name: str) -> None:
     with serve(default):
         status, evidence = look(name, asking(trace, f"a.b.{DOMAIN}"))
     assert status is Status.ERROR and "refuses even with the sandbox's root" in evidence
@@ -53,7 +53,7 @@ def test_certificate_of_another_host_is_refused(trace: RequestTrace, serve: Serv
 
 @pytest.mark.parametrize("name", REAL)
 def test_unknown_certificate_is_checked_only_against_trusted(
-    trace: RequestTrace, serve: Serve, default: Leaf, name: str
+    trace: RequestTrace, serve: Serve, default: KeyPair, name: str
 ) -> None:
     with serve(make_leaf(make_pki(DOMAIN).issuing, (HOST,), now=trace.context.now)):
         status, evidence = look(name, trace)
@@ -75,7 +75,7 @@ def test_a_program_of_another_language(tmp_path: Path) -> None:
             program(tmp_path, script)(target, None)
 
 
-def test_missing_verifier_is_skipped(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+def test_missing_verifier_is_skipped(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     with serve(default):
         found = verifiers.inspect(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", trace)
     assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")

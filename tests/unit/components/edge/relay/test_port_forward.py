@@ -33,7 +33,7 @@ def ingress(tmp_path: Path) -> Iterator[int]:
     """A TLS server; the port that it listens on."""
     leaf = make_leaf(make_pki(DOMAIN).issuing, (DOMAIN,), now=NOW)
     served = tmp_path / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    served.write_bytes(leaf.key_pem + leaf.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
     with socket.create_server(("127.0.0.1", 0)) as listener:
