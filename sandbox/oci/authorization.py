@@ -6,13 +6,15 @@ Distribution specification; identity tokens are exchanged by its OAuth2 variant.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import field
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -92,11 +94,8 @@ def read_scope(text: str | None) -> Grants:
 
 def write_scopes(grants: Grants) -> tuple[str, ...]:
     """Return the scopes to ask a token server for, one for each resource."""
-    return tuple(f"{name}:{','.join(_actions(grants, name))}" for name in sorted({name for name, _ in grants}))
-
-
-def _actions(grants: Iterable[tuple[str, str]], resource: str) -> list[str]:
-    return sorted(action for name, action in grants if name == resource)
+    by_name = itertools.groupby(sorted(grants), key=itemgetter(0))
+    return tuple(f"{name}:{','.join(action for _, action in found)}" for name, found in by_name)
 
 
 LIFETIME, LONGEST = 60.0, 86_400.0

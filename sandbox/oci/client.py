@@ -10,10 +10,9 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 
-from sandbox.errors import SandboxError
 from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -21,7 +20,7 @@ from sandbox.oci.address import Address
 from sandbox.oci.blob_download import Download
 from sandbox.oci.credential import Keychain
 from sandbox.oci.loopback_http import Shortcut
-from sandbox.oci.manifest import Descriptor, Document
+from sandbox.oci.manifest import Document
 from sandbox.oci.oci_errors import RegistryError, contradicted
 from sandbox.oci.throttle import Throttle, lane
 from sandbox.oci.transport import Answer, Transport
@@ -38,7 +37,7 @@ _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
 __all__ = ["Client", "OpenBlob"]
 
 
-class Client:
+class Client(Uploads):
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
     `keychain` is asked for an account when the registry requires one. `throttle` limits the requests at once; clients
@@ -56,8 +55,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         luck: Callable[[], float] = random.random,
     ) -> None:
-        self._transport = Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck)
-        self._uploads = Uploads(self._transport)
+        super().__init__(Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck))
         self._keychain = keychain
 
     def __enter__(self) -> Self:
@@ -89,7 +87,7 @@ class Client:
         )
         if answer.status == 404:
             return None
-        document = manifests.document(answer.content, _media_type(answer))
+        document = manifests.document(answer.content, answer.header("Content-Type").partition(";")[0].strip())
         if digests.is_digest(reference) and _digest(answer.content, reference) != reference:
             raise RegistryError(
                 f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
@@ -112,8 +110,8 @@ class Client:
         if answer.status == 404:
             return None
         known = answer.header("Docker-Content-Digest")
-        if digests.is_digest(reference) and digests.contradicts(known, reference):
-            raise contradicted(self.url, f"{repository}@{reference}", known, reference)
+        if digests.is_digest(reference):
+            self._confirm(answer, reference, f"{repository}@{reference}")
         if digests.is_digest(known):
             return known
         document = self.manifest(repository, reference)
@@ -128,16 +126,14 @@ class Client:
             headers={"Content-Type": document.media_type},
             data=document.data,
         )
-        said = answer.header("Docker-Content-Digest")
-        if digests.contradicts(said, document.digest):
-            raise contradicted(self.url, f"{repository}:{reference}", said, document.digest)
+        self._confirm(answer, document.digest, f"{repository}:{reference}")
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """Return the size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
         if answer.status == 404:
             return None
-        self._match(answer, repository, digest)
+        self._confirm(answer, digest, f"the blob {digest} of {repository}")
         size = answer.header("Content-Length")
         return int(size) if _SIZE.fullmatch(size) else 0
 
@@ -147,38 +143,10 @@ class Client:
 
         They continue after a broken connection.
         """
-        check = functools.partial(self._match, repository=repository, digest=digest)
+        check = functools.partial(self._confirm, digest=digest, what=f"the blob {digest} of {repository}")
         url = f"/v2/{repository}/blobs/{digest}"
         with contextlib.closing(Download(self._transport, url, lane(size), check)) as download:
             yield iter(download)
-
-    def mount(self, repository: str, digest: str, source: str) -> str | None:
-        """Link the blob of the repository `source` into `repository` without sending it.
-
-        Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
-        202), which must be used or cancelled.
-        """
-        return self._uploads.mount(repository, digest, source)
-
-    def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
-        """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
-
-        `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. If
-        the registry does not accept one body, the blob is sent in pieces, from where the registry has it.
-        """
-        self._uploads.upload(repository, blob, open_blob, begun)
-
-    def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
-        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes.
-
-        The registry keeps nothing of one that fails.
-        """
-        upload = begun or self.begin(repository)
-        try:
-            self._uploads.put(upload, blob, chunks)
-        except SandboxError:
-            self._uploads.abandon(upload)
-            raise
 
     def shorten(self, repository: str, shortcut: Shortcut) -> bool:
         """Send uploads by a shortcut, if the very same registry is there; returns whether it is.
@@ -197,22 +165,6 @@ class Client:
         finally:
             self.cancel(upload)
         return True
-
-    def begin(self, repository: str) -> str:
-        """Begin an upload; its URL must be used unchanged."""
-        return self._uploads.begin(repository)
-
-    def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
-        """Stream bytes of unknown length into an upload; return the URL to continue with."""
-        return self._uploads.patch(upload, chunks)
-
-    def finish(self, upload: str, digest: str) -> None:
-        """Close a streamed upload under the digest its bytes turned out to have."""
-        self._uploads.finish(upload, digest)
-
-    def cancel(self, upload: str) -> None:
-        """Cancel an upload; the registry may have forgotten it already."""
-        self._uploads.cancel(upload)
 
     def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a tag, or a manifest and all its tags by digest; it need not exist."""
@@ -250,21 +202,11 @@ class Client:
             fix="check that this is a registry and not a web server or a proxy",
         )
 
-    def _match(self, answer: Answer, repository: str, digest: str) -> None:
-        """Refuse a blob of which the registry itself sends another digest."""
-        said = answer.header("Docker-Content-Digest")
-        if digests.contradicts(said, digest):
-            raise contradicted(self.url, f"the blob {digest} of {repository}", said, digest)
-
 
 def _digest(data: bytes, like: str) -> str:
     """Return the digest of `data` by the algorithm of the digest `like`."""
     algorithm = like.partition(":")[0]
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
-
-
-def _media_type(answer: Answer) -> str:
-    return answer.header("Content-Type").partition(";")[0].strip()
 
 
 class Clients:

@@ -94,19 +94,11 @@ def is_plain(place: Address) -> bool:
     return place.is_loopback and place.scheme == "http"
 
 
-def may_pass(error: Exception) -> bool:
-    """Tell whether a failure of the connection may be gone at the next try."""
-    return isinstance(error, Broken) and error.passing
-
-
 def is_passing(found: Response | Exception) -> bool:
     """Tell whether an answer, or its absence, may be different at the next try."""
-    return may_pass(found) if isinstance(found, Exception) else is_transient(found.status_code)
-
-
-def untrusted(error: Exception) -> bool:
-    """Tell whether the host could not prove its identity, or does not use TLS at all."""
-    return isinstance(error, Broken) and error.untrusted
+    if isinstance(found, Exception):
+        return isinstance(found, Broken) and found.passing
+    return is_transient(found.status_code)
 
 
 def _redirect(origin: Address | None, before: str, url: str) -> str:

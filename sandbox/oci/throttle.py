@@ -163,10 +163,10 @@ class Slot:
     """The right to have one request under way; `release` may be called twice, from any thread."""
 
     def __init__(self, throttle: Throttle, taken: Lane | None, owner: int, begun: float) -> None:
-        self._throttle: Throttle | None = throttle
-        self._gate = throttle
+        self._throttle = throttle
         self._taken = taken
         self._owner = owner
+        self._is_free = False
         self.begun = begun
 
     def __enter__(self) -> Self:
@@ -177,16 +177,16 @@ class Slot:
 
     def succeeded(self) -> None:
         """Report that the host answered without complaint."""
-        now = self._gate._clock()
-        self._gate._note(lambda window: window.succeeded(now))
+        now = self._throttle._clock()
+        self._throttle._note(lambda window: window.succeeded(now))
 
     def refused(self, wait: float) -> None:
         """Report that the host is overloaded, and that no request should be sent to it for `wait` seconds."""
-        now = self._gate._clock()
-        self._gate._note(lambda window: window.refused(now, self.begun, wait))
+        now = self._throttle._clock()
+        self._throttle._note(lambda window: window.refused(now, self.begun, wait))
 
     def release(self) -> None:
         """Free the slot for the next request."""
-        throttle, self._throttle = self._throttle, None
-        if throttle is not None:
-            throttle._leave(self._taken, self._owner)
+        if not self._is_free:
+            self._is_free = True
+            self._throttle._leave(self._taken, self._owner)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
 from sandbox.oci.authorization import Authorization, Grants, needed_grants
-from sandbox.oci.connections import Connections, is_passing, may_pass, untrusted
+from sandbox.oci.connections import Connections, is_passing
 from sandbox.oci.credential import Keychain
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.http_response import Broken, Response
@@ -148,7 +148,6 @@ class Transport:
         luck: Callable[[], float] = random.random,
     ) -> None:
         self.address = addresses.parse(url)
-        self._base: addresses.Address | None = None
         self._sleep = sleep
         self._luck = luck
         self._clock = clock
@@ -157,19 +156,13 @@ class Transport:
         self._authorization = Authorization(self.address, keychain, self._token_request, clock)
         self._uploads: dict[str, Grants] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close every connection."""
         self._connections.close()
 
     def lead(self, shortcut: Shortcut) -> None:
         """Have new connections to the registry use a shortcut, if it is on this machine; its URLs stay the same."""
-        self._connections.loopback.lead(self._root(), shortcut)
+        self._connections.loopback.lead(self._root, shortcut)
 
     def wait(self, attempt: int) -> None:
         """Sleep before trying something again after the failed try number `attempt`."""
@@ -193,7 +186,7 @@ class Transport:
         again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
         its slot until it is closed.
         """
-        full = f"{self._root()}{url}" if url.startswith("/v2/") else urljoin(f"{self._root()}/", url)
+        full = f"{self._root}{url}" if url.startswith("/v2/") else urljoin(f"{self._root}/", url)
         action = f"{method} {full.partition('?')[0]}"
         for attempt in itertools.count():
             slot, told, kept = self._throttle.acquire(lane), False, False
@@ -203,7 +196,7 @@ class Transport:
                 if response.status_code in wanted:
                     self._note_upload(response, self._grants(method, full))
                     kept = stream
-                    return Answer(response, action, self._root(), slot.release)
+                    return Answer(response, action, self._root, slot.release)
                 error = self._refusal(action, response)
             except Broken as problem:
                 error = self._unreachable(action, problem)
@@ -240,16 +233,15 @@ class Transport:
         grants = self._grants(method, url)
         used, sent = self._authorization.header(grants), self._clock()
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
-        if response.status_code != 401 or addresses.of_url(response.url) != self._root():
+        if response.status_code != 401 or addresses.of_url(response.url) != self._root:
             return response
         other = self._authorization.renewed(response.header("WWW-Authenticate"), grants, used, sent)
         if other is None or other == used:
             return response
         response.close()
         if not (data is None or isinstance(data, bytes)):
-            raise RegistryError(
-                f"the registry wants another token for {action}", details="HTTP status 401", status=401, transient=True
-            )
+            brief = f"the registry wants another token for {action}"
+            raise RegistryError(brief, details="HTTP status 401", status=401, transient=True)
         return self._connections.request(method, url, headers, data, authorization=other, stream=stream)
 
     def _grants(self, method: str, url: str) -> Grants:
@@ -269,7 +261,7 @@ class Transport:
         # Requests that change something are not sent on, and no account is sent to another address.
         there = joined(response.url, response.header("Location")) if response.is_redirect else response.url
         place = addresses.of_url(there)
-        if place is not None and place != self._root():
+        if place is not None and place != self._root:
             error.details = "\n".join((error.details, f"it leads to {place}"))
             if response.is_redirect or place.host == self.address.host:
                 error.fix = f"if that is the registry, write its address: {place}"
@@ -277,23 +269,23 @@ class Transport:
             error.fix = START
         return error
 
-    def _unreachable(self, action: str, error: Exception) -> RegistryError:
+    def _unreachable(self, action: str, error: Broken) -> RegistryError:
         """Return the error for a connection that could not be made or broke off.
 
         It is raised `from None`, because the original error contains URLs with their signatures.
         """
         fix = START if self.address.is_loopback else "check the network, a proxy or the host's name"
         details = f"{action}: {_QUERY.sub('', self._authorization.redacted(cause(error)))}"
-        if proxy := getattr(error, "proxy", ""):
-            details += f", through the proxy {proxy}"
+        if error.proxy:
+            details += f", through the proxy {error.proxy}"
             fix = "have HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY) name an http:// proxy that works, or NO_PROXY this host"
-        if untrusted(error):
+        if error.untrusted:
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
         return RegistryError(
             f"no usable connection to the registry at {self.address}",
             details=details,
             fix=fix,
-            transient=may_pass(error),
+            transient=error.passing,
         )
 
     def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> tuple[int, bytes]:
@@ -318,7 +310,6 @@ class Transport:
             raise self._unreachable(action, error) from None
         return response.status_code, response.content
 
+    @functools.cached_property
     def _root(self) -> addresses.Address:
-        if self._base is None:
-            self._base = addresses.dial(self.address)
-        return self._base
+        return addresses.dial(self.address)

@@ -34,7 +34,11 @@ class Uploads:
         self._in_pieces = False
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
-        """See Client.mount."""
+        """Link the blob of the repository `source` into `repository` without sending it.
+
+        Returns None when that is done; otherwise the URL of the upload that the registry has begun instead (answer
+        202), which must be used or cancelled.
+        """
         answer = self._transport.send(
             "POST",
             f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
@@ -43,13 +47,24 @@ class Uploads:
         return None if answer.status == 201 else self._location(answer)
 
     def begin(self, repository: str) -> str:
-        """Begin an upload."""
+        """Begin an upload; its URL must be used unchanged."""
         return self._location(
             self._transport.send("POST", f"/v2/{repository}/blobs/uploads/", wanted=(202,), headers=OCTETS)
         )
 
-    def put(self, upload: str, blob: Descriptor, chunks: Iterable[bytes]) -> None:
-        """Send a whole blob as one body with its Content-Length. Raises DigestMismatch for other bytes."""
+    def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
+        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes.
+
+        The registry keeps nothing of one that fails.
+        """
+        upload = begun or self.begin(repository)
+        try:
+            self._put(upload, blob, chunks)
+        except SandboxError:
+            self._abandon(upload)
+            raise
+
+    def _put(self, upload: str, blob: Descriptor, chunks: Iterable[bytes]) -> None:
         body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
         answer = self._transport.send(
             "PUT",
@@ -77,7 +92,7 @@ class Uploads:
         )
 
     def finish(self, upload: str, digest: str) -> None:
-        """Close an upload whose bytes are complete."""
+        """Close a streamed upload under the digest its bytes turned out to have."""
         answer = self._transport.send("PUT", closing(upload, digest), wanted=(201,), repeat=False, headers=OCTETS)
         self._confirm(answer, digest)
 
@@ -91,12 +106,13 @@ class Uploads:
             now = self._location(self._transport.send("GET", upload, wanted=(200, 204), repeat=repeat))
             self._transport.send("DELETE", now, wanted=(200, 202, 204, 404), repeat=repeat)
 
-    def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, begun: str | None) -> None:
-        """See Client.upload.
+    def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
+        """Send a blob whose digest and size are known, in one request; a failed try is repeated from `open_blob`.
 
-        After a failure that may pass, the registry is asked first whether it has the blob after all, then how much of
-        it: the rest is sent in pieces, or all of it again in one body. Registries that accept no large bodies get
-        pieces from then on.
+        `begun` is an upload that `mount` has begun. The bytes are verified on the way; DigestMismatch for others. After
+        a failure that may pass, the registry is asked first whether it has the blob after all, then how much of it: the
+        rest is sent in pieces, or all of it again in one body. Registries that accept no large bodies get pieces from
+        then on.
         """
         pieces: ChunkedUpload | None = None
         for attempt in range(TRIES_WHEN_BUSY):
@@ -110,10 +126,10 @@ class Uploads:
                         pieces.send(chunks)
                         self.finish(pieces.url, blob.digest)
                     else:
-                        self.put(url, blob, chunks)
+                        self._put(url, blob, chunks)
             except RegistryError as error:
                 if attempt + 1 >= tries(error.status) or not self._may_help(error, pieces):
-                    self.abandon(pieces.url if pieces else url)
+                    self._abandon(pieces.url if pieces else url)
                     raise
                 if error.status == 401 and pieces is None:
                     begun = url  # the token expired before the body began; there is another by now
@@ -124,7 +140,7 @@ class Uploads:
                         return
                 pieces = self._rest(pieces, url, blob, spoilt=_spoilt(error))
             except SandboxError:
-                self.abandon(pieces.url if pieces else url)
+                self._abandon(pieces.url if pieces else url)
                 raise
             else:
                 return
@@ -143,14 +159,14 @@ class Uploads:
             with contextlib.suppress(RegistryError):
                 if rest.ask() and (rest.offset or self._in_pieces):
                     return rest
-        self.abandon(rest.url)
+        self._abandon(rest.url)
         return None
 
     def _has(self, repository: str, digest: str) -> bool:
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
         return answer.status == 200
 
-    def abandon(self, upload: str) -> None:
+    def _abandon(self, upload: str) -> None:
         """Have the registry drop an upload that will not be finished, if it still answers."""
         with contextlib.suppress(SandboxError):
             self.cancel(upload, repeat=False)
@@ -165,11 +181,11 @@ class Uploads:
             )
         return answer.resolve(location)
 
-    def _confirm(self, answer: Answer, digest: str) -> None:
-        """Compare the digest that the registry stored with what was sent."""
+    def _confirm(self, answer: Answer, digest: str, what: str = "a blob it was sent") -> None:
+        """Refuse an answer for `what` in which the registry itself gives another digest."""
         said = answer.header("Docker-Content-Digest")
         if digests.contradicts(said, digest):
-            raise contradicted(str(self._transport.address), "a blob it was sent", said, digest)
+            raise contradicted(str(self._transport.address), what, said, digest)
 
 
 def _spoilt(error: RegistryError) -> bool:

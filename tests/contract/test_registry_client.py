@@ -133,7 +133,7 @@ def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
 
 def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
-    client._uploads._in_pieces = True
+    client._in_pieces = True
     client.upload(place, BLOB, chunks)
     assert read(client, place, BLOB.digest) == DATA
 
@@ -185,7 +185,7 @@ def test_a_cut_connection_does_not_harm(
     monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
-        client._uploads._in_pieces = pieces
+        client._in_pieces = pieces
         client.upload(place, BLOB, chunks)
         assert not cable.cuts
     with Client(url) as client:

@@ -15,11 +15,12 @@ from urllib.parse import parse_qsl
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import of_url
-from sandbox.oci.connections import Connections, is_passing, untrusted
+from sandbox.oci.connections import Connections, is_passing
 from sandbox.oci.credential import CredentialsUnusable, redacted
 from sandbox.oci.http_response import Body, Broken, Response
 from sandbox.oci.oci_errors import is_transient
 from sandbox.oci.transport import pause_before
+from sandbox.sanitize import deepest
 from sandbox.system import interruption
 from sandbox.system.wait import retry
 
@@ -194,10 +195,12 @@ class Service:
         """Return the error for an answer that does not follow the protocol."""
         return CredentialsUnusable(f"{self.name} gave an unusable answer", details=what, fix=AGAIN)
 
-    def _silent(self, url: str, error: Exception, secrets: Iterable[str]) -> CredentialsUnusable:
+    def _silent(self, url: str, error: Broken, secrets: Iterable[str]) -> CredentialsUnusable:
         """Return the error for a missing answer. requests' own message may contain a URL, but never a body."""
-        details = redacted(f"{url}: {_cause(error)}", secrets)
-        if untrusted(error):
+        bottom = deepest(error)
+        reason = getattr(bottom, "strerror", None) or str(bottom) or type(bottom).__name__
+        details = redacted(f"{url}: {reason}", secrets)
+        if error.untrusted:
             fix = "add its CA to this machine's trust store, or name it by REQUESTS_CA_BUNDLE"
             return CredentialsUnusable(f"{self.name} cannot be trusted", details=details, fix=fix)
         return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
@@ -245,10 +248,3 @@ class Session:
 
     def close(self) -> None:
         """See requests.Session; each request has a connection of its own."""
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason, such as "Connection refused"."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
