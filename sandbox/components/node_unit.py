@@ -180,7 +180,7 @@ def kubeconfig(admin: bytes, token: str) -> bytes:
     return yaml.safe_dump(content, sort_keys=False).encode()
 
 
-def holds(found: bytes | None, account: str, now: datetime) -> bool:
+def holds(found: bytes | None, account: str | None, now: datetime) -> bool:
     """Tell whether a kubeconfig on a node has a token of the service account with that uid that does not end soon."""
     try:
         token = yaml_text.document(found or b"")["users"][0]["user"]["token"]
@@ -206,7 +206,7 @@ def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
         for path, content in unit.files().items():
             if answers[path] != (0, content):
                 return f"{path} on {node}"
-        if account is None or not holds(answers[unit.kubeconfig][1], account, datetime.now(UTC)):
+        if not holds(answers[unit.kubeconfig][1], account, datetime.now(UTC)):
             return f"{unit.kubeconfig} on {node} has no valid token"
         if not unit.runs(answers[STATES][1]):
             return f"{unit.service} does not run on {node}"
@@ -221,10 +221,10 @@ def is_absent(cluster: Cluster, unit: NodeUnit) -> bool:
 def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     """Have the unit run as it is now. Raises SandboxError."""
     cluster.apply(namespace(SYSTEM_NAMESPACE))
-    before = _account(cluster, unit)  # without one no node has a token of it
+    before = _uid(cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE))
     cluster.apply_all(map(content_hash.marked, unit.objects()))
-    places = unit.nodes(nodes)
-    without = [node for node in places if before is None or not _has_token(nodes, node, before, unit)]
+    places, now = unit.nodes(nodes), datetime.now(UTC)
+    without = [node for node in places if not (before and holds(nodes.read_file(node, unit.kubeconfig), before, now))]
     own: dict[PurePosixPath, bytes] = {}
     if without:
         admin = nodes.read_file(nodes.control_plane, ADMIN)
@@ -234,7 +234,8 @@ def place(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
         own = {unit.kubeconfig: kubeconfig(admin, token)}
     for node in places:
         nodes.write_files(node, {**unit.files(), **(own if node in without else {})}, private=own)
-        _start(nodes, node, unit.service)
+        ran = nodes.execute(node, ["sh", "-c", START, "start", unit.service])
+        succeeded(ran, f"{unit.service} cannot be started on {node}")
 
 
 def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
@@ -251,20 +252,8 @@ def remove(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> None:
     cluster.delete("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE)
 
 
-def _account(cluster: Cluster, unit: NodeUnit) -> str | None:
-    return _uid(cluster.get("v1", "ServiceAccount", unit.name, SYSTEM_NAMESPACE))
-
-
 def _uid(found: Manifest | None) -> str | None:
     return None if found is None else str(found["metadata"].get("uid", ""))
-
-
-def _has_token(nodes: Nodes, node: str, account: str, unit: NodeUnit) -> bool:
-    return holds(nodes.read_file(node, unit.kubeconfig), account, datetime.now(UTC))
-
-
-def _start(nodes: Nodes, node: str, service: str) -> None:
-    succeeded(nodes.execute(node, ["sh", "-c", START, "start", service]), f"{service} cannot be started on {node}")
 
 
 def _systemctl(nodes: Nodes, node: str, *words: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -28,23 +28,16 @@ class Command:
     as_root: bool = False
 
 
-class OwnFile(Protocol):
-    """A file that no other program writes."""
-
-    def rewrite(self, root: Root, *, adds: bool) -> None:
-        """Add `root` to what the file holds at that time, or remove it. Raises SandboxError."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the store `kind` at `place`: run `commands` in order, then write `file`."""
+    """A change of the store `kind` at `place`: run `commands` in order, then `rewrite` a file that only we write."""
 
     kind: Kind
     place: Path
     adds: bool
     root: Root
     commands: tuple[Command, ...] = ()
-    file: OwnFile | None = None
+    rewrite: Callable[[], None] | None = None
 
     @property
     def title(self) -> str:

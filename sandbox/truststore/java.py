@@ -22,15 +22,14 @@ _EXTRACTED = ("/etc/pki/ca-trust/extracted/", "/etc/ca-certificates/extracted/",
 class Cacerts:
     """The file `place` and the keytool that edits it.
 
-    `follows_system` is true of a file that the system's store is copied into; `alias_prefix` and `alias_suffix` are
-    what the copying adds around the name of a certificate.
+    `follows_system` is true of a file that the system's store is copied into; `alias` is what the copying makes of the
+    name of a certificate.
     """
 
     place: Path
     keytool: str
     follows_system: bool = False
-    alias_prefix: str = ""
-    alias_suffix: str = ""
+    alias: str = "{}"
     as_root: bool = False
     kind: Kind = Kind.JAVA
 
@@ -58,7 +57,7 @@ class Cacerts:
         return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(command,))
 
     def _alias(self, root: Root) -> str:
-        return f"{self.alias_prefix}{root.label}{self.alias_suffix}"
+        return self.alias.format(root.label)
 
     def _data(self) -> bytes:
         try:
@@ -82,20 +81,15 @@ def recorded(place: Path) -> Cacerts:
 
 def at(place: Path, *, keytool: str) -> Cacerts:
     """Return the store in the file `place`, with what this system does to that file."""
-    as_root = not os.access(place, os.W_OK)
-    if str(place).startswith(_EXTRACTED):
-        return Cacerts(place=place, keytool=keytool, follows_system=True, as_root=as_root)
-    if place == _DEBIAN and _DEBIAN_HOOK.exists() and _copies_from_system():
+    is_debians = place == _DEBIAN and _DEBIAN_HOOK.exists() and _copies_from_system()
+    return Cacerts(
+        place=place,
+        keytool=keytool,
+        follows_system=is_debians or str(place).startswith(_EXTRACTED),
         # ca-certificates-java copies added certificates under such an alias, and does not remove them again.
-        return Cacerts(
-            place=place,
-            keytool=keytool,
-            follows_system=True,
-            alias_prefix="debian:",
-            alias_suffix=".pem",
-            as_root=as_root,
-        )
-    return Cacerts(place=place, keytool=keytool, as_root=as_root)
+        alias="debian:{}.pem" if is_debians else "{}",
+        as_root=not os.access(place, os.W_OK),
+    )
 
 
 def _copies_from_system() -> bool:

@@ -7,6 +7,7 @@ because environment variables name it.
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 from sandbox.errors import SandboxError
@@ -37,14 +38,17 @@ class BundleFile:
 
     def add(self, root: Root, file: Path) -> Change:
         """Plan to write the file with `root`."""
-        return Change(kind=self.kind, place=self.place, adds=True, root=root, file=self)
+        return self._change(root, adds=True)
 
     def remove(self, root: Root, file: Path) -> Change:
         """Plan to write the file without `root`, or to remove it if `root` is its last."""
-        return Change(kind=self.kind, place=self.place, adds=False, root=root, file=self)
+        return self._change(root, adds=False)
 
-    def rewrite(self, root: Root, *, adds: bool) -> None:
-        """Carry out what `add` or `remove` planned. Raises SandboxError."""
+    def _change(self, root: Root, *, adds: bool) -> Change:
+        rewrite = partial(self._rewrite, root, adds=adds)
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, rewrite=rewrite)
+
+    def _rewrite(self, root: Root, *, adds: bool) -> None:
         kept = [one for one in self.entries() if one != root]
         wanted = (*kept, root) if adds else tuple(kept)
         if wanted:

@@ -17,21 +17,16 @@ TIMEOUT = 20.0  # seconds for one question to security(1)
 class Anchors:
     """A Linux store: the administrator's folder of certificates and the program that builds the bundle from it.
 
-    Files in `folder` end in `suffix`. Programs read `bundle`. `update` runs after a certificate was added, `refresh`
-    after one was removed.
+    Files in the folder `place` end in `suffix`. Programs read `bundle`. `update` runs after a certificate was added,
+    `refresh` after one was removed.
     """
 
-    folder: Path
+    place: Path
     suffix: str
     bundle: Path
     update: tuple[str, ...]
     refresh: tuple[str, ...]
     kind: Kind = Kind.SYSTEM
-
-    @property
-    def place(self) -> Path:
-        """Return the folder."""
-        return self.folder
 
     def trusted(self) -> tuple[Root, ...]:
         """Return the roots in the folder that the bundle contains too."""
@@ -42,9 +37,8 @@ class Anchors:
         """Return the roots in files that `add` named, and those only in the bundle after an interrupted removal."""
         files = self._files()
         named = [root for path, root in files.items() if path == self._path(root)]
-        return tuple(
-            dict.fromkeys([*named, *(root for root in in_pem(_read(self.bundle)) if root not in files.values())])
-        )
+        left = [root for root in in_pem(_read(self.bundle)) if root not in files.values()]
+        return tuple(dict.fromkeys((*named, *left)))
 
     def add(self, root: Root, file: Path) -> Change:
         """Plan to copy `file` into the folder and build the bundle."""
@@ -57,20 +51,20 @@ class Anchors:
 
     def _change(self, root: Root, *commands: tuple[str, ...], adds: bool) -> Change:
         steps = tuple(Command(argv, as_root=True) for argv in commands)
-        return Change(kind=self.kind, place=self.folder, adds=adds, root=root, commands=steps)
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=steps)
 
     def _path(self, root: Root) -> Path:
-        return self.folder / f"{root.label}{self.suffix}"
+        return self.place / f"{root.label}{self.suffix}"
 
     def _files(self) -> dict[Path, Root]:
-        paths = sorted(self.folder.glob(f"*{self.suffix}"))
+        paths = sorted(self.place.glob(f"*{self.suffix}"))
         return {path: root for path in paths for root in in_pem(_read(path))}
 
 
 _EXTRACT = ("update-ca-trust", "extract")
 _SLASH = Path("/")
 FEDORA = Anchors(
-    folder=_SLASH / "etc/pki/ca-trust/source/anchors",
+    place=_SLASH / "etc/pki/ca-trust/source/anchors",
     suffix=".pem",
     bundle=_SLASH / "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     update=_EXTRACT,
@@ -78,21 +72,21 @@ FEDORA = Anchors(
 )
 # Alpine has the same. Without --fresh Debian's program leaves dead links in /etc/ssl/certs.
 DEBIAN = Anchors(
-    folder=_SLASH / "usr/local/share/ca-certificates",
+    place=_SLASH / "usr/local/share/ca-certificates",
     suffix=".crt",
     bundle=_SLASH / "etc/ssl/certs/ca-certificates.crt",
     update=("update-ca-certificates",),
     refresh=("update-ca-certificates", "--fresh"),
 )
 ARCH = Anchors(
-    folder=_SLASH / "etc/ca-certificates/trust-source/anchors",
+    place=_SLASH / "etc/ca-certificates/trust-source/anchors",
     suffix=".crt",
     bundle=_SLASH / "etc/ca-certificates/extracted/tls-ca-bundle.pem",
     update=("trust", "extract-compat"),
     refresh=("trust", "extract-compat"),
 )
 SUSE = Anchors(
-    folder=_SLASH / "usr/share/pki/trust/anchors",
+    place=_SLASH / "usr/share/pki/trust/anchors",
     suffix=".pem",
     bundle=_SLASH / "var/lib/ca-certificates/ca-bundle.pem",
     update=("update-ca-certificates",),
@@ -103,7 +97,7 @@ LAYOUTS = (FEDORA, DEBIAN, ARCH, SUSE)
 
 def find_anchors(slash: Path) -> Anchors | None:
     """Return the layout of the system whose root folder is `slash`, or None if it has none of these."""
-    return next((one for one in LAYOUTS if (slash / one.folder.relative_to("/")).is_dir()), None)
+    return next((one for one in LAYOUTS if (slash / one.place.relative_to("/")).is_dir()), None)
 
 
 @dataclass(frozen=True)

@@ -77,11 +77,9 @@ def _require_found(
     kinds: Collection[Kind], chosen: Sequence[Holding], following: Sequence[Holding], machine: Machine
 ) -> None:
     for kind in kinds:
-        if any(one.store.kind is kind for one in chosen):
-            continue
-        if (kind is Kind.JAVA and following and Kind.SYSTEM in kinds) or (
-            kind is Kind.SYSTEM and "nixos" in machine.kin
-        ):
+        is_java_following = kind is Kind.JAVA and bool(following)
+        is_nixos = kind is Kind.SYSTEM and "nixos" in machine.kin
+        if any(one.store.kind is kind for one in chosen) or is_nixos or (is_java_following and Kind.SYSTEM in kinds):
             continue
         if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
             raise UsageError(
@@ -90,12 +88,10 @@ def _require_found(
                 fix=f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one",
                 id="trust",
             )
-        if kind is Kind.JAVA and following:
+        if is_java_following:
             brief = f"Java's store {following[0].store.place} follows the system's"
             raise UsageError(brief, fix="use --store system, which adds the root there too", id="trust")
-        raise UsageError(
-            f"there is no {kind.value} store here", details=_searched(kind, machine), fix=_fix(kind), id="trust"
-        )
+        raise _not_found(kind, machine)
 
 
 def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> tuple[str, ...]:
@@ -117,25 +113,19 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
     return tuple(notes)
 
 
-def _searched(kind: Kind, machine: Machine) -> str:
-    if kind is Kind.NSS:
-        return (
-            f"no cert9.db where Chrome and Firefox keep it in {machine.home}; each creates its own when it first starts"
-        )
-    if kind is Kind.JAVA:
-        home = machine.java_home
-        return f"no cacerts in {home}" if home else "JAVA_HOME is not set, and there is no `java` on the PATH"
-    return "none of the folders that Debian, Alpine, Fedora, Arch and SUSE have"
-
-
-def _fix(kind: Kind) -> str:
+def _not_found(kind: Kind, machine: Machine) -> UsageError:
     match kind:
         case Kind.NSS:
-            return "start the browser once, then run this again"
+            where = f"where Chrome and Firefox keep it in {machine.home}; each creates its own when it first starts"
+            details, fix = f"no cert9.db {where}", "start the browser once, then run this again"
         case Kind.JAVA:
-            return "set JAVA_HOME to the JDK that your programs use"
+            home = machine.java_home
+            details = f"no cacerts in {home}" if home else "JAVA_HOME is not set, and there is no `java` on the PATH"
+            fix = "set JAVA_HOME to the JDK that your programs use"
         case _:
-            return "sandbox certs trust --store python makes a file for programs that read SSL_CERT_FILE"
+            details = "none of the folders that Debian, Alpine, Fedora, Arch and SUSE have"
+            fix = "sandbox certs trust --store python makes a file for programs that read SSL_CERT_FILE"
+    return UsageError(f"there is no {kind.value} store here", details=details, fix=fix, id="trust")
 
 
 @dataclass(frozen=True)
@@ -157,7 +147,7 @@ class Performer:
     def shown(self, change: Change) -> tuple[str, ...]:
         """Return what `change` does, one line for each command or file."""
         lines = [shlex.join(self.argv(command)) for command in change.commands]
-        if change.file:
+        if change.rewrite:
             lines.append(f"(write {change.place})")
         return tuple(lines)
 
@@ -178,8 +168,8 @@ class Performer:
                     self._run(self.argv(command))
             except process.ToolFailed as error:
                 raise self._stopped(change, error) from error
-            if change.file:
-                change.file.rewrite(change.root, adds=change.adds)
+            if change.rewrite:
+                change.rewrite()
             done(change)
 
     def _run(self, argv: Sequence[str]) -> None:

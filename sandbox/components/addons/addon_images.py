@@ -17,7 +17,6 @@ from sandbox.kube.pod_images import PodImage, pod_images
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
-from sandbox.oci.reference import Reference
 from sandbox.provider import Provider
 
 
@@ -84,27 +83,21 @@ class AddonImages:
         parsed = references.parse(image.reference)
         if parsed.host in self.names:
             with Client(self.registry) as client:
-                there = client.manifest_digest(parsed.path, parsed.name)
-            if there is None:
-                raise self._refused(
-                    addon, image.reference, f"{self.registry} has no {parsed.path}:{parsed.name}", parsed
-                )
-        elif parsed.host not in self.others and (image.always or not self._on_nodes(image.reference)):
-            raise self._refused(
-                addon,
-                image.reference,
-                f"{parsed.host} is no registry of the sandbox, and nodes would ask it over the internet",
-                parsed,
+                is_missing = client.manifest_digest(parsed.path, parsed.name) is None
+            why = f"{self.registry} has no {parsed.path}:{parsed.name}"
+        else:
+            is_missing = parsed.host not in self.others and (image.always or not self._on_nodes(image.reference))
+            why = f"{parsed.host} is no registry of the sandbox, and nodes would ask it over the internet"
+        if is_missing:
+            here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
+            raise SandboxError(
+                f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: "
+                f"{image.reference}",
+                details=why,
+                fix="push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run "
+                f"{here}",
+                id="addon-image",
             )
-
-    def _refused(self, addon: str, image: str, why: str, parsed: Reference) -> SandboxError:
-        here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
-        return SandboxError(
-            f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: {image}",
-            details=why,
-            fix=f"push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run {here}",
-            id="addon-image",
-        )
 
     def _on_nodes(self, image: str) -> bool:
         """Tell whether every node that runs has it."""

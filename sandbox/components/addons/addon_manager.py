@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_objects, chart_addons
@@ -151,8 +150,11 @@ class AddonManager:
             work.usable()
         work.say(f"waiting for {chosen.addon.name}")
         wait_ready(cluster, objects, timeout=TIMEOUT)
-        unmet = partial(_first_unmet, cluster, chosen)
-        wait_until(unmet, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
+        wait_until(
+            lambda: next(addon_objects.unmet(cluster, about.ready), None),
+            what=f"addon {chosen.addon.name}",
+            timeout=TIMEOUT,
+        )
 
     def size(self, addon: str) -> int | None:
         """Return the size of an addon's chart images in bytes, None where it is not known yet."""
@@ -257,12 +259,5 @@ class AddonManager:
 
 def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:
     """Return addons that commands enabled from a folder that is gone: all that is known of them is their objects."""
-    return tuple(one for one in records.values() if one.by == "command" and _is_gone(one.source))
-
-
-def _is_gone(source: str) -> bool:
-    return "/" in source and not Path(source).is_dir()
-
-
-def _first_unmet(cluster: Cluster, chosen: ChosenAddon) -> str | None:
-    return next(addon_objects.unmet(cluster, chosen.addon.about.ready), None)
+    folders = (one for one in records.values() if one.by == "command" and "/" in one.source)
+    return tuple(one for one in folders if not Path(one.source).is_dir())

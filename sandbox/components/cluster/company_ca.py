@@ -72,7 +72,7 @@ def _of_machine(slash: Path) -> bytes:
     anchors = find_anchors(slash)
     if anchors is None:
         return b""
-    folder = slash / anchors.folder.relative_to("/")
+    folder = slash / anchors.place.relative_to("/")
     found: list[bytes] = []
     for path in sorted(folder.glob(f"*{anchors.suffix}")):
         try:

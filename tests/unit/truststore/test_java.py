@@ -66,6 +66,6 @@ def test_only_what_bears_our_alias_is_ours_to_remove(encoding: str, tmp_path: Pa
 def test_root_copied_by_debian_is_removed_by_its_alias(tmp_path: Path) -> None:
     file = tmp_path / "cacerts"
     file.write_bytes(f"debian:{ours().label}.pem".encode() + ours().der)
-    store = dataclasses.replace(Cacerts(place=file, keytool="keytool"), alias_prefix="debian:", alias_suffix=".pem")
+    store = dataclasses.replace(Cacerts(place=file, keytool="keytool"), alias="debian:{}.pem")
     assert store.entries() == (ours(),)
     assert store.remove(ours(), FILE).commands[0].argv[-1] == f"debian:{ours().label}.pem"

@@ -20,8 +20,8 @@ def store(tmp_path: Path) -> BundleFile:
 
 
 def make(change: Change) -> None:
-    assert change.file is not None
-    change.file.rewrite(change.root, adds=change.adds)
+    assert change.rewrite is not None
+    change.rewrite()
 
 
 def test_the_file_holds_the_systems_roots_and_ours(store: BundleFile) -> None:

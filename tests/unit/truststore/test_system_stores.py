@@ -50,7 +50,7 @@ def test_the_commands_of_each_distribution(layout: Anchors, copy: str, update: s
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_machine_is_known_by_its_folder(layout: Anchors, tmp_path: Path) -> None:
     assert find_anchors(tmp_path) is None
-    (tmp_path / layout.folder.relative_to("/")).mkdir(parents=True)
+    (tmp_path / layout.place.relative_to("/")).mkdir(parents=True)
     assert find_anchors(tmp_path) == layout
 
 
@@ -58,7 +58,7 @@ def test_a_machine_is_known_by_its_folder(layout: Anchors, tmp_path: Path) -> No
 def store(tmp_path: Path) -> Anchors:
     folder = tmp_path / "anchors"
     folder.mkdir()
-    return dataclasses.replace(DEBIAN, folder=folder, bundle=tmp_path / "bundle.crt")
+    return dataclasses.replace(DEBIAN, place=folder, bundle=tmp_path / "bundle.crt")
 
 
 def test_a_store_that_is_not_there_holds_nothing(store: Anchors) -> None:
@@ -66,7 +66,7 @@ def test_a_store_that_is_not_there_holds_nothing(store: Anchors) -> None:
 
 
 def test_a_root_is_trusted_once_it_is_in_the_bundle(store: Anchors) -> None:
-    (store.folder / f"{NAME}.crt").write_bytes(ours().pem)
+    (store.place / f"{NAME}.crt").write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((), (ours(),))
     store.bundle.write_bytes(stranger() + ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), (ours(),))
@@ -78,7 +78,7 @@ def test_an_interrupted_removal_is_seen_in_the_bundle(store: Anchors) -> None:
 
 
 def test_a_file_of_another_users_is_not_ours_to_remove(store: Anchors) -> None:
-    (store.folder / "by-hand.crt").write_bytes(ours().pem)
+    (store.place / "by-hand.crt").write_bytes(ours().pem)
     store.bundle.write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), ())
 

@@ -23,8 +23,7 @@ FOLLOWING = Cacerts(
     place=Path("/etc/ssl/certs/java/cacerts"),
     keytool="keytool",
     follows_system=True,
-    alias_prefix="debian:",
-    alias_suffix=".pem",
+    alias="debian:{}.pem",
 )
 HERE = machine(Path("/nowhere"))
 
