@@ -141,6 +141,14 @@ def read_regular(path: Path) -> bytes:
     return content
 
 
+def content(path: Path) -> bytes | None:
+    """Return the same; None where there is no such file, or this user may not read it."""
+    try:
+        return read_regular(path)
+    except (OSError, NotAFile):
+        return None
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file. Raises OSError, and ValueError for everything else that is none.
 

@@ -35,11 +35,11 @@ class Cacerts:
 
     def trusted(self) -> tuple[Root, ...]:
         """Return the roots in the file under any alias; a JDK does not encrypt the certificates in its own file."""
-        return in_binary(self._data())
+        return in_binary(files.content(self.place) or b"")
 
     def entries(self) -> tuple[Root, ...]:
         """Return the roots in the file under the alias that `add` gives them."""
-        data = self._data()
+        data = files.content(self.place) or b""
         encodings = ("utf-8", "utf-16-be")  # JKS; PKCS #12
         return tuple(root for root in in_binary(data) if any(self._alias(root).encode(c) in data for c in encodings))
 
@@ -58,12 +58,6 @@ class Cacerts:
 
     def _alias(self, root: Root) -> str:
         return self.alias.format(root.label)
-
-    def _data(self) -> bytes:
-        try:
-            return self.place.read_bytes()
-        except OSError:
-            return b""
 
 
 def find(java_home: Path) -> Cacerts | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
+from sandbox.system.files import content
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root, in_pem
 
@@ -141,7 +142,4 @@ def _ask(*arguments: str) -> str:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    return content(path) or b""

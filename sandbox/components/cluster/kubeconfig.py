@@ -145,7 +145,7 @@ def remove(path: Path, name: str) -> bool:
     try:
         content = read(path)
     except KubeconfigError:
-        if _mentions(path, name):
+        if name.encode() in (files.content(path) or b""):
             raise
         return False
     if not any(_named(content, kind, name) for kind in KINDS):
@@ -153,13 +153,6 @@ def remove(path: Path, name: str) -> bool:
     with locked(path):
         _write(path, _without(read(path), name))
         return True
-
-
-def _mentions(path: Path, name: str) -> bool:
-    try:
-        return name.encode() in files.read_regular(path)
-    except (OSError, SandboxError):
-        return False
 
 
 def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:

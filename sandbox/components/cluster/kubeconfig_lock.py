@@ -49,7 +49,7 @@ def locked(path: Path) -> Iterator[None]:
 def require_unlocked(path: Path) -> None:
     """Raise KubeconfigError when a lock was left over at `path`, for which waiting is no help."""
     lock = _lock_of(path)
-    if (age := _age(lock)) is not None and age > PATIENCE and not _is_ours(lock):
+    if (age := _age(lock)) is not None and age > PATIENCE and files.content(lock) != MARK:
         raise _is_locked(path, lock)
 
 
@@ -85,13 +85,6 @@ def _inherit(lock: Path) -> int | None:
             pass
         os.close(descriptor)
     return None
-
-
-def _is_ours(lock: Path) -> bool:
-    try:
-        return files.read_regular(lock) == MARK
-    except (OSError, SandboxError):
-        return False
 
 
 def _is_locked(path: Path, lock: Path) -> KubeconfigError:

@@ -37,9 +37,9 @@ def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
     """Tell whether the files on disk are those for `routes`, and HAProxy has loaded them."""
     wanted = rendered(folder, routes)
-    return all(_read(folder / name) == text.encode() for name, text in wanted.items()) and taken(folder) == marks(
+    return all(files.content(folder / name) == text.encode() for name, text in wanted.items()) and taken(
         folder
-    )
+    ) == marks(folder)
 
 
 def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
@@ -67,13 +67,15 @@ def save_key(folder: Path, name: str, pem: bytes) -> None:
 
 def read_key(folder: Path, name: str) -> bytes | None:
     """Return the key and chain that `save_key` saved."""
-    return _read(folder / "keys" / f"{name}.pem")
+    return files.content(folder / "keys" / f"{name}.pem")
 
 
 def marks(folder: Path) -> Mapping[str, str]:
     """Return a digest of each file that HAProxy reads, by its name in `folder`."""
     names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
-    return {name: hashlib.sha256(data).hexdigest() for name in names if (data := _read(folder / name)) is not None}
+    return {
+        name: hashlib.sha256(data).hexdigest() for name in names if (data := files.content(folder / name)) is not None
+    }
 
 
 def placed(folder: Path, names: Iterable[str], group: int) -> Mapping[str, Placed]:
@@ -101,10 +103,3 @@ def taken(folder: Path) -> Mapping[str, str]:
 def note_taken(folder: Path) -> None:
     """Record that HAProxy has loaded the present files."""
     files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return files.read_regular(path)
-    except (OSError, files.NotAFile):
-        return None

@@ -120,22 +120,15 @@ def render(routes: Sequence[Route], held: Sequence[Bind] = (), *, controlled: bo
     https = _listening([bind for bind in held if bind not in others]) if held else _FORWARDED
     control = _CONTROL if controlled else ""
     sections = haproxy_http.render(routes) + haproxy_tcp.render(routes, held)
+    front = _FRONT.format(reloads=1_000_000 if held else RELOADS, exposed=socket_handover.EXPOSED if held else "")
     return {
-        "haproxy.cfg": _front(held) + https + _ROUTING + default + backends + sections + control,
+        "haproxy.cfg": front + https + _ROUTING + default + backends + sections + control,
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
         "exact.map": _map(exact),
         "suffix.map": _map(suffixes),
         "terminate.map": _map(dict(haproxy_http.exact(routes))),
         "alias.map": _map(dict(haproxy_http.suffixes(routes))),
     }
-
-
-def _front(held: Sequence[Bind]) -> str:
-    return (
-        _FRONT.format(reloads=1_000_000, exposed=socket_handover.EXPOSED)
-        if held
-        else _FRONT.format(reloads=RELOADS, exposed="")
-    )
 
 
 def _listening(held: Sequence[Bind]) -> str:

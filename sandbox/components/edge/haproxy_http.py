@@ -6,10 +6,10 @@ kinds.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
+from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.edge import lan_access
 from sandbox.components.edge.routes import Host, Route
 from sandbox.names import EDGE_ADDRESS
@@ -135,15 +135,7 @@ def _outside(route: Route, host: Host) -> str:
     found = "init-addr libc,none"  # in the container's own hosts file, which the engine's nameserver does not read
     if name in _OF_THIS_MACHINE:
         name = MACHINE
-    elif not _is_address(name):
+    elif parse_address(name.strip("[]")) is None:
         found = FOUND
     server = f"server outside {name}:{port} {found} {CHECKED}"
     return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -86,9 +86,10 @@ class HostPorts:
         for to, manifest in manifests.items():
             if to not in found:
                 return Status(State.ABSENT, f"{to} is not routed yet")
-            if not _is_as(found[to], manifest):
+            live = found[to]
+            if _ports(live) != _ports(manifest) or live["spec"].get("selector") != manifest["spec"]["selector"]:
                 return Status(State.DRIFTED, f"{to} has changed")
-            if node_ports.get(to) != _node_port(found[to]):
+            if node_ports.get(to) != _node_port(live):
                 return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
         return Status(State.READY, "; ".join((", ".join(f"{one} → {one.to}" for one in ports), *missing)))
 
@@ -173,10 +174,6 @@ def _node_port(live: Manifest) -> int | None:
 
 def _ports(service: Manifest) -> list[tuple[Any, Any]]:
     return [(one.get("port"), one.get("targetPort")) for one in service["spec"].get("ports") or ()]
-
-
-def _is_as(live: Manifest, wanted: Manifest) -> bool:
-    return _ports(live) == _ports(wanted) and live["spec"].get("selector") == wanted["spec"]["selector"]
 
 
 def _services(cluster: Cluster, targets: Mapping[str, Target]) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -68,7 +68,7 @@ class HttpsStep(NothingToUndo):
         with ThreadPoolExecutor(WIDTH) as pool:
             domain = self._asked_domain(wanted, pool)
             wrong = self._passed_over(ingresses) or _first(self._asked(hosts, ingresses, pool, answers))
-            trouble = _first(domain) or wrong or self._outdated(hosts, ingresses, answers)
+            trouble = _first(domain) or wrong or next(map(str, self._served(ingresses, answers).outdated(hosts)), None)
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {wanted}")
@@ -103,15 +103,10 @@ class HttpsStep(NothingToUndo):
 
         Raises SandboxError.
         """
-        self.wait_served()
+        what = f"the certificate of {self.domain}"
+        wait_until(lambda: self._stale(self._wanted()), what=what, timeout=TIMEOUT, pause=0.2)
         ingresses = self._ingresses()
         self._served(ingresses).renew(self._hosts(ingresses), say)
-
-    def wait_served(self) -> None:
-        """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
-        wait_until(
-            lambda: self._stale(self._wanted()), what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2
-        )
 
     def wait_answered(self, host: str, *, timeout: float) -> None:
         """Return once the host of an Ingress gets another page than unknown hosts do. Raises WaitTimeout."""
@@ -169,9 +164,6 @@ class HttpsStep(NothingToUndo):
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
-
-    def _outdated(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]], answers: Answers) -> str | None:
-        return next(map(str, self._served(ingresses, answers).outdated(hosts)), None)
 
     def _served(self, ingresses: Sequence[Mapping[str, Any]], answers: Answers | None = None) -> ServedCertificates:
         """Compare served certificates; hosts that have answered a moment ago are not requested again."""

@@ -114,7 +114,10 @@ class ServedCertificates:
             return
         for one in found:
             for workload in one.workloads:
-                self._refresh(workload, one)
+                if selector := pod_selector(workload):
+                    # Have kubelets write the Secret's new content into its pods now, not within a minute.
+                    space = workload["metadata"]["namespace"]
+                    readiness.refresh_pods(self.cluster, space, _mark(one), selector=selector)
         try:
             wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=PATIENCE)
         except WaitTimeout:
@@ -191,11 +194,6 @@ class ServedCertificates:
                 selector = (found.get("spec") or {}).get("selector")
                 if selector:
                     yield selector
-
-    def _refresh(self, workload: Manifest, one: Outdated) -> None:
-        """Have kubelets write the Secret's new content into its pods now, not within a minute."""
-        if selector := pod_selector(workload):
-            readiness.refresh_pods(self.cluster, workload["metadata"]["namespace"], _mark(one), selector=selector)
 
     def _restart(self, one: Outdated, say: Say) -> None:
         for workload in one.workloads:

@@ -92,7 +92,9 @@ class NodeUpgrade:
             self._run(node, "bash", "-c", RENEW)
         for node in left:
             say(f"{node}: upgrading by kubeadm")
-            self.engine.write_files(node, {PATCHES / name: text for name, text in self._patches().items()})
+            # What kubeadm is to change in what it writes, as when the cluster was made.
+            patches = {**STATIC_POD_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
+            self.engine.write_files(node, {PATCHES / name: text for name, text in patches.items()})
             self._kubeadm(node)
             say(f"{node}: starting the kubelet")
             self._run(node, "bash", "-c", SWAP, "swap", str(PLACE))
@@ -120,10 +122,6 @@ class NodeUpgrade:
         etcd = f"--etcd-upgrade={str(not self.keeps_etcd).lower()}"
         what = ("apply", self.version, "--yes") if node == self.names.node else ("node",)
         return (*what, SKIPPED, patches, certificates, etcd)
-
-    def _patches(self) -> dict[str, bytes]:
-        """Return what kubeadm is to change in what it writes, as when the cluster was made."""
-        return {**STATIC_POD_PATCHES, **({KUBELET: NEVER_VERIFY} if self.keeps_etcd else {})}
 
     @contextmanager
     def _unpacked(self, say: Callable[[str], None]) -> Iterator[str]:

@@ -43,8 +43,8 @@ class Events:
     """Reads a command's output lines, and passes each step to `say`; lines that are not events are not for people."""
 
     say: Callable[[str], None]
-    _failure: Failure | None = None
-    _warnings: list[str] = field(default_factory=list)
+    failure: Failure | None = None  # the last error with an exit code; others are printed even if all goes well
+    warnings: list[str] = field(default_factory=list)
 
     def line(self, text: str) -> None:
         """Read one line of the command's output."""
@@ -55,23 +55,13 @@ class Events:
         except (ValueError, TypeError, KeyError, AttributeError):
             return
 
-    @property
-    def failure(self) -> Failure | None:
-        """Return the last error with an exit code; others are printed even if all goes well."""
-        return self._failure
-
-    @property
-    def warnings(self) -> str:
-        """Return its last warnings, a line each."""
-        return last_lines("\n".join(self._warnings), 5)
-
     def _take(self, kind: str, data: dict[str, str]) -> None:
         if kind in ("step", "download"):
             self.say(last_lines(data.get("name") or data.get("artifact") or data["message"], 1))
         elif kind == "warning":
-            self._warnings.append(data["message"])
+            self.warnings.append(data["message"])
         elif kind == "error" and data.get("exitcode"):
-            self._failure = Failure(data.get("name", ""), data.get("message", ""), data.get("advice", ""))
+            self.failure = Failure(data.get("name", ""), data.get("message", ""), data.get("advice", ""))
 
 
 class MinikubeFailed(SandboxError):
@@ -226,7 +216,7 @@ class Minikube:
             found = events.failure
             if found is None:
                 raise MinikubeFailed(error.brief, details=error.details, fix=self._logs) from error
-            details = "\n".join(text for text in (found.message, events.warnings) if text)
+            details = "\n".join(filter(None, (found.message, last_lines("\n".join(events.warnings), 5))))
             raise MinikubeFailed(
                 f"minikube {words[0]} failed: {found.name or 'unknown'}",
                 details=process.last_lines(details),

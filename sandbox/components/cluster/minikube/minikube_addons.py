@@ -48,19 +48,14 @@ def read_enabled(records: Records) -> Mapping[str, str]:
     return records.read(RECORD) or {}
 
 
-def write_enabled(records: Records, record: Mapping[str, str]) -> None:
-    """Record exactly these addons."""
-    records.write(RECORD, record)
-
-
 def forget_enabled(records: Records, addon: str) -> None:
     """Remove this addon from the record."""
-    write_enabled(records, {name: by for name, by in read_enabled(records).items() if name != addon})
+    records.write(RECORD, {name: by for name, by in read_enabled(records).items() if name != addon})
 
 
 def pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, say: Callable[[str], None]) -> None:
     """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
-    chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
+    chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
     images = minikube.images(use.source, chosen, registries)
     problem = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
     if not problem:
@@ -143,7 +138,7 @@ class MinikubeAddonsStep(NothingToUndo):
             self._configure(cluster)
         known, asked = read_enabled(self._records), {use.source for use in self.uses}
         mine = [use.source for use in uses if not there[use.source] or use.source in known]
-        write_enabled(self._records, {name: "spec" if name in asked else "command" for name in mine})
+        self._records.write(RECORD, {name: "spec" if name in asked else "command" for name in mine})
         for use in uses:
             if not there[use.source]:
                 pull_images(self.nodes, self.minikube, use, work.say)

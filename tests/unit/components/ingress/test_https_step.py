@@ -152,7 +152,7 @@ def test_certificate_that_never_comes_is_an_error_naming_both(
     new = renew(secrets)
     secrets.apply(NoWork())
     with pytest.raises(WaitTimeout) as caught:
-        step.wait_served()
+        step.renew(NoWork().say)
     assert facts(new) in caught.value.details
 
 
