@@ -33,7 +33,12 @@ _IN_NONE: Mapping[str, Mapping[str, str]] = {
         "ClusterRoleBinding": "clusterrolebindings",
     },
 }
-
+_PLACES = {
+    (base, kind): (plural, namespaced)
+    for groups, namespaced in ((_IN_NAMESPACES, True), (_IN_NONE, False))
+    for base, kinds in groups.items()
+    for kind, plural in kinds.items()
+}
 
 # How much of two names is the same, at most 1. APIService is the one most like another, Service, by 0.82.
 ALIKE = 0.85
@@ -41,10 +46,7 @@ ALIKE = 0.85
 
 def place(base: str, kind: str) -> tuple[str, bool] | None:
     """Return the name in paths of a kind below the path `base`, and whether it is namespaced."""
-    for names, namespaced in ((_IN_NAMESPACES, True), (_IN_NONE, False)):
-        if plural := names.get(base, {}).get(kind):
-            return plural, namespaced
-    return None
+    return _PLACES.get((base, kind))
 
 
 @cache
@@ -52,14 +54,10 @@ def near(kind: str) -> str | None:
     """Return the kind listed here that is nearly written like this one, which is none of Kubernetes' other kinds."""
     import difflib
 
-    known = [one for names in (_IN_NAMESPACES, _IN_NONE) for kinds in names.values() for one in kinds]
-    return next(iter(difflib.get_close_matches(kind, known, 1, ALIKE)), None)
+    return next(iter(difflib.get_close_matches(kind, [one for _, one in _PLACES], 1, ALIKE)), None)
 
 
 def version(kind: str) -> str | None:
     """Return the apiVersion of a kind; None for one that is not listed here."""
-    for names in (_IN_NAMESPACES, _IN_NONE):
-        for base, kinds in names.items():
-            if kind in kinds:
-                return base.removeprefix("/apis/").removeprefix("/api/")
-    return None
+    base = next((base for base, known in _PLACES if known == kind), None)
+    return base and base.removeprefix("/apis/").removeprefix("/api/")
