@@ -125,14 +125,10 @@ class _Upgrading:
             engine=self.engine,
             names=names,
             nodes=tuple(one for one in nodes.every() if self.engine.container(one)),
-            image=self._image(own),
+            image=own.published.get("node") or own.references["node"],  # its images still packed
             version=own.kubernetes,
             keeps_etcd=own.source == "bundle",
         )
-
-    def _image(self, own: OwnImages) -> str:
-        """Return the published node image with the new Kubernetes, its images still packed."""
-        return own.published.get("node") or own.references["node"]
 
     def _require(self, before: str, after: str, begun: Begun | None) -> None:
         """Raise UsageError where kubeadm does not upgrade the version `before` to `after`."""

@@ -92,11 +92,9 @@ def trouble(host: str) -> Trouble | None:
             "its name is not known there",
             "name a server on another machine by its address, or by a name with a dot that resolves",
         )
-    return (
-        Trouble(reason, f"a server on this machine must listen on 0.0.0.0 or {_gateway(user_home())}")
-        if reason
-        else None
-    )
+    if reason:
+        return Trouble(reason, f"a server on this machine must listen on 0.0.0.0 or {_gateway(user_home())}")
+    return None
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:

@@ -28,7 +28,6 @@ from sandbox.images.export_layout import write_layout
 from sandbox.images.lockfile import Locked, LockFile
 from sandbox.kube import manifests
 from sandbox.oci.client import Client
-from sandbox.oci.reference import Target
 from sandbox.system.files import is_inside
 
 HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the same sandbox up.\n"
@@ -209,16 +208,15 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
         taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]
     _write(folder / "images.yaml", {"images": entries})
-    lock, old = locks.lock_of(_locked(target, digest) for target, digest in taken.items()), known.read()
+    locked = (
+        Locked(target=str(one), origin=f"layout {IMAGES} {one}", source=digest, digest=digest)
+        for one, digest in taken.items()
+    )
+    lock, old = locks.lock_of(locked), known.read()
     if old is not None:
         lock = lock.model_copy(update={"compression": old.compression})
     folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
     return "images.yaml"
-
-
-def _locked(target: Target, digest: str) -> Locked:
-    origin = f"layout {IMAGES} {target}"
-    return Locked(target=str(target), origin=origin, source=digest, digest=digest)
 
 
 def _versions(spec: ResolvedSpec) -> dict[str, Any]:

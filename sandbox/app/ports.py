@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import chain
 
 from sandbox.app import port_reservations
@@ -87,14 +86,14 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
     edge, fixed = _edge_owner(spec), {port for port in given if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
-    usable = partial(_is_usable, machine, edge, spec.edge.listen, HTTPS)
+    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(edge, bind, *HTTPS))
     chosen: list[int] = []
     for before, usual, port in zip(remembered, preferred, spec.edge.ports, strict=False):
         chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
         owner = _registry_owner(spec, machine.home)
-        usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
+        usable = _usable(machine, LOCAL, lambda bind: Wanted(owner, bind, *REGISTRY))
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     spoken_for = {*fixed, *chosen, registry}
     return ResolvedSpec.of(
@@ -106,16 +105,15 @@ def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
-    return _chosen(
-        spec.edge.tcp, before, spoken_for, partial(_is_usable, machine, _edge_owner(spec), spec.edge.listen, TCP)
-    )
+    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(_edge_owner(spec), bind, *TCP))
+    return _chosen(spec.edge.tcp, before, spoken_for, usable)
 
 
 def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
     """Choose the ports of `udp` that are `auto`, in the same way."""
     route = routes.find(routes.load(machine.home.edge), spec.name)
     before = {one.to: one.port for one in route.ports if one.protocol == routes.UDP} if route else {}
-    return _chosen(spec.edge.udp, before, set(), partial(_is_usable_udp, machine, spec.edge.listen))
+    return _chosen(spec.edge.udp, before, set(), _usable(machine, spec.edge.listen, udp_wanted))
 
 
 def _chosen(
@@ -135,10 +133,6 @@ def _chosen(
     return chosen
 
 
-def _is_usable_udp(machine: Machine, address: str, port: int) -> bool:
-    return not any(problems(udp_wanted(Bind(address, port)), machine))
-
-
 def udp_wanted(bind: Bind) -> Wanted:
     """Return a UDP port as the sandbox wants it."""
     return Wanted(EDGE, bind, *UDP, protocol=routes.UDP)
@@ -152,8 +146,9 @@ def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable:
     raise SandboxError("no port of this machine is free", fix="stop some of the programs that listen")
 
 
-def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str], port: int) -> bool:
-    return not any(problems(Wanted(owner, Bind(address, port), *words), machine))
+def _usable(machine: Machine, address: str, wanted: Callable[[Bind], Wanted]) -> Callable[[int], bool]:
+    """Return a function that tells whether the sandbox can have a port of that address, as it is `wanted`."""
+    return lambda port: not any(problems(wanted(Bind(address, port)), machine))
 
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:

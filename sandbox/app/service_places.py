@@ -74,9 +74,8 @@ def _reached(route: Route, home: Home, engine: Engine) -> tuple[Reached, ...]:
     for port in route.every_port:
         places.setdefault(port.to.partition(":")[0], []).append(_url(route, port))
     for one in balanced((route,), home, engine):
-        urls = [
-            f"{protocol}://{host_network.authority(one.address, number)}" for number, protocol in map(_split, one.ports)
-        ]
+        ends = (port.partition("/") for port in one.ports)
+        urls = [f"{protocol}://{host_network.authority(one.address, number)}" for number, _, protocol in ends]
         places.setdefault(one.service, []).extend(urls if one.address and one.reached else ())
     return tuple(
         Reached(service, tuple(urls), service_name(service, route.domain)) for service, urls in sorted(places.items())
@@ -90,13 +89,8 @@ def _balanced(sandbox: str, service: Manifest) -> Balanced:
     return Balanced(sandbox, f"{metadata['namespace']}/{metadata['name']}", str(given[0].get("ip", "")), tuple(ports))
 
 
-def _split(port: str) -> tuple[str, str]:
-    number, _, protocol = port.partition("/")
-    return number, protocol
-
-
 def _url(route: Route, port: Port) -> str:
     address, number = route.place(port)
-    return (
-        f"tls://{port.host}:{number}" if port.host else f"{port.protocol}://{host_network.authority(address, number)}"
-    )
+    if port.host:
+        return f"tls://{port.host}:{number}"
+    return f"{port.protocol}://{host_network.authority(address, number)}"

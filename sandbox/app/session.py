@@ -65,15 +65,13 @@ class Session:
                 wake_paused(names)
             yield
 
-    @contextmanager
-    def pushing(self, name: str, doing: str) -> Iterator[None]:
+    def pushing(self, name: str, doing: str) -> AbstractContextManager[None]:
         """Keep other commands from changing the content of the sandbox's registry.
 
         A garbage collection takes blobs without a manifest. A caller that needs the sandbox too takes this lock first,
         since `up` has only the other one. Raises Busy.
         """
-        with self.locked(home().lock(name) / "registry", f"the registry of '{name}'", doing):
-            yield
+        return self.locked(home().lock(name) / "registry", f"the registry of '{name}'", doing)
 
     @contextmanager
     def following(self, name: str) -> Iterator[None]:

@@ -219,4 +219,4 @@ def _copy(api: Any, name: str, path: PurePosixPath, passed: Sequence[PurePosixPa
 
 
 def _is_below(path: PurePosixPath, folders: Sequence[PurePosixPath]) -> bool:
-    return any(path == folder or folder in path.parents for folder in folders)
+    return any(map(path.is_relative_to, folders))

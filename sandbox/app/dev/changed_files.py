@@ -92,7 +92,7 @@ class Project:
 
     def is_defined_by(self, path: Path) -> bool:
         """Tell whether the file, or the folder as a whole, says which others count."""
-        built = [one for one in self.entries if isinstance(one, FromBuild) and _is_in(path, one.context)]
+        built = [one for one in self.entries if isinstance(one, FromBuild) and path.is_relative_to(one.context)]
         return any(path == one.context or _says_how(path.relative_to(one.context).as_posix(), one) for one in built)
 
     def work(self, paths: Collection[Path]) -> DevWork:
@@ -106,7 +106,7 @@ class Project:
         return DevWork(
             images=rebuilt,
             copied=tuple(one for one in copied if one.entry not in rebuilt),
-            manifests=any(_is_in(path, root) for path in changed for root in self.manifests),
+            manifests=any(path.is_relative_to(root) for path in changed for root in self.manifests),
         )
 
     def _made_from(self, changed: set[Target]) -> tuple[Entry, ...]:
@@ -117,14 +117,16 @@ class Project:
     def _asked(self, entry: Entry, changed: Iterable[Path]) -> Entry | Copied | None:
         """Return the image if the files require that it is pushed, or those to copy instead; None if neither."""
         source = _source(entry)
-        inside = [path for path in changed if source and _is_in(path, source)]
+        inside = [path for path in changed if source and path.is_relative_to(source)]
         if source is None or not inside:
             return None
         if not isinstance(entry, FromBuild) or source in inside:
             return entry
-        excluded = self.excluded.get(entry.target, _nothing)
+        excluded = self.excluded.get(entry.target)
         names = {path: path.relative_to(source).as_posix() for path in inside}
-        names = {path: name for path, name in names.items() if not excluded(name) or _says_how(name, entry)}
+        names = {
+            path: name for path, name in names.items() if not (excluded and excluded(name)) or _says_how(name, entry)
+        }
         files: dict[Path, str] = {}
         rules: list[SyncRule] = []
         for path, name in names.items():
@@ -136,10 +138,6 @@ class Project:
         if len(files) > MOST_COPIED:
             return entry
         return Copied(entry, files, tuple(rules)) if files else None
-
-
-def _nothing(_: str) -> bool:
-    return False
 
 
 def _source(entry: Entry) -> Path | None:
@@ -161,10 +159,6 @@ def _says_how(name: str, entry: FromBuild) -> bool:
     """Tell whether the file defines how the image is built."""
     dockerfile = str(PurePosixPath(entry.dockerfile or "Dockerfile"))
     return name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore")
-
-
-def _is_in(path: Path, root: Path) -> bool:
-    return path == root or path.is_relative_to(root)
 
 
 def _is_left_over(path: Path) -> bool:

@@ -177,7 +177,7 @@ def _node_path(value: str) -> str:
     path = PurePosixPath(value)
     if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
         raise ValueError("must be an absolute path in the nodes, such as /data")
-    if any(path == kept or kept in path.parents for kept in KEPT_PATHS):
+    if any(map(path.is_relative_to, KEPT_PATHS)):
         raise ValueError(f"must be elsewhere: {value} is the node's own")
     return str(path)
 
