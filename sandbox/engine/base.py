@@ -8,13 +8,13 @@ import json
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from sandbox.engine import socket_http
 from sandbox.engine.endpoint import Endpoint, no_address
-from sandbox.engine.socket_http import Refused, Reply
+from sandbox.engine.socket_http import NotThere, Refused, Reply
 from sandbox.errors import FULL, Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
 
@@ -321,6 +321,19 @@ class Door(Glancing):
         """Connect a container to a network, at the IPv4 address or, without one, at any."""
         body = {"Container": container, "EndpointConfig": endpoint_at(address)}
         self._ask("POST", f"/networks/{network}/connect", body=body)
+
+    def _found(self, doing: str, path: str) -> Any:
+        """Return the parsed JSON of an answer; None for what is not there. Raises EngineError about `doing`."""
+        with translated(doing), suppress(NotThere):
+            return self._get(path)
+        return None
+
+    def _removed(self, doing: str, path: str) -> bool:
+        """Remove an object of the engine; returns whether there was one. Raises EngineError about `doing`."""
+        with translated(doing), suppress(NotThere):
+            self._ask("DELETE", path)
+            return True
+        return False
 
     def _get(self, path: str, **query: object) -> Any:
         """Return the parsed JSON of an answer; a mapping in the query becomes JSON."""

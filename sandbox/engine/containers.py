@@ -33,11 +33,8 @@ class Containers(ContainerFiles):
     @once
     def container(self, name: str) -> Container | None:
         """Return the container of exactly this name, or None."""
-        with translated(f"looking at container {name}"):
-            try:
-                return _container(self._inspect(name))
-            except NotThere:
-                return None
+        found = self._found(f"looking at container {name}", f"/containers/{name}/json")
+        return found and _container(found)
 
     def since(self, name: str) -> datetime:
         """Return when a container was started the last time, by the engine's clock."""

@@ -80,11 +80,8 @@ class Images(Door):
     @once
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         """Return what `docker image inspect` shows, or None."""
-        with translated(f"looking at image {name}"):
-            try:
-                return dict(self._get(f"/images/{name}/json"))
-            except NotThere:
-                return None
+        found: Mapping[str, Any] | None = self._found(f"looking at image {name}", f"/images/{name}/json")
+        return found
 
     @once
     def image_ids(self) -> Mapping[str, str]:

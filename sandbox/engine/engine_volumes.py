@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sandbox.engine.base import Door, once, translated
-from sandbox.engine.socket_http import NotThere
 
 
 class Volumes(Door):
@@ -14,11 +13,8 @@ class Volumes(Door):
     @once
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
         """Return the labels of a volume, or None when there is none of that name."""
-        with translated(f"looking at volume {name}"):
-            try:
-                return dict(self._get(f"/volumes/{name}")["Labels"] or {})
-            except NotThere:
-                return None
+        found = self._found(f"looking at volume {name}", f"/volumes/{name}")
+        return found and dict(found["Labels"] or {})
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
         """Return the labels of every volume that has `label`, by the volume's name."""
@@ -33,9 +29,4 @@ class Volumes(Door):
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume and its data; returns whether there was one."""
-        with translated(f"removing volume {name}"):
-            try:
-                self._ask("DELETE", f"/volumes/{name}")
-            except NotThere:
-                return False
-            return True
+        return self._removed(f"removing volume {name}", f"/volumes/{name}")

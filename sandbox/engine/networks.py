@@ -138,11 +138,7 @@ class Networks(Door):
 
     def remove_network(self, name: str) -> None:
         """Remove a network by its name or id; it need not exist."""
-        with translated(f"removing network {name}"):
-            try:
-                self._ask("DELETE", f"/networks/{name}")
-            except NotThere:
-                return
+        self._removed(f"removing network {name}", f"/networks/{name}")
 
 
 def _halved(whole: IPv4Network) -> Mapping[str, str]:
