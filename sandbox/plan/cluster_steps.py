@@ -24,7 +24,6 @@ from sandbox.step import Step
 def cluster(site: ClusterSite) -> list[Step]:
     """Return the cluster, its context for kubectl, and its DNS and proxy."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
-    ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
     can = spec.cluster.supports
     version = site.own.kubernetes if can.node_image else spec.cluster.provider
     return [
@@ -37,7 +36,7 @@ def cluster(site: ClusterSite) -> list[Step]:
             nodes=nodes,
             names=names,
             domain=spec.domain,
-            ingress=ingress,
+            ingress=INGRESS_SERVICE if spec.ingress.controller != "none" else None,
             upstream=upstream(spec),
             hosts=spec.network.hosts,
             services={one.host: one.to.partition(":")[0] for one in spec.edge.tls},

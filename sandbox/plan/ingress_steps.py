@@ -20,18 +20,15 @@ def controller(site: ClusterSite) -> list[Step]:
     """Return the ingress controller, or none where the user brings one. Raises SandboxError if it is not available."""
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
-    wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
-    requires = (certificates_steps.default(site.spec),)
-    # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
-    after = ("node-images", "minikube-disused")
     return [
         IngressStep(
             engine=site.engine,
             network=site.nodes.network,
             names=site.names,
-            controller=wanted,
-            requires=requires,
-            after=after,
+            controller=_nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site),
+            requires=(certificates_steps.default(site.spec),),
+            # When minikube's ingress is disabled, its class, which has the same name, is deleted too.
+            after=("node-images", "minikube-disused"),
             grows=site.spec.cluster.nodes.total > 1,
         )
     ]
@@ -51,19 +48,15 @@ def proof(site: ClusterSite) -> list[Step]:
 
         page.append(PageStep(names, spec.edge.ports[0], requires=requires))
     provided = certificates_steps.provided(spec)
-    root = provided.cert if provided else None
-    secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
-    ways = spec.cluster.nodes.total
-    issued = certificates_steps.issued(spec)
     https = HttpsStep(
         names=names,
         domain=spec.domain,
         binds=site.binds,
-        secret=secret,
+        secret=DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS,
         requires=("edge", *requires),
-        root=root,
-        ways=ways,
-        secrets=issued,
+        root=provided.cert if provided else None,
+        ways=spec.cluster.nodes.total,
+        secrets=certificates_steps.issued(spec),
         elsewhere=_elsewhere(site),
     )
     return [*page, https]

@@ -106,8 +106,6 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         podman=engine.address if engine.is_podman else "",
         balancer=own.references["balancer"] if spec.cluster.nodes.control_plane > 1 else "",
     )
-    servers, search = upstream(spec).servers, spec.network.search
-    told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
     return kind_provider.KindProvider(
         engine=engine,
         names=names,
@@ -115,9 +113,9 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
         shape=spec.cluster,
         image=own.references["node"],
         tags=_tags(own),
-        nameservers=servers,
-        search=search,
-        proxied=told,
+        nameservers=upstream(spec).servers,
+        search=spec.network.search,
+        proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
         company=company(spec),
         kubernetes=own.kubernetes,
     )
@@ -129,16 +127,14 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
 
     adopted = spec.cluster.profile
     tool = Minikube.find(adopted or names.cluster)
-    told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ)
-    loaded = own.source == "bundle"
     return minikube_provider.MinikubeProvider(
         engine=engine,
         names=names,
         minikube=tool,
         adopted=adopted is not None,
         kubernetes=spec.cluster.kubernetes,
-        proxied=told,
-        loaded=loaded,
+        proxied=proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ),
+        loaded=own.source == "bundle",
     )
 
 
