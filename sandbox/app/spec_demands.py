@@ -27,6 +27,9 @@ from sandbox.kube.pod_images import CONTAINERS, pod_spec
 from sandbox.sanitize import fit
 from sandbox.system.files import is_inside
 
+Demand = tuple[str, str]
+"""What kind of thing it is, and the thing in words."""
+
 NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
@@ -45,118 +48,115 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_charts(spec, root),
         *_rights(_objects(spec, addons, root)),
     )
-    return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in found))
+    lines = (f"{what:<12} {words}" for what, words in found)
+    return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in lines))
 
 
-def _line(what: str, words: str) -> str:
-    return f"{what:<12} {words}"
-
-
-def _cluster(spec: Spec, root: Path) -> Iterator[str]:
+def _cluster(spec: Spec, root: Path) -> Iterator[Demand]:
     cluster = spec.cluster
     if not cluster.supports.whole_cluster:
-        yield _line("cluster", f"the existing one of your context {cluster.context}, namespace {spec.namespace}")
+        yield "cluster", f"the existing one of your context {cluster.context}, namespace {spec.namespace}"
     if cluster.profile:
-        yield _line("cluster", f"your minikube profile {cluster.profile}")
+        yield "cluster", f"your minikube profile {cluster.profile}"
     if cluster.kind:
-        yield _line("nodes", "settings of kind's, kubeadm's or containerd's own (cluster.kind)")
+        yield "nodes", "settings of kind's, kubeadm's or containerd's own (cluster.kind)"
     for mount in cluster.mounts:
         if place := _elsewhere(mount.host, root):
             rights = "to read" if mount.read_only else "to read and write, as root"
-            yield _line("mount", f"{place} in every node at {mount.node}, {rights}")
+            yield "mount", f"{place} in every node at {mount.node}, {rights}"
 
 
-def _accounts(spec: Spec) -> Iterator[str]:
+def _accounts(spec: Spec) -> Iterator[Demand]:
     for entry in spec.credentials:
         source = f"of {entry.file}" if entry.file else "that this machine has"
         to = "all namespaces" if entry.namespaces == "all" else ", ".join(entry.namespaces)
-        yield _line("accounts", f"the {entry.kind} accounts {source}, for pods of {to}")
+        yield "accounts", f"the {entry.kind} accounts {source}, for pods of {to}"
     for one in spec.registry.mirrors:
-        yield _line("registry", f"images of {one} come through a mirror, for every pod (registry.mirrors)")
+        yield "registry", f"images of {one} come through a mirror, for every pod (registry.mirrors)"
 
 
-def _registry(spec: Spec, root: Path) -> Iterator[str]:
+def _registry(spec: Spec, root: Path) -> Iterator[Demand]:
     if spec.registry.external:
-        yield _line("registry", f"images are pushed to {spec.registry.external}")
+        yield "registry", f"images are pushed to {spec.registry.external}"
     if spec.registry.storage and (place := _elsewhere(spec.registry.storage, root)):
-        yield _line("folder", f"{place} for the registry's data")
+        yield "folder", f"{place} for the registry's data"
 
 
-def _network(spec: Spec, root: Path) -> Iterator[str]:
+def _network(spec: Spec, root: Path) -> Iterator[Demand]:
     if not ipaddress.ip_address(spec.edge.listen).is_loopback:
-        yield _line("network", f"listens on {spec.edge.listen}, where other machines reach it")
+        yield "network", f"listens on {spec.edge.listen}, where other machines reach it"
     if spec.ingress.address:
-        yield _line("network", f"the edge's ports route to {spec.ingress.address}")
+        yield "network", f"the edge's ports route to {spec.ingress.address}"
     for host in spec.edge.hosts:
         if host.to:
-            yield _line("network", f"{host.host} routes to {host.to}")
+            yield "network", f"{host.host} routes to {host.to}"
     for one in (*spec.edge.tcp, *spec.edge.udp):
         kind = "UDP port" if isinstance(one, UdpPort) else "port"
         which = f"a free {kind}" if one.port == "auto" else f"{kind} {one.port}"
-        yield _line("network", f"{which} of this machine is routed to {one.target}")
+        yield "network", f"{which} of this machine is routed to {one.target}"
     for tls in spec.edge.tls:
-        yield _line("network", f"TLS for {tls.host} is routed to {tls.to}")
+        yield "network", f"TLS for {tls.host} is routed to {tls.to}"
     for name, address in spec.network.hosts.items():
-        yield _line("network", f"pods resolve {name} to {address}")
+        yield "network", f"pods resolve {name} to {address}"
     if spec.network.nameservers != "auto":
-        yield _line("network", f"pods ask the nameservers {', '.join(spec.network.nameservers)}")
+        yield "network", f"pods ask the nameservers {', '.join(spec.network.nameservers)}"
     if spec.network.search:
-        yield _line("network", f"pods try the domains {', '.join(spec.network.search)} for short names")
+        yield "network", f"pods try the domains {', '.join(spec.network.search)} for short names"
     if spec.network.proxy != "auto":
         for url in dict.fromkeys(filter(None, (spec.network.proxy.http, spec.network.proxy.https))):
-            yield _line("network", f"images and pods go through the proxy {url}")
+            yield "network", f"images and pods go through the proxy {url}"
     if isinstance(spec.network.ca, Path):
-        yield _line("certificates", f"nodes and mirrors trust the CA in {os.path.relpath(spec.network.ca, root)}")
+        yield "certificates", f"nodes and mirrors trust the CA in {os.path.relpath(spec.network.ca, root)}"
         yield from _files([spec.network.ca], root)
 
 
-def _certificates(spec: Spec) -> Iterator[str]:
+def _certificates(spec: Spec) -> Iterator[Demand]:
     for domain in spec.vouched:
         if not domain.endswith(".localhost"):
-            yield _line("certificates", f"for *.{domain}")
+            yield "certificates", f"for *.{domain}"
     if spec.certs.default:
-        yield _line("certificates", f"{spec.certs.default.cert} and the key {spec.certs.default.key}")
+        yield "certificates", f"{spec.certs.default.cert} and the key {spec.certs.default.key}"
 
 
-def _images(spec: Spec, root: Path) -> Iterator[str]:
+def _images(spec: Spec, root: Path) -> Iterator[Demand]:
     for host, mirror in spec.images.mirrors.items():
-        yield _line("images", f"those of {host} that the sandbox and its addons need come from {mirror}")
+        yield "images", f"those of {host} that the sandbox and its addons need come from {mirror}"
     if spec.push is None:
         return
     yield from _files([spec.push], root)
     if _elsewhere(spec.push, root):  # of another file, an error would show lines
-        yield _line("images", "which ones is not known before you agree")
+        yield "images", "which ones is not known before you agree"
         return
     hosts: set[str] = set()
     for entry in images_yaml.load(spec.push):
         match entry:
             case FromDaemon():
-                yield _line("image", f"{entry.image} of your Docker Engine")
+                yield "image", f"{entry.image} of your Docker Engine"
             case FromBuild():
                 place = _elsewhere(entry.context, root) or os.path.relpath(entry.context, root)
-                yield _line("build", f"the Dockerfile of {place}, whose commands run here")
+                yield "build", f"the Dockerfile of {place}, whose commands run here"
                 yield from _files([entry.context / (entry.dockerfile or "Dockerfile")], root)
                 given = ("secret", entry.secrets), ("SSH agent or key", entry.ssh), ("cache", entry.cache_to)
                 for what, values in given:
-                    yield from (_line("build", f"{place} gets the {what} {value}") for value in values)
+                    yield from (("build", f"{place} gets the {what} {value}") for value in values)
             case FromArchive() | FromLayout():
                 yield from _files([entry.path], root)
             case FromRegistry():
                 hosts.add(entry.image.host)
     if hosts:
-        yield _line("images", f"pulled with your `docker login`, if there is one: {', '.join(sorted(hosts))}")
+        yield "images", f"pulled with your `docker login`, if there is one: {', '.join(sorted(hosts))}"
 
 
-def _kustomizations(spec: Spec, root: Path) -> Iterator[str]:
+def _kustomizations(spec: Spec, root: Path) -> Iterator[Demand]:
     for source in filter(None, map(user_manifests.rendered, spec.apply)):
         found = reads(source.kustomize)
         for path in found.local:
             if place := _elsewhere(path, root):
-                yield _line("files", f"reads {place}")
-        yield from (_line("fetches", f"{url} and applies what it gets") for url in found.fetched)
+                yield "files", f"reads {place}"
+        yield from (("fetches", f"{url} and applies what it gets") for url in found.fetched)
 
 
-def _charts(spec: Spec, root: Path) -> Iterator[str]:
+def _charts(spec: Spec, root: Path) -> Iterator[Demand]:
     archives = ChartArchives(context.home().charts)
     charts = user_manifests.charts(spec.apply)
     for chart in charts:
@@ -168,19 +168,19 @@ def _charts(spec: Spec, root: Path) -> Iterator[str]:
         if archives.find(chart) is None:
             yield _unknown(chart.name)
         if place := _elsewhere(chart.lock, root):
-            yield _line("files", f"writes {place}")
+            yield "files", f"writes {place}"
     for addon in catalogue.without_minikubes(spec):
         if of_addon := addon.about.chart:
             yield _pulled(of_addon.source, of_addon.version)
             yield _unknown(addon.name)
 
 
-def _pulled(source: str, version: str) -> str:
-    return _line("chart", f"{source} {version}, pulled with your login, if there is one")
+def _pulled(source: str, version: str) -> Demand:
+    return "chart", f"{source} {version}, pulled with your login, if there is one"
 
 
-def _unknown(chart: str, until: str = "it is pulled") -> str:
-    return _line("rights", f"what {chart} may do is not known before {until}")
+def _unknown(chart: str, until: str = "it is pulled") -> Demand:
+    return "rights", f"what {chart} may do is not known before {until}"
 
 
 def _leads_out(chart: AnyChart, root: Path) -> bool:
@@ -206,10 +206,10 @@ def _objects(spec: Spec, folders: Sequence[str], root: Path) -> Iterator[Mapping
             yield from Helm.find(store).render(local)
 
 
-def _rights(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _rights(objects: Iterable[Mapping[str, Any]]) -> Iterator[Demand]:
     for manifest in objects:
         if rights := ", ".join(_rights_of(manifest)):
-            yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")
+            yield "rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}"
 
 
 def _rights_of(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -235,15 +235,15 @@ def _rights_of(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield "of unknown form"
 
 
-def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
+def _files(paths: Iterable[Path], root: Path) -> Iterator[Demand]:
     """Yield the files and folders that lie outside the project, and links in them that lead outside."""
     for path in paths:
         if place := _elsewhere(path, root):
-            yield _line("files", f"reads {place}")
+            yield "files", f"reads {place}"
         elif path.is_dir():
             for link in sorted(path.rglob("*")):
                 if link.is_symlink() and not is_inside(root, link):
-                    yield _line("link", f"{os.path.relpath(link, root)} links to {os.path.realpath(link)}")
+                    yield "link", f"{os.path.relpath(link, root)} links to {os.path.realpath(link)}"
 
 
 def _elsewhere(path: Path, root: Path) -> str | None:
