@@ -88,22 +88,13 @@ class Live:
             self._ended.wait(part.every)
 
 
-class Page:
+class Page(Dashboard):
     """The served page, and a page in the user's files that redirects a browser to it, removed after its first use."""
 
     def __init__(self, live: Live, *, port: int) -> None:
+        super().__init__(self._newest, port=port)
         self._live = live
         self._door = ExitStack()
-        self._server = Dashboard(self._state, port=port)
-
-    @property
-    def url(self) -> str:
-        """Return the page's address, with the token."""
-        return self._server.url
-
-    def serve(self) -> None:
-        """Answer until the command is interrupted."""
-        self._server.serve()
 
     def open_in_browser(self) -> OSError | None:
         """Open the page in the browser; returns why that is not possible."""
@@ -113,12 +104,12 @@ class Page:
             return error
         return None
 
-    def close(self) -> None:
+    def shut_door(self) -> None:
         """Remove the redirecting page."""
         self._door.close()
 
-    def _state(self) -> Mapping[str, Any]:
-        self.close()  # a browser that sends the token does not need it any more
+    def _newest(self) -> Mapping[str, Any]:
+        self.shut_door()  # a browser that sends the token does not need it any more
         return self._live.newest(patience=FIRST)
 
 
@@ -145,7 +136,7 @@ def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
         yield page
     finally:
         live.stop()
-        page.close()
+        page.shut_door()
 
 
 @contextmanager
