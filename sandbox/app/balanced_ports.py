@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.app import edge_ports, service_places
-from sandbox.app.port_usage import Machine
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.routes import Port, Route
 from sandbox.engine import Engine
 from sandbox.kube.api import ClusterError
 from sandbox.names import Home
-from sandbox.system import files
 
 
 def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
@@ -47,11 +45,9 @@ def _wanted(route: Route, home: Home) -> Iterator[Port]:
 
 
 def _add(home: Home, engine: Engine, name: str, new: Sequence[Port]) -> None:
-    """Add each at a port of this machine; each is kept before the next is chosen, which must not get the same."""
+    """Add each at a port of this machine."""
     for one in new:
         route = routes.find(routes.load(home.edge), name)
         if route is None:
             return
-        chosen = edge_ports.choose(Machine.inspect(name, home, engine), route, None, one)
-        with files.exclusive(home.edge):
-            routes.save_port(home.edge, name, chosen)
+        edge_ports.choose(home, engine, route, None, one)

@@ -12,7 +12,7 @@ from sandbox.app.port_usage import Machine, Wanted
 from sandbox.app.ports import TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
-from sandbox.components.edge import host_ports, routes
+from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
@@ -90,12 +90,9 @@ def add(
     route = _route(home, name)
     with session.alone(route.name, "port"):
         served = to if ":" in to else f"{to}:{_served(home.sandbox(route.name), to, protocol, port)}"
-        machine = Machine.inspect(route.name, home, engine)
         target = Port(port or 0, served, proxy, protocol)
         _require_port(home, engine, route.name, target)
-        chosen = choose(machine, route, port, target)
-        with files.exclusive(home.edge):
-            routes.save_port(home.edge, route.name, chosen)
+        chosen = choose(home, engine, route, port, target)
         take_in(home, engine, route.name, session.say)
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
@@ -118,12 +115,15 @@ def remove(session: Session, port: int, *, protocol: str = routes.TCP, name: str
         take_in(home, Engine.connect(), found[0], session.say)
 
 
-def choose(machine: Machine, route: Route, port: int | None, wanted: Port) -> Port:
-    """Return the port with its number: `port`, or the Service's, or the next free one.
+def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: Port) -> Port:
+    """Choose the number of the `wanted` port: `port`, or the Service's, or the next free one; save it and return it.
 
     Raises PortTaken, PortForbidden and UsageError.
     """
-    return replace(wanted, port=_number(machine, route, port, wanted))
+    with edge_folder.alone(home.edge):  # no other command chooses meanwhile
+        chosen = replace(wanted, port=_number(Machine.inspect(route.name, home, engine), route, port, wanted))
+        routes.save_port(home.edge, route.name, chosen)
+    return chosen
 
 
 def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:

@@ -52,6 +52,11 @@ class Wanted:
     protocol: str = routes.TCP
     command: str = ""
 
+    @property
+    def place(self) -> port_reservations.Place:
+        """Return the port as it is reserved."""
+        return place(self.bind.port, self.protocol)
+
 
 @dataclass(frozen=True)
 class Occupant:
@@ -85,9 +90,8 @@ class Machine:
         """
         if owner == EDGE and (neighbour := self._neighbour(bind, shared=shared)):
             return Occupant(f"sandbox '{neighbour}'", f"`sandbox down {neighbour}`")
-        starting = port_reservations.claimant(self.home.claims, bind.port, self.claimed_by(owner, shared=shared))
-        if starting:
-            return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
+        if starting := self._starting(bind.port, owner, shared=shared):
+            return starting
         if self._is_displaced(owner, bind.port):
             return None
         promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
@@ -101,9 +105,9 @@ class Machine:
         other = next((one for one in publishers if one.name not in own), None)
         if other:
             return _container(other, self.home)
-        if host_network.is_free(bind.address, bind.port) or self._is_own(owner, bind):
-            return None
-        return self._stranger(bind.port)
+        if host_network.is_free(bind.address, bind.port):
+            return self._promised(bind.port)
+        return None if self._is_own(owner, bind) else self._stranger(bind.port)
 
     def udp_occupant(self, bind: Bind) -> Occupant | None:
         """Return who keeps this sandbox from a UDP port; None if no one does."""
@@ -111,15 +115,32 @@ class Machine:
             theirs = (route.place(one) for one in route.udp_ports)
             if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
                 return Occupant(f"sandbox '{route.name}'", f"`sandbox down {route.name}`")
+        port = place(bind.port, routes.UDP)
+        if starting := self._starting(port, EDGE, shared=False):
+            return starting
         own = self.home.sandbox(self.name).udp  # which gives its ports up on another address
         held = [(one.name, each) for one in self.ours if one.running for binds in one.udp.values() for each in binds]
         if any(each == bind or (name == own and each.port == bind.port) for name, each in held):
             return None  # this sandbox's, or a neighbour's that no longer has a route
-        return None if host_network.is_free_udp(bind.address, bind.port) else Occupant(UNKNOWN_PROGRAM)
+        free = host_network.is_free_udp(bind.address, bind.port)
+        return self._promised(port) if free else Occupant(UNKNOWN_PROGRAM)
 
     def claimed_by(self, owner: str, *, shared: bool) -> str:
         """Return the owner that a starting sandbox claims the port for: the edge, or the edge for it alone."""
         return owner if shared or owner != EDGE else f"{owner}+{self.name}"
+
+    def _starting(self, port: port_reservations.Place, owner: str, *, shared: bool) -> Occupant | None:
+        """Return another sandbox of this user that is about to open the port."""
+        name = port_reservations.claimant(self.home.claims, port, self.claimed_by(owner, shared=shared))
+        return Occupant(f"sandbox '{name}', which is starting", "wait for it") if name else None
+
+    def _promised(self, port: port_reservations.Place) -> Occupant | None:
+        """Return another user's sandbox that is about to open the port."""
+        return (
+            Occupant(port_reservations.STARTING, "wait for it")
+            if port_reservations.is_promised(self.home.claims, port)
+            else None
+        )
 
     def _neighbour(self, bind: Bind, *, shared: bool) -> str | None:
         """Return another sandbox of the same edge that has the port in a way that cannot be shared."""
@@ -173,6 +194,11 @@ class Machine:
             return _container(container, self.home)
         found = host_network.holder(port)
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
+
+
+def place(port: int, protocol: str) -> port_reservations.Place:
+    """Return a port as it is reserved: those of TCP and UDP are different ones."""
+    return port if protocol == routes.TCP else f"{port}-{protocol}"
 
 
 def _meet(one: str, other: str) -> bool:

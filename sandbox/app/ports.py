@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import chain
 
 from sandbox.app import port_reservations
-from sandbox.app.port_usage import Machine, Wanted, forbidden, taken
+from sandbox.app.port_usage import Machine, PortTaken, Wanted, forbidden, taken
 from sandbox.components.edge import edge_folder, lan_access, routes
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.edge_schema import TcpPort, UdpPort
@@ -45,16 +45,38 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.inspect(spec.name, home, engine)
-            resolved = _resolve(spec, machine)
-            _require_names(resolved, home)
-            wanted = _wanted(resolved, home)
-            for one in wanted:
-                for problem in problems(one, machine):
-                    raise problem
-            tcp = [one for one in wanted if one.protocol == routes.TCP]
-            ports_of = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.bind.port) for one in tcp]
-            stack.enter_context(port_reservations.hold(home.claims, spec.name, ports_of))
+            resolved = _claimed(spec, machine, stack)
         yield resolved
+
+
+def _claimed(spec: Spec, machine: Machine, held: ExitStack) -> ResolvedSpec:
+    """Choose the ports of `spec` and claim them until `held` is closed; choose again where another user was faster.
+
+    Raises PortTaken, PortForbidden and UsageError.
+    """
+    before = None
+    while True:
+        resolved = _resolve(spec, machine)
+        try:
+            held.enter_context(_claim(resolved, machine))
+        except (PortTaken, port_reservations.Contended):
+            if resolved == before:  # there is no other choice
+                raise
+            before = resolved
+        else:
+            return resolved
+
+
+def _claim(spec: ResolvedSpec, machine: Machine) -> AbstractContextManager[None]:
+    """Claim the ports of `spec` for a block. Raises PortTaken, PortForbidden, UsageError, and Contended on entry."""
+    home = machine.home
+    _require_names(spec, home)
+    wanted = _wanted(spec, home)
+    for one in wanted:
+        for problem in problems(one, machine):
+            raise problem
+    claims = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.place) for one in wanted]
+    return port_reservations.hold(home.claims, spec.name, claims)
 
 
 def has_usual_https(home: Home) -> bool:

@@ -571,32 +571,32 @@ def test_a_process_may_only_have_the_ports_of_its_user(
 CHOOSER = """
 import sys
 from pathlib import Path
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.app import port_reservations
 from sandbox.names import Home
 from sandbox.app.ports import reserve
 from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
-spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto"}})
+port_reservations.PREFIX = chr(0) + sys.argv[3]
+udp = [{"port": "auto", "to": "infra/dns:5399"}]
+spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": {"ports": "auto", "udp": udp}})
 with reserve(spec, Home(state, state, state), FakeEngine()) as resolved:
-    print(resolved.registry.port, *resolved.edge.ports, flush=True)
+    print(resolved.registry.port, resolved.edge.udp[0].port, *resolved.edge.ports, flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.mark.fault(10)
-def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> None:
-    """Two commands choose ports at the same moment → each gets a port of its own."""
-    here = Path(__file__).parents[3]
+def chosen_at_once(*commands: tuple[Path, str]) -> list[list[int]]:
+    """Return the ports that commands choose at the same moment, each with its state folder and its sandbox's name."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", CHOOSER, str(tmp_path), name],
-            cwd=here,
+            [sys.executable, "-c", CHOOSER, str(state), name, port_reservations.PREFIX.strip("\0")],
+            cwd=Path(__file__).parents[3],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for name in ("a", "b", "c", "d")
+        for state, name in commands
     ]
     chosen = []
     for one in started:
@@ -605,8 +605,31 @@ def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> N
     for one in started:
         one.communicate("")
         assert one.returncode == 0
-    assert len({registry for registry, *_ in chosen}) == len(started)
-    assert len({tuple(of_edge) for _, *of_edge in chosen}) == 1  # the edge is for all of them
+    return chosen
+
+
+@pytest.mark.fault(10)
+def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> None:
+    """Two commands choose ports at the same moment → each gets a port of its own."""
+    chosen = chosen_at_once(*((tmp_path, name) for name in "abcd"))
+    assert len({registry for registry, *_ in chosen}) == len({udp for _, udp, *_ in chosen}) == len(chosen)
+    assert len({tuple(of_edge) for _, _, *of_edge in chosen}) == 1  # the edge is for all of them
+
+
+@pytest.mark.fault(10)
+def test_sandboxes_of_two_users_starting_together_share_no_port(tmp_path: Path) -> None:
+    """Users choose ports at the same moment, each with a state folder → no port is chosen twice, not for HTTPS."""
+    chosen = chosen_at_once(*((tmp_path / name, "demo") for name in "abcd"))
+    for ports_of in zip(*chosen, strict=True):
+        assert len(set(ports_of)) == len(chosen)
+
+
+def test_port_that_another_user_is_about_to_open_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    wanted = spec()
+    with reserve(wanted, Home(*(tmp_path / "bob",) * 3), FakeEngine()), pytest.raises(PortTaken) as caught:
+        check(wanted, place, engine)
+    assert "another user or state folder, which is starting" in caught.value.details
+    check(wanted, place, engine)
 
 
 @pytest.mark.fault(11)

@@ -1,0 +1,34 @@
+"""Claims on ports: seen by other commands, whatever their state folder, for as long as they are held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import port_reservations
+from sandbox.app.port_reservations import Contended, hold, is_promised
+
+
+def test_claim_with_another_state_folder_is_seen_while_held(tmp_path: Path) -> None:
+    ann, bob = tmp_path / "ann", tmp_path / "bob"
+    with hold(ann, "demo", [("sandbox-edge", 443), ("sandbox-edge+demo", "53-udp")]):
+        assert is_promised(bob, 443) and is_promised(bob, "53-udp")
+        assert not is_promised(bob, 444) and not is_promised(bob, 53)
+        assert not is_promised(ann, 443), "which has claims of its own"
+    assert not is_promised(bob, 443)
+
+
+def test_claim_on_a_port_claimed_elsewhere_is_refused(tmp_path: Path) -> None:
+    ann, bob = tmp_path / "ann", tmp_path / "bob"
+    with hold(ann, "demo", [("registry", 5001)]), pytest.raises(Contended):
+        hold(bob, "demo", [("edge", 443), ("registry", 5001)]).__enter__()
+    assert port_reservations.claimant(bob, 443, "other") is None
+    assert not is_promised(ann, 443), "what it had claimed before is free again"
+    with hold(bob, "demo", [("registry", 5001)]):
+        assert is_promised(ann, 5001)
+
+
+def test_claim_is_shared_by_sandboxes_of_one_state_folder(tmp_path: Path) -> None:
+    with hold(tmp_path, "one", [("edge", 443)]), hold(tmp_path, "two", [("edge", 443)]):
+        assert port_reservations.claimant(tmp_path, 443, "relay") in ("one", "two")
