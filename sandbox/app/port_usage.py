@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from sandbox.app import port_reservations
@@ -23,13 +24,21 @@ UNKNOWN = "a process of another user"
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 
 
-class PortTaken(SandboxError):
+class PortRefused(SandboxError):
+    """A port that the sandbox cannot listen on; `in_spec` is the fix for a command without options for ports."""
+
+    def __init__(self, brief: str, *, details: str, fix: Callable[[Wanted], str], wanted: Wanted) -> None:
+        super().__init__(brief, details=details, fix=fix(wanted))
+        self.in_spec = fix(replace(wanted, option=""))
+
+
+class PortTaken(PortRefused):
     """A port that the sandbox is to listen on belongs to another user."""
 
     id = "port-in-use"
 
 
-class PortForbidden(SandboxError):
+class PortForbidden(PortRefused):
     """A port that only root may listen on, where the engine does not run as root."""
 
     id = "port-forbidden"
@@ -216,7 +225,8 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     return PortTaken(
         f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
-        fix=f"{remedy}use another port: {_another(wanted, free)}",
+        fix=lambda one: f"{remedy}use another port: {_another(one, free)}",
+        wanted=wanted,
     )
 
 
@@ -265,10 +275,13 @@ def forbidden(wanted: Wanted, machine: Machine) -> PortForbidden | None:
     return PortForbidden(
         f"port {bind.port} may only be used by root",
         details=f"{who}, and ports below {lowest} are root's (sysctl net.ipv4.ip_unprivileged_port_start)",
-        fix=f"{_elsewhere(wanted)}\n"
-        f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
-        f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
-        f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}",
+        fix=lambda one: (
+            f"{_elsewhere(one)}\n"
+            f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
+            f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
+            f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}"
+        ),
+        wanted=wanted,
     )
 
 
@@ -276,6 +289,9 @@ def _unforwarded(wanted: Wanted) -> PortForbidden:
     return PortForbidden(
         f"port {wanted.bind.port} does not arrive on this machine",
         details=f"it was tried: the engine's machine forwards its ports to this one, but none below {reach.PRIVILEGED}",
-        fix=f"{_elsewhere(wanted)}\nor let the tool of the engine's machine use privileged ports "
-        "(Docker Desktop: Settings, Advanced), then run: sandbox doctor --fix",
+        fix=lambda one: (
+            f"{_elsewhere(one)}\nor let the tool of the engine's machine use privileged ports "
+            "(Docker Desktop: Settings, Advanced), then run: sandbox doctor --fix"
+        ),
+        wanted=wanted,
     )

@@ -17,6 +17,7 @@ from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds
+from sandbox.app.port_usage import PortRefused
 from sandbox.components.workloads import kustomization, user_manifests
 from sandbox.components.workloads.chart_dependencies import DIGESTS
 from sandbox.components.workloads.chart_dependencies import parts as chart_parts
@@ -49,7 +50,7 @@ class DevLoop:
     def once(self) -> Sandbox:
         """Bring everything up to date and wait until it is ready. Raises SandboxError."""
         sandbox = self.choose()
-        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
+        self._bring_up(sandbox)
         return sandbox
 
     def run(self, told: Callable[[Sandbox], None]) -> None:
@@ -115,7 +116,7 @@ class DevLoop:
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:
-            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=self._prepared)
+            self._bring_up(sandbox, self._prepared)
             self._left = DevWork()
             rounds = self._planned(sandbox)
             rounds.applied_by_up()
@@ -130,6 +131,13 @@ class DevLoop:
             self._left = DevWork(images=built, manifests=True)
             return False
         return True
+
+    def _bring_up(self, sandbox: Sandbox, prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple) -> None:
+        try:
+            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement, prepared=prepared)
+        except PortRefused as error:
+            error.fix = error.in_spec
+            raise
 
     def _round(self, sandbox: Sandbox, work: DevWork) -> None:
         with sandbox.session.alone(sandbox.name, "dev"):

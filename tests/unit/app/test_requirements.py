@@ -435,6 +435,14 @@ def test_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, engin
         check(other, place, engine)
 
 
+def test_fix_for_a_command_without_options_is_the_spec(place: Home, engine: FakeEngine, taken: int) -> None:
+    with pytest.raises(PortTaken) as caught:
+        check(https(taken), place, engine)
+    assert "sandbox up --https-port" in caught.value.fix
+    assert "use another port: in sandbox.yaml: edge: {ports: [" in caught.value.in_spec
+    assert "sandbox up --" not in caught.value.in_spec
+
+
 @pytest.mark.fault(12)
 def test_container_holding_a_port_is_named_with_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
     """A container of a Compose project has the port → its name, its project and the command that stops it."""
