@@ -163,5 +163,6 @@ class Edge:
     def _silence(self) -> str | None:
         found = self._box.find()
         if found is None or not found.running:
-            raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name), id="stopped")
+            said = self.engine.logs(found.name) if found else "another command or program removed its container"
+            raise SandboxError("the edge stopped", details=said, id="stopped")
         return None if self._box.network in found.addresses else "no address yet"

@@ -149,7 +149,8 @@ def wait(engine: Engine, name: str, done: Callable[[], bool], *, again: bool = F
         if found is None or not found.running:
             if again and found is not None and time.monotonic() - since < _RESTARTING:
                 return "was started again"
-            raise EngineError(f"the container {name} stopped", details=engine.logs(name))
+            said = engine.logs(name) if found else "another command or program removed it"
+            raise EngineError(f"the container {name} stopped", details=said)
         return "does not answer"
 
     wait_until(silence, what=f"the container {name}", timeout=_PATIENCE, pause=0.02)

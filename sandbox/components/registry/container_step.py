@@ -245,7 +245,8 @@ class Registry:
         for name in (self.names.registry, self.names.registry_frontend):
             container = self.engine.container(name)
             if container is None or not container.running:
-                raise SandboxError("the registry stopped", details=self.engine.logs(name), id="stopped")
+                said = self.engine.logs(name) if container else f"another command or program removed {name}"
+                raise SandboxError("the registry stopped", details=said, id="stopped")
         try:
             with Client(self.url) as client:
                 client.ping()

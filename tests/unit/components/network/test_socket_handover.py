@@ -238,6 +238,12 @@ def test_holder_that_the_engine_restarts_is_waited_for(tmp_path: Path) -> None:
     assert socket_handover.held(home.edge) != ()
 
 
+def test_container_that_is_removed_meanwhile_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="the container box stopped") as caught:
+        socket_handover.wait(FakeEngine(), "box", lambda: False)
+    assert caught.value.details == "another command or program removed it"
+
+
 def test_replaced_edges_are_limited_in_number(tmp_path: Path) -> None:
     home = place(tmp_path)
     engine = Handing(home.edge)
