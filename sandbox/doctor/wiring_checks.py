@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
@@ -14,9 +16,12 @@ from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.kube.api import Cluster, ServerAway
+from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
 from sandbox.plan import providers
 from sandbox.step import State
+
+# Of an autoscaler whose cluster has no server of metrics (kubernetes, pkg/controller/podautoscaler/metrics/client.go).
+NO_METRICS = "from resource metrics API: the server could not find the requested resource"
 
 
 def registry(context: DoctorContext) -> Finding:
@@ -141,6 +146,31 @@ def ingresses(context: DoctorContext) -> Finding:
     return warn("; ".join(noted)) if noted else ok(f"{len(found)} served as they say")
 
 
+def autoscalers(context: DoctorContext) -> Finding:
+    """Check that each HorizontalPodAutoscaler has the object and the metrics that it scales by."""
+    if not context.names.kubeconfig.exists():
+        return skipped("there is no sandbox yet; sandbox up creates it")
+    try:
+        found = context.cluster.list("autoscaling/v2", "HorizontalPodAutoscaler", context.spec.namespace)
+    except ClusterError as refused:  # in an existing cluster, the account need not have the right
+        return skipped(f"{refused.brief}, so they are not known")
+    idle = {place: message for one in found for place, message in _inactive(one)}
+    if not idle:
+        return ok(f"{len(found)} have their metrics")
+    fix = "sandbox addons enable metrics-server{which}" if any(NO_METRICS in one for one in idle.values()) else ""
+    return warn("; ".join(f"{place} does not scale: {message}" for place, message in idle.items()), fix)
+
+
+def _inactive(autoscaler: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield the place of an autoscaler that cannot work, with the reason, but not of one that is turned off."""
+    metadata = autoscaler["metadata"]
+    for one in (autoscaler.get("status") or {}).get("conditions") or ():
+        works = one["status"] != "False" or one["type"] not in ("AbleToScale", "ScalingActive")
+        if not (works or one.get("reason") == "ScalingDisabled"):
+            yield f"{metadata['namespace']}/{metadata['name']}", " ".join(str(one.get("message", "")).split())
+            return
+
+
 def _not_running(engine: Engine, name: str) -> Finding | None:
     container = engine.container(name)
     if container is None:
@@ -159,6 +189,12 @@ CHECKS = (
         "what Ingresses ask for has an effect",
         "change them as docs/ingress-annotations.md says, then sandbox up{which}",
         ingresses,
+    ),
+    Check(
+        "wiring.autoscalers",
+        "HorizontalPodAutoscalers have what they scale by",
+        "give the containers requests of what it scales by, and see: kubectl describe hpa -A",
+        autoscalers,
     ),
     Check("wiring.edge", "the edge routes the sandbox's hosts to its node", "sandbox up{which}", edge),
 )
