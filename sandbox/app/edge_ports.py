@@ -185,7 +185,8 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
         for missing in host_ports.publish(edge, route.every_port):
             say(missing)
     except ServerAway as error:
-        say(f"{error.brief}; this takes effect with: {not_up(name, '').fix}")
+        away = not_up(name, str(error))
+        say(f"{away.brief}; this takes effect with: {away.fix}")
         return
     if known := routes.find(routes.load(home.edge), name):
         UdpPorts(engine, home.sandbox(name)).reconcile(known)

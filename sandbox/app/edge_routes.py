@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
+from sandbox.app.known_sandboxes import not_up
 from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, route_status, routes
@@ -23,6 +23,7 @@ from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine, reach
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import ServerAway
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -141,8 +142,13 @@ def _take_in(home: Home, route: Route, session: Session) -> None:
         return
     edge.publish(route)
     hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
-    with suppress(SandboxError):  # `up` reports a cluster that does not answer
+    try:
         ingress_step.replace(names, elsewhere(hosts))
+    except ServerAway as error:
+        away = not_up(route.name, str(error))
+        session.say(f"{away.brief}; its list of hosts shows the change after: {away.fix}")
+    except SandboxError:  # `up` reports what is wrong with the cluster
+        return
 
 
 def _unanswered(home: Home, host: str) -> str | None:

@@ -9,7 +9,7 @@ import socket
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -104,6 +104,16 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: s
     assert routes.load_added(place.edge) == ()
     assert edge_folder.read_key(place.edge, "demo") is None
     assert step.check().state is State.READY
+
+
+def test_route_of_a_stopped_sandbox_names_start(step: EdgeStep, place: Home) -> None:
+    node = ContainerSpec(name=place.sandbox("demo").node, image="", command=(), labels={}, network=NETWORK)
+    cast("FakeEngine", step.engine).add(FakeContainer(node, "", running=False))
+    place.sandbox("demo").folder.mkdir(parents=True, exist_ok=True)
+    kubeconfig(place.sandbox("demo").kubeconfig, free_port())
+    said = run("route", "add", APP, "localhost:3000")
+    assert "routes to localhost:3000" in said.output
+    assert "the sandbox 'demo' is stopped; its list of hosts shows the change after: sandbox start demo" in said.stderr
 
 
 def test_route_add_prints_the_port_that_a_client_needs(step: EdgeStep) -> None:
@@ -297,7 +307,7 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
     kubeconfig(place.sandbox("demo").kubeconfig, free_port())
     port = free_port()
     said = run("port", "add", str(port), "shop/db:5432").output
-    assert "the cluster's API server does not answer; this takes effect with: sandbox up demo" in said
+    assert "the sandbox 'demo' is not up; this takes effect with: sandbox up demo" in said
     assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
 
 
