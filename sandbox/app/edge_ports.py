@@ -72,9 +72,9 @@ def places(name: str, service: str) -> tuple[str, ...]:
     )
 
 
-def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:
-    """Return the status of every port of `known`."""
-    return tuple(_status(route, port) for route in known for port in route.every_port)
+def statuses() -> tuple[PortStatus, ...]:
+    """Return the status of every port, by either kind of edge."""
+    return tuple(_status(route, port) for route in routes.every(user_home()) for port in route.every_port)
 
 
 def add(
@@ -233,7 +233,8 @@ def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
 
 def _status(route: Route, port: Port) -> PortStatus:
     try:
-        backend = HostPorts(user_home().sandbox(route.name)).backend(port.target)
+        ports = HostPorts(user_home().sandbox(route.name))
+        backend = ports.backend(port.target, direct=bool(route.tunnels))
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"

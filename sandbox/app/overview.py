@@ -165,6 +165,12 @@ def answered_hosts(name: str) -> AnsweredHosts:
     """Return every host that a sandbox answers, and this machine's address for them. Raises SandboxError."""
     home = context.home()
     route = _route(home, name)
+    if not route.listen:
+        raise UsageError(
+            f"the hosts of '{name}' are not on this machine",
+            details="the controller of its existing cluster answers them, at an address of its own",
+            fix="enter them at that address; with `ingress: {address: …}` in sandbox.yaml they are here, too",
+        )
     address, port = route.listen[0]
     by_name = [one.host for one in route.tls_hosts]
     found = tuple(one for one in dict.fromkeys((*_hosts(home, route), *by_name)) if re.fullmatch(SUBDOMAIN, one))
@@ -207,4 +213,6 @@ def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:
     opened = [port for address, port in route.listen if lan_access.is_open(address)]
     if opened and route.aliases:
         return lan_access.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
-    return tuple(lan_access.url(host, route.listen[0][1]) for host in hosts)
+    # Without a port of its own, the ingress of an existing cluster is reached at its own address.
+    port = route.listen[0][1] if route.listen else 443
+    return tuple(lan_access.url(host, port) for host in hosts)

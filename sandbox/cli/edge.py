@@ -233,11 +233,10 @@ def list_ports(*, output: str) -> None:
     sandbox edge port list
     """
     begin()
-    from sandbox.app import context, edge_ports
+    from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
-    from sandbox.components.edge import routes
 
-    ports = edge_ports.statuses(routes.load(context.home().edge))
+    ports = edge_ports.statuses()
     if output == "json":
         show_json([asdict(one) for one in ports])
     elif not ports:

@@ -105,7 +105,7 @@ def read() -> EdgeReport:
     return EdgeReport(
         edge=edge,
         days_left={name: _days_left(home, name) for name in ending},
-        ports=edge_ports.statuses(known),
+        ports=edge_ports.statuses(),
         load_balancers=service_places.balanced(known, home, engine),
     )
 

@@ -131,8 +131,11 @@ class HostPorts:
         manifest, trouble = _service(cluster, target)
         return trouble, manifest is not None
 
-    def backend(self, to: str) -> Backend:
-        """Return the backend of the Service `to`. Raises SandboxError where the cluster does not answer."""
+    def backend(self, to: str, *, direct: bool = False) -> Backend:
+        """Return the backend of the Service `to`, `direct` where clients reach it without a Service of the sandbox's.
+
+        Raises SandboxError where the cluster does not answer.
+        """
         cluster, target = self._cluster, Target.parse(to)
         trouble = _service(cluster, target)[1]
         if trouble:
@@ -141,7 +144,7 @@ class HostPorts:
             "discovery.k8s.io/v1",
             "EndpointSlice",
             target.namespace,
-            selector=f"kubernetes.io/service-name={target.name}",
+            selector=f"kubernetes.io/service-name={target.service if direct else target.name}",
         )
         if not slices:
             return Backend(0, "not routed yet; run sandbox up")

@@ -94,7 +94,8 @@ class Route:
     for the same hosts, whose TLS ends at the edge: the ingress is asked for the host in `domain`. `tunnels` are further
     ports, which only the relay has. `network` is the engine's network where the nodes are. A node gets clients while it
     answers for the host `proof` with status 200, or without `proof` while it accepts connections. `ports` are those of
-    the spec and `added_ports` those that a command added; both are on the first address of `listen`. `node_ports` has,
+    the spec and `added_ports` those that a command added; both are on the first address of `listen`, which may be
+    empty for the relay. `node_ports` has,
     for each of their Services, the port that every node has for it, once it is known.
     """
 
@@ -135,8 +136,9 @@ class Route:
         return tuple(one for one in self.every_port if one.protocol == UDP)
 
     def place(self, port: Port) -> tuple[str, int]:
-        """Return the address and port of this machine where a port is."""
-        return self.listen[0][0], port.port
+        """Return the address and port of this machine where a port is; the relay has a tunnel for each."""
+        tunnels = (one.address for one in self.tunnels if one.port == port.port)
+        return next(tunnels, None) or self.listen[0][0], port.port
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context
+from sandbox.app import context, overview
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import CertificateState
@@ -23,10 +23,12 @@ from sandbox.components.edge import container_reach, edge_folder, routes
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port
 from sandbox.components.edge.step import EdgeStep, PortsStep
+from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.edge_schema import USUAL
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
+from sandbox.plan import saved_spec
 from sandbox.step import State
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.edge import edge_step
@@ -428,6 +430,35 @@ def test_udp_port_of_a_program_is_refused(step: EdgeStep, cluster: ApiServer) ->
 def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
     with pytest.raises(UsageError, match="port 7000 was not added"):
         run("port", "remove", "7000")
+
+
+def test_ports_of_the_relay_are_listed_with_their_pods(
+    place: Home, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", FakeEngine)
+    tunnel = routes.Tunnel(5432, "port-forward:?kubectl=k", "127.0.0.2")
+    ports = (Port(5432, "shop/db:5432"),)
+    routes.save(place.relay, routes.Route("demo", DOMAIN, tunnel.upstream, (), tunnels=(tunnel,), ports=ports))
+    cluster.kinds["/apis/discovery.k8s.io/v1"] = {"EndpointSlice": ("endpointslices", True)}
+    ends = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}]
+    labels = {"kubernetes.io/service-name": "db"}
+    one = {"metadata": {"name": "db-x", "namespace": "shop", "labels": labels}, "endpoints": ends}
+    cluster.objects["/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-x"] = one
+    said = "127.0.0.2:5432 → shop/db:5432   TCP, sandbox demo\n    1 pod ready\n"
+    assert run("port", "list").output == said and said in run("status").output
+
+
+def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
+    place: Home, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay has tunnels only, where an existing cluster's ingress answers at an address of its own."""
+    monkeypatch.setattr(Engine, "connect", FakeEngine)
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    routes.save(place.relay, routes.Route("demo", DOMAIN, "port-forward:?kubectl=k", ()))
+    saved_spec.save(place.sandbox("demo"), ResolvedSpec(name="demo"))
+    assert run("url", "--sandbox", "demo").output == f"https://{DOMAIN}/\n"
+    with pytest.raises(UsageError, match="hosts of 'demo' are not on this machine"):
+        overview.answered_hosts("demo")
 
 
 def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
