@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -130,4 +131,6 @@ def test_low_ports_that_are_not_forwarded_are_not_chosen(app: Application) -> No
         assert "error[engine-ports]" in ran.err and "--https-port 8443" in ran.err, ran.err
         app.command("up")
     assert reach.of(Engine.connect(), app.names.home).low_ports is False
+    (port,) = {one["port"] for one in json.loads(app.command("edge", "status", "-o", "json").out)["ports"]}
+    assert port >= reach.PRIVILEGED and app.page(port=port) == "first"
     app.command("down", "--purge")
