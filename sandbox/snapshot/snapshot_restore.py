@@ -137,7 +137,8 @@ class Restoring:
             self._require_seen(node.name + NEW, wanted)
             self._claim(node.name + NEW, kept / node.files)
             self._require_version(node.name + NEW, manifest.kubernetes)
-            made.append(node.model_copy(update={"volumes": self._volumes(node)}))
+            held = container_copy.volumes(self.engine, node.name + NEW)
+            made.append(node.model_copy(update={"volumes": {place: held[place] for place in node.volumes}}))
         packed = [
             Packed(new.volume, old.file, old.base)
             for old, new in zip(packing(manifest.nodes), packing(made), strict=True)
@@ -247,10 +248,6 @@ class Restoring:
                     port = host_network.next_free(address, port)
                 wanted[inner].append({"HostIp": bind["HostIp"], "HostPort": str(port or "")})
         return wanted
-
-    def _volumes(self, node: Node) -> dict[str, str]:
-        held = container_copy.volumes(self.engine, node.name + NEW)
-        return {place: held[place] for place in node.volumes}
 
     def _new(self) -> list[Container]:
         return [one for one in self.engine.containers(self.mark) if one.name.endswith(NEW)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -139,25 +138,15 @@ class Store:
         found = [_listed(folder) for folder in self.folder.glob("*/*") if _is_snapshot(folder)]
         return tuple(sorted(found, key=_by_age))
 
-    def all(self) -> tuple[Manifest, ...]:
-        """Return every readable snapshot by sandbox, the oldest first."""
-        found = []
-        for path in self._manifests():
-            with contextlib.suppress(SandboxError):
-                found.append(read(path))
-        return tuple(sorted(found, key=lambda one: (one.sandbox, one.made)))
-
     def images(self) -> set[str]:
         """Return the ids of the node images that snapshots need. Raises SandboxError for one that cannot be read."""
-        return {node.image for path in self._manifests() for node in read(path).nodes}
-
-    def _manifests(self) -> Iterator[Path]:
-        paths = self.folder.glob(f"*/*/{MANIFEST}")
-        return (path for path in paths if not path.parent.name.startswith("."))
+        paths = (path for path in self.folder.glob(f"*/*/{MANIFEST}") if not path.parent.name.startswith("."))
+        return {node.image for path in paths for node in read(path).nodes}
 
     def find(self, sandbox: str, snapshot: str | None) -> Manifest:
         """Return a snapshot of a sandbox, by default the newest. Raises UsageError if there is none."""
-        known = [one for one in self.all() if one.sandbox == sandbox]
+        every = self.listed()
+        known = [one.manifest for one in every if one.manifest and one.sandbox == sandbox]
         if snapshot is not None and self.place(sandbox, snapshot).exists():
             return read(self.place(sandbox, snapshot) / MANIFEST)
         if snapshot is None and known:
@@ -167,7 +156,7 @@ class Store:
         raise UsageError(
             f"there is {which} of sandbox '{sandbox}'",
             details=f"known: {names}" if names else "",
-            fix="sandbox snapshot list" if self.all() else "sandbox snapshot save",
+            fix="sandbox snapshot list" if every else "sandbox snapshot save",
             id="no-snapshot",
         )
 
