@@ -200,6 +200,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     that failed is made again, for its needs may have become ready meanwhile. Raises the first error.
     """
     found: dict[str, Status] = {}
+    report = report or Silent()
 
     def visit(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in needed(step, found) if found[need].state is not State.READY]
@@ -217,7 +218,7 @@ def survey(plan: Plan, report: Reporter | None = None, *, at_once: bool = False)
     return [(step, found[step.name]) for step in plan]
 
 
-def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:
+def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter) -> None:
     """Visit every step in the order of the plan, which has each after those it needs. Raises the first error.
 
     A thread for each would cost more than visits that wait for what other threads do already.
@@ -227,8 +228,7 @@ def _walk_in_turn(plan: Plan, visit: Visit, report: Reporter | None) -> None:
             try:
                 visit(step, lambda: None)
             except Exception as error:
-                if report:
-                    report.failed(step.title, brief(error))
+                report.failed(step.title, brief(error))
                 raise
     except BaseException:
         _stop()
@@ -243,7 +243,7 @@ class _Walk:
     given to let the steps that need this one begin early.
     """
 
-    def __init__(self, plan: Plan, visit: Visit, report: Reporter | None, spared: Collection[str] = ()) -> None:
+    def __init__(self, plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = ()) -> None:
         self._visit = visit
         self._report = report
         self._spared = spared
@@ -299,7 +299,7 @@ class _Walk:
                 self._visit(step, partial(self._events.put, _Event(step)))
         except BaseException as caught:
             error = caught
-            if self._report and isinstance(error, LEFT):
+            if isinstance(error, LEFT):
                 self._report.interrupted(step.title)
         self._events.put(_Event(step, ended=True, error=error))
 
@@ -311,7 +311,7 @@ class _Walk:
                 self._usable.add(event.step.name)
                 self._order.done(event.step.name)
             return
-        if self._report and not isinstance(event.error, LEFT):
+        if not isinstance(event.error, LEFT):
             self._report.failed(event.step.title, brief(event.error))
         if event.step.name in self._spared and isinstance(event.error, SandboxError):
             self._spared_error = self._spared_error or event.error
@@ -330,7 +330,7 @@ class _Event:
     error: BaseException | None = None
 
 
-def _join(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
+def _join(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter) -> None:
     """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
     deadline = None if patience is None else time.monotonic() + patience
     for thread in walking:
@@ -342,9 +342,7 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
     else:
         interruption.clear()
     for step in late:
-        (report or Silent()).failed(
-            step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves"
-        )
+        report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
 
 
 @dataclass
