@@ -60,20 +60,12 @@ class Refusal:
     def replace(self, names: Names, origin: Origin | None) -> None:
         known = saved_spec.origin(names)
         if known and origin and not origin.may_replace(known):
-            raise UsageError(
-                f"'{names.name}' was brought up from elsewhere",
-                details=f"before  {known}\nnow     {origin}",
-                fix=f"give this one another name, or: sandbox up -f {shlex.quote(origin.source)} --yes",
-                id="other-origin",
-            )
+            fix = f"give this one another name, or: sandbox up -f {shlex.quote(origin.source)} --yes"
+            raise other_origin(names, f"before  {known}\nnow     {origin}", fix)
 
     def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        raise UsageError(
-            f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for",
-            details="\n".join(trust_lines(project, spec)),
-            fix=f"sandbox up --from {shlex.quote(project.origin.source)} once, which asks",
-            id="untrusted",
-        )
+        fix = f"sandbox up --from {shlex.quote(project.origin.source)} once, which asks"
+        raise untrusted(spec, "\n".join(trust_lines(project, spec)), fix)
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
@@ -88,6 +80,17 @@ class Refusal:
             fix="run `sandbox up` once at a terminal, or with --yes",
             id="consent",
         )
+
+
+def other_origin(names: Names, details: str, fix: str) -> UsageError:
+    """Return the error for a spec that would replace one from another source."""
+    return UsageError(f"'{names.name}' was brought up from elsewhere", details=details, fix=fix, id="other-origin")
+
+
+def untrusted(spec: Spec, details: str, fix: str) -> UsageError:
+    """Return the error for a spec of others', to whose demands the user has not agreed."""
+    brief = f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for"
+    return UsageError(brief, details=details, fix=fix, id="untrusted")
 
 
 def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:

@@ -11,13 +11,13 @@ import click
 import yaml
 
 from sandbox.app import chosen_spec, consent
-from sandbox.app.agreement import Tenancy, replaced, trust_lines
+from sandbox.app.agreement import Tenancy, other_origin, replaced, trust_lines, untrusted
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
@@ -49,12 +49,8 @@ class Asking:
             f"before  {known}\nnow     {origin}\nobjects of the earlier spec that are missing in this one are deleted"
         )
         if not has_terminal():
-            raise UsageError(
-                f"'{names.name}' was brought up from elsewhere",
-                details=said,
-                fix=f"add --yes to replace it, give this one another name, or run: sandbox down {names.name}",
-                id="other-origin",
-            )
+            fix = f"add --yes to replace it, give this one another name, or run: sandbox down {names.name}"
+            raise other_origin(names, said, fix)
         click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
         _confirm(said)
 
@@ -65,12 +61,7 @@ class Asking:
         if not self._trusted:
             said = "\n".join(trust_lines(project, spec))
             if not has_terminal():
-                raise UsageError(
-                    f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for",
-                    details=said,
-                    fix="read this and what it runs, then add --trust",
-                    id="untrusted",
-                )
+                raise untrusted(spec, said, "read this and what it runs, then add --trust")
             click.echo(f"'{spec.name}' comes from elsewhere; it runs with your rights and asks for:", err=True)
             _confirm(said)
         consent.note_spec(home, project.origin)

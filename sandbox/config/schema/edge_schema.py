@@ -17,6 +17,7 @@ from sandbox.config.schema.values import (
 )
 from sandbox.fast_dataclass import dataclass
 
+PROXY_PROTOCOL = "Pass on the client's address by the PROXY protocol, version 2; the server has to expect it."
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
 
 
@@ -75,10 +76,7 @@ class ServedPort(Model):
 class TcpPort(ServedPort):
     """A TCP port."""
 
-    proxy_protocol: bool = key(
-        default=False,
-        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
-    )
+    proxy_protocol: bool = key(default=False, description=PROXY_PROTOCOL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +92,7 @@ class TlsHost(Model):
     to: ServicePort = key(
         description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port; its pods terminate TLS."
     )
-    proxy_protocol: bool = key(
-        default=False,
-        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
-    )
+    proxy_protocol: bool = key(default=False, description=PROXY_PROTOCOL)
 
 
 @dataclass(frozen=True, kw_only=True)
