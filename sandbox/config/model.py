@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
 from enum import Enum
@@ -46,6 +47,17 @@ class Checked:
         return {**handler(core), **self._schema}
 
 
+def matching(pattern: str, otherwise: str, **schema: Any) -> Checked:
+    """Return the check that a text is of the pattern; `otherwise` says what it must be, with {} for what it is."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(otherwise.format(value))
+        return value
+
+    return Checked(check, {"pattern": f"^{pattern}$", **schema})
+
+
 class Prepared:
     """What comes before the check of a type: `change` returns another way to write the value, or raises ValueError.
 
@@ -62,6 +74,11 @@ class Prepared:
         return core_schema.no_info_before_validator_function(
             self._change, handler(source), json_schema_input_schema=written
         )
+
+
+def alone(name: str) -> Prepared:
+    """Return the change of a text that stands alone into the mapping that has it under a key."""
+    return Prepared(lambda value: {name: value} if isinstance(value, str) else value)
 
 
 class Limits:

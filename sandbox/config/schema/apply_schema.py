@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from sandbox.config.model import Checked, Kinds, Model, Prepared, key
+from sandbox.config.model import Checked, Kinds, Model, alone, key, matching
 from sandbox.config.schema.values import AddonSource, Label, LocalPath
 from sandbox.fast_dataclass import dataclass
 
@@ -53,16 +52,11 @@ class Chart(Release):
     __hash__ = Release.__hash__
 
 
-def _version(value: str) -> str:
-    if not re.fullmatch(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", value):
-        raise ValueError(f"must be one version, such as 6.9.0, not '{value}'")
-    return value
-
-
-def _reference(value: str) -> str:
-    if not re.fullmatch(r"(oci://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/)?[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError("must be a chart's name, or oci://REGISTRY/PATH/NAME without a tag; that is `version:`")
-    return value
+_VERSION = matching(r"v?[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?", "must be one version, such as 6.9.0, not '{}'")
+_REFERENCE = matching(
+    r"(oci://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/)?[A-Za-z0-9][A-Za-z0-9._-]*",
+    "must be a chart's name, or oci://REGISTRY/PATH/NAME without a tag; that is `version:`",
+)
 
 
 def _source(value: str) -> str:
@@ -81,13 +75,13 @@ def _source(value: str) -> str:
 class RemoteChart(Release):
     """A Helm chart of a registry or a repository, pulled by `helm` and locked by the digest of its archive."""
 
-    chart: Annotated[str, Checked(_reference)] = key(
+    chart: Annotated[str, _REFERENCE] = key(
         description="`oci://REGISTRY/PATH/NAME`, or the chart's name in the repository `repo`."
     )
     repo: Annotated[str, Checked(_source)] | None = key(
         default=None, description="The URL of the chart's repository; without one, `chart` begins with oci://."
     )
-    version: Annotated[str, Checked(_version)] = key(description="The chart's version, such as 6.9.0.")
+    version: Annotated[str, _VERSION] = key(description="The chart's version, such as 6.9.0.")
     lock: LocalPath = key(
         default=Path("charts.lock.yaml"), description="The file that keeps the digests of such archives."
     )
@@ -195,8 +189,4 @@ class Addon(Model):
         return self.model_copy(update={"addon": os.path.normpath(folder / self.addon)})
 
 
-def _alone(value: Any) -> Any:
-    return {"addon": value} if isinstance(value, str) else value
-
-
-Addons = tuple[Annotated[Addon, Prepared(_alone)], ...]
+Addons = tuple[Annotated[Addon, alone("addon")], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sandbox.config.model import Checked, Kinds, Limits, Model, Prepared, key
+from sandbox.config.model import Kinds, Limits, Model, Prepared, key, matching
 from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdomain, Unique
 from sandbox.fast_dataclass import dataclass
 
@@ -15,14 +15,8 @@ def _expanded(value: Any) -> Any:
     return str(Path.home() / value[2:]) if isinstance(value, str) and value.startswith("~/") else value
 
 
-def _account(value: str) -> str:
-    if len(value) != 12 or not value.isascii() or not value.isdigit():
-        raise ValueError("must be an AWS account of 12 digits, in quotes")
-    return value
-
-
 HomePath = Annotated[LocalPath, Prepared(_expanded, written=str)]
-AwsAccount = Annotated[str, Checked(_account, {"pattern": "^[0-9]{12}$"})]
+AwsAccount = Annotated[str, matching("[0-9]{12}", "must be an AWS account of 12 digits, in quotes")]
 Hosts = Annotated[tuple[RegistryHost, ...], Unique]
 Namespaces = Literal["all"] | Annotated[tuple[Label, ...], Limits(min_length=1), Unique]
 

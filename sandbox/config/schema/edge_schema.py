@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from sandbox.config.model import Model, Prepared, key
+from sandbox.config.model import Model, alone, key
 from sandbox.config.schema.values import (
     Address,
     AutoPort,
@@ -41,10 +41,6 @@ class EdgeHost(Model):
     def ends(self) -> bool:
         """Tell whether its TLS ends at the edge."""
         return self.terminate or self.to is not None
-
-
-def _alone(value: Any) -> Any:
-    return {"host": value} if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +125,7 @@ class Edge(Model):
         "cluster through its API server, for clusters that no container can reach.  [default: container, and "
         "process for an existing cluster]",
     )
-    hosts: tuple[Annotated[EdgeHost, Prepared(_alone)], ...] = key(
+    hosts: tuple[Annotated[EdgeHost, alone("host")], ...] = key(
         default=(),
         description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from sandbox.config import yaml_text
-from sandbox.config.model import Checked, Kinds, Limits, Prepared
+from sandbox.config.model import Checked, Kinds, Limits, Prepared, matching
 from sandbox.config.problems import Misfits, Unfit
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
@@ -21,8 +21,6 @@ SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port is a label too
 UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
 RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
-
-DURATION = "[1-9][0-9]{0,3}[mh]"
 
 AUTO = "auto"
 PROXY_SCHEMES = ("http", "https", "socks5")  # that Go's programs in nodes use too
@@ -57,12 +55,6 @@ def checked_name(value: str) -> str:
 def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
     """Return what of the text can be a sandbox's name, of at most so many characters; empty where nothing can."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:most].strip("-")
-
-
-def _label(value: str) -> str:
-    if not re.fullmatch(LABEL, value):
-        raise ValueError("must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
-    return value
 
 
 def _subdomain(value: str) -> str:
@@ -182,12 +174,6 @@ def _node_path(value: str) -> str:
     return str(path)
 
 
-def _feature_gate(value: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", value):
-        raise ValueError(f"must be the name of a feature gate, such as ContainerCheckpoint, not '{value}'")
-    return value
-
-
 def _patch_text(value: str) -> str:
     try:
         kind = yaml_text.document(value)["kind"]
@@ -285,12 +271,6 @@ def _auto(value: Any) -> Any:
     return value
 
 
-def _duration(value: str) -> str:
-    if not re.fullmatch(DURATION, value):
-        raise ValueError("must be minutes or hours, such as 30m or 2h")
-    return value
-
-
 def _auto_for_both(value: Any) -> Any:
     match value:
         case "auto":
@@ -336,11 +316,13 @@ Mirrors = Annotated[
 Duration = Annotated[
     str,
     Prepared(_number_as_text),
-    Checked(_duration, {"pattern": f"^{DURATION}$"}),
+    matching("[1-9][0-9]{0,3}[mh]", "must be minutes or hours, such as 30m or 2h"),
 ]
 LocalPath = Annotated[Path, Prepared(_path)]
 NodePath = Annotated[str, Checked(_node_path, {"pattern": "^/.+"})]
-FeatureGate = Annotated[str, Checked(_feature_gate, {"pattern": "^[A-Z][A-Za-z0-9]*$"})]
+FeatureGate = Annotated[
+    str, matching("[A-Z][A-Za-z0-9]*", "must be the name of a feature gate, such as ContainerCheckpoint, not '{}'")
+]
 PatchText = Annotated[str, Checked(_patch_text)]
 AddonSource = Annotated[str, Prepared(_addon)]
 Unique = Checked(_unique)
@@ -352,7 +334,9 @@ AutoPorts = Annotated[
 ]
 Ports = Annotated[tuple[Port, ...], Limits(min_length=1, max_length=4), Unique]
 Name = Annotated[str, Checked(checked_name, {"pattern": f"^{LABEL}$", "maxLength": MAX_NAME})]
-Label = Annotated[str, Checked(_label, {"pattern": f"^{LABEL}$"})]
+Label = Annotated[
+    str, matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
+]
 Subdomain = Annotated[str, Checked(_subdomain, {"pattern": f"^{SUBDOMAIN}$"})]
 Domain = Annotated[
     str,
