@@ -69,9 +69,9 @@ def up(
                 _follow(step, report)
     except BaseException:
         if not keep:
-            begun = [step for step in plan if step in making.begun]
+            begun = (step for step in plan if step in making.begun)
+            acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in begun]
             with contextlib.suppress(Exception):  # which was reported, and must not hide the first error
-                acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in begun]
                 _backward(acts, report.removed, report)
         raise
     if failed is not None:
