@@ -141,11 +141,14 @@ class Telling:
 def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> None:
     """Ask before NAME becomes a new default sandbox that is probably another one's, mistyped; or only tell.
 
-    Without a spec, tell that nothing of a project in this folder is used. Raises SandboxError for a no.
+    So it asks, or tells, where a project has no spec yet and nothing of it would run. Raises SandboxError for a no.
     """
     if file is None and name is None and not default_file():
         if found := project_file():
             say(f"there is no {DEFAULT_FILE} here, so nothing of {found} runs; `sandbox init` writes one")
+            is_new = chosen_spec.remembered(Spec().name) is None
+            if is_new and ask and _is_interactive() and not click.confirm("create a sandbox without it?", err=True):
+                raise SandboxError("nothing was changed", fix="sandbox init", id="declined")
         return
     if name is None or chosen_spec.origin_of(file, name) != Origin():
         return
@@ -160,10 +163,11 @@ def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> 
 
 def project_file() -> str | None:
     """Return a file of the current folder that `sandbox init` would write a spec for."""
-    from sandbox.init import helmfile, skaffold
-    from sandbox.init.compose import FILES
+    from sandbox.init import devfile, helmfile, skaffold, tiltfile
+    from sandbox.init.compose import DDEV, FILES
 
-    names = (*FILES, *skaffold.FILES, *helmfile.FILES, "Dockerfile", "Chart.yaml", "kustomization.yaml")
+    others = (*skaffold.FILES, tiltfile.FILE, *devfile.FILES, *helmfile.FILES, DDEV)
+    names = (*FILES, *others, "Dockerfile", "Containerfile", "Chart.yaml", "kustomization.yaml")
     return next((one for one in names if Path(one).is_file()), None)
 
 

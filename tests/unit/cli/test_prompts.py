@@ -9,9 +9,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from sandbox.app import chosen_spec
 from sandbox.app.agreement import agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
+from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from tests.support.api_server import ApiServer, kubeconfig, serving
@@ -92,7 +94,7 @@ def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, serv
     agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml"])
+@pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml", "Tiltfile"])
 def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Else `up` makes an empty cluster, and it is not said why."""
     monkeypatch.chdir(tmp_path)
@@ -105,3 +107,22 @@ def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: 
     (tmp_path / "sandbox.yaml").touch()
     prompts.confirm_new(None, None, said.append, ask=True)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_new", "declined"), [("\n", True, True), ("y\n", True, False), ("", False, False)]
+)
+def test_project_without_a_spec_is_asked_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, is_new: bool, declined: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    monkeypatch.setattr(chosen_spec, "remembered", lambda _name: None if is_new else Spec())
+    (tmp_path / "Dockerfile").touch()
+
+    @click.command()
+    def up() -> None:
+        prompts.confirm_new(None, None, click.echo, ask=True)
+
+    ended = CliRunner().invoke(up, input=typed)
+    assert isinstance(ended.exception, SandboxError) == declined
