@@ -90,17 +90,14 @@ def require_fit(contents: Contents) -> None:
             f"the bundle is for {contents.architecture}, this machine is {machine}",
             fix="save one on a machine with this architecture",
         )
-    other = [one.name for one in contents.components if one.name not in recipes() or _differs(one)]
+    known = {(name, recipe.digest) for name, recipe in recipes().items()}
+    other = [one.name for one in contents.components if (one.name, one.digest) not in known]
     if other:
         raise UsageError(
             f"the bundle is for sandbox {contents.sandbox}; {__version__} has other components",
             details="different: " + ", ".join(other),
             fix=f"install sandbox {contents.sandbox}, or save a bundle with this version",
         )
-
-
-def _differs(component: Component) -> bool:
-    return recipes()[component.name].digest != component.digest
 
 
 class Damaged(SandboxError):

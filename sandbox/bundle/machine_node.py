@@ -44,7 +44,8 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
     Earlier ones stay, since snapshots may use them. Raises SandboxError.
     """
     box = f"sandbox-node-{name.rpartition('-')[2]}"
-    _remove_left(engine, box)
+    if any(one.name == box for one in engine.containers(LABEL)):  # left by a killed command
+        engine.remove_container(box)
     config = {
         "Image": published,
         "Entrypoint": ["timeout", SECONDS, "bash", "-c", SCRIPT, "unpack", WORK],
@@ -106,10 +107,3 @@ def saved(engine: Engine, image: str) -> Iterator[Path]:
         with archive.open("wb") as out:
             out.writelines(engine.save([image]))
         yield archive
-
-
-def _remove_left(engine: Engine, box: str) -> None:
-    """Remove what a killed command left."""
-    for one in engine.containers(LABEL):
-        if one.name == box:
-            engine.remove_container(box)

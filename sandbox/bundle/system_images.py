@@ -50,7 +50,8 @@ class OwnImages:
         """Return the Kubernetes version of the node image."""
         if self.source == "bundle":
             return self.recipe("node").version
-        return _tag(self.published.get("node") or self.references["node"])
+        reference = self.published.get("node") or self.references["node"]
+        return reference.partition("@")[0].rpartition(":")[2]
 
     def require(self, kubernetes: str | None) -> None:
         """Raise UsageError if the node image does not have the version `kubernetes`."""
@@ -217,7 +218,3 @@ def _ensure(recipe: Recipe, store: Store) -> None:
         with files.exclusive(store.root):
             if not store.has(recipe):
                 build_one(recipe, store)
-
-
-def _tag(reference: str) -> str:
-    return reference.partition("@")[0].rpartition(":")[2]

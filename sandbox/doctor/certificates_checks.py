@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
-
+from sandbox.components.certificates import handshake
 from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.facts import describe
-from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
@@ -51,28 +49,9 @@ def trusted(context: DoctorContext) -> Finding:
     leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
     if not leaf.has_cert:
         return skipped("sandbox up creates the root")
-    refusal = _refusal(leaf, context.spec.domain)
-    if refusal:
+    if refusal := handshake.refusal(leaf.cert, leaf.key, context.spec.domain):
         return warn(f"the system's trust store does not have the root ({refusal}); clients work with --cacert")
     return ok("programs that use the system's trust store accept the sandbox's certificates")
-
-
-def _refusal(leaf: KeyFiles, host: str) -> str | None:
-    """Return why OpenSSL with the system's trust store refuses a leaf for `host`, by a handshake in memory; or None."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(leaf.cert, leaf.key)
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    serving = server.wrap_bio(to_server, to_client, server_side=True)
-    client = ssl.create_default_context().wrap_bio(to_client, to_server, server_hostname=host)
-    try:
-        for side in (client, serving, client):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-    except ssl.SSLCertVerificationError as refused:
-        return refused.verify_message
-    return None
 
 
 CHECKS = (

@@ -152,14 +152,6 @@ def _in_node(context: DoctorContext, *argv: str) -> str:
     return said if status == 0 else ""
 
 
-def _close_state(context: DoctorContext) -> None:
-    files.make_private_dir(context.home.state)
-
-
-def _close_kubeconfig(context: DoctorContext) -> None:
-    context.home.kubeconfig.chmod(0o600)
-
-
 def _room(path: Path, *, needed: int, comfort: int) -> Finding:
     there = next(place for place in (path, *path.parents) if files.is_dir(place))
     free = shutil.disk_usage(there).free
@@ -206,13 +198,13 @@ OWN_FILES = (
         "the sandbox's files are readable for their user only",
         "chmod 700 ~/.local/state/sandbox",
         state_folder,
-        _close_state,
+        lambda context: files.make_private_dir(context.home.state),
     ),
     Check(
         "files.kubeconfig",
         "your kubeconfig is readable for you only",
         "chmod 600 ~/.kube/config",
         kubeconfig,
-        _close_kubeconfig,
+        lambda context: context.home.kubeconfig.chmod(0o600),
     ),
 )

@@ -163,6 +163,9 @@ def bill_of_materials(
     }
     if epoch is not None:
         metadata["timestamp"] = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    applications = (
+        {"type": "application", "bom-ref": one.path, "name": one.name, "version": one.version} for one in materials
+    )
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -170,17 +173,13 @@ def bill_of_materials(
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, summed)}",
         "version": 1,
         "metadata": metadata,
-        "components": [*(_component_entry(one) for one in materials), *(_material_entry(one) for one in every)],
+        "components": [*applications, *map(_material_entry, every)],
         "dependencies": [
             {"ref": "sandbox-bundle", "dependsOn": [one.path for one in materials]},
             *({"ref": one.path, "dependsOn": [_purl(each) for each in found]} for one, found in materials.items()),
         ],
     }
     return json.dumps(bill, indent=1).encode() + b"\n"
-
-
-def _component_entry(one: Component) -> dict[str, Any]:
-    return {"type": "application", "bom-ref": one.path, "name": one.name, "version": one.version}
 
 
 def _material_entry(one: Material) -> dict[str, Any]:

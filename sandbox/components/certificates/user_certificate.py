@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from sandbox.components.certificates import pem
+from sandbox.components.certificates import handshake, pem
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
@@ -47,7 +47,10 @@ class Provided:
         self._require_order(chain)
         self._require_dates(chain, now)
         self._require_hosts(chain[0], (domain, f"*.{domain}"))
-        refusal = _refusal(self.cert, self.key, domain, self.root_pem())
+        try:
+            refusal = handshake.refusal(self.cert, self.key, domain, self.root_pem())
+        except ssl.SSLError as error:
+            refusal = error.reason or str(error)
         if refusal:
             issuer = chain[-1].issuer.rfc4514_string()
             raise _refused(
@@ -122,32 +125,6 @@ class Provided:
             evidence = f"it is for {', '.join(held) or 'no host at all'}"
             fix = f"get one for {' and '.join(wanted)}, or set `domain` to one that it covers"
             raise _refused(self.cert, f"does not cover {', '.join(missing)}", evidence, fix)
-
-
-def _refusal(cert: Path, key: Path, host: str, root_pem: bytes) -> str | None:
-    """Ask OpenSSL, trusting this machine's CAs and `root_pem`, what is wrong with a server that has these files."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    client = ssl.create_default_context()
-    if root_pem:
-        client.load_verify_locations(cadata=root_pem.decode())
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    try:
-        server.load_cert_chain(cert, key)
-        waiting = [client.wrap_bio(down, up, server_hostname=host), server.wrap_bio(up, down, server_side=True)]
-        while waiting:
-            waiting = [end for end in waiting if not _shook(end)]
-    except ssl.SSLError as error:
-        return getattr(error, "verify_message", "") or error.reason or str(error)
-    return None
-
-
-def _shook(end: ssl.SSLObject) -> bool:
-    """Continue a handshake in memory as far as the other end allows; return whether it is complete."""
-    try:
-        end.do_handshake()
-    except ssl.SSLWantReadError:
-        return False
-    return True
 
 
 def _read(path: Path) -> bytes:

@@ -28,6 +28,7 @@ SESSION = "sandbox"
 _SERVICES = {"ecr": "Amazon ECR", "sts": "AWS STS", "sso": "AWS SSO", "sso-oidc": "AWS SSO"}
 # The first runs a program, the second sends a file elsewhere, and the others say where.
 _OWN_FILES_ONLY = ("credential_process", "web_identity_token_file", "endpoint_url", "services")
+_SIGNING_IN = {"sso_session", "sso_start_url", "login_session"}
 # Sources outside of profiles: asked only when the spec names neither file nor profile.
 _NOT_OF_PROFILES = ("ec2-credentials-file", "boto-config", "container-role", "iam-role")
 
@@ -285,17 +286,13 @@ class _Account:
 
     def _signed_in(self) -> str:
         """Return the profile to sign in with: the one of the chain that says where."""
-        return next((name for name in self.chain() if _signs_in(self.profiles.get(name, {}))), self.profile)
+        return next((name for name in self.chain() if _SIGNING_IN & self.profiles.get(name, {}).keys()), self.profile)
 
     def _sign_in(self, command: str = "sso login") -> str:
         return f"aws {command} --profile {self._signed_in()}; then: sandbox credentials refresh"
 
     def _no_keys(self) -> CredentialsUnusable:
         return CredentialsUnusable(f"{self.place} has no keys", fix="aws configure, or name another file or profile")
-
-
-def _signs_in(section: Mapping[str, Any]) -> bool:
-    return any(name in section for name in ("sso_session", "sso_start_url", "login_session"))
 
 
 class _Body(BytesIO):

@@ -67,7 +67,9 @@ class Use:
         """Return the present counts."""
         servers = self._servers()
         healthy = all(one.health != "DOWN" for one in servers)
-        return UseCounts(sum(one.total for one in servers), sum(one.current for one in servers), self._api(), healthy)
+        # The open connections to the API server's port, each by its ends; none where that is unknown.
+        api = tcp_connections.to_port(self._api_port) if self._api_port else frozenset()
+        return UseCounts(sum(one.total for one in servers), sum(one.current for one in servers), api, healthy)
 
     def trust_servers(self, *, healthy: bool) -> None:
         """Have the edge take the sandbox's nodes as `healthy` without checking them, or check them again."""
@@ -85,10 +87,6 @@ class Use:
         with contextlib.suppress(OSError):
             return [one for one in self.control.servers() if one.backend == own or one.backend.startswith(more)]
         return ()
-
-    def _api(self) -> frozenset[str]:
-        """Return the open connections to the API server's port, each by its ends; none where that is unknown."""
-        return tcp_connections.to_port(self._api_port) if self._api_port else frozenset()
 
     @cached_property
     def _api_port(self) -> int:

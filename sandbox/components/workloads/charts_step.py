@@ -192,7 +192,8 @@ class ChartsStep(NothingToUndo):
 
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
         """Return a digest of everything that a release is made from."""
-        used = {name: one for name, one in self.programs.items() if any(_is(name, image) for image in images.values())}
+        names = {image.partition("@")[0] for image in images.values()}
+        used = {name: one for name, one in self.programs.items() if name in names}
         return _digest(chart, images, [repr(sorted(used.items()))] if used else [])
 
     def _dropped(self, known: Known) -> list[str]:
@@ -227,10 +228,6 @@ def _known(records: Records, record: str) -> Known:
 
 def _write(records: Records, known: Known, record: str) -> None:
     records.write(record, {"releases": json.dumps(known, sort_keys=True)})
-
-
-def _is(name: str, image: str) -> bool:
-    return image.partition("@")[0] == name
 
 
 def _digest(chart: Chart, images: Mapping[str, str], further: Sequence[str]) -> str:

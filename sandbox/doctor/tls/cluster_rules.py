@@ -71,7 +71,11 @@ def _ingresses(cluster: Cluster, host: str, namespace: str | None) -> Iterator[R
                 class_name=spec.get("ingressClassName") or annotations.get(INGRESS_CLASS),
                 passthrough=annotations.get(PASSTHROUGH) == "true",
                 secret=_secret(spec.get("tls") or (), host),
-                backends=_unique(_of_ingress(each) for each in wanted if each.get("service")),
+                backends=_unique(
+                    Backend(service["name"], backends.number(service))
+                    for each in wanted
+                    if (service := each.get("service"))
+                ),
             )
 
 
@@ -112,17 +116,8 @@ def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
 
 
 def _secret(entries: Iterable[Mapping[str, Any]], host: str) -> str | None:
-    wanted = (one.get("secretName") for one in entries if _lists(one.get("hosts") or (), host))
-    return next((str(name) for name in wanted if name), None)
-
-
-def _lists(hosts: Iterable[str], host: str) -> bool:
-    return any(_is_for(each, host, labels=1) for each in hosts)
-
-
-def _of_ingress(backend: Mapping[str, Any]) -> Backend:
-    service = backend["service"]
-    return Backend(service["name"], backends.number(service))
+    wanted = (one for one in entries if any(_is_for(each, host, labels=1) for each in one.get("hosts") or ()))
+    return next((str(one["secretName"]) for one in wanted if one.get("secretName")), None)
 
 
 def _refusal(status: Mapping[str, Any]) -> str:

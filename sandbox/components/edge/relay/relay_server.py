@@ -208,7 +208,7 @@ class RelayServer:
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
                 async with asyncio.timeout(self._limits.connect):
                     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                    family, _, _, _, address = min(found, key=_ipv4_first)
+                    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
                     return Ends(*await asyncio.open_connection(*address[:2], family=family, limit=BUFFER))
             if attempt < attempts:
                 await asyncio.sleep(0.25 * attempt)  # the server may just be restarting
@@ -232,10 +232,6 @@ async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
         if hello is not None:
             return hello, bytes(parser.raw)
     raise NotTls("nothing more comes")
-
-
-def _ipv4_first(found: tuple[socket.AddressFamily, object, object, object, object]) -> bool:
-    return found[0] != socket.AF_INET
 
 
 def find_route(routes: Sequence[Route], host: str | None, *, local: bool) -> Route | None:
