@@ -217,45 +217,39 @@ def test_forward_without_a_target_is_refused(text: str) -> None:
         relay.parse(text)
 
 
-def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, mood: Path) -> None:
+async def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, mood: Path) -> None:
     mood.write_text("hang")
 
-    async def run() -> None:
-        tested, port = (
-            RelayServer(Forwards(Pace(first=0.02, longest=0.1, answer=0.2)), Limits(answer=0.2)),
-            free_port(),
-        )
-        route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
-        assert await tested.follow([route]) == {}
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = asyncio.create_task(asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=DOMAIN))
-        await asyncio.sleep(0.5)
-        assert not client.done()
-        mood.write_text("well")
-        _, writer = await client
-        writer.transport.abort()
-        await tested.stop(0.0)
-
-    asyncio.run(run())
+    tested, port = (
+        RelayServer(Forwards(Pace(first=0.02, longest=0.1, answer=0.2)), Limits(answer=0.2)),
+        free_port(),
+    )
+    route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
+    assert await tested.follow([route]) == {}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = asyncio.create_task(asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=DOMAIN))
+    await asyncio.sleep(0.5)
+    assert not client.done()
+    mood.write_text("well")
+    _, writer = await client
+    writer.transport.abort()
+    await tested.stop(0.0)
 
 
-def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> None:
-    async def run() -> None:
-        tested, port = RelayServer(Forwards(PACE)), free_port()
-        route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
-        await tested.follow([route])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(client_hellos.records(client_hellos.message(DOMAIN.encode())))  # offers no cipher that there is
-        async with asyncio.timeout(20):
-            await reader.read()
-        writer.close()
-        await tested.stop(0.0)
-
-    asyncio.run(run())
+async def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> None:
+    tested, port = RelayServer(Forwards(PACE)), free_port()
+    route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
+    await tested.follow([route])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(client_hellos.records(client_hellos.message(DOMAIN.encode())))  # offers no cipher that there is
+    async with asyncio.timeout(20):
+        await reader.read()
+    writer.close()
+    await tested.stop(0.0)
 
 
-def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwarded, mood: Path) -> None:
+async def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwarded, mood: Path) -> None:
     """A database that shuts out silent clients: nothing asks it, and who comes while it is away waits."""
     silent = []
 
@@ -265,36 +259,33 @@ def test_unasked_server_is_entered_again_after_its_pod_has_gone(upstream: Forwar
         writer.write(said)
         writer.close()
 
-    async def run() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        there = replace(upstream, port=server.sockets[0].getsockname()[1], target="service/db", speaks=relay.ANY)
-        assert relay.parse(relay.write(there)) == there
-        tunnel, tested = Tunnel(free_port(), relay.write(there)), RelayServer(Forwards(PACE))
-        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    there = replace(upstream, port=server.sockets[0].getsockname()[1], target="service/db", speaks=relay.ANY)
+    assert relay.parse(relay.write(there)) == there
+    tunnel, tested = Tunnel(free_port(), relay.write(there)), RelayServer(Forwards(PACE))
+    await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
 
-        async def ask() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
-            writer.write(b"SELECT 1")
-            try:
-                return await reader.read()
-            finally:
-                writer.close()
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+        writer.write(b"SELECT 1")
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
 
-        for before in ("well", "gone"):
-            mood.write_text(before)
-            await asyncio.sleep(0.3)
-            waiting = asyncio.create_task(ask())
-            await asyncio.sleep(0.2)
-            mood.write_text("well")
-            assert await waiting == b"SELECT 1"
-        assert silent == []
-        await tested.stop(0.0)
-        server.close()
-
-    asyncio.run(run())
+    for before in ("well", "gone"):
+        mood.write_text(before)
+        await asyncio.sleep(0.3)
+        waiting = asyncio.create_task(ask())
+        await asyncio.sleep(0.2)
+        mood.write_text("well")
+        assert await waiting == b"SELECT 1"
+    assert silent == []
+    await tested.stop(0.0)
+    server.close()
 
 
-def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, mood: Path) -> None:
+async def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, mood: Path) -> None:
     """A registry that speaks plain HTTP; its pod goes, and who comes meanwhile is answered by the next."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -304,31 +295,28 @@ def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, 
             await writer.drain()
         writer.close()
 
-    async def run() -> None:
-        registry = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = registry.sockets[0].getsockname()[1]
-        there = replace(upstream, port=port, target="deployment/registry", speaks="http")
-        tunnel = Tunnel(free_port(), relay.write(there))
-        tested = RelayServer(Forwards(PACE), Limits())
-        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+    registry = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = registry.sockets[0].getsockname()[1]
+    there = replace(upstream, port=port, target="deployment/registry", speaks="http")
+    tunnel = Tunnel(free_port(), relay.write(there))
+    tested = RelayServer(Forwards(PACE), Limits())
+    await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
 
-        async def ask() -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
-            writer.write(b"GET /v2/ HTTP/1.0\r\n\r\n")
-            try:
-                return await reader.read()
-            finally:
-                writer.close()
+    async def ask() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+        writer.write(b"GET /v2/ HTTP/1.0\r\n\r\n")
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
 
-        assert (await ask()).startswith(b"HTTP/1.0 200")
-        mood.write_text("gone")
-        await asyncio.sleep(0.3)
-        waiting = asyncio.create_task(ask())
-        await asyncio.sleep(0.2)
-        assert not waiting.done()
-        mood.write_text("well")
-        assert (await waiting).startswith(b"HTTP/1.0 200")
-        await tested.stop(0.0)
-        registry.close()
-
-    asyncio.run(run())
+    assert (await ask()).startswith(b"HTTP/1.0 200")
+    mood.write_text("gone")
+    await asyncio.sleep(0.3)
+    waiting = asyncio.create_task(ask())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    mood.write_text("well")
+    assert (await waiting).startswith(b"HTTP/1.0 200")
+    await tested.stop(0.0)
+    registry.close()

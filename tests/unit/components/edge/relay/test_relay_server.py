@@ -96,154 +96,124 @@ async def ended(reader: StreamReader) -> bool:
     return True
 
 
-def test_both_loopback_addresses_are_listened_on() -> None:
-    async def run() -> None:
-        async with passing(Limits()) as (tested, port):
-            assert tested.listening == {(LOCAL, port), ("::1", port)}
-            for address in (LOCAL, "::1"):
-                reader, writer = await connect(port, address)
-                writer.write(b"here")
-                assert await reader.readexactly(4) == b"here"
-                writer.close()
-
-    asyncio.run(run())
-
-
-def test_unavailable_port_is_reported_and_others_are_served() -> None:
-    async def run() -> None:
-        with socket.create_server((LOCAL, 0)) as taken:
-            async with passing(Limits()) as (tested, port):
-                busy = taken.getsockname()
-                route = Route("a", "a.test", "node", (busy, (LOCAL, port)), 1.0)
-                assert await tested.follow([route]) == {busy: "Address already in use"}
-                assert (LOCAL, port) in tested.listening
-
-    asyncio.run(run())
-
-
-def test_unused_port_is_released() -> None:
-    async def run() -> None:
-        async with passing(Limits()) as (tested, port):
-            reader, writer = await connect(port)
-            writer.write(b"1")
-            assert await reader.readexactly(1) == b"1"
-            await tested.follow([])
-            assert tested.listening == set()
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection(LOCAL, port)
-            writer.write(b"2")  # what is under way goes on
-            assert await reader.readexactly(1) == b"2"
+async def test_both_loopback_addresses_are_listened_on() -> None:
+    async with passing(Limits()) as (tested, port):
+        assert tested.listening == {(LOCAL, port), ("::1", port)}
+        for address in (LOCAL, "::1"):
+            reader, writer = await connect(port, address)
+            writer.write(b"here")
+            assert await reader.readexactly(4) == b"here"
             writer.close()
 
-    asyncio.run(run())
+
+async def test_unavailable_port_is_reported_and_others_are_served() -> None:
+    with socket.create_server((LOCAL, 0)) as taken:
+        async with passing(Limits()) as (tested, port):
+            busy = taken.getsockname()
+            route = Route("a", "a.test", "node", (busy, (LOCAL, port)), 1.0)
+            assert await tested.follow([route]) == {busy: "Address already in use"}
+            assert (LOCAL, port) in tested.listening
+
+
+async def test_unused_port_is_released() -> None:
+    async with passing(Limits()) as (tested, port):
+        reader, writer = await connect(port)
+        writer.write(b"1")
+        assert await reader.readexactly(1) == b"1"
+        await tested.follow([])
+        assert tested.listening == set()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(LOCAL, port)
+        writer.write(b"2")  # what is under way goes on
+        assert await reader.readexactly(1) == b"2"
+        writer.close()
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
-def test_client_that_sends_no_hello_is_disconnected(said: bytes) -> None:
-    async def run() -> None:
-        async with passing(Limits(handshake=0.1)) as (_, port):
-            reader, writer = await asyncio.open_connection(LOCAL, port)
-            writer.write(said)
-            assert await ended(reader)
-            writer.close()
-
-    asyncio.run(run())
+async def test_client_that_sends_no_hello_is_disconnected(said: bytes) -> None:
+    async with passing(Limits(handshake=0.1)) as (_, port):
+        reader, writer = await asyncio.open_connection(LOCAL, port)
+        writer.write(said)
+        assert await ended(reader)
+        writer.close()
 
 
-def test_a_connection_that_is_silent_for_too_long_is_ended() -> None:
-    async def run() -> None:
-        async with passing(Limits(idle=0.2)) as (_, port):
-            reader, writer = await connect(port)
-            assert await ended(reader)
-            writer.close()
-
-    asyncio.run(run())
+async def test_a_connection_that_is_silent_for_too_long_is_ended() -> None:
+    async with passing(Limits(idle=0.2)) as (_, port):
+        reader, writer = await connect(port)
+        assert await ended(reader)
+        writer.close()
 
 
-def test_half_open_connection_is_closed_soon() -> None:
-    async def run() -> None:
-        async def silent(reader: StreamReader, writer: StreamWriter) -> None:
-            with leaving(writer):
-                await reader.read()
-                await asyncio.sleep(30)
+async def test_half_open_connection_is_closed_soon() -> None:
+    async def silent(reader: StreamReader, writer: StreamWriter) -> None:
+        with leaving(writer):
+            await reader.read()
+            await asyncio.sleep(30)
 
-        async with passing(Limits(half_closed=0.2), silent) as (_, port):
-            reader, writer = await connect(port)
-            writer.write_eof()
-            assert await ended(reader)
-            writer.close()
-
-    asyncio.run(run())
+    async with passing(Limits(half_closed=0.2), silent) as (_, port):
+        reader, writer = await connect(port)
+        writer.write_eof()
+        assert await ended(reader)
+        writer.close()
 
 
-def test_half_open_connection_with_traffic_is_kept() -> None:
-    async def run() -> None:
-        async with passing(Limits(half_closed=2.0), keep_talking) as (_, port):
-            reader, writer = await connect(port)
-            writer.write_eof()
-            assert len(await reader.readexactly(200)) == 200
-            writer.close()
-
-    asyncio.run(run())
+async def test_half_open_connection_with_traffic_is_kept() -> None:
+    async with passing(Limits(half_closed=2.0), keep_talking) as (_, port):
+        reader, writer = await connect(port)
+        writer.write_eof()
+        assert len(await reader.readexactly(200)) == 200
+        writer.close()
 
 
-def test_no_more_connections_are_taken_than_allowed() -> None:
-    async def run() -> None:
-        async with passing(Limits(connections=2)) as (_, port):
-            first = [await connect(port) for _ in range(2)]
-            for reader, writer in first:
-                writer.write(b"x")
-                assert await reader.readexactly(1) == b"x"
-            reader, writer = await connect(port)
-            assert await ended(reader)
-            writer.close()
-            first.pop()[1].close()
-            while True:  # the place is free as soon as its end has come through
-                reader, writer = await connect(port)
-                writer.write(b"y")
-                with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                    assert await reader.readexactly(1) == b"y"
-                    break
-            writer.close()
-            first.pop()[1].close()
-
-    asyncio.run(run())
-
-
-def test_silent_server_is_retried_and_then_given_up() -> None:
-    async def run() -> None:
-        async with passing(Limits(attempts=3)) as (tested, port):
-            late = free_port()
-            route = Route("a", "a.test", f"{LOCAL}:{late}", ((LOCAL, port),), 1.0)
-            await tested.follow([route])
-            reader, writer = await connect(port)
-            server = await asyncio.start_server(echo, LOCAL, late)
-            writer.write(b"late")
-            assert await reader.readexactly(4) == b"late"
-            writer.close()
-            server.close()
-            await tested.follow([replace(route, upstream=f"{LOCAL}:{free_port()}")])
-            reader, writer = await connect(port)
-            assert await ended(reader)
-            writer.close()
-
-    asyncio.run(run())
-
-
-def test_a_stop_lets_what_is_under_way_end_and_then_ends_it() -> None:
-    async def run() -> None:
-        async with passing(Limits()) as (tested, port):
-            reader, writer = await connect(port)
+async def test_no_more_connections_are_taken_than_allowed() -> None:
+    async with passing(Limits(connections=2)) as (_, port):
+        first = [await connect(port) for _ in range(2)]
+        for reader, writer in first:
             writer.write(b"x")
             assert await reader.readexactly(1) == b"x"
-            stopping = asyncio.create_task(tested.stop(20.0))
-            await asyncio.sleep(0.05)
+        reader, writer = await connect(port)
+        assert await ended(reader)
+        writer.close()
+        first.pop()[1].close()
+        while True:  # the place is free as soon as its end has come through
+            reader, writer = await connect(port)
             writer.write(b"y")
-            assert await reader.readexactly(1) == b"y"
-            writer.close()
-            await stopping
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                assert await reader.readexactly(1) == b"y"
+                break
+        writer.close()
+        first.pop()[1].close()
 
-    asyncio.run(run())
+
+async def test_silent_server_is_retried_and_then_given_up() -> None:
+    async with passing(Limits(attempts=3)) as (tested, port):
+        late = free_port()
+        route = Route("a", "a.test", f"{LOCAL}:{late}", ((LOCAL, port),), 1.0)
+        await tested.follow([route])
+        reader, writer = await connect(port)
+        server = await asyncio.start_server(echo, LOCAL, late)
+        writer.write(b"late")
+        assert await reader.readexactly(4) == b"late"
+        writer.close()
+        server.close()
+        await tested.follow([replace(route, upstream=f"{LOCAL}:{free_port()}")])
+        reader, writer = await connect(port)
+        assert await ended(reader)
+        writer.close()
+
+
+async def test_a_stop_lets_what_is_under_way_end_and_then_ends_it() -> None:
+    async with passing(Limits()) as (tested, port):
+        reader, writer = await connect(port)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        stopping = asyncio.create_task(tested.stop(20.0))
+        await asyncio.sleep(0.05)
+        writer.write(b"y")
+        assert await reader.readexactly(1) == b"y"
+        writer.close()
+        await stopping
 
 
 def test_five_thousand_concurrent_connections_are_served(tmp_path: Path) -> None:
@@ -324,37 +294,34 @@ def test_relay_starts_in_any_folder() -> None:
     assert relay_process.argv(Path("/x"))[1:] == ("-P", "-m", "sandbox.components.edge.relay.relay_process", "/x")
 
 
-def test_tunnel_relays_any_bytes_to_its_server(tmp_path: Path) -> None:
+async def test_tunnel_relays_any_bytes_to_its_server(tmp_path: Path) -> None:
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
         with leaving(writer):
             while data := await reader.read(1 << 16):
                 writer.write(data.upper())
                 await writer.drain()
 
-    async def run() -> None:
-        server = await asyncio.start_server(answer, LOCAL, 0)
-        tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
-        tested = RelayServer(Forwards(), Limits())
-        route = Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))
-        assert await tested.follow([route]) == {}
-        assert tested.listening == {(LOCAL, tunnel.port), ("::1", tunnel.port)}
-        for address in (LOCAL, "::1"):
-            reader, writer = await asyncio.open_connection(address, tunnel.port)
-            writer.write(b"get /v2/")
-            assert await reader.readexactly(8) == b"GET /V2/"
-            writer.close()
-        await tested.follow([])
-        assert tested.listening == frozenset()
-        await tested.stop(0.0)
-        server.close()
-        await cancel_others()
-
-    asyncio.run(run())
+    server = await asyncio.start_server(answer, LOCAL, 0)
+    tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
+    tested = RelayServer(Forwards(), Limits())
+    route = Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))
+    assert await tested.follow([route]) == {}
+    assert tested.listening == {(LOCAL, tunnel.port), ("::1", tunnel.port)}
+    for address in (LOCAL, "::1"):
+        reader, writer = await asyncio.open_connection(address, tunnel.port)
+        writer.write(b"get /v2/")
+        assert await reader.readexactly(8) == b"GET /V2/"
+        writer.close()
+    await tested.follow([])
+    assert tested.listening == frozenset()
+    await tested.stop(0.0)
+    server.close()
+    await cancel_others()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 @pytest.mark.security(17)
-def test_a_tunnel_serves_its_own_user_alone() -> None:
+async def test_a_tunnel_serves_its_own_user_alone() -> None:
     """Another user of the machine connects to the tunnel of a team's registry → the connection ends; ours is served."""
     seen = []
 
@@ -365,21 +332,18 @@ def test_a_tunnel_serves_its_own_user_alone() -> None:
                 writer.write(data)
                 await writer.drain()
 
-    async def run() -> None:
-        server = await asyncio.start_server(answer, LOCAL, 0)
-        tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
-        tested = RelayServer(Forwards(), Limits())
-        await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
-        script = f"exec 3<>/dev/tcp/{LOCAL}/{tunnel.port}; echo PUT >&3; read -r -t 20 answer <&3; echo got $answer"
-        for uid, said in ((65534, b"got\n"), (0, b"got PUT\n")):
-            process = await asyncio.create_subprocess_exec(
-                "bash", "-c", script, user=uid, group=uid, extra_groups=[], cwd="/", stdout=asyncio.subprocess.PIPE
-            )
-            assert (await process.communicate())[0] == said
-        assert seen == [b"PUT\n"]
-        await tested.follow([])
-        await tested.stop(0.0)
-        server.close()
-        await cancel_others()
-
-    asyncio.run(run())
+    server = await asyncio.start_server(answer, LOCAL, 0)
+    tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
+    tested = RelayServer(Forwards(), Limits())
+    await tested.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+    script = f"exec 3<>/dev/tcp/{LOCAL}/{tunnel.port}; echo PUT >&3; read -r -t 20 answer <&3; echo got $answer"
+    for uid, said in ((65534, b"got\n"), (0, b"got PUT\n")):
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", script, user=uid, group=uid, extra_groups=[], cwd="/", stdout=asyncio.subprocess.PIPE
+        )
+        assert (await process.communicate())[0] == said
+    assert seen == [b"PUT\n"]
+    await tested.follow([])
+    await tested.stop(0.0)
+    server.close()
+    await cancel_others()
