@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources import tar_split
@@ -30,16 +30,6 @@ METACOPY = Path("/sys/module/overlay/parameters/metacopy")
 _CACHE_ID = re.compile(r"[0-9a-z][0-9a-z-]*")
 
 SizeOf = Callable[[str], int | None]
-
-
-class EngineStore(Protocol):
-    """The store of an engine's images, as far as it can be read."""
-
-    def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """Return the image that the engine describes by `content` (`GET /images/{name}/json`); raises Unreadable.
-
-        `size_of` returns known sizes of layers, by digest.
-        """
 
 
 @dataclass(frozen=True)
@@ -130,7 +120,7 @@ class ContainerdStore:
         return path
 
 
-def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
+def of(content: Mapping[str, Any], root: Callable[[], Path]) -> OverlayStore | ContainerdStore:
     """Return the store that has an image, by the engine's description of it; `root` returns the engine's own folder.
 
     Raises Unreadable when there is none that can be read.
