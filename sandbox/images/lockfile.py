@@ -110,15 +110,6 @@ def lock_path(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.stem}.lock.yaml")
 
 
-def load_lock(path: Path) -> Lock | None:
-    """Return the lock in a file, None when there is none. Raises UsageError with file, line and key."""
-    try:
-        return load_document(path, Lock) if path.exists() else None
-    except BadFile as error:
-        error.fix = error.fix or "bring back an earlier version of it, or delete it and push again"
-        raise
-
-
 def dump(lock: Lock) -> str:
     """Return the file's text; the same lock always gives the same text."""
     images = []
@@ -129,83 +120,6 @@ def dump(lock: Lock) -> str:
         images.append(content)
     content = {"apiVersion": lock.version, "compression": lock.compression.value, "images": images}
     return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 16)
-
-
-def describe(entry: Entry, folder: Path) -> str:
-    """Describe an entry's source in one line, with paths relative to `folder`: a changed entry has another line."""
-    match entry:
-        case FromRegistry():
-            words = ["registry", str(entry.image)]
-        case FromDaemon():
-            words = ["daemon", entry.image]
-        case FromArchive() | FromLayout():
-            kind = "archive" if isinstance(entry, FromArchive) else "layout"
-            words = [kind, _relative(entry.path, folder), *([entry.image] if entry.image else [])]
-        case FromBuild():
-            words = ["build", _relative(entry.context, folder)]
-            words += [entry.dockerfile] if entry.dockerfile else []
-            words += ["target", entry.stage] if entry.stage else []
-    return " ".join([*words, *(["for", *entry.platforms] if entry.platforms else [])])
-
-
-def pinned(entries: Sequence[Entry], lock: Lock | None, folder: Path) -> tuple[Entry, ...]:
-    """Return `entries`, those of other registries at the locked digest and platforms."""
-    return tuple(_pinned(entry, lock, folder) for entry in entries) if lock else tuple(entries)
-
-
-def digests(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, str]:
-    """Return the digests that `lock` has for `entries`, as far as their sources are the same."""
-    return {entry.target: known.digest for entry in entries if (known := _locked(entry, lock, folder))}
-
-
-def _locked(entry: Entry, lock: Lock, folder: Path) -> Locked | None:
-    known = lock.by_target.get(str(entry.target))
-    return known if known is not None and known.origin == describe(entry, folder) else None
-
-
-def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
-    known = _locked(entry, lock, folder)
-    if not isinstance(entry, FromRegistry) or known is None:
-        return entry
-    return replace(entry, image=replace(entry.image, digest=known.source), platforms=entry.platforms or known.platforms)
-
-
-def promises(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, Promise]:
-    """Return the promises of `lock` for each entry. Raises Drift if it is not a lock of exactly these entries."""
-    known, lines = dict(lock.by_target), {}
-    promised: dict[Target, Promise] = {}
-    for entry in entries:
-        name, origin = str(entry.target), describe(entry, folder)
-        locked = known.pop(name, None)
-        if locked is None:
-            lines[name] = "the lock does not have it"
-        elif locked.origin != origin:
-            lines[name] = f"the lock says {locked.origin}, the manifest says {origin}"
-        else:
-            promised[entry.target] = Promise(locked.source, locked.digest)
-    lines |= dict.fromkeys(known, "the lock has it, the manifest does not")
-    if lines:
-        raise Drift(lines)
-    return promised
-
-
-def renewed(
-    entries: Sequence[Entry], results: Sequence[Result], old: Lock | None, folder: Path, compression: Compression
-) -> Lock:
-    """Return the lock after a push: what was pushed, and for images that failed what was locked before."""
-    pushed = {result.target: result for result in results}
-    before = old.by_target if old else {}
-    images = []
-    for entry in entries:
-        name, origin = str(entry.target), describe(entry, folder)
-        if result := pushed.get(name):
-            platforms = () if entry.platforms else result.platforms
-            images.append(
-                Locked(target=name, origin=origin, platforms=platforms, source=result.source, digest=result.digest)
-            )
-        elif name in before and before[name].origin == origin:
-            images.append(before[name])
-    return lock_of(images, compression)
 
 
 def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
@@ -223,10 +137,6 @@ def changes(old: Lock, new: Lock) -> tuple[str, ...]:
     if old.compression is not new.compression:
         words.append(f"layers now {new.compression.value}")
     return tuple(words)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 @dataclass(frozen=True)
@@ -252,25 +162,91 @@ class LockFile:
 
     def read(self) -> Lock | None:
         """Return the lock as it is now, None when there is none. Raises UsageError with file, line and key."""
-        return load_lock(self.path)
+        try:
+            return load_document(self.path, Lock) if self.path.exists() else None
+        except BadFile as error:
+            error.fix = error.fix or "bring back an earlier version of it, or delete it and push again"
+            raise
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
         """Return the images, those of other registries at the locked digest and platforms."""
-        return pinned(self.entries, lock, self.manifest.parent)
+        return tuple(self._pinned(entry, lock) for entry in self.entries) if lock else self.entries
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
         """Return the digests of the images by their names, of those that are locked from the same source."""
-        return digests(self.entries, lock, self.manifest.parent) if lock else {}
+        found = {entry.target: self._locked(entry, lock) for entry in self.entries} if lock else {}
+        return {target: known.digest for target, known in found.items() if known}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
         """Return the promises of `lock` for each image. Raises Drift if it is not a lock of exactly these."""
-        return promises(self.entries, lock, self.manifest.parent)
+        known, lines = dict(lock.by_target), {}
+        promised: dict[Target, Promise] = {}
+        for entry in self.entries:
+            name, origin = str(entry.target), self.describe(entry)
+            locked = known.pop(name, None)
+            if locked is None:
+                lines[name] = "the lock does not have it"
+            elif locked.origin != origin:
+                lines[name] = f"the lock says {locked.origin}, the manifest says {origin}"
+            else:
+                promised[entry.target] = Promise(locked.source, locked.digest)
+        lines |= dict.fromkeys(known, "the lock has it, the manifest does not")
+        if lines:
+            raise Drift(lines)
+        return promised
+
+    def renewed(self, results: Sequence[Result], old: Lock | None, compression: Compression) -> Lock:
+        """Return the lock after a push: what was pushed, and for images that failed what was locked before."""
+        pushed = {result.target: result for result in results}
+        before = old.by_target if old else {}
+        images = []
+        for entry in self.entries:
+            name, origin = str(entry.target), self.describe(entry)
+            if result := pushed.get(name):
+                platforms = () if entry.platforms else result.platforms
+                images.append(
+                    Locked(target=name, origin=origin, platforms=platforms, source=result.source, digest=result.digest)
+                )
+            elif name in before and before[name].origin == origin:
+                images.append(before[name])
+        return lock_of(images, compression)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:
         """Write the lock after a push if it differs from `lock`; return in words what changed."""
-        new = renewed(self.entries, results, lock, self.manifest.parent, compression)
+        new = self.renewed(results, lock, compression)
         found = changes(lock, new) if lock else ("written; it belongs in git",)
         if not new.images or not found:
             return ()
         files.write_atomic(self.path, dump(new).encode(), mode=0o644)
         return found
+
+    def describe(self, entry: Entry) -> str:
+        """Describe an entry's source in one line, with relative paths: a changed entry has another line."""
+        match entry:
+            case FromRegistry():
+                words = ["registry", str(entry.image)]
+            case FromDaemon():
+                words = ["daemon", entry.image]
+            case FromArchive() | FromLayout():
+                kind = "archive" if isinstance(entry, FromArchive) else "layout"
+                words = [kind, self._relative(entry.path), *([entry.image] if entry.image else [])]
+            case FromBuild():
+                words = ["build", self._relative(entry.context)]
+                words += [entry.dockerfile] if entry.dockerfile else []
+                words += ["target", entry.stage] if entry.stage else []
+        return " ".join([*words, *(["for", *entry.platforms] if entry.platforms else [])])
+
+    def _relative(self, path: Path) -> str:
+        folder = self.manifest.parent
+        return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+    def _locked(self, entry: Entry, lock: Lock) -> Locked | None:
+        known = lock.by_target.get(str(entry.target))
+        return known if known is not None and known.origin == self.describe(entry) else None
+
+    def _pinned(self, entry: Entry, lock: Lock) -> Entry:
+        known = self._locked(entry, lock)
+        if not isinstance(entry, FromRegistry) or known is None:
+            return entry
+        image = replace(entry.image, digest=known.source)
+        return replace(entry, image=image, platforms=entry.platforms or known.platforms)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.images import lockfile
 from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
-from sandbox.images.lockfile import Drift
+from sandbox.images.lockfile import Drift, LockFile
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.oci.compression import Compression
@@ -124,8 +123,8 @@ def test_sizes_are_exact_where_folders_can_be_read(
 def test_drift_is_refused_in_a_dry_run_too(registry: Simulator) -> None:
     entries = [FromDaemon(parse_target("app:1"), "app")]
     results = push(entries, registry.url, FakeEngine({"app": APP}))
-    made = lockfile.renewed(entries, results, None, Path(), Compression.RAW)
-    promised = lockfile.promises(entries, made, Path())
+    file = LockFile(Path("images.yaml"), tuple(entries))
+    promised = file.promises(file.renewed(results, None, Compression.RAW))
     forecast(entries, registry.url, FakeEngine({"app": APP}), promised=promised)
     with pytest.raises(Drift, match="app:1"):
         forecast(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised)

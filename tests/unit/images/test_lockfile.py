@@ -12,7 +12,7 @@ from sandbox.config.loader import parse
 from sandbox.errors import UsageError
 from sandbox.images import lockfile
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.images.lockfile import Drift, Lock, Locked
+from sandbox.images.lockfile import Drift, Lock, Locked, LockFile
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci import reference
@@ -61,6 +61,12 @@ entries = st.one_of(
     st.builds(FromLayout, names.map(target), paths, st.none() | names, platforms),
     st.builds(FromBuild, names.map(target), paths, platforms),
 )
+
+
+def of(*manifest: Entry) -> LockFile:
+    return LockFile(FOLDER / "images.yaml", manifest)
+
+
 lists = st.lists(entries, unique_by=lambda entry: entry.target)
 
 
@@ -70,11 +76,11 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
         Result(str(one.target), digest_of(b"pushed" + str(one).encode()), *REST, source=digest_of(str(one).encode()))
         for one in manifest
     ]
-    made = lockfile.renewed(manifest, results, None, FOLDER, Compression.RAW)
-    promised = lockfile.promises(manifest, parse(lockfile.dump(made), Lock, origin="lock"), FOLDER)
+    made = of(*manifest).renewed(results, None, Compression.RAW)
+    promised = of(*manifest).promises(parse(lockfile.dump(made), Lock, origin="lock"))
     assert {t: p.digest for t, p in promised.items()} == {target(r.target): r.digest for r in results}
-    assert lockfile.renewed(manifest, results, made, FOLDER, Compression.RAW) == made
-    pinned = lockfile.pinned(manifest, made, FOLDER)
+    assert of(*manifest).renewed(results, made, Compression.RAW) == made
+    pinned = of(*manifest).pinned(made)
     for before, after in zip(manifest, pinned, strict=True):
         expected = digest_of(str(before).encode()) if isinstance(before, FromRegistry) else None
         assert (after.image.digest if isinstance(after, FromRegistry) else None) == expected
@@ -83,13 +89,13 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
 
 @given(lists, entries)
 def test_new_removed_or_re_sourced_entry_is_drift(manifest: list[Entry], other: Entry) -> None:
-    made = lockfile.renewed([other], [result(str(other.target))], None, FOLDER, Compression.RAW)
-    same = len(manifest) == 1 and lockfile.describe(manifest[0], FOLDER) == lockfile.describe(other, FOLDER)
+    made = of(other).renewed([result(str(other.target))], None, Compression.RAW)
+    same = len(manifest) == 1 and of().describe(manifest[0]) == of().describe(other)
     if same and manifest[0].target == other.target:
-        assert lockfile.promises(manifest, made, FOLDER)
+        assert of(*manifest).promises(made)
         return
     with pytest.raises(Drift) as caught:
-        lockfile.promises(manifest, made, FOLDER)
+        of(*manifest).promises(made)
     for one in {str(entry.target) for entry in (*manifest, other)} - unchanged(manifest, other):
         assert one in caught.value.details
 
@@ -100,30 +106,29 @@ def result(name: str) -> Result:
 
 def unchanged(manifest: list[Entry], other: Entry) -> set[str]:
     return {
-        str(one.target)
-        for one in manifest
-        if (one.target, lockfile.describe(one, FOLDER)) == (other.target, lockfile.describe(other, FOLDER))
+        str(one.target) for one in manifest if (one.target, of().describe(one)) == (other.target, of().describe(other))
     }
 
 
 def test_an_image_that_failed_keeps_what_was_locked() -> None:
     manifest = [FromDaemon(target("app:1"), "app"), FromDaemon(target("tool:1"), "tool")]
-    before = lockfile.renewed(manifest, [result("app:1"), result("tool:1")], None, FOLDER, Compression.RAW)
-    assert lockfile.renewed(manifest, [result("app:1")], before, FOLDER, Compression.RAW) == before
+    before = of(*manifest).renewed([result("app:1"), result("tool:1")], None, Compression.RAW)
+    assert of(*manifest).renewed([result("app:1")], before, Compression.RAW) == before
     moved = [manifest[0], FromDaemon(target("tool:1"), "tool:2")]
-    after = lockfile.renewed(moved, [result("app:1")], before, FOLDER, Compression.RAW)
+    after = of(*moved).renewed([result("app:1")], before, Compression.RAW)
     assert [one.target for one in after.images] == ["app:1"]
     assert lockfile.changes(before, after) == ("tool:1 removed",)
     assert lockfile.changes(after, before) == ("tool:1 added",)
 
 
 def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
-    path = lockfile.lock_path(tmp_path / "images.yaml")
+    file = LockFile(tmp_path / "images.yaml", ())
+    path = file.path
     assert path.name == "images.lock.yaml"
-    assert lockfile.load_lock(path) is None
+    assert file.read() is None
     path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")
     with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source") as caught:
-        lockfile.load_lock(path)
+        file.read()
     assert "delete it and push again" in caught.value.fix
 
 
@@ -151,12 +156,12 @@ def test_moved_tag_is_pulled_at_locked_digest_and_platform(registry: Simulator) 
         host = upstream.url.removeprefix("http://")
         manifest = [FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))]
         first = push(manifest, registry.url, platform="linux/amd64")
-        made = lockfile.renewed(manifest, first, None, FOLDER, Compression.RAW)
+        made = of(*manifest).renewed(first, None, Compression.RAW)
         assert (made.images[0].source, made.images[0].digest) == (digest_of(old), digest_of(APP.manifest))
         publish(upstream, "1", index(on("linux/amd64", OTHER)), OTHER)
-        pinned = lockfile.pinned(manifest, made, FOLDER)
-        again = push(pinned, registry.url, platform="linux/arm64", promised=lockfile.promises(manifest, made, FOLDER))
-        assert lockfile.renewed(manifest, again, made, FOLDER, Compression.RAW) == made
+        pinned = of(*manifest).pinned(made)
+        again = push(pinned, registry.url, platform="linux/arm64", promised=of(*manifest).promises(made))
+        assert of(*manifest).renewed(again, made, Compression.RAW) == made
         (moved,) = push(manifest, registry.url, platform="linux/amd64")
         assert moved.digest == digest_of(OTHER.manifest)
 
@@ -166,8 +171,8 @@ def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator,
     manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
     images = {"app": APP, "tool": OTHER}
     first = push(manifest, registry.url, FakeEngine(images, containerd=containerd))
-    made = lockfile.renewed(manifest, first, None, FOLDER, Compression.RAW)
-    promised = lockfile.promises(manifest, made, FOLDER)
+    made = of(*manifest).renewed(first, None, Compression.RAW)
+    promised = of(*manifest).promises(made)
     results = push(manifest, registry.url, FakeEngine(images, containerd=containerd), promised=promised)
     assert [one.digest for one in results] == [one.digest for one in first]
     changed = FakeEngine({"app": APP, "tool": TestImage((layer(9),), "changed")}, containerd=containerd)
@@ -182,10 +187,8 @@ def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator,
 
 def test_bytes_that_turn_out_different_are_not_published(registry: Simulator) -> None:
     manifest = [FromDaemon(target("app:1"), "app")]
-    made = lockfile.renewed(
-        manifest, push(manifest, registry.url, FakeEngine({"app": APP})), None, FOLDER, Compression.RAW
-    )
-    promised = lockfile.promises(manifest, made, FOLDER)
+    made = of(*manifest).renewed(push(manifest, registry.url, FakeEngine({"app": APP})), None, Compression.RAW)
+    promised = of(*manifest).promises(made)
     registry.forget()
     with pytest.raises(PushFailed, match="not what the lock says"):
         push(manifest, registry.url, FakeEngine({"app": APP}), promised=promised, compression=Compression.GZIP)

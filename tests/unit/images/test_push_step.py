@@ -155,7 +155,7 @@ def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: C
     """A manifest's place, with a lock next to it that says so of one entry."""
     locked = {
         "target": str(entry.target),
-        "from": lockfile.describe(entry, folder),
+        "from": LockFile(folder / "images.yaml", ()).describe(entry),
         "source": source,
         "digest": digest,
     }
