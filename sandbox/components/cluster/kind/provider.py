@@ -27,7 +27,7 @@ from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.early_start import EarlyStart, key_file
 from sandbox.components.cluster.kind.node_files import NodeFiles
 from sandbox.components.cluster.kind.node_manifests import NodeManifests
-from sandbox.components.cluster.kind.worker_join import JOINED, ROLE, START_TIMEOUT, Joining
+from sandbox.components.cluster.kind.worker_join import JOINED, ROLE, START_TIMEOUT, Workers
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine
@@ -135,10 +135,10 @@ class KindProvider:
         outside = [one.name for one in self.nodes.outside()]
         if outside:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
-        missing = self._missing()
+        missing = self._workers.missing()
         if missing:
             return f"{', '.join(missing)} is not there"
-        unjoined = self._unjoined()
+        unjoined = self._workers.unjoined()
         if unjoined:
             return f"{', '.join(unjoined)} has not joined"
         if self._files.has_other_nameservers():
@@ -156,7 +156,14 @@ class KindProvider:
         self.delete()
         files.make_private_dir(self.names.folder)
         self._files.write()
-        self._write_config()
+        text = config(
+            self.names.cluster,
+            self.shape,
+            mounts=self._files.mounts,
+            cgroup_version=self.engine.facts().cgroup_version,
+            tags=self.tags,
+        )
+        files.write_atomic(self._config, text.encode(), mode=0o600)
         try:
             self._run_kind(say, usable)
         except BaseException as error:
@@ -170,17 +177,6 @@ class KindProvider:
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
         self._note_complete()
-
-    def _write_config(self) -> None:
-        """Write the file by which kind makes the cluster."""
-        text = config(
-            self.names.cluster,
-            self.shape,
-            mounts=self._files.mounts,
-            cgroup_version=self.engine.facts().cgroup_version,
-            tags=self.tags,
-        )
-        files.write_atomic(self._config, text.encode(), mode=0o600)
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make the cluster, and do by its messages what can be done before it has ended."""
@@ -241,7 +237,7 @@ class KindProvider:
         self._files.write()
         for node in self.nodes.running():
             if node in stopped:
-                wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
+                wait_until(partial(self._workers.silence, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
         if not self._asks_again:
@@ -256,9 +252,9 @@ class KindProvider:
 
     def _add_missing(self, say: Callable[[str], None]) -> None:
         """Add nodes that the spec has and the cluster lacks, in place of those that never joined too."""
-        for name in self._unjoined():
+        for name in self._workers.unjoined():
             self.engine.remove_container(name)
-        missing = self._missing()
+        missing = self._workers.missing()
         if not missing:
             return
         silent = partial(api_answers.silence, self.engine, self.names.node)
@@ -268,7 +264,7 @@ class KindProvider:
         image = self.image if version == self.kubernetes else None
         for name in missing:
             say(f"adding {name}")
-            self._joining.add(name, self._first_files, image)
+            self._workers.add(name, self._first_files, image)
             self.engine.keep_stopped(name)
         self._note_complete()
 
@@ -387,27 +383,11 @@ class KindProvider:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
     @property
-    def _workers(self) -> tuple[str, ...]:
-        """Return the names of the workers that are to be."""
-        return node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
-
-    def _missing(self) -> list[str]:
-        """Return the workers that are to be and are not."""
-        there = {one.name for one in self.nodes.all()}
-        return [name for name in self._workers if name not in there]
-
-    def _unjoined(self) -> list[str]:
-        """Return the workers whose container a command had made when it was killed, before they joined."""
-        there = [one.name for one in self.nodes.all() if one.name in self._workers]
-        return [name for name in there if self.engine.read_file(name, JOINED) is None]
-
-    @property
-    def _joining(self) -> Joining:
-        return Joining(
-            engine=self.engine,
-            network=self.names.network,
+    def _workers(self) -> Workers:
+        return Workers(
+            nodes=self.nodes,
             cluster=self.names.cluster,
-            control_plane=self.names.node,
+            wanted=node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :],
             dual=self.shape.ip_family == "dual",
         )
 

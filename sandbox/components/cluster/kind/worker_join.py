@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.engine import Engine
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system.wait import wait_until
@@ -58,14 +58,23 @@ def document(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Joining:
-    """The workers of one cluster, made after those that are there; in a `dual` one they have IPv6 addresses too."""
+class Workers:
+    """The workers of a cluster by the names `wanted`, made after those that are there; `dual` ones have IPv6 too."""
 
-    engine: Engine
-    network: str
+    nodes: DockerNodes
     cluster: str
-    control_plane: str
+    wanted: tuple[str, ...]
     dual: bool = False
+
+    def missing(self) -> list[str]:
+        """Return those that are to be and are not."""
+        there = {one.name for one in self.nodes.all()}
+        return [name for name in self.wanted if name not in there]
+
+    def unjoined(self) -> list[str]:
+        """Return those whose container a command had made when it was killed, before they joined."""
+        there = [one.name for one in self.nodes.all() if one.name in self.wanted]
+        return [name for name in there if self.nodes.read_file(name, JOINED) is None]
 
     def add(self, name: str, files: Mapping[PurePosixPath, bytes], image: str | None = None) -> None:
         """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
@@ -74,33 +83,34 @@ class Joining:
         Raises SandboxError; a worker that cannot join is not left behind.
         """
         labels = {ROLE: "worker"}
-        self.engine.run_another(name, self.control_plane, labels, without=("KUBECONFIG",), image=image)
+        self.nodes.engine.run_another(name, self.nodes.control_plane, labels, without=("KUBECONFIG",), image=image)
         try:
             wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
-            self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
+            self._run(self.nodes.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
             config = yaml.safe_dump(self._document(name)).encode()
-            self.engine.write_files(name, {CONFIG: config, **files})
+            self.nodes.engine.write_files(name, {CONFIG: config, **files})
             self._run(name, "kubeadm", "join", "--config", str(CONFIG))
         except BaseException:
-            self.engine.remove_container(name)
+            self.nodes.engine.remove_container(name)
             raise
 
     def silence(self, node: str) -> str | None:
         """Return why a node that starts cannot be used yet, or None."""
-        status, said = self.engine.execute(node, ["sh", "-c", _CONTAINERD])
+        status, said = self.nodes.engine.execute(node, ["sh", "-c", _CONTAINERD])
         return None if status == 0 else f"containerd is {said.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:
         """Return what the worker joins with: a token for the next minutes, and its addresses."""
-        said = self._run(self.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
-        found, container = _JOIN.search(said), self.engine.container(name)
+        said = self._run(self.nodes.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
+        found, container = _JOIN.search(said), self.nodes.engine.container(name)
         if found is None or container is None:
             raise SandboxError("kubeadm does not say how to join", details=said)
-        own = [container.addresses[self.network], *([container.addresses6[self.network]] if self.dual else [])]
-        return document(self.cluster, name, own, control_plane=self.control_plane, token=found[1], digest=found[2])
+        network, control_plane = self.nodes.network, self.nodes.control_plane
+        own = [container.addresses[network], *([container.addresses6[network]] if self.dual else [])]
+        return document(self.cluster, name, own, control_plane=control_plane, token=found[1], digest=found[2])
 
     def _run(self, node: str, *argv: str) -> str:
-        status, output = self.engine.execute(node, argv)
+        status, output = self.nodes.engine.execute(node, argv)
         if status != 0:
             raise SandboxError(f"`{' '.join(argv[:3])}` failed on {node}", details=output[-2000:])
         return output
