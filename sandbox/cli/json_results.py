@@ -14,15 +14,7 @@ from sandbox.app.addon_changes import Row as Addon
 from sandbox.app.edge_ports import PortStatus
 from sandbox.app.known_sandboxes import Known
 from sandbox.app.service_places import Balanced, Reached
-from sandbox.cli.json_image_results import (
-    Bytes,
-    Collected,
-    PrunedImages,
-    Push,
-    PushForecast,
-    RegistryContent,
-    Seconds,
-)
+from sandbox.cli.json_image_results import Bytes, Collected, PrunedImages, Push, PushForecast, RegistryContent, Seconds
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import AddedRoute
 from sandbox.fast_dataclass import dataclass

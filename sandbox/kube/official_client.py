@@ -17,16 +17,7 @@ from typing import Any
 import yaml
 
 from sandbox.fast_dataclass import dataclass
-from sandbox.kube.api_transport import (
-    CALL_TIMEOUT,
-    Answer,
-    Read,
-    Socket,
-    Unanswered,
-    Unusable,
-    is_here,
-    lines_of,
-)
+from sandbox.kube.api_transport import CALL_TIMEOUT, Answer, Read, Socket, Unanswered, Unusable, is_here, lines_of
 
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from sandbox.config.model import Model, alone, key
-from sandbox.config.schema.values import (
-    Address,
-    AutoPort,
-    AutoPorts,
-    Host,
-    Port,
-    Ports,
-    ServicePort,
-    Upstream,
-)
+from sandbox.config.schema.values import Address, AutoPort, AutoPorts, Host, Port, Ports, ServicePort, Upstream
 from sandbox.fast_dataclass import dataclass
 
 PROXY_PROTOCOL = "Pass on the client's address by the PROXY protocol, version 2; the server has to expect it."
