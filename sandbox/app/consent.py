@@ -49,8 +49,7 @@ def _components(identity: str) -> str:
 
 
 def _note(home: Home, what: str) -> None:
-    files.make_private_dir(home.agreed)
-    files.write_atomic(_file(home, what), f"{what}\n".encode(), mode=0o600)
+    files.write_private(_file(home, what), f"{what}\n".encode())
 
 
 def _file(home: Home, what: str) -> Path:

@@ -148,8 +148,7 @@ def trust(spec: Spec) -> None:
     data += CompanyCa(spec.network.ca).pem
     path = home().certificates / f"{hashlib.sha256(data).hexdigest()[:16]}.pem"
     if not path.exists():
-        files.make_private_dir(path.parent)
-        files.write_atomic(path, data, mode=0o600)
+        files.write_private(path, data)
     os.environ[CERTIFICATES] = str(path)
 
 

@@ -123,8 +123,7 @@ def _keep(engine: Engine, home: Home, found: Reach) -> None:
         content = files.read_json(_file(home))
         kept = content if isinstance(content, dict) else {}
     with suppress(SandboxError):  # then it is measured again
-        files.make_private_dir(home.state)
-        files.write_atomic(_file(home), json.dumps({**kept, _key(engine): asdict(found)}).encode(), mode=0o600)
+        files.write_private(_file(home), json.dumps({**kept, _key(engine): asdict(found)}).encode())
 
 
 def _file(home: Home) -> Path:

@@ -114,8 +114,7 @@ class Records:
             if (key := self._key()) is not None:
                 return key
             key = secrets.token_hex(32).encode()  # text, like everything else that is searched for secrets
-            files.make_private_dir(self._file.parent)
-            files.write_atomic(self._file, key, mode=0o600)
+            files.write_private(self._file, key)
             return key
 
     @property

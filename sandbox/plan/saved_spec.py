@@ -71,9 +71,8 @@ class RememberedStep:
 
 def save(names: Names, spec: ResolvedSpec) -> None:
     """Save the spec of a sandbox. Raises SandboxError."""
-    files.make_private_dir(names.folder)
     try:
-        files.write_atomic(names.spec, spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+        files.write_private(names.spec, spec.model_dump_json(indent=2).encode() + b"\n")
     except files.NotAFile as error:
         raise _no_file(names, error) from None
 
@@ -164,8 +163,7 @@ def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
 def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
     """Record where the spec comes from while the block brings the sandbox up; if no sandbox results, forget it."""
     if where is not None and where != origin(names):
-        files.make_private_dir(names.folder)
-        files.write_atomic(names.origin, where.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+        files.write_private(names.origin, where.model_dump_json(indent=2).encode() + b"\n")
     try:
         yield
     finally:

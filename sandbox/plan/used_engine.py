@@ -41,9 +41,7 @@ class UsedEngine:
     def record(self, names: Names) -> None:
         """Record that the sandbox is brought up on this engine. Raises SandboxError."""
         if self != UsedEngine.read(names):
-            files.make_private_dir(names.folder)
-            content = json.dumps({"id": self.id, "address": self.address})
-            files.write_atomic(names.engine, content.encode(), mode=0o600)
+            files.write_private(names.engine, json.dumps({"id": self.id, "address": self.address}).encode())
 
 
 def _now() -> str:

@@ -62,8 +62,7 @@ class Restoring:
             )
         manifest.require(_needed(manifest), kept)
         noted = self._noted
-        files.make_private_dir(noted)
-        files.write_atomic(noted / MANIFEST, manifest.model_dump_json().encode(), mode=0o600)
+        files.write_private(noted / MANIFEST, manifest.model_dump_json().encode())
         try:
             self._prepare_verified(manifest, kept, say)
             files.write_atomic(noted / READY, b"", mode=0o600)
@@ -164,8 +163,7 @@ class Restoring:
                 shutil.rmtree(self.names.keys)
             files.make_private_dir(self.names.keys.parent)
             (self._noted / "certificates").rename(self.names.keys)
-        files.make_private_dir(self.names.folder)
-        files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
+        files.write_private(self.names.spec, (self._noted / SPEC).read_bytes())
         self._note_charts()
         self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         (self._noted / READY).unlink()  # first, for without the other files there is nothing to complete
@@ -284,6 +282,4 @@ def _unpack(tar: Path, folder: Path) -> None:
                     fix="restore another snapshot: sandbox snapshot list",
                     id="snapshot-damaged",
                 )
-            place = folder.joinpath(*parts)
-            files.make_private_dir(place.parent)
-            files.write_atomic(place, data.read(), mode=0o600)
+            files.write_private(folder.joinpath(*parts), data.read())

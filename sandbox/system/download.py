@@ -42,8 +42,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         fix = f"see what answers there instead of the internet; the right file may be put at {path}"
         raise _other(f"what {url} sent is not the file that it should be", data, sha256, fix)
-    files.make_private_dir(path.parent)
-    files.write_atomic(path, data, mode=0o600)
+    files.write_private(path, data)
     return data
 
 

@@ -86,6 +86,12 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
         raise refused(f"{path} cannot be written", error) from error
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Replace `path` like `write_atomic`, for this user only, in a folder that is private too. Raises SandboxError."""
+    make_private_dir(path.parent)
+    write_atomic(path, data, mode=0o600)
+
+
 @contextmanager
 def replacing(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Yield a file that replaces `path` like `write_atomic` once the block ends without an error.

@@ -28,8 +28,7 @@ class KeptFiles:
     def write(self, name: str, data: bytes) -> None:
         """Keep data under a name, unless there is no space for it, or no right to."""
         with suppress(OSError, SandboxError):
-            files.make_private_dir(self.folder)
-            files.write_atomic(self.folder / name, data, mode=0o600)
+            files.write_private(self.folder / name, data)
             known = sorted(self.folder.iterdir(), key=lambda one: one.stat().st_mtime)
             for one in known[:-MOST]:
                 one.unlink()

@@ -83,9 +83,8 @@ class Entries:
             self._write({name: one for name, one in known.items() if name not in names})
 
     def _write(self, entries: Mapping[str, Entry]) -> None:
-        files.make_private_dir(self.file.parent)
         content = adapter(_LISTED).dump_json([(one.origin, one.given) for one in entries.values()], indent=2)
-        files.write_atomic(self.file, content + b"\n", mode=0o600)
+        files.write_private(self.file, content + b"\n")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,8 +181,7 @@ def through_port(folder: Path, *, wanted: bool) -> Mapping[int, tuple[Bind, ...]
     from sandbox.components.certificates.authority import make_self_signed
 
     made = make_self_signed(haproxy.CONTROL_HOST, now=datetime.now(UTC))
-    files.make_private_dir(pair.parent)
-    files.write_atomic(pair, made.key_pem + made.cert_pem, mode=0o600)
+    files.write_private(pair, made.key_pem + made.cert_pem)
     port = FIRST + secrets.randbelow(LAST - FIRST)
     free = port if host_network.is_free(LOCAL, port) else host_network.next_free(LOCAL, port)
     return {haproxy.CONTROL_PORT: (Bind(LOCAL, free),)}

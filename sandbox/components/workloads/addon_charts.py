@@ -108,8 +108,7 @@ class AddonCharts:
         values = self._values(use.addon)
         text = yaml.safe_dump(dict(use.values), sort_keys=False, allow_unicode=True)
         if not values.exists() or values.read_text(encoding="utf-8") != text:
-            files.make_private_dir(values.parent)
-            files.write_atomic(values, text.encode(), mode=0o600)
+            files.write_private(values, text.encode())
         source = {"chart": use.chart.chart, "version": use.chart.version}
         content: dict[str, Any] = {**source, "release": use.addon, "namespace": use.namespace, "values": (values,)}
         if use.chart.repo:
