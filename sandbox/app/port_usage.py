@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -97,15 +97,17 @@ class Machine:
 
         The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service.
         """
-        if owner == EDGE and (neighbour := self._neighbour(bind, shared=shared)):
-            return Occupant(f"sandbox '{neighbour}'", f"`sandbox down {neighbour}`")
+        if owner == EDGE:
+            alone = self._neighbour(bind, lambda route: map(route.place, route.tcp_ports) if shared else route.takes)
+            if alone:
+                return alone
         if starting := self._starting(bind.port, owner, shared=shared):
             return starting
         if self._is_displaced(owner, bind.port):
             return None
         promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
         if promised:
-            return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
+            return _sandbox(promised.name)
         container = self.edge if owner == EDGE else owner
         own = (container, container + FRONTEND, container + HOLDER)
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
@@ -120,10 +122,8 @@ class Machine:
 
     def udp_occupant(self, bind: Bind) -> Occupant | None:
         """Return who keeps this sandbox from a UDP port; None if no one does."""
-        for route in routes.load(self.home.edge):
-            theirs = (route.place(one) for one in route.udp_ports)
-            if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
-                return Occupant(f"sandbox '{route.name}'", f"`sandbox down {route.name}`")
+        if neighbour := self._neighbour(bind, lambda route: map(route.place, route.udp_ports)):
+            return neighbour
         port = place(bind.port, routes.UDP)
         if starting := self._starting(port, EDGE, shared=False):
             return starting
@@ -145,19 +145,15 @@ class Machine:
 
     def _promised(self, port: port_reservations.Place) -> Occupant | None:
         """Return another user's sandbox that is about to open the port."""
-        return (
-            Occupant(port_reservations.STARTING, "wait for it")
-            if port_reservations.is_promised(self.home.claims, port)
-            else None
-        )
+        is_promised = port_reservations.is_promised(self.home.claims, port)
+        return Occupant(port_reservations.STARTING, "wait for it") if is_promised else None
 
-    def _neighbour(self, bind: Bind, *, shared: bool) -> str | None:
-        """Return another sandbox of the same edge that has the port in a way that cannot be shared."""
+    def _neighbour(self, bind: Bind, places: Callable[[Route], Iterable[tuple[str, int]]]) -> Occupant | None:
+        """Return another sandbox of the same edge that has the port among its `places`."""
         for route in routes.load(self.home.edge):
-            alone = {route.place(one) for one in route.tcp_ports}
-            theirs = alone if shared else route.takes
-            if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
-                return route.name
+            theirs = () if route.name == self.name else places(route)
+            if any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
+                return _sandbox(route.name)
         return None
 
     def _others(self, owner: str) -> Iterator[Route]:
@@ -210,6 +206,10 @@ def place(port: int, protocol: str) -> port_reservations.Place:
     return port if protocol == routes.TCP else f"{port}-{protocol}"
 
 
+def _sandbox(name: str) -> Occupant:
+    return Occupant(f"sandbox '{name}'", f"`sandbox down {name}`")
+
+
 def _meet(one: str, other: str) -> bool:
     """Tell whether a port can be opened on only one of two addresses: they are equal, or one means all."""
     ours, theirs = ip_address(one), ip_address(other)
@@ -220,7 +220,7 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
     udp = wanted.protocol == routes.UDP
-    free = (host_network.next_free_udp if udp else host_network.next_free)(bind.address, bind.port)
+    free = host_network.next_free(bind.address, bind.port, udp=udp)
     remedy = "" if wanted.command else f"{occupant.remedy}, or "
     return PortTaken(
         f"{'UDP ' if udp else ''}port {bind.port} on {bind.address} is taken",

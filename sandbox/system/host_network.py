@@ -112,14 +112,9 @@ def may_bind_all(program: str) -> bool:
         return False
 
 
-def next_free(address: str, port: int) -> int:
+def next_free(address: str, port: int, *, udp: bool = False) -> int:
     """Return the first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
-    return next(filter(partial(is_free, address), after(port)))
-
-
-def next_free_udp(address: str, port: int) -> int:
-    """Return the first port after `port` that is free for UDP."""
-    return next(filter(partial(is_free_udp, address), after(port)))
+    return next(filter(partial(is_free_udp if udp else is_free, address), after(port)))
 
 
 def after(port: int) -> chain[int]:
