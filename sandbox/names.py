@@ -292,6 +292,11 @@ class Names:
         return self.home.state / "charts" / self.name
 
     @property
+    def rendered_charts(self) -> Path:
+        """Return the folder with the objects of charts that have no release: those in an existing cluster."""
+        return self.folder / "charts"
+
+    @property
     def addon_values(self) -> Path:
         """Return the folder of the values that charts of addons are installed with."""
         return self.folder / "addons"

@@ -161,7 +161,8 @@ def _require_charts(spec: Spec, home: Home) -> None:
     from sandbox.components.workloads import user_manifests
 
     charts = user_manifests.charts(spec.apply)
-    if not charts or home.sandbox(spec.name).charts.exists():
+    names = home.sandbox(spec.name)
+    if not charts or names.charts.exists() or names.rendered_charts.exists():
         return
     from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.helm import Helm

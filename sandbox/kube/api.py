@@ -104,6 +104,10 @@ class Cluster:
             return str(error)
         return None
 
+    def owns(self, found: Manifest) -> bool:
+        """Tell whether an object is the sandbox's: in a cluster of its own each that it has applied is."""
+        return True
+
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return one object, or None when there is none."""
         try:

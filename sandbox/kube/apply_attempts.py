@@ -11,8 +11,9 @@ from sandbox.system.wait import wait_until
 log = logging.getLogger(__name__)
 
 APPLY_TIMEOUT = 30.0
-# The API server's messages where an object comes before its kind, before a webhook's pods, or before its kind's
-# endpoint.
+# The API server's messages where an object comes before its namespace's account (kubernetes, plugin/pkg/admission/
+# serviceaccount), before its kind, before a webhook's pods, or before its kind's endpoint.
+NO_ACCOUNT = "error looking up service account"
 UNKNOWN = "the cluster knows no"
 UNANSWERED = ("failed calling webhook", "conversion webhook for")
 EARLY = (*UNANSWERED, "the server could not find the requested resource")
@@ -31,7 +32,7 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
     try:
         cluster.apply(manifest, say=say)
     except ClusterError as error:
-        account = error.status == 403 and "serviceaccount" in error.details
+        account = error.status == 403 and NO_ACCOUNT in error.details
         if not (account or UNKNOWN in str(error) or any(words in error.details for words in EARLY)):
             raise
         return error.details or error.brief

@@ -13,6 +13,7 @@ import json
 import secrets
 import threading
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,15 @@ class FoundRecord:
 class Records:
     """The records of one sandbox in its cluster. Raises ClusterError.
 
-    The key is next to the certificates: it outlives `down`, and is part of a snapshot as the records are.
+    The key is next to the certificates: it outlives `down`, and is part of a snapshot as the records are. In a
+    namespace that is not the system's, the ConfigMaps' names begin with `prefix`, and all have `labels`.
     """
 
     cluster: Cluster
     names: Names
+    namespace: str = SYSTEM_NAMESPACE
+    prefix: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, names: Names) -> Records:
@@ -57,7 +62,7 @@ class Records:
 
     def find(self, name: str) -> FoundRecord | None:
         """Return the record `name`, sealed or not."""
-        found = self.cluster.get("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
+        found = self.cluster.get("v1", "ConfigMap", self.prefix + name, self.namespace)
         return self._found(found) if found else None
 
     def read(self, name: str) -> Data | None:
@@ -67,23 +72,24 @@ class Records:
 
     def list(self, selector: str) -> tuple[FoundRecord, ...]:
         """Return the records that match `selector`, sealed or not."""
-        return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=selector)))
+        return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", self.namespace, selector=selector)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
         """Write the record `name`."""
-        key = self._key() or self._make_key()
+        key, own, wanted = self._key() or self._make_key(), self.prefix + name, {**self.labels, **(labels or {})}
         metadata = {
-            "name": name,
-            "namespace": SYSTEM_NAMESPACE,
-            "labels": dict(labels or {}),
-            "annotations": {SEAL: self._seal(key, name, data, labels or {})},
+            "name": own,
+            "namespace": self.namespace,
+            "labels": wanted,
+            "annotations": {SEAL: self._seal(key, own, data, wanted)},
         }
-        self.cluster.apply(namespace(SYSTEM_NAMESPACE))
+        if self.namespace == SYSTEM_NAMESPACE:
+            self.cluster.apply(namespace(SYSTEM_NAMESPACE))
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
 
     def delete(self, name: str) -> None:
         """Delete the record `name`."""
-        self.cluster.delete("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
+        self.cluster.delete("v1", "ConfigMap", self.prefix + name, self.namespace)
 
     def secret(self, purpose: str) -> str:
         """Return a password of this sandbox, always the same for one purpose."""
@@ -97,7 +103,7 @@ class Records:
         sealed = key is not None and hmac.compare_digest(
             seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
         )
-        return FoundRecord(metadata["name"], labels, data, sealed, last_change(metadata))
+        return FoundRecord(metadata["name"].removeprefix(self.prefix), labels, data, sealed, last_change(metadata))
 
     def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
         text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
@@ -25,10 +25,9 @@ from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
 from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import start_advice
+from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.errors import UsageError
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
 from sandbox.kube.api import Manifest
@@ -39,6 +38,9 @@ from sandbox.plan import certificates_steps, edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
+
+if TYPE_CHECKING:
+    from sandbox.components.workloads.rendered_charts import RenderedCharts
 
 
 def build(
@@ -136,9 +138,12 @@ class TenantSite(Site):
 
     def images(self) -> Mapping[str, str]:
         """Return the prefix of the sandbox registry's images in user manifests, and their prefix in this cluster."""
+        return dict.fromkeys((*self.spec.registry.local_names, self.names.registry_endpoint), self.registry_in_pods())
+
+    def registry_in_pods(self) -> str:
+        """Return what pods of this cluster call the registry. Raises SandboxError while there is none."""
         registry = self.spec.registry
-        there = registry.image_prefix if registry.external else name_on_nodes(self.place)
-        return dict.fromkeys((*registry.local_names, self.names.registry_endpoint), there)
+        return registry.image_prefix if registry.external else name_on_nodes(self.place)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
         """Return the user's objects as they are applied to this cluster."""
@@ -252,13 +257,7 @@ def _ingress(site: TenantSite) -> list[Step]:
 
 
 def _objects(site: TenantSite) -> list[Step]:
-    if not site.spec.apply:
-        return []
-    if charts := user_manifests.charts(site.spec.apply):
-        raise UsageError(
-            f"the chart {charts[0].name} cannot go into a cluster that is not the sandbox's",
-            fix=f"helm template {charts[0].name} … > k8s/{charts[0].name}.yaml, and name that file below `apply`",
-        )
+    pulls, charts = _charts(site)
     wanted = user_manifests.load(site.spec.apply, site.store)
     registry = site.spec.registry
     images = ImageNames(
@@ -268,16 +267,45 @@ def _objects(site: TenantSite) -> list[Step]:
         keychain=site.keychain,
     ).with_images(site.spec.push)
     images.connected(wanted)  # so that an ambiguous image name is reported before anything is made
-    title = f"{len(wanted)} user manifest{'' if len(wanted) == 1 else 's'}"
+    within = OneNamespace(
+        name=site.place.namespace,
+        pods=f"app notin ({NAME}, {SERVICE})",
+        records=site.place.records,
+        registry=site.registry_in_pods,
+        adapted=site.objects,
+        charts=charts,
+    )
+    requires = ("cluster", "registry", "secrets", *(one.name for one in pulls))
+    return [*pulls, ApplyStep(site.names, wanted, images, requires=requires, after=("wiring", "push"), within=within)]
 
-    def make() -> Sequence[Manifest]:
-        return site.objects(images.written(wanted))
 
-    requires, after = ("cluster", "registry", "secrets"), ("wiring", "push")
-    promises = f"in {site.place.namespace}"
-    return [
-        ObjectsStep(site.place, "apply", title, promises, make, requires=requires, after=after, advise=start_advice)
-    ]
+def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
+    """Return the step that pulls charts, if any is from elsewhere, and what the spec's charts render to.
+
+    Raises UsageError, and MissingTool for helm.
+    """
+    charts = user_manifests.charts(site.spec.apply)
+    if not charts:
+        return [], None
+    from sandbox.components.workloads.chart_archives import ChartArchives
+    from sandbox.components.workloads.chart_dependencies import remote
+    from sandbox.components.workloads.chart_pull_step import ChartPullStep
+    from sandbox.components.workloads.helm import Helm, require_files
+    from sandbox.components.workloads.rendered_charts import RenderedCharts
+
+    archives, namespace = ChartArchives(site.home.charts), site.place.namespace
+    for one in charts:
+        require_files(one)
+    Helm.find(site.store)  # so that a missing helm is reported before anything is made
+    rendered = RenderedCharts(
+        charts=charts,
+        archives=archives,
+        store=site.store,
+        folder=site.names.rendered_charts,
+        namespace=namespace,
+    )
+    pulled = remote(charts)
+    return [ChartPullStep(pulled, archives, site.store)] if pulled else [], rendered
 
 
 def _proof(site: TenantSite) -> list[Step]:

@@ -53,6 +53,7 @@ class RememberedStep:
         self.names.asked.unlink(missing_ok=True)
         self.names.certificate_facts.unlink(missing_ok=True)
         self.names.charts.unlink(missing_ok=True)  # the releases were removed with the cluster
+        shutil.rmtree(self.names.rendered_charts, ignore_errors=True)
         _forget_origin(self.names)
         if not (self.purge and self.names.data.exists()):
             return False  # nothing that users would miss

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +20,22 @@ from sandbox.system.wait import wait_until
 from tests.real import machine, team
 from tests.real.machine import Listing, tool
 from tests.real.team import Person, Team, person
+from tests.support import bundled
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 PEOPLE = ("ann", "bob", "eve")
+TEMPLATES = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
+stringData: {password: {{ randAlphaNum 12 }}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: {{ .Release.Name }}-test, annotations: {helm.sh/hook: test}}
+spec: {containers: [{name: test, image: "none:1"}]}
+"""
 
 
 @dataclass(frozen=True)
@@ -135,6 +149,38 @@ def test_objects_of_another_user_with_the_same_name_stay(scene: Scene) -> None:
         mine.unlink()
         cluster.delete("v1", "ConfigMap", "theirs", "bob-dev")
     one.command("up")
+
+
+def test_chart_is_applied_and_what_leaves_the_files_is_removed(scene: Scene) -> None:
+    bundled.helm()
+    one, cluster = scene.people["ann"], scene.team.cluster
+    spec = one.folder / "sandbox.yaml"
+    before, templates = spec.read_text(), one.folder / "chart" / "templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "Chart.yaml").write_text("{apiVersion: v2, name: chart, version: 0.1.0}\n")
+    (templates / "all.yaml").write_text(TEMPLATES)
+    spec.write_text(
+        yaml.safe_dump(yaml.safe_load(before) | {"apply": ["k8s/", {"chart": "chart", "release": "extra"}]})
+    )
+    assert "chart extra" in one.command("up").err
+    made = cluster.get("v1", "Secret", "extra", "ann-dev")
+    assert made is not None and made["metadata"]["labels"][LABEL] == "ann"
+    assert {state for state, _ in one.command.steps().values()} == {"ready"}, "what it makes up is kept"
+    spec.write_text(before)
+    one.command("up")
+    assert cluster.get("v1", "Secret", "extra", "ann-dev") is None
+
+
+def test_saved_file_reaches_the_page_by_dev(scene: Scene) -> None:
+    one = scene.people["eve"]
+    with one.command.start("dev", "--no-logs", "--progress", "json", out=subprocess.DEVNULL) as child:
+        lines = iter(child.stderr or ())
+        assert any('"watching"' in line for line in lines)
+        (one.folder / "hello" / "index.html").write_text("a saved file\n")
+        assert any('"ready"' in line for line in lines)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+    wait_until(lambda: None if "a saved file" in one.curl("hello") else "the page before", what="the page", timeout=20)
 
 
 def test_down_restores_the_cluster(scene: Scene) -> None:

@@ -24,10 +24,9 @@ def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step
     def taken(step: Step) -> Step:
         match step:
             case ApplyStep():
-                prefix = step.images.prefix
 
                 def change(objects: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-                    found = programs(push, prefix)  # as the engine has the images by then
+                    found = programs(push, step.registry)  # as the engine has the images by then
                     return [restart.supervised(one, found) for one in objects] if found else objects
 
                 return replace(step, change=change, overtaken=overtaken)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
-from sandbox.app import chosen_spec, machine_plan
+from sandbox.app import machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.app.dev import dev_steps
@@ -112,7 +112,6 @@ class DevLoop:
 
         Raises SandboxError if there is no cluster to go on with.
         """
-        chosen_spec.require_own_cluster(sandbox.spec, "`sandbox dev`")
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:
@@ -175,7 +174,7 @@ class DevLoop:
     def _pods(self, sandbox: Sandbox) -> PodWatch:
         return PodWatch(
             cluster=lambda: Cluster(sandbox.kubeconfig),
-            namespaces=lambda: self._rounds.namespaces if self._rounds else (),
+            pods=lambda: self._rounds.pods() if self._rounds else (),
             report=self.report,
             context=sandbox.context,
             logs=self.logs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import field
 from typing import Any
@@ -26,13 +26,13 @@ Life = tuple[str, str, int]
 
 @dataclass
 class PodWatch:
-    """Watches the pods of `namespaces` in a thread; with `logs` every line of theirs is reported.
+    """Watches what `pods` returns in a thread; with `logs` every line of theirs is reported.
 
     `context` is the kubectl context that a fix names.
     """
 
     cluster: Callable[[], Cluster]
-    namespaces: Callable[[], Collection[str]]
+    pods: Callable[[], Iterable[Manifest]]
     report: DevReport
     context: str
     logs: bool
@@ -51,8 +51,7 @@ class PodWatch:
     def _work(self) -> None:
         while not self._stop.is_set():
             with suppress(SandboxError):  # the cluster may be stopped, and started again
-                cluster = self.cluster()
-                self.read([pod for one in self.namespaces() for pod in cluster.list("v1", "Pod", one)])
+                self.read(self.pods())
             self._stop.wait(EVERY)
 
     def read(self, pods: Iterable[Manifest]) -> None:

@@ -73,12 +73,11 @@ class Rounds:
         """Return the sandbox's cluster."""
         return Cluster(self.apply.names.kubeconfig)
 
-    @property
-    def namespaces(self) -> frozenset[str]:
-        """Return the namespaces that the project's objects and charts are in."""
-        own = {str(one["metadata"].get("namespace", "default")) for one in self.apply.manifests}
-        own |= {str(one["metadata"]["name"]) for one in self.apply.manifests if one["kind"] == "Namespace"}
-        return frozenset(own | {one.namespace for one in (self.charts.charts if self.charts else ())} | {"default"})
+    def pods(self) -> list[Manifest]:
+        """Return the pods in the namespaces of the project's objects and charts. Raises ClusterError."""
+        places = self.apply.namespaces.union(one.namespace for one in (self.charts.charts if self.charts else ()))
+        cluster = self.cluster
+        return [pod for one in places for pod in cluster.list("v1", "Pod", one, selector=self.apply.pods)]
 
     def applied_by_up(self) -> None:
         """Record the objects as `up` has just applied them. Raises SandboxError."""
@@ -128,9 +127,8 @@ class Rounds:
         """Copy files into containers; returns the remaining work, with the images for which that is not possible."""
         if not work.copied:
             return work
-        images, cluster = self.apply.images, self.cluster
-        pods = [pod for one in self.namespaces for pod in cluster.list("v1", "Pod", one)]
-        found = {one.entry.target: container_sync.running(pods, images.prefix, one.entry.target) for one in work.copied}
+        registry, pods = self.apply.registry, self.pods()
+        found = {one.entry.target: container_sync.running(pods, registry, one.entry.target) for one in work.copied}
         lost = tuple(one.entry for one in work.copied if not self._sync(one, found[one.entry.target]))
         return DevWork(images=(*work.images, *lost), manifests=work.manifests)
 
@@ -178,7 +176,7 @@ class Rounds:
         if charts and releases and releases.check().state is not State.READY:
             with timed(self.report, "helm", ", ".join(one.name for one in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
-        if not self.apply.manifests and not self.applied:
+        if not self.apply.brings_any and not self.applied:
             return
         known, self.applied = self.applied, {}  # unknown from here on, if this does not come to its end
         with timed(self.report, "apply", "") as phase:
@@ -216,7 +214,7 @@ class Rounds:
 
     @property
     def _programs(self) -> dict[str, restart.Program]:
-        return programs(self.push, self.apply.images.prefix)
+        return programs(self.push, self.apply.registry)
 
     @property
     def are_charts_behind(self) -> bool:

@@ -139,10 +139,12 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
 
 
 def existing(cluster: Cluster, places: Iterable[ObjectKey], *, held: bool = False) -> frozenset[ObjectKey]:
-    """Return those of the places where there is an object that is not being deleted, or is `held` all the same."""
+    """Return those of the places with an object of the sandbox's that is not being deleted, or is `held`."""
     found = ((place, _live(cluster, place)) for place in places)
     return frozenset(
-        place for place, live in found if live and (not is_leaving(live) or (held and deletion.is_held(live)))
+        place
+        for place, live in found
+        if live and cluster.owns(live) and (not is_leaving(live) or (held and deletion.is_held(live)))
     )
 
 
@@ -176,11 +178,12 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
 
 
 def remove(cluster: Cluster, places: Iterable[ObjectKey], *, wait: bool = True) -> tuple[ObjectKey, ...]:
-    """Delete the objects at the places, the last first, and `wait` until they are gone.
+    """Delete the sandbox's objects at the places, the last first, and `wait` until they are gone.
 
     Returns those that were there, and were not being deleted already. Raises ClusterError, BeingDeleted.
     """
-    going = {place: live for place in reversed(tuple(places)) if (live := _live(cluster, place))}
+    found = ((place, _live(cluster, place)) for place in reversed(tuple(places)))
+    going = {place: live for place, live in found if live and cluster.owns(live)}
     (deletion.delete_whole if wait else deletion.begin)(cluster, tuple(going.values()))
     return tuple(place for place, live in going.items() if not deletion.is_leaving(live))
 

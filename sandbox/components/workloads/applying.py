@@ -28,6 +28,8 @@ _FIXED = re.compile(
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
 _NO_NAMESPACE = re.compile(r'namespaces "([a-z0-9-]{1,63})" not found')
+# In its words for a right that an account lacks (staging/src/k8s.io/apiserver, endpoints/handlers/responsewriters).
+_NO_RIGHT = ' is forbidden: User "'
 WRONG = (400, 404, UNPROCESSABLE)
 # What the API server says, with status 500, of fields that it does not know, and of wrong types.
 UNTYPED = "failed to create typed patch object"
@@ -79,13 +81,13 @@ def attempt_changed(
     So is a Job or a Pod of `ours` that has failed, which else would fail every later `up`. `context` is the kubectl
     context that the fix in an error names, `recreated` gets a line for each. Raises ClusterError.
     """
-    if manifest["kind"] in RUN_AGAIN and ObjectKey.of(manifest) in ours:
-        live = cluster.live(manifest)
-        if live is not None and has_failed(live):
-            say(f"running {title(manifest)} again: it had failed")
-            recreated.append(f"recreated {title(manifest)}, which had failed")
-            deletion.delete_whole(cluster, [live])
     try:
+        if manifest["kind"] in RUN_AGAIN and ObjectKey.of(manifest) in ours:
+            live = cluster.live(manifest)
+            if live is not None and cluster.owns(live) and has_failed(live):
+                say(f"running {title(manifest)} again: it had failed")
+                recreated.append(f"recreated {title(manifest)}, which had failed")
+                deletion.delete_whole(cluster, [live])
         return attempt(cluster, manifest, say=say)
     except ClusterError as error:
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
@@ -143,6 +145,8 @@ def _correction(error: ClusterError, context: str) -> str:
     if missing := _NO_NAMESPACE.search(error.details):
         name = missing[1]
         return f"add the Namespace {name} to `apply`, or: kubectl --context {context} create namespace {name}"
+    if _NO_RIGHT in error.details:
+        return "have an administrator of the cluster give you that right; docs/existing.md has the Role to extend"
     is_wrong = error.status in WRONG or UNTYPED in error.details
     return "correct that in its manifest, then sandbox up" if is_wrong else ""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sandbox.bundle.store import Store
@@ -89,7 +90,7 @@ class ChartsStep(NothingToUndo):
             await_nodes(records.cluster, self.nodes(), work.say)
         known = {key: dict(one) for key, one in _known(records, self.record).items()}
         for one in self.charts:
-            self._bring(records, self._here(one), known, work)
+            self._bring(records, here(one, self.archives), known, work)
         for key in self._dropped(known):
             namespace, _, name = key.partition("/")
             release = helm.newest(records.cluster, name, namespace)
@@ -105,12 +106,6 @@ class ChartsStep(NothingToUndo):
     def program(self) -> Helm:
         """Return helm. Raises MissingTool."""
         return Helm.find(self.store)
-
-    def _here(self, chart: AnyChart) -> Chart:
-        found = self.archives.find(chart)
-        if found is None:
-            raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
-        return found
 
     def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
         """Install or upgrade the release of a chart, and record it."""
@@ -194,11 +189,19 @@ class ChartsStep(NothingToUndo):
         """Return a digest of everything that a release is made from."""
         names = {image.partition("@")[0] for image in images.values()}
         used = {name: one for name, one in self.programs.items() if name in names}
-        return _digest(chart, images, [repr(sorted(used.items()))] if used else [])
+        return digest(chart, images, [repr(sorted(used.items()))] if used else [])
 
     def _dropped(self, known: Known) -> list[str]:
         wanted = {_key(one) for one in self.charts}
         return [key for key in known if key not in wanted]
+
+
+def here(chart: AnyChart, archives: ChartArchives) -> Chart:
+    """Return the chart as a local one. Raises SandboxError where it was not pulled, or is gone."""
+    found = archives.find(chart)
+    if found is None:
+        raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
+    return found
 
 
 def note(names: Names) -> None:
@@ -230,7 +233,8 @@ def _write(records: Records, known: Known, record: str) -> None:
     records.write(record, {"releases": json.dumps(known, sort_keys=True)})
 
 
-def _digest(chart: Chart, images: Mapping[str, str], further: Sequence[str]) -> str:
+def digest(chart: Chart, images: Mapping[str, str] = MappingProxyType({}), further: Sequence[str] = ()) -> str:
+    """Return a digest of the chart's files and values, and of what else it is made from."""
     summed = hashlib.sha256()
     for path in _files(chart):
         with suppress(FileNotFoundError):  # an editor's file is gone by now; helm tells of one that is missed

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import ObjectKey
@@ -19,7 +19,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.manifests import LAST, identity
+from sandbox.kube.manifests import LAST, identity, ordered
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
@@ -27,6 +27,9 @@ from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
 from sandbox.system.wait import WaitTimeout
+
+if TYPE_CHECKING:  # only an existing cluster has some
+    from sandbox.components.workloads.rendered_charts import RenderedCharts
 
 RECORD = "applied"
 TIMEOUT = 300.0
@@ -42,13 +45,29 @@ class Placed:
     removed: tuple[ObjectKey, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OneNamespace:
+    """The namespace of an existing cluster that all objects go to, those too that `charts` render to.
+
+    `records` returns what was recorded there, `registry` what images of the sandbox's registry are called there, and
+    `adapted` the objects as they are applied there. `pods` selects those that are not the sandbox's own.
+    """
+
+    name: str
+    pods: str
+    records: Callable[[], Records]
+    registry: Callable[[], str]
+    adapted: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]]
+    charts: RenderedCharts | None = None
+
+
 @dataclass(frozen=True)
 class ApplyStep(NothingToUndo):
     """Applies the objects in order, with the present `images`; a sealed record in the cluster keeps what was applied.
 
     It waits for all `nodes` first. `change` is made to the objects before; once another change has `overtaken` them,
     their pods are not waited for. Recorded objects that the manifests do not contain any more are deleted, except for
-    those that may contain data, which are named.
+    those that may contain data, which are named. In an existing cluster all goes `within` a namespace.
     """
 
     names: Names
@@ -58,20 +77,23 @@ class ApplyStep(NothingToUndo):
     after: tuple[str, ...] = ()
     nodes: Callable[[], Collection[str]] = tuple
     name: str = "apply"
+    within: OneNamespace | None = None
     change: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = lambda objects: objects
     overtaken: Callable[[], bool] = lambda: False
     told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
     def title(self) -> str:
-        number = len(self.manifests)
-        return f"{number} user manifest{'s' if number > 1 else ''}" if number else "User manifests"
+        number, charts = len(self.manifests), self._charts.title if self._charts else ""
+        if not number:
+            return charts or "User manifests"
+        return f"{number} user manifest{'s' if number > 1 else ''}{f', {charts}' if charts else ''}"
 
     def check(self) -> Status:
-        records = Records.of(self.names)
+        records = self.records
         cluster, record = records.cluster, applied_record.read(records, RECORD)
         if record is None:
-            return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
+            return Status(State.ABSENT) if self.brings_any else Status(State.READY, "none")
         try:
             placed = self.placed()
         except RegistryError as error:
@@ -92,11 +114,11 @@ class ApplyStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         if self.manifests:
-            await_nodes(Records.of(self.names).cluster, self.nodes(), work.say)
+            await_nodes(self.records.cluster, self.nodes(), work.say)
         placed = self.place(work.say)
         work.say("waiting for the pods")
         try:
-            cluster = Records.of(self.names).cluster
+            cluster = self.records.cluster
             wait_ready(cluster, placed.objects, timeout=TIMEOUT, say=work.say, check=self._require_newest)
         except Overtaken:
             raise
@@ -118,9 +140,9 @@ class ApplyStep(NothingToUndo):
         """
         from sandbox.components.workloads import applying  # which a check does without
 
-        records = Records.of(self.names)
+        records = self.records
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
-        self.images.require(self.manifests)  # before anything is applied
+        self.images.require(self._written())  # before anything is applied
         objects = self.placed()
         wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
@@ -154,7 +176,7 @@ class ApplyStep(NothingToUndo):
 
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied, and ready; one that a finalizer holds is told of until it is gone."""
-        records = Records.of(self.names)
+        records = self.records
         left = addon_objects.existing(records.cluster, placed.known, held=True)
         applied_record.write(
             records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
@@ -169,13 +191,51 @@ class ApplyStep(NothingToUndo):
 
         Raises RegistryError.
         """
-        objects = [
-            {**one, "metadata": {**one["metadata"], "namespace": one["metadata"].get("namespace", "default")}}
-            if one["kind"] != "Namespace"
-            else {**one, "metadata": {**one["metadata"], "namespace": None}}
-            for one in self.images.written(self.manifests)
-        ]
-        return list(self.change(objects))
+        objects = self.images.written(self._written())
+        adapted = self.within.adapted(objects) if self.within else objects
+        placed = [{**one, "metadata": {**one["metadata"], "namespace": self._namespace(one)}} for one in adapted]
+        return list(self.change(placed))
+
+    @property
+    def brings_any(self) -> bool:
+        """Tell whether the user's files have any object."""
+        return bool(self.manifests or self._charts)
+
+    @property
+    def registry(self) -> str:
+        """Return what images of the sandbox's registry are called in pods. Raises SandboxError while there is none."""
+        return self.within.registry() if self.within else self.images.prefix
+
+    @property
+    def pods(self) -> str:
+        """Return the selector of the user's pods in their namespaces."""
+        return self.within.pods if self.within else ""
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Return the namespaces that the objects are in."""
+        if self.within:
+            return frozenset({self.within.name})
+        spaces = (one["metadata"]["name"] for one in self.manifests if one["kind"] == "Namespace")
+        return frozenset({*map(str, filter(None, map(self._namespace, self.manifests))), *spaces, "default"})
+
+    @property
+    def records(self) -> Records:
+        """Return the records in the cluster that the objects go to. Raises ClusterError when there is none."""
+        return self.within.records() if self.within else Records.of(self.names)
+
+    @property
+    def _charts(self) -> RenderedCharts | None:
+        return self.within.charts if self.within else None
+
+    def _written(self) -> Sequence[dict[str, Any]]:
+        """Return the objects as the user's files have them. Raises BadFile for a chart that does not render."""
+        return ordered((*self.manifests, *self._charts.objects())) if self._charts else self.manifests
+
+    def _namespace(self, manifest: Manifest) -> str | None:
+        if manifest["kind"] == "Namespace":
+            return None
+        return self.within.name if self.within else manifest["metadata"].get("namespace", "default")
 
 
 def start_advice(said: str) -> str:

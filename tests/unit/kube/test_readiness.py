@@ -31,6 +31,7 @@ UNBOUND = 'failed calling webhook "validate.nginx.ingress.kubernetes.io": dial t
         (404, "the server could not find the requested resource", True),
         (400, 'admission webhook "validate.nginx.ingress.kubernetes.io" denied the request: host is taken', False),
         (403, "configmaps is forbidden", False),
+        (403, 'jobs is forbidden: User "system:serviceaccount:ann:member" cannot get resource "jobs"', False),
     ],
 )
 def test_premature_request_is_distinguished_from_a_refusal(

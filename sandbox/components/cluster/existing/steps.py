@@ -194,10 +194,7 @@ def _owner(record: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class ObjectsStep(NothingToUndo):
-    """Objects for one purpose, the workload last; `make` returns them, from the state when it is called.
-
-    `advise` returns what to do about workloads that do not start, by the message about them.
-    """
+    """Objects for one purpose, the workload last; `make` returns them, from the state when it is called."""
 
     place: SandboxNamespace
     name: str
@@ -205,8 +202,6 @@ class ObjectsStep(NothingToUndo):
     promises: str
     make: Callable[[], Sequence[Manifest]]
     requires: tuple[str, ...] = ("cluster",)
-    after: tuple[str, ...] = ()
-    advise: Callable[[str], str] = lambda _: ""
 
     def check(self) -> Status:
         problem = content_hash.problem(self.place.cluster, self._wanted())
@@ -218,11 +213,7 @@ class ObjectsStep(NothingToUndo):
             work.say(title(one))
             apply_patiently(cluster, one, say=work.say)
         work.say("waiting for the pods")
-        try:
-            wait_ready(cluster, wanted, timeout=TIMEOUT, say=work.say)
-        except SandboxError as error:
-            error.fix = error.fix or self.advise(str(error))
-            raise
+        wait_ready(cluster, wanted, timeout=TIMEOUT, say=work.say)
 
     def _wanted(self) -> list[dict[str, Any]]:
         return [content_hash.marked(self.place.cluster.own(one)) for one in self.make()]

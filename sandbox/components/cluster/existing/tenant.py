@@ -15,6 +15,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.manifests import INGRESS_CLASS
 from sandbox.kube.pod_images import containers_in
+from sandbox.kube.records import Records
 from sandbox.names import LABEL, Names
 
 # Controllers make these from our objects, with our labels; they are removed with those.
@@ -114,6 +115,11 @@ class SandboxNamespace:
         """Return the cluster as this sandbox may use it. Raises ClusterError while there is no kubeconfig."""
         return Tenant(self.names.kubeconfig, self.namespace, self.names.name)
 
+    def records(self) -> Records:
+        """Return what commands recorded there. Raises ClusterError."""
+        labels = {LABEL: self.names.name}
+        return Records(self.cluster, self.names, namespace=self.namespace, prefix="sandbox-", labels=labels)
+
 
 def placed(
     manifests: Sequence[Manifest],
@@ -135,7 +141,8 @@ def placed(
         raise UsageError(
             "these objects are for the whole cluster, which is not the sandbox's",
             details="\n".join(wide),
-            fix="have them installed by the administrator of the cluster, and take them out of `apply`",
+            fix="have them installed by the administrator of the cluster, and take them out of `apply`; out of what a "
+            "chart renders to, by its values (often `rbac: {create: false}`)",
         )
     seen: dict[tuple[str, str, str], str] = {}
     for one in wanted:

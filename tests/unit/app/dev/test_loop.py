@@ -21,7 +21,7 @@ from sandbox.app.dev.rounds import Copies, Rounds
 from sandbox.app.port_usage import Occupant, PortTaken, Wanted, taken
 from sandbox.config.resolve import load
 from sandbox.engine import Bind
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromBuild
 from sandbox.oci.reference import parse_target
 
@@ -253,14 +253,6 @@ def test_another_name_in_the_spec_makes_no_other_sandbox(stage: Stage, loop: Dev
     stage.save("sandbox.yaml", text)
     loop.next(sandbox)
     assert stage.ups == 2
-
-
-def test_a_cluster_of_others_is_refused_before_anything_is_done(stage: Stage, loop: DevLoop) -> None:
-    spec = "apiVersion: sandbox.dev/v1\nname: demo\ncluster: {provider: existing, context: theirs, namespace: demo}\n"
-    stage.save("sandbox.yaml", spec)
-    with pytest.raises(UsageError, match="`sandbox dev` is not supported there"):
-        loop.up(stage.sandbox)
-    assert stage.ups == 0
 
 
 def test_charts_that_another_consists_of_are_followed(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ class Heard:
 
 def watch(pods: Pods, heard: Heard, *, logs: bool = False) -> PodWatch:
     cluster, report = cast("Cluster", pods), cast("DevReport", heard)
-    return PodWatch(cluster=lambda: cluster, namespaces=lambda: ["shop"], report=report, context="c", logs=logs)
+    return PodWatch(
+        cluster=lambda: cluster, pods=lambda: cluster.list("v1", "Pod", "shop"), report=report, context="c", logs=logs
+    )
 
 
 def pod(name: str = "web-abc-1", *, code: int | None = None, restarts: int = 0, waits: bool = True, **more: Any) -> Any:

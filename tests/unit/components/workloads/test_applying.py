@@ -93,7 +93,7 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
         (404, 'namespaces "shop" not found', "or: kubectl --context c create namespace shop"),
         (500, "failed to create typed patch object: .spec.selectr: field not declared in schema", "in its manifest"),
         (500, "etcdserver: no leader", ""),
-        (403, "jobs.batch is forbidden: User cannot patch it", ""),
+        (403, 'jobs.batch is forbidden: User "ann" cannot patch resource "jobs"', "give you that right"),
     ],
 )
 def test_refused_object_comes_with_what_to_do(

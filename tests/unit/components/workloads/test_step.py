@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import ApplyStep
+from sandbox.components.workloads.step import ApplyStep, OneNamespace
 from sandbox.errors import SandboxError
 from sandbox.kube.records import Records
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer, Refused
 from tests.support.fakes import NoWork
@@ -209,3 +211,35 @@ def test_without_an_answer_of_the_registry_nothing_is_said(names: Names, server:
     step(names, (SHOP,)).apply(NoWork())
     images = ImageNames(prefix="localhost:1", url="http://127.0.0.1:1").with_images(tmp_path / "images.yaml")
     assert step(names, (SHOP, pod), images).check().state is State.UNSEEN
+
+
+@pytest.fixture
+def within(names: Names, server: ApiServer) -> OneNamespace:
+    place = SandboxNamespace(names, "ann")
+    return OneNamespace(name="ann", pods="", records=place.records, registry=lambda: "", adapted=list)
+
+
+def test_objects_in_an_existing_cluster_go_to_one_namespace(
+    names: Names, server: ApiServer, within: OneNamespace
+) -> None:
+    made = replace(step(names, [config("a"), config("b")]), within=within)
+    made.apply(NoWork())
+    assert made.check().state is State.READY
+    place = "/api/v1/namespaces/ann/configmaps"
+    assert server.objects.keys() == {f"{place}/{name}" for name in ("a", "b", "sandbox-applied")}
+    assert all(one["metadata"]["labels"] == {LABEL: names.name} for one in server.objects.values())
+
+
+def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
+    names: Names, server: ApiServer, within: OneNamespace
+) -> None:
+    replace(step(names, [config("a"), config("b")]), within=within).apply(NoWork())
+    place = "/api/v1/namespaces/ann/configmaps"
+    theirs = {**config("b"), "metadata": {"name": "b", "namespace": "ann"}}
+    server.objects[f"{place}/b"] = theirs  # deleted and made again, by another user
+    none = replace(step(names, []), within=within)
+    assert none.check().state is State.DRIFTED
+    none.apply(NoWork())
+    assert none.check().state is State.READY
+    assert f"{place}/a" not in server.objects
+    assert server.objects[f"{place}/b"] == theirs

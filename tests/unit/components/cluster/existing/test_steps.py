@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.cluster.existing.steps import RECORD, ObjectsStep, TenancyStep
-from sandbox.components.cluster.existing.tenant import SandboxNamespace
+from sandbox.components.cluster.existing.steps import RECORD, TenancyStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import ClusterError
 from sandbox.names import LABEL, Home
@@ -148,15 +147,3 @@ def test_unreachable_cluster_is_an_error_with_its_reason(step: TenancyStep, tmp_
     step.paths[0].write_text(yaml.safe_dump(content))
     with pytest.raises(SandboxError, match="does not answer"):
         step.apply(NoWork())
-
-
-def test_objects_that_do_not_start_are_told_with_what_to_do(step: TenancyStep, server: ApiServer) -> None:
-    step.apply(NoWork())
-    there(server, SPACE)
-    place = SandboxNamespace(names=step.names, namespace="mine")
-    failed = {"conditions": [{"type": "Failed", "status": "True", "message": "it has ended"}]}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "status": failed}
-    objects = ObjectsStep(place, "apply", "1 user manifest", "", lambda: [job], advise="see {}".format)
-    with pytest.raises(ClusterError, match="Job mine/once failed") as caught:
-        objects.apply(NoWork())
-    assert caught.value.fix.startswith("see ") and "it has ended" in caught.value.fix

@@ -1,0 +1,64 @@
+"""Charts as the objects that they render to, for a cluster in which only one namespace is the sandbox's.
+
+Without a release nothing remembers what a chart has made up, such as a password, so the objects are kept until the
+chart or its values change. Helm's hooks are objects like others there.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads import charts_step
+from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.helm import Helm
+from sandbox.config.schema.apply_schema import AnyChart, Chart
+from sandbox.fast_dataclass import dataclass
+from sandbox.kube.api import Manifest
+from sandbox.system import files
+
+HOOK = "helm.sh/hook"
+# The hooks that an installation or an upgrade runs (https://helm.sh/docs/topics/charts_hooks/).
+RUN = {"pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedCharts:
+    """The objects of the charts for `namespace`, in files of `folder` that only the user can read."""
+
+    charts: tuple[AnyChart, ...]
+    archives: ChartArchives
+    store: Store
+    folder: Path
+    namespace: str
+
+    @property
+    def title(self) -> str:
+        """Return the charts, for people."""
+        return f"chart{'s' if len(self.charts) > 1 else ''} {', '.join(one.name for one in self.charts)}"
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Return what all charts render to. Raises BadFile for one that does not render, and MissingTool for helm."""
+        found = (replace(charts_step.here(one, self.archives), namespace=self.namespace) for one in self.charts)
+        return [one for chart in found for one in self._kept(chart)]
+
+    def _kept(self, chart: Chart) -> list[dict[str, Any]]:
+        path, digest = self.folder / f"{chart.name}.json", charts_step.digest(chart)
+        with suppress(OSError, ValueError, KeyError, TypeError, files.NotAFile):  # else it is written again
+            kept = json.loads(files.read_regular(path))
+            if kept["digest"] == digest:
+                return list(kept["objects"])
+        objects = [one for one in Helm.find(self.store).render(chart) if _is_applied(one)]
+        files.make_private_dir(self.folder)
+        files.write_atomic(path, json.dumps({"digest": digest, "objects": objects}).encode(), mode=0o600)
+        return objects
+
+
+def _is_applied(manifest: Manifest) -> bool:
+    """Tell whether the object is there while a release is: not a hook for its end, such as `pre-delete`."""
+    hooks = str((manifest["metadata"].get("annotations") or {}).get(HOOK, ""))
+    return not hooks or not RUN.isdisjoint(one.strip() for one in hooks.split(","))

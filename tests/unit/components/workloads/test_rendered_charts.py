@@ -1,0 +1,89 @@
+"""Charts without a release: their objects, the same until the chart changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads.chart_archives import ChartArchives
+from sandbox.components.workloads.rendered_charts import RenderedCharts
+from sandbox.config.schema.apply_schema import Chart
+from sandbox.errors import BadFile
+from tests.support import fake_helm
+
+
+def config(name: str, hook: str = "") -> str:
+    annotations = f", annotations: {{helm.sh/hook: '{hook}'}}" if hook else ""
+    return f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{annotations}}}\n"
+
+
+@pytest.fixture
+def charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RenderedCharts:
+    fake_helm.write(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    templates = tmp_path / "web" / "templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    (templates / "a.yaml").write_text(config("a"))
+    return RenderedCharts(
+        charts=(Chart(chart=tmp_path / "web"),),
+        archives=ChartArchives(tmp_path / "kept"),
+        store=Store(tmp_path / "bundle"),
+        folder=tmp_path / "rendered",
+        namespace="ann",
+    )
+
+
+def names(charts: RenderedCharts) -> list[str]:
+    return [one["metadata"]["name"] for one in charts.objects()]
+
+
+def asked(charts: RenderedCharts) -> list[list[str]]:
+    text = charts.folder.with_name("asked").read_text()
+    return [words for words in map(json.loads, text.splitlines()) if words[0] == "template"]
+
+
+def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts) -> None:
+    assert names(charts) == names(charts) == ["a"]
+    (words,) = asked(charts)
+    assert "--namespace=ann" in words
+    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b"))
+    assert names(charts) == ["a", "b"]
+    (file,) = charts.folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600, "a Secret may be in it"
+
+
+def test_charts_are_rendered_again_where_a_file_is_damaged(charts: RenderedCharts) -> None:
+    charts.objects()
+    (file,) = charts.folder.iterdir()
+    for content in ("", "[]", '{"digest": 1}'):
+        file.write_text(content)
+        assert names(charts) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "applied"),
+    [("pre-install,pre-upgrade", True), ("post-upgrade", True), ("test", False), ("pre-delete, post-delete", False)],
+)
+def test_hook_is_applied_if_an_installation_runs_it(charts: RenderedCharts, hook: str, applied: bool) -> None:
+    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b", hook))
+    assert names(charts) == (["a", "b"] if applied else ["a"])
+
+
+def test_charts_that_do_not_render_are_an_error(charts: RenderedCharts) -> None:
+    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text("{{ broken\n")
+    with pytest.raises(BadFile, match="does not render"):
+        charts.objects()
+    assert not charts.folder.exists()
+
+
+def test_title_names_all_charts(charts: RenderedCharts) -> None:
+    two = replace(charts, charts=(*charts.charts, Chart(chart=charts.folder, release="db")))
+    assert (charts.title, two.title) == ("chart web", "charts web, db")
