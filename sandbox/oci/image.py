@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, parse, reduced
+from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, image_manifest, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 
 DEEPEST = 4
@@ -62,6 +62,11 @@ class Tree:
     documents: tuple[Document, ...]
     blobs: tuple[Descriptor, ...]
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: Descriptor, layers: Sequence[Descriptor]) -> Tree:
+        """Return the manifest that we make of a configuration and its layers, with these as its blobs."""
+        return cls((image_manifest(config, layers),), tuple(dict.fromkeys((config, *layers))))
 
     def image(self, origin: Origin) -> Image:
         return Image(self.documents, self.blobs, origin, self.notes)

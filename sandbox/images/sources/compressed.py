@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch
 from sandbox.images.sources.docker_engine import DaemonImages
-from sandbox.images.sources.docker_save import Documents, take
+from sandbox.images.sources.docker_save import Documents, take_saved
 from sandbox.images.sources.image_source import Daemon, Helper, Inspected, Job
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
@@ -270,7 +270,7 @@ class CompressedImages:
             early.append(self._pool.submit(carry, transfer, self._destination))
 
         spool = CompressSpool(homes.keys() - known.keys(), scratch, self._kind, ready)
-        documents = self._taken(waiting, spool)
+        documents = take_saved(self._daemon, waiting, spool, lambda document, _: _is_config(document))
         for future in early:  # the plan sends again what could not be sent while others were compressed
             future.result()
         found: dict[Target, Image | SandboxError] = {}
@@ -279,19 +279,6 @@ class CompressedImages:
             if image is not None:
                 found[one.target] = image
         return found
-
-    def _taken(self, waiting: Sequence[Inspected], spool: CompressSpool) -> Documents:
-        """Return one save of all these images, up to the last layer that is missing."""
-
-        def enough(documents: Documents) -> bool:
-            return not spool.wants_unknown() and all(_is_config(documents.by_digest.get(one.id)) for one in waiting)
-
-        stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
-        try:
-            return take(stream, spool, manifests.chains(one.diff_ids for one in waiting), enough)
-        finally:
-            if isinstance(stream, Generator):
-                stream.close()
 
     def _made(
         self,
@@ -311,11 +298,9 @@ class CompressedImages:
         return self._image(one, described, layers, FromSpool(scratch.read, documents.by_digest))
 
     def _image(self, one: Inspected, config: Descriptor, layers: Mapping[str, Descriptor], origin: Origin) -> Image:
-        blobs = [layers[digest] for digest in one.diff_ids]
-        document = manifests.image_manifest(config, blobs)
-        return Tree((document,), tuple(dict.fromkeys((config, *blobs)))).image(origin)
+        return Tree.of(config, [layers[digest] for digest in one.diff_ids]).image(origin)
 
 
-def _is_config(document: bytes | None) -> bool:
+def _is_config(document: bytes) -> bool:
     """Tell whether a document is a configuration; the containerd store names a manifest instead."""
-    return document is not None and b'"rootfs"' in document
+    return b'"rootfs"' in document

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
 from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
-from sandbox.images.sources.docker_save import Documents, take
+from sandbox.images.sources.docker_save import Documents, take_saved
 from sandbox.images.sources.helped_push import HelpedPush
 from sandbox.images.sources.image_source import Daemon, Helper, Inspected
 from sandbox.images.sources.layout import goes_by, listed
@@ -173,7 +173,7 @@ class DaemonImages:
         described = Descriptor(OCI_CONFIG, one.id, config)
         sizes = [place[1] for place in places if place]
         layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(one.diff_ids, sizes, strict=True)]
-        return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
+        return Tree.of(described, layers)
 
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that were sent from the engine's own folders; the others must be saved."""
@@ -264,20 +264,9 @@ class DaemonImages:
 
     def _taken(self, waiting: Sequence[Inspected], upload: StreamUpload) -> Documents:
         """Return one save of all these images, up to the last layer that is missing."""
-
-        def enough(documents: Documents) -> bool:
-            configs = documents.by_digest
-            return not upload.wants_unknown() and all(
-                one.id in configs and _describes(configs[one.id], one) for one in waiting
-            )
-
-        chains = manifests.chains(one.diff_ids for one in waiting)
-        stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
         try:
-            return take(stream, upload, chains, enough)
+            return take_saved(self._daemon, waiting, upload, _describes)
         finally:
-            if isinstance(stream, Generator):
-                stream.close()
             upload.finish()
 
     def _upload(self, waiting: Sequence[Inspected]) -> StreamUpload:

@@ -11,12 +11,14 @@ import hashlib
 import json
 import posixpath
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Protocol
 
 from sandbox.fast_dataclass import dataclass
+from sandbox.images.sources.image_source import Daemon, Inspected
 from sandbox.oci import digest as digests
+from sandbox.oci import manifest as manifests
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import interruption
 
@@ -249,6 +251,27 @@ def take(
         if enough(taking.documents):
             break
     return taking.documents
+
+
+def take_saved(
+    daemon: Daemon, wanted: Sequence[Inspected], receiver: Receiver, describes: Callable[[bytes, Inspected], bool]
+) -> Documents:
+    """Read one save of all these images, up to the last layer that is missing.
+
+    `describes` tells whether a document, by its digest an image's id, is the image's configuration. Raises SandboxError
+    as `take` does.
+    """
+
+    def enough(documents: Documents) -> bool:
+        found = ((documents.by_digest.get(one.id), one) for one in wanted)
+        return not receiver.wants_unknown() and all(data is not None and describes(data, one) for data, one in found)
+
+    stream = daemon.save(list(dict.fromkeys(one.name for one in wanted)))
+    try:
+        return take(stream, receiver, manifests.chains(one.diff_ids for one in wanted), enough)
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()
 
 
 class _Taking:

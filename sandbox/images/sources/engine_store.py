@@ -51,9 +51,7 @@ class OverlayStore:
                 size = tar_split.size(split)
             layers.append(Descriptor(OCI_LAYER, diff_id, size))
         described = Descriptor(OCI_CONFIG, name, len(config))
-        document = manifests.image_manifest(described, layers)
-        tree = Tree((document,), tuple(dict.fromkeys((described, *layers))))
-        return tree.image(_Overlay({name: config}, places))
+        return Tree.of(described, layers).image(_Overlay({name: config}, places))
 
     def _place(self, chain: str, diff_id: str) -> tuple[Path, Path]:
         """Return the folder of a layer's headers, and that of its files."""

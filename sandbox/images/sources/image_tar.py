@@ -72,8 +72,7 @@ class Archive:
             layer = _layer(members, name, diff_id)
             places[layer.digest] = name
             layers.append(layer)
-        document = manifests.image_manifest(described, layers)
-        return Tree((document,), tuple(dict.fromkeys((described, *layers)))), places
+        return Tree.of(described, layers), places
 
     def _root(self, index: bytes, *, needed: bool) -> Descriptor | None:
         """Return what index.json has for the name, None where the other table may say more."""
