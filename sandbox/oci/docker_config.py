@@ -75,12 +75,8 @@ def load(path: Path) -> _Content:
         store = str(content.get("credsStore") or "")
     except FileNotFoundError:
         return _Content()
-    except files.NotAFile as error:
-        raise _unreadable(path, f"it is {error.kind}") from None
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "") from error
-    except json.JSONDecodeError as error:
-        raise _unreadable(path, f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (files.NotAFile, OSError, json.JSONDecodeError) as error:
+        raise _unreadable(path, files.trouble(error)) from None
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise _unreadable(path, "auths, credHelpers or an entry of theirs has not the form Docker gives it") from None
     return _Content({key: account for key, account in auths.items() if account}, helpers, store)

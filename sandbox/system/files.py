@@ -162,10 +162,22 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(read_regular(path), parse_constant=_no_number, parse_float=_finite)
-    except NotAFile as error:
-        raise ValueError(f"it is {error.kind}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except (NotAFile, RecursionError) as error:
+        raise ValueError(trouble(error)) from None
+
+
+def trouble(error: Exception) -> str:
+    """Return in a few words why a file, or the JSON in it, cannot be read, without anything of its content."""
+    match error:
+        case NotAFile():
+            return f"it is {error.kind}"
+        case json.JSONDecodeError():
+            return f"line {error.lineno}, column {error.colno}: {error.msg}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case OSError():
+            return error.strerror or ""
+    return "it is not text"
 
 
 def _finite(text: str) -> float:

@@ -324,10 +324,8 @@ def _require_harmless(file: Path, profiles: tuple[str, ...]) -> None:
 def _text(path: Path) -> str:
     try:
         return files.read_regular(path).decode()
-    except files.NotAFile as error:
-        raise _unreadable(path, f"it is {error.kind}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, getattr(error, "strerror", None) or "it is not text") from None
+    except (files.NotAFile, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, files.trouble(error)) from None
 
 
 def _from_json(path: Path, text: str) -> Keys:

@@ -21,17 +21,8 @@ def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
     """Return the object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
     try:
         content = json.loads(files.read_regular(path))
-    except files.NotAFile as error:
-        raise unusable_file(path, f"it is {error.kind}", made_by=made_by) from None
-    except OSError as error:
-        raise unusable_file(path, error.strerror or "", made_by=made_by) from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise unusable_file(path, where, made_by=made_by) from None
-    except ValueError:
-        raise unusable_file(path, "it is not text", made_by=made_by) from None
-    except RecursionError:
-        raise unusable_file(path, "it is nested too deeply", made_by=made_by) from None
+    except (files.NotAFile, OSError, ValueError, RecursionError) as error:
+        raise unusable_file(path, files.trouble(error), made_by=made_by) from None
     if not isinstance(content, dict):
         raise unusable_file(path, "it is not a JSON object", made_by=made_by)
     return content
