@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import SERVED_PORT, begin, file_option, find_spec, output_option, session
-from sandbox.cli.output import show_json
+from sandbox.cli.output import show_json, show_list
 
 
 @click.group("edge", cls=Group)
@@ -156,14 +155,8 @@ def list_(*, output: str) -> None:
     begin()
     from sandbox.app import edge_routes
 
-    found = edge_routes.added()
-    if output == "json":
-        show_json([asdict(one) for one in found])
-    elif not found:
-        click.echo("no routes; add one with: sandbox edge route add HOST UPSTREAM", err=True)
-    else:
-        for one in found:
-            click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
+    none = "no routes; add one with: sandbox edge route add HOST UPSTREAM"
+    show_list(edge_routes.added(), output, lambda one: f"{one.host} → {one.to}   sandbox {one.sandbox}", none=none)
 
 
 @edge.group("port", cls=Group)
@@ -236,14 +229,8 @@ def list_ports(*, output: str) -> None:
     from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
 
-    ports = edge_ports.statuses()
-    if output == "json":
-        show_json([asdict(one) for one in ports])
-    elif not ports:
-        click.echo("no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE", err=True)
-    else:
-        for one in ports:
-            click.echo(port_line(one))
+    none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE"
+    show_list(edge_ports.statuses(), output, port_line, none=none)
 
 
 def _code(url: str) -> str:

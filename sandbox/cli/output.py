@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
@@ -139,6 +139,18 @@ class Lines:
 def show_json(value: Any) -> None:
     """Print a result for programs; `json_results` has its type."""
     click.echo(as_text(value))
+
+
+def show_list(found: Sequence[Any], output: str, line: Callable[[Any], str], *, none: str) -> None:
+    """Print what a command lists: as JSON, or a `line` for each; where there are `none`, that on stderr."""
+    if output == "json":
+        from dataclasses import asdict  # takes long to import
+
+        show_json([asdict(one) for one in found])
+    elif found:
+        click.echo("\n".join(map(line, found)))
+    else:
+        click.echo(none, err=True)
 
 
 def as_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
-from sandbox.cli.output import laid_out, show_json
+from sandbox.cli.output import laid_out, show_json, show_list
 
 if TYPE_CHECKING:
     from sandbox.app.core import Part
@@ -143,15 +143,7 @@ def list_(*, output: str) -> None:
     sandbox list -o json
     """
     begin()
-    from dataclasses import asdict
-
     from sandbox.app.known_sandboxes import sandboxes
 
-    found = sandboxes()
-    if output == "json":
-        show_json([asdict(one) for one in found])
-    elif not found:
-        click.echo("no sandboxes; create one with: sandbox up", err=True)
-    else:
-        for one in found:
-            click.echo(f"{one.name:<20} {one.cluster:<8} {one.domain}")
+    none = "no sandboxes; create one with: sandbox up"
+    show_list(sandboxes(), output, lambda one: f"{one.name:<20} {one.cluster:<8} {one.domain}", none=none)
