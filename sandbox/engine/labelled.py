@@ -169,14 +169,18 @@ def remove_volume(engine: Engine, name: str, home: Home) -> bool:
 def edge(engine: Engine, home: Home) -> str:
     """Return the name of this owner's edge: the plain one, or one with the owner's digest where another user has that.
 
-    An edge counts as there while only the holder of its ports exists, too.
+    An edge counts as there while only the holder of its ports, or its network, exists, too.
     """
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
     if engine.container(marked) or engine.container(f"{marked}{HOLDER}"):
         return marked
-    found = filter(None, map(engine.container, (EDGE, f"{EDGE}{HOLDER}")))
-    return marked if any(LABEL in one.labels and not is_ours(one, home) for one in found) else EDGE
+    found = [*filter(None, map(engine.container, (EDGE, f"{EDGE}{HOLDER}")))]
+    if found:
+        return marked if any(LABEL in one.labels and not is_ours(one, home) for one in found) else EDGE
+    network = engine.network(EDGE)
+    claimant = Owner.of(network.labels) if network else None
+    return marked if claimant and claimant != this(home) else EDGE
 
 
 def _labels(found: Container | Network | None) -> Mapping[str, str] | None:

@@ -25,6 +25,7 @@ from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, HOLDER, RETIRED, Home
+from sandbox.system.wait import wait_until
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ OWN_NAMES = ("ndots:1",)
 # at most.
 WORKERS = 16
 RETIRED_EDGES = 8
+GIVES_WAY = 10.0  # seconds in which another owner, who made a network of the same name later, has to remove it
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class EdgeContainer:
             try:
                 self._make(image, known, published(known, also=also), held=held)
             except SandboxError as error:
-                if not attempts:
+                if not attempts or isinstance(error, labelled.NameTaken):
                     raise
                 log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
                 continue
@@ -238,8 +240,7 @@ class EdgeContainer:
         keeps = held and serves and labelled.is_ours(before, self.home)
         for name in (self.holder,) if keeps else (self.name, self.holder):
             labelled.make_room(self.engine, name, self.home)
-        if self.engine.network(self.network) is None:
-            self.engine.create_network(self.network, self.home.labels)
+        self._claim_network()
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         socket_handover.write(self.folder, binds, self._owner())
         publish = {**publish, **through_port(self.folder, wanted=not self.engine.shares_network())}
@@ -254,6 +255,27 @@ class EdgeContainer:
                 self._run(spec, known, held=held)
         else:
             self._run(spec, known, held=held)
+
+    def _claim_network(self) -> None:
+        """Make the network; of two owners who make one of the name at the same moment, the first keeps the name.
+
+        Raises NameTaken for the other, and WaitTimeout if that does not give way.
+        """
+        if self.engine.network(self.network) is None:
+            self.engine.create_network(self.network, self.home.labels)
+        first = self.engine.network(self.network)
+        if first and (owner := labelled.Owner.of(first.labels)) and owner != labelled.this(self.home):
+            for spare in self.engine.spare_networks(self.network):
+                if labelled.is_ours(spare, self.home):
+                    self.engine.remove_network(spare.id)
+            raise labelled.NameTaken(f"the network {self.network} is {labelled.whose(first)}")
+        # The engine makes no container on a network whose name another has.
+        wait_until(
+            lambda: "another has its name" if self.engine.spare_networks(self.network) else None,
+            what=f"the network {self.network}",
+            timeout=GIVES_WAY,
+            pause=0.05,
+        )
 
     def _run(self, spec: ContainerSpec, known: Sequence[Route], *, held: bool) -> None:
         """Run the container, on all its networks and with its files, until it serves the sockets that are `held`."""

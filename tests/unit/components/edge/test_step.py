@@ -16,7 +16,7 @@ from sandbox.components.edge import edge_folder, haproxy, routes
 from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.components.network import socket_handover
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import Bind, ContainerSpec, Network
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
 from sandbox.step import State
@@ -325,6 +325,38 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     assert other.check().state is a.check().state is State.READY
     assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
     assert other.undo() and a.check().state is State.READY
+
+
+class RacingForTheNetwork(FakeEngine):
+    """An engine on which another owner made a network for their edge a moment before this one does."""
+
+    mine: Network | None = None
+
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "", halved: bool = False) -> None:
+        theirs = {LABEL: "", OWNER: OTHER} if name == EDGE else labels
+        super().create_network(name, theirs, subnet6=subnet6, halved=halved)
+        if name == EDGE:
+            self.mine = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="mine")
+
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        return (self.mine,) if self.mine and name == EDGE else ()
+
+    def remove_network(self, name: str) -> None:
+        if name == "mine":
+            self.mine = None
+        else:
+            super().remove_network(name)
+
+
+def test_edge_gives_way_to_a_network_that_another_made_first(place: Home) -> None:
+    """Two owners make the network of their first edges at the same moment → the later edge gets another name."""
+    engine = RacingForTheNetwork(IMAGE)
+    step = step_of(engine, place, "a", 443)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.mine is None and EDGE not in engine.boxes and len(engine.boxes) == 1
+    assert step.undo()
+    assert (list(engine.networks), engine.boxes) == ([EDGE], {})
 
 
 class Racing(FakeEngine):
