@@ -20,11 +20,12 @@ def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise BadFile(f"{path} is not a regular file", fix="put a file there, or leave it out")
             content = file.read(most + 1)
-        text = content.decode("utf-8-sig")
+        # First: the part that was read may end in the middle of a character.
+        if len(content) > most:
+            split = "split it, or check that this is the right file"
+            raise BadFile(f"{path} is larger than {most >> 20} MiB", fix=split)
+        return content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise BadFile(f"{path}: no such file or folder", fix=fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
-    if len(content) > most:
-        raise BadFile(f"{path} is larger than {most >> 20} MiB", fix="split it, or check that this is the right file")
-    return text
