@@ -22,10 +22,9 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.plan import saved_spec
-from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
-from sandbox.snapshot.volume_archive import Packed
+from sandbox.snapshot.volume_archive import Packed, VolumeArchive
 from sandbox.system import files, host_network, tar_members
 from sandbox.system.tar_members import LimitedMember
 
@@ -102,7 +101,7 @@ class Restoring:
             self.engine.remove_container(container.name)
         if self.engine.volume_labels(self.names.volume) is not None:
             with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
-                volume_archive.drop(self.engine, self.names, manifest.image, self.names.volume, NEW)
+                self._archive(manifest).drop(self.names.volume, NEW)
         shutil.rmtree(noted)
 
     def _prepare_verified(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
@@ -146,7 +145,7 @@ class Restoring:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY))
         say("writing the volumes")
-        volume_archive.unpack(self.engine, self.names, manifest.image, packed, kept, below=NEW)
+        self._archive(manifest).unpack(packed, kept, below=NEW)
 
     def _switch(self, manifest: Manifest) -> None:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
@@ -155,7 +154,7 @@ class Restoring:
             parts: list[Future[Any]] = [pool.submit(self._replace, one.name.removesuffix(NEW)) for one in self._new()]
             parts += [pool.submit(self.engine.remove_container, one) for one in self._left_over(manifest)]
             if manifest.registry:
-                parts.append(pool.submit(self._replace_registry, manifest.image))
+                parts.append(pool.submit(self._replace_registry, self._archive(manifest)))
         for part in parts:
             part.result()
         if (self._noted / "certificates").exists():
@@ -188,9 +187,9 @@ class Restoring:
             self.engine.remove_container(node)
         self.engine.rename(node + NEW, node)
 
-    def _replace_registry(self, image: str) -> None:
+    def _replace_registry(self, archive: VolumeArchive) -> None:
         labelled.stop(self.engine, self.names.registry, self.names.home)
-        volume_archive.swap(self.engine, self.names, image, self.names.volume, NEW)
+        archive.swap(self.names.volume, NEW)
 
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"
@@ -249,6 +248,9 @@ class Restoring:
 
     def _new(self) -> list[Container]:
         return [one for one in self.engine.containers(self.mark) if one.name.endswith(NEW)]
+
+    def _archive(self, manifest: Manifest) -> VolumeArchive:
+        return VolumeArchive(self.engine, self.names, manifest.image)
 
     @property
     def _noted(self) -> Path:

@@ -19,9 +19,9 @@ from sandbox.engine import Container, Engine, EngineError, container_copy, label
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
-from sandbox.snapshot import resumer, volume_archive
+from sandbox.snapshot import resumer
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
-from sandbox.snapshot.volume_archive import Packed
+from sandbox.snapshot.volume_archive import Packed, VolumeArchive
 from sandbox.system import files, process
 
 CERTIFICATES = "certificates.tar"
@@ -64,7 +64,7 @@ class Saving:
                 for node in described:
                     _write(folder / node.files, container_copy.changes(self.engine, node.name))
                 say("reading the volumes")
-                volume_archive.pack(self.engine, self.names, described[0].image, packed, folder)
+                VolumeArchive(self.engine, self.names, described[0].image).pack(packed, folder)
                 _write(folder / CERTIFICATES, _tar(self.names.keys))
                 _write(folder / SPEC, files.read_regular(self.names.spec))
             say("computing digests")

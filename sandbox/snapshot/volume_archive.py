@@ -1,6 +1,6 @@
 """Writes the content of volumes to tar files and back, by shell scripts in a container that mounts the volumes.
 
-The container belongs to the sandbox `names`; if the command is killed, it stays until the next one.
+The container belongs to the sandbox; if the command is killed, it stays until the next one.
 """
 
 from __future__ import annotations
@@ -53,36 +53,40 @@ class Packed:
         return (f"{self.file}.tar", f"{self.file}.removed") if self.base else (f"{self.file}.tar",)
 
 
-def pack(engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path) -> None:
-    """Write the files of all volumes into `folder`, readable for this user only. Raises SandboxError."""
-    places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
-    scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
-    own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
-    exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
-    _run(engine, names, image, _HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
+@dataclass(frozen=True)
+class VolumeArchive:
+    """Writes volumes of the sandbox `names` to files and back, in containers of the node image `image`."""
 
+    engine: Engine
+    names: Names
+    image: str
 
-def unpack(
-    engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path, *, below: str = ""
-) -> None:
-    """Restore the volumes from the files in `folder`; without a base, into the folder `below` of the volume."""
-    places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
-    scripts = []
-    for one, place in zip(wanted, places, strict=True):
-        target = place if one.base else f"{place}/{below}".rstrip("/")
-        tar = shlex.quote(f"/in/{one.file}.tar")
-        scripts.append(f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n')
-        if one.base:
-            scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
-        scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
-    exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
-    _run(engine, names, image, _HEAD + "".join(scripts), places, what="restored", exchange=exchange)
+    def pack(self, wanted: Sequence[Packed], folder: Path) -> None:
+        """Write the files of all volumes into `folder`, readable for this user only. Raises SandboxError."""
+        places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
+        scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
+        own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
+        exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
+        self._run(_HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
 
+    def unpack(self, wanted: Sequence[Packed], folder: Path, *, below: str = "") -> None:
+        """Restore the volumes from the files in `folder`; without a base, into the folder `below` of the volume."""
+        places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
+        scripts = []
+        for one, place in zip(wanted, places, strict=True):
+            target = place if one.base else f"{place}/{below}".rstrip("/")
+            tar = shlex.quote(f"/in/{one.file}.tar")
+            scripts.append(f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n')
+            if one.base:
+                scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
+            scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
+        exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
+        self._run(_HEAD + "".join(scripts), places, what="restored", exchange=exchange)
 
-def swap(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
-    """Replace everything in a volume by the content of its folder `below`; safe to repeat."""
-    new, done = shlex.quote(below), shlex.quote(f"{below}.done")
-    script = f"""set -eu
+    def swap(self, volume: str, below: str) -> None:
+        """Replace everything in a volume by the content of its folder `below`; safe to repeat."""
+        new, done = shlex.quote(below), shlex.quote(f"{below}.done")
+        script = f"""set -eu
 cd /volume
 if [ -d {new} ]; then
   find . -mindepth 1 -maxdepth 1 ! -name {new} -exec rm -rf {{}} +
@@ -93,12 +97,26 @@ if [ -d {done} ]; then
   rmdir {done}
 fi
 """
-    _run(engine, names, image, script, {"/volume": volume}, what="restored")
+        self._run(script, {"/volume": volume}, what="restored")
 
+    def drop(self, volume: str, below: str) -> None:
+        """Remove the folder `below` of a volume."""
+        self._run(f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="restored")
 
-def drop(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
-    """Remove the folder `below` of a volume."""
-    _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="restored")
+    def _run(self, script: str, places: Mapping[str, str], *, what: str, exchange: Exchange | None = None) -> None:
+        names = self.names
+        status, output = container_copy.run_script(
+            self.engine, self.image, script, name=names.copier, volumes=places, labels=names.labels, exchange=exchange
+        )
+        if status == NO_SPACE:
+            raise SandboxError(
+                f"there is no space for the volumes to be {what}",
+                details=output.strip(),
+                fix="free some space, then run it again",
+                id="disk-full",
+            )
+        if status != 0:
+            raise SandboxError(f"the volumes could not be {what}", details=output.strip()[-2000:])
 
 
 def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
@@ -118,27 +136,3 @@ cut -z -f2- /tmp/now | sort -z | comm -z -23 /tmp/before - > {removed}
 room "$(tr '\\0' '\\n' < /tmp/changed | awk '$1 == "f" {{ sum += $2 }} END {{ printf "%d", sum }}')" /out
 cut -z -f2- /tmp/changed | {_TAR} --create --directory={place} --file={tar} --null --no-recursion --files-from=-
 """
-
-
-def _run(
-    engine: Engine,
-    names: Names,
-    image: str,
-    script: str,
-    places: Mapping[str, str],
-    *,
-    what: str,
-    exchange: Exchange | None = None,
-) -> None:
-    status, output = container_copy.run_script(
-        engine, image, script, name=names.copier, volumes=places, labels=names.labels, exchange=exchange
-    )
-    if status == NO_SPACE:
-        raise SandboxError(
-            f"there is no space for the volumes to be {what}",
-            details=output.strip(),
-            fix="free some space, then run it again",
-            id="disk-full",
-        )
-    if status != 0:
-        raise SandboxError(f"the volumes could not be {what}", details=output.strip()[-2000:])

@@ -24,10 +24,10 @@ from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan import saved_spec
-from sandbox.snapshot import volume_archive
 from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
+from sandbox.snapshot.volume_archive import VolumeArchive
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
 
@@ -227,7 +227,7 @@ def kept(prepared: Restoring, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(prepared.engine, "make", lambda *_: None)
     monkeypatch.setattr(container_copy, "write", lambda engine, name, tar: tar.read_bytes())
     monkeypatch.setattr(container_copy, "volumes", lambda *_: {})
-    monkeypatch.setattr(volume_archive, "unpack", lambda *_, **__: None)
+    monkeypatch.setattr(VolumeArchive, "unpack", lambda *_, **__: None)
     return folder
 
 
