@@ -1,4 +1,4 @@
-"""The manifests that a node image brings, of which kind applies a single object and the sandbox all others.
+"""The manifests that a node image brings, which the sandbox applies; kind applies the storage classes once more.
 
 kind has kubectl apply them, a call for each file, which takes half a second of processor time just when the first pods
 start.
@@ -32,6 +32,7 @@ class NodeManifests:
     def __init__(self, engine: Engine, names: Names, *, networked: bool) -> None:
         self._engine, self._names, self._networked = engine, names, networked
         self._objects: list[Manifest] = []
+        self._classes: list[Manifest] = []
 
     def left_to_kind(self) -> Mapping[PurePosixPath, bytes]:
         """Return the file that the node is to have in place of its own; none where all storage is left to kind.
@@ -42,13 +43,21 @@ class NodeManifests:
         self._objects = _objects(found[NETWORK][1]) if self._networked else []
         try:
             storage = _objects(found[STORAGE][1])
-            classes = [one for one in storage if one["kind"] == CLASS]
+            self._classes = classes = [one for one in storage if one["kind"] == CLASS]
         except (yaml.YAMLError, TypeError, KeyError):  # kubectl says what is wrong with it
             return {}
         if not classes:
             return {}
         self._objects += [one for one in storage if one not in classes]
         return {STORAGE: yaml.safe_dump_all(classes).encode()}
+
+    def apply_classes(self) -> None:
+        """Apply the classes that kind applies later, before a manifest claims a volume of the default one.
+
+        The controller manager looks at an older claim every 15 seconds only. Raises ClusterError.
+        """
+        if self._classes:
+            Cluster(self._names.kubeconfig).apply_all(self._classes)
 
     def apply(self) -> None:
         """Apply the others. Raises ClusterError."""

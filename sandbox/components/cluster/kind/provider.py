@@ -180,14 +180,20 @@ class KindProvider:
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make the cluster, and do by its messages what can be done before it has ended."""
+        manifests = NodeManifests(self.engine, self.names, networked=self.tags is not None)
+
+        def used() -> None:
+            with contextlib.suppress(SandboxError):  # kind applies them, too
+                manifests.apply_classes()
+            usable()
+
         early = EarlyStart(
             self.engine,
             self.names,
             restarts=not self._asks_again,
             write_kubeconfig=self.write_kubeconfig,
-            usable=usable,
+            usable=used,
         )
-        manifests = NodeManifests(self.engine, self.names, networked=self.tags is not None)
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:

@@ -49,8 +49,10 @@ def test_kind_is_left_the_class_and_others_are_applied(engine: FakeEngine, names
     storage = brought(engine, names, yaml.safe_dump_all([SPACE, CLASS, None]))
     (left,) = storage.left_to_kind().values()
     assert list(yaml.safe_load_all(left)) == [CLASS]
+    storage.apply_classes()
+    assert applied == [CLASS]
     storage.apply()
-    assert applied == [SPACE]
+    assert applied == [CLASS, SPACE]
 
 
 def test_a_network_of_the_image_is_applied_unless_it_is_kinds(
@@ -74,6 +76,7 @@ def test_storage_without_a_class_is_left_to_kind(
 ) -> None:
     storage = brought(engine, names, manifest)
     assert not storage.left_to_kind()
+    storage.apply_classes()
     storage.apply()
     assert applied == []
 

@@ -18,6 +18,7 @@ from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import KUBEADM_PATCHES, KUBELET_LAST, RESOLV_CONF, Tags
 from sandbox.components.cluster.kind.command import STAND_INS, Kind
 from sandbox.components.cluster.kind.early_start import key_file
+from sandbox.components.cluster.kind.node_manifests import NodeManifests
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.start_order import FLAGS
 from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
@@ -26,6 +27,7 @@ from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
+from sandbox.kube.api import ClusterError
 from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State
@@ -142,6 +144,24 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert provider.delete() and not provider.delete()
     assert provider.standing() is Standing.ABSENT
     assert not names.folder.exists()
+
+
+def test_cluster_is_usable_once_it_has_its_storage_classes(
+    provider: KindProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the controller manager leaves a claim without a class for up to 15 seconds, which a database waits for."""
+    said: list[str] = []
+    monkeypatch.setattr(NodeManifests, "apply_classes", lambda _manifests: said.append("classes"))
+    provider.create(said.append, lambda: said.append("usable"))
+    assert said[-2:] == ["classes", "usable"]
+
+
+def test_cluster_is_usable_where_classes_are_refused(provider: KindProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_manifests: NodeManifests) -> None:
+        raise ClusterError("refused")
+
+    monkeypatch.setattr(NodeManifests, "apply_classes", refuse)
+    assert made(provider)[-1] == "usable"
 
 
 def test_cluster_takes_along_what_a_killed_start_left(provider: KindProvider, names: Names) -> None:
