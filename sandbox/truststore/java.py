@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
-from sandbox.system.system_roots import JAVA_PASSWORD
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root, in_binary
 
+# Not a secret: the content of a truststore is public, and Java requires a password all the same.
+JAVA_PASSWORD = "changeit"  # noqa: S105
 _DEBIAN = Path("/etc/ssl/certs/java/cacerts")
 _DEBIAN_HOOK = Path("/etc/ca-certificates/update.d/jks-keystore")
 _DEBIAN_SWITCH = Path("/etc/default/cacerts")

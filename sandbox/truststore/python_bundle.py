@@ -13,9 +13,17 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import write_atomic
-from sandbox.system.system_roots import SYSTEM_BUNDLES
 from sandbox.truststore.change import Change, Kind
 from sandbox.truststore.trusted_root import Root, in_pem
+
+# Where systems keep the certificates they trust: Go, crypto/x509/root_linux.go and root_darwin.go.
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora
+    "/etc/pki/tls/certs/ca-bundle.crt",  # its older releases
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from sandbox.components.certificates.export_formats import as_java
-from sandbox.system.system_roots import JAVA_PASSWORD
+from sandbox.truststore.java import JAVA_PASSWORD
 from tests.real.machine import need
 
 NODE = """

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from sandbox.components.certificates import pem
-from sandbox.system.system_roots import JAVA_PASSWORD, SYSTEM_BUNDLES
+from sandbox.truststore.java import JAVA_PASSWORD
+from sandbox.truststore.python_bundle import SYSTEM_BUNDLES
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from sandbox.components.certificates import export_formats
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.export_formats import FORMATS, public_roots
-from sandbox.system.system_roots import JAVA_PASSWORD
+from sandbox.truststore.java import JAVA_PASSWORD
 from tests.support.tls import DOMAIN, NOW, handshake, make_pki
 
 # A public root has a serial number of zero.
