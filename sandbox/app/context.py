@@ -127,6 +127,11 @@ def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
     return keychain(entries, environ())
 
 
+def trusted_by_clients(spec: Spec) -> Path:
+    """Return the file by which clients accept the domain's certificate: the sandbox's root, or the user's chain."""
+    return spec.certs.default.cert if spec.certs.default else home().sandbox(spec.name).root_certificate
+
+
 def trust(spec: Spec) -> None:
     """Have this process, and those it starts, trust the spec's CA besides what this machine trusts.
 

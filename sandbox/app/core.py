@@ -331,13 +331,17 @@ class Sandbox:
     @property
     def root_certificate(self) -> Path:
         """Return the certificate to trust: what curl calls --cacert, and requests `verify`."""
-        return self.names.root_certificate
+        return context.trusted_by_clients(self.spec)
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return a context for clients that trusts this sandbox alone."""
         import ssl
 
-        return ssl.create_default_context(cafile=str(self.root_certificate))
+        found = ssl.create_default_context(cafile=str(self.names.root_certificate))
+        if self.spec.certs.default:  # whose root need not be in its file
+            found.load_verify_locations(self.root_certificate)
+            found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return found
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def addresses(spec: ResolvedSpec) -> Addresses:
         registry=spec.registry.address,
         context=names.cluster if merged else None,
         kubeconfig=names.kubeconfig,
-        root_certificate=names.root_certificate,
+        root_certificate=context.trusted_by_clients(spec),
         notes=tuple(unserved.notes_of(spec, ingresses)),
         tried=tried,
         third_party=third_party,

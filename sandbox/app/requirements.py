@@ -24,6 +24,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.supports.whole_cluster:
         _require_kubectl(home)
+        _require_files(spec, home)
         return
     if process.which("docker") is None and process.which("podman") is None:
         raise MissingTool(
@@ -40,10 +41,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         _require_proxy_mode(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
-    if spec.certs.default:
-        from sandbox.components.certificates.user_certificate import Provided
-
-        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
+    _require_files(spec, home)
     if spec.certs.issuer == "cert-manager":
         from sandbox.components.certificates import cert_manager
 
@@ -52,7 +50,6 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         from sandbox.components.ingress import traefik
 
         traefik.gateway_definitions(home.manifests)
-    _require_charts(spec, home)
 
 
 def require_engine(engine: Engine) -> None:
@@ -151,6 +148,15 @@ def _require_proxy_mode(cluster: Cluster, own: OwnImages) -> None:
             "registry can be reached, images: {source: upstream})",
             id="kube-proxy",
         )
+
+
+def _require_files(spec: Spec, home: Home) -> None:
+    """Refuse a certificate of the user's that clients would not accept, and charts that do not render."""
+    if spec.certs.default:
+        from sandbox.components.certificates.user_certificate import Provided
+
+        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
+    _require_charts(spec, home)
 
 
 def _require_charts(spec: Spec, home: Home) -> None:

@@ -145,8 +145,6 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
         )
     if spec.certs.issuer != "sandbox":
         yield ("certs", "issuer"), f"cert-manager is {_ONE_NAMESPACE}"
-    if spec.certs.default is not None:
-        yield ("certs", "default"), "is not supported on an existing cluster yet"
     if spec.edge.run == "container":
         yield ("edge", "run"), "no container can reach an existing cluster: leave it out"
     for part in ("addons", "credentials"):

@@ -40,6 +40,7 @@ from sandbox.plan.site import Site
 from sandbox.step import Step, checked
 
 if TYPE_CHECKING:
+    from sandbox.components.certificates.user_certificate import Provided
     from sandbox.components.workloads.rendered_charts import RenderedCharts
 
 
@@ -102,8 +103,15 @@ class TenantSite(Site):
 
     def tls_secrets(self) -> list[Manifest]:
         """Return the TLS Secrets with the present certificates, which the step `certificates` keeps."""
-        pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
-        return [tls_secrets.tls_secret(one.namespace, one.secret, pair) for one, pair in pairs]
+        found = [(one.secret, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
+        if self.provided:
+            found.append((DEFAULT, self.provided.leaf()))
+        return [tls_secrets.tls_secret(self.place.namespace, name, pair) for name, pair in found]
+
+    @property
+    def provided(self) -> Provided | None:
+        """Return the user's own default certificate, if any."""
+        return certificates_steps.provided(self.spec)
 
     @property
     def brings(self) -> bool:
@@ -225,8 +233,10 @@ def _push(site: TenantSite) -> list[Step]:
 
 
 def _secrets(site: TenantSite) -> Step:
-    title, names = f"{len(site.secrets)} TLS Secrets", ", ".join(one.secret for one in site.secrets)
-    return ObjectsStep(site.place, "secrets", title, names, site.tls_secrets, requires=("cluster", "certificates"))
+    names = [*(one.secret for one in site.secrets), *([DEFAULT] if site.provided else [])]
+    title = f"{len(names)} TLS Secret{'s' if len(names) > 1 else ''}"
+    requires = ("cluster", "certificates")
+    return ObjectsStep(site.place, "secrets", title, ", ".join(names), site.tls_secrets, requires=requires)
 
 
 def _ingress(site: TenantSite) -> list[Step]:
@@ -239,6 +249,7 @@ def _ingress(site: TenantSite) -> list[Step]:
         sandbox=site.spec.name,
         namespace=site.place.namespace,
         port=port,
+        has_own=site.provided is None,
     )
 
     def make() -> Sequence[Manifest]:
@@ -311,15 +322,15 @@ def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
 def _proof(site: TenantSite) -> list[Step]:
     if not site.has_controller:
         return []
-    requires = ("edge", "ingress", *(("apply",) if site.spec.apply else ()))
-    names, namespace = site.names, site.place.namespace
+    names, namespace, provided = site.names, site.place.namespace, site.provided
     return [
         HttpsStep(
             names=names,
             domain=site.spec.domain,
             binds=site.binds,
-            secret=DOMAIN,
-            requires=requires,
+            secret=DEFAULT if provided else DOMAIN,
+            requires=("edge", "ingress", "apply"),
+            root=provided.cert if provided else None,
             namespace=namespace,
             secrets=site.secrets,
         )

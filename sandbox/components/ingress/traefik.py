@@ -65,6 +65,8 @@ tls:
   stores:
     default:
       defaultCertificate: {certFile: /certificates/default/tls.crt, keyFile: /certificates/default/tls.key}
+"""
+_OF_THE_DOMAIN = """\
   certificates:
   - {certFile: /certificates/domain/tls.crt, keyFile: /certificates/domain/tls.key}
 """
@@ -205,19 +207,24 @@ def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantTraefik:
-    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik."""
+    """Traefik and the page for unknown hosts for `namespace` alone; the fields are those of Traefik.
+
+    The domain `has_own` certificate, unless the default one is the user's.
+    """
 
     image: str
     busybox: str
     sandbox: str
     namespace: str
     port: int
+    has_own: bool = True
 
     def manifests(self, certificates: str) -> Sequence[Manifest]:
         """Return all objects, in an order to apply them in; `certificates` changes with the two TLS Secrets."""
         own = {name: controller.template_text(name) for name in ("page.sh", "misdirected.yaml")}
         # No host of the domain is routed elsewhere, for there is no edge container to do it.
-        also = {"certificates.yaml": _CERTIFICATES, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}
+        served = _CERTIFICATES + (_OF_THE_DOMAIN if self.has_own else "")
+        also = {"certificates.yaml": served, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}
         files = {**default_backend.parts(self.sandbox), **own, **also}
         content = hashlib.sha256(repr((sorted(files.items()), certificates)).encode()).hexdigest()[:16]
         values = {

@@ -34,7 +34,7 @@ from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
-from tests.support.tls import NOW, make_pki
+from tests.support.tls import NOW, TlsServer, make_pki
 
 
 @pytest.fixture
@@ -190,6 +190,20 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
         assert (reply.status, reply.read()) == (200, b"hello")
         thread.join()
     assert heard[0].startswith(b"GET /p HTTP/1.1\r\n") and f"Host: {name}:{port}\r\n".encode() in heard[0]
+
+
+def test_clients_trust_the_users_own_certificate(tmp_path: Path) -> None:
+    own = make_leaf(make_pki("x.sandbox.localhost").issuing, ["x.sandbox.localhost"], now=NOW)
+    (tmp_path / "own.crt").write_bytes(own.cert_pem)  # as one of a public CA, without its root
+    found = Sandbox(
+        Spec.model_validate({"name": "x", "certs": {"default": {"cert": tmp_path / "own.crt", "key": "k"}}})
+    )
+    found.names.root_certificate.parent.mkdir(parents=True)
+    found.names.root_certificate.write_bytes(make_pki().root.cert_pem)
+    assert found.root_certificate == tmp_path / "own.crt"
+    with TlsServer(own, tmp_path) as server:
+        found._resolved = ResolvedSpec.of(found.spec, registry=5005, https=(server.port,))
+        assert found.get("x.sandbox.localhost").status == 200
 
 
 def test_second_command_on_a_sandbox_waits_and_names_the_first(there: set[str]) -> None:

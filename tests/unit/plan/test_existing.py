@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
 from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
+from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.registry.external_step import TeamRegistryStep
+from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
 from sandbox.names import Home
 from sandbox.plan import build as plan_build
 from sandbox.step import Step
 from tests.support.fakes import FakeEngine
+from tests.support.programs import make_program
 
 S = TypeVar("S")
 EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
@@ -85,3 +91,23 @@ def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
 
 def test_other_controller_of_an_existing_cluster_is_kept(place: Home) -> None:
     assert not {"ingress", "https"} & build(place, ingress={"controller": "none"}).keys()
+
+
+def test_users_certificate_is_the_default_one_there_too(place: Home, tmp_path: Path) -> None:
+    own = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
+    steps = build(place, certs={"default": own})
+    https, secrets = one(HttpsStep, steps), steps["secrets"]
+    assert (https.secret, https.root, https.secrets) == ("sandbox-default-tls", own["cert"], ())
+    assert (secrets.title, one(HttpsStep, build(place)).secret) == ("1 TLS Secret", "sandbox-domain-tls")
+
+
+def test_charts_are_pulled_and_applied_without_releases(
+    place: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_program(tmp_path / "helm", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    chart = {"chart": "web", "repo": "https://charts.example.com", "version": "1.0.0", "lock": tmp_path / "lock.yaml"}
+    steps = build(place, apply=(chart,))
+    apply = one(ApplyStep, steps)
+    assert (apply.title, apply.requires[-1]) == ("chart web", one(ChartPullStep, steps).name)
+    assert "charts" not in steps
