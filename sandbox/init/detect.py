@@ -15,7 +15,6 @@ from typing import Any
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import chart_dependencies, user_manifests
 from sandbox.components.workloads.helm import Helm
-from sandbox.config import text_file
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
@@ -25,7 +24,7 @@ from sandbox.init.project_folders import exists, folders, listed, other_sandboxe
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
-from sandbox.system.files import is_dir, is_file, is_inside
+from sandbox.system.files import is_dir, is_file
 
 # The usual names of Dockerfiles; the second one is Podman's.
 DOCKERFILES = ("Dockerfile", "Containerfile")
@@ -205,26 +204,16 @@ def _named(file: Path) -> re.Match[str] | None:
 
 def _copies_from(folder: Path, file: Path) -> bool:
     """Tell whether the Dockerfile in a subfolder copies what is not there, but in the project's folder."""
-    if not is_inside(folder, file):
-        return False
-    try:
-        found = list(dockerfile.sources(text_file.read(file)))
-    except UsageError:  # the build reports what is wrong with it
-        return False
+    found = dockerfile.sources(dockerfile.read(folder, file))
     return any(exists(folder / one) and not exists(file.parent / one) for one in found)
 
 
 def _exposing(folder: Path, app: App) -> App:
     """Return the app with its Dockerfile's port if it has no other."""
-    if app.recipe and not app.port:
-        return replace(app, port=dockerfile.port(app.recipe))
-    file = folder / (app.context or "") / app.build.get("dockerfile", "Dockerfile")
-    if app.context is None or app.port or not is_file(file) or not is_inside(folder, file):
+    if app.context is None or app.port:
         return app
-    try:
-        return replace(app, port=dockerfile.port(text_file.read(file)))
-    except UsageError:  # it names no readable port, and the build reports errors
-        return app
+    file = Path(app.context, app.build.get("dockerfile", "Dockerfile"))
+    return replace(app, port=dockerfile.port(app.recipe or dockerfile.read(folder, file)))
 
 
 def _objects(

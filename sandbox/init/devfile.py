@@ -18,6 +18,7 @@ from sandbox.config.untyped import mapping, mappings, strings
 from sandbox.errors import UsageError
 from sandbox.init.detected import App, Item, Told, build_options, last_part, once
 from sandbox.init.detected import label as as_label
+from sandbox.init.project_folders import has
 from sandbox.kube import manifests
 from sandbox.system.files import is_dir, is_file, is_inside
 
@@ -28,9 +29,9 @@ _ARGUMENT = re.compile(r"(?:--build-arg[= ])?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 def load(folder: Path) -> Told | None:
     """Return the content of the folder's devfile; None if there is none, or none that builds or deploys something."""
-    file = next((name for name in FILES if is_file(folder / name)), None)
-    content = _content(folder / file) if file is not None and is_inside(folder, folder / file) else None
-    if file is None or content is None:
+    file = next((name for name in FILES if has(folder, name)), None)
+    content = _content(folder / file) if file else None
+    if content is None:
         return None
     components = mappings(content, "components")
     apps: list[App] = []

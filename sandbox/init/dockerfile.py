@@ -6,6 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+
+from sandbox.config import text_file
+from sandbox.errors import UsageError
+from sandbox.init.project_folders import has
 
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _COPIES = re.compile(r"^\s*(?:COPY|ADD)\s+(?:--(?!from)\S+\s+)*\./?\s", re.IGNORECASE)
@@ -16,6 +21,13 @@ _VALUES = re.compile(r"^[ \t]*(?:ARG|ENV)\s+(.+)", re.IGNORECASE | re.MULTILINE)
 _VALUE = re.compile(r"(?<!\w)(\w++)[= ]['\"]?(\w+)")
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::-(\w+))?\}?")
 _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
+
+
+def read(folder: Path, file: Path | str = "Dockerfile") -> str:
+    """Return the text of one in the folder; empty for none, and for what cannot be read, as its build reports."""
+    with suppress(UsageError):
+        return text_file.read(folder / file) if has(folder, file) else ""
+    return ""
 
 
 def port(text: str) -> int | None:

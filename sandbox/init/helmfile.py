@@ -13,15 +13,16 @@ from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import RemoteChart
 from sandbox.errors import UsageError
 from sandbox.init.detected import Item, label
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has
+from sandbox.system.files import is_file
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
 
 
 def load(folder: Path) -> tuple[list[Item], list[str]]:
     """Return the releases of the folder's helmfile, and what was left out, in words."""
-    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    if file is None or not is_inside(folder, file):
+    file = next((folder / name for name in FILES if has(folder, name)), None)
+    if file is None:
         return [], []
     try:
         text = text_file.read(file)
@@ -52,7 +53,7 @@ def remote_or_local(
     folder: Path, chart: str, version: Any, repositories: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """Return a chart in the form of the spec: a folder here, or from a registry or one of the `repositories`."""
-    if chart and is_file(folder / chart / "Chart.yaml") and is_inside(folder, folder / chart):
+    if chart and has(folder, f"{chart}/Chart.yaml"):
         return {"chart": PurePosixPath(chart).as_posix()}
     repository, _, name = chart.partition("/")
     known = repositories.get(repository, {})

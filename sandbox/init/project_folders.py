@@ -12,6 +12,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.init.detected import SPEC
+from sandbox.system.files import is_file, is_inside
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
@@ -66,6 +67,11 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def has(folder: Path, file: Path | str) -> bool:
+    """Tell whether the folder has the file, and not by a link to one that is elsewhere."""
+    return is_file(folder / file) and is_inside(folder, folder / file)
 
 
 def shown(folder: Path, place: Path) -> str:

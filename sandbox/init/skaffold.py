@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,9 +18,9 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import skaffold_dev, skaffold_patch, skaffold_release
 from sandbox.init.detected import App, Item, Told, build_options, label, once
-from sandbox.init.project_folders import shown
+from sandbox.init.project_folders import has, shown
 from sandbox.kube import manifests
-from sandbox.system.files import is_file, is_inside
+from sandbox.system.files import is_inside
 
 FILES = ("skaffold.yaml", "skaffold.yml")
 # What builds an artifact in place of a Dockerfile.
@@ -37,8 +36,8 @@ def load(folder: Path, profiles: Collection[str] = ()) -> Told | None:
 
     Its profiles count that `skaffold dev` activates, and those that are named.
     """
-    file = next((name for name in FILES if (folder / name).is_file()), None)
-    if file is None or not is_inside(folder, folder / file):
+    file = next((name for name in FILES if has(folder, name)), None)
+    if file is None:
         return None
     apps: list[App] = []
     items: list[Item] = []
@@ -109,8 +108,7 @@ class _Reading:
             return None
         place = _path(below, path) if below else posixpath.normpath(path)
         files = (place, *(posixpath.join(place, name) for name in FILES))
-        there = (one for one in files if is_file(self.folder / one) and is_inside(self.folder, self.folder / one))
-        return next(there, None)
+        return next((one for one in files if has(self.folder, one)), None)
 
     def _with_profiles(self, config: dict[str, Any], file: str) -> dict[str, Any]:
         """Return the configuration with its profiles that count; others are noted."""
@@ -179,10 +177,8 @@ def _sync(
     artifact: Mapping[str, Any], image: str, built: Path, dockerfile: str, notes: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what images.yaml says of the files that are copied into containers, not built."""
-    manual, workdir = mappings(artifact, "sync", "manual"), None
-    with suppress(UsageError):  # the build reports what is wrong with it
-        if manual and is_inside(built, built / dockerfile) and is_file(built / dockerfile):
-            workdir = dockerfiles.workdir(text_file.read(built / dockerfile))
+    manual = mappings(artifact, "sync", "manual")
+    workdir = dockerfiles.workdir(dockerfiles.read(built, dockerfile)) if manual else None
     paths, left_out = skaffold_dev.sync_paths(manual, built, workdir)
     computed = [one for one in ("infer", "auto") if at(artifact, "sync", one)]
     if said := ", ".join((*left_out, *computed)):
@@ -225,7 +221,7 @@ def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
     if any(one in pattern for one in "*?["):
         places = sorted(folder.glob(_STARS.sub("*", pattern)))
         found = list(dict.fromkeys(file for place in places for file in manifests.files(place)))
-    files = [one for one in found if is_file(one) and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
+    files = [one for one in found if has(folder, one) and one.suffix in manifests.SUFFIXES]
     if not files:
         notes.append(f"{pattern} is left out: it means no manifest in this folder")
     whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}

@@ -18,6 +18,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import helmfile, starlark, tiltfile_sync
 from sandbox.init.detected import App, Item, Told, build_options, label, last_part, once, untagged
+from sandbox.init.project_folders import has
 from sandbox.init.starlark import UNKNOWN, Call, Function, listed
 from sandbox.kube import manifests
 from sandbox.system.files import is_dir, is_file, is_inside
@@ -81,7 +82,7 @@ def load(folder: Path) -> Told | None:
 
     If it does not say all that it applies, it says none of it.
     """
-    if not is_file(folder / FILE) or not is_inside(folder, folder / FILE):
+    if not has(folder, FILE):
         return None
     reading = _Reading(folder)
     reading.read(FILE)

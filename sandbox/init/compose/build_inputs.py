@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.init.compose.merge import keys, listed
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has
 
 # Read elsewhere, or without an effect on what is built for this machine.
 READ = {"args", "context", "dockerfile", "dockerfile_inline", "secrets", "ssh", "target"}
@@ -39,6 +39,6 @@ def more(
 def _source(defined: Mapping[str, Any], folder: Path) -> str:
     """Return where a secret comes from, as images.yaml has it; empty where it is not of the project or of the shell."""
     file, variable = str(defined.get("file") or ""), str(defined.get("environment") or "")
-    if file and "," not in file and is_file(folder / file) and is_inside(folder, folder / file):
+    if file and "," not in file and has(folder, file):
         return f"src={file}"
     return f"env={variable}" if variable.isidentifier() else ""

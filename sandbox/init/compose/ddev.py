@@ -12,18 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.config import text_file
 from sandbox.config.schema.values import LABEL
 from sandbox.config.untyped import mapping
-from sandbox.errors import UsageError
 from sandbox.init import dockerfile
 from sandbox.init.compose import ddev_image, merged_files, project, variables, volumes
 from sandbox.init.compose.merge import as_map, merged, plain
 from sandbox.init.compose.project import Compose
 from sandbox.init.compose.service import Project
 from sandbox.init.detected import as_text, label
-from sandbox.init.project_folders import listed
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has, listed
+from sandbox.system.files import is_file
 
 FILE = ".ddev/config.yaml"
 PLACE = "/var/www/html"  # of the project in DDEV's container
@@ -44,7 +42,7 @@ def load(folder: Path, name: str = "") -> Compose | None:
 
     Raises UsageError for a configuration that cannot be read.
     """
-    if not is_file(folder / FILE) or not is_inside(folder, folder / FILE):
+    if not has(folder, FILE):
         return None
     config = _config(folder)
     called = label(name or str(config.get("name") or folder.name))
@@ -76,7 +74,7 @@ def _import(kind: str) -> str:
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    return [one for one in listed(folder / ".ddev") if one.match(pattern) and is_file(one) and is_inside(folder, one)]
+    return [one for one in listed(folder / ".ddev") if one.match(pattern) and has(folder, one)]
 
 
 def _config(folder: Path) -> Mapping[str, Any]:
@@ -125,7 +123,7 @@ def _web(folder: Path, config: Mapping[str, Any], notes: list[str]) -> dict[str,
     service: dict[str, Any] = {"build": {"context": "."}, "volumes": [f".:{PLACE}"]}
     if is_file(folder / "Dockerfile"):
         notes.append("web is built by the Dockerfile here, not as DDEV does")
-        text = _own(folder)
+        text = dockerfile.read(folder)
         service["volumes"] = service["volumes"] if dockerfile.workdir(text) == PLACE else []
         service["ports"] = [str(port)] if (port := dockerfile.port(text)) else []
     elif kind in NOT_PHP:
@@ -143,13 +141,6 @@ def _web(folder: Path, config: Mapping[str, Any], notes: list[str]) -> dict[str,
         **as_map(_texts(config, "web_environment")),
     }
     return {**service, "environment": environment, "env_file": [{"path": ".ddev/.env.web", "required": False}]}
-
-
-def _own(folder: Path) -> str:
-    try:
-        return text_file.read(folder / "Dockerfile") if is_inside(folder, folder / "Dockerfile") else ""
-    except UsageError:  # the build reports what is wrong with it
-        return ""
 
 
 def _engine(config: Mapping[str, Any]) -> tuple[str, str]:

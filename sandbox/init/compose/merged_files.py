@@ -22,7 +22,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.init.compose import variables
 from sandbox.init.compose.merge import as_map, listed, merged, plain
 from sandbox.init.compose.variables import Variables
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has
 
 FIX = "correct it, or move it away"
 DEEPEST = 16  # services that extend others
@@ -150,7 +150,7 @@ class _Reading:
     def _content(self, folder: Path, file: Any, known: Variables) -> Any:
         """Return the content of a file of the project; None, with a note, where it cannot be used."""
         path = folder / str(file)
-        if not is_inside(self.root, path) or not is_file(path):
+        if not has(self.root, path):
             self.notes.append(f"{file} is left out: it is not in this folder")
             return None
         try:

@@ -135,7 +135,7 @@ def _files(folder: Path, known: Variables, notes: list[str]) -> list[str]:
     """Return the paths of the project's files: those that COMPOSE_FILE of `.env` names, else the usual ones."""
     said = known.get("COMPOSE_FILE") or ""
     named = [posixpath.normpath(one) for one in said.split(known.get("COMPOSE_PATH_SEPARATOR") or ":") if one]
-    there = [one for one in named if is_file(folder / one) and is_inside(folder, folder / one)]
+    there = [one for one in named if project_folders.has(folder, one)]
     absent = [one for one in named if one not in there]
     notes += [f"{one}, which COMPOSE_FILE names, is left out: it is not in this folder" for one in absent]
     if there:

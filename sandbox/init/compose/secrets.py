@@ -13,7 +13,7 @@ from sandbox.init.compose import variables
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.volumes import MOST_BYTES
 from sandbox.init.detected import Mount, labels
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has
 
 # Where a container finds them by default.
 PLACES = {"secrets": "/run/secrets/", "configs": "/"}
@@ -76,11 +76,10 @@ def _text(given: Any, folder: Path, value: Callable[[str], str | None]) -> tuple
         case {"environment": variable}:
             return value(str(variable)), f"only your shell has {variable}"
         case {"file": file}:
-            path = folder / str(file)
-            if not is_file(path) or not is_inside(folder, path):
+            if not has(folder, str(file)):
                 return None, f"there is no {file} in this folder"
             try:
-                return text_file.read(path, most=MOST_BYTES), ""
+                return text_file.read(folder / str(file), most=MOST_BYTES), ""
             except UsageError:
                 return None, f"{file} is not text, or too long"
         case _:

@@ -9,7 +9,7 @@ from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sandbox.config import text_file, untyped
+from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
@@ -19,7 +19,6 @@ from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
 from sandbox.init.detected import App, as_text, build_options, last_part
 from sandbox.oci import reference
-from sandbox.system.files import is_file
 
 USED = {
     *("build", "command", "configs", "container_name", "develop", "entrypoint", "env_file", "environment", "expose"),
@@ -200,11 +199,8 @@ def _fault(image: str) -> str:
 
 def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
     """Tell whether the stage that is built copies the context."""
-    file = context / options.get("dockerfile", "Dockerfile")
-    try:
-        return not is_file(file) or dockerfile.copies_context(text_file.read(file), options["target"])
-    except UsageError:  # the build reports what is wrong with it
-        return True
+    text = dockerfile.read(context, options.get("dockerfile", "Dockerfile"))
+    return not text or dockerfile.copies_context(text, options["target"])
 
 
 def _check(given: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.config.yaml_text import Replacing
 from sandbox.init.compose.merge import listed
-from sandbox.system.files import is_file, is_inside
+from sandbox.init.project_folders import has
 
 # A variable as far as its operator; what follows that, up to its own brace, may have variables too.
 _VARIABLE = re.compile(
@@ -126,7 +126,7 @@ def absent(given: Any, folder: Path, root: Path | None = None) -> Iterator[str]:
 
 
 def _is_there(path: Any, folder: Path, root: Path | None) -> bool:
-    return isinstance(path, str) and is_file(folder / path) and is_inside(root or folder, folder / path)
+    return isinstance(path, str) and has(root or folder, folder / path)
 
 
 def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
