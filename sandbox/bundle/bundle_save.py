@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -68,21 +68,22 @@ def save(
     """
     components = {_component(recipe): recipe for recipe in sorted(chosen(store), key=lambda one: one.name)}
     made_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
-    sources = [entry for component, recipe in components.items() for entry in _files(component, recipe, store)]
+    places = {path: file for one, recipe in components.items() for path, file in _files(one, recipe, store)}
     if project is not None:
-        sources += _below(described.PROJECT, project[1])
+        places |= _below(described.PROJECT, project[1])
     safe.sweep(into)  # of a save that was killed: others from the same cache have to wait
     try:
         with safe.replacing(into) as file:
-            return _write(
-                file,
-                sources,
-                components=components,
-                project=project[0] if project else None,
-                sbom=lambda listed: materials.bill_of_materials(made_of, listed, epoch=epoch),
-                compress=compress,
-                on_file=on_file,
-            )
+            listed = []
+            for path, source in sorted(places.items()):
+                on_file(f"reading {path}")
+                listed.append(_described(path, source))
+            bill = materials.bill_of_materials(made_of, listed, epoch=epoch)
+            listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
+            ordered = tuple(sorted(listed, key=lambda one: one.path))
+            made = Contents(project=project[0] if project else None, components=tuple(components), files=ordered)
+            _write(file, made, places, bill, compress, on_file)
+            return made
     except OSError as error:
         raise safe.refused(f"{into} cannot be written", error) from error
 
@@ -110,37 +111,22 @@ def _below(path: str, folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _write(
     into: IO[bytes],
-    sources: Iterable[tuple[str, Path]],
-    *,
-    components: Iterable[Component],
-    project: str | None,
-    sbom: Callable[[Iterable[File]], bytes],
+    made: Contents,
+    places: Mapping[str, Path],
+    bill: bytes,
     compress: bool,
     on_file: Callable[[str], None],
-) -> Contents:
-    """Write the files `sources`, each under its path in the bundle, to the file `into`.
-
-    `sbom` makes the bill of materials from the list of files. Raises OSError, UsageError.
-    """
-    places = dict(sources)
-    listed = []
-    for path, source in sorted(places.items()):
-        on_file(f"reading {path}")
-        listed.append(_described(path, source))
-    bill = sbom(listed)
-    listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
-    ordered = sorted(listed, key=lambda one: one.path)
-    made = Contents(project=project, components=tuple(components), files=tuple(ordered))
+) -> None:
+    """Write the head and all files, which are in `places`, but for the `bill` of materials."""
     with _packed(into, compress) as out, tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar:
         _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
-        for one in ordered:
+        for one in made.files:
             on_file(f"writing {one.path}")
             if one.path == described.SBOM:
                 _add(tar, one.path, io.BytesIO(bill), one.size)
                 continue
             with places[one.path].open("rb") as data:
                 _add(tar, one.path, data, one.size, executable=one.executable)
-    return made
 
 
 def _described(path: str, source: Path) -> File:

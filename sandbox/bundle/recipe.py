@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
@@ -284,15 +284,4 @@ def sum_lines(path: Path) -> Mapping[str, frozenset[str]]:
 
 def go_sum(path: Path, recipe: str) -> bytes:
     """Return the go.sum of `recipe` byte for byte; empty if it has no Go modules."""
-    return "".join(_go_sums(path).get(recipe, ())).encode()
-
-
-@functools.cache
-def _go_sums(path: Path) -> Mapping[str, Sequence[str]]:
-    """Return the go.sum lines of every recipe that has some."""
-    found: dict[str, list[str]] = {}
-    for one in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        names, _, line = one.partition(" ")
-        for name in names.split(","):
-            found.setdefault(name, []).append(line)
-    return found
+    return "".join(f"{line}\n" for line, names in sum_lines(path).items() if recipe in names).encode()

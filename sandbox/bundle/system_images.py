@@ -203,18 +203,14 @@ def layer_reader(engine: Engine, store: Store) -> str | None:
     """
     recipe = recipes()["layer-reader"]
     if engine.image_id(recipe.reference) is None:
-        if not store.has(recipe) and process.which("go") is None:
-            return None
-        _ensure(recipe, store)
+        if not store.has(recipe):
+            if process.which("go") is None:
+                return None
+            from sandbox.bundle.builder.component_build import build_one
+
+            files.make_private_dir(store.root)
+            with files.exclusive(store.root):
+                if not store.has(recipe):
+                    build_one(recipe, store)
         engine.load(store.image(recipe))
     return recipe.reference
-
-
-def _ensure(recipe: Recipe, store: Store) -> None:
-    if not store.has(recipe):
-        from sandbox.bundle.builder.component_build import build_one
-
-        files.make_private_dir(store.root)
-        with files.exclusive(store.root):
-            if not store.has(recipe):
-                build_one(recipe, store)

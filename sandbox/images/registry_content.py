@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
@@ -63,13 +63,18 @@ def catalogue(client: Client) -> Catalogue:
     """Read all of a registry. Raises RegistryError, and SandboxError for a manifest that is none."""
     known: dict[str, Mapping[str, int]] = {}
     tags = []
-    for repository in sorted(client.catalog()):
-        for tag in sorted(client.tags(repository)):
-            digest = client.manifest_digest(repository, tag)
-            if digest is not None and digest not in known:
-                known[digest] = _blobs(client, repository, digest)
-            tags.append(ListedTag(repository, tag, digest, known.get(digest or "", {})))
+    for repository, tag in _tags(client):
+        digest = client.manifest_digest(repository, tag)
+        if digest is not None and digest not in known:
+            known[digest] = _blobs(client, repository, digest)
+        tags.append(ListedTag(repository, tag, digest, known.get(digest or "", {})))
     return Catalogue(tuple(tags))
+
+
+def _tags(client: Client, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, str]]:
+    """Yield the wanted repositories with each of their tags, sorted."""
+    for repository in sorted(filter(wanted, client.catalog())):
+        yield from ((repository, tag) for tag in sorted(client.tags(repository)))
 
 
 def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
@@ -106,22 +111,14 @@ class Unlisted:
 def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
     """Return the registry's tags that are not among `targets` and no addon's, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
-    return tuple(
-        Unlisted(repository, tag, client.manifest_digest(repository, tag))
-        for repository in sorted(client.catalog())
-        if not repository.startswith(ADDONS)
-        for tag in sorted(client.tags(repository))
-        if (repository, tag) not in named
-    )
+    others = (one for one in _tags(client, lambda name: not name.startswith(ADDONS)) if one not in named)
+    return tuple(Unlisted(*one, client.manifest_digest(*one)) for one in others)
 
 
 def tagged_below(client: Client, prefix: str) -> tuple[Unlisted, ...]:
     """Return the tags of repositories that begin with `prefix`. Raises RegistryError."""
     return tuple(
-        Unlisted(repository, tag, client.manifest_digest(repository, tag))
-        for repository in sorted(client.catalog())
-        if repository.startswith(prefix)
-        for tag in sorted(client.tags(repository))
+        Unlisted(*one, client.manifest_digest(*one)) for one in _tags(client, lambda name: name.startswith(prefix))
     )
 
 

@@ -168,17 +168,14 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
         report.progress(recipe.name, line)
 
     with store.filling(recipe) as folder:
-        if recipe.go:
-            work = folder / "work"
+        if recipe.go or recipe.files:
+            go, work = golang.toolchain(store.toolchains), folder / "work"
             work.mkdir()
-            go = golang.toolchain(store.toolchains)
-            out, target, system = folder / "bin", store.architecture, store.system
-            golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system)
-            shutil.rmtree(work)
-        if recipe.files:
-            work = folder / "work"
-            work.mkdir()
-            golang.take(recipe, recipe.files, golang.toolchain(store.toolchains), work, folder / "files")
+            if recipe.go:
+                out, target, system = folder / "bin", store.architecture, store.system
+                golang.build(recipe, recipe.go, go, work, out, on_line, target=target, system=system)
+            if recipe.files:
+                golang.take(recipe, recipe.files, go, work, folder / "files")
             shutil.rmtree(work)
         if recipe.debian:
             debian.make_tree(recipe.debian, folder / "tree", on_line)
