@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -15,6 +16,7 @@ from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remember
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
+from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_source import Daemon, Helper
 from sandbox.images.transfer import BlobInventory, Destination, Fact, Plan, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
@@ -24,6 +26,9 @@ from sandbox.oci.image import Image, host_platform
 from sandbox.oci.reference import Target
 from sandbox.oci.throttle import LIMIT, Lane, lane
 from sandbox.system import interruption
+
+if TYPE_CHECKING:
+    from sandbox.images.sources.compressed import CompressedImages
 
 
 class PushFailed(SandboxError):
@@ -91,21 +96,22 @@ def push(
         pool = stack.enter_context(workers(limit, ending))
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
-        elsewhere = Elsewhere(pool, clients, platform or host_platform())
+        engine = Remembering(daemon, ending) if daemon else None
+        source = None
+        if engine:
+            source = of_engine(compression, engine, destination, folders, spool, reading=reading, helper=helper)
         run = _Run(
             destination=destination,
             heavy=heavy,
             ending=ending,
-            stack=folders,
+            elsewhere=Elsewhere(pool, clients, platform or host_platform()),
+            engine=engine,
+            source=source,
             fail_fast=fail_fast,
-            compression=compression,
             promised=promised or {},
-            spool=spool,
-            reading=reading,
-            helper=helper,
             buildx=buildx,
         )
-        return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
+        return run(entries)
 
 
 @contextlib.contextmanager
@@ -123,28 +129,24 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(kw_only=True)
 class _Run:
-    """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them."""
+    """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them.
+
+    Images come from `elsewhere` and, if there is an `engine`, from that by `source`.
+    """
 
     destination: Destination
     heavy: Executor
     ending: Ending
-    stack: contextlib.ExitStack
+    elsewhere: Elsewhere
+    engine: Remembering | None
+    source: DaemonImages | CompressedImages | None
     fail_fast: bool
-    compression: Compression
     promised: Mapping[Target, Promise]
-    spool: Path | None
-    reading: bool
-    helper: Helper | None
     buildx: Path | None
     begun: float = field(default_factory=time.monotonic)
 
-    def __call__(
-        self,
-        entries: Sequence[Entry],
-        elsewhere: Elsewhere,
-        daemon: Remembering | None,
-    ) -> tuple[Result, ...]:
-        found = self._resolve(entries, elsewhere, daemon)
+    def __call__(self, entries: Sequence[Entry]) -> tuple[Result, ...]:
+        found = self._resolve(entries)
         failures = {target: outcome for target, outcome in found.items() if isinstance(outcome, SandboxError)}
         for target, error in failures.items():
             self.ending.failed(str(target), error)
@@ -158,41 +160,27 @@ class _Run:
             raise PushFailed(results, {e.target: failures[e.target] for e in entries if e.target in failures}, untried)
         return results
 
-    def _resolve(
-        self, entries: Sequence[Entry], elsewhere: Elsewhere, daemon: Remembering | None
-    ) -> dict[Target, Outcome]:
+    def _resolve(self, entries: Sequence[Entry]) -> dict[Target, Outcome]:
         """Read the documents of all images; the engine's images get their layers into the registry on the way."""
-        futures = elsewhere.begin(entries)
-        local, failed = built(entries, daemon, self.ending, self.buildx)
+        futures = self.elsewhere.begin(entries)
+        local, failed = built(entries, self.engine, self.ending, self.buildx)
         found: dict[Target, Outcome] = dict(failed)
         if self.promised:
-            self._require({target: future.result() for target, future in futures.items()}, local, daemon)
-        if daemon is not None and local and not (failed and self.fail_fast):
-            source = of_engine(
-                self.compression,
-                daemon,
-                self.destination,
-                self.stack,
-                self.spool,
-                reading=self.reading,
-                helper=self.helper,
-            )
-            images = source.resolve(local)
+            self._require({target: future.result() for target, future in futures.items()}, local)
+        if self.engine and self.source and local and not (failed and self.fail_fast):
+            images, client = self.source.resolve(local), self.destination.client
             for entry in local:
-                client = self.destination.client
-                found[entry.target] = outcome(entry, images[entry.target], daemon.id(entry.image), client)
+                found[entry.target] = outcome(entry, images[entry.target], self.engine.id(entry.image), client)
         return found | {target: future.result() for target, future in futures.items()}
 
-    def _require(
-        self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon], daemon: Remembering | None
-    ) -> None:
+    def _require(self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon]) -> None:
         """Raise Drift unless everything that is known before sending is as promised."""
         now = {
             t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, FoundImage)
         }
-        if daemon is not None:
-            list(self.destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
-            now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
+        if self.engine:
+            list(self.destination.pool.map(self.engine.inspect_image, [entry.image for entry in local]))
+            now |= {entry.target: Promise(self.engine.id(entry.image), "") for entry in local}
         if lines := broken_promises(self.promised, now):
             raise Drift(lines)
 
