@@ -12,12 +12,11 @@ from sandbox.components.edge.relay import Relay
 from sandbox.components.ingress import unserved
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.kube.api import Cluster, ClusterError, Manifest, ServerAway
-from sandbox.plan import providers
+from sandbox.plan import providers, registry_steps
 from sandbox.step import State
 
 # Of an autoscaler whose cluster has no server of metrics (kubernetes, pkg/controller/podautoscaler/metrics/client.go).
@@ -54,7 +53,7 @@ def node(context: DoctorContext) -> Finding:
     stopped = [name for name in parts if not ((found := engine.container(name)) and found.running)]
     if stopped:
         return error(f"not running: {', '.join(stopped)}")
-    wired = NodeWiring(engine=engine, nodes=nodes, names=context.names, registry=registry).status()
+    wired = registry_steps.wiring(engine, nodes, context.names, registry).check()
     return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")
 
 

@@ -82,7 +82,7 @@ def build(
         edge_steps.services(site),
         *registry_steps.behind_ingress(site),
         *registry_steps.push(site),
-        registry_steps.wiring(site),
+        registry_steps.wiring(site.engine, site.nodes, site.names, site.spec.registry),
         *registry_steps.accounts(site),
         addons_steps.addons(site),
         *certificates_steps.secrets(site),

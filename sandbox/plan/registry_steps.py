@@ -11,13 +11,17 @@ from sandbox.bundle.images_step import ImagesStep
 from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import ResolvedRegistry
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.layer_helper import LayerHelper
+from sandbox.names import Names
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite, Site
+from sandbox.provider import Nodes
 from sandbox.step import Step
 
 
@@ -130,9 +134,9 @@ def image_names(site: ClusterSite) -> ImageNames:
     )
 
 
-def wiring(site: ClusterSite) -> Step:
+def wiring(engine: Engine, nodes: Nodes, names: Names, registry: ResolvedRegistry) -> Step:
     """Return the step that tells nodes of the registry and the mirrors, once these are on their network."""
-    return WiringStep(site.engine, site.nodes, site.names, site.spec.registry)
+    return WiringStep(engine, nodes, names, registry)
 
 
 def accounts(site: ClusterSite) -> list[Step]:

@@ -84,17 +84,24 @@ def canary_result(output: str, endpoint: str) -> Pulled | Broken:
     return Broken("pull", said.get("pull", output.strip()))
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeWiring:
-    """The registry's settings in the cluster: hosts.toml on nodes, the ConfigMap of KEP-1755, a Service for pods."""
+@dataclass(frozen=True)
+class WiringStep(NothingToUndo):
+    """The registry's settings in the cluster: hosts.toml on nodes, the ConfigMap of KEP-1755, a Service for pods.
+
+    It is ready when a tiny image, pushed from here, was pulled inside each node as it is now. Everything is removed
+    with the cluster.
+    """
 
     engine: Engine
     nodes: Nodes
     names: Names
     registry: ResolvedRegistry
+    name: str = "wiring"
+    requires: tuple[str, ...] = ("cluster", "registry")
+    after: tuple[str, ...] = ("join",)
+    title: str = "Registry wired to the cluster"
 
-    def status(self) -> Status:
-        """Check files and objects, then that every node pulls a tiny image, or would as it did before."""
+    def check(self) -> Status:
         there = self._reach()
         wanted = self._host_files(there)
         missing, silence = None, None
@@ -115,8 +122,7 @@ class NodeWiring:
             raise silence
         return self._canary(there)
 
-    def asks(self) -> Iterator[Question]:
-        """Yield the questions of `status` to each node."""
+    def asks(self, node: str) -> Iterator[Question]:
         yield containerd_hosts.LISTING
         if self._is_silent():
             return
@@ -125,8 +131,7 @@ class NodeWiring:
             if image := canary_image.find(client):
                 yield canary_command(there.names[0], image, there.endpoint)
 
-    def configure(self, work: Work) -> Status:
-        """Write what is missing, wait until the pull works, and return the status. Raises WaitTimeout."""
+    def apply(self, work: Work) -> Status:
         there = self._reach()
         wanted = self._host_files(there)
         for node in self.nodes.running():
@@ -231,33 +236,3 @@ class NodeWiring:
         if container is not None and network not in container.addresses:
             return "sandbox up"  # this brings the node back, at whatever address
         return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
-
-
-@dataclass(frozen=True)
-class WiringStep(NothingToUndo):
-    """Connects the registry with the cluster; everything is removed with the cluster.
-
-    It is ready when a tiny image, pushed from here, was pulled inside each node as it is now.
-    """
-
-    engine: Engine
-    nodes: Nodes
-    names: Names
-    registry: ResolvedRegistry
-    name: str = "wiring"
-    requires: tuple[str, ...] = ("cluster", "registry")
-    after: tuple[str, ...] = ("join",)
-    title: str = "Registry wired to the cluster"
-
-    def check(self) -> Status:
-        return self._wiring.status()
-
-    def asks(self, node: str) -> Iterable[Question]:
-        return self._wiring.asks()
-
-    def apply(self, work: Work) -> Status:
-        return self._wiring.configure(work)
-
-    @property
-    def _wiring(self) -> NodeWiring:
-        return NodeWiring(engine=self.engine, nodes=self.nodes, names=self.names, registry=self.registry)
