@@ -41,7 +41,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILE, encoding="utf-8")
     (folder / "index.html").write_text("documented\n", encoding="utf-8")
-    command = CommandLine({"KUBECONFIG": str(folder.parent / "kubeconfig")}, folder)
+    # Pages name no sandbox where there is one only; others on this machine are of another state folder.
+    env = {"KUBECONFIG": str(folder.parent / "kubeconfig"), "XDG_STATE_HOME": str(folder.parent / "state")}
+    command = CommandLine(env, folder)
     try:
         yield command
     finally:
