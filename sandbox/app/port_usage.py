@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -18,9 +19,11 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, RELAY, RETIRED, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER
+from sandbox.system.wait import WaitTimeout, wait_until
 
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
+LETS_GO = 5.0  # seconds; such tools look every few seconds which ports there are
 UNKNOWN_PROGRAM = "a program, see `ss -lunp`"
 
 
@@ -116,6 +119,8 @@ class Machine:
         other = next((one for one in publishers if one.name not in own), None)
         if other:
             return _container(other, self.home)
+        if publishers and not self.engine.shares_network():
+            _await_forwarder(bind)
         if host_network.is_free(bind.address, bind.port):
             return self._promised(bind.port)
         return None if self._is_own(owner, bind) else self._stranger(bind.port)
@@ -199,6 +204,17 @@ class Machine:
             return _container(container, self.home)
         found = host_network.holder(port)
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
+
+
+def _await_forwarder(bind: Bind) -> None:
+    """Wait until the tool of the engine's machine no longer forwards the port of a container that has stopped."""
+    with suppress(WaitTimeout):  # then another program has it
+        wait_until(
+            lambda: None if host_network.is_free(bind.address, bind.port) else "taken",
+            what=str(bind),
+            timeout=LETS_GO,
+            pause=0.1,
+        )
 
 
 def place(port: int, protocol: str) -> port_reservations.Place:

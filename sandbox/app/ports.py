@@ -54,15 +54,15 @@ def _claimed(spec: Spec, machine: Machine, held: ExitStack) -> ResolvedSpec:
 
     Raises PortTaken, PortForbidden and UsageError.
     """
-    before = None
+    resolved = _resolve(spec, machine)
     while True:
-        resolved = _resolve(spec, machine)
         try:
             held.enter_context(_claim(resolved, machine))
         except (PortTaken, port_reservations.Contended):
-            if resolved == before:  # there is no other choice
+            another = _resolve(spec, machine)
+            if another == resolved:
                 raise
-            before = resolved
+            resolved = another
         else:
             return resolved
 

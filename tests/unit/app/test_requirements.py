@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -307,7 +308,7 @@ def test_port_taken_by_a_user_while_stopped_is_refused(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
 ) -> None:
     run(engine, place, name, taken)
-    engine.boxes[name].running = False
+    engine.boxes[name].running, engine.shares = False, True
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: taken}), place, engine)
     assert f"(pid {os.getpid()})" in caught.value.details
@@ -410,6 +411,18 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     engine.boxes["sandbox-demo-registry"].running = False
     resolved = resolve(https("auto", registry="auto"), place, engine)
     assert (resolved.edge.ports, resolved.registry.port) == ((mine,), registry)
+
+
+def test_port_of_a_stopped_registry_is_awaited_elsewhere(place: Home, engine: FakeEngine) -> None:
+    """The tool of the engine's machine forwards it for a moment more → `start` does not take it for another's."""
+    wanted = spec()
+    run(engine, place, "sandbox-demo-registry", wanted.registry.port)
+    engine.boxes["sandbox-demo-registry"].running = False
+    with socket.create_server((LOCAL, wanted.registry.port)) as forwarder:
+        closing = threading.Timer(0.3, forwarder.close)
+        closing.start()
+        check(wanted, place, engine)
+        closing.join()
 
 
 def test_auto_lets_go_of_a_port_that_a_user_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
