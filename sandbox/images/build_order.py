@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
+from sandbox.images import here_documents
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.oci import reference as references
 from sandbox.oci.reference import DOCKER_HUB, Target
@@ -65,7 +66,7 @@ def _names(entry: FromBuild) -> Iterator[str]:
     """Yield the names of images in the Dockerfile, with its arguments filled in; not those of its stages."""
     file = entry.context / (entry.dockerfile or "Dockerfile")
     try:
-        lines = text_file.read(file).splitlines() if file.is_file() else []
+        lines = here_documents.without(text_file.read(file)).splitlines() if file.is_file() else []
     except UsageError:  # the build reports what is wrong with it
         lines = []
     given, known, stages = dict(entry.args), dict[str, str](), set[str]()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
+from sandbox.images import here_documents
 from sandbox.init.project_folders import has
 
 _STAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
@@ -24,9 +25,12 @@ _PORT = re.compile(r"(\d{1,5})(?:-\d{1,5})?(?:/tcp)?", re.IGNORECASE | re.ASCII)
 
 
 def read(folder: Path, file: Path | str = "Dockerfile") -> str:
-    """Return the text of one in the folder; empty for none, and for what cannot be read, as its build reports."""
+    """Return the text of one in the folder, without here-documents.
+
+    Empty for none, and for what cannot be read, as its build reports.
+    """
     with suppress(UsageError):
-        return text_file.read(folder / file) if has(folder, file) else ""
+        return here_documents.without(text_file.read(folder / file)) if has(folder, file) else ""
     return ""
 
 

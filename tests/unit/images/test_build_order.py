@@ -55,6 +55,28 @@ def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> Non
     assert bases(made)[APP] == frozenset()
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "RUN <<EOF psql\nSELECT 1\nFROM team/base:dev\nEOF",
+        "RUN cat <<-'END' \\\n  > /a\n\tFROM team/base:dev\n\tEND",
+        "COPY <<a <<b /c/\nx\na\nFROM team/base:dev\nb",
+    ],
+)
+def test_lines_of_a_here_document_name_no_image(tmp_path: Path, document: str) -> None:
+    """SQL has a FROM, too."""
+    made = [image(tmp_path, APP, f"FROM busybox\n{document}\n"), image(tmp_path, BASE, "FROM scratch\n")]
+    assert bases(made)[APP] == frozenset()
+    (tmp_path / "app" / "Dockerfile").write_text(f"FROM busybox\n{document}\nCOPY --from=team/base:dev /a /\n")
+    assert bases(made)[APP] == {BASE}, "what follows counts"
+
+
+@pytest.mark.parametrize("line", ["RUN echo $((1<<2))", "RUN cat <<<EOF", "# RUN <<EOF", "ENV A=<<EOF", "RUN a<<EOF"])
+def test_other_signs_begin_no_here_document(tmp_path: Path, line: str) -> None:
+    made = [image(tmp_path, APP, f"{line}\nFROM team/base:dev\n"), image(tmp_path, BASE, "FROM scratch\n")]
+    assert bases(made)[APP] == {BASE}
+
+
 def test_a_stage_with_the_name_of_an_image_is_the_stage(tmp_path: Path) -> None:
     dockerfile = "FROM busybox AS Top\nFROM top\nCOPY --from=TOP /a /a\nRUN --mount=from=top,target=/t true\n"
     made = [image(tmp_path, APP, dockerfile), image(tmp_path, TOP, "FROM top AS top\n")]
