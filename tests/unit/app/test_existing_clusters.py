@@ -25,7 +25,7 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, server: ApiServer) -> Home:
+def place(tmp_path: Path, server: ApiServer) -> Home:
     kubeconfig(tmp_path / "kubeconfig", server.server_port, context="kind-kind")
     return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 
@@ -49,9 +49,11 @@ def announce(server: ApiServer, text: str) -> None:
     server.objects[place] = {"kind": "ConfigMap", "metadata": metadata, "data": {"localRegistryHosting.v1": text}}
 
 
-def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine, home: Home, server: ApiServer) -> None:
+def test_manual_cluster_is_found_with_its_announced_registry(
+    engine: FakeEngine, place: Home, server: ApiServer
+) -> None:
     announce(server, 'host: "localhost:5001"\nhelp: "x"\n')
-    (found,) = existing_clusters.find(engine, home)
+    (found,) = existing_clusters.find(engine, place)
     assert found == UserCluster("kind-kind", "localhost:5001")
     assert found.spec == {
         "cluster": {"provider": "existing", "context": "kind-kind"},
@@ -59,26 +61,26 @@ def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine,
     }
 
 
-def test_unannounced_registry_is_found_by_name(engine: FakeEngine, home: Home) -> None:
-    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", None),)
+def test_unannounced_registry_is_found_by_name(engine: FakeEngine, place: Home) -> None:
+    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
     engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))
-    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", "localhost:5007"),)
+    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", "localhost:5007"),)
 
 
 @pytest.mark.parametrize("text", ["host: [", "help: x", "just words"])
 def test_a_configmap_that_says_nothing_of_use_is_no_error(
-    engine: FakeEngine, home: Home, server: ApiServer, text: str
+    engine: FakeEngine, place: Home, server: ApiServer, text: str
 ) -> None:
     announce(server, text)
-    assert existing_clusters.find(engine, home) == (UserCluster("kind-kind", None),)
+    assert existing_clusters.find(engine, place) == (UserCluster("kind-kind", None),)
 
 
-def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEngine, home: Home) -> None:
+def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEngine, place: Home) -> None:
     engine.remove_container("kind-control-plane")
-    names = home.sandbox("demo")
+    names = place.sandbox("demo")
     names.folder.mkdir(parents=True)
     node(engine, names.cluster)
     node(engine, "without-a-context")
     node(engine, "kind", role="worker")
-    assert existing_clusters.find(engine, home) == ()
+    assert existing_clusters.find(engine, place) == ()

@@ -16,92 +16,87 @@ from sandbox.names import Home
 from sandbox.system import sandbox_lock
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-
-
-def used(home: Home) -> None:
+def used(place: Home) -> None:
     """What a sandbox that was there leaves, and a command that was killed."""
-    with edge_folder.alone(home.edge):
-        edge_folder.write(home.edge, ())
+    with edge_folder.alone(place.edge):
+        edge_folder.write(place.edge, ())
     relayed = Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0)
-    routes.save(home.relay, relayed)
-    Relay(home).withdraw(relayed.name)
-    with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
+    routes.save(place.relay, relayed)
+    Relay(place).withdraw(relayed.name)
+    with port_reservations.hold(place.claims, "demo", [("sandbox-edge", 443)]):
         pass
-    (home.claims / "5001.sandbox-old-registry.old").touch()
-    home.networks.mkdir()
-    (home.networks / ".lock").touch()
-    for parent in (home.sandbox("demo").mirrors.parent, home.sandbox("demo").charts.parent):
+    (place.claims / "5001.sandbox-old-registry.old").touch()
+    place.networks.mkdir()
+    (place.networks / ".lock").touch()
+    for parent in (place.sandbox("demo").mirrors.parent, place.sandbox("demo").charts.parent):
         parent.mkdir()
 
 
-def test_folder_that_another_down_removes_is_empty(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    used(home)
+def test_folder_that_another_down_removes_is_empty(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    used(place)
     listed = os.listdir
 
     def gone(path: Path) -> list[str]:
-        if path == home.claims:
+        if path == place.claims:
             shutil.rmtree(path)
         return listed(path)
 
     monkeypatch.setattr(os, "listdir", gone)
-    down(home)
-    assert list(home.state.rglob("*")) == []
+    down(place)
+    assert list(place.state.rglob("*")) == []
 
 
-def down(home: Home) -> None:
+def down(place: Home) -> None:
     for part in ("registry", "dev"):  # the second one was killed
-        with sandbox_lock.take(home.lock("demo") / part, f"sandbox {part}", seconds=0, waits=print):
+        with sandbox_lock.take(place.lock("demo") / part, f"sandbox {part}", seconds=0, waits=print):
             pass
-    with sandbox_lock.take(home.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
-        remains.sweep(home, "demo")
+    with sandbox_lock.take(place.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
+        remains.sweep(place, "demo")
 
 
-def test_after_the_last_purge_no_file_is_left(home: Home) -> None:
-    used(home)
-    down(home)
-    assert list(home.state.rglob("*")) == []
+def test_after_the_last_purge_no_file_is_left(place: Home) -> None:
+    used(place)
+    down(place)
+    assert list(place.state.rglob("*")) == []
 
 
-def test_locks_of_names_that_no_sandbox_has_go_unless_held(home: Home) -> None:
-    for lock in (home.lock("planned"), home.lock("planned") / "registry"):
+def test_locks_of_names_that_no_sandbox_has_go_unless_held(place: Home) -> None:
+    for lock in (place.lock("planned"), place.lock("planned") / "registry"):
         with sandbox_lock.take(lock, "sandbox up --plan", seconds=0, waits=print):
             pass
-    with sandbox_lock.take(home.lock("held"), "sandbox up", seconds=0, waits=print):
-        down(home)
-        assert [path.name for path in home.lock("held").parent.iterdir()] == ["held"]
-        assert sandbox_lock.Holder.read(home.lock("held"))
+    with sandbox_lock.take(place.lock("held"), "sandbox up", seconds=0, waits=print):
+        down(place)
+        assert [path.name for path in place.lock("held").parent.iterdir()] == ["held"]
+        assert sandbox_lock.Holder.read(place.lock("held"))
 
 
 @pytest.mark.parametrize("kept", ["route", "certificates", "claim"])
-def test_while_another_is_known_its_files_stay(home: Home, kept: str) -> None:
-    used(home)
+def test_while_another_is_known_its_files_stay(place: Home, kept: str) -> None:
+    used(place)
     if kept == "route":
-        routes.save(home.edge, Route("other", "other.test", "node", (("127.0.0.1", 443),), 1.0))
+        routes.save(place.edge, Route("other", "other.test", "node", (("127.0.0.1", 443),), 1.0))
     elif kept == "certificates":
-        home.sandbox("other").keys.mkdir(parents=True)
+        place.sandbox("other").keys.mkdir(parents=True)
     if kept != "claim":
-        down(home)
+        down(place)
     else:
-        with port_reservations.hold(home.claims, "other", [("sandbox-edge", 443)]):
-            down(home)
-    assert home.edge.is_dir() and home.networks.is_dir()
-    assert not home.lock("demo").exists()
-    assert not (home.claims / "5001.sandbox-old-registry.old").exists()
+        with port_reservations.hold(place.claims, "other", [("sandbox-edge", 443)]):
+            down(place)
+    assert place.edge.is_dir() and place.networks.is_dir()
+    assert not place.lock("demo").exists()
+    assert not (place.claims / "5001.sandbox-old-registry.old").exists()
 
 
-def test_claims_of_killed_commands_go_and_held_ones_stay(home: Home) -> None:
-    with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
-        (home.claims / "5001.sandbox-old-registry.old").touch()
-        port_reservations.sweep(home.claims)
-        assert [path.name for path in home.claims.iterdir()] == ["443.sandbox-edge.demo"]
+def test_claims_of_killed_commands_go_and_held_ones_stay(place: Home) -> None:
+    with port_reservations.hold(place.claims, "demo", [("sandbox-edge", 443)]):
+        (place.claims / "5001.sandbox-old-registry.old").touch()
+        port_reservations.sweep(place.claims)
+        assert [path.name for path in place.claims.iterdir()] == ["443.sandbox-edge.demo"]
 
 
 @pytest.mark.parametrize("more", [False, True], ids=["alone", "with other files"])
-def test_values_of_addons_go_with_the_sandbox(home: Home, more: bool) -> None:
-    names = home.sandbox("demo")
+def test_values_of_addons_go_with_the_sandbox(place: Home, more: bool) -> None:
+    names = place.sandbox("demo")
     names.addon_values.mkdir(parents=True)
     (names.addon_values / "grafana.yaml").touch()
     if more:
