@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.oci import digest as digests
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.digest import CHUNK, Measured
-from sandbox.oci.image import MissingBlob
 from sandbox.oci.manifest import Descriptor
 from sandbox.system import files
 
@@ -125,22 +124,3 @@ class CompressSpool:
         self._missing.discard(digest)
         self.made[digest] = blob
         self._ready(digest, blob)
-
-
-class FromSpool:
-    """The Origin of an image whose layers are in a spool or in the registry; its configuration is in memory."""
-
-    def __init__(self, read: Callable[[Descriptor], Iterator[bytes] | None], documents: Mapping[str, bytes]) -> None:
-        self._read = read
-        self._documents = documents
-
-    @contextlib.contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a configuration or a compressed layer."""
-        if blob.digest in self._documents:
-            yield iter([self._documents[blob.digest]])
-            return
-        chunks = self._read(blob)
-        if chunks is None:
-            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
-        yield chunks

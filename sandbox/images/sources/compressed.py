@@ -14,8 +14,8 @@ from pathlib import Path
 from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
-from sandbox.images.sources.compress_spool import CompressSpool, FromSpool, Scratch
-from sandbox.images.sources.docker_engine import DaemonImages
+from sandbox.images.sources.compress_spool import CompressSpool, Scratch
+from sandbox.images.sources.docker_engine import DaemonImages, InRegistry
 from sandbox.images.sources.docker_save import Documents, take_saved
 from sandbox.images.sources.image_source import Daemon, Helper, Inspected, Job
 from sandbox.images.transfer import Destination, Transfer, carry
@@ -73,7 +73,7 @@ class CompressedImages:
         plain = [entry for entry in entries if entry.target not in classic]
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
-                found[one.target] = tree.image(FromSpool(self._unsent_layer, {}))
+                found[one.target] = tree.image(InRegistry({}, self._unsent_layer))
         for read in self._ways():
             if waiting := [one for one in waiting if one.target not in found]:
                 found |= read(waiting)
@@ -162,7 +162,7 @@ class CompressedImages:
         for one in waiting:
             if one.id in documents and all(digest in layers for digest in one.diff_ids):
                 config = Descriptor(OCI_CONFIG, one.id, len(documents[one.id]))
-                found[one.target] = self._image(one, config, layers, FromSpool(self._unsent_layer, documents))
+                found[one.target] = self._image(one, config, layers, InRegistry(documents, self._unsent_layer))
         return found
 
     def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
@@ -231,7 +231,7 @@ class CompressedImages:
             raise
         blob = Descriptor(self._kind.media_type, packed.digest, size)
         scratch.keep(blob)
-        if carry(Transfer(blob, (home,), (FromSpool(scratch.read, {}),), ()), self._destination):
+        if carry(Transfer(blob, (home,), (InRegistry({}, scratch.read),), ()), self._destination):
             self._unsent[blob.digest] = self._stack.enter_context(contextlib.closing(scratch))
         else:
             scratch.close()
@@ -266,7 +266,7 @@ class CompressedImages:
         early: list[Future[dict[str, SandboxError]]] = []
 
         def ready(digest: str, blob: Descriptor) -> None:
-            transfer = Transfer(blob, (homes[digest],), (FromSpool(scratch.read, {}),), ())
+            transfer = Transfer(blob, (homes[digest],), (InRegistry({}, scratch.read),), ())
             early.append(self._pool.submit(carry, transfer, self._destination))
 
         spool = CompressSpool(homes.keys() - known.keys(), scratch, self._kind, ready)
@@ -295,7 +295,7 @@ class CompressedImages:
         if missing:
             return spool.failures.get(missing[0]) or one.incomplete(missing[0])
         described = Descriptor(OCI_CONFIG, one.id, len(config))
-        return self._image(one, described, layers, FromSpool(scratch.read, documents.by_digest))
+        return self._image(one, described, layers, InRegistry(documents.by_digest, scratch.read))
 
     def _image(self, one: Inspected, config: Descriptor, layers: Mapping[str, Descriptor], origin: Origin) -> Image:
         return Tree.of(config, [layers[digest] for digest in one.diff_ids]).image(origin)

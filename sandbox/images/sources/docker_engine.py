@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
 from sandbox.errors import Away, SandboxError
@@ -37,16 +37,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InRegistry:
-    """The Origin of an image whose layers the registry holds already; documents are still in memory."""
+    """The Origin of an image whose layers the registry has, or `spooled` gives; its documents are in memory."""
 
     documents: Mapping[str, bytes] = field(default_factory=dict)
+    spooled: Callable[[Descriptor], Iterator[bytes] | None] = lambda _: None
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Yield the bytes of a configuration."""
-        if blob.digest not in self.documents:
+        """Yield the bytes of a document or a spooled layer."""
+        data = self.documents.get(blob.digest)
+        chunks = self.spooled(blob) if data is None else iter([data])
+        if chunks is None:
             raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
-        yield iter([self.documents[blob.digest]])
+        yield chunks
 
 
 class DaemonImages:
