@@ -122,8 +122,7 @@ def choose(
 
     `has` tells whether the engine has an image. `kubernetes` is the wanted version of the nodes, which `require`
     checks. `components` are those that must be in the engine. `mirrors` are asked in place of registries; the digests
-    stay.
-    Raises SandboxError if `wanted` is the bundle and it is not built.
+    stay. Raises SandboxError if `wanted` is the bundle and it is not built.
     """
     pulled = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
     upstream = OwnImages("upstream", {name: published.mirrored(one, mirrors or {}) for name, one in pulled.items()})

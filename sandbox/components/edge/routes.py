@@ -95,8 +95,8 @@ class Route:
     ports, which only the relay has. `network` is the engine's network where the nodes are. A node gets clients while it
     answers for the host `proof` with status 200, or without `proof` while it accepts connections. `ports` are those of
     the spec and `added_ports` those that a command added; both are on the first address of `listen`, which may be
-    empty for the relay. `node_ports` has,
-    for each of their Services, the port that every node has for it, once it is known.
+    empty for the relay. `node_ports` has, for each of their Services, the port that every node has for it, once it is
+    known.
     """
 
     name: str
