@@ -20,7 +20,7 @@ from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config import loader
 from sandbox.config.schema.values import Host, Upstream
-from sandbox.engine import Engine, reach
+from sandbox.engine import Engine, container_host, reach
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ServerAway
@@ -179,4 +179,4 @@ def _gateway(home: Home) -> str:
         return "the engine's own address"
     if found.machine or not found.shares_network:
         return found.machine or "an address that the engine's machine leads here: none was found, see sandbox doctor"
-    return network.gateway if network and network.gateway else "the engine's own address"
+    return container_host.gateway(network) if network and network.subnet else "the engine's own address"

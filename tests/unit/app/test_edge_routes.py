@@ -9,7 +9,7 @@ import pytest
 from sandbox.app import edge_routes
 from sandbox.components.edge import haproxy_admin
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.engine import Engine
+from sandbox.engine import Engine, Network, reach
 
 
 def test_host_that_is_removed_meanwhile_has_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +27,13 @@ def test_name_that_has_no_address_is_not_told_to_listen(monkeypatch: pytest.Monk
     assert trouble is not None
     assert trouble.reason == "its name is not known there"
     assert trouble.advice == "name a server on another machine by its address, or by a name with a dot that resolves"
+
+
+def test_address_to_listen_on_is_named_without_a_gateway_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default bridge of Docker 20.10 has its range only; the gateway is the first address of it."""
+    bridge = Network(name="bridge", subnet="172.17.0.0/16", labels={}, members=frozenset())
+    monkeypatch.setattr(Engine, "connect", lambda: SimpleNamespace(network=lambda _: bridge))
+    monkeypatch.setattr(reach, "of", lambda *_: SimpleNamespace(machine="", shares_network=True))
+    monkeypatch.setattr(edge_routes, "_unanswered", lambda *_: "L4CON")
+    trouble = edge_routes.trouble("app.demo.sandbox.localhost")
+    assert trouble and trouble.advice == "a server on this machine must listen on 0.0.0.0 or 172.17.0.1"
