@@ -195,12 +195,17 @@ def take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -
 def _served(names: Names, service: str, protocol: str, wanted: int | None) -> int:
     """Return the port of NAMESPACE/NAME that is meant without one: the only one it has, else the `wanted` number.
 
-    Raises UsageError where neither is known.
+    Raises UsageError where neither is known, SandboxError where a cluster that could tell does not answer.
     """
     namespace, _, name = service.partition("/")
     offered: Sequence[int] = ()
-    with suppress(ClusterError):
+    try:
         offered = HostPorts(names).offered(Target(namespace, name, "", protocol))
+    except ServerAway as error:
+        if wanted is None:
+            raise not_up(names.name, str(error)) from error
+    except ClusterError:
+        pass
     if len(offered) == 1:
         return offered[0]
     if wanted is None:

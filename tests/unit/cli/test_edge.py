@@ -313,6 +313,14 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
     assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
 
 
+def test_auto_port_by_the_service_alone_needs_its_cluster(place: Home, cluster: ApiServer, step: EdgeStep) -> None:
+    kubeconfig(place.sandbox("demo").kubeconfig, free_port())
+    with pytest.raises(SandboxError, match="the sandbox 'demo' is not up") as caught:
+        run("port", "add", "auto", "shop/db")
+    assert (caught.value.id, caught.value.fix) == ("not-up", "sandbox up demo")
+    assert routes.load(place.edge)[0].every_port == ()
+
+
 def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
     port = free_port()
     run("port", "add", str(port), "shop/db:5432")
