@@ -182,7 +182,7 @@ def test_a_helper_sends_what_only_root_may_read(
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
     assert result.size == sum(map(len, (*image.layers, image.config)))
     assert not watched.saves
-    assert not helpers(engine, os.getpid())
+    await_end(engine, os.getpid())
 
 
 @pytest.mark.parametrize("kind", [Compression.GZIP, Compression.ZSTD])
@@ -213,7 +213,7 @@ def test_a_helper_reads_layers_that_are_compressed(
         assert bool(watched.saves) == (not readable and not reach.of(engine, context.home()).shares_network)
     assert len(set(digests)) == 1
     assert not list((tmp_path / "spool").iterdir())
-    assert not helpers(engine, os.getpid())
+    await_end(engine, os.getpid())
 
 
 def test_a_large_layer_goes_straight_to_the_registry(
@@ -271,11 +271,7 @@ def test_a_killed_push_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -
         wait_until(lambda: None if running(engine, killed.pid) else "no helper", what="the helper", timeout=60)
         killed.kill()
         killed.wait()
-        wait_until(
-            lambda: str(helpers(engine, killed.pid)) if helpers(engine, killed.pid) else None,
-            what="the helper's end",
-            timeout=120,
-        )
+        await_end(engine, killed.pid)
         tool(*argv)
         assert list(reader()(f"{host}/app:1", tmp_path).layers)
 
@@ -298,6 +294,11 @@ def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path)
 
 def running(engine: Engine, pid: int) -> bool:
     return any(one.running for one in helpers(engine, pid))
+
+
+def await_end(engine: Engine, pid: int) -> None:
+    """Wait until no helper of the process is left: the engine removes one that has ended, and lists it meanwhile."""
+    wait_until(lambda: str(helpers(engine, pid) or "") or None, what="the helper's end", timeout=120)
 
 
 def helpers(engine: Engine, pid: int) -> list[Container]:
