@@ -416,7 +416,7 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
 def test_port_of_a_stopped_registry_is_awaited_elsewhere(place: Home, engine: FakeEngine) -> None:
     """The tool of the engine's machine forwards it for a moment more → `start` does not take it for another's."""
     wanted = spec()
-    run(engine, place, "sandbox-demo-registry", wanted.registry.port)
+    run(engine, place, "sandbox-demo-registry", int(wanted.registry.port))
     engine.boxes["sandbox-demo-registry"].running = False
     with socket.create_server((LOCAL, wanted.registry.port)) as forwarder:
         closing = threading.Timer(0.3, forwarder.close)
