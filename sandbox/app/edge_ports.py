@@ -14,6 +14,7 @@ from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.edge.udp_ports import UdpPorts
@@ -239,7 +240,8 @@ def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
 def _status(route: Route, port: Port) -> PortStatus:
     try:
         ports = HostPorts(user_home().sandbox(route.name))
-        backend = ports.backend(port.target, direct=bool(route.tunnels))
+        tunnel = next((one for one in route.tunnels if one.port == port.port), None)
+        backend = ports.backend(Relay.service_of(tunnel.upstream) if tunnel else port.target, direct=bool(tunnel))
         ready, detail = backend.ready, str(backend)
     except SandboxError as error:
         ready, detail = None, f"its cluster does not answer: {error.brief}"

@@ -122,6 +122,10 @@ def test_port_of_a_service_outlives_its_pod(scene: Scene) -> None:
     assert "hello" in tool("curl", "--silent", "--fail", f"http://{place}/").lower()
     services = json.loads(one.command("status", "-o", "json").out)["services"]
     assert [(each["service"], each["places"]) for each in services] == [("demo/hello", [f"tcp://{place}"])]
+    listed = json.loads(one.command("edge", "port", "list", "-o", "json").out)
+    assert [(each["to"], each["port"], each["ready"]) for each in listed if each["sandbox"] == one.name] == [
+        ("demo/hello:http", int(place.rpartition(":")[2]), 1)
+    ]
     (pod,) = cluster.list("v1", "Pod", "bob-dev", selector="app=hello")
     cluster.delete("v1", "Pod", pod["metadata"]["name"], "bob-dev", whole=True)
 

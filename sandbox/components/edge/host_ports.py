@@ -137,6 +137,9 @@ class HostPorts:
         Raises SandboxError where the cluster does not answer.
         """
         cluster, target = self._cluster, Target.parse(to)
+        # An account of one namespace may not ask whether there are others.
+        if direct and cluster.get("v1", "Service", target.service, target.namespace) is None:
+            return Backend(0, f"there is no Service {target.namespace}/{target.service}")
         trouble = _service(cluster, target)[1]
         if trouble:
             return Backend(0, trouble)

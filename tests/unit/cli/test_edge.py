@@ -444,16 +444,19 @@ def test_ports_of_the_relay_are_listed_with_their_pods(
     place: Home, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
-    tunnel = routes.Tunnel(5432, "port-forward:?kubectl=k", "127.0.0.2")
-    ports = (Port(5432, "shop/db:5432"),)
+    """In an existing cluster all are in the sandbox's one namespace, whatever the spec says."""
+    tunnel = routes.Tunnel(5432, Relay(place).service(place.sandbox("demo"), "shop", "db", 5432), "127.0.0.2")
+    ports = (Port(5432, "any/db:5432"),)
     routes.save(place.relay, routes.Route("demo", DOMAIN, tunnel.upstream, (), tunnels=(tunnel,), ports=ports))
     cluster.kinds["/apis/discovery.k8s.io/v1"] = {"EndpointSlice": ("endpointslices", True)}
     ends = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}]
     labels = {"kubernetes.io/service-name": "db"}
     one = {"metadata": {"name": "db-x", "namespace": "shop", "labels": labels}, "endpoints": ends}
     cluster.objects["/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-x"] = one
-    said = "127.0.0.2:5432 → shop/db:5432   TCP, sandbox demo\n    1 pod ready\n"
+    said = "127.0.0.2:5432 → any/db:5432   TCP, sandbox demo\n    1 pod ready\n"
     assert run("port", "list").output == said and said in run("status").output
+    del cluster.objects["/api/v1/namespaces/shop/services/db"]
+    assert run("port", "list").output.endswith("\n    there is no Service shop/db\n")
 
 
 def test_hosts_of_a_clusters_own_ingress_have_no_port_here(

@@ -176,6 +176,13 @@ class Relay:
         return self.forward(names, namespace, f"service/{service}", port, ANY)
 
     @staticmethod
+    def service_of(upstream: str) -> str:
+        """Return where `service` leads, as NAMESPACE/NAME:PORT."""
+        to = parse(upstream)
+        assert isinstance(to, Forwarded)  # noqa: S101  # as `service` makes it
+        return f"{to.namespace}/{to.target.removeprefix('service/')}:{to.port}"
+
+    @staticmethod
     def plain(address: str) -> str:
         """Return, as a route's `upstream`, a `HOST[:PORT]` that does not get the PROXY protocol."""
         return f"{PLAIN}:{address}"
