@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 import time
@@ -47,6 +48,8 @@ CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a 
 REFUSED, MADE, REMOVED = "FailedCreate", "SuccessfulCreate", "SuccessfulDelete"
 LINES = 15
 SEEN = "sandbox.dev/seen"
+# What another program that applies workloads has not changed by then, it leaves as it is.
+LEFT = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -192,46 +195,48 @@ def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, 
 
 
 class Changed:
-    """The workloads among `manifests` that change from now on, while another program applies them.
+    """The workloads among `manifests` while another program applies them: what changes from now on, then all.
 
-    `waiting` is what one of them lacked when it was last read, empty for nothing.
+    Where it does something else `first`, for which it may take minutes, only what changes. `waiting` is what one of
+    them lacked when it was last read, empty for nothing.
     """
 
-    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest], *, first: bool = False) -> None:
         self._cluster = cluster
+        self._left = math.inf if first else time.monotonic() + LEFT
         self._workloads = [one for one in manifests if one["kind"] in WORKLOADS]
         self._before = {title(one): _state_of(_find(cluster, one)) for one in self._workloads}
-        self._begun: dict[str, float] = {}
+        self._begun: dict[tuple[str, tuple[str, int] | None], float] = {}
         self._crashing = _Crashing()
         self.waiting = ""
 
     def hopeless(self) -> ClusterError | None:
         """Return the error for workloads that cannot start, whatever else starts; None while there are none."""
         now, troubles, absent = time.monotonic(), {}, list[str]()
+        self.waiting = ""
         for one in self._workloads:
             name, live = title(one), _find(self._cluster, one)
             if live is None and self._before[name] is None:
                 absent.append(name)
-            if live is None or is_leaving(live) or _state_of(live) == self._before[name]:
+            if live is None or is_leaving(live):
                 continue
-            trouble = _trouble(self._cluster, live, now - self._begun.setdefault(name, now))
+            state = _state_of(live)
+            trouble = _trouble(self._cluster, live, now - self._begun.setdefault((name, state), now))
             if trouble:
+                self.waiting = self.waiting or f"{name}: {trouble}".partition("\n")[0]
+            if trouble and (state != self._before[name] or now >= self._left):
                 troubles[name] = trouble
-        self.waiting = next((f"{name}: {one}".partition("\n")[0] for name, one in troubles.items()), "")
         found = self._crashing.hopeless(troubles, absent)
         return _failure({name: troubles[name] for name in found}) if found else None
 
     def probed(self) -> list[str]:
-        """Return what failed Jobs wrote and what probes say of pods that are not ready, if the cluster answers."""
+        """Return what is known of pods that are not ready, and what failed Jobs wrote, if the cluster answers."""
         with suppress(ClusterError):
             found = [live for one in self._workloads if (live := _find(self._cluster, one))]
-            failed = [
-                trouble.evidence
-                for live in found
-                if has_failed(live) and (trouble := _trouble(self._cluster, live, 0.0))
-            ]
+            troubles = [_trouble(self._cluster, live, 0.0) for live in found]
             unready = [live for live in found if not has_failed(live) and progress(live)]
-            return [*filter(None, failed), *(line for live in unready for line in _probed(self._cluster, live))]
+            said = [one.evidence for one in troubles if one]
+            return [*filter(None, said), *(line for live in unready for line in _probed(self._cluster, live))]
         return []
 
 

@@ -17,9 +17,10 @@ from sandbox.components.workloads import chart_dependencies, helm
 from sandbox.components.workloads.applying import PATIENCE
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
-from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.components.workloads.restart import Program
+from sandbox.config import untyped
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
@@ -126,7 +127,8 @@ class ChartsStep(NothingToUndo):
         change = self.images.renaming(full) if full else {}
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
-        changed = Changed(records.cluster, [_placed(manifest, chart) for manifest in objects])
+        placed = [_placed(manifest, chart) for manifest in objects]
+        changed = Changed(records.cluster, placed, first=any(map(_runs_first, objects)))
         self._upgrade(chart, change, changed, work)
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known, self.record)
@@ -158,7 +160,9 @@ class ChartsStep(NothingToUndo):
                 self.program.upgrade(chart, self.names.kubeconfig, change, work.say, doomed)
             except SandboxError as error:
                 if not is_unanswered(error.details) or time.monotonic() >= deadline:
-                    error.details = "\n".join((error.details, *changed.probed()))
+                    more = (one for one in changed.probed() if one not in error.details)
+                    error.details = "\n".join((error.details, *more))
+                    error.fix = bring_advice(error.details) or error.fix or "correct that, then sandbox up"
                     raise
                 work.say(f"{chart.name}: once more, when what answers its webhook may be there")
                 interruption.pause(RETRY)
@@ -194,6 +198,12 @@ class ChartsStep(NothingToUndo):
     def _dropped(self, known: Known) -> list[str]:
         wanted = {_key(one) for one in self.charts}
         return [key for key in known if key not in wanted]
+
+
+def _runs_first(manifest: Manifest) -> bool:
+    """Tell whether helm waits for the object before it applies others (helm.sh/docs/topics/charts_hooks)."""
+    hooks = untyped.at(manifest, "metadata", "annotations", "helm.sh/hook")
+    return any(one.strip().startswith("pre-") for one in str(hooks or "").split(","))
 
 
 def here(chart: AnyChart, archives: ChartArchives) -> Chart:

@@ -283,18 +283,33 @@ def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A workload that was broken before → nothing is said of it until its spec is another."""
+    """A workload that was broken before → it is given up once its spec is another, or is surely left as it is."""
     cluster = Clusters(monkeypatch)
     cluster.workloads = {"web": workload("web", replicas=1, updatedReplicas=1)}
     cluster.pods = {"web-1": crashing(9)}
     changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()))
     assert changed.hopeless() is None
+    assert changed.waiting.startswith("Deployment ns/web: 0 of 1 pods ready")
     web = workload("web", observedGeneration=2, replicas=1, updatedReplicas=1)
     cluster.workloads["web"] = web | {"metadata": {**web["metadata"], "generation": 2}}
     error = changed.hopeless()
     assert error is not None and error.brief == "Deployment ns/web cannot start" and "the end of web-1" in error.details
     cluster.workloads.clear()
     assert changed.hopeless() is None
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_workload_that_is_left_broken_is_given_up(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    """The same chart a second time, whose image is nowhere → its pod's words, not five minutes of helm's."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web", replicas=1, updatedReplicas=1)}
+    cluster.pods = {"web-1": crashing(0, waiting={"reason": "InvalidImageName", "message": "not a name"})}
+    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()), first=first)
+    assert changed.hopeless() is None
+    cluster.now += readiness.LEFT
+    error = changed.hopeless()
+    assert (error is None) == first
+    assert error is None or "InvalidImageName" in error.details
 
 
 def test_crashing_workload_of_another_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,8 +199,8 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
     class Never:
         waiting = "Deployment web: 0 of 1 pods ready"
 
-        def __init__(self, *_: object) -> None:
-            pass
+        def __init__(self, *_: object, first: bool) -> None:
+            assert not first
 
         def hopeless(self) -> SandboxError | None:
             error = SandboxError("Deployment web cannot start", details="exec: no such file")
@@ -213,6 +213,7 @@ def test_a_release_whose_pods_cannot_start_is_given_up(
     with pytest.raises(SandboxError, match="Deployment web cannot start") as caught:
         step.apply(NoWork())
     assert caught.value.details == "exec: no such file\npod web-1: Readiness probe failed"
+    assert caught.value.fix == "correct that, then sandbox up"
     assert step.check().detail == "web: failed"
 
 
