@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
@@ -72,61 +73,62 @@ class Edge:
             if certificate:
                 edge_folder.save_key(self.folder, route.name, certificate)
             routes.save(self.folder, wanted)
-            known = routes.load(self.folder)
-            found = self._box.find()
-            if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):
-                if found and found.running and self._box.cuts():
+            known, box = routes.load(self.folder), self._box
+            found = box.find()
+            if found is None or box.drift(found, self.image, known) or _may_give_back(box, found, known):
+                if found and found.running and box.cuts():
                     say("open connections of all sandboxes end: the engine forwards the edge's ports")
-                self._start(known)
+                self._start(box, known)
             else:
-                self._box.join(known)
-                self._box.follow(known)
+                box.join(known)
+                box.follow(known)
 
     def route_ports(self, node_ports: Mapping[str, int]) -> None:
         """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
         with edge_folder.alone(self.folder):
             routes.save_node_ports(self.folder, self.names.name, node_ports)
-            known, found = routes.load(self.folder), self._box.find()
+            known, box = routes.load(self.folder), self._box
+            found = box.find()
             if found and found.running:
-                self._box.follow(known)
+                box.follow(known)
 
     def withdraw(self, network: str) -> bool:
         """Stop serving the sandbox and leave its `network`; returns whether it was served."""
         with edge_folder.alone(self.folder):
             mine = routes.find(routes.load(self.folder), self.names.name)
             removed = routes.remove(self.folder, self.names.name)
-            rest = routes.load(self.folder)
+            rest, box = routes.load(self.folder), self._box
             if not rest:
-                gone = self._box.remove()
+                gone = box.remove()
                 edge_folder.write(self.folder, rest)
                 return gone or removed
-            found = self._box.find()
+            found = box.find()
             if found is None or not found.running:
-                self._box.write(rest)
-            elif self._may_give_back(found, rest):
-                self._start(rest)
+                box.write(rest)
+            elif _may_give_back(box, found, rest):
+                box = self._start(box, rest)
             else:
-                self._box.follow(rest)
+                box.follow(rest)
             for left in {network, *((mine.network,) if mine else ())} - {route.network for route in rest}:
-                self._box.leave(left)
+                box.leave(left)
             return removed
 
     def _compared(self, route: Route) -> Status:
         """Return the status, as far as the files and the container tell at this moment."""
-        known = routes.load(self.folder)
-        mine, found = routes.find(known, route.name), self._box.find()
+        known, box = routes.load(self.folder), self._box
+        mine, found = routes.find(known, route.name), box.find()
         if mine is None or found is None:
             return Status(State.ABSENT)
         if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
             return Status(State.DRIFTED, "the route has another target")
-        reason = self._drift(found, known, mine)
+        reason = self._drift(box, found, known, mine)
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
-    def _drift(self, found: Container, known: Sequence[Route], mine: Route) -> str | None:
+    def _drift(self, box: EdgeContainer, found: Container, known: Sequence[Route], mine: Route) -> str | None:
         """Return how the container differs from what the routes ask for, or None."""
-        if reason := self._box.drift(found, self.image, known):
+        if reason := box.drift(found, self.image, known):
             return reason
-        if self._box.missing((mine,)):
+        if box.missing((mine,)):
             return f"is not on the network {mine.network}"
         if self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
             return "serves an old certificate"
@@ -134,23 +136,22 @@ class Edge:
             return "its configuration is out of date"
         return None
 
-    def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
-        """Tell whether there are unused ports and replacing the container would end no connection."""
-        return bool(published_ports.surplus(found, known)) and not self._box.cuts()
-
-    def _start(self, known: Sequence[Route]) -> None:
-        box = self._box
+    def _start(self, box: EdgeContainer, known: Sequence[Route]) -> EdgeContainer:
+        """Start it, by another name where another owner began to make theirs at the same moment; return it."""
         try:
             box.start(self.image, known)
-        except labelled.NameTaken:  # another owner began to make theirs at the same moment
-            if self._box.name == box.name:
+        except labelled.NameTaken:
+            before, box = box, self._box
+            if box.name == before.name:
                 raise
-            box.remove()
-            self._box.start(self.image, known)
-        wait_until(self._silence, what="the edge", timeout=TIMEOUT, pause=0.05)
+            before.remove()
+            box.start(self.image, known)
+        wait_until(partial(self._silence, box), what="the edge", timeout=TIMEOUT, pause=0.05)
+        return box
 
     @property
     def _box(self) -> EdgeContainer:
+        """Return the container by its present name, which another owner's edge that comes or goes may change."""
         return EdgeContainer.of(self.engine, self.names.home)
 
     def _certificate(self, route: Route) -> bytes | None:
@@ -160,9 +161,14 @@ class Edge:
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
         return pair.key_pem + pair.cert_pem
 
-    def _silence(self) -> str | None:
-        found = self._box.find()
+    def _silence(self, box: EdgeContainer) -> str | None:
+        found = box.find()
         if found is None or not found.running:
             said = self.engine.logs(found.name) if found else "another command or program removed its container"
             raise SandboxError("the edge stopped", details=said, id="stopped")
-        return None if self._box.network in found.addresses else "no address yet"
+        return None if box.network in found.addresses else "no address yet"
+
+
+def _may_give_back(box: EdgeContainer, found: Container, known: Sequence[Route]) -> bool:
+    """Tell whether there are unused ports and replacing the container would end no connection."""
+    return bool(published_ports.surplus(found, known)) and not box.cuts()

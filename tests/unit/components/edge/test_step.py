@@ -18,7 +18,7 @@ from sandbox.components.edge.step import EdgeStep
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, Network
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
+from sandbox.names import EDGE, EDGE_LEAF, HOLDER, LABEL, OWNER, Home
 from sandbox.step import State
 from sandbox.system import files
 from tests.support.edge import edge_step
@@ -325,6 +325,30 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     assert other.check().state is a.check().state is State.READY
     assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
     assert other.undo() and a.check().state is State.READY
+
+
+class Neighboured(FakeEngine):
+    """An engine on which another owner's container gets a name of the edge's while this owner's edge is compared."""
+
+    comes = False
+
+    def image_id(self, reference: str) -> str | None:
+        if self.comes and EDGE in self.boxes:
+            labels = {LABEL: "", OWNER: OTHER}
+            spec = ContainerSpec(name=f"{EDGE}{HOLDER}", image=IMAGE, command=(), labels=labels, network="host")
+            self.add(FakeContainer(spec, IMAGE))
+        return super().image_id(reference)
+
+
+def test_edge_is_followed_by_the_name_that_it_was_found_by(place: Home) -> None:
+    """What another owner's container that appears meanwhile makes of the name is for the next command."""
+    engine = Neighboured(IMAGE)
+    step_of(engine, place, "a", 443).apply(NoWork())
+    engine.comes = True
+    engine.create_network("sandbox.b", {LABEL: "b"})
+    replace(step_of(engine, place, "b", 443), network="sandbox.b").apply(NoWork())
+    found = engine.network("sandbox.b")
+    assert found and EDGE in found.members
 
 
 class RacingForTheNetwork(FakeEngine):
