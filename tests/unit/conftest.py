@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from sandbox.app import port_reservations
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import output
 from sandbox.images.sources import image_build
@@ -55,12 +53,6 @@ def server(names: Names) -> Iterator[ApiServer]:
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         yield server
-
-
-@pytest.fixture(autouse=True)
-def own_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ports that sandboxes of this machine and other tests have claimed are free for a test."""
-    monkeypatch.setattr(port_reservations, "PREFIX", f"\0test-port-{uuid.uuid4().hex}-")
 
 
 @pytest.fixture(autouse=True)
