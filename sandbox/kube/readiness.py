@@ -48,6 +48,8 @@ CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a 
 REFUSED, MADE, REMOVED = "FailedCreate", "SuccessfulCreate", "SuccessfulDelete"
 LINES = 15
 SEEN = "sandbox.dev/seen"
+# When pods run and are not ready for so long, their probes are asked why, which the kubelet keeps in events only.
+UNREADY = 10.0  # seconds
 # What another program that applies workloads has not changed by then, it leaves as it is.
 LEFT = 30.0  # seconds
 
@@ -91,7 +93,8 @@ def wait_ready(
         wait_until(state, what="workloads", timeout=timeout, say=say)
     except WaitTimeout as error:
         with suppress(ClusterError):
-            error.details = "\n".join((error.details, *waiting.probed()))
+            more = (one for one in waiting.probed() if one not in error.details)
+            error.details = "\n".join((error.details, *more))
         raise
 
 
@@ -332,6 +335,8 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
             fixes.append(fault.fix)
             words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
             found.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
+    if not found and not ended and waited > UNREADY and (probed := next(_probed(cluster, live), "")):
+        said = f"{said}; {probed}"
     return _Trouble(
         said,
         ended=ended,

@@ -240,6 +240,8 @@ class ApplyStep(NothingToUndo):
 
 def start_advice(said: str) -> str:
     """Return what to do about workloads that do not start, by the message about them."""
+    if "probe failed" in said and "connection refused" in said:
+        return "let the program listen on 0.0.0.0, and its containerPort and probe name its port; then sandbox up"
     return bring_advice(said) or "correct that, then sandbox up"
 
 

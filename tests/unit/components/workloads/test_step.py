@@ -14,7 +14,7 @@ import pytest
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.components.workloads.step import ApplyStep, OneNamespace
+from sandbox.components.workloads.step import ApplyStep, OneNamespace, start_advice
 from sandbox.errors import SandboxError
 from sandbox.kube.records import Records
 from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
@@ -243,3 +243,18 @@ def test_objects_that_left_the_files_go_if_they_are_the_sandboxs(
     assert none.check().state is State.READY
     assert f"{place}/a" not in server.objects
     assert server.objects[f"{place}/b"] == theirs
+
+
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        (
+            "pod a: Readiness probe failed: dial tcp 10.244.0.4:80: connect: connection refused",
+            "let the program listen",
+        ),
+        ("pod a: Readiness probe failed: HTTP probe failed with statuscode: 500", "correct that, then sandbox up"),
+        ('ErrImagePull: failed to pull and unpack image "web:1": no', "if it is built here, add to images.yaml"),
+    ],
+)
+def test_advice_is_by_what_the_pods_say(said: str, fix: str) -> None:
+    assert start_advice(said).startswith(fix)
