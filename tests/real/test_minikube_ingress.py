@@ -126,6 +126,7 @@ def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Changing, a
     assert sandbox.up(**addon) == set()
 
 
+@pytest.mark.usefixtures("addon")
 def test_the_controller_sees_clients_and_not_the_edge(sandbox: Changing) -> None:
     network = json.loads(machine.tool("docker", "network", "inspect", sandbox.names.cluster))[0]
     name = labelled.edge(machine.engine(), sandbox.names.home)
@@ -135,6 +136,7 @@ def test_the_controller_sees_clients_and_not_the_edge(sandbox: Changing) -> None
     assert requests and not any(line.startswith(edge["IPv4Address"].partition("/")[0]) for line in requests), requests
 
 
+@pytest.mark.usefixtures("addon")
 def test_ingress_answers_again_after_a_stop(sandbox: Changing) -> None:
     sandbox.run("stop")
     sandbox.run("start")
