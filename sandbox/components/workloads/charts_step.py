@@ -200,10 +200,15 @@ class ChartsStep(NothingToUndo):
         return [key for key in known if key not in wanted]
 
 
+def hooks(manifest: Manifest) -> frozenset[str]:
+    """Return the moments at which helm makes the object, none for a usual one (helm.sh/docs/topics/charts_hooks)."""
+    said = untyped.at(manifest, "metadata", "annotations", "helm.sh/hook")
+    return frozenset(one.strip() for one in str(said).split(",")) if said else frozenset()
+
+
 def _runs_first(manifest: Manifest) -> bool:
-    """Tell whether helm waits for the object before it applies others (helm.sh/docs/topics/charts_hooks)."""
-    hooks = untyped.at(manifest, "metadata", "annotations", "helm.sh/hook")
-    return any(one.strip().startswith("pre-") for one in str(hooks or "").split(","))
+    """Tell whether helm waits for the object before it applies others."""
+    return any(one.startswith("pre-") for one in hooks(manifest))
 
 
 def here(chart: AnyChart, archives: ChartArchives) -> Chart:

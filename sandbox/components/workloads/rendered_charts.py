@@ -21,8 +21,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
 from sandbox.system import files
 
-HOOK = "helm.sh/hook"
-# The hooks that an installation or an upgrade runs (https://helm.sh/docs/topics/charts_hooks/).
+# The hooks that an installation or an upgrade runs.
 RUN = {"pre-install", "post-install", "pre-upgrade", "post-upgrade", "crd-install"}
 
 
@@ -60,5 +59,5 @@ class RenderedCharts:
 
 def _is_applied(manifest: Manifest) -> bool:
     """Tell whether the object is there while a release is: not a hook for its end, such as `pre-delete`."""
-    hooks = str((manifest["metadata"].get("annotations") or {}).get(HOOK, ""))
-    return not hooks or not RUN.isdisjoint(one.strip() for one in hooks.split(","))
+    hooks = charts_step.hooks(manifest)
+    return not hooks or not RUN.isdisjoint(hooks)
