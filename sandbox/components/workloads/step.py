@@ -142,8 +142,9 @@ class ApplyStep(NothingToUndo):
 
         records = self.records
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
-        self.images.require(self._written())  # before anything is applied
-        objects = self.placed()
+        written = self._written()
+        self.images.require(written)  # before anything is applied
+        objects = self._placed(written)
         wanted = tuple(map(ObjectKey.of, objects))
         # Recorded first, so that every object is known; they count as applied only when all are there.
         known = (*before.places, *wanted)
@@ -191,7 +192,10 @@ class ApplyStep(NothingToUndo):
 
         Raises RegistryError.
         """
-        objects = self.images.written(self._written())
+        return self._placed(self._written())
+
+    def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        objects = self.images.written(written)
         adapted = self.within.adapted(objects) if self.within else objects
         placed = [{**one, "metadata": {**one["metadata"], "namespace": self._namespace(one)}} for one in adapted]
         return list(self.change(placed))
