@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.bundle import machine_node
 from sandbox.bundle.system_images import IN_PODS
@@ -17,8 +19,12 @@ from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
 from sandbox.plan import registry_steps
 from sandbox.plan.providers import proxied, upstream
-from sandbox.plan.site import ClusterSite
+from sandbox.plan.site import ClusterSite, Site
 from sandbox.step import Step
+
+if TYPE_CHECKING:
+    from sandbox.components.workloads.chart_archives import ChartArchives
+    from sandbox.config.schema.apply_schema import AnyChart
 
 
 def cluster(site: ClusterSite) -> list[Step]:
@@ -93,23 +99,33 @@ def brought(site: ClusterSite) -> list[Step]:
     nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):
-        from sandbox.components.workloads.chart_archives import ChartArchives
-        from sandbox.components.workloads.chart_dependencies import remote
-        from sandbox.components.workloads.chart_pull_step import ChartPullStep
         from sandbox.components.workloads.charts_step import ChartsStep
-        from sandbox.components.workloads.helm import Helm, require_files
 
-        archives = ChartArchives(site.home.charts)
-        for one in charts:
-            require_files(one)
-        if charts:
-            Helm.find(site.store)  # so that a missing helm is reported before anything is made
-        if pulled := remote(charts):
-            steps.append(ChartPullStep(pulled, archives, site.store))
+        archives, pulls = pulled(site, charts)
+        steps += pulls
         ready = (*requires, *(one.name for one in steps))
         installed = (site.names, charts, archives, images, site.store)
         steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes))
     return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after, nodes=nodes)]
+
+
+def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[Step]]:
+    """Return the archives of charts, and the step that pulls those from elsewhere, if any.
+
+    Raises BadFile, and MissingTool for helm.
+    """
+    from sandbox.components.workloads.chart_archives import ChartArchives
+    from sandbox.components.workloads.chart_dependencies import remote
+    from sandbox.components.workloads.chart_pull_step import ChartPullStep
+    from sandbox.components.workloads.helm import Helm, require_files
+
+    archives = ChartArchives(site.home.charts)
+    for one in charts:
+        require_files(one)
+    if charts:
+        Helm.find(site.store)  # so that a missing helm is reported before anything is made
+    elsewhere = remote(charts)
+    return archives, [ChartPullStep(elsewhere, archives, site.store)] if elsewhere else []
 
 
 def has_charts(site: ClusterSite) -> bool:

@@ -34,7 +34,7 @@ from sandbox.kube.api import Manifest
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
-from sandbox.plan import certificates_steps, edge_steps, registry_steps
+from sandbox.plan import certificates_steps, cluster_steps, edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
@@ -298,25 +298,17 @@ def _charts(site: TenantSite) -> tuple[list[Step], RenderedCharts | None]:
     charts = user_manifests.charts(site.spec.apply)
     if not charts:
         return [], None
-    from sandbox.components.workloads.chart_archives import ChartArchives
-    from sandbox.components.workloads.chart_dependencies import remote
-    from sandbox.components.workloads.chart_pull_step import ChartPullStep
-    from sandbox.components.workloads.helm import Helm, require_files
     from sandbox.components.workloads.rendered_charts import RenderedCharts
 
-    archives, namespace = ChartArchives(site.home.charts), site.place.namespace
-    for one in charts:
-        require_files(one)
-    Helm.find(site.store)  # so that a missing helm is reported before anything is made
+    archives, pulls = cluster_steps.pulled(site, charts)
     rendered = RenderedCharts(
         charts=charts,
         archives=archives,
         store=site.store,
         folder=site.names.rendered_charts,
-        namespace=namespace,
+        namespace=site.place.namespace,
     )
-    pulled = remote(charts)
-    return [ChartPullStep(pulled, archives, site.store)] if pulled else [], rendered
+    return pulls, rendered
 
 
 def _proof(site: TenantSite) -> list[Step]:
