@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.images import here_documents
+from sandbox.images.dockerfile_instructions import instructions
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.oci import reference as references
 from sandbox.oci.reference import DOCKER_HUB, Target
 
-# Dockerfile reference: ARG before FROM, FROM [--platform=…] IMAGE [AS STAGE], COPY --from=IMAGE, or a stage, and
-# RUN --mount=type=bind,from=IMAGE.
-_ARG = re.compile(r"^\s*ARG\s+(\w+)(?:=(\S*))?", re.IGNORECASE)
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
-_COPY = re.compile(r"^\s*COPY\s+(?:--\S+\s+)*?--from=(\S+)", re.IGNORECASE)
-_MOUNT = re.compile(r"(?<!\S)--mount=(?:[^\s,]+,)*?from=([^\s,]+)", re.IGNORECASE)
+# The names of images in arguments (Dockerfile reference): FROM [--platform=…] IMAGE [AS STAGE], COPY --from=IMAGE, or a
+# stage, and RUN --mount=type=bind,from=IMAGE.
+_NAMES = {
+    "FROM": re.compile(r"^(?:--\S+\s+)*(\S+)"),
+    "COPY": re.compile(r"^(?:--\S+\s+)*?--from=(\S+)"),
+    "RUN": re.compile(r"(?<!\S)--mount=(?:[^\s,]+,)*?from=([^\s,]+)"),
+}
+_STAGE = re.compile(r"\sAS\s+(\S+)$", re.IGNORECASE)
+_ARG = re.compile(r"""(?<!\S)(\w+)(?:=("[^"]*"|'[^']*'|\S*))?""")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
@@ -65,25 +69,20 @@ def _meant(name: str, targets: set[Target]) -> Target | None:
 def _names(entry: FromBuild) -> Iterator[str]:
     """Yield the names of images in the Dockerfile, with its arguments filled in; not those of its stages."""
     file = entry.context / (entry.dockerfile or "Dockerfile")
-    try:
-        lines = here_documents.without(text_file.read(file)).splitlines() if file.is_file() else []
-    except UsageError:  # the build reports what is wrong with it
-        lines = []
-    given, known, stages = dict(entry.args), dict[str, str](), set[str]()
+    text = ""
+    with suppress(UsageError):  # the build reports what is wrong with it
+        text = text_file.read(file) if file.is_file() else ""
+    given, known, stages, is_global = dict(entry.args), dict[str, str](), set[str](), True
 
-    def value(match: re.Match[str]) -> str:
-        return known.get(match[1] or match[2]) or match[3] or ""
+    def filled(said: str) -> str:
+        return _VARIABLE.sub(lambda match: known.get(match[1] or match[2]) or match[3] or "", said)
 
-    for line in lines:
-        if argument := _ARG.match(line):
-            default = _VARIABLE.sub(value, (argument[2] or "").strip("\"'"))
-            known[argument[1]] = given.get(argument[1], default)
-        elif found := _FROM.match(line) or _COPY.match(line):
-            name = _VARIABLE.sub(value, found[1])
-            if name.lower() not in stages:
-                yield name
-            if found.re is _FROM and found[2]:
-                stages.add(found[2].lower())
-        elif not line.lstrip().startswith("#"):  # RUN, or a further line of one
-            mounted = (_VARIABLE.sub(value, one[1]) for one in _MOUNT.finditer(line))
-            yield from (name for name in mounted if name.lower() not in stages)
+    for instruction, said in instructions(text):
+        is_global &= instruction != "FROM"
+        if instruction == "ARG" and is_global:  # of those of a stage FROM knows nothing
+            for name, default in _ARG.findall(said):
+                known[name] = given.get(name, filled(default.strip("\"'")))
+        if pattern := _NAMES.get(instruction):
+            yield from (name for name in map(filled, pattern.findall(said)) if name.lower() not in stages)
+        if instruction == "FROM" and (stage := _STAGE.search(said)):
+            stages.add(stage[1].lower())

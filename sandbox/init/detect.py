@@ -213,7 +213,7 @@ def _exposing(folder: Path, app: App) -> App:
     if app.context is None or app.port:
         return app
     file = Path(app.context, app.build.get("dockerfile", "Dockerfile"))
-    return replace(app, port=dockerfile.port(app.recipe or dockerfile.read(folder, file)))
+    return replace(app, port=dockerfile.port(app.recipe or dockerfile.read(folder, file), app.build.get("target")))
 
 
 def _objects(

@@ -157,7 +157,7 @@ def _artifact(folder: Path, below: str, artifact: Mapping[str, Any], apps: list[
     lost = [*sorted(how.keys() - TAKEN), *(["hooks"] if artifact.get("hooks") else [])]
     notes += [f"of the build of {image} these are left out: {', '.join(lost)}"] if lost else []
     build |= _secrets(how)
-    build |= _sync(artifact, image, folder / context, dockerfile, notes)
+    build |= _sync(artifact, image, folder / context, build, notes)
     name = label(PurePosixPath(image).name)
     bases = {str(one.get("alias") or one.get("image")): str(one.get("image")) for one in mappings(artifact, "requires")}
     apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build, bases=bases))
@@ -174,12 +174,12 @@ def _secrets(how: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _sync(
-    artifact: Mapping[str, Any], image: str, built: Path, dockerfile: str, notes: list[str]
+    artifact: Mapping[str, Any], image: str, context: Path, build: Mapping[str, Any], notes: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what images.yaml says of the files that are copied into containers, not built."""
     manual = mappings(artifact, "sync", "manual")
-    workdir = dockerfiles.workdir(dockerfiles.read(built, dockerfile)) if manual else None
-    paths, left_out = skaffold_dev.sync_paths(manual, built, workdir)
+    text = dockerfiles.read(context, build.get("dockerfile", "Dockerfile")) if manual else ""
+    paths, left_out = skaffold_dev.sync_paths(manual, context, dockerfiles.workdir(text, build.get("target")))
     computed = [one for one in ("infer", "auto") if at(artifact, "sync", one)]
     if said := ", ".join((*left_out, *computed)):
         notes.append(f"the sync of {image} is left out for {said}: `sync` in images.yaml has files and whole folders")

@@ -32,6 +32,10 @@ def image(folder: Path, target: Target, dockerfile: str, **args: str) -> FromBui
         "ARG TAG=other\nARG BASE=team/base:${TAG}\nFROM $BASE\n",
         "FROM busybox\nRUN --mount=type=cache,target=/c --mount=type=bind,from=team/base:dev,target=/b true\n",
         "FROM busybox\nRUN --network=none \\\n  --mount=from=team/base:dev,target=/b true\n",
+        "FROM \\\n  team/base:dev\n",
+        "FROM busybox\nCOPY --chown=1 \\\n  # what was built\n\n  --from=team/base:dev /a /a\n",
+        "ARG A=1 TAG BASE='team/base:dev'\nFROM $BASE\n",
+        "ARG BASE=team/base:dev\nFROM busybox AS first\nARG BASE\nFROM $BASE\n",
     ],
 )
 def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile: str) -> None:
@@ -48,6 +52,7 @@ def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile
         "FROM team/app:dev\n",
         "FROM UPPER/Case\nFROM $\n",
         "FROM busybox\n# RUN --mount=from=team/base:dev,target=/b true\nRUN echo x--mount=from=team/base:dev\n",
+        "FROM busybox AS first\nARG BASE=team/base:dev\nFROM $BASE\n",
     ],
 )
 def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> None:
@@ -61,6 +66,7 @@ def test_other_names_are_of_other_images(tmp_path: Path, dockerfile: str) -> Non
         "RUN <<EOF psql\nSELECT 1\nFROM team/base:dev\nEOF",
         "RUN cat <<-'END' \\\n  > /a\n\tFROM team/base:dev\n\tEND",
         "COPY <<a <<b /c/\nx\na\nFROM team/base:dev\nb",
+        "RUN true && \\\n  # then\n  cat <<EOF >/a\nFROM team/base:dev\nEOF",
     ],
 )
 def test_lines_of_a_here_document_name_no_image(tmp_path: Path, document: str) -> None:

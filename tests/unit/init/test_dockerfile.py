@@ -60,3 +60,44 @@ def test_dockerfile_of_empty_lines_is_read_at_once(text: str) -> None:
     assert dockerfile.port(f"FROM scratch\n{text}\nEXPOSE 80\n") == 80
     assert list(dockerfile.sources(text)) == []
     assert time.process_time() - begun < 5.0
+
+
+STAGES = """\
+ARG WEB=8080
+FROM node AS base
+WORKDIR /app
+FROM base AS dev
+WORKDIR src
+EXPOSE 3000
+COPY --chown=node:node \\
+  # all of it
+  . .
+FROM base AS server
+EXPOSE $WEB
+COPY ["dist", "."]
+FROM nginx
+COPY --from=dev /app /app
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "port", "workdir", "copies"),
+    [("base", None, "/app", False), ("DEV", 3000, "/app/src", True), ("server", 8080, "/app", False)],
+)
+def test_stage_is_what_it_and_its_bases_say(stage: str, port: int | None, workdir: str, copies: bool) -> None:
+    assert dockerfile.port(STAGES, stage) == port
+    assert dockerfile.workdir(STAGES, stage) == workdir
+    assert dockerfile.copies_context(STAGES, stage) is copies
+
+
+def test_last_stage_has_nothing_of_others() -> None:
+    assert dockerfile.port(STAGES) is None
+    assert dockerfile.workdir(STAGES) is None
+    assert dockerfile.workdir(f"{STAGES}WORKDIR $DIR") is None
+
+
+def test_dockerfile_of_many_stages_is_read_at_once() -> None:
+    begun = time.process_time()
+    lines = "".join(f"FROM s{number} AS s{number + 1}\nRUN true \\\n  true\n" for number in range(20_000))
+    assert dockerfile.port(f"{lines}EXPOSE 80\n") == 80
+    assert time.process_time() - begun < 5.0

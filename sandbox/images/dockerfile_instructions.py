@@ -1,0 +1,36 @@
+"""The instructions of a Dockerfile, each as one line, without comments and the lines of here-documents.
+
+Source: Dockerfile reference, "Format" and "Here-Documents"; moby/buildkit, frontend/dockerfile/parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_INSTRUCTION = re.compile(r"\s*(\w+)\s+(.+)")
+_TAKE_DOCUMENTS = ("ADD", "COPY", "ONBUILD", "RUN")
+_DOCUMENT = re.compile(r"(?<!\S)\d*<<(-?)(['\"]?)([A-Za-z_][\w.-]*)\2")
+
+
+def instructions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each instruction, in capital letters, and its arguments."""
+    lines = iter(text.splitlines())
+    for line in filter(_says, lines):
+        parts = [line]
+        while parts[-1].rstrip().endswith("\\"):
+            parts[-1] = parts[-1].rstrip()[:-1]
+            parts.append(next(filter(_says, lines), ""))
+        if (match := _INSTRUCTION.match("".join(parts))) is None:
+            continue
+        name, arguments = match[1].upper(), match[2].rstrip()
+        for dash, _, end in _DOCUMENT.findall(arguments) if name in _TAKE_DOCUMENTS else ():
+            for body in lines:
+                if body.lstrip("\t" if dash else "") == end:
+                    break
+        yield name, arguments
+
+
+def _says(line: str) -> bool:
+    """Tell whether a line is not empty and no comment; both may be between the lines of an instruction."""
+    return line.strip()[:1] not in ("", "#")
