@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -115,8 +116,7 @@ class _Reading:
         for profile in mappings(config, "profiles"):
             name = str(profile.get("name"))
             self.known.add(name)
-            commands = (str(one.get("command")).split("|") for one in mappings(profile, "activation"))
-            if name not in self.profiles and not any("dev" in one for one in commands):
+            if name not in self.profiles and not any(map(_is_of_dev, mappings(profile, "activation"))):
                 self.idle.setdefault(file, {})[name] = None
                 continue
             for key in ("build", "manifests", "deploy"):
@@ -130,6 +130,16 @@ class _Reading:
                 except UsageError as error:
                     self.notes.append(f"{file}: a patch of the profile {name} is left out: {error.brief}")
         return config
+
+
+def _is_of_dev(activation: Mapping[str, Any]) -> bool:
+    """Tell whether `skaffold dev` activates a profile, on any machine: by a pattern of commands, or one after `!`."""
+    if activation.keys() != {"command"}:
+        return False
+    pattern = str(activation["command"])
+    with suppress(re.error, OverflowError, RecursionError):
+        return bool(re.search(pattern.removeprefix("!"), "dev")) is not pattern.startswith("!")
+    return False
 
 
 def _path(below: str, path: str) -> str:

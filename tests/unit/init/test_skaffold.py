@@ -261,6 +261,32 @@ build: {{artifacts: [{{image: unwanted}}]}}
     )
 
 
+@pytest.mark.parametrize(
+    ("activation", "active"),
+    [
+        ("command: dev", True),
+        ("command: debug|dev", True),
+        ("command: (dev|run)", True),
+        ("command: '!run'", True),
+        ("command: '!d.*'", False),
+        ("command: build", False),
+        ("command: '('", False),
+        ("command: 7", False),
+        ("command: dev, kubeContext: gke_prod", False),
+        ("env: A=b", False),
+    ],
+)
+def test_profile_that_dev_activates_anywhere_is_taken(tmp_path: Path, activation: str, active: bool) -> None:
+    """Patterns are those of the command alone (skaffold, pkg/skaffold/schema/profiles.go)."""
+    text = f"""\
+apiVersion: skaffold/v4beta11
+build: {{artifacts: [{{image: web}}]}}
+profiles: [{{name: other, activation: [{{{activation}}}], build: {{artifacts: [{{image: api}}]}}}}]
+"""
+    write(tmp_path, **{"skaffold.yaml": text, "Dockerfile": ""})
+    assert [app.name for app in look(tmp_path).apps] == ["api" if active else "web"]
+
+
 def test_charts_from_elsewhere_of_a_skaffold_file_are_taken(tmp_path: Path) -> None:
     text = """\
 apiVersion: skaffold/v4beta11
