@@ -18,7 +18,7 @@ PORTS = {
     **{"redis": 6379, "valkey": 6379, "memcached": 11211, "rabbitmq": 5672, "nats": 4222, "kafka": 9092},
     **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
 }
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?", re.IGNORECASE)
 _PROXIED = re.compile(r"traefik\.(http|tcp)\.services\.\S+\.loadbalancer\.server\.port|traefik\.port")
 
 
@@ -53,7 +53,7 @@ def _named(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[in
             if end - start >= MOST_OF_RANGE:
                 left_out.append(f"{key}.{first}-{last}")
                 end = start
-            yield from ((port, protocol or "tcp") for port in range(start, end + 1))
+            yield from ((port, (protocol or "tcp").lower()) for port in range(start, end + 1))
 
 
 def _proxied(service: Mapping[str, Any], environment: Mapping[str, str | None]) -> int | None:

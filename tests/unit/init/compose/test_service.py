@@ -77,6 +77,7 @@ def test_text_that_kubectl_reads_as_a_number_is_quoted(tmp_path: Path) -> None:
             ["main 80", "tcp-81 81", "udp-53 53", "tcp-82 82"],
         ),
         ('ports: ["53:53/udp", "53:53"]', ["main 53", "udp-53 53"]),
+        ('ports: ["5300:53/UDP", "54/TCP"]', ["main 54", "udp-53 53"]),
         ('ports: ["51820:51820/udp"]', ["udp-51820 51820"]),
         ('ports: ["10000-20000:10000-20000/udp"]', ["udp-10000 10000"]),
     ],
