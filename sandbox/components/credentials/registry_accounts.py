@@ -87,7 +87,7 @@ def may_know(entry: Credentials, host: str) -> bool:
     """Tell whether `entry` may have an account at `host[:port]`, without asking a service."""
     match entry:
         case Docker():
-            return not entry.registries or host in entry.registries
+            return not entry.registries or host in map(canonical, entry.registries)
         case Gcr():
             return any(matches(pattern, host) for pattern in entry.registries or gcp.REGISTRIES)
         case Ecr():

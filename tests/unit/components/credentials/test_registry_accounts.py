@@ -103,6 +103,8 @@ def test_private_upstream_images_use_the_specs_credentials(services: Services, w
     [
         (Docker(kind="docker"), "quay.io", True),
         (Docker(kind="docker", registries=("ghcr.io",)), "quay.io", False),
+        (Docker(kind="docker", registries=("registry-1.docker.io",)), "docker.io", True),
+        (Docker(kind="docker", registries=("ghcr.io:443",)), "ghcr.io", True),
         (Gcr(kind="gcr"), "gcr.io", True),
         (Gcr(kind="gcr", registries=("eu.gcr.io",)), "gcr.io", False),
         (Ecr(kind="ecr"), "123456789012.dkr.ecr.eu-central-1.amazonaws.com", True),
