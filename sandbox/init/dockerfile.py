@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox.config import text_file
+from sandbox.config import json_text, text_file
 from sandbox.errors import UsageError
 from sandbox.images.dockerfile_instructions import instructions
 from sandbox.init.project_folders import has
@@ -74,8 +73,8 @@ def _sources(of: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _words(arguments: str) -> list[str]:
     """Return the arguments of an instruction in either of its forms, of which that for names with blanks is JSON."""
-    with suppress(ValueError, RecursionError):
-        if isinstance(found := json.loads(arguments), list):
+    with suppress(ValueError):
+        if isinstance(found := json_text.document(arguments), list):
             return list(map(str, found))
     return arguments.split()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.config import text_file, yaml_text
+from sandbox.config import json_text, text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import helmfile, starlark, tiltfile_sync
@@ -175,8 +174,8 @@ class _Reading:
             return given.get("default", UNKNOWN)
         try:
             text = text_file.read(self.folder / place)
-            return json.loads(text) if place.endswith(".json") else yaml_text.document(text)
-        except (UsageError, ValueError, yaml.YAMLError, RecursionError):
+            return json_text.document(text) if place.endswith(".json") else yaml_text.document(text)
+        except (UsageError, ValueError, yaml.YAMLError):
             return UNKNOWN
 
     def _exists(self, path: Any = UNKNOWN) -> Any:

@@ -7,7 +7,6 @@ Distribution specification; identity tokens are exchanged by its OAuth2 variant.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 import threading
@@ -18,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from sandbox.config import json_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import Address, of_url
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
@@ -232,8 +232,8 @@ class Authorization:
         if status != 200:
             raise self.denied(from_response(action, status, self.redacted(body.decode(errors="replace")).encode()))
         content: Any = None
-        with suppress(ValueError, RecursionError):
-            content = json.loads(body)
+        with suppress(ValueError):
+            content = json_text.document(body)
         value = (content.get("token") or content.get("access_token")) if isinstance(content, dict) else None
         if not isinstance(value, str) or not value:
             raise RegistryError("a token server gave no token", details=f"the answer for {action} holds none")

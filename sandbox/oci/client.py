@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import logging
 import random
 import re
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
+from sandbox.config import json_text
 from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -191,10 +191,10 @@ class Client(Uploads):
 
     def _names(self, answer: Answer, key: str) -> list[str]:
         try:
-            found = json.loads(answer.content).get(key) or []
+            found = json_text.document(answer.content).get(key) or []
             if all(_NAME.fullmatch(name) for name in found):
                 return list(found)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError):
             pass
         raise RegistryError(
             f"{self.url} returned no list of {key}",

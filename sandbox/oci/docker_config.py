@@ -16,6 +16,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import json_text
 from sandbox.errors import MissingTool
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
@@ -69,7 +70,7 @@ def canonical(key: str) -> str:
 def load(path: Path) -> _Content:
     """Read a config.json. Raises CredentialsUnusable when it cannot be read; its text is never repeated."""
     try:
-        content = json.loads(files.read_regular(path) or b"{}")
+        content = json_text.document(files.read_regular(path) or b"{}")
         auths = {canonical(key): _account(entry) for key, entry in (content.get("auths") or {}).items()}
         helpers = {canonical(key): str(name) for key, name in (content.get("credHelpers") or {}).items()}
         store = str(content.get("credsStore") or "")
@@ -77,7 +78,7 @@ def load(path: Path) -> _Content:
         return _Content()
     except (files.NotAFile, OSError, json.JSONDecodeError) as error:
         raise _unreadable(path, files.trouble(error)) from None
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError):
         raise _unreadable(path, "auths, credHelpers or an entry of theirs has not the form Docker gives it") from None
     return _Content({key: account for key, account in auths.items() if account}, helpers, store)
 

@@ -5,13 +5,13 @@ It can be reduced to the platforms that are wanted, so that nothing is sent whic
 
 from __future__ import annotations
 
-import json
 import platform as machine
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
+from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, image_manifest, parse, reduced
@@ -214,9 +214,9 @@ def fits(platform: str, wanted: str) -> bool:
 def platform_of(config: bytes) -> str:
     """Return the platform in an image's configuration (OCI image-spec, config.md)."""
     try:
-        content = json.loads(config)
+        content = json_text.document(config)
         return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage("an image configuration cannot be read", details=repr(error)) from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import field
 from functools import cached_property
 from typing import Any
 
+from sandbox.config import json_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci.oci_errors import BadImage
@@ -106,12 +107,12 @@ class Index:
 def parse(document: Document) -> Manifest | Index:
     """Read a document. Raises SandboxError when it is neither a manifest nor an index, or lacks a field."""
     try:
-        content = json.loads(document.data)
+        content = json_text.document(document.data)
         if document.media_type in INDEXES:
             return Index(tuple(_descriptor(child) for child in content["manifests"]))
         if document.media_type in MANIFESTS:
             return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage(
             f"{document.digest} is not a valid image document",
             details=f"{document.media_type}: {error!r}",
@@ -157,7 +158,7 @@ def reduced(index: Document, keep: Mapping[str, Descriptor]) -> Document:
 
     Everything else in it stays as it was.
     """
-    content = json.loads(index.data)
+    content = json_text.document(index.data)
     content["manifests"] = [
         {**child, **keep[child["digest"]].as_json()} for child in content["manifests"] if child["digest"] in keep
     ]
@@ -168,8 +169,8 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
     """Return the digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
     problem = f"{digests.of(config)} is not an image configuration"
     try:
-        found = tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = tuple(json_text.document(config)["rootfs"]["diff_ids"] or ())
+    except (ValueError, KeyError, TypeError) as error:
         raise BadImage(problem, details=repr(error)) from error
     for one in found:
         if not (isinstance(one, str) and digests.is_digest(one)):
@@ -216,8 +217,8 @@ def _descriptor(content: Mapping[str, Any]) -> Descriptor:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        content = json_text.document(data)
+    except ValueError as error:
         raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
     if not isinstance(content, dict):
         raise BadImage(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")

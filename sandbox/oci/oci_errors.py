@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from sandbox.config import json_text
 from sandbox.errors import FULL, SandboxError
 
 _FIXES = {
@@ -86,9 +87,9 @@ def is_transient(status: int) -> bool:
 def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the codes and the readable lines of an error body (`{"errors": [{code, message, detail}]}`)."""
     try:
-        errors = json.loads(body)["errors"]
+        errors = json_text.document(body)["errors"]
         codes = tuple(str(error["code"]) for error in errors)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         text = body[:256].decode(errors="replace").strip()
         return (), (text,) if text else ()
     lines = []

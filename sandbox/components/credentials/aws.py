@@ -6,7 +6,6 @@ The password is valid for twelve hours.
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
+from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Ecr
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
@@ -331,12 +331,12 @@ def _text(path: Path) -> str:
 def _from_json(path: Path, text: str) -> Keys:
     """Return what the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam)."""
     try:
-        content = json.loads(text)
+        content = json_text.document(text)
         content = content.get("Credentials") or content.get("AccessKey") or content
         found = content["AccessKeyId"], content["SecretAccessKey"], content.get("SessionToken") or ""
         if all(isinstance(one, str) for one in found):
             return Keys(*found)
-    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+    except (ValueError, AttributeError, TypeError, KeyError):
         pass
     raise _unreadable(path, "it has no AccessKeyId and SecretAccessKey")
 

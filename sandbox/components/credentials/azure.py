@@ -6,7 +6,6 @@ azure-identity asks the directory for an access token; the exchange at the regis
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
@@ -18,6 +17,7 @@ from sandbox.components.credentials import registry_login
 from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service, Session
+from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address
@@ -169,7 +169,7 @@ def _claims(token: str) -> Mapping[str, Any]:
     """Return the claims of a token (JWT, RFC 7519, 4.1); empty when it is none."""
     try:
         payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims = json_text.document(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (IndexError, ValueError):
         return {}
     return claims if isinstance(claims, dict) else {}

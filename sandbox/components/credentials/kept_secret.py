@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.components.credentials.registry_login import Login, Validity
+from sandbox.config import json_text
 from sandbox.config.model import adapter
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
@@ -131,11 +132,11 @@ def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
             entry=entry.given,
             origin=entry.origin,
             validity=Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
-            registries=tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"].keys()),
+            registries=tuple(json_text.document(base64.b64decode(secret["data"][KEY]))["auths"].keys()),
             made_by=notes[_ENTRY],
             file=notes[_FILE],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import json_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.system import files
@@ -20,8 +20,8 @@ SKEW = timedelta(minutes=5)
 def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
     """Return the object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
     try:
-        content = json.loads(files.read_regular(path))
-    except (files.NotAFile, OSError, ValueError, RecursionError) as error:
+        content = json_text.document(files.read_regular(path))
+    except (files.NotAFile, OSError, ValueError) as error:
         raise unusable_file(path, files.trouble(error), made_by=made_by) from None
     if not isinstance(content, dict):
         raise unusable_file(path, "it is not a JSON object", made_by=made_by)

@@ -5,7 +5,6 @@ The clouds' libraries know what to ask; all of them ask through here.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sandbox.config import json_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import of_url
 from sandbox.oci.connections import Connections, is_passing
@@ -81,7 +81,7 @@ def read_refusal(body: bytes) -> Refusal:
     if text.lstrip().startswith("<"):
         return _short(_element(text, "Code"), _element(text, "Message"))
     try:
-        content = json.loads(body)
+        content = json_text.document(body)
     except ValueError:
         return Refusal()
     return _of_json(content) if isinstance(content, dict) else Refusal()
@@ -127,7 +127,7 @@ def _fields(data: Body) -> Iterable[tuple[str, str]]:
     if not isinstance(data, bytes):
         return ()
     try:
-        content = json.loads(data)
+        content = json_text.document(data)
     except ValueError:
         return parse_qsl(data.decode(errors="replace"))
     return [(name, value) for name, value in content.items() if isinstance(value, str)] if content else ()
@@ -177,7 +177,7 @@ class Service:
     def post_json(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the JSON object that answers a form. Raises CredentialsUnusable, which repeats nothing of it."""
         try:
-            content = json.loads(self.ask(url, form, method="POST").content)
+            content = json_text.document(self.ask(url, form, method="POST").content)
         except ValueError:
             content = None
         if not isinstance(content, dict):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import field
 from typing import Any, Protocol
 
+from sandbox.config import json_text
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.image_source import Daemon, Inspected
 from sandbox.oci import digest as digests
@@ -228,7 +229,7 @@ class Documents:
     def index(self) -> Mapping[str, Any]:
         """Return the OCI index of a stream in the new layout, empty in the old one. Raises SandboxError."""
         try:
-            content = json.loads(self.by_path.get("index.json", b"{}"))
+            content = json_text.document(self.by_path.get("index.json", b"{}"))
         except ValueError as error:
             raise BadImage("the Docker Engine saved an index that is not JSON", details=str(error)) from error
         return content if isinstance(content, dict) else {}

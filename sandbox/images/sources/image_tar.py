@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.archive_members import ZSTD, Members, broken
@@ -164,18 +164,18 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 def _list(saved: bytes) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(saved)
+        entries = json_text.document(saved)
         for entry in entries:
             posixpath.join(entry["Config"], *(entry["Layers"] or ()), *(entry.get("RepoTags") or ()))
         return list(entries)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 
 def _object(index: bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(index))
-    except (ValueError, TypeError, RecursionError) as error:
+        return dict(json_text.document(index))
+    except (ValueError, TypeError) as error:
         raise BadImage("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from sandbox.config import json_text
 from sandbox.engine import Container, Engine, EngineError
 from sandbox.engine.container_host import gateway, joined
 from sandbox.fast_dataclass import dataclass
@@ -146,7 +147,7 @@ class LayerHelper:
 
     def _hear(self, line: str, sent: Callable[[int], None], done: Sent) -> None:
         with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
-            event = json.loads(line)
+            event = json_text.document(line)
             if problem := event.get("error"):
                 log.info("the helper could not send %s: %s", event.get("digest"), problem)
             if event.get("done"):

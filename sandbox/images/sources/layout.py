@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.config import text_file
+from sandbox.config import json_text, text_file
 from sandbox.errors import BadFile, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
@@ -97,8 +96,8 @@ class Layout:
     def image(self) -> Image:
         """Read it. Raises SandboxError when it is no layout, MissingBlob when it is not complete."""
         try:
-            index = json.loads(text_file.read(self.folder / "index.json", most=LARGEST_DOCUMENT))
-        except (BadFile, ValueError, RecursionError) as error:
+            index = json_text.document(text_file.read(self.folder / "index.json", most=LARGEST_DOCUMENT))
+        except (BadFile, ValueError) as error:
             raise BadImage(
                 f"{self.folder} is not an OCI layout",
                 details=f"index.json: {error}",

@@ -11,7 +11,6 @@ import binascii
 import contextlib
 import functools
 import gzip
-import json
 import os
 import stat
 import zlib
@@ -19,6 +18,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.oci.digest import CHUNK
 
@@ -185,7 +185,7 @@ def _blocks(file: gzip.GzipFile) -> Iterator[bytes]:
 
 def _decoded(lines: bytes) -> list[dict[str, Any]]:
     """Decode lines of JSON objects; no line break in a string is literal."""
-    found: list[Any] = json.loads(b"[" + lines.strip().replace(b"\n", b",") + b"]")
+    found: list[Any] = json_text.document(b"[" + lines.strip().replace(b"\n", b",") + b"]")
     if not all(isinstance(one, dict) for one in found):
         raise ValueError("an entry is no object")
     return found

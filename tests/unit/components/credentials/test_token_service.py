@@ -78,7 +78,11 @@ def test_secrets_are_not_sent_unencrypted(url: str) -> None:
     assert refusal(lambda: post(url)).brief == f"the service at {url} is not safe to use"
 
 
-@pytest.mark.parametrize("body", [b"canary", b"[]", b'{"access_token": 1, "canary": 2}', b'{"access_token": ""}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"canary", b"[]", b'{"access_token": 1, "canary": 2}', b'{"access_token": ""}', b"[" * 60_000],
+    ids=lambda one: one[:20],
+)
 def test_an_answer_that_is_none_is_not_repeated(services: Services, body: bytes) -> None:
     services.body = body
     error = refusal(lambda: service().text(post(f"{services.url}/token"), "access_token"))
@@ -100,7 +104,9 @@ def test_an_answer_that_is_none_is_not_repeated(services: Services, body: bytes)
         (b'{"errors": []}', ""),
         (b"canary", ""),
         (b"\xff", ""),
+        (b"[" * 60_000, ""),
     ],
+    ids=lambda one: one[:20],
 )
 def test_refusals_are_parsed_in_every_form_and_not_retried(body: bytes, said: str) -> None:
     assert str(read_refusal(body)) == said

@@ -1,0 +1,17 @@
+"""JSON of others that Python does not read is no JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.config import json_text
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b'{"a":' * 100_000, "", b"\xff", "{"], ids=lambda one: one[:5])
+def test_text_that_is_no_json_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"line 1|nested|utf"):
+        json_text.document(text)
+
+
+def test_document_is_its_content() -> None:
+    assert json_text.document(b'{"a": [1]}') == {"a": [1]}
