@@ -18,7 +18,7 @@ FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME
 
 
 @pytest.fixture(autouse=True)
-def home(
+def isolated_home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """An empty home folder, the user's own one for tests marked `real`."""

@@ -55,32 +55,40 @@ def test_file_without_certificates_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("system", ["linux", "darwin"])
-def test_folders_are_the_same_on_every_system(home: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+def test_folders_are_the_same_on_every_system(
+    isolated_home: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
     """Those of macOS have a space, which breaks mounts of virtual machines' tools, and commands that are copied."""
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name)
     monkeypatch.setattr("sys.platform", system)
     found = context.home()
-    assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
+    assert (found.state, found.cache) == (
+        isolated_home / ".local" / "state" / "sandbox",
+        isolated_home / ".cache" / "sandbox",
+    )
 
 
-def test_relative_folders_do_not_count(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_folders_do_not_count(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would be others in each folder: of the XDG specification they are ignored, and without a HOME it ends."""
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "here")
     found = context.home()
-    assert (found.state, found.cache) == (home / ".local" / "state" / "sandbox", home / ".cache" / "sandbox")
+    assert (found.state, found.cache) == (
+        isolated_home / ".local" / "state" / "sandbox",
+        isolated_home / ".cache" / "sandbox",
+    )
     monkeypatch.setenv("HOME", "here")
     with pytest.raises(UsageError, match="HOME is not an absolute path"):
         context.home()
 
 
-def test_state_folder_with_a_colon_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_folder_with_a_colon_is_refused(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be two paths for `docker run --volume` and in KUBECONFIG, when half of the sandbox is made."""
-    monkeypatch.setenv("XDG_STATE_HOME", f"{home}/a:b")
+    monkeypatch.setenv("XDG_STATE_HOME", f"{isolated_home}/a:b")
     with pytest.raises(UsageError, match="the state folder has a colon") as caught:
         context.home()
-    assert f"{home}/a:b/sandbox" in caught.value.details and "XDG_STATE_HOME" in caught.value.fix
+    assert f"{isolated_home}/a:b/sandbox" in caught.value.details and "XDG_STATE_HOME" in caught.value.fix
 
 
 def test_spec_with_the_other_ending_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +156,7 @@ def test_spec_is_looked_for_without_a_current_folder(tmp_path: Path, monkeypatch
     assert context.default_file() is None
 
 
-def test_shell_has_the_ports_of_the_last_up(home: Path) -> None:
+def test_shell_has_the_ports_of_the_last_up(isolated_home: Path) -> None:
     """`up --https-port 8444`, then `down` → what it names as removed is what was there, not 443 of another program."""
     spec = Spec(name="demo")
     assert chosen_spec.shell(spec).edge.ports == (443, 8443)

@@ -19,7 +19,9 @@ from sandbox.plan.used_engine import UsedEngine
 from tests.support.fakes import FakeEngine
 
 
-def test_unknown_name_is_refused_unless_the_engine_is_silent(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_name_is_refused_unless_the_engine_is_silent(
+    isolated_home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(known_sandboxes, "sandboxes", lambda: (known_sandboxes.Known("demo", "running", "demo.test"),))
     known_sandboxes.require_known("demo")
     with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
@@ -34,7 +36,9 @@ def test_unknown_name_is_refused_unless_the_engine_is_silent(home: object, monke
     known_sandboxes.require_known("other")
 
 
-def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandboxes_are_known_by_own_containers_and_routes(
+    isolated_home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine, mine = FakeEngine("i:1"), context.home().labels
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     engine.create_network("net", {})
@@ -59,7 +63,7 @@ def test_sandboxes_are_known_by_own_containers_and_routes(home: object, monkeypa
 
 
 @pytest.mark.fault(60)
-def test_command_for_a_sandbox_that_is_not_up_starts_it(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_for_a_sandbox_that_is_not_up_starts_it(isolated_home: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that needs the cluster of a stopped sandbox, or of none → says so, and what starts it."""
     engine = FakeEngine("i:1")
     monkeypatch.setattr(Engine, "connect", lambda: engine)
@@ -73,7 +77,9 @@ def test_command_for_a_sandbox_that_is_not_up_starts_it(home: object, monkeypatc
     assert (gone.brief, gone.fix, gone.id) == ("the sandbox 'gone' is not up", "sandbox up gone", "not-up")
 
 
-def test_list_says_which_sandboxes_are_on_another_engine(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_says_which_sandboxes_are_on_another_engine(
+    isolated_home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DOCKER_HOST names another engine than the last `up` had → `list` has `elsewhere`, not `absent`."""
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
     for name, place in (("here", os.environ["DOCKER_HOST"]), ("there", "unix:///there.sock")):
@@ -85,7 +91,7 @@ def test_list_says_which_sandboxes_are_on_another_engine(home: object, monkeypat
     ]
 
 
-def test_empty_name_is_not_the_default_sandbox(home: object) -> None:
+def test_empty_name_is_not_the_default_sandbox(isolated_home: object) -> None:
     with pytest.raises(UsageError, match="name"):
         chosen_spec.written(None, "")
 
@@ -102,7 +108,7 @@ def test_empty_name_is_not_the_default_sandbox(home: object) -> None:
         ('{"cluster": {"provider": "existing"}}', None),
     ],
 )
-def test_control_plane_is_known_by_the_saved_spec(home: object, saved: str | None, node: str | None) -> None:
+def test_control_plane_is_known_by_the_saved_spec(isolated_home: object, saved: str | None, node: str | None) -> None:
     names = context.home().sandbox("demo")
     if saved is not None:
         names.folder.mkdir(parents=True)

@@ -30,7 +30,7 @@ HOST = "web.demo.test"
 
 
 @pytest.fixture
-def cluster(home: object) -> Iterator[ApiServer]:
+def cluster(isolated_home: object) -> Iterator[ApiServer]:
     """The team's cluster, with the same objects in this sandbox's namespace and in another one."""
     names = context.home().sandbox("demo")
     saved_spec.save(names, SPEC)

@@ -68,7 +68,7 @@ def test_host_to_try_has_the_sandboxes_certificate_if_one_has(
     assert overview.to_try(("a.test", "b.test"), ingresses, rooted.__contains__) == wanted
 
 
-def test_certificate_is_the_sandboxes_if_it_ends_at_its_root(home: Path, tmp_path: Path) -> None:
+def test_certificate_is_the_sandboxes_if_it_ends_at_its_root(isolated_home: Path, tmp_path: Path) -> None:
     pki, other = make_pki(), make_pki()
     root = context.home().sandbox("demo").root_certificate
     root.parent.mkdir(parents=True)

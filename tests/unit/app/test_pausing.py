@@ -53,7 +53,7 @@ class World:
 
 
 @pytest.fixture
-def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     names = context.home().sandbox("demo")
     names.folder.mkdir(parents=True)
     made = World(names)

@@ -27,31 +27,33 @@ def offered(words: str, home: Path) -> list[str]:
     return [line.partition(",")[2] for line in found.stdout.splitlines()]
 
 
-def test_commands_and_their_commands(home: Path) -> None:
-    assert offered("sandbox ", home) == list(COMMANDS)
-    assert offered("sandbox st", home) == [name for name in COMMANDS if name.startswith("st")]
-    assert "show" in offered("sandbox certs s", home)
-    assert "--plan" in offered("sandbox up --pl", home)
+def test_commands_and_their_commands(isolated_home: Path) -> None:
+    assert offered("sandbox ", isolated_home) == list(COMMANDS)
+    assert offered("sandbox st", isolated_home) == [name for name in COMMANDS if name.startswith("st")]
+    assert "show" in offered("sandbox certs s", isolated_home)
+    assert "--plan" in offered("sandbox up --pl", isolated_home)
 
 
-def test_mistyped_command_is_no_error_while_typing(home: Path) -> None:
-    assert offered("sandbox nosuch ", home) == list(COMMANDS)
+def test_mistyped_command_is_no_error_while_typing(isolated_home: Path) -> None:
+    assert offered("sandbox nosuch ", isolated_home) == list(COMMANDS)
 
 
-def test_names_of_what_there_is(home: Path) -> None:
-    (home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
-    (home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)
-    assert offered("sandbox down ", home) == ["demo", "old"]
-    assert offered("sandbox addons enable met", home) == ["metrics-server"]
-    assert offered("sandbox explain port-in", home) == ["port-in-use"]
+def test_names_of_what_there_is(isolated_home: Path) -> None:
+    (isolated_home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
+    (isolated_home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)
+    assert offered("sandbox down ", isolated_home) == ["demo", "old"]
+    assert offered("sandbox addons enable met", isolated_home) == ["metrics-server"]
+    assert offered("sandbox explain port-in", isolated_home) == ["port-in-use"]
 
 
-def test_doctor_offers_subcommands_names_and_options(home: Path) -> None:
-    (home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
-    assert offered("sandbox doctor ", home) == ["machine", "tls", "service", "pod", "network", "demo"]
-    assert offered("sandbox doctor p", home) == ["pod"]
-    assert "--fix" in offered("sandbox doctor --f", home)
-    assert offered("sandbox doctor --fix ", home) == offered("sandbox doctor machine ", home) == ["demo"]
+def test_doctor_offers_subcommands_names_and_options(isolated_home: Path) -> None:
+    (isolated_home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
+    assert offered("sandbox doctor ", isolated_home) == ["machine", "tls", "service", "pod", "network", "demo"]
+    assert offered("sandbox doctor p", isolated_home) == ["pod"]
+    assert "--fix" in offered("sandbox doctor --f", isolated_home)
+    assert (
+        offered("sandbox doctor --fix ", isolated_home) == offered("sandbox doctor machine ", isolated_home) == ["demo"]
+    )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

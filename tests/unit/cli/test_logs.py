@@ -25,13 +25,13 @@ SPEC = f"name: demo\nnetwork: {{proxy: {{https: 'http://me:{CANARY}@proxy.exampl
 
 
 @pytest.fixture
-def folder(tmp_path: Path, home: Path, server: ApiServer) -> Path:
+def folder(tmp_path: Path, isolated_home: Path, server: ApiServer) -> Path:
     """A project whose sandbox left files, has a cluster that answers, and an engine that does not."""
     names = context.home().sandbox("demo")
     Keystore(names.keys).authority(["demo.sandbox.localhost"], now=datetime.now(UTC))
     files.make_private_dir(names.folder)
     kubeconfig(names.kubeconfig, server.server_address[1])
-    docker = home / ".docker" / "config.json"
+    docker = isolated_home / ".docker" / "config.json"
     docker.parent.mkdir()
     docker.write_text(json.dumps({"auths": {"r.example": {"auth": ACCOUNT}}}))
     key = next(names.keys.rglob("*.key")).read_text()

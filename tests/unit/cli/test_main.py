@@ -148,7 +148,7 @@ def test_path_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(68)
-def test_log_that_is_a_fifo_stops_no_command(tmp_path: Path, home: Path) -> None:
+def test_log_that_is_a_fifo_stops_no_command(tmp_path: Path, isolated_home: Path) -> None:
     """A FIFO in the place of sandbox.log → said, and the command goes on; it is not waited for."""
     context.home().log.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(context.home().log)
@@ -335,19 +335,19 @@ def test_exit_codes_tell_what_kind_of_end_it_was(
 
 @pytest.mark.parametrize("before", [failing(lambda: 1 / 0), no_log], ids=["in the command", "before its log"])
 def test_bug_is_distinguished_and_its_traceback_is_in_the_log(
-    tmp_path: Path, home: Path, before: Callable[[], object]
+    tmp_path: Path, isolated_home: Path, before: Callable[[], object]
 ) -> None:
     found = run("status", cwd=tmp_path, before=before)
     assert found.code == 3
     assert found.stderr.startswith("bug: ZeroDivisionError: division by zero\n")
     assert "Traceback" not in found.stderr
     log = Path(found.stderr.split()[-1])
-    assert log.is_relative_to(home)
+    assert log.is_relative_to(isolated_home)
     assert "Traceback" in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
 
 
-def test_bug_is_json_where_that_is_asked(tmp_path: Path, home: Path) -> None:
+def test_bug_is_json_where_that_is_asked(tmp_path: Path, isolated_home: Path) -> None:
     texts = {"id": "bug", "brief": "ZeroDivisionError: division by zero", "exit_code": 3}
     status = run("status", "-o", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
     assert (status.code, status.stderr.partition(":")[0]) == (3, "bug")
@@ -355,7 +355,7 @@ def test_bug_is_json_where_that_is_asked(tmp_path: Path, home: Path) -> None:
     up = run("up", "--progress", "json", cwd=tmp_path, before=failing(lambda: 1 / 0))
     assert (up.code, up.stdout) == (3, "")
     assert json.loads(up.stderr).items() >= {"event": "error", **texts}.items()
-    assert all("Traceback" in one.read_text() for one in home.rglob("sandbox.log"))
+    assert all("Traceback" in one.read_text() for one in isolated_home.rglob("sandbox.log"))
 
 
 def test_verbose_shows_the_story_of_a_bug(tmp_path: Path) -> None:

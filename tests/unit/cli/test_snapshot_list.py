@@ -15,7 +15,7 @@ from tests.unit.snapshot.test_snapshot_store import keep
 
 
 @pytest.fixture
-def store(home: Path) -> Store:
+def store(isolated_home: Path) -> Store:
     found = Store(context.home().snapshots)
     for name in ("whole", "changed", "torn"):
         keep(found, name)

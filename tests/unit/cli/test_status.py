@@ -28,14 +28,14 @@ def test_certificates_alone_are_no_sandbox(spec: str, cluster: str, exists: bool
     assert status._exists(parts(spec, cluster)) is exists
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("isolated_home")
 def test_absence_says_what_to_type() -> None:
     assert status._absence("shop", called=False) == "'shop' is not up; create it with: sandbox up"
     said = status._absence("shopp", called=True)
     assert said == "there is no sandbox 'shopp'; list all with: sandbox list; create one with: sandbox up"
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("isolated_home")
 def test_wrong_folder_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`status` in a folder without sandbox.yaml, while a sandbox of another folder exists → that one's command."""
     monkeypatch.chdir(tmp_path)

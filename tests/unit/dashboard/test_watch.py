@@ -37,7 +37,7 @@ stat -c %a "$file" > "$SEEN/mode"
 
 
 @pytest.mark.security(6, 17)
-def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, home: Path) -> None:
+def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, isolated_home: Path) -> None:
     """Another user reads the browser's command line → a file's name, whose content only the owner can read."""
     browser = make_program(tmp_path / "browser", BROWSER)
     environment = {**os.environ, "BROWSER": str(browser), "SEEN": str(tmp_path)}
@@ -47,10 +47,10 @@ def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, home: Path) 
     cmdline = (tmp_path / "cmdline").read_text()
     assert "token" not in cmdline and re.search(r"file://\S+/sandbox-dashboard-\w+\.html", cmdline)
     place = Path(cmdline.split("file://")[1].strip())
-    assert place.parent == home and not place.name.startswith(".")  # what confined browsers may read
+    assert place.parent == isolated_home and not place.name.startswith(".")  # what confined browsers may read
     assert URL in unescape((tmp_path / "page").read_text())
     assert (tmp_path / "mode").read_text().strip() == "600"
-    assert list(home.iterdir()) == []
+    assert list(isolated_home.iterdir()) == []
 
 
 def until(condition: Callable[[], bool]) -> None:

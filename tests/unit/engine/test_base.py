@@ -138,8 +138,8 @@ def test_a_time_of_its_own_is_only_ever_lengthened(door: Door) -> None:
         assert seconds(door, timeout=None) is None
 
 
-def test_unreadable_docker_account_is_reported(door: Door, home: Path) -> None:
-    config = home / ".docker" / "config.json"
+def test_unreadable_docker_account_is_reported(door: Door, isolated_home: Path) -> None:
+    config = isolated_home / ".docker" / "config.json"
     config.parent.mkdir()
     config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
     with pytest.raises(MissingTool) as caught, door.api("building"):

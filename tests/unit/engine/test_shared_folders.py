@@ -64,11 +64,11 @@ def test_an_empty_folder_is_proved_by_a_file_of_a_moment(tmp_path: Path) -> None
         ("unix:///var/run/docker.sock", "the default socket", "let the engine's machine share "),
     ],
 )
-def test_the_fix_fits_the_tool_of_the_engine(url: str, origin: str, begins: str, home: Path) -> None:
-    fix = advice(Endpoint(url, origin), home / ".local" / "state")
+def test_the_fix_fits_the_tool_of_the_engine(url: str, origin: str, begins: str, isolated_home: Path) -> None:
+    fix = advice(Endpoint(url, origin), isolated_home / ".local" / "state")
     assert fix.startswith(begins)
-    assert str(home) in fix
-    assert str(home / ".local") not in fix
+    assert str(isolated_home) in fix
+    assert str(isolated_home / ".local") not in fix
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_fix_fits_the_tool_of_the_engine(url: str, origin: str, begins: str,
         ({"Name": "climate", "DockerRootDir": "/var/snap", "OperatingSystem": None}, "let the engine's machine share"),
     ],
 )
-def test_tool_of_the_engine_is_told_by_its_own_answer(info: dict[str, str], begins: str, home: Path) -> None:
-    fix = advice(Endpoint("unix:///var/run/docker.sock", "the default socket"), home / "code", tool(info))
+def test_tool_of_the_engine_is_told_by_its_own_answer(info: dict[str, str], begins: str, isolated_home: Path) -> None:
+    fix = advice(Endpoint("unix:///var/run/docker.sock", "the default socket"), isolated_home / "code", tool(info))
     assert fix.startswith(begins) and "export XDG_STATE_HOME=" in fix
     assert ("$HOME/" in fix) == begins.startswith("snap")

@@ -56,12 +56,12 @@ main(["list"])
     "words", ["status", "list", "down", "logs", "doctor", "bundle build", "up --from {here}", "config show"]
 )
 def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, words: str
+    tmp_path: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     """`sudo sandbox` with the home of the user → refused before any file is made, with the group to join instead."""
     if os.geteuid() == 0:
-        os.chown(home, 12345, 12345)
-    monkeypatch.setenv("HOME", str(home))
+        os.chown(isolated_home, 12345, 12345)
+    monkeypatch.setenv("HOME", str(isolated_home))
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUDO_UID", "12345")
@@ -71,7 +71,7 @@ def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
     (project / "sandbox.yaml").write_text("name: demo\n")
     arguments = words.format(here=project).split()
     found = run(*arguments, cwd=tmp_path, before=lambda: setattr(os, "geteuid", lambda: 0))
-    assert list(home.iterdir()) == []
+    assert list(isolated_home.iterdir()) == []
     if words == "config show":  # it makes no files anyway
         assert found.code == 0
         return

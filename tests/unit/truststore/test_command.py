@@ -95,7 +95,7 @@ def test_a_replaced_root_goes_when_the_new_one_is_trusted(certs: Run, root_file:
     assert {path.name for path in folder.glob("sandbox-root-*")} == {f"{ours(1).label}.crt", f"{ours(1).label}.json"}
 
 
-def test_failed_survey_leaves_the_stores_unlocked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_survey_leaves_the_stores_unlocked(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise SandboxError("a store cannot be read")
 
@@ -103,5 +103,5 @@ def test_failed_survey_leaves_the_stores_unlocked(home: Path, monkeypatch: pytes
     with pytest.raises(SandboxError) as caught, trusted_stores.TrustedStores.locked():
         pytest.fail("there is nothing to hold")
     with files.exclusive(context.home().trust, seconds=0):
-        assert context.home().trust.is_relative_to(home)
+        assert context.home().trust.is_relative_to(isolated_home)
     assert caught.value.brief == "a store cannot be read"  # which knows the frames, and all that they hold

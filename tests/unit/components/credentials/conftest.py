@@ -46,7 +46,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quiet(home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def quiet(isolated_home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Nothing secret in any log, output or our own file."""
     caplog.set_level("DEBUG")
     yield
@@ -54,7 +54,7 @@ def quiet(home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFix
     assert CANARY not in caplog.text
     assert CANARY not in said.out
     assert CANARY not in said.err
-    for file in (home / "xdg_state_home").rglob("*"):
+    for file in (isolated_home / "xdg_state_home").rglob("*"):
         assert file.is_dir() or CANARY not in file.read_text(), file
 
 

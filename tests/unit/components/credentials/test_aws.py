@@ -123,9 +123,9 @@ def test_file_or_profile_comes_before_environment_keys(
 
 
 @pytest.fixture
-def dot_aws(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def dot_aws(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's own folder, in which botocore keeps sign-ins; it looks for its place when it is imported."""
-    folder = home / ".aws"
+    folder = isolated_home / ".aws"
     (folder / "sso" / "cache").mkdir(parents=True)
     for kind in ("botocore.credentials.SSOProvider", "botocore.tokens.SSOTokenProvider"):
         monkeypatch.setattr(f"{kind}._SSO_TOKEN_CACHE_DIR", str(folder / "sso" / "cache"))

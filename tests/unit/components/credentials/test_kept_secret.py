@@ -23,7 +23,7 @@ def parse(text: str) -> Spec:
     return loader.parse(text, Spec, origin="sandbox.yaml")
 
 
-def test_each_kind_has_what_it_needs(home: Path) -> None:
+def test_each_kind_has_what_it_needs(isolated_home: Path) -> None:
     text = """credentials:
   - {kind: docker, file: ~/.docker/config.json}
   - {kind: gcr, namespaces: [shop]}
@@ -31,7 +31,7 @@ def test_each_kind_has_what_it_needs(home: Path) -> None:
   - {kind: acr, registry: demo.azurecr.io, secret: azure}
 """
     assert parse(text).credentials == (
-        Docker(kind="docker", file=home / ".docker" / "config.json"),
+        Docker(kind="docker", file=isolated_home / ".docker" / "config.json"),
         Gcr(kind="gcr", namespaces=("shop",)),
         Ecr(
             kind="ecr",

@@ -208,7 +208,7 @@ def test_key_file_that_is_none_is_refused_at_once(tmp_path: Path, entry: str, ki
     assert error.brief.startswith(f"{path} ") and said in error.details and error.fix
 
 
-def test_the_usual_file_is_dockers(tmp_path: Path, home: Path) -> None:
+def test_the_usual_file_is_dockers(tmp_path: Path, isolated_home: Path) -> None:
     entry = Docker(kind="docker")
     assert resolved(entry, {"DOCKER_CONFIG": str(tmp_path)}).file == tmp_path / "config.json"
-    assert resolved(entry, {}).file == home / ".docker" / "config.json"
+    assert resolved(entry, {}).file == isolated_home / ".docker" / "config.json"
