@@ -16,7 +16,8 @@ import click
 from sandbox.cli.completion import sandboxes
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, progress_option, session
-from sandbox.cli.output import count, megabytes, note, show_json
+from sandbox.cli.output import note, show_json
+from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.app.session import Task

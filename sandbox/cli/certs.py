@@ -14,6 +14,7 @@ from sandbox.cli.certs_trust import trust, untrust
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, find_spec, output_option, progress_option, sandbox_of, spec_options
 from sandbox.cli.output import require_terminal, show_json
+from sandbox.quantities import count
 
 if TYPE_CHECKING:
     from sandbox.app.certificate_places import Places
@@ -199,7 +200,7 @@ def _tree(entries: Sequence[Entry], places: Places) -> Iterator[str]:
 def _standing(one: Entry) -> str:
     color = COLORS[one.condition.state.value]
     if one.condition.state.value == "good" and one.facts is not None:
-        return click.style(f"{one.facts.days_left} days left until {one.facts.not_after:%Y-%m-%d}", fg=color)
+        return click.style(f"{count(one.facts.days_left, 'day')} left until {one.facts.not_after:%Y-%m-%d}", fg=color)
     return click.style(one.condition.reason, fg=color)
 
 

@@ -12,6 +12,7 @@ import click
 from sandbox.cli.options import begin, dry_run_option, find_spec, spec_options, yes_option
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.errors import SandboxError
+from sandbox.quantities import count
 
 if TYPE_CHECKING:
     from sandbox.app.trusted_stores import TrustedStores
@@ -153,5 +154,5 @@ def _facts(pem: bytes) -> list[str]:
         f"  subject    {facts.subject}",
         f"  SHA-256    {facts.sha256}",
         f"  permitted  {permitted}",
-        f"  expires    {facts.not_after:%Y-%m-%d} ({facts.days_left} days left)",
+        f"  expires    {facts.not_after:%Y-%m-%d} ({count(facts.days_left, 'day')} left)",
     ]

@@ -13,7 +13,8 @@ import click
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
 from sandbox.cli.options import output_option, spec_options
-from sandbox.cli.output import count, show_json
+from sandbox.cli.output import show_json
+from sandbox.quantities import count
 
 if TYPE_CHECKING:
     from sandbox.config.yaml_source import KeyPath

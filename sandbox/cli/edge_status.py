@@ -20,6 +20,7 @@ from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
+from sandbox.quantities import count
 
 COLORS = {"UP": "green", "DOWN": "red"}
 
@@ -86,7 +87,7 @@ class EdgeReport:
         yield f"{host} → {upstreams}   {route.mode}, sandbox {route.sandbox}"
         if route.mode == ENDS:
             days = self.days_left[route.sandbox]
-            yield "    certificate " + ("is missing" if days is None else f"{days} days left")
+            yield "    certificate " + ("is missing" if days is None else f"{count(days, 'day')} left")
         for server in route.servers:
             health = click.style(server.health, fg=COLORS.get(server.health))
             yield (

@@ -8,7 +8,8 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option
-from sandbox.cli.output import count, megabytes, require_terminal, show_json
+from sandbox.cli.output import require_terminal, show_json
+from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.bundle.machine_node import Made

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
-from sandbox.cli.output import count, megabytes
 from sandbox.cli.push_display import PushDisplay, row
 from sandbox.images.progress import Silent
+from sandbox.quantities import count, megabytes
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import click
 
 from sandbox.cli.options import begin, find_spec, spec_options
 from sandbox.errors import UsageError
+from sandbox.quantities import count
 
 
 @click.command("logs")
@@ -42,6 +43,6 @@ def logs(file: Path | None, name: str | None, *, output: Path | None) -> None:
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     support_archive.require_absent(path)
-    count = support_archive.make(path, spec, context_of(spec, file=file, name=name, seconds=PATIENT))
+    files = support_archive.make(path, spec, context_of(spec, file=file, name=name, seconds=PATIENT))
     click.echo(path)
-    click.echo(f"{count} files, secrets removed; check it before you share it", err=True)
+    click.echo(f"{count(files, 'file')}, secrets removed; check it before you share it", err=True)

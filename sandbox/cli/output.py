@@ -296,13 +296,3 @@ def laid_out(head: str, detail: str) -> list[str]:
     rows = textwrap.wrap(" ".join(head.split()), space)
     rows += [f"  {row}" for row in textwrap.wrap(detail, max(space - 2, 10))]
     return [rows[0], *(f"{INDENT}{row}" for row in rows[1:])]
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number of things, such as `2 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def megabytes(size: float) -> str:
-    """Return a size in bytes as people read it."""
-    return f"{size / 1e6:.1f} MB"

@@ -7,8 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self, TextIO
 
-from sandbox.cli.output import Events, Lines, count, is_lively, megabytes
+from sandbox.cli.output import Events, Lines, is_lively
 from sandbox.images.progress import Silent
+from sandbox.quantities import count, megabytes
 from sandbox.sanitize import fit
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import click
 
 from sandbox.cli import push_report
 from sandbox.cli.options import begin, file_option, output_option, progress_option, sandbox_of
-from sandbox.cli.output import count, has_terminal, megabytes, show_json
+from sandbox.cli.output import has_terminal, show_json
 from sandbox.errors import SandboxError, UsageError
+from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli.output import count, megabytes
+from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.errors import SandboxError

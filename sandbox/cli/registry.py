@@ -9,7 +9,8 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
-from sandbox.cli.output import count, megabytes, show_json
+from sandbox.cli.output import show_json
+from sandbox.quantities import count, megabytes
 
 if TYPE_CHECKING:
     from sandbox.images.registry_content import Catalogue

@@ -9,7 +9,8 @@ import click
 
 from sandbox.cli.groups import Group
 from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
-from sandbox.cli.output import megabytes, require_terminal, show_json
+from sandbox.cli.output import require_terminal, show_json
+from sandbox.quantities import megabytes
 
 if TYPE_CHECKING:
     from sandbox.snapshot.snapshot_store import Listed, Manifest

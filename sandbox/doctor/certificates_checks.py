@@ -8,6 +8,7 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.quantities import count
 
 DEFAULT = "default"
 RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
@@ -29,7 +30,7 @@ def authority(context: DoctorContext) -> Finding:
     if issuing.reason:
         return warn(f"issuing CA: {issuing.reason}")
     facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
-    return ok(f"the root has {facts.days_left} days left and is limited to {', '.join(facts.permitted)}")
+    return ok(f"the root has {count(facts.days_left, 'day')} left and is limited to {', '.join(facts.permitted)}")
 
 
 def leaves(context: DoctorContext) -> Finding:
@@ -37,7 +38,7 @@ def leaves(context: DoctorContext) -> Finding:
     found = [one for one in inventory(Keystore(context.names.keys), now=context.now) if one.role == LEAF]
     if not found:
         return skipped("sandbox up issues them")
-    lives = ", ".join(f"{one.name} {one.facts.days_left} days left" for one in found if one.facts)
+    lives = ", ".join(f"{one.name} {count(one.facts.days_left, 'day')} left" for one in found if one.facts)
     reasons = [f"{one.name}: {one.condition.reason}" for one in found if one.condition.reason]
     if all(one.condition.usable for one in found):
         return warn("; ".join(reasons)) if reasons else ok(lives)

@@ -15,6 +15,7 @@ from sandbox.names import LABEL, SHARED_NETWORK, Home
 from sandbox.plan import providers, saved_spec
 from sandbox.plan.used_engine import other
 from sandbox.provider import Standing
+from sandbox.quantities import count
 from sandbox.system import files as locks
 
 
@@ -100,7 +101,7 @@ def volumes(context: DoctorContext) -> Finding:
     if orphans:
         fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
         return warn(f"data without a known sandbox: {', '.join(sorted(orphans))}", fix)
-    return ok(f"{len(found)} volumes, each of a sandbox that exists or was taken down without --purge")
+    return ok(f"{count(len(found), 'volume')}, each of a sandbox that exists or was taken down without --purge")
 
 
 def _is_kept(name: str, home: Home, engine: Engine) -> bool:

@@ -24,6 +24,7 @@ from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
+from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 
 WIDTH = 8  # images that are checked at once
@@ -56,8 +57,7 @@ class PushStep(NothingToUndo):
 
     @property
     def title(self) -> str:
-        number = len(self.images.entries)
-        return f"{number} image{'s' if number != 1 else ''} in the registry"
+        return f"{count(len(self.images.entries), 'image')} in the registry"
 
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())

@@ -37,6 +37,7 @@ from sandbox.oci.reference import Target
 from sandbox.plan import certificates_steps, cluster_steps, edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
+from sandbox.quantities import count
 from sandbox.step import Step, checked
 
 if TYPE_CHECKING:
@@ -234,9 +235,10 @@ def _push(site: TenantSite) -> list[Step]:
 
 def _secrets(site: TenantSite) -> Step:
     names = [*(one.secret for one in site.secrets), *([DEFAULT] if site.provided else [])]
-    title = f"{len(names)} TLS Secret{'s' if len(names) > 1 else ''}"
     requires = ("cluster", "certificates")
-    return ObjectsStep(site.place, "secrets", title, ", ".join(names), site.tls_secrets, requires=requires)
+    return ObjectsStep(
+        site.place, "secrets", count(len(names), "TLS Secret"), ", ".join(names), site.tls_secrets, requires=requires
+    )
 
 
 def _ingress(site: TenantSite) -> list[Step]:

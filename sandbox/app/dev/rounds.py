@@ -28,6 +28,7 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import identity
 from sandbox.kube.workload_status import WORKLOADS
 from sandbox.oci.reference import Target
+from sandbox.quantities import count, megabytes
 from sandbox.step import Overtaken, Progress, State, Step
 from sandbox.system import interruption
 
@@ -144,8 +145,7 @@ class Rounds:
                 run = container_sync.by_cluster(self.cluster)
                 container_sync.copy(whole, late, run)
                 container_sync.copy(copied, [one for one in into if one not in late], run)
-                files, pods = len(copied.files), len(into)
-                phase.detail = f"{files} file{'s' if files > 1 else ''} into {pods} container{'s' if pods > 1 else ''}"
+                phase.detail = f"{count(len(copied.files), 'file')} into {count(len(into), 'container')}"
         except SyncFailed as error:
             error.fix = "the image is built instead"
             self.report.failed(error)
@@ -167,7 +167,7 @@ class Rounds:
             return ()
         with timed(self.report, "push", ", ".join(str(one.target) for one in entries)) as phase:
             results = self.push.push(entries, partial(self.report.progress, "push"))
-            phase.detail = f"{sum(one.size for one in results) / 1e6:.1f} MB"
+            phase.detail = megabytes(sum(one.size for one in results))
         return results
 
     def _rolled_out(self, *, charts: bool) -> None:
@@ -182,9 +182,8 @@ class Rounds:
         with timed(self.report, "apply", "") as phase:
             placed = self.apply.place(partial(self.report.progress, "apply"), known_as=known, wait=False)
             self.applied = {identity(one): one for one in placed.objects if one not in placed.changed}
-            count = len(placed.changed)
             removed = f", {len(placed.removed)} removed" if placed.removed else ""
-            phase.detail = f"{count} object{'' if count == 1 else 's'} changed{removed}"
+            phase.detail = f"{count(len(placed.changed), 'object')} changed{removed}"
         waiting = [one for one in placed.changed if one["kind"] in WORKLOADS]
         if waiting:
             with timed(self.report, "roll-out", ", ".join(map(title, waiting[:3])) + (" …" if waiting[3:] else "")):

@@ -11,6 +11,7 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
+from sandbox.quantities import count
 from sandbox.step import State, Status, Work
 
 RENEW = "sandbox certs renew --root"
@@ -80,7 +81,7 @@ class AuthorityStep:
         days = min(describe(one.read().cert_pem, now=now).days_left for one in mine)
         due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
         few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
-        return f"{days} days left{due}{few}"
+        return f"{count(days, 'day')} left{due}{few}"
 
     def undo(self) -> bool:
         if not self.purge or not self.names.keys.exists():

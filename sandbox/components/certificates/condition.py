@@ -10,6 +10,7 @@ from sandbox.components.certificates import facts, subject_names
 from sandbox.components.certificates.facts import Facts, KeyPair
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.quantities import count
 
 
 class CertificateState(Enum):
@@ -100,5 +101,7 @@ def _judge_age(certificate: Facts, now: datetime) -> Condition:
         reason = f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?"
         return Condition(CertificateState.BROKEN, reason, early=True)
     if now - begins >= (ends - begins) * 2 / 3:
-        return Condition(CertificateState.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
+        return Condition(
+            CertificateState.DUE, f"renewal due, {count((ends - now).days, 'day')} left until {ends:%Y-%m-%d}"
+        )
     return GOOD

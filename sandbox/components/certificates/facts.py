@@ -20,6 +20,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
+from sandbox.quantities import count
 from sandbox.system import files
 
 # The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
@@ -64,7 +65,7 @@ class Facts:
 
     def __str__(self) -> str:
         """Return the beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
-        return f"{self.sha256[:11]}… ({self.days_left} days left)"
+        return f"{self.sha256[:11]}… ({count(self.days_left, 'day')} left)"
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from sandbox.oci.credential import CredentialsUnusable, redacted
 from sandbox.oci.http_response import Body, Broken, Response
 from sandbox.oci.oci_errors import is_transient
 from sandbox.oci.transport import pause_before
+from sandbox.quantities import count
 from sandbox.sanitize import deepest
 from sandbox.system import interruption
 from sandbox.system.wait import retry
@@ -226,7 +227,8 @@ class Service:
         if abs(ahead) < SKEW:
             return ""
         side = "ahead of" if ahead > timedelta(0) else "behind"
-        return f"this machine's clock is {round(abs(ahead) / timedelta(minutes=1))} minutes {side} the service's"
+        minutes = count(round(abs(ahead) / timedelta(minutes=1)), "minute")
+        return f"this machine's clock is {minutes} {side} the service's"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.workload_status import is_serving
 from sandbox.names import HOST_PORT, Names
+from sandbox.quantities import count
 from sandbox.step import State, Status
 
 TARGET = "sandbox.dev/to"
@@ -60,7 +61,7 @@ class Backend:
     trouble: str = ""
 
     def __str__(self) -> str:
-        return self.trouble or f"{self.ready or 'no'} pod{'' if self.ready == 1 else 's'} ready"
+        return self.trouble or f"{count(self.ready, 'pod') if self.ready else 'no pods'} ready"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, ClusterError, Say
+from sandbox.quantities import count
 from sandbox.system import process
 from sandbox.system.process import Stop, ToolFailed
 
@@ -109,7 +110,9 @@ class Helm:
             self._pulled([*argv, f"--version={chart.version}", f"--destination={into}"], env, chart)
         found = list(into.glob("*.tgz"))
         if len(found) != 1:
-            raise SandboxError(f"helm pulled no archive of {chart.source}", details=f"{len(found)} files", id="helm")
+            raise SandboxError(
+                f"helm pulled no archive of {chart.source}", details=count(len(found), "file"), id="helm"
+            )
         return found[0]
 
     def _pulled(self, argv: Sequence[str | Path], env: Mapping[str, str], chart: RemoteChart) -> None:

@@ -26,6 +26,7 @@ from sandbox.oci import reference as references
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import DOCKER_HUB, Reference, Target
+from sandbox.quantities import plural
 
 LOCAL = ("localhost", "127.0.0.1")
 WIDTH = 8  # images that are looked up at once
@@ -158,7 +159,7 @@ class ImageNames:
         """Raise SandboxError for images that are `missing`."""
         if missing := self.missing(objects):
             raise SandboxError(
-                f"nothing provides the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+                f"nothing provides the {plural(len(missing), 'image')} {', '.join(missing)}",
                 details="\n".join(f"{user}: {name}" for name, user in missing.items()),
                 fix=advice(missing, self.file),
                 id="no-image",

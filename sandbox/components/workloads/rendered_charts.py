@@ -19,6 +19,7 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
+from sandbox.quantities import plural
 from sandbox.system import files
 
 # The hooks that an installation or an upgrade runs.
@@ -38,7 +39,7 @@ class RenderedCharts:
     @property
     def title(self) -> str:
         """Return the charts, for people."""
-        return f"chart{'s' if len(self.charts) > 1 else ''} {', '.join(one.name for one in self.charts)}"
+        return f"{plural(len(self.charts), 'chart')} {', '.join(one.name for one in self.charts)}"
 
     def objects(self) -> list[dict[str, Any]]:
         """Return what all charts render to. Raises BadFile for one that does not render, and MissingTool for helm."""

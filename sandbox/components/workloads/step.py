@@ -25,6 +25,7 @@ from sandbox.kube.records import Records
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.quantities import count
 from sandbox.step import NothingToUndo, Overtaken, State, Status, Work
 from sandbox.system.wait import WaitTimeout
 
@@ -87,7 +88,7 @@ class ApplyStep(NothingToUndo):
         number, charts = len(self.manifests), self._charts.title if self._charts else ""
         if not number:
             return charts or "User manifests"
-        return f"{number} user manifest{'s' if number > 1 else ''}{f', {charts}' if charts else ''}"
+        return f"{count(number, 'user manifest')}{f', {charts}' if charts else ''}"
 
     def check(self) -> Status:
         records = self.records

@@ -38,6 +38,7 @@ from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import BALANCER, Names
 from sandbox.provider import Standing
+from sandbox.quantities import count
 from sandbox.sanitize import fit
 from sandbox.system import files
 from sandbox.system.process import ToolFailed
@@ -120,7 +121,8 @@ class KindProvider:
             return None
         had, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
         if had.control_plane != wanted.control_plane or had.workers > wanted.workers:
-            return f"it was made with {had.total} nodes, {had.control_plane} of them control planes"
+            planes, workers = count(had.control_plane, "control plane"), count(had.workers, "worker")
+            return f"it was made with {planes} and {workers}"
         if self._has_rivals() and not any(one.labels.get(ROLE) == BALANCER for one in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
         made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}

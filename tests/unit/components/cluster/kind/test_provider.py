@@ -430,7 +430,7 @@ def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names:
 
 def test_impossible_change_is_explained(provider: KindProvider, three: KindProvider) -> None:
     assert three.stale() is None
-    assert str(provider.stale()) == "it was made with 3 nodes, 1 of them control planes"
+    assert str(provider.stale()) == "it was made with 1 control plane and 2 workers"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
     assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
     three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")

@@ -1,0 +1,18 @@
+"""Says how many there are of something, and how large it is, as people read it."""
+
+from __future__ import annotations
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things, such as `2 images`."""
+    return f"{number} {plural(number, noun)}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the noun as it is said of that number of things."""
+    return noun if number == 1 else f"{noun}s"
+
+
+def megabytes(size: float) -> str:
+    """Return a size in bytes as people read it."""
+    return f"{size / 1e6:.1f} MB"
