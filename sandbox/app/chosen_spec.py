@@ -105,8 +105,8 @@ def brought_up(name: str | None) -> ResolvedSpec:
 
 
 def unknown(name: str) -> UsageError:
-    """Return the error for a name that no sandbox has."""
-    meant = near(name)
+    """Return the error for a name that no sandbox has; the default one stands for a folder without a spec."""
+    meant = near(name) or (meant_here() if name == UNNAMED else None)
     return UsageError(
         f"there is no sandbox '{name}'",
         fix=(f"did you mean '{meant}'? " if meant else "") + "list all with: sandbox list; create one with: sandbox up",

@@ -52,8 +52,9 @@ def stop(file: Path | None, name: str | None, *, patience: float, progress: str)
     """
     begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    if sandbox.stop() or _did_not_run(sandbox, named=bool(name or file)):
-        sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
+    if not sandbox.stop():
+        _note_idle(sandbox)
+    sandbox.session.say(f"start it again with: sandbox start {sandbox.name}")
 
 
 @click.command("pause")
@@ -75,16 +76,13 @@ def pause(file: Path | None, name: str | None, *, patience: float, progress: str
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
     else:
-        _did_not_run(sandbox, named=bool(name or file))
+        _note_idle(sandbox)
 
 
-def _did_not_run(sandbox: Sandbox, *, named: bool) -> bool:
-    """Print that a sandbox did not run; return whether it exists."""
+def _note_idle(sandbox: Sandbox) -> None:
+    """Print that a sandbox did not run. Raises UsageError where there is none."""
     from sandbox.app import chosen_spec
 
-    there = chosen_spec.remembered(sandbox.name) is not None
-    meant = None if named else chosen_spec.meant_here()
-    hint = f"did you mean '{meant}'? there is no sandbox.yaml here" if meant else "list all with: sandbox list"
-    absent = f"there is no sandbox '{sandbox.name}'; {hint}"
-    sandbox.session.say(f"sandbox '{sandbox.name}' was not running" if there else absent)
-    return there
+    if chosen_spec.remembered(sandbox.name) is None:
+        raise chosen_spec.unknown(sandbox.name)
+    sandbox.session.say(f"sandbox '{sandbox.name}' was not running")

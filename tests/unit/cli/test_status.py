@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from sandbox.app import context
 from sandbox.app.core import Part, Sandbox
@@ -13,6 +12,7 @@ from sandbox.cli import status
 from sandbox.cli.down import down
 from sandbox.cli.start import stop
 from sandbox.config.schema.origin_schema import Origin
+from sandbox.errors import UsageError
 from sandbox.plan import saved_spec
 from tests.support import in_process
 
@@ -51,7 +51,9 @@ def test_wrong_folder_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     in_process.quiet(monkeypatch)
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
     monkeypatch.setattr(Sandbox, "stop", lambda *_, **__: False)
-    for command, said in ((down, "did you mean: sandbox down zoo?"), (stop, "did you mean 'zoo'?")):
-        assert said in CliRunner().invoke(command, [], obj=False, standalone_mode=False).output
+    assert "did you mean: sandbox down zoo?" in in_process.run(down).output
+    with pytest.raises(UsageError) as refused:
+        in_process.run(stop)
+    assert refused.value.fix.startswith("did you mean 'zoo'?")
     (tmp_path / "sandbox.yaml").write_text("name: sandbox\n")
     assert "did you mean" not in status._absence("sandbox", called=False)

@@ -9,18 +9,19 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.app.core import Sandbox
-from sandbox.cli import signals
 from sandbox.cli.app import sandbox
+from sandbox.errors import UsageError
 from tests.support import in_process, published_json
 
 
-def test_stop_of_an_unknown_sandbox_promises_no_start(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sandbox, "stop", lambda _: False)
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+@pytest.mark.parametrize("command", ["stop", "pause"])
+def test_unknown_sandbox_is_refused(command: str, isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sandbox, command, lambda _: False)
+    in_process.quiet(monkeypatch)
     monkeypatch.chdir(isolated_home)
-    done = CliRunner().invoke(sandbox, ["stop", "nosuch"])
-    assert done.exit_code == 0
-    assert done.stderr == "there is no sandbox 'nosuch'; list all with: sandbox list\n"
+    refused = CliRunner().invoke(sandbox, [command, "nosuch"]).exception
+    assert isinstance(refused, UsageError) and refused.id == "no-sandbox"
+    assert (refused.brief, refused.fix[:8]) == ("there is no sandbox 'nosuch'", "list all")
 
 
 @pytest.mark.parametrize(("command", "last"), [("stop", "start it again with"), ("pause", "it wakes when it is used")])
