@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,21 @@ class _ServedPort(click.ParamType[Any]):
             self.fail(f"{value!r}: after the port comes /udp or /tcp", param, ctx)
         found = PORT.convert(number, param, ctx)
         return None if found == "auto" else int(found), protocol or "tcp"
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds, at least `min`: with more than a day, or with `nan`, the system's own timers fail."""
+
+    name = "number of seconds"
+
+    def __init__(self, min: float) -> None:
+        super().__init__(min, 24 * 60 * 60)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):  # which is in every range, as it compares with nothing
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return found
 
 
 PORT = _Port(1, 65535)
@@ -94,7 +110,7 @@ def lock_options(command: Command) -> Command:
     return click.option(
         "--lock-timeout",
         "patience",
-        type=click.FloatRange(min=0),
+        type=Seconds(0),
         default=PATIENCE,
         metavar="SECONDS",
         help=f"How long to wait while another command works on the same sandbox.  [default: {PATIENCE:.0f}]",

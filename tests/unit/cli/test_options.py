@@ -11,10 +11,13 @@ from click.testing import CliRunner
 from sandbox.app import context
 from sandbox.app.chosen_spec import find as find_spec
 from sandbox.app.chosen_spec import written
+from sandbox.cli.doctor import machine
 from sandbox.cli.options import progress_option
+from sandbox.cli.up import up
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.plan.saved_spec import RememberedStep
+from tests.support import in_process
 from tests.support.fakes import NoWork
 
 
@@ -74,3 +77,11 @@ def test_quiet_is_a_way_of_progress(words: list[str], environment: dict[str, str
         click.echo(progress)
 
     assert CliRunner(env=environment).invoke(command, words).output == f"{progress}\n"
+
+
+@pytest.mark.parametrize("typed", ["nan", "-nan", "inf", "-inf", "-1", "1e300", "90000", "soon"])
+@pytest.mark.parametrize("option", ["--lock-timeout", "--seconds"])
+def test_seconds_that_no_clock_counts_are_refused(option: str, typed: str) -> None:
+    command = machine if option == "--seconds" else up
+    with pytest.raises(click.BadParameter, match=r"range|number of seconds"):
+        in_process.run(command, f"{option}={typed}")
