@@ -159,6 +159,8 @@ class Sandbox:
         with self.session.alone(self.name, "down", anywhere=True):
             self._watch(None)
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
+            if purge:  # only now is it known that it is this user's
+                self.session.say(f"removing '{self.name}', {self.lasting}")
             if before := used_engine.other(self.names):
                 self.session.say(
                     f"'{self.name}' was brought up on {before}: what is there stays, and you remove it by:"
@@ -174,6 +176,12 @@ class Sandbox:
         checkouts.sweep(home)
         self._resolved = None
         return removed or any(helped)
+
+    @property
+    def lasting(self) -> str:
+        """Name what outlives a `down` that does not purge."""
+        data = "the registry's data and " if self.spec.cluster.supports.containers else ""
+        return f"{data}the certificates"
 
     def start(self) -> None:
         """Start a stopped sandbox as it was last brought up, and wait until its hosts are answered."""

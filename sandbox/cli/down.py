@@ -29,10 +29,7 @@ def down(file: Path | None, name: str | None, *, purge: bool, patience: float, p
     from sandbox.app import chosen_spec
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
-    data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
     sandbox.note_other_origin()
-    if purge:
-        sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
         hint = "" if name is None else "; list all with: sandbox list"
         if name is None and file is None and (meant := chosen_spec.meant_here()):
@@ -40,4 +37,4 @@ def down(file: Path | None, name: str | None, *, purge: bool, patience: float, p
         sandbox.session.say(f"'{sandbox.name}' has nothing to remove{hint}")
         sandbox.note_earlier_names()
     elif not purge:
-        sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
+        sandbox.session.say(f"kept: {sandbox.lasting} (remove them with --purge)")

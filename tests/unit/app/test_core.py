@@ -27,6 +27,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.config.schema import Registry, ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine.labelled import NameTaken
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.used_engine import UsedEngine
@@ -392,3 +393,15 @@ def test_the_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rN"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.count(f"{tmp_path}/nosuch.yaml: no such file\nfix: `sandbox init` writes one") == 2
     assert "During handling" not in done.stdout and "loader.py" not in done.stdout and "2 errors" in done.stdout
+
+
+def test_purge_of_another_users_sandbox_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise NameTaken("the name demo is taken by a sandbox of user ann")
+
+    monkeypatch.setattr(machine_plan, "steps", refused)
+    with pytest.raises(NameTaken):
+        Sandbox(Spec(name="demo"), session=Session(say=said.append)).down(purge=True)
+    assert said == []

@@ -290,7 +290,7 @@ def test_removal_says_where_the_sandbox_is_from(tmp_path: Path, monkeypatch: pyt
     """`down` with a spec that names a sandbox of another file → says which file that is; not for its own, or a NAME."""
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: True)
-    said = "'demo' was brought up from elsewhere: /elsewhere/sandbox.yaml (not there any more)\nremoving 'demo'"
+    said = "'demo' was brought up from elsewhere: /elsewhere/sandbox.yaml (not there any more)\n"
 
     def told(*arguments: str) -> str:
         return CliRunner().invoke(down, ["--purge", *arguments], obj=False, standalone_mode=False).output
