@@ -45,25 +45,24 @@ def registry(site: ClusterSite) -> Step:
 
 
 def mirrors(site: ClusterSite) -> list[Step]:
-    """Return the mirrors of upstream registries; also needed to remove those of an earlier spec."""
+    """Return the mirrors of upstream registries, of this spec or left by an earlier one."""
     upstreams = site.spec.registry.mirrors
     if not upstreams and not site.names.mirrors.exists():
         return []
     from sandbox.components.credentials.keychains import shared_keychain
     from sandbox.components.registry.mirrors_step import MirrorsStep
 
-    return [
-        MirrorsStep(
-            engine=site.engine,
-            names=site.names,
-            image=site.own.references["registry"],
-            upstreams=upstreams,
-            keychain=site.keychain,
-            lent=shared_keychain(site.spec.credentials, site.environ),
-            purge=site.purge,
-            company=providers.company(site.spec),
-        )
-    ]
+    step = MirrorsStep(
+        engine=site.engine,
+        names=site.names,
+        image=site.own.references["registry"],
+        upstreams=upstreams,
+        keychain=site.keychain,
+        lent=shared_keychain(site.spec.credentials, site.environ),
+        purge=site.purge,
+        company=providers.company(site.spec),
+    )
+    return [step] if step.is_needed else []
 
 
 def behind_ingress(site: ClusterSite) -> list[Step]:

@@ -47,6 +47,11 @@ class MirrorsStep:
     requires: tuple[str, ...] = ("images", "network")
 
     @property
+    def is_needed(self) -> bool:
+        """Tell whether the spec has mirrors, an earlier one left containers, or the data that it left is to go."""
+        return bool(self.upstreams) or self.purge or any(self._containers())
+
+    @property
     def title(self) -> str:
         return f"Mirrors of {', '.join(one.name for one in self._upstreams) or 'no registry any more'}"
 

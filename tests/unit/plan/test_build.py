@@ -36,7 +36,7 @@ from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
-from sandbox.components.registry.mirrors_step import MirrorsStep
+from sandbox.components.registry.mirrors_step import MIRROR, MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.step import ApplyStep
@@ -309,8 +309,16 @@ def test_mirrors_are_wired_to_nodes_and_removed_with_the_spec(place: Home) -> No
     mirrors = ("docker.io", "quay.io")
     steps = build(Spec.model_validate({"registry": {"mirrors": mirrors}}), place)
     assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).registry.mirrors == mirrors
-    place.sandbox("sandbox").mirrors.mkdir(parents=True)
-    assert one(MirrorsStep, build(Spec(), place)).upstreams == ()
+    engine, names = FakeEngine("busybox:1"), place.sandbox("sandbox")
+    names.mirrors.mkdir(parents=True)
+    engine.create_network("net", {})
+    name, labels = names.mirror("quay.io"), {**names.labels, MIRROR: "quay.io"}
+    engine.run(ContainerSpec(name=name, image="busybox:1", command=("x",), network="net", labels=labels))
+    assert one(MirrorsStep, build(Spec(), place, engine=engine)).upstreams == ()
+    engine.remove_container(name)
+    assert "mirrors" not in build(Spec(), place, engine=engine), "only their data is left"
+    purging = plan_build.build(resolved(Spec()), place, engine, OWN, environ={}, purge=True)
+    assert "mirrors" in {step.name for step in purging}
 
 
 def test_registries_behind_the_ingress_are_wired_to_nodes(place: Home) -> None:
