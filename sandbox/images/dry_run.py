@@ -14,7 +14,7 @@ from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import workers
 from sandbox.images.sources import engine_store
-from sandbox.images.sources.image_source import Daemon, layers_of
+from sandbox.images.sources.image_source import Daemon, EngineAccess, layers_of
 from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
@@ -84,7 +84,7 @@ def forecast(
         images: dict[Target, Image | SandboxError] = {}
         if engine is not None and local:
             destination = Destination(client, inventory, ending, pool)
-            images = of_engine(compression, engine, destination, folders, reading=False).resolve(local)
+            images = of_engine(compression, engine, destination, folders, EngineAccess(reading=False)).resolve(local)
             if reading and compression is Compression.RAW:
                 images |= _read(local, images, engine, inventory)
         found: dict[Target, FoundImage | SandboxError] = dict(failed)

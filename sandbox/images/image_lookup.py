@@ -13,7 +13,7 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Observer
 from sandbox.images.sources.docker_engine import DaemonImages
-from sandbox.images.sources.image_source import Daemon, Helper, Source, layers_of
+from sandbox.images.sources.image_source import Daemon, EngineAccess, Source, layers_of
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.transfer import Destination
@@ -156,20 +156,14 @@ def of_engine(
     daemon: Daemon,
     destination: Destination,
     stack: contextlib.ExitStack,
-    spool: Path | None = None,
-    *,
-    reading: bool = True,
-    helper: Helper | None = None,
+    access: EngineAccess,
 ) -> DaemonImages | CompressedImages:
-    """Return the source of the engine's images, with layers compressed as asked; its resources live as long as `stack`.
-
-    With `reading` layers come from the engine's own folders where these can be read, or by `helper`.
-    """
+    """Return the source of the engine's images, layers compressed as asked; its resources live as long as `stack`."""
     if compression is Compression.RAW:
-        return DaemonImages(daemon, destination, reading=reading, helper=helper)
+        return DaemonImages(daemon, destination, access)
     from sandbox.images.sources.compressed import CompressedImages
 
-    return CompressedImages(compression, daemon, destination, stack, spool, reading=reading, helper=helper)
+    return CompressedImages(compression, daemon, destination, stack, access)
 
 
 def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:

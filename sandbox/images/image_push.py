@@ -14,7 +14,7 @@ from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistr
 from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result, Silent
 from sandbox.images.push import push
-from sandbox.images.sources.image_source import Helper
+from sandbox.images.sources.image_source import EngineAccess, Helper
 from sandbox.oci import address
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
@@ -125,10 +125,12 @@ class ImagePush:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            spool=self.local.spool,
-            reading=self.file.reading,
-            helper=self.local.helper(engine) if engine else None,
-            buildx=self.local.buildx() if any(isinstance(one, FromBuild) for one in self.entries) else None,
+            access=EngineAccess(
+                reading=self.file.reading,
+                helper=self.local.helper(engine) if engine else None,
+                spool=self.local.spool,
+                buildx=self.local.buildx() if any(isinstance(one, FromBuild) for one in self.entries) else None,
+            ),
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:

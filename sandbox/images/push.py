@@ -17,7 +17,7 @@ from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
 from sandbox.images.sources.docker_engine import DaemonImages
-from sandbox.images.sources.image_source import Daemon, Helper
+from sandbox.images.sources.image_source import Daemon, EngineAccess
 from sandbox.images.transfer import BlobInventory, Destination, Fact, Plan, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
@@ -71,23 +71,19 @@ def push(
     compression: Compression = Compression.RAW,
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
-    spool: Path | None = None,
-    reading: bool = True,
-    helper: Helper | None = None,
-    buildx: Path | None = None,
+    access: EngineAccess | None = None,
 ) -> tuple[Result, ...]:
     """Push every image of `entries` to the registry at the URL `registry`; the results come in the same order.
 
-    `daemon` is needed only for images of the Docker Engine. At most `limit` requests run at once, over all images.
-    `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
+    `daemon` is needed only for images of the Docker Engine, which are read and built as `access` says. At most `limit`
+    requests run at once, over all images. `platform` (`os/architecture`) is what tags of other registries are reduced
+    to, by default this machine's.
     `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
-    raw layers of the engine, which are compressed in the folder `spool`. `keychain` has accounts at registries. With
-    `reading`, layers come from the engine's own folders where these can be read, by `helper` where this user may not.
-    `buildx` is the program for images that are built, where the docker CLI does not have it. One image's failure does
-    not stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and
-    Drift, before anything is pushed, when an image is not what was `promised`.
+    raw layers of the engine. `keychain` has accounts at registries. One image's failure does not stop the others,
+    unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before
+    anything is pushed, when an image is not what was `promised`.
     """
-    ending = Ending(observer or Silent())
+    ending, access = Ending(observer or Silent()), access or EngineAccess()
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, limit, keychain)
         client = clients.at(registry)
@@ -97,9 +93,7 @@ def push(
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
         engine = Remembering(daemon, ending) if daemon else None
-        source = None
-        if engine:
-            source = of_engine(compression, engine, destination, folders, spool, reading=reading, helper=helper)
+        source = of_engine(compression, engine, destination, folders, access) if engine else None
         run = _Run(
             destination=destination,
             heavy=heavy,
@@ -109,7 +103,7 @@ def push(
             source=source,
             fail_fast=fail_fast,
             promised=promised or {},
-            buildx=buildx,
+            buildx=access.buildx,
         )
         return run(entries)
 

@@ -23,6 +23,7 @@ from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import engine_store, image_build
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
@@ -151,7 +152,7 @@ def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(
     (good / "b").write_bytes(bytes(5_000_000) + b"b")
     entries = [FromBuild(parse_target(f"{NAME}:{tag}"), folder) for tag, folder in (("built", good), ("bad", bad))]
     with registry("docker-registry", tmp_path) as host, pytest.raises(PushFailed) as caught:
-        push(entries, f"http://{host}", watched := Watched(engine), buildx=buildx)
+        push(entries, f"http://{host}", watched := Watched(engine), access=EngineAccess(buildx=buildx))
     assert "about to fail" in str(caught.value)
     assert [one.target for one in caught.value.results] == [f"{NAME}:built"]
     assert not watched.saves
@@ -178,7 +179,7 @@ def test_a_helper_sends_what_only_root_may_read(
     helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
     with container_registry(engine, store) as host:
         entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
-        (result,) = push([entry], f"http://{host}", watched := Watched(engine), helper=helper)
+        (result,) = push([entry], f"http://{host}", watched := Watched(engine), access=EngineAccess(helper=helper))
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
     assert result.size == sum(map(len, (*image.layers, image.config)))
     assert not watched.saves
@@ -204,9 +205,8 @@ def test_a_helper_reads_layers_that_are_compressed(
                 [FromDaemon(parse_target("app:1"), f"{NAME}:3")],
                 f"http://{host}",
                 watched := Watched(engine),
-                helper=helper,
                 compression=kind,
-                spool=tmp_path / "spool",
+                access=EngineAccess(helper=helper, spool=tmp_path / "spool"),
             )
         digests.append(result.digest)
         # A helper in a virtual machine does not reach this registry, which is no container but a process here.
@@ -233,7 +233,12 @@ def test_a_large_layer_goes_straight_to_the_registry(
     engine.load(path)
     helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
     with container_registry(engine, store) as host:
-        push([FromDaemon(parse_target("app:1"), f"{NAME}:4")], f"http://{host}", Watched(engine), helper=helper)
+        push(
+            [FromDaemon(parse_target("app:1"), f"{NAME}:4")],
+            f"http://{host}",
+            Watched(engine),
+            access=EngineAccess(helper=helper),
+        )
         assert list(reader()(f"{host}/app:1", tmp_path).layers)
     assert ways == [reach.of(engine, context.home()).containers]  # a virtual machine's are not reached
 
@@ -247,13 +252,14 @@ from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.oci.reference import parse_target
 
 engine_store.is_readable = lambda _: False
 engine, store = Engine.connect(), Store(context.home().bundle)
 helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
-push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, helper=helper)
+push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, access=EngineAccess(helper=helper))
 """
 
 

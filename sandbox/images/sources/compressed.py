@@ -8,8 +8,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
@@ -17,7 +17,7 @@ from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, Scratch
 from sandbox.images.sources.docker_engine import DaemonImages, InRegistry
 from sandbox.images.sources.docker_save import Documents, take_saved
-from sandbox.images.sources.image_source import Daemon, Helper, Inspected, Job
+from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, Inspected, Job
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -35,8 +35,8 @@ class CompressedImages:
     """All images of a run that are in the engine, as DaemonImages gives them, but with compressed layers.
 
     An existing tag tells which compressed layers belong to which raw ones, so unchanged layers are neither read nor
-    compressed again. With `reading` layers are read from the engine's own folders where that is possible, several at
-    once, else they come out of one save. Layers of an engine with the containerd store stay as they were made.
+    compressed again. Where the `access` permits, layers are read from the engine's own folders, several at once, else
+    they come out of one save. Layers of an engine with the containerd store stay as they were made.
     """
 
     def __init__(
@@ -45,10 +45,7 @@ class CompressedImages:
         daemon: Daemon,
         destination: Destination,
         stack: contextlib.ExitStack,
-        spool: Path | None = None,
-        *,
-        reading: bool = True,
-        helper: Helper | None = None,
+        access: EngineAccess,
     ) -> None:
         self._kind = kind
         self._daemon = daemon
@@ -57,10 +54,10 @@ class CompressedImages:
         self._inventory = destination.inventory
         self._pool = destination.pool
         self._stack = stack
-        self._folder = spool
-        self._reading = reading
-        self._helper = helper
-        self._plain = DaemonImages(daemon, destination, reading=reading)
+        self._folder = access.spool
+        self._reading = access.reading
+        self._helper = access.helper
+        self._plain = DaemonImages(daemon, destination, replace(access, helper=None))
         self._known: dict[str, Descriptor] = {}
         self._unsent: dict[str, Scratch] = {}
         self._over = threading.Event()

@@ -16,7 +16,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
 from sandbox.images.sources.docker_save import Documents, take_saved
 from sandbox.images.sources.helped_push import HelpedPush
-from sandbox.images.sources.image_source import Daemon, Helper, Inspected
+from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, Inspected
 from sandbox.images.sources.layout import goes_by, listed
 from sandbox.images.stream_upload import StreamUpload
 from sandbox.images.transfer import Destination, carry, plan_transfers
@@ -55,19 +55,17 @@ class InRegistry:
 class DaemonImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
-    With `reading` they are read from the engine's own folders where that is possible, else by `helper` if there is one.
+    They are read from the engine's own folders where the `access` permits, else by its helper if there is one.
     """
 
-    def __init__(
-        self, daemon: Daemon, destination: Destination, *, reading: bool = True, helper: Helper | None = None
-    ) -> None:
+    def __init__(self, daemon: Daemon, destination: Destination, access: EngineAccess) -> None:
         self._daemon = daemon
         self._destination = destination
         self._client = destination.client
         self._inventory = destination.inventory
         self._pool = destination.pool
-        self._reading = reading
-        self._helper = helper
+        self._reading = access.reading
+        self._helper = access.helper
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:

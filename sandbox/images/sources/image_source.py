@@ -142,3 +142,18 @@ class Helper(Protocol):
         `take` is called in several threads at once, with bytes that may be wrong, or break off. `spool` is a folder for
         temporary files. Raises SandboxError when it cannot begin.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineAccess:
+    """How a push gets at images of the Docker Engine, besides having it save them.
+
+    With `reading`, layers come from the engine's own folders where these can be read, by `helper` where this user may
+    not. Raw layers are compressed in the folder `spool`. `buildx` is the program for images that are built, where the
+    docker CLI does not have it.
+    """
+
+    reading: bool = True
+    helper: Helper | None = None
+    spool: Path | None = None
+    buildx: Path | None = None

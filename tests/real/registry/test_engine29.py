@@ -18,6 +18,7 @@ from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import image_build
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci.reference import parse_target
 from tests.real.machine import leave_out, tool
 from tests.real.registry.stand import Watched, reader, rebuilt, registry
@@ -47,6 +48,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Silent
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store, helped_push
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.images.verify import verify
 from sandbox.oci.client import Client
@@ -61,7 +63,7 @@ helped_push.os.access = lambda *_: False
 engine, store, url = Engine.connect(), Store(context.home().bundle), sys.argv[1]
 helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
 entries = [FromDaemon(parse_target(name.partition("/")[2]), name) for name in sys.argv[2:]]
-results = push(entries, url, watched := Watched(engine), helper=helper)
+results = push(entries, url, watched := Watched(engine), access=EngineAccess(helper=helper))
 with Client(url) as client:
     verify({parse_target(one.target): one.digest for one in results}, client, Silent())
 print(len(watched.saves), sum(one.size for one in results), *(one.digest for one in results))
@@ -125,7 +127,7 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     url, read = f"http://{host}", reader()
     images = {f"{name}:1": TestImage((BASE, OWN), name, compressed) for name in ("app", "tool")}
     entries = load(engine, tmp_path, images)
-    results = push(entries, url, engine, reading=reading)
+    results = push(entries, url, engine, access=EngineAccess(reading=reading))
     for (name, image), result in zip(images.items(), results, strict=True):
         found = read(f"{host}/{name}", tmp_path)
         assert found.digest == result.digest == digest_of(image.manifest)
@@ -139,7 +141,7 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     assert (again.action, again.size) == (Action.MOUNTED, 0)
     assert len(engine.saves) == (0 if reading else 1)
     changed = {name: TestImage((BASE, NEW), name, compressed) for name in images}
-    results = push(load(engine, tmp_path, changed), url, engine, reading=reading)
+    results = push(load(engine, tmp_path, changed), url, engine, access=EngineAccess(reading=reading))
     new = [changed["app:1"].blobs[1], *(image.config for image in changed.values())]
     assert sum(result.size for result in results) == sum(map(len, new))
     assert read(f"{host}/tool:1", tmp_path).digest == digest_of(changed["tool:1"].manifest)

@@ -19,6 +19,7 @@ from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci.compression import BLOCK, Compression, compressed
 from sandbox.oci.reference import parse_target
 from sandbox.oci.transport import TRIES
@@ -193,7 +194,13 @@ def test_layers_are_compressed_on_disk_and_leave_no_name(
     engine = Watching({"app": APP})
     engine.spool, engine.seen = tmp_path / "cache" / "spool", []
     engine.spool.mkdir(parents=True)
-    push([entry("app:1", "app")], registry.url, engine, compression=Compression.GZIP, spool=engine.spool)
+    push(
+        [entry("app:1", "app")],
+        registry.url,
+        engine,
+        compression=Compression.GZIP,
+        access=EngineAccess(spool=engine.spool),
+    )
     assert registry.manifest("app", "1")["layers"]
     assert engine.seen == []
 
@@ -204,12 +211,12 @@ def test_layers_are_read_compressed_and_not_saved(registry: Simulator, tmp_path:
     images = {"app": APP, "tool": TOOL}
     engine = ReadableEngine(images, folder=tmp_path / "docker")
     entries = [entry("app:1", "app"), entry("team/tool:1", "tool")]
-    first = push(entries, registry.url, engine, compression=kind, spool=spool)
+    first = push(entries, registry.url, engine, compression=kind, access=EngineAccess(spool=spool))
     assert layers(registry, "app", "1", kind) == [BASE, TOP]
     assert layers(registry, "team/tool", "1", kind) == [BASE]
     assert registry.received == sum(one.size for one in first)
     with Simulator() as other:
-        saved = push(entries, other.url, engine, compression=kind, spool=spool, reading=False)
+        saved = push(entries, other.url, engine, compression=kind, access=EngineAccess(spool=spool, reading=False))
     assert [one.digest for one in saved] == [one.digest for one in first]
     assert engine.saves == [("app", "tool")]
     assert not list(spool.iterdir())

@@ -16,6 +16,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action, Silent
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store, tar_split
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.reference import parse_target
 from tests.support import harm_to_files
@@ -46,7 +47,7 @@ def test_an_image_is_read_without_a_save_and_has_the_same_digest(registry: Simul
     assert (engine.saves, result.action) == ([], Action.UPLOADED)
     assert registry.received == sum(map(len, (*IMAGE.layers, IMAGE.config))) == result.size
     with Simulator() as other:
-        (saved,) = push([ENTRY], other.url, engine, reading=False)
+        (saved,) = push([ENTRY], other.url, engine, access=EngineAccess(reading=False))
     assert (saved.digest, len(engine.saves)) == (result.digest, 1)
 
 

@@ -22,7 +22,7 @@ from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.blob_socket import SOCKET
-from sandbox.images.sources.image_source import Inside, Job, Sent
+from sandbox.images.sources.image_source import EngineAccess, Inside, Job, Sent
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.client import Client
@@ -273,7 +273,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadableEngine:
 
 def test_layers_that_only_a_helper_may_read_are_not_saved(registry: Simulator, engine: ReadableEngine) -> None:
     helper = Sending(registry.url)
-    (result,) = push([ENTRY], registry.url, engine, helper=helper)
+    (result,) = push([ENTRY], registry.url, engine, access=EngineAccess(helper=helper))
     assert (result.size, engine.saves) == (sum(map(len, (*IMAGE.layers, IMAGE.config))), [])
     first, second = (digest_of(one) for one in IMAGE.layers)
     chain = digest_of(f"{first} {second}".encode())
@@ -283,10 +283,15 @@ def test_layers_that_only_a_helper_may_read_are_not_saved(registry: Simulator, e
 
 
 def test_a_helper_is_asked_for_missing_layers_only(registry: Simulator, engine: ReadableEngine) -> None:
-    push([ENTRY], registry.url, engine, reading=False)
+    push([ENTRY], registry.url, engine, access=EngineAccess(reading=False))
     helper = Sending(registry.url)
     other = TestImage((IMAGE.layers[0], layer(9)), "app")
-    push([ENTRY], registry.url, ReadableEngine({"app:1": other}, folder=engine.folder), helper=helper)
+    push(
+        [ENTRY],
+        registry.url,
+        ReadableEngine({"app:1": other}, folder=engine.folder),
+        access=EngineAccess(helper=helper),
+    )
     assert digest_of(IMAGE.layers[0]) not in [job.digest for job in helper.jobs]
 
 
@@ -294,7 +299,7 @@ def test_a_helper_is_asked_for_missing_layers_only(registry: Simulator, engine: 
 def test_layer_not_sent_by_the_helper_is_saved(
     registry: Simulator, engine: ReadableEngine, without: Sequence[bytes]
 ) -> None:
-    push([ENTRY], registry.url, engine, helper=Sending(registry.url, without))
+    push([ENTRY], registry.url, engine, access=EngineAccess(helper=Sending(registry.url, without)))
     assert len(engine.saves) == 1
 
 
@@ -303,14 +308,17 @@ def test_compressed_layers_are_read_by_a_helper(
     registry: Simulator, engine: ReadableEngine, tmp_path: Path, kind: Compression
 ) -> None:
     helper, spool = Sending(registry.url), tmp_path / "spool"
-    (result,) = push([ENTRY], registry.url, engine, helper=helper, compression=kind, spool=spool)
+    (result,) = push([ENTRY], registry.url, engine, compression=kind, access=EngineAccess(helper=helper, spool=spool))
     assert [job.digest for job in helper.jobs] == [digest_of(one) for one in (*IMAGE.layers, IMAGE.config)]
     assert engine.saves == []
     with Simulator() as other:
-        (saved,) = push([ENTRY], other.url, engine, compression=kind, spool=spool)
+        (saved,) = push([ENTRY], other.url, engine, compression=kind, access=EngineAccess(spool=spool))
     assert (saved.digest, len(engine.saves)) == (result.digest, 1)
     helper.jobs.clear()
-    assert push([ENTRY], registry.url, engine, helper=helper, compression=kind)[0].action is Action.SKIPPED
+    assert (
+        push([ENTRY], registry.url, engine, compression=kind, access=EngineAccess(helper=helper))[0].action
+        is Action.SKIPPED
+    )
     assert helper.jobs == []
 
 
@@ -319,7 +327,7 @@ def test_other_bytes_from_a_helper_are_never_pushed(
     registry: Simulator, engine: ReadableEngine, without: Sequence[bytes]
 ) -> None:
     helper = Sending(registry.url, without)
-    push([ENTRY], registry.url, engine, helper=helper, compression=Compression.ZSTD)
+    push([ENTRY], registry.url, engine, compression=Compression.ZSTD, access=EngineAccess(helper=helper))
     assert len(engine.saves) == 1
     assert all(digest_of(data) == digest for digest, data in registry.content.items())
 
@@ -337,21 +345,26 @@ def test_blobs_of_containerd_keep_their_digests(registry: Simulator, containerd:
     image = containerd.images["app:1"]
     helper = Sending(registry.url, image=image, blobs=engine_store.content_folders(Path("/nowhere/docker"))[1])
     entries = [ENTRY, FromDaemon(parse_target("copy:1"), "app:1")]
-    results = push(entries, registry.url, containerd, helper=helper)
+    results = push(entries, registry.url, containerd, access=EngineAccess(helper=helper))
     assert {one.digest for one in results} == {digest_of(image.manifest)}
     assert containerd.saves == []
     assert sum(one.size for one in results) == sum(map(len, (*image.blobs, image.config)))
-    assert push(entries, registry.url, containerd, helper=helper)[1].action is Action.SKIPPED
+    assert push(entries, registry.url, containerd, access=EngineAccess(helper=helper))[1].action is Action.SKIPPED
 
 
 def test_an_image_of_containerd_with_a_blob_missing_is_saved(registry: Simulator, containerd: ContainerdEngine) -> None:
     image = containerd.images["app:1"]
     blobs = engine_store.content_folders(Path("/nowhere/docker"))[0]
     helper = Sending(registry.url, without=(image.blobs[1],), image=image, blobs=blobs)
-    (result,) = push([ENTRY], registry.url, containerd, helper=helper)
+    (result,) = push([ENTRY], registry.url, containerd, access=EngineAccess(helper=helper))
     assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
 
 
 def test_without_a_helper_that_begins_images_are_saved(registry: Simulator, engine: ReadableEngine) -> None:
-    push([ENTRY], registry.url, engine, helper=Sending(registry.url, error=Unreadable("no layer-reader")))
+    push(
+        [ENTRY],
+        registry.url,
+        engine,
+        access=EngineAccess(helper=Sending(registry.url, error=Unreadable("no layer-reader"))),
+    )
     assert len(engine.saves) == 1
