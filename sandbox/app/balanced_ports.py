@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.app import edge_ports, service_places
 from sandbox.components.edge import container_reach, routes
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import TCP, UDP, Port, Route
 from sandbox.engine import Engine
 from sandbox.kube.api import ClusterError
 from sandbox.names import Home
@@ -40,7 +40,7 @@ def follow(home: Home, engine: Engine, name: str, say: Callable[[str], None]) ->
 def _wanted(route: Route, home: Home) -> Iterator[Port]:
     for service in service_places.load_balancers(route, home):
         for number, _, protocol in (one.partition("/") for one in service.ports):
-            if protocol in (routes.TCP, routes.UDP):
+            if protocol in (TCP, UDP):
                 yield Port(0, f"{service.service}:{number}", protocol=protocol, balanced=True)
 
 

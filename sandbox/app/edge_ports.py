@@ -9,13 +9,13 @@ from dataclasses import replace
 from sandbox.app.context import home as user_home
 from sandbox.app.known_sandboxes import not_up, require_known
 from sandbox.app.port_usage import Machine, Wanted
-from sandbox.app.ports import TCP, problems, udp_wanted
+from sandbox.app.ports import EDGE_TCP, problems, udp_wanted
 from sandbox.app.service_places import reached_of
 from sandbox.app.session import Session
 from sandbox.components.edge import edge_folder, host_ports, routes
 from sandbox.components.edge.host_ports import HostPorts, Target
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import TCP, UDP, Port, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.config import loader
@@ -79,7 +79,7 @@ def statuses() -> tuple[PortStatus, ...]:
 
 
 def add(
-    session: Session, port: int | None, to: str, *, protocol: str = routes.TCP, name: str | None, proxy: bool
+    session: Session, port: int | None, to: str, *, protocol: str = TCP, name: str | None, proxy: bool
 ) -> PortStatus:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
@@ -98,7 +98,7 @@ def add(
         return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
 
 
-def remove(session: Session, port: int, *, protocol: str = routes.TCP, name: str | None) -> None:
+def remove(session: Session, port: int, *, protocol: str = TCP, name: str | None) -> None:
     """Remove a port that was added. Raises SandboxError."""
     home = user_home()
     added = routes.added_ports(home.edge)
@@ -128,7 +128,7 @@ def choose(home: Home, engine: Engine, route: Route, port: int | None, wanted: P
 
 
 def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> int:
-    udp = wanted.protocol == routes.UDP
+    udp = wanted.protocol == UDP
     mine = {one.port for one in route.every_port if one.target == wanted.target and not one.host}
     others = {one.port for one in route.udp_ports} if udp else {number for _, number in route.takes}
     others -= mine
@@ -136,7 +136,7 @@ def _number(machine: Machine, route: Route, port: int | None, wanted: Port) -> i
     def wrong(number: int) -> Iterator[SandboxError]:
         bind = Bind(route.listen[0][0], number)
         command = f"sandbox edge port add %s{'/udp' if udp else ''} {wanted.to}"
-        asked = udp_wanted(bind) if udp else Wanted(EDGE, bind, *TCP)
+        asked = udp_wanted(bind) if udp else Wanted(EDGE, bind, *EDGE_TCP)
         return problems(replace(asked, command=command), machine)
 
     if port is None:
@@ -225,7 +225,7 @@ def _require_port(home: Home, engine: Engine, name: str, port: Port) -> None:
 
     A Service that does not exist yet may be created later.
     """
-    if port.protocol == routes.UDP and engine.container(home.sandbox(name).node) is None:
+    if port.protocol == UDP and engine.container(home.sandbox(name).node) is None:
         raise UsageError(
             f"'{name}' has no node of kind, whose image forwards UDP", fix="kubectl port-forward has no UDP either"
         )

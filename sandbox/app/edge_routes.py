@@ -13,8 +13,8 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, route_status, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable
-from sandbox.components.edge.routes import AddedRoute, Route
-from sandbox.components.edge.routes import Host as RoutedHost
+from sandbox.components.edge.route import AddedRoute, Route
+from sandbox.components.edge.route import Host as RoutedHost
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere

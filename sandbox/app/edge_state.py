@@ -10,8 +10,8 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Server, Unreachable
 from sandbox.components.edge.published_ports import serves, surplus
 from sandbox.components.edge.relay import Relay
+from sandbox.components.edge.route import Route
 from sandbox.components.edge.route_status import RouteStatus, route_statuses
-from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, Engine
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home

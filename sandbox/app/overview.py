@@ -13,7 +13,7 @@ from sandbox.app.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.lan_access import Access, access, reachable, warning
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine import Engine

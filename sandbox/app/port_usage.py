@@ -11,7 +11,7 @@ from sandbox.app import port_reservations
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import TCP, UDP, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
@@ -61,7 +61,7 @@ class Wanted:
     bind: Bind
     key: str
     option: str
-    protocol: str = routes.TCP
+    protocol: str = TCP
     command: str = ""
 
     @property
@@ -129,7 +129,7 @@ class Machine:
         """Return who keeps this sandbox from a UDP port; None if no one does."""
         if neighbour := self._neighbour(bind, lambda route: map(route.place, route.udp_ports)):
             return neighbour
-        port = place(bind.port, routes.UDP)
+        port = place(bind.port, UDP)
         if starting := self._starting(port, EDGE, shared=False):
             return starting
         own = self.home.sandbox(self.name).udp  # which gives its ports up on another address
@@ -219,7 +219,7 @@ def _await_forwarder(bind: Bind) -> None:
 
 def place(port: int, protocol: str) -> port_reservations.Place:
     """Return a port as it is reserved: those of TCP and UDP are different ones."""
-    return port if protocol == routes.TCP else f"{port}-{protocol}"
+    return port if protocol == TCP else f"{port}-{protocol}"
 
 
 def _sandbox(name: str) -> Occupant:
@@ -235,7 +235,7 @@ def _meet(one: str, other: str) -> bool:
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and suggests the next free one."""
     bind = wanted.bind
-    udp = wanted.protocol == routes.UDP
+    udp = wanted.protocol == UDP
     free = host_network.next_free(bind.address, bind.port, udp=udp)
     remedy = "" if wanted.command else f"{occupant.remedy}, or "
     return PortTaken(

@@ -9,6 +9,7 @@ from itertools import chain
 from sandbox.app import port_reservations
 from sandbox.app.port_usage import Machine, PortTaken, Wanted, forbidden, taken
 from sandbox.components.edge import edge_folder, lan_access, routes
+from sandbox.components.edge.route import TCP, UDP, Host, Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.edge_schema import TcpPort, UdpPort
 from sandbox.engine import Bind, Engine, labelled
@@ -20,8 +21,8 @@ LOCAL = "127.0.0.1"
 PREFERRED_HTTPS = (443, 8443)
 PREFERRED_REGISTRY = 5001
 HTTPS = ("edge: {ports: [%s]}", "--https-port %s")
-TCP = ("edge: {tcp: [{port: %s}]}", "")
-UDP = ("edge: {udp: [{port: %s}]}", "")
+EDGE_TCP = ("edge: {tcp: [{port: %s}]}", "")
+EDGE_UDP = ("edge: {udp: [{port: %s}]}", "")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
@@ -88,8 +89,8 @@ def has_usual_https(home: Home) -> bool:
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
     named = (*(one.host for one in spec.edge.hosts), *(one.host for one in spec.edge.tls))
-    hosts = tuple(map(routes.Host, named))
-    mine = routes.Route(
+    hosts = tuple(map(Host, named))
+    mine = Route(
         spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.edge.listen)
     )
     asked, *others = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
@@ -126,15 +127,15 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
 def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
     """Choose the ports of `tcp` that are `auto`: the port now routed to the Service, else the Service's own."""
     route = _route(spec, machine)
-    before = {one.to: one.port for one in route.ports if one.protocol == routes.TCP and not one.host} if route else {}
-    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(_edge_owner(spec), bind, *TCP))
+    before = {one.to: one.port for one in route.ports if one.protocol == TCP and not one.host} if route else {}
+    usable = _usable(machine, spec.edge.listen, lambda bind: Wanted(_edge_owner(spec), bind, *EDGE_TCP))
     return _chosen(spec.edge.tcp, before, spoken_for, usable)
 
 
 def _udp(spec: Spec, machine: Machine) -> Sequence[int]:
     """Choose the ports of `udp` that are `auto`, in the same way."""
     route = routes.find(routes.load(machine.home.edge), spec.name)
-    before = {one.to: one.port for one in route.ports if one.protocol == routes.UDP} if route else {}
+    before = {one.to: one.port for one in route.ports if one.protocol == UDP} if route else {}
     return _chosen(spec.edge.udp, before, set(), _usable(machine, spec.edge.listen, udp_wanted))
 
 
@@ -157,7 +158,7 @@ def _chosen(
 
 def udp_wanted(bind: Bind) -> Wanted:
     """Return a UDP port as the sandbox wants it."""
-    return Wanted(EDGE, bind, *UDP, protocol=routes.UDP)
+    return Wanted(EDGE, bind, *EDGE_UDP, protocol=UDP)
 
 
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
@@ -175,7 +176,7 @@ def _usable(machine: Machine, address: str, wanted: Callable[[Bind], Wanted]) ->
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
     """Yield why a part of the sandbox cannot have a port."""
-    if wanted.protocol == routes.UDP:
+    if wanted.protocol == UDP:
         occupant = machine.udp_occupant(wanted.bind)
     else:
         occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
@@ -189,7 +190,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = spec.edge.ports if spec.takes_https_ports else ()
     edge = [Wanted(_edge_owner(spec), Bind(spec.edge.listen, port), *HTTPS) for port in https]
-    edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *TCP) for one in spec.edge.tcp]
+    edge += [Wanted(_edge_owner(spec), Bind(spec.edge.listen, one.port), *EDGE_TCP) for one in spec.edge.tcp]
     edge += [udp_wanted(Bind(spec.edge.listen, one.port)) for one in spec.edge.udp]
     if spec.registry.external:
         return edge
@@ -214,7 +215,7 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
         yield None
 
 
-def _route(spec: Spec, machine: Machine) -> routes.Route | None:
+def _route(spec: Spec, machine: Machine) -> Route | None:
     """Return the sandbox's route, also of the kind of edge that the spec no longer asks for."""
     return routes.find(routes.every(machine.home), spec.name)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import container_reach, routes
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass

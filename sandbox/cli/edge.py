@@ -189,7 +189,7 @@ def add_port(port: tuple[int | None, str], to: str, *, name: str | None, proxy_p
     begin()
     from sandbox.app import edge_ports
     from sandbox.cli.edge_status import port_line
-    from sandbox.components.edge.routes import UDP
+    from sandbox.components.edge.route import UDP
 
     number, protocol = port
     if proxy_protocol and protocol == UDP:

@@ -15,6 +15,7 @@ from sandbox.app.edge_state import EdgeState
 from sandbox.app.service_places import Balanced
 from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import routes
+from sandbox.components.edge.route import TCP, UDP
 from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
@@ -50,8 +51,8 @@ class EdgeReport:
             "running": self.edge.running,
             "ports": [{**asdict(bind), "asked_for": bind not in self.edge.unasked} for bind in self.edge.listens],
             "routes": [self._route_as_json(one) for one in self.edge.routes],
-            routes.TCP: [asdict(one) for one in without_host if one.protocol == routes.TCP],
-            routes.UDP: [asdict(one) for one in without_host if one.protocol == routes.UDP],
+            TCP: [asdict(one) for one in without_host if one.protocol == TCP],
+            UDP: [asdict(one) for one in without_host if one.protocol == UDP],
             "tls": [asdict(one) for one in self.ports if one.host],
             "load_balancers": [asdict(one) for one in self.load_balancers],
         }

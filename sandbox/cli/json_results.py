@@ -16,7 +16,7 @@ from sandbox.app.known_sandboxes import Known
 from sandbox.app.service_places import Balanced, Reached
 from sandbox.cli.json_image_results import Bytes, Collected, PrunedImages, Push, PushForecast, RegistryContent, Seconds
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.routes import AddedRoute
+from sandbox.components.edge.route import AddedRoute
 from sandbox.fast_dataclass import dataclass
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

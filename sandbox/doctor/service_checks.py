@@ -8,7 +8,7 @@ from sandbox.components.cluster.kube_proxy import CONNECT
 from sandbox.components.edge import container_reach
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import TCP
+from sandbox.components.edge.route import TCP
 from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok, skipped, unchecked, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.service_trace import ServiceTrace

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.doctor.check import with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind

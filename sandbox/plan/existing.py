@@ -16,7 +16,7 @@ from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Tunnel
+from sandbox.components.edge.route import Tunnel
 from sandbox.components.edge.step import ForwardedPortsStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik

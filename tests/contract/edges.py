@@ -18,7 +18,7 @@ from sandbox.components.edge import haproxy, routes
 from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.edge.relay import relay, relay_process
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.engine import Engine
 from sandbox.system import daemon, files
 from sandbox.system.wait import wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.system.wait import wait_until
 from tests.contract import edges
 from tests.contract.edges import PIECE, Edge, Server, call, read_all

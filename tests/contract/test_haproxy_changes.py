@@ -21,7 +21,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, haproxy
 from sandbox.components.edge.container import WORKERS, EdgeContainer
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Engine
 from sandbox.names import Home

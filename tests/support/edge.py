@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge.routes import Port
+from sandbox.components.edge.route import Port
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind
 from sandbox.names import Names

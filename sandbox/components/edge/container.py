@@ -17,7 +17,7 @@ from sandbox.components.edge import edge_folder, haproxy, haproxy_http
 from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control, Unreachable, through_port
 from sandbox.components.edge.published_ports import lacking, published
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, reach
 from sandbox.engine.connection import Facts

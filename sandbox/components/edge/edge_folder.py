@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.components.edge import haproxy
-from sandbox.components.edge.routes import READABLE, Route, load_added, merged
+from sandbox.components.edge.route import Route
+from sandbox.components.edge.routes import READABLE, load_added, merged
 from sandbox.components.network import socket_handover
 from sandbox.engine import Placed
 from sandbox.system import files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sandbox.components.edge import haproxy_http, haproxy_tcp
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.edge import lan_access
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.names import EDGE_ADDRESS
 
 FOLDER = "/etc/edge"

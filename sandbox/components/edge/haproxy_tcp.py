@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 from sandbox.components.edge import haproxy_http
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 

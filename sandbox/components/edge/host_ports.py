@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.components.edge.routes import TCP, Port
+from sandbox.components.edge.route import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest

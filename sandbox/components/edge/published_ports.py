@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from sandbox.components.edge import haproxy, haproxy_tcp
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.engine import Bind, Container
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sandbox.components.edge import haproxy_http
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.fast_dataclass import dataclass
 
 PASSED, ENDS = "passthrough", "terminate"  # the mode of a host: its TLS passes the edge, or ends there

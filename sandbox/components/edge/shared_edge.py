@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass

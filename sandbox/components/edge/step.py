@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.components.edge import routes
 from sandbox.components.edge.host_ports import HostPorts, Target, publish
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Host, Port, Route, Tunnel
+from sandbox.components.edge.route import Host, Port, Route, Tunnel
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.engine import Bind, Engine

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sandbox.components.edge import haproxy_tcp
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.engine import ContainerSpec, Engine, EngineError, labelled
 from sandbox.engine.container_host import UDP, joined, spare_address
 from sandbox.errors import SandboxError

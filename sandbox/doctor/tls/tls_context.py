@@ -15,7 +15,7 @@ from sandbox.components.certificates import pem, subject_names
 from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.subject_names import check_host
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.components.ingress import controller, traefik
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import cluster_rules as rules

@@ -14,6 +14,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge import container_reach, routes
+from sandbox.components.edge.route import Port
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster, ClusterError
@@ -60,7 +61,7 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_reach, "are_reached", lambda *_: False)
 
 
-def follow(step: EdgeStep, place: Home) -> tuple[routes.Port, ...]:
+def follow(step: EdgeStep, place: Home) -> tuple[Port, ...]:
     balanced_ports.follow(place, step.engine, step.names.name, lambda text: None)
     return routes.load(place.edge)[0].added_ports
 

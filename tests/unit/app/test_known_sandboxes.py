@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.app import chosen_spec, context, known_sandboxes
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError

@@ -11,7 +11,7 @@ import pytest
 from sandbox.app import context, overview, service_places
 from sandbox.app.core import Sandbox
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.doctor import pod_checks, service_checks
 from sandbox.doctor.check import Status

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.app import context, overview
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.edge.routes import Host, Port, Route
+from sandbox.components.edge.route import Host, Port, Route
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from tests.support.tls import DOMAIN, NOW, TlsServer, make_pki

@@ -11,7 +11,7 @@ import pytest
 from sandbox.app import port_reservations, remains
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.names import Home
 from sandbox.system import sandbox_lock
 

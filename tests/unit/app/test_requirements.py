@@ -27,7 +27,7 @@ from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec, reach

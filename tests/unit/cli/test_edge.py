@@ -21,7 +21,7 @@ from sandbox.components.certificates.condition import CertificateState
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import container_reach, edge_folder, routes
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Port
+from sandbox.components.edge.route import Port, Route, Tunnel
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.edge_schema import USUAL
@@ -233,7 +233,7 @@ def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Hom
 
 
 def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:
-    routes.save(place.edge, routes.Route("other", f"other.{DOMAIN}", "node", (), 2.0))
+    routes.save(place.edge, Route("other", f"other.{DOMAIN}", "node", (), 2.0))
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
         run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
     assert caught.value.id == "domain-taken"
@@ -445,9 +445,9 @@ def test_ports_of_the_relay_are_listed_with_their_pods(
 ) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     """In an existing cluster all are in the sandbox's one namespace, whatever the spec says."""
-    tunnel = routes.Tunnel(5432, Relay(place).service(place.sandbox("demo"), "shop", "db", 5432), "127.0.0.2")
+    tunnel = Tunnel(5432, Relay(place).service(place.sandbox("demo"), "shop", "db", 5432), "127.0.0.2")
     ports = (Port(5432, "any/db:5432"),)
-    routes.save(place.relay, routes.Route("demo", DOMAIN, tunnel.upstream, (), tunnels=(tunnel,), ports=ports))
+    routes.save(place.relay, Route("demo", DOMAIN, tunnel.upstream, (), tunnels=(tunnel,), ports=ports))
     cluster.kinds["/apis/discovery.k8s.io/v1"] = {"EndpointSlice": ("endpointslices", True)}
     ends = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}]
     labels = {"kubernetes.io/service-name": "db"}
@@ -465,7 +465,7 @@ def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
     """The relay has tunnels only, where an existing cluster's ingress answers at an address of its own."""
     monkeypatch.setattr(Engine, "connect", FakeEngine)
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
-    routes.save(place.relay, routes.Route("demo", DOMAIN, "port-forward:?kubectl=k", ()))
+    routes.save(place.relay, Route("demo", DOMAIN, "port-forward:?kubectl=k", ()))
     saved_spec.save(place.sandbox("demo"), ResolvedSpec(name="demo"))
     assert run("url", "--sandbox", "demo").output == f"https://{DOMAIN}/\n"
     with pytest.raises(UsageError, match="hosts of 'demo' are not on this machine"):
@@ -474,7 +474,7 @@ def test_hosts_of_a_clusters_own_ingress_have_no_port_here(
 
 def test_edge_that_is_a_process_is_shown(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", FakeEngine)
-    route = routes.Route("demo", DOMAIN, "port-forward:?kubectl=k", (("127.0.0.1", 8443),))
+    route = Route("demo", DOMAIN, "port-forward:?kubectl=k", (("127.0.0.1", 8443),))
     routes.save(place.relay, route)
     monkeypatch.setattr(Relay, "listening", property(lambda _: None))
     stopped = run("status")

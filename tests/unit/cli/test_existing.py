@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.app import context
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from tests.unit.cli.test_main import run
 
 SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.dashboard.sandbox_state import edge, pod_state, sandboxes, standing
 from sandbox.engine import ContainerSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.doctor import engine_checks, leftovers_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.doctor.check import Row, Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.service_checks import CHECKS, examine

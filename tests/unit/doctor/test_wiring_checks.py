@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sandbox.components.edge import edge_folder, routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.components.ingress.nginx_annotations import PREFIX
 from sandbox.config.schema import Cluster
 from sandbox.doctor import wiring_checks

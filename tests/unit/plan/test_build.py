@@ -27,7 +27,7 @@ from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.relay import Forwarded
-from sandbox.components.edge.routes import AddedRoute, Route
+from sandbox.components.edge.route import AddedRoute, Route
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, RelayStep
 from sandbox.components.ingress.https_step import HttpsStep

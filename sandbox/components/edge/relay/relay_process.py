@@ -17,7 +17,7 @@ from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import Serving
 from sandbox.components.edge.relay.relay_server import Limits, RelayServer
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.errors import SandboxError
 
 log = logging.getLogger(__name__)

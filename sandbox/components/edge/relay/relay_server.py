@@ -18,7 +18,7 @@ from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Read
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import ANY, Direct, Forwarded, Listener, Upstream
 from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, Peer, proxy_header
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 

@@ -10,7 +10,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.routes import AddedRoute, Host, Route
+from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.errors import SandboxError

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, route_status
 from sandbox.components.edge.haproxy_admin import Server
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.route import Host, Route
 from sandbox.names import EDGE_ADDRESS
 
 

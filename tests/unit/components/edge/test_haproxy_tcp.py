@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sandbox.components.edge import haproxy, haproxy_tcp, published_ports
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Bind
 
 DB = Port(5432, "shop/db:5432")

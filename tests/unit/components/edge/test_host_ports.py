@@ -10,7 +10,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.host_ports import NO_POD, HostPorts, Target
-from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.route import UDP, Port, Route
 from sandbox.components.edge.step import EdgeStep, ForwardedPortsStep, PortsStep
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
@@ -155,7 +155,7 @@ def test_udp_has_a_service_and_a_container_of_its_own(
     server.objects[THEIRS] = service()
     node = ContainerSpec(name=step.names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
     engine.add(FakeContainer(node, engine.images[UPSTREAM["node"]], read_only=False))
-    routes.save_port(place.edge, step.names.name, Port(53, "shop/db:53", protocol=routes.UDP))
+    routes.save_port(place.edge, step.names.name, Port(53, "shop/db:53", protocol=UDP))
     step.apply(NoWork())
     ours = server.objects[f"/api/v1/namespaces/shop/services/{Target('shop', 'db', '53', 'udp').name}"]
     assert [(one["protocol"], one["port"]) for one in ours["spec"]["ports"]] == [("UDP", 53)]
@@ -163,7 +163,7 @@ def test_udp_has_a_service_and_a_container_of_its_own(
     assert engine.boxes[step.names.udp].spec.command[-1] == "20000=30100"
     assert step.stop() and step.check().state is State.DRIFTED
     step.apply(NoWork())
-    routes.remove_port(place.edge, step.names.name, 53, routes.UDP)
+    routes.remove_port(place.edge, step.names.name, 53, UDP)
     step.apply(NoWork())
     assert step.names.udp not in engine.boxes and not step.undo()
 

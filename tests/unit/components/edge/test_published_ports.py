@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.components.edge import haproxy, published_ports
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.engine import Bind
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Host, Port, Route
+from sandbox.components.edge.route import Host, Port, Route
 from sandbox.errors import SandboxError, UsageError
 
 

@@ -13,7 +13,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import edge_folder, haproxy, routes
-from sandbox.components.edge.routes import AddedRoute, Host, Route
+from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, Network

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge.routes import UDP, Port, Route
+from sandbox.components.edge.route import UDP, Port, Route
 from sandbox.components.edge.udp_ports import FIRST, UdpPorts
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.errors import SandboxError

@@ -13,7 +13,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, haproxy
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts

@@ -17,7 +17,7 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.route import Route
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support import api_server

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Host, Port
+from sandbox.components.edge.route import Host, Port
 from sandbox.components.ingress import default_backend
 from sandbox.config.schema import Ingress, ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster

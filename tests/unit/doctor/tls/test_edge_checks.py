@@ -17,6 +17,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
+from sandbox.components.edge.route import Port
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import edge_checks
@@ -94,7 +95,7 @@ def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: S
 
 def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
     edge = trace.context.home.edge
-    tls = routes.Port(trace.port, "shop/db:5432", host=HOST)
+    tls = Port(trace.port, "shop/db:5432", host=HOST)
     routes.save(edge, replace(routes.load(edge)[0], ports=(tls,)))
 
     def refuse(listener: socket.socket) -> None:
@@ -114,7 +115,7 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
 
 def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
     edge = trace.context.home.edge
-    routes.save(edge, replace(routes.load(edge)[0], ports=(routes.Port(trace.port, "shop/db:5432", host=HOST),)))
+    routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
     served = tmp_path / "served.pem"
     served.write_bytes(default.key_pem + default.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

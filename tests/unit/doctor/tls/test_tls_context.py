@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Host, Port, Route
+from sandbox.components.edge.route import Host, Port, Route
 from sandbox.doctor.tls.tls_context import RequestTrace, choose, parse
 from sandbox.errors import UsageError
 from sandbox.names import EDGE, RELAY

@@ -19,7 +19,7 @@ from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards, Pace
 from sandbox.components.edge.relay.relay import Direct, Forwarded
 from sandbox.components.edge.relay.relay_server import Limits, RelayServer
-from sandbox.components.edge.routes import Route, Tunnel
+from sandbox.components.edge.route import Route, Tunnel
 from tests.support import client_hellos
 from tests.support.ports import free_port
 from tests.support.programs import make_program

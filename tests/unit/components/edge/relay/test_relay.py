@@ -18,6 +18,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.relay import relay, relay_process
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay_server import RelayServer
+from sandbox.components.edge.route import Route
 from sandbox.components.edge.step import RelayStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
@@ -160,7 +161,7 @@ def test_relay_that_cannot_start_is_an_error_with_its_last_lines(
 
 def test_route_that_is_not_understood_keeps_no_other_back(place: Home, a: RelayStep) -> None:
     """A newer release wrote one: the sandboxes of all others are served, and that one's is named in the log."""
-    newer = routes.Route("z", "z.test", f"{relay.SCHEME}:?port=1&later=1", listen=((LOCAL, free_port()),))
+    newer = Route("z", "z.test", f"{relay.SCHEME}:?port=1&later=1", listen=((LOCAL, free_port()),))
     routes.save(place.relay, newer)
     a.apply(NoWork())
     assert a.check().state is State.READY

@@ -19,7 +19,7 @@ import pytest
 from sandbox.components.edge.relay import relay_connection, relay_process, relay_server
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay_server import Limits, RelayServer
-from sandbox.components.edge.routes import Route, Tunnel
+from sandbox.components.edge.route import Route, Tunnel
 from tests.contract import edges
 from tests.contract.edges import Edge
 from tests.support import client_hellos
