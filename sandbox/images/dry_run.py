@@ -115,13 +115,9 @@ def _read(
         place = inventory.anywhere(digest)
         return place[1] if place else None
 
-    found: dict[Target, Image | SandboxError] = {}
-    for entry in entries:
-        if isinstance(images[entry.target], _NotSaved):
-            content = engine.inspect_image(entry.image) or {}
-            with contextlib.suppress(SandboxError):  # then the upper bound is used
-                found[entry.target] = engine_store.of(content, engine.root).image(content, size_of)
-    return found
+    unsaved = [entry for entry in entries if isinstance(images[entry.target], _NotSaved)]
+    opened = {entry.target: engine_store.opened(engine, entry.image, size_of) for entry in unsaved}
+    return {target: image for target, image in opened.items() if image}  # of others the upper bound is used
 
 
 class _Forecaster:
@@ -165,8 +161,7 @@ class _Forecaster:
 
     def _missing(self, repository: str, digest: str) -> bool:
         """Tell whether a blob would have to be sent for this image."""
-        here = self._inventory.size(repository, digest) is not None
-        if here or self._inventory.anywhere(digest) or digest in self._sent:
+        if self._inventory.has(repository, digest) or digest in self._sent:
             return False
         self._sent.add(digest)
         return True

@@ -93,6 +93,10 @@ class BlobInventory:
         with self._lock:
             return self._homes.get(digest)
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Tell whether the blob is in `repository`, or known to be in another one, from where it can be mounted."""
+        return self.size(repository, digest) is not None or self.anywhere(digest) is not None
+
     def add(self, repository: str, digest: str, size: int, fact: Fact) -> None:
         """Record that the registry has confirmed the blob in `repository`."""
         with self._lock:

@@ -11,12 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from sandbox.errors import Away, SandboxError
+from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.compress_spool import CompressSpool, Scratch
 from sandbox.images.sources.docker_engine import DaemonImages, InRegistry
-from sandbox.images.sources.docker_save import Documents, take_saved
+from sandbox.images.sources.docker_save import Documents, by_halves, take_saved
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, Inspected, Job
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
@@ -84,7 +84,7 @@ class CompressedImages:
             yield self._read
         if self._reading and self._helper:
             yield partial(self._helped, self._helper)
-        yield self._saved
+        yield partial(by_halves, save=self._save)
 
     def _inspect(self, entry: FromDaemon) -> Inspected | None:
         """Return the description of an image in the classic store; None where DaemonImages must explain, or take it."""
@@ -129,7 +129,9 @@ class CompressedImages:
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that were sent from the engine's own folders; the others must be saved."""
         homes, known = self._homes(waiting)
-        places = {one.target: image for one in waiting if (image := self._opened(one, known))}
+        sizes = dict.fromkeys(known, 0)  # of layers that are not read
+        opened = ((one.target, engine_store.opened(self._daemon, one.name, sizes.get)) for one in waiting)
+        places = {target: image for target, image in opened if image}
         raw = {blob.digest: (blob, image.origin) for image in places.values() for blob in image.blobs}
         missing = [digest for digest in homes if digest not in known and digest in raw]
         self._destination.observer.expected(sum(raw[digest][0].size for digest in missing))
@@ -193,17 +195,6 @@ class CompressedImages:
             raise
         return self._images(waiting, known | made, documents)
 
-    def _opened(self, one: Inspected, known: Mapping[str, Descriptor]) -> Image | None:
-        """Return the image with raw layers in the engine's own folders, None when it cannot be read there."""
-        try:
-            content = self._daemon.inspect_image(one.name) or {}
-            return engine_store.of(content, self._daemon.root).image(
-                content, lambda digest: 0 if digest in known else None
-            )
-        except SandboxError as error:
-            log.info("%s is not read directly: %s", one.target, error)
-            return None
-
     def _packed(self, raw: Descriptor, origin: Origin, home: str) -> Descriptor | None:
         """Read a layer, compress and send it."""
         try:
@@ -244,20 +235,8 @@ class CompressedImages:
         scratch = self._unsent.get(blob.digest)
         return scratch.read(blob) if scratch else None
 
-    def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Return the images that a save gives; those that turn out to be of a containerd store are left out.
-
-        An image that the engine cannot give keeps it from giving any of the save's others: they get saves of their own.
-        """
-        try:
-            return self._of_save(waiting)
-        except SandboxError as error:
-            if len(waiting) == 1 or isinstance(error, Away):
-                return dict.fromkeys((one.target for one in waiting), error)
-        middle = len(waiting) // 2
-        return self._saved(waiting[:middle]) | self._saved(waiting[middle:])
-
-    def _of_save(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+    def _save(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+        """Return the images that a save gives; those that turn out to be of a containerd store are left out."""
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes, known = self._homes(waiting)
         early: list[Future[dict[str, SandboxError]]] = []

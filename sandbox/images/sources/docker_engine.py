@@ -9,12 +9,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from functools import partial
 
-from sandbox.errors import Away, SandboxError
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
-from sandbox.images.sources.docker_save import Documents, take_saved
+from sandbox.images.sources.docker_save import Documents, by_halves, take_saved
 from sandbox.images.sources.helped_push import HelpedPush
 from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, Inspected
 from sandbox.images.sources.layout import goes_by, listed
@@ -94,7 +95,7 @@ class DaemonImages:
         if waiting:
             self._shorten(waiting[0].target.repository)
             log.debug("saving %s", ", ".join(str(one.target) for one in waiting))
-            found |= self._saved(waiting)
+            found |= by_halves(waiting, self._save)
         return found
 
     def _look(self, entry: FromDaemon) -> tuple[Inspected, Tree | None] | SandboxError:
@@ -179,7 +180,8 @@ class DaemonImages:
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that were sent from the engine's own folders; the others must be saved."""
         # One after another: they share layers, each of which is to be measured once.
-        images = {one.target: image for one in waiting if (image := self._opened(one))}
+        opened = ((one, stores.opened(self._daemon, one.name, partial(self._size, one.repository))) for one in waiting)
+        images = {one.target: image for one, image in opened if image}
         missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
         size = sum(one.blob.size for one in missing)
         self._destination.observer.expected(size)
@@ -210,22 +212,12 @@ class DaemonImages:
         except SandboxError as error:
             log.debug("%s is not reached by its container's address: %s", registry, error)
 
-    def _opened(self, one: Inspected) -> Image | None:
-        """Return the image in the engine's own folders, None when it cannot be read there."""
-        repository = one.repository
-
-        def size_of(digest: str) -> int | None:
-            with contextlib.suppress(RegistryError):  # reported when something is sent
-                self._inventory.size(repository, digest)
-            place = self._inventory.anywhere(digest)
-            return place[1] if place else None
-
-        try:
-            content = self._daemon.inspect_image(one.name) or {}
-            return stores.of(content, self._daemon.root).image(content, size_of)
-        except SandboxError as error:
-            log.info("%s is not read directly: %s", one.target, error)
-            return None
+    def _size(self, repository: str, digest: str) -> int | None:
+        """Return the size of a layer that the registry has."""
+        with contextlib.suppress(RegistryError):  # reported when something is sent
+            self._inventory.size(repository, digest)
+        place = self._inventory.anywhere(digest)
+        return place[1] if place else None
 
     def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Return the images that a helper has sent from the engine's folders; the others must be saved."""
@@ -242,33 +234,16 @@ class DaemonImages:
                     found[one.target] = tree.image(InRegistry())
         return found
 
-    def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Save what is missing, and again what may succeed then, since a stream cannot be rewound.
-
-        An image that the engine cannot give keeps it from giving any of the save's others: they get saves of their own.
-        """
-        found: dict[Target, Image | SandboxError] = {}
-        for _ in range(SAVES):
-            upload = self._upload(waiting)
-            try:
-                documents = self._taken(waiting, upload)
-            except SandboxError as error:
-                if len(waiting) == 1 or isinstance(error, Away):
-                    return found | dict.fromkeys((one.target for one in waiting), error)
-                middle = len(waiting) // 2
-                return found | self._saved(waiting[:middle]) | self._saved(waiting[middle:])
-            found |= {one.target: self._made(one, documents, upload) for one in waiting}
-            waiting = [one for one in waiting if upload.failures and _may_pass(found[one.target], one, upload)]
-            if not waiting:
-                break
-        return found
-
-    def _taken(self, waiting: Sequence[Inspected], upload: StreamUpload) -> Documents:
-        """Return one save of all these images, up to the last layer that is missing."""
+    def _save(self, waiting: Sequence[Inspected], tries: int = SAVES) -> dict[Target, Image | SandboxError]:
+        """Save what is missing, and again what may succeed then, since a stream cannot be rewound."""
+        upload = self._upload(waiting)
         try:
-            return take_saved(self._daemon, waiting, upload, _describes)
+            documents = take_saved(self._daemon, waiting, upload, _describes)
         finally:
             upload.finish()
+        found = {one.target: self._made(one, documents, upload) for one in waiting}
+        again = [one for one in waiting if upload.failures and _may_pass(found[one.target], one, upload)]
+        return found | (by_halves(again, partial(self._save, tries=tries - 1)) if again and tries > 1 else {})
 
     def _upload(self, waiting: Sequence[Inspected]) -> StreamUpload:
         wanted: dict[str, dict[str, None]] = {}

@@ -16,11 +16,14 @@ from dataclasses import field
 from typing import Any, Protocol
 
 from sandbox.config import json_text
+from sandbox.errors import Away, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.image_source import Daemon, Inspected
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
+from sandbox.oci.image import Image
 from sandbox.oci.oci_errors import BadImage
+from sandbox.oci.reference import Target
 from sandbox.system import interruption
 
 BLOCK = tarfile.BLOCKSIZE
@@ -273,6 +276,22 @@ def take_saved(
     finally:
         if isinstance(stream, Generator):
             stream.close()
+
+
+def by_halves(
+    wanted: Sequence[Inspected], save: Callable[[Sequence[Inspected]], dict[Target, Image | SandboxError]]
+) -> dict[Target, Image | SandboxError]:
+    """Return what one save of all these images gives or, where it fails, one of each half.
+
+    An image that the engine cannot give keeps it from giving any of the save's others.
+    """
+    try:
+        return save(wanted)
+    except SandboxError as error:
+        if len(wanted) == 1 or isinstance(error, Away):
+            return dict.fromkeys((one.target for one in wanted), error)
+    middle = len(wanted) // 2
+    return by_halves(wanted[:middle], save) | by_halves(wanted[middle:], save)
 
 
 class _Taking:

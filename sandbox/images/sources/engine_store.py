@@ -7,6 +7,7 @@ or what changes meanwhile: bytes that do not match their name are never pushed, 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import stat
@@ -14,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources import tar_split
+from sandbox.images.sources.image_source import Daemon
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -30,6 +33,7 @@ METACOPY = Path("/sys/module/overlay/parameters/metacopy")
 _CACHE_ID = re.compile(r"[0-9a-z][0-9a-z-]*")
 
 SizeOf = Callable[[str], int | None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,16 @@ def of(content: Mapping[str, Any], root: Callable[[], Path]) -> OverlayStore | C
         if METACOPY.read_text(encoding="ascii").strip() == "Y":
             raise Unreadable("the kernel's overlay keeps parts of files apart (metacopy)")
     return OverlayStore(folder)
+
+
+def opened(daemon: Daemon, name: str, size_of: SizeOf) -> Image | None:
+    """Return an image in the engine's own folders, None when it cannot be read there."""
+    try:
+        content = daemon.inspect_image(name) or {}
+        return of(content, daemon.root).image(content, size_of)
+    except SandboxError as error:
+        log.info("%s is not read directly: %s", name, error)
+        return None
 
 
 def is_readable(root: Path) -> bool:

@@ -58,7 +58,7 @@ class HelpedPush:
         """Yield the blobs of an image that no repository is known to have."""
         repository = one.repository
         for chain, digest in manifests.chains([one.diff_ids]).items():
-            if self._inventory.size(repository, digest) is None and not self._inventory.anywhere(digest):
+            if not self._inventory.has(repository, digest):
                 yield Job(repository, digest, chain)
         if self._inventory.size(repository, one.id) is None:
             yield Job(repository, one.id)
@@ -96,10 +96,6 @@ class HelpedPush:
         with contextlib.suppress(SandboxError):  # a save reports more
             root = read(stores.descriptor(content))
             tree = walk(root, read, name=one.name) if root else None
-            repository = one.repository
-            if tree and all(self._has(repository, blob.digest) for blob in tree.blobs):
+            if tree and all(self._inventory.has(one.repository, blob.digest) for blob in tree.blobs):
                 return tree
         return None
-
-    def _has(self, repository: str, digest: str) -> bool:
-        return self._inventory.size(repository, digest) is not None or self._inventory.anywhere(digest) is not None
