@@ -21,13 +21,12 @@ from sandbox.bundle.store import Store
 from sandbox.errors import BadFile, SandboxError, UsageError
 from sandbox.oci import digest as digests
 from sandbox.system import files, tar_members
-from sandbox.system.tar_members import LimitedMember
+from sandbox.system.tar_members import ZSTD, LimitedMember
 
 LARGEST_HEAD = 16 << 20  # bytes
 CHUNK = 1 << 20
 SPARE = 64 << 20  # bytes to leave free on the disk
 MOST_FAULTS = 1000  # a small packed file can have members without end
-_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 
 # Returns where the bytes of a file are written, or None if they are only verified.
 Take = Callable[[File], AbstractContextManager[IO[bytes]] | None]
@@ -74,7 +73,7 @@ class Bundle:
                     spare -= member.size  # a small packed file can have it without end
                 if len(faults) >= MOST_FAULTS or spare < 0:
                     break
-        except _broken() as error:
+        except tar_members.broken() as error:
             faults.append(f"{place}: the bundle ends in it or after it ({error})")
         return faults + [f"{path}: missing" for path in missing if path != place]
 
@@ -101,7 +100,7 @@ def opened(path: Path) -> Iterator[Bundle]:
             data = stack.enter_context(_unpacked(stack.enter_context(_file(path))))
             tar = stack.enter_context(tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK, tarinfo=LimitedMember))
             bundle = Bundle(path, tar)
-        except _broken() as error:
+        except tar_members.broken() as error:
             raise _no_bundle(path, str(error)) from error
         yield bundle
 
@@ -188,22 +187,15 @@ def _file(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    magic = file.read(len(_ZSTD))
+    magic = file.read(len(ZSTD))
     file.seek(0)
-    if magic != _ZSTD:
+    if magic != ZSTD:
         yield file
         return
     import zstandard
 
     with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as data:
         yield cast("IO[bytes]", data)
-
-
-def _broken() -> tuple[type[Exception], ...]:
-    """Return the exceptions of reading a file that is incomplete or not packed correctly."""
-    import zstandard
-
-    return (*tar_members.BROKEN, zstandard.ZstdError)
 
 
 def _chunks(data: IO[bytes]) -> Iterator[bytes]:

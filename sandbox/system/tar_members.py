@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import NoReturn, Self
 
+ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 LARGEST_HEADER = 64 << 10  # bytes; those of long names and attributes have some hundred
 _HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
@@ -13,6 +14,13 @@ _HEADERS = (
 # What tarfile raises for a tar that is incomplete, not packed correctly, or has wrong numbers or too many headers in a
 # row, which it does not check.
 BROKEN = (EOFError, tarfile.TarError, ValueError, OverflowError, RecursionError)
+
+
+def broken() -> tuple[type[Exception], ...]:
+    """Return the same, and what zstandard raises."""
+    import zstandard
+
+    return (*BROKEN, zstandard.ZstdError)
 
 
 class LimitedMember(tarfile.TarInfo):

@@ -14,9 +14,8 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.layout import LARGEST_DOCUMENT
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members
-from sandbox.system.tar_members import LimitedMember
+from sandbox.system.tar_members import ZSTD, LimitedMember
 
-ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 # Larger unpacked content than this factor of the file is an attack; gzip itself ends at 1032.
 SWELL = 1100
 ROOM = 1 << 20
@@ -160,6 +159,4 @@ def broken() -> tuple[type[Exception], ...]:
     """Return the exceptions of reading a file that is incomplete or not packed correctly."""
     import lzma
 
-    import zstandard
-
-    return (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, *tar_members.BROKEN)
+    return (OSError, zlib.error, lzma.LZMAError, *tar_members.broken())

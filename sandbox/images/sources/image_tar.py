@@ -13,7 +13,7 @@ from typing import IO, Any
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.images.sources.archive_members import ZSTD, Members, broken
+from sandbox.images.sources.archive_members import Members, broken
 from sandbox.images.sources.layout import is_short_for, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -21,6 +21,7 @@ from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
+from sandbox.system.tar_members import ZSTD
 
 _MAGIC = {b"\x1f\x8b": "+gzip", ZSTD: "+zstd"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
