@@ -212,9 +212,8 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
         Locked(target=str(one), origin=f"layout {IMAGES} {one}", source=digest, digest=digest)
         for one, digest in taken.items()
     )
-    lock, old = locks.lock_of(locked), known.read()
-    if old is not None:
-        lock = lock.model_copy(update={"compression": old.compression})
+    old = known.read()
+    lock = locks.lock_of(locked, old.compression) if old else locks.lock_of(locked)
     folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
     return "images.yaml"
 

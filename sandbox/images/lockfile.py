@@ -113,7 +113,7 @@ def lock_path(manifest: Path) -> Path:
 def dump(lock: Lock) -> str:
     """Return the file's text; the same lock always gives the same text."""
     images = []
-    for one in sorted(lock.images, key=lambda one: one.target):
+    for one in lock.images:
         content = one.model_dump(mode="json", by_alias=True)
         if not one.platforms:
             del content["platforms"]
@@ -124,8 +124,7 @@ def dump(lock: Lock) -> str:
 
 def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
     """Return the lock of these images, whose targets must differ."""
-    ordered = tuple(sorted(images, key=lambda one: one.target))
-    return Lock(compression=compression, images=ordered)
+    return Lock(compression=compression, images=tuple(sorted(images, key=lambda one: one.target)))
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import logging
 import random
 import re
@@ -88,14 +87,14 @@ class Client(Uploads):
         if answer.status == 404:
             return None
         document = manifests.document(answer.content, answer.header("Content-Type").partition(";")[0].strip())
-        if digests.is_digest(reference) and _digest(answer.content, reference) != reference:
+        if digests.is_digest(reference) and digests.of(answer.content, reference) != reference:
             raise RegistryError(
                 f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
                 details=f"its digest is {document.digest}",
                 fix="remove the image from that registry and push it again",
             )
         said = answer.header("Docker-Content-Digest")
-        if digests.is_digest(said) and said != (found := _digest(answer.content, said)):
+        if digests.is_digest(said) and said != (found := digests.of(answer.content, said)):
             raise contradicted(self.url, f"{repository}:{reference}", said, found)
         return document
 
@@ -201,12 +200,6 @@ class Client(Uploads):
             details=f"{answer.action}: {answer.content[:100].decode(errors='replace')}",
             fix="check that this is a registry and not a web server or a proxy",
         )
-
-
-def _digest(data: bytes, like: str) -> str:
-    """Return the digest of `data` by the algorithm of the digest `like`."""
-    algorithm = like.partition(":")[0]
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 class Clients:

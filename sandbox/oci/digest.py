@@ -49,9 +49,10 @@ def checked(text: str) -> str:
     return text
 
 
-def of(data: bytes) -> str:
-    """Return the sha256 digest of `data`, as `sha256:<hex>`."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+def of(data: bytes, like: str = "sha256:") -> str:
+    """Return the digest of `data`, as `sha256:<hex>`, by the algorithm of the digest `like`."""
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def contradicts(said: str, digest: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -184,7 +183,7 @@ def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
     for diff_ids in images:
         chain = ""
         for diff_id in diff_ids:
-            chain = "sha256:" + hashlib.sha256(f"{chain} {diff_id}".encode()).hexdigest() if chain else diff_id
+            chain = digests.of(f"{chain} {diff_id}".encode()) if chain else diff_id
             found[chain] = diff_id
     return found
 

@@ -18,7 +18,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ("Unlicense", r"this is free and unencumbered software released into the public domain"),
     (
         "ISC",
-        r"permission to use, copy, modify, and/?(or)? distribute this software for any purpose with or without fee",
+        r"permission to use, copy, modify, and ?(or)? distribute this software for any purpose with or without fee",
     ),
     ("MIT", r"permission is hereby granted, free of charge, to any person obtaining a copy"),
     (
@@ -48,7 +48,7 @@ _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.-]*[A-Za-z0-9])")
 def recognise(text: str) -> str | None:
     """Return the licence in `text`, a LICENSE or COPYING file; None if it is not known."""
     flat = re.sub(r"[\s\"“”*#;/]+", " ", text.lower())
-    return next((name for name, sign in _SIGNS if re.search(sign.replace("/?", " ?"), flat)), None)
+    return next((name for name, sign in _SIGNS if re.search(sign, flat)), None)
 
 
 def of_debian(text: str) -> tuple[str, ...]:

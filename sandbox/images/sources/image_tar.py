@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from sandbox.images.sources.archive_members import Members, broken
 from sandbox.images.sources.layout import is_short_for, same, select, verified
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.digest import CHUNK
+from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import INDEXES, OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.oci.oci_errors import BadImage
@@ -149,10 +149,10 @@ def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
         suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
         if not suffix:
             return Descriptor(OCI_LAYER, diff_id, members.size(name))
-        measure = hashlib.sha256(head)
-        for chunk in _chunks(file):
-            measure.update(chunk)
-    return Descriptor(OCI_LAYER + suffix, f"sha256:{measure.hexdigest()}", members.size(name))
+        measured = Measured(itertools.chain([head], _chunks(file)))
+        for _ in measured:
+            pass
+    return Descriptor(OCI_LAYER + suffix, measured.digest, members.size(name))
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
