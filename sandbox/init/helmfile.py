@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from sandbox.config import text_file, untyped, yaml_text
-from sandbox.config.schema import RemoteChart
 from sandbox.errors import UsageError
-from sandbox.init.detected import Item, label
+from sandbox.init import releases
+from sandbox.init.detected import Item
 from sandbox.init.project_folders import has
-from sandbox.system.files import is_file
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
 
@@ -39,48 +37,28 @@ def load(folder: Path) -> tuple[list[Item], list[str]]:
         name = str(release.get("name", ""))
         if release.get("installed") is False:
             continue
-        chart = remote_or_local(folder, str(release.get("chart", "")), release.get("version"), repositories)
+        chart = releases.chart(folder, str(release.get("chart", "")), release.get("version"), repositories)
         if chart is None:
             notes.append(
                 f"the release {name} is left out: its chart {release.get('chart')} has no folder or one version"
             )
             continue
-        items.append({**chart, "release": label(name), **_values(folder, release, name, notes)})
+        files, single = _values(folder, release, name, notes)
+        space = release.get("namespace")
+        items.append(releases.entry(chart, name, namespace=space, values=files, single=single, notes=notes))
     return items, notes
 
 
-def remote_or_local(
-    folder: Path, chart: str, version: Any, repositories: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """Return a chart in the form of the spec: a folder here, or from a registry or one of the `repositories`."""
-    if chart and has(folder, f"{chart}/Chart.yaml"):
-        return {"chart": PurePosixPath(chart).as_posix()}
-    repository, _, name = chart.partition("/")
-    known = repositories.get(repository, {})
-    url = str(known.get("url", "")).rstrip("/")
-    found: dict[str, Any] = {"chart": name, "repo": url, "version": str(version)}
-    if chart.startswith("oci://"):
-        found = {"chart": chart, "version": str(version)}
-    elif known.get("oci"):
-        found = {"chart": f"oci://{url.removeprefix('oci://')}/{name}", "version": str(version)}
-    try:
-        RemoteChart.model_validate(found)
-    except ValidationError:
-        return None
-    return found
-
-
-def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str]) -> dict[str, Any]:
-    """Return the namespace, the files of values and the single values."""
-    found: dict[str, Any] = {"namespace": str(release["namespace"])} if release.get("namespace") else {}
+def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the files of values and the single values."""
     files: list[str] = []
     single: dict[str, Any] = {}
     listed = release.get("values") or []
     for one in listed if isinstance(listed, list) else [listed]:
-        if isinstance(one, str) and is_file(folder / one) and one.endswith((".yaml", ".yml")):
+        if isinstance(one, str) and has(folder, one) and one.endswith((".yaml", ".yml")):
             files.append(PurePosixPath(one).as_posix())
         elif isinstance(one, dict):
-            single |= dict(leaves(one))
+            single |= dict(releases.leaves(one))
         else:
             notes.append(f"of the release {name} the values {one} are left out")
     for one in untyped.mappings(release, "set"):
@@ -88,20 +66,4 @@ def _values(folder: Path, release: Mapping[str, Any], name: str, notes: list[str
             single[str(one["name"])] = one["value"]
         else:
             notes.append(f"of the release {name} {one.get('name')} of `set` is left out")
-    return {**found, **({"values": files} if files else {}), **({"set": single} if single else {})}
-
-
-def leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values by their paths, as in helm's --set."""
-    for key, one in content.items():
-        place = f"{path}{str(key).replace('.', chr(92) + '.')}"
-        if isinstance(one, Mapping):
-            yield from leaves(one, f"{place}.")
-        elif isinstance(one, list):
-            for number, each in enumerate(one):
-                if isinstance(each, Mapping):
-                    yield from leaves(each, f"{place}[{number}].")
-                else:
-                    yield f"{place}[{number}]", each
-        elif one is not None:
-            yield place, one
+    return files, single

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.config import untyped
-from sandbox.init import helmfile
-from sandbox.init.detected import Item, label
+from sandbox.init import releases
+from sandbox.init.detected import Item
 
 # Any tag: `up` takes each for the image that is built.
 TAG = "dev"
@@ -33,25 +33,24 @@ def item(
     called = chart or str(release.get("remoteChart") or "")
     called = f"REPO/{called}" if release.get("repo") else called
     repository = {"url": release.get("repo", "")}
-    found = helmfile.remote_or_local(folder, called, release.get("version"), {"REPO": repository})
+    found = releases.chart(folder, called, release.get("version"), {"REPO": repository})
     if found is None:
         return None, [f"the release {name} is left out: its chart has no folder, or not one version and place"]
     given, lost = _set(release, images)
     lost += [key for key in LEFT_OUT if release.get(key)]
     notes = [f"of the release {name} these are left out: {', '.join(lost)}"] if lost else []
-    whole = {**found, "release": label(name)}
-    whole |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
-    return {**whole, **({"values": values} if values else {}), **({"set": given} if given else {})}, notes
+    space = release.get("namespace")
+    return releases.entry(found, name, namespace=space, values=values, single=given, notes=notes), notes
 
 
 def _set(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str, Any], list[str]]:
     """Return the single values of a release by their paths, and the names of what is left out."""
     found: dict[str, Any] = {}
     lost: list[str] = []
-    found |= helmfile.leaves(untyped.mapping(release, "overrides"))
+    found |= releases.leaves(untyped.mapping(release, "overrides"))
     for key, value in untyped.mapping(release, "setValues").items():
         # The key is a path already, which a value may go on with.
-        found |= {key + place[1:]: one for place, one in helmfile.leaves({"_": value})}
+        found |= releases.leaves(value, str(key))
     for key, value in untyped.mapping(release, "setValueTemplates").items():
         if (text := _filled(str(value), images)) is None:
             lost.append(f"setValueTemplates.{key}")

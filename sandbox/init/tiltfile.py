@@ -15,7 +15,7 @@ import yaml
 from sandbox.config import json_text, text_file, yaml_text
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init import helmfile, starlark, tiltfile_sync
+from sandbox.init import releases, starlark, tiltfile_sync
 from sandbox.init.detected import App, Item, Told, build_options, label, last_part, once, untagged
 from sandbox.init.project_folders import has
 from sandbox.init.starlark import UNKNOWN, Call, Function, listed
@@ -285,7 +285,7 @@ class _Reading:
             chart, known = f"REPO/{chart}", {"REPO": {"url": repository}}
         elif place and is_file(self.folder / place / "Chart.yaml"):
             chart = place
-        found = helmfile.remote_or_local(self.folder, chart, given.get("version"), known)
+        found = releases.chart(self.folder, chart, given.get("version"), known)
         name = _text(given.get("release_name"), given.get("name"), given.get("chart"))
         if found is None:
             self.note(f"the release {name} is left out: its chart has no folder, or not one version and place")
@@ -298,14 +298,14 @@ class _Reading:
         single = [str(one).partition("=") for one in listed(given.get("set")) if isinstance(one, str) and "=" in one]
         if None in files or len(single) < len(listed(given.get("set"))):
             self.note(f"of the release {name} some values are left out: only Tilt knows them")
-        space = given.get("namespace")
-        yield {
-            **chart,
-            "release": label(name),
-            **({"namespace": space} if isinstance(space, str) and space else {}),
-            **({"values": there} if (there := [one for one in files if one]) else {}),
-            **({"set": {key: value for key, _, value in single}} if single else {}),
-        }
+        yield releases.entry(
+            chart,
+            name,
+            namespace=_text(given.get("namespace")),
+            values=[one for one in files if one],
+            single={key: value for key, _, value in single},
+            notes=self.notes,
+        )
 
 
 def _text(*values: Any) -> str:

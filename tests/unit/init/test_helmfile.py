@@ -20,10 +20,10 @@ releases:
 - name: web
   namespace: shop
   chart: ./charts/web
-  values: [values/web.yaml, {image: {tag: "1"}, hosts: [a, {b: 2}], "x.y": true}, absent.yaml]
+  values: [values/web.yaml, {image: {tag: "1"}, hosts: [a, {b: 2}, [3, null]], "x.y": true}, absent.yaml, ../web.yaml]
   set: [{name: debug, value: true}]
 - {name: cache, chart: bitnami/redis, version: 19.0.1}
-- {name: info, chart: ghcr/info, version: 6.9.0}
+- {name: info, chart: ghcr/info, version: 6.9.0, namespace: Info_1}
 - {name: loose, chart: bitnami/nginx, version: ~15.0}
 - {name: odd, chart: 'bitnami/[x]', version: 1.0.0}
 - {name: off, chart: bitnami/kafka, version: 1.0.0, installed: false}
@@ -34,21 +34,24 @@ RELEASE = {"chart": "charts/web", "release": "a"}
 
 
 def test_releases_of_a_helmfile_are_taken(tmp_path: Path) -> None:
-    write(tmp_path, **CHART, **{"helmfile.yaml": HELMFILE, "values/web.yaml": "a: 1\n"})
-    found = look(tmp_path)
+    folder = tmp_path / "shop"
+    write(folder, **CHART, **{"helmfile.yaml": HELMFILE, "values/web.yaml": "a: 1\n", "../web.yaml": "a: 1\n"})
+    found = look(folder)
     assert found.manifests == (
         {
             "chart": "charts/web",
             "release": "web",
             "namespace": "shop",
             "values": ["values/web.yaml"],
-            "set": {"image.tag": "1", "hosts[0]": "a", "hosts[1].b": 2, "x\\.y": True, "debug": True},
+            "set": {"image.tag": "1", "hosts[0]": "a", "hosts[1].b": 2, "hosts[2][0]": 3, "x\\.y": True, "debug": True},
         },
         {"chart": "redis", "repo": "https://charts.bitnami.com/bitnami", "version": "19.0.1", "release": "cache"},
         {"chart": "oci://ghcr.io/acme/charts/info", "version": "6.9.0", "release": "info"},
     )
     assert [note for note in found.notes if "release" in note] == [
         "of the release web the values absent.yaml are left out",
+        "of the release web the values ../web.yaml are left out",
+        "of the release info the namespace Info_1 is left out: Kubernetes has none of that name",
         "the release loose is left out: its chart bitnami/nginx has no folder or one version",
         "the release odd is left out: its chart bitnami/[x] has no folder or one version",
     ]
