@@ -20,6 +20,8 @@ from sandbox.system.http_wire import Head
 
 # A paused server sends nothing on an open connection; a new connection wakes it.
 IDLE = 4.0  # seconds
+# A server that works for long on an answer still accepts connections: only one that stands still does not.
+OPENING = 3.0  # seconds
 PIECE = 1 << 20
 # To open a connection takes both sides as long as several answers. So requests that come at once share a few, but none
 # waits longer than this for those before it, which may be slow.
@@ -124,11 +126,12 @@ class _Connection:
     def __init__(self, place: SplitResult, tls: ssl.SSLContext | None, timeout: float) -> None:
         host = place.hostname or ""
         self._place = place
-        self.socket = socket.create_connection((host, place.port or (443 if tls else 80)), timeout)
+        self.socket = socket.create_connection((host, place.port or (443 if tls else 80)), min(timeout, OPENING))
         try:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls:
                 self.socket = tls.wrap_socket(self.socket, server_hostname=host)
+            self.socket.settimeout(timeout)
         except BaseException:
             self.socket.close()
             raise

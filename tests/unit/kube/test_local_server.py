@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -153,3 +155,17 @@ def test_a_server_that_speaks_no_tls_leaves_no_socket_open(server: LocalServer) 
     url = server._place.geturl().replace("http", "https")
     with pytest.raises(ssl.SSLError):
         LocalServer(url, ssl.create_default_context(), 5.0).request("GET", "/x", {}, None)
+
+
+def test_server_that_stands_still_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_server, "OPENING", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # the kernel accepts for it, and nothing answers
+        url = f"https://127.0.0.1:{frozen.getsockname()[1]}"
+        with pytest.raises(TimeoutError):
+            LocalServer(url, ssl.create_default_context(), 60.0).request("GET", "/x", {}, None)
+
+
+def test_slow_answer_is_waited_for(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_server, "OPENING", 0.1)
+    monkeypatch.setattr(Echo, "wait", lambda _: time.sleep(0.3))
+    assert ask(server, "/wait")[0] == "/below/wait body"

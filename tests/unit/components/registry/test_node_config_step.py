@@ -431,6 +431,15 @@ def test_a_name_without_an_address(deaf: Path, name: str) -> None:
     assert found == Broken("name", "nowhere.invalid has no address there")
 
 
+def test_name_that_nothing_knows_is_not_pulled_by_for_long(deaf: Path, name: str) -> None:
+    make_program(deaf.parent / "pidof", "exit 1")  # this machine's containerd may have a proxy
+    make_program(deaf.parent / "timeout", f'echo "$1 $2" >> {deaf.parent}/limits\nshift\nexec "$@"')
+    pull(deaf, name, "http://nowhere.invalid:5000")
+    pull(deaf, name, "http://localhost:5000")
+    limits = (deaf.parent / "limits").read_text().splitlines()
+    assert [one for one in limits if "crictl" in one] == ["3 crictl", "20 crictl"]
+
+
 def test_an_address_that_nothing_listens_on(deaf: Path, name: str) -> None:
     port = free_port()
     found = pull(deaf, name, f"http://127.0.0.1:{port}")
