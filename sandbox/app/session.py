@@ -62,7 +62,9 @@ class Session:
             if not (anywhere and used_engine.other(names)):
                 used_engine.require(names)
                 _finish_restore(names)
-                wake_paused(names)
+                if names.paused.exists():
+                    self.say(f"waking '{name}', which is paused")
+                    wake_paused(names)
             yield
 
     def pushing(self, name: str, doing: str) -> AbstractContextManager[None]:

@@ -105,12 +105,17 @@ def test_a_sandbox_long_unused_is_paused_again(
     assert world.done[:2] == ["paused", "resumed"]
 
 
-def test_a_command_wakes_it_first(world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_wakes_it_first_and_says_so(
+    world: World, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.totals = iter([3])
     pausing.pause(engine, world.names)
     monkeypatch.setattr(Engine, "connect", lambda: engine)
-    with Session().alone("demo", "up"):
-        assert world.done == ["paused", "resumed"]
+    said: list[str] = []
+    for _ in range(2):
+        with Session(say=said.append).alone("demo", "up"):
+            assert world.done == ["paused", "resumed"]
+    assert said == ["waking 'demo', which is paused"]
     assert not pausing.wake(engine, world.names)
 
 
