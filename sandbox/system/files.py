@@ -245,10 +245,12 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    from sandbox.system import fair_lock
+
     require_regular(folder / ".lock")
-    lock = FileLock(folder / ".lock", timeout=seconds, mode=0o600)
+    lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        lock.acquire()
+        fair_lock.acquire(lock, folder, seconds)
     except Timeout as error:
         raise SandboxError(
             f"another command has been working in {folder} for more than {seconds:g} seconds",

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
-from sandbox.system import daemon, files
+from sandbox.system import daemon, fair_lock, files
 
 RECORD = "holder.json"
 
@@ -116,7 +116,7 @@ def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            fair_lock.acquire(lock, folder, max(0.0, deadline - time.monotonic()))
         except (FileNotFoundError, FileExistsError):  # mkdir(2) if the folder is removed right after
             files.make_private_dir(folder)
         else:
