@@ -34,6 +34,7 @@ UNREAD = {
     **dict.fromkeys(devfile.FILES, "odo"),
     "devspace.yaml": "DevSpace",
     "garden.yml": "Garden",
+    "helmfile.d": "helmfile",
     "project.garden.yml": "Garden",
     "okteto.yml": "Okteto",
     "werf.yaml": "werf",

@@ -96,7 +96,7 @@ def _component(folder: Path, component: Mapping[str, Any], apps: list[App], item
 def _image(folder: Path, name: str, image: Mapping[str, Any], apps: list[App]) -> Iterator[str]:
     given = mapping(image, "dockerfile")
     called, context = image.get("imageName"), _path(folder, given.get("buildContext") or ".")
-    file = _path(folder, given.get("uri") or "Dockerfile")
+    file = _path(folder, given.get("uri"))
     if not isinstance(called, str) or context is None or file is None or not is_file(folder / file):
         yield f"the image {called} is left out: what it is built from is not in this folder"
         return

@@ -15,6 +15,11 @@ from sandbox.init.detected import Item
 from sandbox.init.project_folders import has
 
 FILES = ("helmfile.yaml", "helmfile.yml", "helmfile.yaml.gotmpl")
+# Keys of a release that change what runs, and have no counterpart.
+LEFT_OUT = (
+    *("condition", "dependencies", "hooks", "inherit", "jsonPatches", "secrets", "setString", "strategicMergePatches"),
+    *("transformers",),
+)
 
 
 def load(folder: Path) -> tuple[list[Item], list[str]]:
@@ -29,11 +34,15 @@ def load(folder: Path) -> tuple[list[Item], list[str]]:
         return [], [f"{file.name} is left out: it cannot be read without helmfile"]
     if "{{" in text:
         return [], [f"{file.name} is left out: its templates need helmfile"]
-    content = {key: one for each in documents if isinstance(each, dict) for key, one in each.items()}
-    repositories = {str(one.get("name")): one for one in untyped.mappings(content, "repositories")}
+
+    def every(key: str) -> list[dict[str, Any]]:
+        return [one for each in documents for one in untyped.mappings(each, key)]
+
+    repositories = {str(one.get("name")): one for one in every("repositories")}
     items: list[Item] = []
-    notes = [f"{file.name}: its {key} are left out" for key in ("helmfiles", "environments", "bases") if key in content]
-    for release in untyped.mappings(content, "releases"):
+    lost = [key for key in ("helmfiles", "environments", "bases") if any(untyped.at(each, key) for each in documents)]
+    notes = [f"{file.name}: its {key} are left out" for key in lost]
+    for release in every("releases"):
         name = str(release.get("name", ""))
         if release.get("installed") is False:
             continue
@@ -43,6 +52,8 @@ def load(folder: Path) -> tuple[list[Item], list[str]]:
                 f"the release {name} is left out: its chart {release.get('chart')} has no folder or one version"
             )
             continue
+        if idle := [key for key in LEFT_OUT if release.get(key)]:
+            notes.append(f"of the release {name} these are left out: {', '.join(idle)}")
         files, single = _values(folder, release, name, notes)
         space = release.get("namespace")
         items.append(releases.entry(chart, name, namespace=space, values=files, single=single, notes=notes))

@@ -62,15 +62,17 @@ def test_devfile_image_has_its_dockerfile_in_its_folder(tmp_path: Path) -> None:
         "- {name: a, image: {imageName: api, dockerfile: {uri: api/Dockerfile, buildContext: ./api}}}\n"
         "- {name: b, image: {imageName: b, dockerfile: {uri: docker/Dockerfile, buildContext: api}}}\n"
         "- {name: c, image: {imageName: c, dockerfile: {uri: ../Dockerfile}}}\n"
+        "- {name: d, image: {imageName: d, dockerfile: {git: {remotes: {origin: https://example.com/d}}}}}\n"
         "- {name: d, kubernetes: {uri: k8s}}\n"
     )
-    found = described(tmp_path, text, **{"api/Dockerfile": "FROM x\n", "k8s/a.yaml": DEPLOYMENT})
+    found = described(tmp_path, text, **{"api/Dockerfile": "FROM x\n", "Dockerfile": "", "k8s/a.yaml": DEPLOYMENT})
     assert found is not None
     assert (found.apps, found.items) == ((App("api", "api", names=("api",)),), ("k8s/",))
     assert found.notes == (
         "devfile.yaml: the image b is left out: its Dockerfile, docker/Dockerfile, is not in the folder that is built, "
         "api",
         "devfile.yaml: the image c is left out: what it is built from is not in this folder",
+        "devfile.yaml: the image d is left out: what it is built from is not in this folder",
     )
 
 

@@ -22,6 +22,11 @@ releases:
   chart: ./charts/web
   values: [values/web.yaml, {image: {tag: "1"}, hosts: [a, {b: 2}, [3, null]], "x.y": true}, absent.yaml, ../web.yaml]
   set: [{name: debug, value: true}]
+  secrets: [secrets.yaml]
+  needs: [cache]
+---
+environments: {default: {values: [env.yaml]}}
+releases:
 - {name: cache, chart: bitnami/redis, version: 19.0.1}
 - {name: info, chart: ghcr/info, version: 6.9.0, namespace: Info_1}
 - {name: loose, chart: bitnami/nginx, version: ~15.0}
@@ -49,6 +54,7 @@ def test_releases_of_a_helmfile_are_taken(tmp_path: Path) -> None:
         {"chart": "oci://ghcr.io/acme/charts/info", "version": "6.9.0", "release": "info"},
     )
     assert [note for note in found.notes if "release" in note] == [
+        "of the release web these are left out: secrets",
         "of the release web the values absent.yaml are left out",
         "of the release web the values ../web.yaml are left out",
         "of the release info the namespace Info_1 is left out: Kubernetes has none of that name",
