@@ -29,10 +29,17 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
         return {**base, **{name: merged(base.get(name), value, str(name)) for name, value in over.items()}}
     if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
         added = listed(over)
-        places = {place for _, place in volumes.pairs(added)} if key == "volumes" else set()
-        kept = [one for one in listed(base) if not places & {place for _, place in volumes.pairs([one])}]
+        kept = [one for one in listed(base) if _places([one], key).isdisjoint(_places(added, key))]
         return [*kept, *(one for one in added if one not in kept)]
     return over
+
+
+def _places(given: list[Any], key: str) -> set[str]:
+    """Return where in a container the settings of a list put something, of which one place can have one."""
+    if key == "volumes":
+        return {place for _, place in volumes.pairs(given)}
+    long = [one if isinstance(one, Mapping) else {"source": one} for one in given if key in ("configs", "secrets")]
+    return {str(one.get("target") or one.get("source")) for one in long}
 
 
 def plain(content: Any) -> Any:

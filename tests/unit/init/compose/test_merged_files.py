@@ -19,6 +19,8 @@ from tests.support.project_folder import apps, load, write
         ("command", ["a", "b"], ["c"], ["c"]),
         ("ports", ["80:80"], ["81:81", "80:80"], ["80:80", "81:81"]),
         ("volumes", ["a:/a", "b:/b"], ["c:/b"], ["a:/a", "c:/b"]),
+        ("secrets", ["a", "b"], [{"source": "c", "target": "b"}], ["a", {"source": "c", "target": "b"}]),
+        ("configs", [{"source": "a", "target": "/a"}, "/b"], ["/a", "/c"], ["/b", "/a", "/c"]),
         ("build", "web", {"target": "dev"}, {"context": "web", "target": "dev"}),
         ("env_file", "a.env", ["b.env"], ["a.env", "b.env"]),
         (
