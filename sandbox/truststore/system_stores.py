@@ -63,33 +63,32 @@ class Anchors:
 
 
 _EXTRACT = ("update-ca-trust", "extract")
-_SLASH = Path("/")
 FEDORA = Anchors(
-    place=_SLASH / "etc/pki/ca-trust/source/anchors",
+    place=Path("/etc/pki/ca-trust/source/anchors"),
     suffix=".pem",
-    bundle=_SLASH / "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    bundle=Path("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),
     update=_EXTRACT,
     refresh=_EXTRACT,
 )
 # Alpine has the same. Without --fresh Debian's program leaves dead links in /etc/ssl/certs.
 DEBIAN = Anchors(
-    place=_SLASH / "usr/local/share/ca-certificates",
+    place=Path("/usr/local/share/ca-certificates"),
     suffix=".crt",
-    bundle=_SLASH / "etc/ssl/certs/ca-certificates.crt",
+    bundle=Path("/etc/ssl/certs/ca-certificates.crt"),
     update=("update-ca-certificates",),
     refresh=("update-ca-certificates", "--fresh"),
 )
 ARCH = Anchors(
-    place=_SLASH / "etc/ca-certificates/trust-source/anchors",
+    place=Path("/etc/ca-certificates/trust-source/anchors"),
     suffix=".crt",
-    bundle=_SLASH / "etc/ca-certificates/extracted/tls-ca-bundle.pem",
+    bundle=Path("/etc/ca-certificates/extracted/tls-ca-bundle.pem"),
     update=("trust", "extract-compat"),
     refresh=("trust", "extract-compat"),
 )
 SUSE = Anchors(
-    place=_SLASH / "usr/share/pki/trust/anchors",
+    place=Path("/usr/share/pki/trust/anchors"),
     suffix=".pem",
-    bundle=_SLASH / "var/lib/ca-certificates/ca-bundle.pem",
+    bundle=Path("/var/lib/ca-certificates/ca-bundle.pem"),
     update=("update-ca-certificates",),
     refresh=("update-ca-certificates",),
 )
