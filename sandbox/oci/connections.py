@@ -70,7 +70,7 @@ class Connections:
             response = self._send(method, url, {**_HEADERS, **headers, **secret}, data)
             if not follow or method not in ("GET", "HEAD") or not response.is_redirect:
                 return response if stream and response.ok else _whole(response)
-            response.close()
+            _whole(response).close()  # read, for the connection to be used again
             url = _redirect(origin, url, joined(url, response.header("Location")))
         raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
 

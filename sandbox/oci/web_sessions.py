@@ -82,7 +82,7 @@ class WebSessions:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = Session()
             session.trust_env = self._own
             adapter = Adapter(self._guard, pool_connections=2, pool_maxsize=2)
             session.mount("http://", adapter)
@@ -90,6 +90,13 @@ class WebSessions:
             with self._lock:
                 self._sessions.append(session)
         return session
+
+
+class Session(requests.Session):
+    """A session that follows no redirects, and does not prepare to: requests would read the body of one at once."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """See requests.Session."""
 
 
 class Adapter(HTTPAdapter):

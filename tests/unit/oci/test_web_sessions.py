@@ -70,3 +70,47 @@ def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.Monkey
         sessions.send("GET", "https://registry.example.com/v2/", {}, None)
     sessions.close()
     assert "sec" not in f"{caught.value} {caught.value.proxy}" and not caught.value.passing
+
+
+@contextmanager
+def redirecting(location: str, body: Iterator[bytes]) -> Iterator[str]:
+    """Yield the URL of a server that answers one request with a redirect, whose body goes on as long as it is read."""
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(f"HTTP/1.1 307 X\r\nLocation: {location}\r\nConnection: close\r\n\r\n".encode())
+                for piece in body:
+                    connection.sendall(piece)
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"http://{HOST}:{listener.getsockname()[1]}/v2/"
+        thread.join()
+
+
+def test_redirect_to_no_url_is_an_answer_like_others() -> None:
+    sessions = WebSessions(Guard(HOST, near=True), own=False)
+    with redirecting("http://[bad/", iter(())) as url:
+        assert sessions.send("GET", url, {}, None).header("Location") == "http://[bad/"
+    sessions.close()
+
+
+def test_body_of_a_redirect_is_not_read_by_itself() -> None:
+    """It may have no end, and the limits of answers are the caller's."""
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 256 << 20:
+            sent += 1 << 20
+            yield b"x" * (1 << 20)
+
+    sessions = WebSessions(Guard(HOST, near=True), own=False)
+    with redirecting("/v2/", endless()) as url:
+        sessions.send("GET", url, {}, None).close()
+    sessions.close()
+    assert sent < 64 << 20
