@@ -284,4 +284,6 @@ def refused(brief: str, error: OSError) -> SandboxError:
     fix = "check the owner, the permissions and the free space of that path, then run this again"
     if isinstance(error, FileNotFoundError):
         fix = "check that its folder exists, then run this again"
+    elif error.errno == errno.ENAMETOOLONG:
+        fix = "shorten it, then run this again"
     return SandboxError(brief, details=str(error), fix=fix, id="file")

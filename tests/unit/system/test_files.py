@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -18,6 +19,7 @@ from sandbox.system.files import (
     exclusive,
     make_private_dir,
     read_regular,
+    refused,
     remove_empty,
     replacing,
     write_atomic,
@@ -218,3 +220,9 @@ def test_folder_is_removed_only_when_empty(tmp_path: Path) -> None:
     for name in ("empty", "full", "missing"):
         remove_empty(tmp_path / name)
     assert [one.name for one in tmp_path.iterdir()] == ["full"]
+
+
+def test_refused_for_a_name_too_long_says_to_shorten_it() -> None:
+    error = OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300)
+
+    assert refused("it cannot be used", error).fix == "shorten it, then run this again"
