@@ -127,14 +127,10 @@ class Restoring:
         for mounted in (self.names.resolv_conf, self.names.proxy_conf):
             mounted.touch(0o600)  # the engine would create folders in place of missing files
         made = []
-        for node in manifest.nodes:
+        wanted = [self._description(node, manifest) for node in manifest.nodes]
+        for node, described in zip(manifest.nodes, wanted, strict=True):
             say(f"making {node.name}")
-            wanted = self._description(node, manifest)
-            self.engine.make(node.name + NEW, wanted.config, wanted.host)
-            container_copy.write(self.engine, node.name + NEW, kept / node.files)
-            self._require_seen(node.name + NEW, wanted)
-            self._claim(node.name + NEW, kept / node.files)
-            self._require_version(node.name + NEW, manifest.kubernetes)
+            self.engine.make(node.name + NEW, described.config, described.host)
             held = container_copy.volumes(self.engine, node.name + NEW)
             made.append(node.model_copy(update={"volumes": {place: held[place] for place in node.volumes}}))
         packed = [
@@ -144,8 +140,23 @@ class Restoring:
         if manifest.registry:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY))
-        say("writing the volumes")
-        self._archive(manifest).unpack(packed, kept, below=NEW)
+        say("writing files and volumes")
+        with ThreadPoolExecutor(WIDTH) as pool:  # the volumes are written in this thread, which can be interrupted
+            written = [
+                pool.submit(self._write_files, described, kept / node.files, manifest.kubernetes)
+                for node, described in zip(manifest.nodes, wanted, strict=True)
+            ]
+            self._archive(manifest).unpack(packed, kept, below=NEW)
+        for one in written:
+            one.result()
+
+    def _write_files(self, node: Description, saved: Path, kubernetes: str) -> None:
+        """Write the `saved` files of a new node, all but those in its volumes."""
+        name = node.name + NEW
+        container_copy.write(self.engine, name, saved)
+        self._require_seen(name, node)
+        self._claim(name, saved)
+        self._require_version(name, kubernetes)
 
     def _switch(self, manifest: Manifest) -> None:
         """Replace the old objects. Every action can be repeated, because this may be killed."""
