@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -92,6 +91,7 @@ def deployment(image: str, node: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
     engine = machine.engine()
+    machine.need("dig")
     https, registry = machine.free_ports(9458, 5026)
     folder = tmp_path_factory.mktemp("balancer")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
@@ -128,7 +128,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
 
 def ask(address: str, *, tcp: bool = False, status: int | None = 0) -> str:
     """What dig is answered."""
-    assert shutil.which("dig"), "needs dig (dnsutils)"
     options = ["+short", "+tries=5", "+time=1", *(["+tcp"] if tcp else [])]
     return tool("dig", *options, f"@{address}", DNS, status=status).strip()
 

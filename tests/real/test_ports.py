@@ -81,6 +81,7 @@ def workload(name: str, port: int, *, image: str, command: list[str], replicas: 
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     machine.engine()
+    machine.need("dig")
     https, registry, db, echo = machine.free_ports(9457, 5025, 16379, 17007)
     folder = tmp_path_factory.mktemp("ports")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)

@@ -101,6 +101,7 @@ def brought_up(folder: Path, name: str, registry: int, https: int, **spec: Any) 
 @pytest.fixture(scope="module")
 def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     machine.engine()
+    machine.need("dig", "mosquitto_pub", "mosquitto_sub", "nc", "openssl", "psql", "redis-cli")
     https, one, other, db, mq, echo = machine.free_ports(9460, 5028, 5029, 15432, 11883, 17007)
     folder = tmp_path_factory.mktemp("clients")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
