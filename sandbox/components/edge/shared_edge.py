@@ -56,6 +56,7 @@ class Edge:
             if status.state is State.READY:
                 return status
         with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
+            self.engine.forget()
             return self._compared(route)
 
     def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
