@@ -85,33 +85,39 @@ def run(
     stdin: str | None = None,
     merged: bool = True,
     nice: bool = False,
+    bound: bool = False,
     stop: Stop | None = None,
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
     Not `merged`, only its standard output is returned, and its standard error is in the exception when it fails. `env`
     is added to our own environment; `timeout` is in seconds; `on_line` gets each line as it comes; with `nice` it runs
-    at a lower priority. The program gets a process group of its own, so that an interrupt typed at the terminal reaches
-    only us and the program is ended by us, once. Raises MissingTool when there is no such program, ToolFailed when it
-    fails, and SandboxError without `cwd`.
+    at a lower priority; one that is `bound`, and named by its path, ends if we are killed. The program gets a process
+    group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us, once.
+    Raises MissingTool when there is no such program, ToolFailed when it fails, and SandboxError without `cwd`.
     """
-    words = [*(("nice",) if nice else ()), *(os.fspath(word) for word in argv)]
-    program = os.fspath(argv[0])
+    typed = [os.fspath(word) for word in argv]
+    words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
     interruption.check()
-    log.debug("run: %s", shlex.join(words))
+    log.debug("run: %s", shlex.join(typed))
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
         child = _started(words, cwd, env, aside, reads=stdin is not None)
         output, expired = _awaited(child, timeout, on_line, stdin, stop)
         interruption.check()
-        log.debug("exit %s: %s", child.returncode, program)
+        log.debug("exit %s: %s", child.returncode, typed[0])
         if child.returncode == 0 and not expired:
             return output
         if aside:
             aside.seek(0)
             output += aside.read().decode(errors="replace")
-    status, name = child.returncode, Path(program).name
+    status, name = child.returncode, Path(typed[0]).name
     brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
-    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
+    raise ToolFailed(brief, details=f"$ {shlex.join(typed)}\n{last_lines(output)}", status=status, output=output)
+
+
+def _bound() -> tuple[str, ...]:
+    # -P, since the folder that a command is called in may hold a package of our name.
+    return sys.executable, "-P", "-m", "sandbox.system.bound_process", str(os.getpid())
 
 
 def _awaited(

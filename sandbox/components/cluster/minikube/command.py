@@ -211,7 +211,8 @@ class Minikube:
         """Run a command that reports its progress in events."""
         events = Events(say)
         try:
-            self._run(words, kubeconfig, timeout, on_line=events.line)
+            # One that went on after a killed command would be in the way of the next one's.
+            self._run(words, kubeconfig, timeout, on_line=events.line, bound=True)
         except process.ToolFailed as error:
             found = events.failure
             if found is None:
@@ -245,14 +246,16 @@ class Minikube:
         kubeconfig: Path | None,
         timeout: float,
         on_line: Callable[[str], None] | None = None,
+        *,
         stdin: str | None = None,
+        bound: bool = False,
     ) -> str:
         # Notices of newer releases would mix with the output that is read here.
         env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false"}
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
         argv = [self.program, *words, "--profile", self.profile]
-        return process.run(argv, timeout=timeout, env=env, on_line=on_line, stdin=stdin)
+        return process.run(argv, timeout=timeout, env=env, on_line=on_line, stdin=stdin, bound=bound)
 
     @property
     def _logs(self) -> str:
