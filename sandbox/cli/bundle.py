@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -217,7 +217,7 @@ def _build(progress: str, jobs: int, components: tuple[str, ...], architecture: 
     caller = session(progress, PATIENCE)
     if said := component_build.outlook(store, components):
         caller.say(said)
-    with caller.locked(home.bundle, "the bundle", "bundle"):
+    with caller.locked(home.bundle, "the bundle", "bundle") if said else nullcontext():  # another may build for long
         component_build.build(store, caller.report, jobs=jobs, only=components)
     if target != native():
         caller.say(f"built in {store.root}, for {home.bundle} there")

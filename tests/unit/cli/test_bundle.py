@@ -80,6 +80,12 @@ def test_command_that_waits_for_another_names_it(
     assert isinstance(result.exception, Busy) and result.exception.brief == "another command works on the bundle"
 
 
+def test_build_of_what_is_built_waits_for_no_other(cache: Store) -> None:
+    with sandbox_lock.take(cache.root, "sandbox bundle build kubernetes", seconds=0, waits=print):
+        said = run("build", "metrics-server").stderr
+    assert "built before" in said and "waiting" not in said
+
+
 def test_invalid_time_and_unknown_sandbox_are_refused(
     cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
