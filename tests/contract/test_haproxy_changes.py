@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from sandbox.names import Home
 from sandbox.system.wait import wait_until
 from tests.contract.edges import IMAGE, _engine
 from tests.real import behind
+from tests.support.http_server import Handler, serving
 from tests.support.ports import free_port
 
 LOCAL = "127.0.0.1"
@@ -79,7 +80,7 @@ class Ingress(socketserver.ThreadingTCPServer):
         return sum(f"Host: {DOMAIN}".encode() in one for one in self.asked)
 
 
-class Outside(BaseHTTPRequestHandler):
+class Outside(Handler):
     """A program of this machine's: says the headers it got, or becomes a stream that sends back what comes."""
 
     protocol_version = "HTTP/1.1"
@@ -97,13 +98,7 @@ class Outside(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         text = "".join(f"{name}: {value}\n" for name, value in self.headers.items()).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        return
+        self.reply(200, text)
 
 
 @dataclass
@@ -199,11 +194,9 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     try:
         every = "0.0.0.0"  # noqa: S104
         with (
-            Ingress(gateway if is_here else every, context) as ingress,
-            ThreadingHTTPServer((every, 0), Outside) as outside,
+            serving(Ingress(gateway if is_here else every, context)) as ingress,
+            serving(ThreadingHTTPServer((every, 0), Outside)) as outside,
         ):
-            for server in (ingress, outside):
-                threading.Thread(target=server.serve_forever, daemon=True).start()
             box.folder.mkdir(parents=True)
             made = Stand(
                 engine,
@@ -220,8 +213,6 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
             box.start(IMAGE, [made.route()])
             wait_until(lambda: silence(made), what="the edge", timeout=20, pause=0.05)
             yield made
-            ingress.shutdown()
-            outside.shutdown()
     finally:
         box.remove()
         network.remove()
@@ -317,8 +308,7 @@ def test_host_may_end_at_the_edge_and_route_outside(stand: Stand) -> None:
 
 @pytest.mark.real
 def test_listening_node_gets_clients_once_it_answers_the_probe(stand: Stand) -> None:
-    with Ingress(str(stand.ingress.server_address[0]), stand.ingress.context) as late:
-        threading.Thread(target=late.serve_forever, daemon=True).start()
+    with serving(Ingress(str(stand.ingress.server_address[0]), stand.ingress.context)) as late:
         late.knows_hosts = False
         stand.follow(
             replace(stand.route(), replicas=(f"{stand.gateway}:{late.server_address[1]}",), proof="ready.test")
@@ -333,7 +323,6 @@ def test_listening_node_gets_clients_once_it_answers_the_probe(stand: Stand) -> 
         for _ in range(10):
             assert " 200 " in stand.get(DOMAIN)
         assert late.clients() > 0
-        late.shutdown()
 
 
 @pytest.mark.real

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from socketserver import BaseServer
-from typing import TypeVar
 
 from sandbox.app import context
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.engine import labelled
 from tests.real import behind, machine
 from tests.real.machine import tool
+from tests.support.http_server import Handler, serving
 
 PASSED = "sandbox-test-passed-through"
-Server = TypeVar("Server", bound=BaseServer)
 
 
 def page(other: str) -> str:
@@ -32,7 +29,7 @@ def script(name: str) -> str:
     return f"document.body.textContent = '{name} answers'"
 
 
-class _App(BaseHTTPRequestHandler):
+class _App(Handler):
     """Answers with what it was asked, as JSON; to an upload with its digest."""
 
     protocol_version = "HTTP/1.1"
@@ -56,27 +53,7 @@ class _App(BaseHTTPRequestHandler):
         self._answer(digest.hexdigest(), "text/plain")
 
     def _answer(self, content: str, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content.encode())
-
-    def log_message(self, format: str, *values: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    """While it is entered, `server` answers; closed afterwards."""
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        self.reply(200, content.encode(), {"Content-Type": kind})
 
 
 @contextmanager

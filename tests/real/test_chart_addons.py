@@ -19,8 +19,8 @@ from sandbox.names import Names
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.real.served import Sandbox
-from tests.real.servers import serving
 from tests.support import bundled
+from tests.support.http_server import serving
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(400)]
 

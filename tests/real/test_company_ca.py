@@ -16,8 +16,8 @@ from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
-from tests.real.servers import serving
 from tests.support import bundled
+from tests.support.http_server import serving
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,9 @@ from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import RETIRED, Names
 from sandbox.oci.client import Client
 from sandbox.system.wait import wait_until
-from tests.real import behind, machine, servers
+from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
+from tests.support.http_server import Handler, serving
 
 pytestmark = pytest.mark.real
 
@@ -65,7 +66,7 @@ class Sandbox:
             return connection.makefile("rb").read()
 
 
-class _App(BaseHTTPRequestHandler):
+class _App(Handler):
     """Says which sandbox it is behind, or sends a long download."""
 
     protocol_version = "HTTP/1.1"
@@ -83,13 +84,10 @@ class _App(BaseHTTPRequestHandler):
         for _ in range(PIECES):
             self.wfile.write(PIECE)
 
-    def log_message(self, format: str, *values: object) -> None:
-        """Say nothing."""
-
 
 @contextmanager
 def _app() -> Iterator[int]:
-    with servers.serving(ThreadingHTTPServer((behind.gateway(), 0), _App)) as server:
+    with serving(ThreadingHTTPServer((behind.gateway(), 0), _App)) as server:
         yield server.server_port
 
 

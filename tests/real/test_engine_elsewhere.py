@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.served import Sandbox
-from tests.real.servers import serving
 from tests.support.bundled import engine_with
+from tests.support.http_server import Handler, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -29,16 +29,11 @@ LANE = Path(__file__).parents[2] / "scripts" / "lanes" / "vm-engine"
 NAME = "elsewhere"
 
 
-class Hello(BaseHTTPRequestHandler):
+class Hello(Handler):
     """A server of this machine."""
 
     def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"this machine")
-
-    def log_message(self, *_: object) -> None:
-        return
+        self.reply(200, b"this machine")
 
 
 @pytest.fixture

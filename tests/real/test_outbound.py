@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
-from tests.real.servers import serving
+from tests.support.http_server import Handler, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -36,13 +36,9 @@ TLS_HOST = "tls.outside.example"
 UNANSWERED = f"busybox timeout 5 busybox nslookup -type=a -timeout=2 -retry=1 {OUTSIDE}. || true"
 
 
-class Web(BaseHTTPRequestHandler):
+class Web(Handler):
     def do_GET(self) -> None:
-        body = b"this machine\n"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.reply(200, b"this machine\n")
 
     def do_CONNECT(self) -> None:
         """A proxy that leads everybody to the test's TLS server."""
@@ -54,9 +50,6 @@ class Web(BaseHTTPRequestHandler):
             back.start()
             _copy(self.connection, far)
             back.join()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +16,7 @@ import yaml
 
 from sandbox.components.certificates import cluster_trust
 from sandbox.names import HOST_PORT, LABEL
+from tests.support import http_server
 
 KINDS = {
     "/api/v1": {
@@ -70,18 +70,12 @@ class ApiServer(ThreadingHTTPServer):
         self.rules: list[dict[str, list[str]]] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(http_server.Handler):
     server: ApiServer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
     def answer(self, status: int, body: Any) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.reply(status, data)
 
     def missing(self) -> None:
         self.answer(404, {"kind": "Status", "message": "not found"})
@@ -210,15 +204,9 @@ def token(uid: str, request: dict[str, Any]) -> str:
     return f"e30.{payload}.c2ln"
 
 
-@contextmanager
-def serving() -> Iterator[ApiServer]:
+def serving() -> AbstractContextManager[ApiServer]:
     """A server without objects, on a free port of 127.0.0.1, for the length of the block."""
-    with ApiServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    return http_server.serving(ApiServer())
 
 
 def kubeconfig(path: Path, port: int, *, context: str = "x") -> Path:

@@ -11,13 +11,12 @@ import hmac
 import ipaddress
 import json
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from tests.support import http_server
 
 CANARY = "canary"
 GOOGLE_TOKEN = f"{CANARY}-gcr-token"
@@ -409,11 +410,8 @@ def _certificate(host: str) -> tuple[bytes, bytes]:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), made.public_bytes(Encoding.PEM)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(http_server.Handler):
     server: Services | _Secure
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return format_datetime(self.server.now, usegmt=True)
@@ -438,15 +436,10 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(authority: Path, host: str = "login.example.test", address: str = "127.0.0.1") -> Iterator[Services]:
     """The services for the length of the block; `authority` is the file to trust where they speak TLS, as `host`."""
-    with Services() as services, _Secure(services, host, address) as secure:
+    services = Services()
+    with http_server.serving(services), http_server.serving(_Secure(services, host, address)) as secure:
         authority.write_bytes(secure.certificate)
-        threads = [threading.Thread(target=one.serve_forever, args=(0.01,)) for one in (services, secure)]
-        for thread in threads:
-            thread.start()
         yield services
-        for one, thread in zip((services, secure), threads, strict=True):
-            one.shutdown()
-            thread.join()
 
 
 def jwt(expires: datetime, **more: str) -> str:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from sandbox.app import edge_request
 from sandbox.components.certificates.authority import make_self_signed
+from tests.support.http_server import Handler, answering
 
 HOST = "app.demo.test"
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Handler):
     """Answers with the host and the path that it was asked for."""
 
     def do_GET(self) -> None:  # the base class's name
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(f"{self.headers['Host']} {self.path}".encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        self.reply(200, f"{self.headers['Host']} {self.path}".encode())
 
 
 @pytest.fixture
@@ -34,14 +28,10 @@ def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
     """The port of a server for HOST, and a context that trusts it."""
     pair = make_self_signed(HOST, now=datetime.now(UTC))
     (tmp_path / "pair").write_bytes(pair.key_pem + pair.cert_pem)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "pair")
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], ssl.create_default_context(cadata=pair.cert_pem.decode())
-    server.shutdown()
-    server.server_close()
+    with answering(Echo, tls) as server:
+        yield server.server_port, ssl.create_default_context(cadata=pair.cert_pem.decode())
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import base64
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from sandbox.cli import log, signals
 from sandbox.cli.up import up as command
 from sandbox.errors import UsageError
 from sandbox.system import sandbox_lock
+from tests.support.http_server import Handler, answering
 from tests.support.programs import make_program
 from tests.support.repositories import git, made
 
@@ -107,7 +107,7 @@ def test_account_in_an_address_is_written_nowhere(
         assert "canary" not in text
 
 
-class _Asking(BaseHTTPRequestHandler):
+class _Asking(Handler):
     """A server that asks for an account, and writes down which it was given."""
 
     given: list[str]
@@ -115,12 +115,7 @@ class _Asking(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         account = self.headers.get("Authorization", "")
         self.given.append(base64.b64decode(account.removeprefix("Basic ")).decode())
-        self.send_response(404 if account else 401)
-        self.send_header("WWW-Authenticate", 'Basic realm="x"')
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+        self.reply(404 if account else 401, headers={"WWW-Authenticate": 'Basic realm="x"'})
 
 
 def test_commit_is_told_among_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,10 +128,8 @@ def test_commit_is_told_among_warnings(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     _Asking.given = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Asking) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
+    with answering(_Asking) as found:
         yield found
-        found.shutdown()
 
 
 @pytest.mark.security(6)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import yaml
 
 import sandbox
 from sandbox.cli.signals import ECHO
+from tests.support.http_server import Handler, answering
 from tests.support.images import TestImage, layer, new_save
 from tests.support.programs import make_program
 from tests.support.terminal import CTRL_C, Terminal, runs
@@ -49,39 +49,29 @@ def run(tmp_path: Path) -> Iterator[Run]:
         one.give_up()
 
 
-class Deaf(BaseHTTPRequestHandler):
+class Deaf(Handler):
     """A registry that has nothing and never answers anyone who begins an upload."""
 
     reached = threading.Event()
     over = threading.Event()
 
     def do_GET(self) -> None:
-        self._answer(200 if self.path == "/v2/" else 404)
+        self.reply(200 if self.path == "/v2/" else 404)
 
     def do_HEAD(self) -> None:
-        self._answer(404)
+        self.reply(404)
 
     def do_POST(self) -> None:
         self.reached.set()
         self.over.wait(60)
 
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def deaf() -> Iterator[str]:
     """The address of such a registry."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Deaf)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    Deaf.over.set()
-    server.shutdown()
-    server.server_close()
+    with answering(Deaf) as server:
+        yield f"127.0.0.1:{server.server_port}"
+        Deaf.over.set()
 
 
 def interrupted(terminal: Terminal, go_on: bytes) -> None:

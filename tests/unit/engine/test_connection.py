@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from sandbox.engine import Engine, EngineError
 from sandbox.errors import MissingTool
 from tests.support.engine_port import certificate
+from tests.support.http_server import Handler, answering
 
 ANSWERS: dict[str, tuple[int, object]] = {
     "/_ping": (200, "OK"),
@@ -22,29 +22,19 @@ ANSWERS: dict[str, tuple[int, object]] = {
 }
 
 
-class Server(BaseHTTPRequestHandler):
+class Server(Handler):
     version = "1.44"
 
     def do_GET(self) -> None:
         status, answer = ANSWERS.get(self.path, (404, {"message": "there is none"}))
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Api-Version", self.version)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.reply(status, json.dumps(answer).encode(), {"Api-Version": self.version})
 
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(Server) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         yield Engine.connect()
-        server.shutdown()
 
 
 def test_engine_over_tcp_answers_as_on_a_socket(engine: Engine) -> None:
@@ -64,9 +54,7 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
     other = tmp_path / "other"
     other.mkdir()
     certificate(other)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(Server, context) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
@@ -75,7 +63,6 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
         monkeypatch.setenv("DOCKER_CERT_PATH", str(other))
         with pytest.raises(MissingTool, match="no Docker Engine answers"):
             Engine.connect()
-        server.shutdown()
 
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "foo://x", "unix:///nowhere.sock"])

@@ -9,7 +9,6 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 
 import pytest
@@ -18,6 +17,7 @@ from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, container_c
 from sandbox.engine.containers import _container
 from sandbox.engine.engine_values import LISTENS
 from sandbox.engine.socket_http import NotThere, Reply
+from tests.support.http_server import Handler, answering
 
 BOX: dict[str, object] = {
     "Name": "/box",
@@ -44,7 +44,7 @@ NETWORK = {
 OWN = {"subnets": [{"subnet": "10.89.0.0/24", "lease_range": {"start_ip": "10.89.0.1", "end_ip": "10.89.0.127"}}]}
 
 
-class Podman(BaseHTTPRequestHandler):
+class Podman(Handler):
     made: list[dict[str, object]]
 
     def do_GET(self) -> None:
@@ -67,24 +67,15 @@ class Podman(BaseHTTPRequestHandler):
 
     def _say(self, status: int, answer: object) -> None:
         body = json.dumps(answer).encode() if answer != "" else b""
-        self.send_response(status)
-        for name, value in (("Api-Version", "1.41"), ("Libpod-Api-Version", "4.3.1"), ("Content-Length", len(body))):
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.reply(status, body, {"Api-Version": "1.41", "Libpod-Api-Version": "4.3.1"})
 
 
 @pytest.fixture
 def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     Podman.made = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Podman) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(Podman) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         yield Engine.connect()
-        server.shutdown()
 
 
 class Listing(Engine):
@@ -238,8 +229,7 @@ def test_written_file_is_newer_than_that_of_the_image() -> None:
 @pytest.mark.parametrize("way", ["make", "run", "script"])
 def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Slow.made, Slow.removed = [], []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with answering(Slow) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         engine = Engine(endpoint.of_this_user())
         with pytest.raises(KeyboardInterrupt):
@@ -249,7 +239,6 @@ def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pyte
                 engine.run(ContainerSpec(name="box", image="image", command=("x",), labels={}, network="sandbox"))
             else:
                 container_copy.run_script(engine, "image", "x", name="box", volumes={})
-        server.shutdown()
     assert len(Slow.made) == len(Slow.removed) == 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import ssl
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
+from tests.support import http_server
 from tests.support.api_server import ApiServer
 from tests.support.tls import make_pki
 
@@ -58,9 +58,7 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
     (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
-    with ApiServer() as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with http_server.serving(ApiServer(), context) as server:
         for keystore, trusted in zip(keystores, (True, False), strict=True):
             root = keystore.root.cert
             held = {"certificate-authority": str(root)}
@@ -73,7 +71,6 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
                 continue
             with pytest.raises(api_transport.Unanswered, match="certificate verify failed"):
                 way.request("GET", "/readyz", {}, None)
-        server.shutdown()
 
 
 @pytest.mark.security(1)
@@ -93,9 +90,7 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
     context.load_cert_chain(tmp_path / "both.pem")
     context.load_verify_locations(cadata=pki.root.cert_pem.decode())
     context.verify_mode = ssl.CERT_REQUIRED
-    with ApiServer() as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with http_server.serving(ApiServer(), context) as server:
         cluster = {
             "server": f"https://127.0.0.1:{server.server_address[1]}",
             "certificate-authority-data": coded(pki.root.cert_pem),
@@ -104,7 +99,6 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
         found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))
         assert list(place.iterdir()) == []
         assert found.request("GET", "/readyz", {}, None)[0] == 200
-        server.shutdown()
 
 
 def coded(content: bytes) -> str:

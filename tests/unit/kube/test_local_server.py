@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -17,9 +16,10 @@ from sandbox.kube import local_server
 from sandbox.kube.api_connection import Connection
 from sandbox.kube.api_transport import Plain
 from sandbox.kube.local_server import LocalServer
+from tests.support.http_server import Handler, answering
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Handler):
     """Answers with path, body and the client's port; closes, or waits before, where the path says so."""
 
     protocol_version = "HTTP/1.1"
@@ -31,12 +31,7 @@ class Echo(BaseHTTPRequestHandler):
             self.wait()
         body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
         answer = f"{self.path} {body} {self.client_address[1]}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        if "close" in self.path:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(answer)
+        self.reply(200, answer, {"Connection": "close"} if "close" in self.path else {})
 
     def do_GET(self) -> None:
         if "early" in self.path:
@@ -52,16 +47,11 @@ class Echo(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         self.wfile.write(b"0\r\n\r\n")
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def server() -> Iterator[LocalServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as echo:
-        threading.Thread(target=echo.serve_forever, daemon=True).start()
+    with answering(Echo) as echo:
         yield LocalServer(f"http://127.0.0.1:{echo.server_port}/below", None, 5.0)
-        echo.shutdown()
 
 
 def ask(server: LocalServer, path: str = "/x") -> tuple[str, str]:

@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.system.download import download
+from tests.support.http_server import Handler, answering
 from tests.support.ports import free_port
 
 CONTENT = b"kind: List\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Downloads(Handler):
     """Sends CONTENT at /right, something else at /wrong, and half of it at /half."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
 
     def do_GET(self) -> None:
         if self.path == "/gone":
             self.send_error(404)
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
         sent = {"/right": CONTENT, "/wrong": b"<html>login"}.get(self.path, CONTENT[:5])
-        self.wfile.write(sent)
+        self.reply(200, sent, {"Content-Length": str(len(CONTENT))})
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
-        thread.join()
+    with answering(Downloads) as http:
+        yield f"http://127.0.0.1:{http.server_port}"
 
 
 @pytest.fixture
