@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Argv = Sequence[str | os.PathLike[str]]
 
+PATIENCE = 3.0  # seconds that a program gets to end by SIGTERM, before it is killed
 # Folders of Homebrew, Docker Desktop, OrbStack and Rancher Desktop.
 _MACS = ("/opt/homebrew/bin", "/usr/local/bin", "~/.docker/bin", "~/.orbstack/bin", "~/.rd/bin")
 # Becomes the program that follows once it reads a line, and ends where its input ends before that.
@@ -316,7 +317,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
     try:
         yield cast("asyncio.StreamReader", child.stdout)  # it is piped
     finally:
-        for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError):  # it has ended, and the event loop has not noticed yet
                 os.killpg(child.pid, number)
             with contextlib.suppress(TimeoutError):
@@ -355,7 +356,7 @@ def _feed(child: subprocess.Popen[str], text: str | None) -> None:
 def _end(child: subprocess.Popen[Any]) -> None:
     """End the program's whole group by SIGTERM, then by SIGKILL."""
     # The second signal even if the program itself has ended: its children may remain, and keep its output open.
-    for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
             child.wait(patience)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 PATIENCE = 30.0
 CTRL_C = b"\x03"
 
@@ -76,12 +78,10 @@ class Terminal:
 
 
 def runs(noted: Path) -> bool:
-    """Whether the process runs whose id is in the file."""
-    try:
-        os.kill(int(noted.read_text()), 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether the process runs whose id is in the file; one that has ended may wait for init to take note of it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(int(noted.read_text())).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _take_terminal() -> None:

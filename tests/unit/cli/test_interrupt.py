@@ -33,6 +33,15 @@ echo $$ > "$BUILDING"
 exec sleep 300
 """
 
+# The command line, which gives programs that are to end so many seconds.
+COMMAND = """
+import os
+from sandbox.cli import main
+from sandbox.system import process
+process.PATIENCE = float(os.environ.get("PATIENCE", process.PATIENCE))
+main()
+"""
+
 Run = Callable[..., Terminal]
 
 
@@ -41,7 +50,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     started: list[Terminal] = []
 
     def begin(*words: str, **env: str) -> Terminal:
-        started.append(Terminal.start([sys.executable, "-m", "sandbox", *words], tmp_path, env))
+        started.append(Terminal.start([sys.executable, "-c", COMMAND, *words], tmp_path, env))
         return started[-1]
 
     yield begin
@@ -135,30 +144,33 @@ def test_the_command_line_leaves_ctrl_c_as_it_was() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.fixture
-def building(run: Run, tmp_path: Path) -> Terminal:
-    """A build whose compiler never ends."""
+def building(run: Run, tmp_path: Path, *, patience: float) -> Terminal:
+    """A build whose compiler never ends, and is killed after so many seconds."""
     go = make_program(tmp_path / "bin" / "go", GO)
     pid = tmp_path / "building"
     path = f"{go.parent}:{os.environ['PATH']}"
-    terminal = run("bundle", "build", "kind", PATH=path, BUILDING=str(pid), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    cache = str(tmp_path / "cache")
+    env = {"PATH": path, "BUILDING": str(pid), "XDG_CACHE_HOME": cache, "PATIENCE": str(patience)}
+    terminal = run("bundle", "build", "kind", **env)
     terminal.until(lambda: pid.exists() and pid.read_text().strip())
     return terminal
 
 
 @pytest.mark.fault(5)
-def test_a_build_with_a_compiler_that_does_not_want_to_stop(building: Terminal) -> None:
+def test_a_build_with_a_compiler_that_does_not_want_to_stop(run: Run, tmp_path: Path) -> None:
     """Ctrl-C while `bundle build` compiles → a word at once, the compiler is ended, code 130, how to go on."""
-    interrupted(building, b"run `sandbox bundle build` again to continue")
-    assert not runs(building.folder / "building")
+    terminal = building(run, tmp_path, patience=0.2)
+    interrupted(terminal, b"run `sandbox bundle build` again to continue")
+    assert not runs(terminal.folder / "building")
 
 
 @pytest.mark.fault(6)
-def test_second_interrupt_leaves_a_build_at_once(building: Terminal) -> None:
+def test_second_interrupt_leaves_a_build_at_once(run: Run, tmp_path: Path) -> None:
     """Ctrl-C again while the compiler is asked to stop → it is killed, and the command leaves at once."""
-    building.press(CTRL_C)
-    building.until(lambda: b"press again to exit at once" in building.shown)
+    terminal = building(run, tmp_path, patience=60)
+    terminal.press(CTRL_C)
+    terminal.until(lambda: b"press again to exit at once" in terminal.shown)
     time.sleep(2 * ECHO)
-    building.press(CTRL_C)
-    assert building.end(2.0) == 130
-    building.until(lambda: not runs(building.folder / "building"))
+    terminal.press(CTRL_C)
+    assert terminal.end() == 130
+    terminal.until(lambda: not runs(terminal.folder / "building"))

@@ -37,7 +37,9 @@ def slow(work):
     process.run(["sh", "-c", "trap '' TERM; echo $$ > child; exec sleep 300"], timeout=200)
 
 world = Files()
-undoing = (lambda: time.sleep(60)) if "stuck" in sys.argv else (lambda: None)
+stuck = "stuck" in sys.argv
+process.PATIENCE = 60 if stuck else 0.2
+undoing = (lambda: time.sleep(60)) if stuck else (lambda: None)
 plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, requires=("made",), making=slow)]
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -99,7 +99,7 @@ def test_a_renamed_folder_is_told_with_its_files_folders(watch: FileWatch, tmp_p
     watch.begin([root, file])
     for each in (root, file.parent):
         each.rename(each.with_name(f"{each.name}-2"))
-    assert {root, file} <= _seen(watch, root) | _seen(watch, file)
+    assert {root, file} <= _seen(watch, root, file)
 
 
 def test_folder_that_is_moved_here_comes_with_its_content(watch: FileWatch, tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_name_that_is_not_text_does_not_end_the_watch(watch: FileWatch, tmp_path
     assert root / "a" in _seen(watch, root / "a")
 
 
-def _seen(watch: FileWatch, path: Path) -> frozenset[Path]:
-    """Return what was seen until it includes the path, for at most ten seconds."""
+def _seen(watch: FileWatch, *paths: Path) -> frozenset[Path]:
+    """Return what was seen until it includes the paths, for at most ten seconds."""
     seen: frozenset[Path] = frozenset()
     for _ in range(10):
         burst = watch.take(seconds=1)
         seen |= burst.paths if burst else frozenset()
-        if path in seen:
+        if seen.issuperset(paths):
             break
     return seen
 
