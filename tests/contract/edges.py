@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import haproxy, routes
 from sandbox.components.edge.haproxy import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control
-from sandbox.components.edge.relay import relay, relay_process
+from sandbox.components.edge.relay import relay
 from sandbox.components.edge.route import Route
 from sandbox.engine import Engine
 from sandbox.system import daemon, files
@@ -29,6 +30,15 @@ from tests.support.ports import free_port
 IMAGE = recipes()["haproxy"].reference
 PIECE = bytes(range(256)) * 256
 LOCAL = "127.0.0.1"
+# The relay, which looks for routes more often and gives clients less time to say whom they want.
+QUICK = """
+from dataclasses import replace
+from sandbox.components.edge.relay import relay_process
+limits = relay_process.limits
+relay_process.limits = lambda: replace(limits(), handshake=1.0)
+relay_process.POLL = 0.02
+relay_process.main()
+"""
 
 
 class Edge(Protocol):
@@ -43,7 +53,7 @@ class Edge(Protocol):
 
 @dataclass
 class ProcessEdge:
-    """The relay, as `up` starts it."""
+    """The relay in a process of its own."""
 
     folder: Path
     port: int
@@ -68,7 +78,7 @@ def process(folder: Path) -> Iterator[Edge]:
     """A relay that ends with the block."""
     files.make_private_dir(folder)
     record = relay.record(folder)
-    daemon.start(relay_process.argv(folder), log_to=relay.log(folder), record=record)
+    daemon.start((sys.executable, "-c", QUICK, str(folder)), log_to=relay.log(folder), record=record)
     try:
         yield ProcessEdge(folder, free_port())
     finally:

@@ -7,7 +7,6 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,8 @@ from tests.contract import edges
 from tests.contract.edges import PIECE, Edge, Server, call, read_all
 from tests.support import client_hellos
 
-GIGABYTE = (1 << 30) // len(PIECE)
+MEGABYTE = (1 << 20) // len(PIECE)
+DOMAINS = {"a": "a.test", "deep": "deep.a.test", "b": "b.test"}
 
 
 @pytest.fixture(scope="module", params=[pytest.param("container", marks=pytest.mark.real), "process"])
@@ -27,20 +27,25 @@ def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def servers(edge: Edge) -> Iterator[dict[str, Server]]:
     """Three sandboxes, the domain of one inside another's; the last is the newest."""
-    domains = {"a": "a.test", "deep": "deep.a.test", "b": "b.test"}
     with contextlib.ExitStack() as stack:
-        made = {name: stack.enter_context(Server(edge.gateway, name)) for name in domains}
-        known = [
-            Route(name, domain, made[name].upstream, (("127.0.0.1", edge.port),), float(since))
-            for since, (name, domain) in enumerate(domains.items())
-        ]
-        edge.follow(known)
-        for name, domain in domains.items():
-            wait_until(lambda name=name, domain=domain: silence(edge, domain, name), what=domain, timeout=20)  # type: ignore[misc]
+        made = {name: stack.enter_context(Server(edge.gateway, name)) for name in DOMAINS}
+        follow(edge, made)
         yield made
+
+
+def follow(edge: Edge, servers: dict[str, Server]) -> None:
+    """Have the edge lead to these servers alone."""
+    edge.follow(
+        [
+            Route(name, domain, servers[name].upstream, (("127.0.0.1", edge.port),), float(since))
+            for since, (name, domain) in enumerate(DOMAINS.items())
+        ]
+    )
+    for name, domain in DOMAINS.items():
+        wait_until(lambda name=name, domain=domain: silence(edge, domain, name), what=domain, timeout=20)  # type: ignore[misc]
 
 
 def silence(edge: Edge, host: str, name: str) -> str | None:
@@ -150,19 +155,21 @@ def test_slow_reader_gets_everything_and_delays_no_other_client(edge: Edge, serv
 
 
 @pytest.mark.timeout(600)
-def test_a_download_of_a_gigabyte_arrives_whole(edge: Edge, servers: dict[str, Server]) -> None:
+@pytest.mark.parametrize("megabytes", [64, pytest.param(1024, marks=pytest.mark.real)])
+def test_a_large_download_arrives_whole(edge: Edge, servers: dict[str, Server], megabytes: int) -> None:
     expected, got, length = hashlib.sha256(), hashlib.sha256(), 0
-    for _ in range(GIGABYTE):
+    pieces = megabytes * MEGABYTE
+    for _ in range(pieces):
         expected.update(PIECE)
-    with call(edge.port, "b.test", f"SEND {GIGABYTE}") as connection:
+    with call(edge.port, "b.test", f"SEND {pieces}") as connection:
         while data := connection.recv(1 << 20):
             got.update(data)
             length += len(data)
-    assert length == GIGABYTE * len(PIECE)
+    assert length == pieces * len(PIECE)
     assert got.digest() == expected.digest()
 
 
-def test_new_routes_take_effect_and_break_no_connection(edge: Edge, servers: dict[str, Server], tmp_path: Path) -> None:
+def test_new_routes_take_effect_and_break_no_connection(edge: Edge, servers: dict[str, Server]) -> None:
     with call(edge.port, "a.test", "ECHO") as old, Server(edge.gateway, "new") as new:
         old.sendall(b"1")
         assert old.recv(1) == b"1"
@@ -171,3 +178,4 @@ def test_new_routes_take_effect_and_break_no_connection(edge: Edge, servers: dic
         assert who(edge, "new.test") == "new"
         old.sendall(b"2")
         assert old.recv(1) == b"2"
+    follow(edge, servers)
