@@ -34,6 +34,9 @@ def isolated_home(
     monkeypatch.setenv("KUBECONFIG", str(folder / ".kube" / "config"))
     monkeypatch.setenv("DOCKER_CONFIG", str(folder / ".docker"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/no-engine.sock")
+    monkeypatch.setenv(
+        "SSL_CERT_FILE", os.devnull
+    )  # each new TLS context reads the machine's for a fiftieth of a second
     for name in ("SANDBOX_PROGRESS", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     return folder

@@ -8,8 +8,7 @@ from pathlib import Path
 from tests.support.programs import make_program
 
 PROGRAM = r"""
-import base64, gzip, json, os, pathlib, shutil, signal, subprocess, sys, tarfile, urllib.request
-import yaml
+import json, os, pathlib, signal, sys
 
 command, *words = sys.argv[1:]
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if os.environ.get("HELM_WAITS") else [])
@@ -32,11 +31,13 @@ if command == "version":
 
 
 def server():
-    return yaml.safe_load(open(os.environ["KUBECONFIG"], encoding="utf-8"))["clusters"][0]["cluster"]["server"]
+    text = pathlib.Path(os.environ["KUBECONFIG"]).read_text(encoding="utf-8")
+    return text.partition("server: http://")[2].split()[0]
 
 
 def text(chart):
     if os.path.isfile(chart):
+        import tarfile
         with tarfile.open(chart) as archive:
             named = sorted(one for one in archive.getnames() if "/templates/" in one)
             return "".join("---\n" + archive.extractfile(one).read().decode() for one in named)
@@ -48,13 +49,17 @@ def text(chart):
 
 def call(method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
-    kind = "application/apply-patch+yaml"
-    urllib.request.urlopen(urllib.request.Request(server() + path, data, {"Content-Type": kind}, method=method))
+    import http.client
+    connection = http.client.HTTPConnection(server())
+    connection.request(method, path, data, {"Content-Type": "application/apply-patch+yaml"})
+    if (status := connection.getresponse().status) >= 400:
+        sys.exit(f"Error: the API server answered {status}")
 
 
 if command == "env":
     print(os.environ.get("HELM_USER_" + words[0], ""))
 if command == "pull":
+    import shutil
     if account := os.environ.get("HELM_REPOSITORY_CONFIG"):
         shutil.copy(account, os.environ["HELM_ASKED"] + ".account") if os.path.exists(account) else None
     name = plain[0].rpartition("/")[2] + "-" + options["--version"] + ".tgz"
@@ -65,6 +70,7 @@ if command == "pull":
 if command == "template":
     print(text(plain[1]))
 if command == "upgrade":
+    import base64, gzip, subprocess
     (name, chart), namespace = plain, options["--namespace"]
     rendered = text(chart)
     if renderer := options.get("--post-renderer"):
@@ -91,4 +97,4 @@ if command == "uninstall":
 
 def write(folder: Path) -> Path:
     """Put it into the folder as `helm`; it notes its arguments, and what `--set-file` names, in the file HELM_ASKED."""
-    return make_program(folder / "helm", f"#!{sys.executable}\n{PROGRAM}")
+    return make_program(folder / "helm", f"#!{sys.executable} -SE\n{PROGRAM}")

@@ -5,20 +5,26 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import jsonschema
 
 from sandbox.cli import json_results
 from sandbox.cli.app import sandbox
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 
 @functools.cache
-def strict(name: str) -> dict[str, Any]:
+def strict(name: str) -> Validator:
     """The schema of what `name` prints, without room for further keys."""
-    found: dict[str, Any] = _closed(json_results.schema(name))
-    return found
+    from jsonschema.validators import validator_for  # which takes a second to import
+
+    schema: dict[str, Any] = _closed(json_results.schema(name))
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
 
 
 @functools.cache
@@ -38,7 +44,7 @@ def names() -> Mapping[Any, str]:
 
 def check(name: str, value: Any) -> None:
     """Fail unless the value, as it is printed, is as the schema of `name` says."""
-    jsonschema.validate(json.loads(json.dumps(value)), strict(name))
+    strict(name).validate(json.loads(json.dumps(value)))
 
 
 def check_printed(arguments: tuple[str, ...], text: str) -> None:
