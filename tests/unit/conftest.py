@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import output
 from sandbox.images.sources import image_build
 from sandbox.names import LABEL, Home, Names
+from sandbox.system import interruption
 from tests.support import published_json
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NETWORK, FakeEngine
@@ -20,6 +22,20 @@ from tests.support.registry_simulator import Simulator
 # Examples may take as long as the machine needs.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+class _Hasty(threading.Event):
+    """Lets pauses between two tries, which servers in memory need not have, take a tenth of their time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(timeout / 10 if timeout and timeout < 5 else timeout)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hasty() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interruption, "_requested", _Hasty())
+        yield
 
 
 @pytest.fixture
