@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.sources import PACKAGE, syntax_trees
+from tests.support.sources import PACKAGE, nodes, syntax_trees
 
 TESTS = Path(__file__).parent.parent
 LONGEST_TEST_NAME = 60
@@ -33,14 +33,6 @@ CONSTRUCTS_STEPS = {
 }
 
 
-Trees = Mapping[str, ast.Module]
-
-
-@pytest.fixture
-def trees() -> Trees:
-    return syntax_trees()
-
-
 def reads_environment(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Attribute)
@@ -61,8 +53,8 @@ def constructs_step(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Step")
 
 
-def having(predicate: Callable[[ast.AST], bool], trees: Trees) -> set[str]:
-    return {name for name, tree in trees.items() if any(map(predicate, ast.walk(tree)))}
+def having(predicate: Callable[[ast.AST], bool]) -> set[str]:
+    return {path for path, node in nodes() if predicate(node)}
 
 
 @pytest.mark.parametrize(
@@ -72,18 +64,18 @@ def test_reader_of_the_environment_is_noticed(source: str) -> None:
     assert any(map(reads_environment, ast.walk(ast.parse(source))))
 
 
-def test_environment_is_read_in_cli_and_a_few_places(trees: Trees) -> None:
-    found = {name for name in having(reads_environment, trees) if not name.startswith("cli/")}
+def test_environment_is_read_in_cli_and_a_few_places() -> None:
+    found = {name for name in having(reads_environment) if not name.startswith("cli/")}
     assert found == set(READS_ENVIRONMENT)
 
 
-def test_steps_are_constructed_in_plan_only(trees: Trees) -> None:
-    found = {name for name in having(constructs_step, trees) if not name.startswith("plan/")}
+def test_steps_are_constructed_in_plan_only() -> None:
+    found = {name for name in having(constructs_step) if not name.startswith("plan/")}
     assert found <= set(CONSTRUCTS_STEPS)
 
 
-def test_provider_is_asked_for_its_capabilities_and_not_its_name(trees: Trees) -> None:
-    assert having(asks_for_provider, trees) == set(ASKS_FOR_PROVIDER)
+def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
+    assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
 
 
 def test_printed_commands_quote_their_paths() -> None:
@@ -119,9 +111,9 @@ def imports_of(package: str, tree: ast.Module) -> set[str]:
     return found
 
 
-def test_relay_is_used_by_its_one_public_class(trees: Trees) -> None:
+def test_relay_is_used_by_its_one_public_class() -> None:
     package, folder = "sandbox.components.edge.relay", "components/edge/relay/"
-    used = {name: imports_of(package, tree) for name, tree in trees.items() if not name.startswith(folder)}
+    used = {name: imports_of(package, tree) for name, tree in syntax_trees().items() if not name.startswith(folder)}
     assert set().union(*used.values()) == {f"{package}.Relay"}
 
 

@@ -6,45 +6,42 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.errors import MissingTool
 from sandbox.system import process
-from tests.support.sources import syntax_trees
+from tests.support.sources import calls
 
 ROOT = Path(__file__).parents[2]
 
 
-def undecided(tree: ast.AST) -> Iterator[int]:
-    """The lines of calls that leave it to the locale which bytes a text is."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        called, given = ast.unparse(node.func), {one.arg for one in node.keywords}
-        values = [*node.args, *(one.value for one in node.keywords if one.arg == "mode")]
-        words = [str(one.value) for one in values if isinstance(one, ast.Constant)]
-        match called.rpartition(".")[2]:
-            case "read_text":
-                yield from [node.lineno] if not node.args and "encoding" not in given else ()
-            case "write_text":
-                yield from [node.lineno] if "encoding" not in given else ()
-            case "open" | "fdopen" if called != "tarfile.open":
-                modes = [word for word in words if set(word) <= set("rwaxb+t")]
-                is_text = modes or called in ("open", "os.fdopen") or not node.args  # else it opens something else
-                binary = any("b" in mode for mode in modes)
-                yield from [node.lineno] if is_text and not binary and "encoding" not in given else ()
-            case "Popen" | "run" if "text" in given:
-                yield from [node.lineno] if "encoding" not in given else ()
+def is_undecided(node: ast.Call, called: str) -> bool:
+    """Whether a call leaves it to the locale which bytes a text is."""
+    given = {one.arg for one in node.keywords}
+    if "encoding" in given:
+        return False
+    match called.rpartition(".")[2]:
+        case "read_text":
+            return not node.args
+        case "write_text":
+            return True
+        case "open" | "fdopen" if called != "tarfile.open":
+            values = [*node.args, *(one.value for one in node.keywords if one.arg == "mode")]
+            words = [str(one.value) for one in values if isinstance(one, ast.Constant)]
+            modes = [word for word in words if set(word) <= set("rwaxb+t")]
+            is_text = modes or called in ("open", "os.fdopen") or not node.args  # else it opens something else
+            return bool(is_text) and not any("b" in mode for mode in modes)
+        case "Popen" | "run":
+            return "text" in given
+    return False
 
 
 @pytest.mark.fault(53)
 def test_every_text_file_names_its_encoding() -> None:
     """The locale is ISO 8859-1 → no file is read or written by it."""
-    found = [f"{name}:{line}" for name, tree in syntax_trees().items() for line in undecided(tree)]
-    assert found == []
+    assert [f"{path}:{node.lineno}" for path, node, called in calls() if is_undecided(node, called)] == []
 
 
 LOCALE = "sandbox_test.ISO-8859-1"

@@ -5,29 +5,27 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.advice import registry
 from sandbox.errors import SandboxError
-from tests.support.sources import syntax_trees
+from tests.support.sources import dotted, nodes
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def nodes() -> Iterator[tuple[str, ast.AST]]:
-    for name, tree in syntax_trees().items():
-        yield from ((f"sandbox/{name}", node) for node in ast.walk(tree))
 
 
 def kinds() -> set[str]:
     """The names of SandboxError and of the classes derived from it, wherever they are."""
     found = {"SandboxError"}
-    classes = [node for _, node in nodes() if isinstance(node, ast.ClassDef)]
+    classes = {
+        node.name: {one.id for one in node.bases if isinstance(one, ast.Name)}
+        for _, node in nodes()
+        if isinstance(node, ast.ClassDef)
+    }
     while True:
-        more = {node.name for node in classes if found & set(map(ast.unparse, node.bases))}
+        more = {name for name, bases in classes.items() if found & bases}
         if more <= found:
             return found
         found |= more
@@ -39,18 +37,16 @@ def ids() -> dict[str, str]:
     for path, node in nodes():
         match node:
             case ast.ClassDef(name=name, body=body) if name in errors:
-                values = [
-                    one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "id"
-                ]
+                values = [one.value for one in body if isinstance(one, ast.Assign) and dotted(one.targets[0]) == "id"]
             case ast.Call(func=ast.Name(id=called), keywords=keywords) if called in errors:
                 values = [one.value for one in keywords if one.arg == "id"]
             case _:
                 continue
         for value in values:
             assert isinstance(value, ast.Constant), (
-                f"{path}:{node.lineno}: an id is written out, so that it can be found"
+                f"sandbox/{path}:{node.lineno}: an id is written out, so that it can be found"
             )
-            found[str(value.value)] = f"{path}:{node.lineno}"
+            found[str(value.value)] = f"sandbox/{path}:{node.lineno}"
     return found
 
 

@@ -22,9 +22,10 @@ def launched(folder: Path, server: str) -> subprocess.Popen[str]:
     """Start the launcher with a kubeconfig of this API server; its command says so when it runs."""
     admin = f"{{clusters: [{{name: kind, cluster: {{server: '{server}'}}}}]}}".encode()
     (folder / "kubeconfig").write_bytes(node_unit.kubeconfig(admin, "token"))
+    make_program(folder / "sleep", "exec /bin/sleep 0.05")  # whatever it is told
     return subprocess.Popen(
         ["bash", "-c", LAUNCHER, "launcher", "echo", "runs"],
-        env={"KUBECONFIG": str(folder / "kubeconfig"), "PATH": "/usr/bin:/bin"},
+        env={"KUBECONFIG": str(folder / "kubeconfig"), "PATH": f"{folder}:/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -48,7 +49,7 @@ def test_command_runs_at_once_where_the_api_server_serves(tmp_path: Path) -> Non
 def test_command_waits_for_an_api_server_that_starts(tmp_path: Path) -> None:
     port = free_port()
     started = launched(tmp_path, f"https://127.0.0.1:{port}")
-    time.sleep(0.5)
+    time.sleep(0.2)
     assert started.poll() is None
     with socket.create_server(("127.0.0.1", port)) as server:
         server.accept()[0].close()  # it listens and does not serve yet

@@ -17,6 +17,7 @@ SCRIPT = files.packaged(node_unit.__package__, "scripts/watch.sh")
 KUBECTL = """#!/bin/sh
 echo "kubectl $*"
 """
+SLEEP = "#!/bin/sh\nexec /bin/sleep 0.02\n"  # whatever it is told
 # It answers once it has the request, and keeps what it was called with, what it was sent and the CA it would trust. The
 # last event comes a moment later, unless it has no more to read by then.
 SOCAT = """#!/bin/bash
@@ -36,7 +37,7 @@ PATH = "/api/v1/services?watch=true"
 
 def watched(folder: Path, *, status: str = "200 OK", later: str = "", tls: int = 1, ca: str = "a CA") -> Any:
     """Run the script with a server that gives this answer, and from the second time on the later one."""
-    for name, text in (("kubectl", KUBECTL), ("socat", SOCAT)):
+    for name, text in (("kubectl", KUBECTL), ("socat", SOCAT), ("sleep", SLEEP)):
         make_program(folder / name, text)
     data = base64.b64encode(ca.encode()).decode()
     cluster = f"{{server: 'https://demo:6443', certificate-authority-data: '{data}'}}"

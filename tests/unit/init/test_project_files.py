@@ -236,7 +236,7 @@ NAMES = st.text(
 
 
 @pytest.mark.fault(43)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(folder=NAMES, context=NAMES, image=NAMES, host=NAMES, left_out=NAMES)
 def test_odd_names_are_written_so_that_they_are_read(
     folder: str, context: str, image: str, host: str, left_out: str

@@ -192,7 +192,7 @@ def test_an_answer_that_trickles_ends(
     trickler: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     """One byte at a time, in the headers or the body, each in time → given up as too slow as a whole."""
-    monkeypatch.setattr(guarded_sockets, "PATIENCE", 0.3)
+    monkeypatch.setattr(guarded_sockets, "PATIENCE", 0.1)
     with Client(trickler(start), sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
         client.manifest("app", "1")
     assert "too slowly" in caught.value.details or "timed out" in caught.value.details

@@ -70,7 +70,7 @@ def app(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
 def certificates(
     names: Names, keystore: Keystore, app: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> ServedCertificates:
-    monkeypatch.setattr(served_certificates, "PATIENCE", 0.5)
+    monkeypatch.setattr(served_certificates, "PATIENCE", 0.2)
     monkeypatch.setattr(served_certificates, "TIMEOUT", 0.5)
     return ServedCertificates(
         cluster=Cluster(names.kubeconfig),
