@@ -6,10 +6,12 @@ import json
 import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
@@ -43,6 +45,15 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def models() -> Iterator[None]:
+    """What botocore knows of AWS is read once, not for every session, which takes a twelfth of a second."""
+    load = JSONFileLoader.load_file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(lambda path: load(JSONFileLoader(), path))))
+        yield
 
 
 @pytest.fixture(autouse=True)
