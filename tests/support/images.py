@@ -10,6 +10,7 @@ import random
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class TestImage:
     label: str = ""
     compressed: bool = False
 
-    @property
+    @cached_property
     def config(self) -> bytes:
         content = {
             "architecture": "amd64",
@@ -63,12 +64,12 @@ class TestImage:
         }
         return json.dumps(content).encode()
 
-    @property
+    @cached_property
     def blobs(self) -> tuple[bytes, ...]:
         """The layers as they are stored."""
         return tuple(gzip.compress(one, 1, mtime=0) for one in self.layers) if self.compressed else self.layers
 
-    @property
+    @cached_property
     def manifest(self) -> bytes:
         suffix = "+gzip" if self.compressed else ""
         content = {
