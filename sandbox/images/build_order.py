@@ -57,13 +57,11 @@ def waves(entries: Sequence[FromBuild]) -> Iterator[list[FromBuild]]:
 
 def _meant(name: str, targets: set[Target]) -> Target | None:
     """Return the image that the builder finds in the engine under the name."""
-    try:
-        reference = references.parse(name).with_default_tag()
-    except UsageError:  # the builder reports it
+    reference = references.of_text(name)  # the builder reports what is none
+    if reference is None or reference.host != DOCKER_HUB or reference.digest:
         return None
-    if reference.host != DOCKER_HUB or reference.digest:
-        return None
-    return next((one for one in targets if (one.repository, one.tag) == (reference.familiar_path, reference.tag)), None)
+    place = (reference.familiar_path, reference.with_default_tag().tag)
+    return next((one for one in targets if (one.repository, one.tag) == place), None)
 
 
 def _names(entry: FromBuild) -> Iterator[str]:

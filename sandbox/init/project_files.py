@@ -211,7 +211,7 @@ def _names(app: App, target: str, found: Found, project: str) -> list[str]:
     """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name."""
     own = last_part(target)
     alike = _alike(app, found, project) or list(filter(None, [guessed(found, project)]))
-    names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
+    names = [one for one in dict.fromkeys((*app.names, *alike)) if references.of_text(one)]
     return [] if all(last_part(one) == own for one in names) else list(dict.fromkeys(map(untagged, names)))
 
 
@@ -231,17 +231,9 @@ def guessed(found: Found, project: str) -> str | None:
     if len(built) != 1 or built[0].names or _alike(built[0], found, project):
         return None
     # One with a digest is made elsewhere.
-    named = [references.parse(one).familiar for one in found.images if "@" not in one and _is_reference(one)]
+    named = [one.familiar for text in found.images if "@" not in text and (one := references.of_text(text))]
     others = {untagged(one) for one in named if "/" in one and last_part(one) not in service_ports.PORTS}
     return others.pop() if len(others) == 1 and not any(map(_LOCAL.fullmatch, found.images)) else None
-
-
-def _is_reference(text: str) -> bool:
-    try:
-        references.parse(text)
-    except UsageError:
-        return False
-    return True
 
 
 def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:

@@ -85,6 +85,14 @@ def parse(text: str) -> Reference:
     return Reference(host, path, tag, digest or None)
 
 
+def of_text(text: str) -> Reference | None:
+    """Return the same; None for a text that is no reference."""
+    try:
+        return parse(text)
+    except UsageError:
+        return None
+
+
 def _split_tag(text: str) -> tuple[str, str | None]:
     """Return name and tag: a colon after the last slash starts a tag; any other belongs to `host:port`."""
     colon = text.rfind(":")

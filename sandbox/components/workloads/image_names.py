@@ -10,7 +10,6 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
@@ -86,9 +85,8 @@ class ImageNames:
 
         Raises UsageError for an ambiguous name.
         """
-        try:
-            reference = references.parse(name)
-        except UsageError:  # the kubelet reports it
+        reference = references.of_text(name)
+        if reference is None:  # the kubelet reports it
             return None
         if reference.digest:  # exactly these bytes are wanted, and no others may replace them
             return next((one for one in self.brought if reference in (one.names or ())), None)
@@ -241,8 +239,8 @@ def bring_advice(said: str) -> str:
     """
     found: dict[str, str] = {}
     for match in _UNPULLED.finditer(said):  # of each a kubelet may give the whole name, too
-        with suppress(UsageError):
-            found.setdefault(str(references.parse(match[1]).with_default_tag()), match[1])
+        if reference := references.of_text(match[1]):
+            found.setdefault(str(reference.with_default_tag()), match[1])
     if not found:
         return ""
     name = next(iter(found.values()))
@@ -263,10 +261,8 @@ def _brought(item: images_yaml.Item, folder: Path) -> Brought:
         case FromRegistry():
             source = entry.image
         case FromDaemon():
-            try:
-                source = references.parse(entry.image).with_default_tag()
-            except UsageError:  # an id
-                source = None
+            named = references.of_text(entry.image)
+            source = named.with_default_tag() if named else None  # for an id
     return Brought(entry.target, source, isinstance(entry, FromBuild), names)
 
 

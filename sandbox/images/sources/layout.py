@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.config import json_text, text_file
-from sandbox.errors import BadFile, UsageError
+from sandbox.errors import BadFile
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
@@ -64,10 +64,8 @@ def is_short_for(name: str, digest: str) -> bool:
 
 def same(one: str, other: str) -> bool:
     """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
-    try:
-        return references.parse(one).with_default_tag() == references.parse(other).with_default_tag()
-    except UsageError:
-        return False
+    found = [reference.with_default_tag() for text in (one, other) if (reference := references.of_text(text))]
+    return len(found) == 2 and found[0] == found[1]
 
 
 def verified(child: Descriptor, data: bytes, where: str) -> Document:
