@@ -5,8 +5,6 @@ It has an account of its own that may do what the script does and nothing else, 
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -15,7 +13,7 @@ from typing import Any
 import yaml
 
 from sandbox.components import content_hash
-from sandbox.config import yaml_text
+from sandbox.config import json_text, yaml_text
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError, succeeded
 from sandbox.fast_dataclass import dataclass
@@ -184,8 +182,7 @@ def holds(found: bytes | None, account: str | None, now: datetime) -> bool:
     """Tell whether a kubeconfig on a node has a token of the service account with that uid that does not end soon."""
     try:
         token = yaml_text.document(found or b"")["users"][0]["user"]["token"]
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims = json_text.claims(token)
         uid, ends = claims["kubernetes.io"]["serviceaccount"]["uid"], float(claims["exp"])
     except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         return False

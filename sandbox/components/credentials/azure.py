@@ -5,7 +5,6 @@ azure-identity asks the directory for an access token; the exchange at the regis
 
 from __future__ import annotations
 
-import base64
 import shutil
 from collections.abc import Mapping
 from dataclasses import field
@@ -80,7 +79,7 @@ def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> t
         raise CredentialsUnusable(
             brief, details=error.strerror or "", fix="correct AZURE_FEDERATED_TOKEN_FILE"
         ) from None
-    return service.text({"access_token": token}, "access_token"), tenant or str(_claims(token).get("tid", ""))
+    return service.text({"access_token": token}, "access_token"), tenant or str(json_text.claims(token).get("tid", ""))
 
 
 def _credential(entry: Acr, environ: Mapping[str, str], service: Service) -> tuple[Any, str]:
@@ -160,16 +159,6 @@ def _from_environment(environ: Mapping[str, str]) -> Principal:
 def _expiry(token: str) -> datetime | None:
     """Return when a refresh token expires."""
     try:
-        return datetime.fromtimestamp(int(_claims(token)["exp"]), UTC)
+        return datetime.fromtimestamp(int(json_text.claims(token)["exp"]), UTC)
     except (ValueError, KeyError, TypeError, OverflowError, OSError):  # the last for a year that libc cannot count
         return None
-
-
-def _claims(token: str) -> Mapping[str, Any]:
-    """Return the claims of a token (JWT, RFC 7519, 4.1); empty when it is none."""
-    try:
-        payload = token.split(".")[1]
-        claims = json_text.document(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

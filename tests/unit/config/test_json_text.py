@@ -15,3 +15,10 @@ def test_text_that_is_no_json_is_a_value_error(text: str | bytes) -> None:
 
 def test_document_is_its_content() -> None:
     assert json_text.document(b'{"a": [1]}') == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("token", "claims"), [("a.eyJhIjoxfQ.b", {"a": 1}), ("a.W10.b", {}), ("a.!.b", {}), ("a", {}), ("", {})]
+)
+def test_claims_are_those_of_a_token(token: str, claims: dict[str, int]) -> None:
+    assert json_text.claims(token) == claims
