@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, replace
@@ -175,8 +174,7 @@ def _tagged_at(image: Mapping[str, Any]) -> float:
     """Return when the engine last gave the image its name, as every build does, in seconds; 0 if unknown."""
     said = str((image.get("Metadata") or {}).get("LastTagTime") or "")
     try:
-        # Go writes nanoseconds; Python reads six digits.
-        when = datetime.fromisoformat(re.sub(r"\.(\d{6})\d*", r".\1", said).replace("Z", "+00:00"))
+        when = datetime.fromisoformat(said)
     except ValueError:
         return 0.0
     return when.timestamp() if when.year > 1 else 0.0
