@@ -260,8 +260,9 @@ def _recipe(service: Mapping[str, Any]) -> str:
 
 def _environment(service: Mapping[str, Any], project: Project) -> Mapping[str, str | None]:
     """Return the variables of a service, also those of its files; None is one that only the shell has."""
-    of_files = variables.of_files(service.get("env_file"), project.folder, project.known)
-    return {**of_files, **dict(_variables(service.get("environment"), project.known))}
+    own = dict(_variables(service.get("environment"), project.known))
+    known = {**own, **{key: value for key, value in project.known.items() if value is not None}}
+    return {**variables.of_files(service.get("env_file"), project.folder, known), **own}
 
 
 def _variables(given: Any, known: Mapping[str, str | None]) -> Iterator[tuple[str, str | None]]:

@@ -17,17 +17,18 @@ from sandbox.init.project_folders import has
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])|(?=\})))"
 )
-_BRACE = re.compile(r"(?P<opens>\$\{)|\}")
+_BRACE = re.compile(r"[{}]")  # of a default in JSON, too
 DEEPEST = 16  # variables in defaults of others
-# A variable in a file of them; a value in quotes may be of several lines.
+# A variable in a file of them (compose-go, dotenv/parser.go); a value in quotes may be of several lines.
 _LINE = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*(?P<set>[=:][ \t]*"""
-    r"""(?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])[^\n]*?)))?"""
-    r"""[ \t\r]*(?:(?<=[\s=:])\#[^\n]*)?$""",
+    r"""^[ \t]*(?:export[ \t]+)?(?P<key>[\w.-]+)[ \t]*(?P<set>[=:][ \t]*+(?:'(?P<single>(?:[^'\\]|\\[\s\S])*)'|"""
+    r""""(?P<double>(?:[^"\\]|\\[\s\S])*)"|(?P<plain>(?!['"])(?:(?![ ]\#)[^\n])*+)))?"""
+    r"""[ \t\r]*(?:(?<=[ \t'"])\#[^\n]*)?$""",
     re.MULTILINE,
 )
-_ESCAPED = re.compile(r"\\(.)")
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+# In double quotes.
+_ESCAPED = re.compile(r"""\\([abfnrtv$"\\])""")
+ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "$": "$$"}
 Variables = dict[str, str | None]
 
 
@@ -79,7 +80,7 @@ def _end(text: str, start: int) -> int | None:
     """Return the place after the brace that ends the variable whose other parts begin at `start`."""
     depth = 1
     for brace in _BRACE.finditer(text, start):
-        depth += 1 if brace["opens"] else -1
+        depth += 1 if brace[0] == "{" else -1
         if not depth:
             return brace.end()
     return None
@@ -90,10 +91,11 @@ def of_files(
 ) -> Variables:
     """Return the variables of those of the files in `folder` that are in the project; None for what only the shell has.
 
-    A line with a name alone takes the value from those that are `known` otherwise, and from the shell. The project is
-    the folder, or the `root` above it.
+    A line with a name alone takes the value from those that are `known`, which also go before those of the files where
+    a value names others, and from the shell. The project is the folder, or the `root` above it.
     """
     found: Variables = {}
+    said = {key: value for key, value in known.items() if value is not None}
     for one in listed(given):
         path, form = (one.get("path"), one.get("format")) if isinstance(one, dict) else (one, None)
         if not _is_there(path, folder, root):
@@ -104,7 +106,7 @@ def of_files(
             for match in _LINE.finditer(text_file.read(folder / str(path))):
                 key = match["key"]
                 if match["set"]:
-                    found[key] = _value(match, {**known, **found})
+                    found[key] = _value(match, {**found, **said})
                 else:
                     found.setdefault(key, known.get(key))
     return found
@@ -132,9 +134,9 @@ def _is_there(path: Any, folder: Path, root: Path | None) -> bool:
 def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str | None:
     """Return the value of a line of such a file (docs.docker.com, Env file syntax)."""
     if (literal := match["single"]) is not None:
-        return literal
+        return literal.replace("\\'", "'")
     text = match["double"]
-    text = match["plain"] if text is None else _ESCAPED.sub(lambda each: ESCAPES.get(each[1], each[1]), text)
+    text = match["plain"].rstrip() if text is None else _ESCAPED.sub(lambda one: ESCAPES.get(one[1], one[1]), text)
     return whole(filled(text, known))
 
 

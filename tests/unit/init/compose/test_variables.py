@@ -20,7 +20,7 @@ def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> 
         r'E="two\nlines\"$A"',
         "F=a#b",
         "G=",
-        "H= # only a comment",
+        "H= # no comment",
         "I=${B}/${NONE}",
         "J=${B}/x",
         "no variable",
@@ -29,14 +29,31 @@ def test_lines_of_a_file_of_variables_are_read_as_by_compose(tmp_path: Path) -> 
         'M="two\n lines" # comment',
         "N='open",
         "O=after",
+        "P=#f00",
+        r"Q='it\'s C:\dir' # comment",
+        r'R="\d \$A \\ \v"#comment',
+        "S=tab\t# and more",
+        'T={"a": "${A:-{}}"}',
     ]
     found = apps(tmp_path, compose_yaml="services: {web: {image: x, env_file: a.env}}", **{"a.env": "\n".join(lines)})
     assert found["web"].environment == {
         **{"A": "a#b", "B": "plain text", "C": "blanks", "D": "$literal", "E": 'two\nlines"a#b'},
-        **{"F": "a#b", "G": "", "H": "", "J": "plain text/x", "K": "by a colon"},
+        **{"F": "a#b", "G": "", "H": "# no comment", "J": "plain text/x", "K": "by a colon"},
         **{"L": "-----BEGIN-----\nx=1\n-----END-----", "M": "two\n lines", "O": "after"},
+        **{"P": "#f00", "Q": r"it's C:\dir", "R": "\\d $A \\ \v", "S": "tab\t# and more", "T": '{"a": "a#b"}'},
     }
     assert found["web"].left_out == ("environment.I",)
+
+
+def test_variables_of_the_project_go_before_those_of_a_file(tmp_path: Path) -> None:
+    """Then come those of the service, where a value of `env_file` names them (compose-go, types/project.go)."""
+    text = "services: {web: {image: x, env_file: a.env, environment: {B: own, C: own}}}"
+    files = {".env": "A=project\nC=project\n", "a.env": "A=file\nB=file\nD=file\nE=$A-$B-$C-$D\n"}
+    found = apps(tmp_path, compose_yaml=text, **files)
+    assert found["web"].environment == {
+        **{"A": "file", "B": "own", "C": "own", "D": "file"},
+        "E": "project-own-project-file",
+    }
 
 
 def test_raw_file_of_variables_is_taken_as_it_is(tmp_path: Path) -> None:
