@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.config.yaml_text import Replacing
 from sandbox.init.compose import volumes
 
-# Lists of NAME=VALUE or of names that are maps too, and settings that take the place of others whole.
-MAPS = ("args", "depends_on", "environment", "labels", "networks")
+# Lists of NAME=VALUE or of names that are maps too, of which the first have single values, and settings that take the
+# place of others whole.
+VALUES = ("args", "environment", "labels")
+MAPS = (*VALUES, "depends_on", "networks")
 WHOLE = ("command", "entrypoint", "test")
+# Lists of what a container has at one place each, and where that is by default.
+PLACED = {"configs": "/", "secrets": "/run/secrets/", "volumes": ""}
 
 
 def merged(base: Any, over: Any, key: str = "") -> Any:
     """Return what two settings of the same `key` say together."""
     if isinstance(over, Replacing):
-        return over
+        return Replacing(merged(None, over.value, key))
     if isinstance(base, Replacing):
         base = base.value
-    if key in WHOLE or base is None or over is None:
+    if key in PLACED and isinstance(over, list):
+        return list({_place(one, key): one for one in (*listed(base), *over)}.values())
+    if key in WHOLE or base is None:
         return over
+    if over is None:
+        return base
     if key == "build":
         base, over = ({"context": one} if isinstance(one, str) else one for one in (base, over))
     if key in MAPS:
         base, over = as_map(base), as_map(over)
     if isinstance(base, Mapping) and isinstance(over, Mapping):
-        return {**base, **{name: merged(base.get(name), value, str(name)) for name, value in over.items()}}
+        inner = over if key in VALUES else {name: merged(base.get(name), one, str(name)) for name, one in over.items()}
+        return {**base, **inner}
     if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
-        added = listed(over)
-        kept = [one for one in listed(base) if _places([one], key).isdisjoint(_places(added, key))]
-        return [*kept, *(one for one in added if one not in kept)]
+        kept = listed(base)
+        return [*kept, *(one for one in listed(over) if one not in kept)]
     return over
 
 
-def _places(given: list[Any], key: str) -> set[str]:
-    """Return where in a container the settings of a list put something, of which one place can have one."""
+def _place(one: Any, key: str) -> str:
+    """Return where a container has an entry of such a list."""
     if key == "volumes":
-        return {place for _, place in volumes.pairs(given)}
-    long = [one if isinstance(one, Mapping) else {"source": one} for one in given if key in ("configs", "secrets")]
-    return {str(one.get("target") or one.get("source")) for one in long}
+        return next(place for _, place in volumes.pairs([one]))
+    said = untyped.at(one, "target") or untyped.at(one, "source") or one
+    return posixpath.join(PLACED[key], str(said))
 
 
 def plain(content: Any) -> Any:

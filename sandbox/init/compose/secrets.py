@@ -10,13 +10,11 @@ from typing import Any
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init.compose import variables
-from sandbox.init.compose.merge import listed
+from sandbox.init.compose.merge import PLACED, listed
 from sandbox.init.compose.volumes import MOST_BYTES
 from sandbox.init.detected import Mount, labels
 from sandbox.init.project_folders import has
 
-# Where a container finds them by default.
-PLACES = {"secrets": "/run/secrets/", "configs": "/"}
 OWNER = ("uid", "gid")
 MOST_RIGHTS = 0o777  # that Kubernetes takes
 
@@ -34,12 +32,12 @@ def mounts(
     """
     found: list[Mount] = []
     left_out: list[str] = []
-    for section, default in PLACES.items():
+    for section in ("secrets", "configs"):
         named = labels(defined[section])
         for one in listed(service.get(section)):
             given = one if isinstance(one, Mapping) else {"source": one}
             name = str(given.get("source"))
-            place = posixpath.join(default, str(given.get("target") or name))
+            place = posixpath.join(PLACED[section], str(given.get("target") or name))
             source = defined[section].get(name)
             text, reason = _text(source, folder, value)
             if ":" in place:

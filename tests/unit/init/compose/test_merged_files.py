@@ -20,7 +20,15 @@ from tests.support.project_folder import apps, load, write
         ("ports", ["80:80"], ["81:81", "80:80"], ["80:80", "81:81"]),
         ("volumes", ["a:/a", "b:/b"], ["c:/b"], ["a:/a", "c:/b"]),
         ("secrets", ["a", "b"], [{"source": "c", "target": "b"}], ["a", {"source": "c", "target": "b"}]),
-        ("configs", [{"source": "a", "target": "/a"}, "/b"], ["/a", "/c"], ["/b", "/a", "/c"]),
+        ("configs", [{"source": "b", "target": "/a"}, "b"], ["a", "c"], ["a", "b", "c"]),
+        ("volumes", None, ["a:/a", {"source": "b", "target": "/a"}], [{"source": "b", "target": "/a"}]),
+        ("networks", {"a": {"aliases": ["b"]}}, ["a", "c"], {"a": {"aliases": ["b"]}, "c": None}),
+        (
+            "healthcheck",
+            {"test": ["a"], "timeout": "1s"},
+            {"test": "b", "timeout": None},
+            {"test": "b", "timeout": "1s"},
+        ),
         ("build", "web", {"target": "dev"}, {"context": "web", "target": "dev"}),
         ("env_file", "a.env", ["b.env"], ["a.env", "b.env"]),
         (
