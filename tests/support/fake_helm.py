@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.support.programs import make_program
 
@@ -95,6 +98,9 @@ if command == "uninstall":
 """
 
 
-def write(folder: Path) -> Path:
-    """Put it into the folder as `helm`; it notes its arguments, and what `--set-file` names, in the file HELM_ASKED."""
-    return make_program(folder / "helm", f"#!{sys.executable} -SE\n{PROGRAM}")
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put it before all of the PATH; return the file in which it notes its calls, with what `--set-file` names."""
+    make_program(folder / "helm", f"#!{sys.executable} -SE\n{PROGRAM}")
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("HELM_ASKED", str(folder / "asked"))
+    return folder / "asked"

@@ -49,6 +49,15 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is all of the PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Home:
     return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
 

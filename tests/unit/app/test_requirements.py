@@ -56,14 +56,11 @@ def engine(place: Home) -> FakeEngine:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(programs: Path) -> Path:
     """A PATH with a docker and a kind that will do, and nothing else."""
-    place = tmp_path / "bin"
-    place.mkdir()
-    monkeypatch.setenv("PATH", str(place))
-    install(place, "docker", "exit 0")
-    install(place, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
-    return place
+    install(programs, "docker", "exit 0")
+    install(programs, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
+    return programs
 
 
 @pytest.fixture
@@ -749,8 +746,7 @@ def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, mon
 @pytest.fixture
 def chart(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A chart with a template that does not render, and a helm that says so."""
-    fake_helm.write(folder)
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    fake_helm.install(folder, monkeypatch)
     templates = tmp_path / "web" / "templates"
     templates.mkdir(parents=True)
     (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")

@@ -168,9 +168,7 @@ def test_chart_that_reads_elsewhere_is_not_rendered(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
 ) -> None:
     """A link in a chart to the home folder, which helm would keep in memory → named; nothing is rendered for that."""
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    fake_helm.write(tmp_path)
+    fake_helm.install(tmp_path, monkeypatch)
     (root / "chart" / "templates").mkdir(parents=True)
     (root / "chart" / "Chart.yaml").write_text("name: chart\n")
     (root / "chart" / link).symlink_to(tmp_path)
@@ -184,9 +182,7 @@ def test_chart_that_needs_one_from_elsewhere_is_not_rendered(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chart of a fetched project that is made of a folder of the machine's → named; nothing of it is read."""
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    fake_helm.write(tmp_path)
+    fake_helm.install(tmp_path, monkeypatch)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "Chart.yaml").write_text("name: mine\n")
     (root / "chart").mkdir()
@@ -212,8 +208,7 @@ def test_pipes_and_terminals_are_refused_before_the_question(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """A fetched spec that names the terminal or a pipe as a file to read → refused, and nothing is waited for."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    fake_helm.write(tmp_path)
+    fake_helm.install(tmp_path, monkeypatch)
     os.mkfifo(root / "pipe")
     (root / "web").mkdir()
     (root / "web" / "Chart.yaml").write_text("name: web\n")
@@ -253,9 +248,7 @@ def test_files_and_urls_of_a_kustomization_are_named(root: Path, tmp_path: Path)
 @pytest.mark.security(17)
 def test_rights_in_a_chart_are_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fetched spec with a chart → rendered, which runs nothing, and its rights are asked for."""
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    fake_helm.write(tmp_path)
+    fake_helm.install(tmp_path, monkeypatch)
     (root / "chart" / "templates").mkdir(parents=True)
     (root / "chart" / "Chart.yaml").write_text("name: chart\n")
     (root / "chart" / "templates" / "agent.yaml").write_text(POD)

@@ -72,13 +72,9 @@ ALWAYS = WITHOUT_CLUSTER | {
 
 
 @pytest.fixture(autouse=True)
-def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kind(programs: Path) -> Path:
     """A kind on the PATH that plans need to know of, and that nothing here runs."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = make_program(folder / "kind", "exit 1")
-    monkeypatch.setenv("PATH", str(folder))
-    return program
+    return make_program(programs / "kind", "exit 1")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,13 +121,10 @@ def scene(
     server.kinds["/apis/apiextensions.k8s.io/v1"] = {"CustomResourceDefinition": ("customresourcedefinitions", False)}
     node = ContainerSpec(name=names.node, image="", command=(), labels={}, network=NETWORK)
     engine.add(FakeContainer(node, "", read_only=False))
-    fake_helm.write(tmp_path)
-    asked, remote = tmp_path / "asked", tmp_path / "remote"
+    asked, remote = fake_helm.install(tmp_path, monkeypatch), tmp_path / "remote"
     remote.mkdir()
     away = upstream.url.removeprefix("http://")
     (remote / "web-1.2.3.tgz").write_bytes(packed(CHART.replace("UPSTREAM", away)))
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("HELM_ASKED", str(asked))
     monkeypatch.setenv("HELM_REMOTE", str(remote))
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -41,9 +40,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "remote"
     folder.mkdir()
     (folder / "web-1.2.3.tgz").write_bytes(packed(MAP))
-    fake_helm.write(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    fake_helm.install(tmp_path, monkeypatch)
     monkeypatch.setenv("HELM_REMOTE", str(folder))
     return folder / "web-1.2.3.tgz"
 

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,10 +57,7 @@ def chart(tmp_path: Path) -> Chart:
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    fake_helm.write(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
-    return tmp_path / "asked"
+    return fake_helm.install(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,7 @@ def config(name: str, hook: str = "") -> str:
 
 @pytest.fixture
 def charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RenderedCharts:
-    fake_helm.write(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    fake_helm.install(tmp_path, monkeypatch)
     templates = tmp_path / "web" / "templates"
     templates.mkdir(parents=True)
     (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")

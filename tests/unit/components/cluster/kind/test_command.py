@@ -13,28 +13,19 @@ from sandbox.system.process import ToolFailed
 from tests.support.programs import make_program
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with nothing on it but the shell's own tools."""
-    place = tmp_path / "bin"
-    place.mkdir()
-    monkeypatch.setenv("PATH", str(place))
-    return place
-
-
-def install(folder: Path, script: str) -> Path:
-    return make_program(folder / "kind", script)
+def install(programs: Path, script: str) -> Path:
+    return make_program(programs / "kind", script)
 
 
 @pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
-def test_a_kind_that_is_new_enough_will_do(folder: Path, said: str) -> None:
-    install(folder, f"echo '{said}'")
+def test_a_kind_that_is_new_enough_will_do(programs: Path, said: str) -> None:
+    install(programs, f"echo '{said}'")
     Kind.find("sandbox", bundled=None).require()
 
 
 @pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
-def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: str) -> None:
-    program = install(folder, f"echo '{said}'")
+def test_a_kind_that_is_too_old_or_says_nothing_is_refused(programs: Path, said: str) -> None:
+    program = install(programs, f"echo '{said}'")
     with pytest.raises(MissingTool) as caught:
         Kind.find("sandbox", bundled=None).require()
     assert caught.value.brief.startswith("kind is too old")
@@ -47,7 +38,7 @@ def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: s
     [("linux", "sandbox bundle build"), ("darwin", "brew install kind, or sandbox bundle build kind")],
 )
 def test_a_missing_kind_is_named_with_what_brings_one(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
+    programs: Path, monkeypatch: pytest.MonkeyPatch, system: str, fix: str
 ) -> None:
     monkeypatch.setattr("sys.platform", system)
     with pytest.raises(MissingTool) as caught:
@@ -55,19 +46,19 @@ def test_a_missing_kind_is_named_with_what_brings_one(
     assert fix in caught.value.fix
 
 
-def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path: Path) -> None:
+def test_the_bundle_s_kind_is_used_when_the_path_has_none(programs: Path, tmp_path: Path) -> None:
     extra = tmp_path / "bundle"
     extra.mkdir()
     program = install(extra, "echo v0.33.0")
     assert Kind.find("sandbox", bundled=program).program == program
 
 
-def test_stack_and_progress_of_a_failing_kind_are_left_out(folder: Path, tmp_path: Path) -> None:
+def test_stack_and_progress_of_a_failing_kind_are_left_out(programs: Path, tmp_path: Path) -> None:
     progress = (
         "echo 'Creating cluster \"demo\" ...'; echo ' ✗ Starting'; echo 'Command Output: I1127 07:16:14.8 loading'"
     )
     words = "for n in 1 2 3; do echo line $n; echo I1127 07:16:14.9 GET; done; echo; echo Stack Trace:; echo main.go"
-    kind = Kind(install(folder, f"{progress}; {words}; exit 1"), "sandbox")
+    kind = Kind(install(programs, f"{progress}; {words}; exit 1"), "sandbox")
     with pytest.raises(ToolFailed) as caught:
         kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=print)
     command, *said = caught.value.details.splitlines()
@@ -75,10 +66,10 @@ def test_stack_and_progress_of_a_failing_kind_are_left_out(folder: Path, tmp_pat
 
 
 @pytest.mark.fault(19)
-def test_a_node_that_takes_long_to_start_is_given_another_try(folder: Path, tmp_path: Path) -> None:
+def test_a_node_that_takes_long_to_start_is_given_another_try(programs: Path, tmp_path: Path) -> None:
     """A busy machine: systemd takes longer than kind's half minute → kind is asked a second time, and it is said"""
     slow = f"[ -e {tmp_path}/tried ] || {{ : >{tmp_path}/tried; echo ERROR: {SLOW} systemd; exit 1; }}"
-    kind = Kind(install(folder, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
+    kind = Kind(install(programs, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
     lines: list[str] = []
     kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
     assert lines == [
@@ -89,19 +80,21 @@ def test_a_node_that_takes_long_to_start_is_given_another_try(folder: Path, tmp_
     ]
 
 
-def test_kind_s_balancer_is_the_image_that_the_sandbox_has(folder: Path, tmp_path: Path) -> None:
-    make_program(folder / "docker", 'echo "$#: $*"')
+def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_path: Path) -> None:
+    make_program(programs / "docker", 'echo "$#: $*"')
     image = "docker.io/envoyproxy/envoy:v1.36.2"
-    kind = Kind(install(folder, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
+    kind = Kind(install(programs, f"docker run -d {image} 'a  b'"), "sandbox", balancer="sandbox.dev/balancer:1")
     lines: list[str] = []
     kind.create("demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
     assert lines == ["4: run -d sandbox.dev/balancer:1 a  b"]
     assert not list(tmp_path.glob(".kind-*"))
 
 
-def test_kind_itself_misses_the_engine_s_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_itself_misses_the_engine_s_command(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind = Kind(
-        install(folder, "command -v docker || echo there is none"), "sandbox", balancer="sandbox.dev/balancer:1"
+        install(programs, "command -v docker || echo there is none"), "sandbox", balancer="sandbox.dev/balancer:1"
     )
     monkeypatch.setattr(process, "which", lambda name: None)
     lines: list[str] = []
@@ -109,9 +102,9 @@ def test_kind_itself_misses_the_engine_s_command(folder: Path, tmp_path: Path, m
     assert not any(".kind-" in line for line in lines)
 
 
-def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -> None:
+def test_kind_uses_the_podman_that_the_engine_is(programs: Path, tmp_path: Path) -> None:
     program = install(
-        folder, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
+        programs, 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"; exit 1'
     )
     kind = Kind(program, "sandbox.demo", podman="unix:///run/podman.sock")
     lines: list[str] = []
@@ -120,8 +113,8 @@ def test_kind_uses_the_podman_that_the_engine_is(folder: Path, tmp_path: Path) -
     assert lines == ["unix:///run/podman.sock podman sandbox.demo"]
 
 
-def test_kind_uses_our_network_and_its_last_lines_are_evidence(folder: Path, tmp_path: Path) -> None:
-    program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
+def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, tmp_path: Path) -> None:
+    program = install(programs, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")
     lines: list[str] = []
     with pytest.raises(ToolFailed) as caught:

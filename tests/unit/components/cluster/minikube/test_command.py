@@ -14,20 +14,11 @@ from tests.support.programs import make_program
 RUNNING = {"Name": "p", "Host": "Running", "Kubelet": "Running", "APIServer": "Running", "Kubeconfig": "Configured"}
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with nothing on it but the shell's own tools."""
-    place = tmp_path / "bin"
-    place.mkdir()
-    monkeypatch.setenv("PATH", str(place))
-    return place
-
-
-def install(folder: Path, **answers: str) -> Minikube:
+def install(programs: Path, **answers: str) -> Minikube:
     """A minikube whose first argument chooses what it does; what it was called with is in `calls`."""
-    program = folder / "minikube"
+    program = programs / "minikube"
     cases = "".join(f"{name}) {script} ;;\n" for name, script in answers.items())
-    make_program(program, f'echo "${{KUBECONFIG-none}} $*" >> {folder}/calls\ncase $1 in\n{cases}esac')
+    make_program(program, f'echo "${{KUBECONFIG-none}} $*" >> {programs}/calls\ncase $1 in\n{cases}esac')
     return Minikube.find("p")
 
 
@@ -40,90 +31,90 @@ def event(kind: str, **data: str) -> str:
 
 
 @pytest.mark.parametrize("words", ["v1.38.1", "minikube version: v1.39.0", "v2.0.0-beta.0"])
-def test_new_enough_version_is_accepted(folder: Path, words: str) -> None:
-    assert install(folder, version=f"echo {words}").require() in words
+def test_new_enough_version_is_accepted(programs: Path, words: str) -> None:
+    assert install(programs, version=f"echo {words}").require() in words
 
 
 @pytest.mark.parametrize("words", ["v1.37.0", "v1.38.0", "", "?"])
-def test_old_version_is_refused(folder: Path, words: str) -> None:
+def test_old_version_is_refused(programs: Path, words: str) -> None:
     with pytest.raises(MissingTool) as caught:
-        install(folder, version=f"echo '{words}'").require()
+        install(programs, version=f"echo '{words}'").require()
     assert caught.value.brief.startswith("minikube is too old")
-    assert (str(folder / "minikube"), "1.38.1" in caught.value.fix) == (caught.value.details[9:], True)
+    assert (str(programs / "minikube"), "1.38.1" in caught.value.fix) == (caught.value.details[9:], True)
     assert caught.value.exit_code == 4
 
 
-def test_a_missing_one_is_named_with_the_key_that_asks_for_it(folder: Path) -> None:
+def test_a_missing_one_is_named_with_the_key_that_asks_for_it(programs: Path) -> None:
     with pytest.raises(MissingTool, match="minikube is not installed") as caught:
         Minikube.find("p")
     assert "provider: minikube" in caught.value.details
 
 
-def test_only_steps_are_reported(folder: Path, tmp_path: Path) -> None:
+def test_only_steps_are_reported(programs: Path, tmp_path: Path) -> None:
     step = event("step", currentstep="3", totalsteps="19", name="Creating Container", message="Creating container ...")
     start = f"echo 'W1124 klog'; {step}; {event('error', message='harmless')}; {event('info', message='x')}"
     lines: list[str] = []
-    minikube = install(folder, start=start, status=said(RUNNING))
+    minikube = install(programs, start=start, status=said(RUNNING))
     minikube.start(kubeconfig=tmp_path / "k", options=("--driver=docker",), say=lines.append)
     assert lines == ["Creating Container"]
-    first = (folder / "calls").read_text().splitlines()[0]
+    first = (programs / "calls").read_text().splitlines()[0]
     wanted = "start --output=json --interactive=false --wait=all --embed-certs --driver=docker --profile p"
     assert first == f"{tmp_path}/k {wanted}"
 
 
-def test_the_last_error_with_an_exit_code_is_the_reason(folder: Path, tmp_path: Path) -> None:
+def test_the_last_error_with_an_exit_code_is_the_reason(programs: Path, tmp_path: Path) -> None:
     before = event("error", exitcode="1", name="OTHER", message="not this one")
     warning = event("warning", message="low on memory")
     last = event("error", exitcode="80", name="GUEST_PROVISION", message="no space left", advice="prune")
-    minikube = install(folder, start=f"{before}; {warning}; {last}; exit 80")
+    minikube = install(programs, start=f"{before}; {warning}; {last}; exit 80")
     with pytest.raises(MinikubeFailed, match="minikube start failed: GUEST_PROVISION") as caught:
         minikube.start(kubeconfig=tmp_path / "k", say=print)
     assert caught.value.details == "no space left\nlow on memory"
     assert caught.value.fix == "prune"
 
 
-def test_a_failure_without_events_shows_the_last_lines(folder: Path, tmp_path: Path) -> None:
+def test_a_failure_without_events_shows_the_last_lines(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(MinikubeFailed) as caught:
-        install(folder, start="echo boom; exit 14").start(kubeconfig=tmp_path / "k", say=print)
+        install(programs, start="echo boom; exit 14").start(kubeconfig=tmp_path / "k", say=print)
     assert "boom" in caught.value.details
     assert caught.value.fix == "minikube logs --profile p"
 
 
-def test_successful_start_is_verified(folder: Path, tmp_path: Path) -> None:
-    minikube = install(folder, start="exit 0", status=said({**RUNNING, "APIServer": "Stopped"}) + "; exit 4")
+def test_successful_start_is_verified(programs: Path, tmp_path: Path) -> None:
+    minikube = install(programs, start="exit 0", status=said({**RUNNING, "APIServer": "Stopped"}) + "; exit 4")
     with pytest.raises(MinikubeFailed, match="and yet: APIServer Stopped"):
         minikube.start(kubeconfig=tmp_path / "k", say=print)
 
 
-def test_a_status_of_nothing_is_one_too(folder: Path, tmp_path: Path) -> None:
-    assert install(folder, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
-    several = install(folder, status=said([RUNNING, {"Name": "p-m02"}]))
+def test_a_status_of_nothing_is_one_too(programs: Path, tmp_path: Path) -> None:
+    assert install(programs, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
+    several = install(programs, status=said([RUNNING, {"Name": "p-m02"}]))
     assert several.status(tmp_path / "k")["Host"] == "Running"
 
 
-def test_the_version_that_the_user_chose_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_that_the_user_chose_is_asked_for(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIKUBE_KUBERNETES_VERSION", raising=False)
-    assert install(folder, config="echo '! slow' >&2; echo v1.34.2").chosen_kubernetes() == "v1.34.2"
-    assert install(folder, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
+    assert install(programs, config="echo '! slow' >&2; echo v1.34.2").chosen_kubernetes() == "v1.34.2"
+    assert install(programs, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
     monkeypatch.setenv("MINIKUBE_KUBERNETES_VERSION", "v1.33.0")
-    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
+    assert install(programs, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
 
 
-def test_a_profile_is_found_by_its_name(folder: Path) -> None:
+def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
-    assert install(folder, profile=said(profiles)).inspect() == Profile("docker", "docker", "v1.35.1")
-    assert install(folder, profile=said({"invalid": [], "valid": []})).inspect() is None
+    assert install(programs, profile=said(profiles)).inspect() == Profile("docker", "docker", "v1.35.1")
+    assert install(programs, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 
-def test_profile_ingress_certificate_is_set_without_a_prompt(folder: Path) -> None:
+def test_profile_ingress_certificate_is_set_without_a_prompt(programs: Path) -> None:
     kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
     config = {"Driver": "docker", "KubernetesConfig": kubernetes}
-    found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).inspect()
+    found = install(programs, profile=said({"valid": [{"Name": "p", "Config": config}]})).inspect()
     assert found is not None and found.ingress_certificate == "a/b"
-    install(folder, addons=f"read -r line; echo $line > {folder}/read").give_ingress("sandbox-system/default-tls")
-    assert (folder / "read").read_text() == "sandbox-system/default-tls\n"
-    assert (folder / "calls").read_text().splitlines()[-1].endswith(" addons configure ingress --profile p")
+    install(programs, addons=f"read -r line; echo $line > {programs}/read").give_ingress("sandbox-system/default-tls")
+    assert (programs / "read").read_text() == "sandbox-system/default-tls\n"
+    assert (programs / "calls").read_text().splitlines()[-1].endswith(" addons configure ingress --profile p")
 
 
 # What minikube 1.38.1 prints.
@@ -156,20 +147,20 @@ TABLE = """  - ingress has the following images:
     ],
 )
 def test_addon_images_are_defaults_earlier_and_chosen_ones(
-    folder: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
+    programs: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
 ) -> None:
-    (folder / "table").write_text(TABLE)
-    shown = f'while read -r line; do echo "$line"; done < {folder}/table'
-    minikube = install(folder, addons=shown, profile=said({"valid": [{"Name": "p", "Config": config}]}))
+    (programs / "table").write_text(TABLE)
+    shown = f'while read -r line; do echo "$line"; done < {programs}/table'
+    minikube = install(programs, addons=shown, profile=said({"valid": [{"Name": "p", "Config": config}]}))
     found = minikube.images("ingress", chosen, places)
     assert found == dict(zip(("Controller", "Certgen"), wanted, strict=True))
 
 
-def test_addons_are_enabled_or_not(folder: Path) -> None:
+def test_addons_are_enabled_or_not(programs: Path) -> None:
     listed = {"ingress": {"Profile": "p", "Status": "enabled"}, "olm": {"Profile": "p", "Status": "disabled"}, "x": {}}
-    assert install(folder, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}
+    assert install(programs, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}
 
 
-def test_output_without_json_is_reported(folder: Path) -> None:
+def test_output_without_json_is_reported(programs: Path) -> None:
     with pytest.raises(MinikubeFailed, match="prints no JSON"):
-        install(folder, addons="echo oops").addons()
+        install(programs, addons="echo oops").addons()
