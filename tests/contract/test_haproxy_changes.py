@@ -30,6 +30,7 @@ from tests.contract.edges import IMAGE, _engine
 from tests.real import behind
 from tests.support.http_server import Handler, serving
 from tests.support.ports import free_port
+from tests.support.tls import presenting
 
 LOCAL = "127.0.0.1"
 DOMAIN = "demo.test"
@@ -185,10 +186,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     keystore = Keystore(tmp_path / "keys")
     keystore.authority([DOMAIN], now=datetime.now(UTC))
     leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))
-    pem = tmp_path / "ingress.pem"
-    pem.write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    context = presenting(leaf, tmp_path)
     # A long folder, as users' homes may be: longer than a socket's address.
     box = EdgeContainer(engine, Home(tmp_path / ("edge" * 20), tmp_path, tmp_path), name)
     try:

@@ -43,15 +43,25 @@ def make_pki(*domains: str, now: datetime = NOW) -> Pki:
     return Pki(root, make_issuing(root, domains or (DOMAIN,), now=now))
 
 
+def presenting(leaf: KeyPair, folder: Path) -> ssl.SSLContext:
+    """What a server needs to present `leaf`; OpenSSL reads it from a file, which is left in the folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    present(leaf, folder, context)
+    return context
+
+
+def present(leaf: KeyPair, folder: Path, context: ssl.SSLContext) -> None:
+    served = folder / "served.pem"
+    served.write_bytes(leaf.key_pem + leaf.cert_pem)
+    context.load_cert_chain(served)
+
+
 def handshake(leaf: KeyPair, name: str, root_pem: bytes, folder: Path, *, strict: bool = True) -> list[str]:
     """Connect to a server that presents `leaf`, as a client that trusts only `root_pem` and asks for `name`.
 
     Returns the DNS names and addresses the server proved to hold; raises ssl.SSLError when the client refuses.
     """
-    served = folder / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.cert_pem)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(served)
+    server = presenting(leaf, folder)
     client = ssl.create_default_context(cadata=root_pem.decode())
     if strict:
         client.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -77,8 +87,7 @@ class TlsServer:
         self.answer = answer
         self.status = "200 OK"
         self._folder = folder
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.present(leaf)
+        self._context = presenting(leaf, folder)
         self._listener = socket.create_server((address, 0))
         self._thread = threading.Thread(target=self._serve)
 
@@ -88,9 +97,7 @@ class TlsServer:
 
     def present(self, leaf: KeyPair) -> None:
         """Show `leaf` from the next connection on."""
-        served = self._folder / "served.pem"
-        served.write_bytes(leaf.key_pem + leaf.cert_pem)
-        self._context.load_cert_chain(served)
+        present(leaf, self._folder, self._context)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -35,7 +34,7 @@ from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from tests.support import in_process
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
-from tests.support.tls import NOW, TlsServer, make_pki
+from tests.support.tls import NOW, TlsServer, make_pki, presenting
 
 
 @pytest.fixture
@@ -167,11 +166,7 @@ def test_sandbox_is_gone_after_a_failing_test(there: set[str]) -> None:
 
 def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_path: Path) -> None:
     pki, name = make_pki("x.sandbox.localhost"), "hello.x.sandbox.localhost"
-    leaf = make_leaf(pki.issuing, (name,), now=NOW)
-    served = tmp_path / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(served)
+    context = presenting(make_leaf(pki.issuing, (name,), now=NOW), tmp_path)
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -12,6 +12,7 @@ import pytest
 from sandbox.app import edge_request
 from sandbox.components.certificates.authority import make_self_signed
 from tests.support.http_server import Handler, answering
+from tests.support.tls import presenting
 
 HOST = "app.demo.test"
 
@@ -27,10 +28,7 @@ class Echo(Handler):
 def served(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
     """The port of a server for HOST, and a context that trusts it."""
     pair = make_self_signed(HOST, now=datetime.now(UTC))
-    (tmp_path / "pair").write_bytes(pair.key_pem + pair.cert_pem)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(tmp_path / "pair")
-    with answering(Echo, tls) as server:
+    with answering(Echo, presenting(pair, tmp_path)) as server:
         yield server.server_port, ssl.create_default_context(cadata=pair.cert_pem.decode())
 
 

@@ -12,7 +12,7 @@ import pytest
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.doctor import egress_probe
 from sandbox.doctor.egress_probe import Hello, Part, Refused, received
-from tests.support.tls import DOMAIN, NOW, Pki, make_pki
+from tests.support.tls import DOMAIN, NOW, Pki, make_pki, presenting
 
 LOG = """\
 === cluster
@@ -90,10 +90,7 @@ def first_flight(
     hello: Hello, pki: Pki, folder: Path, *, host: str = HOST, newest: bool = True, curve: str = ""
 ) -> bytes:
     """What a server with a certificate for `host` answers to a client's first words."""
-    leaf = make_leaf(pki.issuing, (host,), now=NOW)
-    (folder / "served.pem").write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "served.pem")
+    context = presenting(make_leaf(pki.issuing, (host,), now=NOW), folder)
     context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED if newest else ssl.TLSVersion.TLSv1_2
     if curve:
         context.set_ecdh_curve(curve)

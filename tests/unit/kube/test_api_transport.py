@@ -16,7 +16,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
 from tests.support import http_server
 from tests.support.api_server import ApiServer
-from tests.support.tls import make_pki
+from tests.support.tls import make_pki, presenting
 
 
 def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Path:
@@ -55,10 +55,7 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
     for keystore in keystores:
         keystore.authority(["a.test"], now=datetime.now(UTC))
     pair = keystores[0].leaf("server", ["a.test", "127.0.0.1"], now=datetime.now(UTC))
-    (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    with http_server.serving(ApiServer(), context) as server:
+    with http_server.serving(ApiServer(), presenting(pair, tmp_path)) as server:
         for keystore, trusted in zip(keystores, (True, False), strict=True):
             root = keystore.root.cert
             held = {"certificate-authority": str(root)}
@@ -85,9 +82,7 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
     now = datetime.now(UTC)
     pki = make_pki("a.test", now=now)
     pair = make_leaf(pki.issuing, ["a.test", "127.0.0.1"], now=now, client=True)
-    (tmp_path / "both.pem").write_bytes(pair.key_pem + pair.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "both.pem")
+    context = presenting(pair, tmp_path)
     context.load_verify_locations(cadata=pki.root.cert_pem.decode())
     context.verify_mode = ssl.CERT_REQUIRED
     with http_server.serving(ApiServer(), context) as server:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.oci.guarded_sockets import Guard
 from sandbox.oci.http_response import Broken
 from sandbox.oci.web_sessions import WebSessions
-from tests.support.tls import NOW, make_pki
+from tests.support.tls import NOW, make_pki, presenting
 
 HOST = "127.0.0.1"
 PKI = make_pki()
@@ -24,10 +23,7 @@ PKI = make_pki()
 @contextmanager
 def closing(folder: Path) -> Iterator[str]:
     """Yield the URL of a server that reads the beginning of a request and closes: no answer, no TLS alert, no reset."""
-    leaf = make_leaf(PKI.issuing, [HOST], now=NOW)
-    (folder / "leaf.pem").write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "leaf.pem")
+    context = presenting(make_leaf(PKI.issuing, [HOST], now=NOW), folder)
 
     def serve(listener: socket.socket) -> None:
         with suppress(OSError):

@@ -17,7 +17,7 @@ from sandbox.components.certificates.facts import describe
 from sandbox.components.ingress import https_probe
 from sandbox.components.ingress.https_probe import LARGEST_PAGE, ask, ask_together
 from tests.support.ports import free_port
-from tests.support.tls import DOMAIN, NOW, Pki, make_pki
+from tests.support.tls import DOMAIN, NOW, Pki, make_pki, presenting
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,7 @@ def pki() -> Pki:
 
 def vouched_for(pki: Pki, folder: Path) -> ssl.SSLContext:
     """What a server of the domain needs."""
-    leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
-    served = folder / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(served)
-    return context
+    return presenting(make_leaf(pki.issuing, (DOMAIN,), now=NOW), folder)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support import api_server
 from tests.support.api_server import ApiServer
+from tests.support.tls import presenting
 
 DOMAIN = "demo.sandbox.localhost"
 HOST = f"app.{DOMAIN}"
@@ -69,10 +70,7 @@ def serve(trace: RequestTrace, tmp_path: Path) -> Serve:
 
     @contextmanager
     def serving(leaf: KeyPair, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\nhello") -> Iterator[None]:
-        served = tmp_path / "served.pem"
-        served.write_bytes(leaf.key_pem + leaf.cert_pem)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(served)
+        context = presenting(leaf, tmp_path)
         with socket.create_server(("127.0.0.1", trace.port)) as listener:
             thread = threading.Thread(target=_accept, args=(listener, context, answer))
             thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-import ssl
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -26,7 +25,7 @@ from sandbox.engine import Bind, ContainerSpec, labelled
 from sandbox.names import EDGE, LABEL
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine
-from tests.support.tls import make_pki, rogue_leaf
+from tests.support.tls import make_pki, presenting, rogue_leaf
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
@@ -116,10 +115,7 @@ def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) ->
 def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
     edge = trace.context.home.edge
     routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
-    served = tmp_path / "served.pem"
-    served.write_bytes(default.key_pem + default.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(served)
+    context = presenting(default, tmp_path)
     context.set_alpn_protocols(["postgresql"])
 
     def accept(listener: socket.socket) -> None:

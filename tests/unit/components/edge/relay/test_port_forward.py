@@ -23,7 +23,7 @@ from sandbox.components.edge.route import Route, Tunnel
 from tests.support import client_hellos
 from tests.support.ports import free_port
 from tests.support.programs import make_program
-from tests.support.tls import DOMAIN, NOW, make_pki
+from tests.support.tls import DOMAIN, NOW, make_pki, presenting
 
 PACE = Pace(first=0.02, longest=0.1, patience=20.0, check=0.1, answer=1.0)
 
@@ -32,10 +32,7 @@ PACE = Pace(first=0.02, longest=0.1, patience=20.0, check=0.1, answer=1.0)
 def ingress(tmp_path: Path) -> Iterator[int]:
     """A TLS server; the port that it listens on."""
     leaf = make_leaf(make_pki(DOMAIN).issuing, (DOMAIN,), now=NOW)
-    served = tmp_path / "served.pem"
-    served.write_bytes(leaf.key_pem + leaf.cert_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(served)
+    context = presenting(leaf, tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener, context), daemon=True).start()
         yield listener.getsockname()[1]
