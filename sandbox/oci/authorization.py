@@ -25,6 +25,7 @@ from sandbox.oci.oci_errors import RegistryError, from_response
 
 # It begins at the beginning of a word, and no word is read again: a header may be one word of 64 KiB.
 _PARAMETER = re.compile(r'(?<![\w-])(?:([A-Za-z][\w-]*+)\s++)?([\w-]++)\s*+=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
+_BARE_BASIC = re.compile(r"(?:^|,)\s*Basic\s*(?:,|$)", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -46,8 +47,8 @@ def parse_challenge(header: str) -> Challenge | None:
 
 
 def takes_password(header: str) -> bool:
-    """Tell whether `header` offers the Basic scheme (RFC 7617)."""
-    return "basic" in _challenges(header)
+    """Tell whether `header` offers the Basic scheme (RFC 7617), or says only its name, as some servers do."""
+    return "basic" in _challenges(header) or _BARE_BASIC.search(header) is not None
 
 
 def _challenges(header: str) -> dict[str, dict[str, str]]:

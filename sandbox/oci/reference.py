@@ -72,7 +72,7 @@ def parse(text: str) -> Reference:
     name, tag = _split_tag(rest)
     if tag is not None and not _TAG.fullmatch(tag):
         raise _refused(text, f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'")
-    if _IDENTIFIER.fullmatch(name):
+    if _IDENTIFIER.fullmatch(text):
         raise _refused(text, "64 hexadecimal digits are an image id, not a name", "give the image a name and a tag")
     host, path = _split_host(name)
     if not _HOST.fullmatch(host):

@@ -365,6 +365,8 @@ def test_several_challenges_are_read_by_scheme() -> None:
     assert parse_challenge(header) == Challenge('https://a.example/"x"', "plain", None)
     assert takes_password(header)
     assert not takes_password('Bearer realm="Basic realm=x"')
+    assert takes_password("Basic") and takes_password('Bearer realm="x", BASIC')
+    assert not takes_password("Basically") and not takes_password("")
 
 
 SHARED = b"blob"

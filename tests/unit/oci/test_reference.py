@@ -52,6 +52,7 @@ def test_any_text_is_a_stable_reference_or_refused(text: str) -> None:
         ("localhost:5001/app:a", "localhost:5001/app:a", "localhost:5001/app:a"),
         ("[::1]:5001/app", "[::1]:5001/app", "[::1]:5001/app"),
         ("Host/app", "Host/app", "Host/app"),
+        (f"{HEX}:1", f"docker.io/library/{HEX}:1", f"{HEX}:1"),
         ("ghcr.io/org/app:1@sha256:" + HEX, "ghcr.io/org/app:1@sha256:" + HEX, "ghcr.io/org/app:1@sha256:" + HEX),
     ],
 )
