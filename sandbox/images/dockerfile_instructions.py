@@ -10,7 +10,11 @@ from collections.abc import Iterator
 
 _INSTRUCTION = re.compile(r"\s*(\w+)\s+(.+)")
 _TAKE_DOCUMENTS = ("ADD", "COPY", "ONBUILD", "RUN")
-_DOCUMENT = re.compile(r"(?<!\S)\d*<<(-?)(['\"]?)([A-Za-z_][\w.-]*)\2")
+# A text in quotes, or what begins a document outside of one.
+_DOCUMENT = re.compile(
+    r"""\"(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|(?<!\S)\d*<<(?P<dash>-?)(?P<quote>['"]?)(?P<end>[A-Za-z_][\w.-]*)(?P=quote)"""
+)
+_GOES_ON = re.compile(r"(?<!\\)\\[ \t]*$")
 
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:
@@ -18,15 +22,14 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
     lines = iter(text.splitlines())
     for line in filter(_says, lines):
         parts = [line]
-        while parts[-1].rstrip().endswith("\\"):
-            parts[-1] = parts[-1].rstrip()[:-1]
-            parts.append(next(filter(_says, lines), ""))
+        while more := _GOES_ON.search(parts[-1]):
+            parts[-1:] = parts[-1][: more.start()], next(filter(_says, lines), "")
         if (match := _INSTRUCTION.match("".join(parts))) is None:
             continue
         name, arguments = match[1].upper(), match[2].rstrip()
-        for dash, _, end in _DOCUMENT.findall(arguments) if name in _TAKE_DOCUMENTS else ():
-            for body in lines:
-                if body.lstrip("\t" if dash else "") == end:
+        for begun in _DOCUMENT.finditer(arguments) if name in _TAKE_DOCUMENTS else ():
+            for body in lines if begun["end"] else ():
+                if body.lstrip("\t" if begun["dash"] else "") == begun["end"]:
                     break
         yield name, arguments
 

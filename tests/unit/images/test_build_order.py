@@ -77,8 +77,14 @@ def test_lines_of_a_here_document_name_no_image(tmp_path: Path, document: str) -
     assert bases(made)[APP] == {BASE}, "what follows counts"
 
 
-@pytest.mark.parametrize("line", ["RUN echo $((1<<2))", "RUN cat <<<EOF", "# RUN <<EOF", "ENV A=<<EOF", "RUN a<<EOF"])
-def test_other_signs_begin_no_here_document(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("RUN echo $((1<<2))", "RUN cat <<<EOF", "# RUN <<EOF", "ENV A=<<EOF", "RUN a<<EOF"),
+        *("RUN echo 'a <<EOF'", 'RUN echo "\\" <<EOF"', "RUN echo \\\\"),
+    ],
+)
+def test_other_signs_take_no_further_line(tmp_path: Path, line: str) -> None:
     made = [image(tmp_path, APP, f"{line}\nFROM team/base:dev\n"), image(tmp_path, BASE, "FROM scratch\n")]
     assert bases(made)[APP] == {BASE}
 
