@@ -32,6 +32,8 @@ CONTAINER = "{{.Names}}\t{{.Networks}}\t{{.Mounts}}"
 # What comes and goes by itself, a disk among it: its provisioner takes it away when it finds the time.
 RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "PersistentVolume"}
 PROVISIONER = "local-path-storage"
+# Of a pod that the kubelet has by a file, and tells the API server of when it finds the time.
+MIRROR = "kubernetes.io/config.mirror"
 
 Listing = frozenset[tuple[str, str, str]]
 
@@ -237,8 +239,12 @@ def listing(cluster: Cluster) -> Listing:
     for version in cluster.groups():
         for kind in cluster.resources(version):
             if kind.may("list") and kind.kind not in RESTLESS:
-                places = ((one["metadata"].get("namespace", ""), one) for one in _all(cluster, version, kind.kind))
-                found |= {(kind.kind, at, one["metadata"]["name"]) for at, one in places if at != PROVISIONER}
+                objects = (one["metadata"] for one in _all(cluster, version, kind.kind))
+                found |= {
+                    (kind.kind, one.get("namespace", ""), one["name"])
+                    for one in objects
+                    if one.get("namespace") != PROVISIONER and MIRROR not in one.get("annotations", ())
+                }
     return frozenset(found)
 
 
