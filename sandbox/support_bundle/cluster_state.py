@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
@@ -52,13 +54,17 @@ def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]
 
     With a `namespace`, nothing outside it is read: it is another user's.
     """
-    for api_version, kind in IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES):
-        try:
-            found = cluster.list(api_version, kind, namespace)
-        except ClusterError as error:
-            yield f"objects/{kind}.txt", f"{error}\n"
-        else:
-            yield f"objects/{kind}.json", json.dumps([_bare(one) for one in found], indent=1)
+    kinds = IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES)
+    with ThreadPoolExecutor(len(kinds)) as pool:  # so that a server that is away is waited for once
+        yield from pool.map(partial(_listed, cluster, namespace), kinds)
+
+
+def _listed(cluster: Cluster, namespace: str | None, kind: tuple[str, str]) -> tuple[str, str]:
+    try:
+        found = cluster.list(*kind, namespace)
+    except ClusterError as error:
+        return f"objects/{kind[1]}.txt", f"{error}\n"
+    return f"objects/{kind[1]}.json", json.dumps([_bare(one) for one in found], indent=1)
 
 
 def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
