@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox import __version__
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Engine, EngineError, labelled
 from sandbox.names import Home, Names
 from sandbox.system import files
 
@@ -50,7 +50,11 @@ def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
     """Yield this user's containers, those of other sandboxes too, with their last log lines."""
     for one in labelled.containers(engine, home):
         yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
-        yield f"containers/{one.name}.log", engine.logs(one.name, lines=LINES)
+        try:
+            log = engine.logs(one.name, lines=LINES)
+        except EngineError as error:  # it is gone by now
+            log = f"{error}\n"
+        yield f"containers/{one.name}.log", log
 
 
 def _os_release() -> str:
