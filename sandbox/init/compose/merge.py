@@ -15,6 +15,8 @@ from sandbox.init.compose import volumes
 VALUES = ("args", "environment", "labels")
 MAPS = (*VALUES, "depends_on", "networks")
 WHOLE = ("command", "entrypoint", "test")
+# Lists whose only entry may stand alone.
+SEQUENCES = ("env_file", "tmpfs")
 # Lists of what a container has at one place each, and where that is by default.
 PLACED = {"configs": "/", "secrets": "/run/secrets/", "volumes": ""}
 
@@ -35,13 +37,22 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
         base, over = ({"context": one} if isinstance(one, str) else one for one in (base, over))
     if key in MAPS:
         base, over = as_map(base), as_map(over)
+    if key == "extra_hosts":
+        base, over = _hosts(base), _hosts(over)
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         inner = over if key in VALUES else {name: merged(base.get(name), one, str(name)) for name, one in over.items()}
         return {**base, **inner}
-    if isinstance(base, list) or (isinstance(over, list) and key == "env_file"):
+    if isinstance(base, list) or key in SEQUENCES:
         kept = listed(base)
         return [*kept, *(one for one in listed(over) if one not in kept)]
     return over
+
+
+def _hosts(given: Any) -> Any:
+    """Return hosts as the list that a map of them means; one may have several addresses."""
+    if not isinstance(given, Mapping):
+        return given
+    return [f"{host}={address}" for host, addresses in given.items() for address in listed(addresses)]
 
 
 def _place(one: Any, key: str) -> str:

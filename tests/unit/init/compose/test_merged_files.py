@@ -22,6 +22,7 @@ from tests.support.project_folder import apps, load, write
         ("secrets", ["a", "b"], [{"source": "c", "target": "b"}], ["a", {"source": "c", "target": "b"}]),
         ("configs", [{"source": "b", "target": "/a"}, "b"], ["a", "c"], ["a", "b", "c"]),
         ("volumes", None, ["a:/a", {"source": "b", "target": "/a"}], [{"source": "b", "target": "/a"}]),
+        ("extra_hosts", {"a": "1.2.3.4", "b": ["::1"]}, ["a:1.2.3.5"], ["a=1.2.3.4", "b=::1", "a:1.2.3.5"]),
         ("networks", {"a": {"aliases": ["b"]}}, ["a", "c"], {"a": {"aliases": ["b"]}, "c": None}),
         (
             "healthcheck",
@@ -31,6 +32,8 @@ from tests.support.project_folder import apps, load, write
         ),
         ("build", "web", {"target": "dev"}, {"context": "web", "target": "dev"}),
         ("env_file", "a.env", ["b.env"], ["a.env", "b.env"]),
+        ("env_file", "a.env", "b.env", ["a.env", "b.env"]),
+        ("tmpfs", "/a", ["/b", "/a"], ["/a", "/b"]),
         (
             "depends_on",
             ["db"],
