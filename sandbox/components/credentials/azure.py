@@ -72,7 +72,8 @@ def _access_token(entry: Acr, environ: Mapping[str, str], service: Service) -> t
         if isinstance(error.__cause__, CredentialsUnusable):  # our own error, which the library has wrapped
             raise error.__cause__ from None
         if not environ.get("AZURE_CLIENT_ID") and not entry.file:
-            raise CredentialsUnusable("az gets no token", details=_first_line(error), fix="az login") from None
+            said = str(error).strip().partition("\n")[0][:300]
+            raise CredentialsUnusable("az gets no token", details=said, fix="az login") from None
         raise service.strange("no access_token") from None
     except OSError as error:
         brief = f"{error.filename} cannot be read"
@@ -124,10 +125,6 @@ def _authority(url: str) -> str:
             fix="correct the address in the file or in AZURE_AUTHORITY_HOST",
         )
     return url
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 def _from_file(path: Path) -> Principal:
