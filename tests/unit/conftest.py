@@ -20,8 +20,13 @@ from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.registry_simulator import Simulator
 
-# Examples may take as long as the machine needs.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# Examples may take as long as the machine needs; CI tries the usual hundred, others a few and other ones each time.
+hypothesis.settings.register_profile(
+    "patient",
+    max_examples=100 if os.environ.get("CI") else 25,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("patient")
 
 

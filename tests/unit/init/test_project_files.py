@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.components.workloads.image_names import ImageNames
@@ -236,7 +236,6 @@ NAMES = st.text(
 
 
 @pytest.mark.fault(43)
-@settings(max_examples=100, deadline=None)
 @given(folder=NAMES, context=NAMES, image=NAMES, host=NAMES, left_out=NAMES)
 def test_odd_names_are_written_so_that_they_are_read(
     folder: str, context: str, image: str, host: str, left_out: str
