@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +336,10 @@ def _endless(header: str, size: int = 0) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
+def _swelling(header: str) -> bytes:
+    return _endless(header, 64 << 20) + bytes(64 << 20)
+
+
 SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
 
 
@@ -342,22 +347,24 @@ SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
 @pytest.mark.parametrize(
     "odd",
     [
-        *(_endless(kind, 64 << 20) + bytes(64 << 20) for kind in "xgLK"),
-        _pax(SPARSE) + _endless("0") + b"99999999\n" + b"0\n" * (32 << 20),
-        _pax(SPARSE) + _endless("0") + b"abc\n".ljust(512, b"\0"),
-        _endless("S") + (b"0" * 504 + b"\1" + bytes(7)) * 20_000,
-        _pax(b"8 a=bcd\n") * 3000,
-        _endless("0") * 20_000,
-        _pax(b"29 GNU.sparse.map=a,b,c,d,ef\n"),
+        *(partial(_swelling, kind) for kind in "xgLK"),
+        lambda: _pax(SPARSE) + _endless("0") + b"99999999\n" + b"0\n" * (32 << 20),
+        lambda: _pax(SPARSE) + _endless("0") + b"abc\n".ljust(512, b"\0"),
+        lambda: _endless("S") + (b"0" * 504 + b"\1" + bytes(7)) * 20_000,
+        lambda: _pax(b"8 a=bcd\n") * 3000,
+        lambda: _endless("0") * 20_000,
+        lambda: _pax(b"29 GNU.sparse.map=a,b,c,d,ef\n"),
     ],
     ids=["pax", "global", "long name", "long link", "map", "odd map", "old map", "headers", "members", "numbers"],
 )
 @pytest.mark.parametrize("head", [True, False])
-def test_bundle_with_headers_that_swell_is_refused(file: Path, tmp_path: Path, odd: bytes, head: bool) -> None:
+def test_bundle_with_headers_that_swell_is_refused(
+    file: Path, tmp_path: Path, odd: Callable[[], bytes], head: bool
+) -> None:
     """A packed bundle of some kB whose headers unpack to gigabytes, or have no numbers → refused with little memory."""
     content = file.read_bytes()
-    whole = odd + content if head else content.rstrip(b"\0").ljust(-(-len(content.rstrip(b"\0")) // 512) * 512, b"\0")
-    packed = zstandard.ZstdCompressor().compress(whole if head else whole + odd)
+    whole = content if head else content.rstrip(b"\0").ljust(-(-len(content.rstrip(b"\0")) // 512) * 512, b"\0")
+    packed = zstandard.ZstdCompressor().compress(odd() + whole if head else whole + odd())
     (tmp_path / "odd.bundle").write_bytes(packed)
     tracemalloc.start()
     try:
