@@ -525,7 +525,7 @@ def test_interrupt_after_an_error_does_not_stop_the_roll_back() -> None:
 @pytest.mark.fault(4, 5)
 def test_step_that_does_not_stop_does_not_block_the_roll_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
-    monkeypatch.setattr(lifecycle, "GRACE", 0.5)
+    monkeypatch.setattr(lifecycle, "GRACE", 1.0)
     world, released, went_on = set[str](), threading.Event(), list[str]()
 
     def hangs(work: Work) -> None:
