@@ -62,9 +62,7 @@ class Session:
             if not (anywhere and used_engine.other(names)):
                 used_engine.require(names)
                 _finish_restore(names)
-                if names.paused.exists():
-                    self.say(f"waking '{name}', which is paused")
-                    wake_paused(names)
+                wake_paused(names, self.say)
             yield
 
     def pushing(self, name: str, doing: str) -> AbstractContextManager[None]:
@@ -122,12 +120,13 @@ def _finish_restore(names: Names) -> None:
         restoring(names, Engine.connect()).recover()
 
 
-def wake_paused(names: Names) -> None:
-    """Wake a sandbox that is paused. Raises SandboxError, also where it is on another engine."""
+def wake_paused(names: Names, say: Callable[[str], None] = lambda _: None) -> None:
+    """Wake a sandbox that is paused, and say so. Raises SandboxError, also where it is on another engine."""
     if names.paused.exists():
         from sandbox.app import pausing
 
         used_engine.require(names)
+        say(f"waking '{names.name}', which is paused")
         pausing.wake(Engine.connect(), names)
 
 
