@@ -1,4 +1,4 @@
-"""What a route of the edge is: the hosts and ports of this machine that a sandbox has, and where they lead."""
+"""What a route of the edge is: the hosts and ports of this machine that a sandbox has, and what they are routed to."""
 
 from __future__ import annotations
 
