@@ -7,6 +7,7 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -37,7 +38,7 @@ def servers(edge: Edge) -> Iterator[dict[str, Server]]:
 
 
 def follow(edge: Edge, servers: dict[str, Server]) -> None:
-    """Have the edge lead to these servers alone."""
+    """Have the edge route to these servers alone."""
     edge.follow(
         [
             Route(name, domain, servers[name].upstream, (("127.0.0.1", edge.port),), float(since))
@@ -45,7 +46,7 @@ def follow(edge: Edge, servers: dict[str, Server]) -> None:
         ]
     )
     for name, domain in DOMAINS.items():
-        wait_until(lambda name=name, domain=domain: silence(edge, domain, name), what=domain, timeout=20)  # type: ignore[misc]
+        wait_until(partial(silence, edge, domain, name), what=domain, timeout=20)
 
 
 def silence(edge: Edge, host: str, name: str) -> str | None:
