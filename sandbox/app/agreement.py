@@ -58,8 +58,7 @@ class Refusal:
     """The answer of a program: it declines whatever only a user can allow."""
 
     def replace(self, names: Names, origin: Origin | None) -> None:
-        known = saved_spec.origin(names)
-        if known and origin and not origin.may_replace(known):
+        if origin and (known := replaced(names, origin)):
             fix = f"give this one another name, or: sandbox up -f {shlex.quote(origin.source)} --yes"
             raise other_origin(names, f"before  {known}\nnow     {origin}", fix)
 
