@@ -48,11 +48,12 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
         tunnels=tunnels(names, spec),
         ports=ports(spec),
     )
-    if not spec.runs_process:
-        other = DisplacedStep(process) if routes.find(routes.load(site.home.relay), spec.name) else None
-        return [other, replace(container, requires=(*container.requires, other.name))] if other else [container]
-    other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
-    return [other, replace(process, requires=(*process.requires, other.name))] if other else [process]
+    wanted: EdgeStep | RelayStep = process if spec.runs_process else container
+    other, place = (container, site.home.edge) if spec.runs_process else (process, site.home.relay)
+    if not routes.find(routes.load(place), spec.name):
+        return [wanted]
+    displaced = DisplacedStep(other)
+    return [displaced, replace(wanted, requires=(*wanted.requires, displaced.name))]
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
