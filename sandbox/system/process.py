@@ -97,10 +97,9 @@ def run(
     group of its own, so that an interrupt typed at the terminal reaches only us and the program is ended by us, once.
     Raises MissingTool when there is no such program, ToolFailed when it fails, and SandboxError without `cwd`.
     """
-    typed = [os.fspath(word) for word in argv]
-    words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
     interruption.check()
-    log.debug("run: %s", shlex.join(typed))
+    typed = _logged("run", argv)
+    words = [*(("nice",) if nice else ()), *(_bound() if bound else ()), *typed]
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
         child = _started(words, cwd, env, aside, reads=stdin is not None)
         output, expired = _awaited(child, timeout, on_line, stdin, stop)
@@ -114,6 +113,13 @@ def run(
     status, name = child.returncode, Path(typed[0]).name
     brief = f"{name} took longer than {timeout:.0f} s" if expired else f"{name} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(typed)}\n{last_lines(output)}", status=status, output=output)
+
+
+def _logged(doing: str, argv: Argv) -> list[str]:
+    """Log a command line before it is run, and return its words."""
+    words = [os.fspath(word) for word in argv]
+    log.debug("%s: %s", doing, shlex.join(words))
+    return words
 
 
 def _bound() -> tuple[str, ...]:
@@ -186,9 +192,8 @@ def run_at_terminal(argv: Argv) -> str:
     It stays in our session and group, without which it could not ask, and has no timeout. Raises MissingTool and
     ToolFailed.
     """
-    words = [os.fspath(word) for word in argv]
     interruption.check()
-    log.debug("run at the terminal: %s", shlex.join(words))
+    words = _logged("run at the terminal", argv)
     try:
         child = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", encoding="utf-8"
@@ -224,8 +229,7 @@ def kill_all() -> None:
 @contextmanager
 def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
     """Run a program for the length of the block, its output in the file `log_to`, and end it afterwards."""
-    words = [os.fspath(word) for word in argv]
-    log.debug("serve: %s", shlex.join(words))
+    words = _logged("serve", argv)
     with log_to.open("w", encoding="utf-8") as output:
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         try:
@@ -240,8 +244,7 @@ def talking(argv: Argv, *, errors: IO[bytes]) -> Iterator[socket.socket]:
 
     Its standard error is written to the file `errors`. Raises MissingTool.
     """
-    words = [os.fspath(word) for word in argv]
-    log.debug("talk: %s", shlex.join(words))
+    words = _logged("talk", argv)
     near, far = socket.socketpair()
     with near:
         with far:
@@ -266,8 +269,7 @@ def detached(argv: Argv, *, log_to: Path) -> Iterator[int]:
     It gets none of the files that we were started with, or a script's lock or pipe would stay held. Raises MissingTool
     when it cannot be started.
     """
-    words = [os.fspath(word) for word in argv]
-    log.debug("detach: %s", shlex.join(words))
+    words = _logged("detach", argv)
     if not os.access(words[0], os.X_OK):
         raise MissingTool(f"{words[0]} cannot be run")
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK  # the last so that no FIFO is waited for
@@ -306,8 +308,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
     """Run a program for the length of the block, which reads its lines, and end its whole group afterwards."""
     import asyncio
 
-    words = [os.fspath(word) for word in argv]
-    log.debug("attend: %s", shlex.join(words))
+    words = _logged("attend", argv)
     try:
         child = await asyncio.create_subprocess_exec(
             *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
