@@ -137,7 +137,7 @@ class Plain:
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         try:
-            return self.server.request(method, path, {**self.headers, **headers}, text and text.encode())
+            return self.server.request(method, path, {**self.headers, **headers}, text.encode() if text else None)
         except _UNSENT as error:
             raise Unanswered(cause(error)) from error
 

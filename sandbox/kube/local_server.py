@@ -41,9 +41,7 @@ class LocalServer:
         self._turns = threading.Semaphore(FEW)
         weakref.finalize(self, _close, self._idle)
 
-    def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
-    ) -> tuple[int, bytes]:
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
         """Return status and content of the answer. Raises OSError."""
         has_turn = self._turns.acquire(timeout=TURN)
         try:
@@ -52,12 +50,10 @@ class LocalServer:
             if has_turn:
                 self._turns.release()
 
-    def _request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | str | None
-    ) -> tuple[int, bytes]:
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
         connection = self._taken()
         try:
-            head = connection.ask(method, path, headers, body.encode() if isinstance(body, str) else body or None)
+            head = connection.ask(method, path, headers, body or None)
             content = b"".join(connection.body(method, head))
         except BaseException:
             connection.close()

@@ -56,7 +56,7 @@ def server() -> Iterator[LocalServer]:
 
 def ask(server: LocalServer, path: str = "/x") -> tuple[str, str]:
     """What was understood, and the port it was asked from."""
-    status, content = server.request("POST", path, {}, "body")
+    status, content = server.request("POST", path, {}, b"body")
     assert status == 200
     understood, _, port = content.decode().rpartition(" ")
     return understood, port
