@@ -175,6 +175,6 @@ class _Upgrading:
         if isinstance(error, SandboxError):
             raise UpgradeFailed(
                 f"'{name}' could not be upgraded, and runs as before",
-                details="\n".join(line for line in (error.brief, error.details) if line),
+                details=str(error),
                 fix="see `sandbox explain upgrade-failed`",
             ) from error

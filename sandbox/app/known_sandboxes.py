@@ -65,7 +65,7 @@ def is_stopped(name: str) -> bool:
 def require_known(name: str) -> None:
     """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, know."""
     names = context.home().sandbox(name)
-    if names.folder.exists() or names.keys.exists():
+    if labelled.knows(names):
         return
     try:
         known = {one.name for one in sandboxes()}

@@ -193,7 +193,8 @@ class JsonReport:
 
 def _named(paths: Collection[Path]) -> str:
     """Name a few paths, relative to the current folder."""
-    here = Path.cwd()
-    names = sorted(str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in paths)
+    from sandbox.system.files import from_here
+
+    names = sorted(map(from_here, paths))
     more = len(names) - MOST_NAMED
     return fit(", ".join(names[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")

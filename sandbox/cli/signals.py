@@ -45,7 +45,7 @@ class Terminated(BaseException):
         self.after = after
 
 
-def catch(doing: str = "stopping", after: str = "", *, events: bool = False) -> None:
+def catch(doing: str, after: str, *, events: bool) -> None:
     """Raise Terminated in the main thread, whatever it waits in, when a signal tells the command to end.
 
     `doing` is what the command does then, printed at once; `after` is printed at the end: what stays and how to go on;

@@ -164,9 +164,7 @@ class _Plain:
         made: dict[str, Any] = {}
         self.count += len(node.value)
         for key, value in node.value:
-            if key.__class__ is not yaml.ScalarNode or key.tag != _TEXT:
-                raise _Odd
-            if key.value in made:
+            if key.__class__ is not yaml.ScalarNode or key.tag != _TEXT or key.value in made:
                 raise _Odd
             made[key.value] = self.value(value, depth + 1)
         return made

@@ -16,6 +16,7 @@ from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
 from sandbox.kube.pod_faults import APPLY_MISSING, CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
+from sandbox.kube.pod_images import containers
 from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,
@@ -264,9 +265,7 @@ def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str
 
 def _is_unprobed(live: Manifest) -> bool:
     """Tell whether the workload has a container without a readiness probe, which is ready until it ends."""
-    spec = live.get("spec") or {}
-    pod = spec if live["kind"] == "Pod" else (spec.get("template") or {}).get("spec") or {}
-    return live["kind"] != "Job" and any("readinessProbe" not in one for one in pod.get("containers") or ())
+    return live["kind"] != "Job" and any("readinessProbe" not in one for one in containers(live, ("containers",)))
 
 
 def _is_explained(trouble: _Trouble) -> bool:

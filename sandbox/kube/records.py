@@ -14,7 +14,6 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 
 from sandbox.fast_dataclass import dataclass
@@ -110,19 +109,12 @@ class Records:
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
     def _key(self) -> bytes | None:
-        try:
-            return files.read_regular(self._file) or None
-        except (OSError, files.NotAFile):
-            return None
+        return files.content(self.names.record_key) or None
 
     def _make_key(self) -> bytes:
         with _making:  # other commands on this sandbox wait; steps of one run come at once
             if (key := self._key()) is not None:
                 return key
             key = secrets.token_hex(32).encode()  # text, like everything else that is searched for secrets
-            files.write_private(self._file, key)
+            files.write_private(self.names.record_key, key)
             return key
-
-    @property
-    def _file(self) -> Path:
-        return self.names.record_key

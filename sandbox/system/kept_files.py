@@ -20,10 +20,7 @@ class KeptFiles:
 
     def read(self, name: str) -> bytes | None:
         """Return what is kept under a name; None for nothing, and for what cannot be read."""
-        try:
-            return files.read_regular(self.folder / name)
-        except (OSError, files.NotAFile):
-            return None
+        return files.content(self.folder / name)
 
     def write(self, name: str, data: bytes) -> None:
         """Keep data under a name, unless there is no space for it, or no right to."""
