@@ -32,7 +32,8 @@ LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
 DEEPEST = 32  # levels of bases below bases
 # Lists of files, folders or, for kustomize, URLs and git repositories (kustomize API, types.Kustomization).
 BASES = ("resources", "bases", "components")
-FILES = ("crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge")
+PLUGINS = ("generators", "transformers", "validators")  # files, or documents in their place, that name files again
+FILES = ("crds", "configurations", *PLUGINS, "patchesStrategicMerge")
 # Keys of charts, which kustomize renders by helm where it is told that it may.
 CHARTS = ("helmCharts", "helmChartInflationGenerator")
 # Keys of files anywhere below the others; `files` and `envs` may have KEY=FILE.
@@ -82,7 +83,7 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
             kubectl.symlink_to(_bundled(store))
         argv: process.Argv = [kubectl, "kustomize", folder, "--output", rendered]
         try:
-            if remote:
+            if found.fetched:
                 process.run(argv, timeout=REMOTE_TIMEOUT)
             else:
                 process.run(argv, timeout=LOCAL_TIMEOUT, env=OFFLINE)
@@ -126,8 +127,11 @@ class _Reading:
         self.local: dict[Path, None] = {}
         self.fetched: dict[str, None] = {}
 
-    def look(self, folder: Path, depth: int = DEEPEST) -> None:
-        """Find what the kustomization in a folder reads, with its bases `depth` levels deep. Raises BadFile."""
+    def look(self, folder: Path, depth: int = DEEPEST, *, plugins: bool = False) -> None:
+        """Find what the kustomization in a folder reads, with its bases `depth` levels deep. Raises BadFile.
+
+        It may be one whose objects are `plugins` of another.
+        """
         file = kustomization(folder)
         if file is None:
             raise BadFile(f"{folder} has no kustomization.yaml", fix="see `apply` in sandbox.yaml")
@@ -137,18 +141,21 @@ class _Reading:
             raise BadFile(f"{folder}: there are more than {DEEPEST} levels of bases")
         self.local |= dict.fromkeys((folder, file))
         content = _content(file)
-        for text in _listed(content):
-            path = folder / text
-            if is_dir(path):
-                self.look(Path(os.path.normpath(path)), depth - 1)
+        for key, text in _listed(content):
+            path, is_plugin = folder / text, plugins or key in PLUGINS
+            if "://" in text:  # kustomize takes it for a URL even where there is such a file
+                self.fetched[text] = None
+            elif is_dir(path):
+                self.look(Path(os.path.normpath(path)), depth - 1, plugins=is_plugin)
             elif is_file(path):
                 self.local[path] = None
-                if text in (content.get("generators") or ()) or text in (content.get("transformers") or ()):
+                if is_plugin:
                     self._note(_documents(path), folder)
             elif _REMOTE.search(text):
                 self.fetched[text] = None
             else:
                 raise BadFile(f"{file} names {text}, which is not there", fix="correct it")
+        self._note([_parsed(one, file) for key in PLUGINS for one in content.get(key) or () if _is_inline(one)], folder)
         self._note({key: value for key, value in content.items() if key not in (*BASES, *FILES)}, folder)
 
     def _note(self, content: Any, folder: Path) -> None:
@@ -177,18 +184,25 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def _documents(file: Path) -> list[Any]:
+    return _parsed(text_file.read(file), file)
+
+
+def _parsed(text: str, file: Path) -> list[Any]:
     try:
-        return yaml_text.documents(text_file.read(file))
+        return yaml_text.documents(text)
     except yaml.YAMLError as error:
         raise BadFile(f"{file} is not valid YAML", details=yaml_text.reason(error)) from error
 
 
-def _listed(content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the files and folders that the kustomization lists; a YAML document in place of one is none."""
+def _listed(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the files and folders that the kustomization lists, each with its key."""
     for key in (*BASES, *FILES):
-        for one in content.get(key) or ():
-            if isinstance(one, str) and "\n" not in one and not one.lstrip().startswith(("{", "[")):
-                yield one
+        yield from ((key, one) for one in content.get(key) or () if isinstance(one, str) and not _is_inline(one))
+
+
+def _is_inline(listed: Any) -> bool:
+    """Tell whether it is a YAML document in place of a file."""
+    return isinstance(listed, str) and ("\n" in listed or listed.lstrip().startswith(("{", "[")))
 
 
 def _paths(content: Any, depth: int = DEEPEST) -> Iterator[str]:

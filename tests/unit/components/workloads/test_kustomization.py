@@ -72,18 +72,35 @@ def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
         "resources: []\npatches: [{path: 'https://example.com/patch.yaml'}]",
         "resources: []\nsecretGenerator: [{name: a, files: ['key=https://example.com/key']}]",
         "transformers: [t.yaml]",
+        "transformers: ['{apiVersion: builtin, kind: X, metadata: {name: x}, path: https://example.com/p.yaml}']",
+        "generators: [plugins]",
+        "resources: ['https://example.com/t.yaml']  # which is a file, too",
     ],
 )
 def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) -> None:
     """A kustomization that names a URL or a repository → an error that says which, before anything runs."""
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
-    (tmp_path / "t.yaml").write_text(
-        "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: https://example.com/p.yaml\n"
-    )
+    for folder in (tmp_path, tmp_path / "plugins", tmp_path / "https:" / "example.com"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "t.yaml").write_text(
+            "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: https://example.com/p.yaml\n"
+        )
+    (tmp_path / "plugins" / "kustomization.yaml").write_text("resources: [t.yaml]\n")
     with pytest.raises(BadFile, match="fetches") as caught:
         kustomization.render(tmp_path, store(tmp_path))
     assert f"{{kustomize: {tmp_path}, remote: true}}" in caught.value.fix
     assert kustomization.reads(tmp_path).fetched
+
+
+@pytest.mark.security(17)
+def test_network_is_for_fetches_that_were_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spec that allows fetches, and a kustomization that names none → rendered without a network all the same."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho "$HTTPS_PROXY $GIT_ALLOW_PROTOCOL" >"$4"\n')
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "kustomization.yaml").write_text("resources: []\n")
+    assert kustomization.render(tmp_path, store(tmp_path), remote=True) == "http://127.0.0.1:9 none\n"
 
 
 @pytest.mark.parametrize(
