@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.app import context
+from sandbox.app import context, object_rights
 from sandbox.bundle.store import Store
-from sandbox.components.addons import catalogue
-from sandbox.components.workloads import user_manifests
+from sandbox.components.addons import addon_objects, catalogue
+from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon
+from sandbox.components.workloads import charts_step, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.chart_dependencies import parts, remote
 from sandbox.components.workloads.helm import Helm
@@ -19,18 +20,15 @@ from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.config.schema.apply_schema import paths as applied
+from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr
 from sandbox.config.schema.edge_schema import UdpPort
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.kube import manifests
-from sandbox.kube.pod_images import CONTAINERS, pod_spec
 from sandbox.sanitize import fit
 from sandbox.system.files import is_inside
 
 Demand = tuple[str, str]
 """What kind of thing it is, and the thing in words."""
-
-NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
 def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
@@ -46,7 +44,7 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_files((*applied(spec.apply), *map(Path, addons)), root),
         *_kustomizations(spec, root),
         *_charts(spec, root),
-        *_rights(_objects(spec, addons, root)),
+        *(("rights", line) for line in object_rights.lines(_objects(spec, root))),
     )
     lines = (f"{what:<12} {words}" for what, words in found)
     return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in lines))
@@ -69,8 +67,12 @@ def _cluster(spec: Spec, root: Path) -> Iterator[Demand]:
 def _accounts(spec: Spec) -> Iterator[Demand]:
     for entry in spec.credentials:
         source = f"of {entry.file}" if entry.file else "that this machine has"
+        if entry.file and isinstance(entry, Docker):
+            source += " and of the credential helpers that it names"
+        hosts = [entry.registry] if isinstance(entry, Acr) else [] if isinstance(entry, Ecr) else entry.registries
+        at = f" at {', '.join(hosts)}" if hosts else ""
         to = "all namespaces" if entry.namespaces == "all" else ", ".join(entry.namespaces)
-        yield "accounts", f"the {entry.kind} accounts {source}, for pods of {to}"
+        yield "accounts", f"the {entry.kind} accounts {source}{at}, for pods of {to}"
     for one in spec.registry.mirrors:
         yield "registry", f"images of {one} come through a mirror, for every pod (registry.mirrors)"
 
@@ -136,8 +138,9 @@ def _images(spec: Spec, root: Path) -> Iterator[Demand]:
                 place = _elsewhere(entry.context, root) or os.path.relpath(entry.context, root)
                 yield "build", f"the Dockerfile of {place}, whose commands run here"
                 yield from _files([entry.context / (entry.dockerfile or "Dockerfile")], root)
-                given = ("secret", entry.secrets), ("SSH agent or key", entry.ssh), ("cache", entry.cache_to)
-                for what, values in given:
+                given = ("secret", entry.secrets), ("SSH agent or key", entry.ssh)
+                caches = ("cache", entry.cache_from), ("cache", entry.cache_to)
+                for what, values in (*given, *caches):
                     yield from (("build", f"{place} gets the {what} {value}") for value in values)
             case FromArchive() | FromLayout():
                 yield from _files([entry.path], root)
@@ -163,16 +166,24 @@ def _charts(spec: Spec, root: Path) -> Iterator[Demand]:
         yield from _files(_parts(chart), root)
         if _leads_out(chart, root):
             yield _unknown(chart.name, "you agree, for it reads other files")
+        elif archives.find(chart) is not None:  # its templates see the cluster, and the time
+            yield "rights", f"what {chart.name} may do can be more in a cluster than what is listed here"
     for chart in remote(charts):
         yield _pulled(chart.source, chart.version)
         if archives.find(chart) is None:
             yield _unknown(chart.name)
         if place := _elsewhere(chart.lock, root):
             yield "files", f"writes {place}"
-    for addon in catalogue.without_minikubes(spec):
-        if of_addon := addon.about.chart:
+    for chosen in _addons(spec):
+        if of_addon := chosen.addon.about.chart:
             yield _pulled(of_addon.source, of_addon.version)
-            yield _unknown(addon.name)
+            yield _unknown(chosen.addon.name)
+
+
+def _addons(spec: Spec) -> tuple[ChosenAddon, ...]:
+    """Return the sandbox's addons and the project's own, with those that they need."""
+    uses = (WantedAddon(one.addon, one.values) for one in spec.addons)
+    return catalogue.choose((one for one in uses if not catalogue.is_minikubes(spec, one.source)), ())
 
 
 def _pulled(source: str, version: str) -> Demand:
@@ -193,46 +204,20 @@ def _parts(chart: AnyChart) -> tuple[Path, ...]:
     return tuple(folder for _, folder in parts(chart.chart)) if isinstance(chart, Chart) else ()
 
 
-def _objects(spec: Spec, folders: Sequence[str], root: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of manifests, of addons in `folders` and of charts that are there; fetches and runs nothing."""
+def _objects(spec: Spec, root: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of manifests, of the project's addons and of charts that are there; fetches nothing."""
     store = Store(context.home().bundle)
     rendered = ((one, user_manifests.rendered(one)) for one in spec.apply)
     here = [one for one, source in rendered if source is None or not reads(source.kustomize).fetched]
     yield from user_manifests.load(here, store)
-    yield from manifests.load([file for folder in folders for file in catalogue.find_addon(folder).files])
+    for one in _addons(spec):
+        if "/" in one.source:
+            values = {"sandbox": spec.name, "domain": spec.domain, **one.placeholders}
+            yield from addon_objects.filled(addon_objects.load(one), values)
     archives = ChartArchives(context.home().charts)
     for chart in user_manifests.charts(spec.apply):
         if not _leads_out(chart, root) and (local := archives.find(chart)):
-            yield from Helm.find(store).render(local)
-
-
-def _rights(objects: Iterable[Mapping[str, Any]]) -> Iterator[Demand]:
-    for manifest in objects:
-        if rights := ", ".join(_rights_of(manifest)):
-            yield "rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}"
-
-
-def _rights_of(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the object may do beyond its namespace; malformed objects are left to the API server."""
-    try:
-        if manifest["kind"] == "ClusterRoleBinding":
-            yield f"{manifest['roleRef']['name']} in the whole cluster"
-        if manifest["kind"] == "PersistentVolume" and (path := manifest["spec"].get("hostPath")):
-            yield f"the node's {path.get('path')}"
-        spec = pod_spec(manifest)
-        yield from (key for key in NAMESPACES if spec.get(key))
-        for volume in spec.get("volumes") or ():
-            if path := volume.get("hostPath"):
-                yield f"the node's {path.get('path')}"
-        for group in CONTAINERS:
-            for container in spec.get(group) or ():
-                context = container.get("securityContext") or {}
-                if context.get("privileged"):
-                    yield "privileged"
-                if added := (context.get("capabilities") or {}).get("add"):
-                    yield f"capabilities {', '.join(map(str, added))}"
-    except (AttributeError, KeyError, TypeError):
-        yield "of unknown form"
+            yield from (charts_step.placed(one, local) for one in Helm.find(store).render(local))
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[Demand]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -176,9 +177,12 @@ def _is_interactive() -> bool:
 
 
 def _confirm(said: str) -> None:
-    for line in said.splitlines():
+    """Ask whether to go on with that, and say how long it is where its beginning is out of sight."""
+    lines, (columns, rows) = said.splitlines(), shutil.get_terminal_size()
+    for line in lines:
         click.echo(f"  {line}", err=True)
-    if not click.confirm("go on?", err=True):
+    shown = sum(1 + (len(line) + 1) // columns for line in lines)
+    if not click.confirm("go on?" if shown < rows else f"go on with all {shown} lines above?", err=True):
         raise SandboxError("nothing was changed", id="declined")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from sandbox.config.schema import RemoteChart
+from sandbox.config.schema.values import Label
 from sandbox.oci import digest as digests
 
 OTHER = "yours"  # the topic of an addon that names none
@@ -85,7 +86,7 @@ class Description(_Model):
     page: Page | None = Field(default=None, description="What is served at https://ADDON.DOMAIN.")
     login: Login | None = Field(default=None, description="How to sign in there.")
     hint: str | None = Field(default=None, description="How to reach or use it, in one line, with placeholders.")
-    needs: tuple[str, ...] = Field(default=(), description="The sandbox's own addons that have to be there first.")
+    needs: tuple[Label, ...] = Field(default=(), description="The sandbox's own addons that have to be there first.")
     images: dict[str, str] = Field(default={}, description="Placeholder -> component of the bundle whose image it is.")
     values: dict[str, str] = Field(default={}, description="Placeholder -> its value where the spec says no other.")
     ready: tuple[Condition, ...] = Field(default=(), description="Conditions that make it ready.")

@@ -127,8 +127,8 @@ class ChartsStep(NothingToUndo):
         change = self.images.renaming(full) if full else {}
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
-        placed = [_placed(manifest, chart) for manifest in objects]
-        changed = Changed(records.cluster, placed, first=any(map(_runs_first, objects)))
+        applied = [placed(manifest, chart) for manifest in objects]
+        changed = Changed(records.cluster, applied, first=any(map(_runs_first, objects)))
         self._upgrade(chart, change, changed, work)
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known, self.record)
@@ -225,7 +225,7 @@ def note(names: Names) -> None:
     names.charts.touch()
 
 
-def _placed(manifest: Manifest, chart: Chart) -> Manifest:
+def placed(manifest: Manifest, chart: Chart) -> Manifest:
     """Return the object with the namespace that helm gives it."""
     metadata = manifest["metadata"]
     return {**manifest, "metadata": {**metadata, "namespace": metadata.get("namespace", chart.namespace)}}

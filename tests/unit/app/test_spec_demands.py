@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sandbox.app.object_rights import AGGREGATED
 from sandbox.app.spec_demands import beyond
 from sandbox.config.resolve import load
 from sandbox.errors import BadFile
@@ -53,6 +54,12 @@ def asked(root: Path, text: str) -> str:
         (
             "credentials: [{kind: ecr, file: /home/v/keys, namespaces: [a]}]",
             "ecr accounts of /home/v/keys, for pods of a",
+        ),
+        ("credentials: [{kind: gcr, registries: [evil.example]}]", "accounts that this machine has at evil.example,"),
+        ("credentials: [{kind: acr, registry: evil.azurecr.io}]", "accounts that this machine has at evil.azurecr.io,"),
+        (
+            "credentials: [{kind: docker, file: /home/v/x}]",
+            "of /home/v/x and of the credential helpers that it names, for pods",
         ),
         ("registry: {mirrors: [docker.io]}", "images of docker.io come through a mirror"),
         ("registry: {external: evil.example}", "pushed to evil.example"),
@@ -117,6 +124,38 @@ def test_rights_of_objects_are_named(root: Path) -> None:
 
 
 @pytest.mark.security(17)
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("PersistentVolume", {"spec": {"local": {"path": "/etc"}}}, "the node's /etc"),
+        ("RoleBinding", {"roleRef": {"name": "admin"}}, "admin in the namespace default"),
+        ("ClusterRole", {"metadata": {"name": "x", "labels": {f"{AGGREGATED}view": "true"}}}, "the cluster's own view"),
+        ("ClusterRole", {"metadata": {"name": "system:discovery"}}, "changes the cluster's own system:discovery"),
+        ("Secret", {"metadata": {"name": "x", "namespace": "kube-system"}}, "in the system's namespace kube-system"),
+        ("MutatingWebhookConfiguration", {"webhooks": []}, "decides about objects of the whole cluster"),
+    ],
+)
+def test_rights_by_another_way_are_named(root: Path, kind: str, more: dict[str, object], said: str) -> None:
+    """Folders of nodes as local volumes, roles, accounts of the system's, webhooks → each is named with its object."""
+    one = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}, **more}
+    (root / "k8s" / "a.yaml").write_text(yaml.safe_dump(one))
+    assert said in asked(root, "apply: [k8s]")
+
+
+@pytest.mark.security(17)
+def test_addon_is_named_as_its_values_make_it(root: Path) -> None:
+    """An addon of the project with a placeholder in a kind, and one that it needs → what is made of them is named."""
+    (root / "mine").mkdir()
+    (root / "mine" / "addon.yaml").write_text("title: mine\nvalues: {what: Map}\nneeds: [redis]\n")
+    (root / "mine" / "x.yaml").write_text(
+        "apiVersion: v1\nkind: ClusterRole${what}\nmetadata: {name: x}\nroleRef: {name: cluster-admin}\n"
+    )
+    said = asked(root, "addons: [{addon: ./mine, values: {what: Binding}}]")
+    assert "ClusterRoleBinding x: cluster-admin in the whole cluster" in said
+    assert "helm-charts/redis 2.4.4, pulled with your login" in said
+
+
+@pytest.mark.security(17)
 def test_images_and_links_from_elsewhere_are_named(root: Path, tmp_path: Path) -> None:
     """Images of the engine, Dockerfiles, archives elsewhere, links out of the project, own addons → named."""
     (tmp_path / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
@@ -128,13 +167,14 @@ def test_images_and_links_from_elsewhere_are_named(root: Path, tmp_path: Path) -
 images:
 - ghcr.io/team/app:1
 - {from: daemon, image: private:1}
-- {from: build, context: app, as: app:1}
+- {from: build, context: app, as: app:1, cache_from: ['type=s3,endpoint_url=https://evil.example']}
 - {from: archive, path: ../x.tar, as: x:1}
 """
     (root / "images.yaml").write_text(images)
     found = asked(root, "push: images.yaml\napply: [k8s]\naddons: [./mine]")
     assert "private:1 of your Docker Engine" in found
     assert "the Dockerfile of app, whose commands run here" in found
+    assert "app gets the cache type=s3,endpoint_url=https://evil.example" in found
     assert f"reads {tmp_path / 'x.tar'}" in found
     assert "`docker login`, if there is one: ghcr.io" in found
     assert f"k8s/link.yaml links to {tmp_path / 'secret.yaml'}" in found
@@ -252,5 +292,6 @@ def test_rights_in_a_chart_are_named(root: Path, tmp_path: Path, monkeypatch: py
     (root / "chart" / "templates").mkdir(parents=True)
     (root / "chart" / "Chart.yaml").write_text("name: chart\n")
     (root / "chart" / "templates" / "agent.yaml").write_text(POD)
-    said = asked(root, "apply: [{chart: chart, set: {a: 1}}]")
-    assert "DaemonSet agent: " in said and "privileged" in said
+    said = asked(root, "apply: [{chart: chart, set: {a: 1}, namespace: kube-system}]")
+    assert "DaemonSet agent: in the system's namespace kube-system, " in said and "privileged" in said
+    assert "what chart may do can be more in a cluster" in said  # where templates can look things up

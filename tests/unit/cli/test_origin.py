@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,16 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
     if not goes_on:
         assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
         assert not context.home().agreed.exists()
+
+
+@pytest.mark.security(17)
+def test_long_list_is_asked_for_with_its_length(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that scrolls away what it begins with → the question says how long it is."""
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+    hosts = ", ".join(f"h{number}.example.com: 10.0.0.1" for number in range(40))
+    committed(repository, {"sandbox.yaml": f"name: demo\nnetwork: {{hosts: {{{hosts}}}}}\n"})
+    said = run("--from", f"file://{repository}", typed="n\n").stderr
+    assert re.search(r"go on with all 4\d lines above\?", said), said
 
 
 def test_answers_go_when_no_sandbox_has_their_source() -> None:

@@ -79,6 +79,7 @@ def test_addons_of_the_same_host_are_none() -> None:
         ("chart: {chart: 'oci://a.b/web', version: 1.2.3, namespace: Foo}", "namespace must be at most 63"),
         ("chart: {chart: 'oci://a.b/web', version: latest}", "must be one version, such as 6.9.0"),
         ("chart: {chart: 'oci://a.b/web', version: 1.2.3, digest: x}", "'x' is not a digest"),
+        ("needs: [../other]", r"needs\[0\]: must be at most 63"),
         ("page: {service: web, port: 80}", "write an Ingress among the manifests"),
     ],
 )
