@@ -14,7 +14,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.manifests import label_selector
-from sandbox.kube.workload_status import is_serving
+from sandbox.kube.services import endpoint_slices, is_serving, offered
 from sandbox.plan import providers
 from sandbox.provider import Nodes
 
@@ -62,8 +62,7 @@ class ServiceTrace:
     @cached_property
     def endpoints(self) -> Sequence[Manifest]:
         """Return the endpoints of its EndpointSlices, each with the slice's `ports`. Raises ClusterError."""
-        selector = f"kubernetes.io/service-name={self.name}"
-        found = self._cluster.list("discovery.k8s.io/v1", "EndpointSlice", self.namespace, selector=selector)
+        found = endpoint_slices(self._cluster, self.namespace, self.name)
         return [{**end, "ports": one.get("ports") or ()} for one in found for end in one.get("endpoints") or ()]
 
     @property
@@ -73,7 +72,7 @@ class ServiceTrace:
 
     def offered(self, protocol: str) -> Sequence[Manifest]:
         """Return its own ports of a protocol."""
-        return [one for one in self.service["spec"].get("ports") or () if one.get("protocol", "TCP") == protocol]
+        return offered(self.service, protocol)
 
     @cached_property
     def pods(self) -> Sequence[Manifest]:

@@ -18,11 +18,6 @@ def is_ready(pod: Manifest) -> bool:
     return any(one["status"] == "True" for one in conditions(pod, "Ready"))
 
 
-def is_serving(endpoint: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint of an EndpointSlice gets connections; without the condition it does (API reference)."""
-    return (endpoint.get("conditions") or {}).get("ready") is not False
-
-
 def has_failed(live: Mapping[str, Any]) -> bool:
     """Tell whether a workload has ended in a failure, and does not try again by itself."""
     try:

@@ -15,7 +15,7 @@ from sandbox.components.edge.route import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
-from sandbox.kube.workload_status import is_serving
+from sandbox.kube.services import endpoint_slices, is_serving, offered
 from sandbox.names import HOST_PORT, Names
 from sandbox.quantities import count
 from sandbox.step import State, Status
@@ -119,7 +119,7 @@ class HostPorts:
     def offered(self, target: Target) -> Sequence[int]:
         """Return the numbers of the ports that the target's Service has in its protocol. Raises SandboxError."""
         there = self._cluster.get("v1", "Service", target.service, target.namespace)
-        return [one["port"] for one in _offered(there["spec"], target.protocol)] if there else ()
+        return [one["port"] for one in offered(there, target.protocol)] if there else ()
 
     def mismatch(self, port: Port) -> tuple[str, bool]:
         """Return why an existing Service cannot be the target of `port`, if so, and whether another of its ports can.
@@ -144,12 +144,7 @@ class HostPorts:
         trouble = _service(cluster, target)[1]
         if trouble:
             return Backend(0, trouble)
-        slices = cluster.list(
-            "discovery.k8s.io/v1",
-            "EndpointSlice",
-            target.namespace,
-            selector=f"kubernetes.io/service-name={target.service if direct else target.name}",
-        )
+        slices = endpoint_slices(cluster, target.namespace, target.service if direct else target.name)
         if not slices:
             return Backend(0, "not routed yet; run sandbox up")
         ends = [end for one in slices for end in one.get("endpoints") or ()]
@@ -204,16 +199,12 @@ def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, s
     spec = theirs["spec"]
     if not spec.get("selector"):
         return None, f"the Service {called} has no selector, so it is not known which pods it is for"
-    offered = _offered(spec, target.protocol)
-    port = next((one for one in offered if target.port in (str(one["port"]), one.get("name"))), None)
+    ports = offered(theirs, target.protocol)
+    port = next((one for one in ports if target.port in (str(one["port"]), one.get("name"))), None)
     if port is None:
-        has = ", ".join(str(one["port"]) for one in offered) or "none"
+        has = ", ".join(str(one["port"]) for one in ports) or "none"
         return _copy(target, {}, NO_POD), f"the Service {called} has no {protocol} port {target.port}; it has: {has}"
     return _copy(target, port, spec["selector"]), ""
-
-
-def _offered(spec: Mapping[str, Any], protocol: str) -> Sequence[Mapping[str, Any]]:
-    return [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == protocol.upper()]
 
 
 def _copy(target: Target, port: Mapping[str, Any], selector: Mapping[str, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import label_selector
-from sandbox.kube.workload_status import is_serving
+from sandbox.kube.services import endpoint_slices, is_serving
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -
 
 def ready(cluster: Cluster, namespace: str, service: str) -> set[str]:
     """Return the pods that get traffic, by name, and endpoints that are none by address. Raises ClusterError."""
-    selector = f"kubernetes.io/service-name={service}"
-    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
+    slices = endpoint_slices(cluster, namespace, service)
     found = [end for one in slices for end in one.get("endpoints") or () if is_serving(end)]
     return {(end.get("targetRef") or {}).get("name") or where for end in found for where in end.get("addresses") or ()}
 

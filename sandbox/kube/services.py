@@ -1,0 +1,25 @@
+"""What a Service offers: its ports, and the endpoints behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.kube.api import Cluster, Manifest
+
+
+def offered(service: Manifest, protocol: str) -> Sequence[Manifest]:
+    """Return the Service's ports of a protocol."""
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return [one for one in ports if one.get("protocol", "TCP") == protocol.upper()]
+
+
+def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[dict[str, Any]]:
+    """Return the EndpointSlices of a Service. Raises ClusterError."""
+    selector = f"kubernetes.io/service-name={service}"
+    return cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
+
+
+def is_serving(endpoint: Mapping[str, Any]) -> bool:
+    """Tell whether an endpoint of an EndpointSlice gets connections; without the condition it does (API reference)."""
+    return (endpoint.get("conditions") or {}).get("ready") is not False
