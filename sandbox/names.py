@@ -48,6 +48,11 @@ def port_suffix(port: int) -> str:
     return "" if port == 443 else f":{port}"
 
 
+def is_below(host: str, domain: str) -> bool:
+    """Tell whether a host is the domain itself or below it."""
+    return host == domain or host.endswith(f".{domain}")
+
+
 @dataclass(frozen=True)
 class Home:
     """The folders and files of the user that the sandbox may touch.

@@ -24,7 +24,7 @@ from sandbox.engine import Engine, container_host, reach
 from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ServerAway
-from sandbox.names import EDGE_LEAF, Home
+from sandbox.names import EDGE_LEAF, Home, is_below
 from sandbox.system import files
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -123,7 +123,7 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
 def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]:
     if name is not None:
         return [route for route in known if route.name == name]
-    return [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
+    return [route for route in known if is_below(host, route.domain)]
 
 
 def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:

@@ -10,7 +10,7 @@ from sandbox.config.capabilities import Misfit
 from sandbox.config.schema.apply_schema import Chart, RemoteChart
 from sandbox.config.schema.credentials_schema import Acr
 from sandbox.config.schema.edge_schema import TcpPort
-from sandbox.names import BALANCER, MAX_HOST
+from sandbox.names import BALANCER, MAX_HOST, is_below
 
 if TYPE_CHECKING:
     from sandbox.config.schema.edge_schema import ServedPort
@@ -61,7 +61,7 @@ def _outside_domain(spec: Spec) -> Iterator[Misfit]:
     ]
     hosts += [(("registry", "tls", index), host.partition(":")[0]) for index, host in enumerate(spec.registry.tls)]
     for path, host in hosts:
-        if not _inside(host, spec.domain):
+        if not is_below(host, spec.domain):
             yield path, f"'{host}' is not inside the domain '{spec.domain}'"
 
 
@@ -155,7 +155,7 @@ def _hosts_of_the_ingress(spec: Spec) -> Iterator[Misfit]:
     if spec.ingress.controller == "none":
         return
     for host in spec.network.hosts:
-        if _inside(host, spec.domain):
+        if is_below(host, spec.domain):
             wrong = f"'{host}' is inside the domain '{spec.domain}', which the ingress serves"
             yield ("network", "hosts", host), wrong
 
@@ -185,7 +185,3 @@ def _devices(spec: Spec) -> Iterator[Misfit]:
 def _repeated(values: Sequence[Value]) -> Iterator[tuple[int, Value]]:
     """Yield the values that are there before, with their places."""
     return ((index, one) for index, one in enumerate(values) if one in values[:index])
-
-
-def _inside(host: str, domain: str) -> bool:
-    return host == domain or host.endswith("." + domain)

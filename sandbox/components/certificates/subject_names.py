@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from sandbox.errors import UsageError
+from sandbox.names import is_below
 
 LOOPBACK_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 # A client that connects to an address sends no SNI (RFC 6066, section 3): it always gets the default certificate.
@@ -102,7 +103,7 @@ def is_inside(host: str, domains: Iterable[str]) -> bool:
     if address is not None:
         return any(address in network for network in LOOPBACK_NETWORKS)
     base = host.removeprefix("*.")
-    return any(base == domain or base.endswith(f".{domain}") for domain in domains)
+    return any(is_below(base, domain) for domain in domains)
 
 
 def require_inside(hosts: Iterable[str], domains: Iterable[str]) -> None:

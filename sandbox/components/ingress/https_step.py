@@ -18,7 +18,7 @@ from sandbox.engine import Bind
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.manifests import last_change
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names, is_below
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -118,8 +118,7 @@ class HttpsStep(NothingToUndo):
         return self.namespace or SYSTEM_NAMESPACE
 
     def _hosts(self, ingresses: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-        hosts = default_backend.hosts_of(ingresses)
-        return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
+        return tuple(host for host in default_backend.hosts_of(ingresses) if is_below(host, self.domain))
 
     def _ingresses(self) -> list[dict[str, Any]]:
         return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)

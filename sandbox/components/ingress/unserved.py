@@ -12,6 +12,7 @@ from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import INGRESS_CLASS
+from sandbox.names import is_below
 
 Ingress = Mapping[str, Any]
 
@@ -100,7 +101,7 @@ def notes(
             if tls and host in tls:
                 yield f"{name}: {host} is a host of `edge.tls` too, so that its TLS goes to {tls[host]}"
                 continue
-            if not _is_below(host, domain) and host not in hosts:
+            if not is_below(host, domain) and host not in hosts:
                 own = f"{host.partition('.')[0]}.{domain}"
                 yield (
                     f"{name}: {host} is not below {domain}, so the edge does not route it here: use {own}, or "
@@ -136,7 +137,7 @@ def hosts_here(spec: Spec, ingresses: Sequence[Ingress]) -> tuple[str, ...]:
     found = hosts_of(ingresses)
     if spec.ingress.controller != "traefik":
         return found
-    return tuple(host for host in found if host in named or _is_below(host, spec.domain))
+    return tuple(host for host in found if host in named or is_below(host, spec.domain))
 
 
 def routed(spec: Spec) -> Mapping[str, str]:
@@ -162,8 +163,4 @@ def _classes(cluster: Cluster) -> list[str]:
 
 
 def _is_inside(ingress: Ingress, domain: str) -> bool:
-    return any(_is_below(host, domain) for host in hosts_of([ingress]))
-
-
-def _is_below(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")
+    return any(is_below(host, domain) for host in hosts_of([ingress]))

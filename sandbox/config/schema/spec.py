@@ -23,6 +23,7 @@ from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_n
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.names import is_below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class Spec(Model):
     def vouched(self) -> tuple[str, ...]:
         """Return the domains that the CA issues for: the sandbox's, and hosts outside it whose TLS ends at the edge."""
         ending = (one.host for one in self.edge.hosts if one.ends)
-        outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
+        outside = (host for host in ending if not is_below(host, self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
 
     @property
