@@ -101,6 +101,10 @@ class Container:
         """Tell whether it runs or is paused, and so can be stopped."""
         return self.running or self.paused
 
+    def inner(self, port: int) -> int | None:
+        """Return its own port that is `port` of this machine, if it publishes that itself."""
+        return next((inner for inner, binds in self.published.items() if any(one.port == port for one in binds)), None)
+
 
 @dataclass(frozen=True)
 class ListedContainer:

@@ -57,7 +57,8 @@ def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
         return RegistryAddresses((name,), f"{there.scheme}://{name}", name, None)
     publisher = engine.publisher(there.port)
     container = engine.container(publisher) if publisher else None
-    if container is None:
+    inner = container.inner(there.port) if container else None
+    if container is None or inner is None:
         found = engine.network(network)
         raise SandboxError(
             f"nodes cannot reach the registry {where}",
@@ -72,7 +73,7 @@ def external(engine: Engine, network: str, where: str) -> RegistryAddresses:
             details=f"its container {container.name} is not on the network {network}",
             fix=f"docker network connect {network} {container.name}",
         )
-    return _of_container(container, network, _inner(container, there.port), name)
+    return _of_container(container, network, inner, name)
 
 
 def _of_container(container: Container, network: str, port: int, name: str) -> RegistryAddresses:
@@ -84,7 +85,3 @@ def _of_container(container: Container, network: str, port: int, name: str) -> R
     pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
     names = dict.fromkeys((name, there, pods, f"{container.name}:{address.parse(name).port}"))
     return RegistryAddresses(tuple(names), f"http://{there}", pods, container.addresses[network])
-
-
-def _inner(container: Container, port: int) -> int:
-    return next(inner for inner, binds in container.published.items() if any(bind.port == port for bind in binds))

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sandbox.config import json_text
-from sandbox.engine import Container, Engine, EngineError
+from sandbox.engine import Engine, EngineError
 from sandbox.engine.container_host import gateway, joined
 from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.blob_socket import SOCKET, BlobSocket
@@ -86,7 +86,7 @@ class LayerHelper:
         name = self.engine.publisher(port)
         found = self.engine.container(name) if name else None
         if found is not None:
-            inner = _inner(found, port)
+            inner = found.inner(port)
             for network, address in found.addresses.items():
                 if inner:
                     return Inside(network, address, inner, gateway(joined(self.engine, network)))
@@ -176,8 +176,3 @@ def _runs(pid: str) -> bool:
     except (ProcessLookupError, ValueError, OverflowError):
         return False
     return True
-
-
-def _inner(registry: Container, port: int) -> int | None:
-    """Return the port inside a container that is `port` outside."""
-    return next((inner for inner, binds in registry.published.items() if any(b.port == port for b in binds)), None)

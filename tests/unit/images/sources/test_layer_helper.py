@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.engine import Engine, EngineError
+from sandbox.engine import Container, Engine, EngineError
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
@@ -54,9 +54,15 @@ class Containers:
     def publisher(self, port: int) -> str | None:
         return "registry" if port == 5001 else None
 
-    def container(self, name: str) -> Any:
-        return SimpleNamespace(
-            addresses={"sandbox.demo": "172.20.0.2"}, published={5000: {Bind("127.0.0.1", 5001)}, 80: set[Bind]()}
+    def container(self, name: str) -> Container:
+        return Container(
+            name=name,
+            id="",
+            running=True,
+            image="",
+            labels={},
+            addresses={"sandbox.demo": "172.20.0.2"},
+            published={5000: frozenset({Bind("127.0.0.1", 5001)}), 80: frozenset()},
         )
 
     def network(self, name: str) -> Any:
