@@ -83,6 +83,11 @@ def parse(pem: bytes) -> Root:
     return root
 
 
+def blocks(pem: bytes) -> list[bytes]:
+    """Return the certificates in `pem`, each with its marks, and nothing else in it."""
+    return [found[0] for found in _PEM.finditer(pem)]
+
+
 def in_pem(text: bytes) -> tuple[Root, ...]:
     """Return the sandboxes' roots among the certificates of a PEM bundle, each once."""
     return tuple(dict.fromkeys(root for block in _PEM.findall(text) if (root := _decode(block)) and root.is_ours))

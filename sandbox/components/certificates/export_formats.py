@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +14,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificat
 from sandbox.components.certificates import pem
 from sandbox.truststore.java import JAVA_PASSWORD
 from sandbox.truststore.python_bundle import SYSTEM_BUNDLES
-
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+from sandbox.truststore.trusted_root import blocks
 
 
 def public_roots() -> bytes:
@@ -36,8 +34,7 @@ def as_pem(root_pem: bytes, public: bytes) -> bytes:
 def as_bundle(root_pem: bytes, public: bytes) -> bytes:
     """Return the root and the `public` ones (PEM), once each, for programs that replace their store: SSL_CERT_FILE."""
     root = as_pem(root_pem, public)
-    blocks = (block + b"\n" for block in _BLOCK.findall(public))
-    return b"".join(dict.fromkeys((root, *blocks)))
+    return b"".join(dict.fromkeys((root, *(block + b"\n" for block in blocks(public)))))
 
 
 def as_java(root_pem: bytes, public: bytes) -> bytes:
@@ -46,7 +43,7 @@ def as_java(root_pem: bytes, public: bytes) -> bytes:
     known = {root: "sandbox"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about defects of old public roots
-        for block in _BLOCK.findall(public):
+        for block in blocks(public):
             try:
                 certificate = x509.load_pem_x509_certificate(block)
                 known.setdefault(certificate, f"public {len(known)}")

@@ -6,7 +6,6 @@ that sandboxes on a laptop that its company set up trust the same.
 
 from __future__ import annotations
 
-import re
 import shlex
 import ssl
 from functools import cached_property
@@ -17,12 +16,11 @@ from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.system import files
 from sandbox.truststore.system_stores import find_anchors
-from sandbox.truststore.trusted_root import in_pem
+from sandbox.truststore.trusted_root import blocks, in_pem
 
 # Go's programs read all files of this folder, containerd with the first pull (crypto/x509/root_linux.go).
 PLACE = PurePosixPath("/etc/ssl/certs/sandbox-company.pem")
 RESTART = ("systemctl", "restart", "containerd")
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -76,19 +74,19 @@ def _of_machine(slash: Path) -> bytes:
     found: list[bytes] = []
     for path in sorted(folder.glob(f"*{anchors.suffix}")):
         try:
-            blocks = _blocks(path.read_bytes())
+            there = _blocks(path.read_bytes())
         except OSError:
             continue
-        found += [block for block in blocks if not in_pem(block) and not _trouble(block)]
+        found += [block for block in there if not in_pem(block) and not _trouble(block)]
     return _joined(found)
 
 
 def _blocks(data: bytes) -> list[bytes]:
-    return _BLOCK.findall(data.replace(b"\r\n", b"\n"))
+    return blocks(data.replace(b"\r\n", b"\n"))
 
 
-def _joined(blocks: list[bytes]) -> bytes:
-    return b"".join(block + b"\n" for block in dict.fromkeys(blocks))
+def _joined(found: list[bytes]) -> bytes:
+    return b"".join(block + b"\n" for block in dict.fromkeys(found))
 
 
 def _trouble(block: bytes) -> str | None:
