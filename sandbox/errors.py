@@ -60,9 +60,15 @@ class MissingTool(SandboxError):
     id = "missing-tool"
 
 
+LONGEST = 2000  # characters of a program's output in its error
+
+
 def succeeded(ran: tuple[int, str], otherwise: str) -> str:
-    """Return the output of a command, of which `ran` has the exit status too. Raises SandboxError `otherwise`."""
+    """Return the output of a command, of which `ran` has the exit status too.
+
+    Raises SandboxError `otherwise`, with the end of the output.
+    """
     status, output = ran
     if status != 0:
-        raise SandboxError(otherwise, details=output)
+        raise SandboxError(otherwise, details=output[-LONGEST:])
     return output

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.engine import Engine, container_copy
 from sandbox.engine.container_copy import Exchange
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 
@@ -115,8 +115,7 @@ fi
                 fix="free some space, then run it again",
                 id="disk-full",
             )
-        if status != 0:
-            raise SandboxError(f"the volumes could not be {what}", details=output.strip()[-2000:])
+        succeeded((status, output.strip()), f"the volumes could not be {what}")
 
 
 def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 
 PORT = 2380
 # etcd's API as JSON (server/embed: enable-grpc-gateway); kubectl is the client for it that every node has.
@@ -38,7 +38,5 @@ def name_peers(engine: Engine, control_plane: str) -> None:
 
 
 def _post(engine: Engine, control_plane: str, what: str, body: dict[str, Any]) -> str:
-    status, said = engine.execute(control_plane, ["sh", "-c", POST, "post", what, json.dumps(body)])
-    if status != 0:
-        raise SandboxError(f"etcd does not {what} its members on {control_plane}", details=said[-2000:])
-    return said
+    ran = engine.execute(control_plane, ["sh", "-c", POST, "post", what, json.dumps(body)])
+    return succeeded(ran, f"etcd does not {what} its members on {control_plane}")

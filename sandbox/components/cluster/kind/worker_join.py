@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sandbox.components.cluster.docker_nodes import DockerNodes
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, succeeded
 from sandbox.fast_dataclass import dataclass
 from sandbox.system.wait import wait_until
 
@@ -110,7 +110,4 @@ class Workers:
         return document(self.cluster, name, own, control_plane=control_plane, token=found[1], digest=found[2])
 
     def _run(self, node: str, *argv: str) -> str:
-        status, output = self.nodes.engine.execute(node, argv)
-        if status != 0:
-            raise SandboxError(f"`{' '.join(argv[:3])}` failed on {node}", details=output[-2000:])
-        return output
+        return succeeded(self.nodes.engine.execute(node, argv), f"`{' '.join(argv[:3])}` failed on {node}")
