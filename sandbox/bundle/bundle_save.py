@@ -132,7 +132,7 @@ def _write(
 def _described(path: str, source: Path) -> File:
     """Return how a file is listed. Raises UsageError for a name that no list may have."""
     try:
-        return File(path=path, size=source.stat().st_size, sha256=_sum(source), executable=_runs(source))
+        return File(path=path, size=source.stat().st_size, sha256=safe.sha256(source), executable=_runs(source))
     except ValidationError as error:
         raise UsageError(
             f"{path!r} cannot be in a bundle",
@@ -144,11 +144,6 @@ def _described(path: str, source: Path) -> File:
 def encode(contents: Contents) -> bytes:
     """Return the bytes of `bundle.json`; their digest is the bundle's identity."""
     return contents.model_dump_json(indent=1).encode() + b"\n"
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _runs(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -86,7 +85,7 @@ class Manifest(BaseModel, frozen=True):
         for part in self.parts:
             path = folder / part.file
             try:
-                same = digest(path) == part.sha256
+                same = files.sha256(path) == part.sha256
             except OSError as error:
                 raise self.damaged(path, str(error)) from error
             if not same:
@@ -105,13 +104,7 @@ class Manifest(BaseModel, frozen=True):
 
 def part(path: Path) -> Part:
     """Return the entry of a file with its present content."""
-    return Part(file=path.name, bytes=path.stat().st_size, sha256=digest(path))
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
+    return Part(file=path.name, bytes=path.stat().st_size, sha256=files.sha256(path))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import math
 import os
@@ -153,6 +154,12 @@ def content(path: Path) -> bytes | None:
         return read_regular(path)
     except (OSError, NotAFile):
         return None
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the file's content in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

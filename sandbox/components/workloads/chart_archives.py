@@ -6,7 +6,6 @@ registries). What is locked and kept needs no network.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -143,8 +142,7 @@ def _read(path: Path) -> ChartLock:
 
 
 def _of(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return f"sha256:{files.sha256(path)}"
 
 
 def pull_all(charts: Sequence[RemoteChart], archives: ChartArchives, helm: Helm, say: Say) -> None:
