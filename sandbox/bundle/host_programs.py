@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from sandbox.bundle.recipe import GoBuild, Recipe, recipes
-from sandbox.errors import UsageError
+from sandbox.errors import MissingTool, UsageError
+from sandbox.system import process
 
 # Of Kubernetes' single program for everything, only kubectl is built for other systems; it keeps the name.
 KUBECTL = ("k8s.io/kubernetes/cmd/kubectl", "kubernetes")
@@ -42,6 +45,18 @@ def _programs(recipe: Recipe) -> Recipe:
     programs = replace(recipe, go=go, image=None, needs=())
     vars(programs)["digest"] = recipe.digest
     return programs
+
+
+def require(asked: Sequence[str | Path], oldest: tuple[int, int, int], *, fix: str) -> str:
+    """Return a program's version, by the command that tells it. Raises MissingTool if it is older than `oldest`."""
+    said = process.run(asked, timeout=20)
+    match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
+    if match is None or tuple(map(int, match.groups())) < oldest:
+        program = Path(asked[0])
+        raise MissingTool(
+            f"{program.name} is too old: {process.last_lines(said, 1)}", details=f"found at {program}", fix=fix
+        )
+    return match[0]
 
 
 def advice(program: str, *, linux: str) -> str:

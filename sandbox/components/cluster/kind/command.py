@@ -65,14 +65,8 @@ class Kind:
 
     def require(self) -> None:
         """Raise MissingTool unless it is new enough for hosts.toml to work without patches."""
-        said = process.run([self.program, "version"], timeout=20)
-        match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
-        if match is None or tuple(map(int, match.groups())) < OLDEST:
-            raise MissingTool(
-                f"kind is too old: {said.strip()}",
-                details=f"found at {self.program}",
-                fix="install kind {}.{}.{} or newer".format(*OLDEST),
-            )
+        newer = "install kind {}.{}.{} or newer".format(*OLDEST)
+        host_programs.require([self.program, "version"], OLDEST, fix=newer)
 
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster and write its kubeconfig; returns before the node is Ready.

@@ -10,6 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from sandbox.bundle import host_programs
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
@@ -102,15 +103,8 @@ class Minikube:
 
     def require(self) -> str:
         """Return its version. Raises MissingTool unless it is new enough."""
-        said = process.run([self.program, "version", "--short"], timeout=20)
-        match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
-        if match is None or tuple(map(int, match.groups())) < OLDEST:
-            raise MissingTool(
-                f"minikube is too old: {process.last_lines(said, 1)}",
-                details=f"found at {self.program}",
-                fix="install minikube {}.{}.{} or newer: https://minikube.sigs.k8s.io".format(*OLDEST),
-            )
-        return match[0]
+        newer = "install minikube {}.{}.{} or newer: https://minikube.sigs.k8s.io".format(*OLDEST)
+        return host_programs.require([self.program, "version", "--short"], OLDEST, fix=newer)
 
     def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
         """Create the cluster, or start the existing one; raises MinikubeFailed unless every part of it runs."""
@@ -220,8 +214,8 @@ class Minikube:
             details = "\n".join(filter(None, (found.message, last_lines("\n".join(events.warnings), 5))))
             raise MinikubeFailed(
                 f"minikube {words[0]} failed: {found.name or 'unknown'}",
-                details=process.last_lines(details),
-                fix=process.last_lines(found.advice) or self._logs,
+                details=last_lines(details),
+                fix=last_lines(found.advice) or self._logs,
             ) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
@@ -238,7 +232,7 @@ class Minikube:
                 return json.loads(line)
             except ValueError:
                 continue
-        raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=process.last_lines(said))
+        raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=last_lines(said))
 
     def _run(
         self,
