@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from sandbox.app import edge_state
@@ -20,7 +19,9 @@ from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
+from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import faults
+from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
@@ -148,22 +149,22 @@ def pod_state(pod: Mapping[str, Any]) -> Part:
     """Return a pod's state in words: whether it is ready, and if not, why."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     found = [*map(str, faults(pod)), *(f"no node takes it: {one}" for one in unschedulable(pod))]
-    containers = status.get("containerStatuses") or ()
+    statuses = status.get("containerStatuses") or ()
     phase = str(status.get("phase", "Unknown"))
-    if metadata.get("deletionTimestamp"):
+    if is_leaving(pod):
         state = "ending"
     elif found or phase == "Failed":
         state = "broken"
     elif phase == "Succeeded":
         state = "done"
     else:
-        state = "ready" if containers and all(one.get("ready") for one in containers) else "pending"
+        state = "ready" if statuses and all(one.get("ready") for one in statuses) else "pending"
     return {
         "name": f"{metadata['namespace']}/{metadata['name']}",
         "state": state,
         "detail": "; ".join(found)[:SHOWN],
-        "restarts": sum(one.get("restartCount", 0) for one in containers),
-        "images": [one["image"] for one in chain(spec.get("initContainers") or (), spec.get("containers") or ())],
+        "restarts": sum(one.get("restartCount", 0) for one in statuses),
+        "images": [one["image"] for one in containers_in(spec, ("initContainers", "containers"))],
         "node": spec.get("nodeName", ""),
     }
 

@@ -11,6 +11,7 @@ from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_faults import UNPULLED, Fault, faults
+from sandbox.kube.pod_images import containers_in
 from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import providers
 
@@ -88,8 +89,7 @@ def _findings(cluster: Cluster, pod: Mapping[str, Any], kubectl: str) -> Found:
 
 def _pull_advice(pod: Mapping[str, Any], container: str) -> str:
     """Return what to do about an image that could not be pulled; there are no logs."""
-    spec = pod.get("spec") or {}
-    known = (one for key in ("containers", "initContainers", "ephemeralContainers") for one in spec.get(key) or ())
+    known = containers_in(pod.get("spec"))
     image = next((str(one.get("image", "")) for one in known if one["name"] == container), "")
     if image.startswith(OWN_REGISTRY):
         return "name it in images.yaml, then sandbox up{which}; what is there: sandbox registry list{which}"

@@ -16,12 +16,12 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
+from sandbox.kube import manifests
 
 if TYPE_CHECKING:
     from sandbox.components.addons.addon_file import Description
 
 FILE = "addon.yaml"
-SUFFIXES = {".yaml", ".yml", ".json"}
 ASKED = ("spec", "command")  # who may want an addon for itself; others are addons that need it
 INCLUDED = Path(__file__).parent / "included"
 
@@ -40,11 +40,8 @@ class Addon:
     @property
     def files(self) -> tuple[Path, ...]:
         """Return its manifests, in the order of their paths."""
-        return tuple(
-            file
-            for file in sorted(self.folder.rglob("*"))
-            if file.suffix in SUFFIXES and file != self.folder / FILE and file.is_file()
-        )
+        found = manifests.files(self.folder)
+        return tuple(file for file in found if file != self.folder / FILE and file.is_file())
 
 
 def read_addon(folder: Path) -> Addon:

@@ -94,14 +94,14 @@ def require_free(cluster: Cluster, objects: Objects, brought: Iterable[ObjectKey
     if not hosts:
         return
     for live in cluster.list("networking.k8s.io/v1", "Ingress"):
-        there = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", **live}
-        if ObjectKey.of(there) in ours & set(brought):
+        there = ObjectKey.of(live)
+        if there in ours & set(brought):
             continue
         taken = hosts.intersection(ingress_hosts(live))
-        if taken or ObjectKey.of(there) in ours:
+        if taken or there in ours:
             name = min(taken or hosts)
             raise SandboxError(
-                f"{name} is a host of {title(there)} already",
+                f"{name} is a host of {title(live)} already",
                 details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
                 fix="give that Ingress another host, or delete it",
                 id="domain-taken",

@@ -14,6 +14,7 @@ from sandbox.components.node_unit import NodeUnit
 from sandbox.engine.questions import Question
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
+from sandbox.kube.deletion import is_leaving
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -100,7 +101,7 @@ class TrustStep(NothingToUndo):
         wanted = {KEY: self._root.decode()}
         for one in cluster.list("v1", "Namespace", selector=f"{LABEL}=true"):
             name = one["metadata"]["name"]
-            if one["metadata"].get("deletionTimestamp"):
+            if is_leaving(one):
                 continue
             found = cluster.get("v1", "ConfigMap", CONFIG_MAP, name)
             if found is None or found.get("data") != wanted:

@@ -13,6 +13,7 @@ from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 
@@ -156,11 +157,7 @@ class PullSecrets:
 
     def _look(self) -> _World:
         kept = list(self._held(self._kept()))
-        spaces = [
-            one["metadata"]["name"]
-            for one in self.cluster.list("v1", "Namespace")
-            if not one["metadata"].get("deletionTimestamp")
-        ]
+        spaces = [one["metadata"]["name"] for one in self.cluster.list("v1", "Namespace") if not is_leaving(one)]
         wanted = {
             (space, held.entry.secret): kept_secret.copy(one, space)
             for space in spaces

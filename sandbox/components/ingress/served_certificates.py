@@ -27,6 +27,7 @@ from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
+from sandbox.kube.pod_images import containers_in
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import EDGE_LEAF
 from sandbox.system.wait import WaitTimeout, wait_until
@@ -241,7 +242,7 @@ def _secrets_of(workload: Manifest) -> Iterator[str]:
         yield (volume.get("secret") or {}).get("secretName", "")
         for source in (volume.get("projected") or {}).get("sources") or ():
             yield (source.get("secret") or {}).get("name", "")
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+    for container in containers_in(spec):
         for variables in container.get("envFrom") or ():
             yield (variables.get("secretRef") or {}).get("name", "")
         for variable in container.get("env") or ():

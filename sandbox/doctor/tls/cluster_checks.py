@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 
-from sandbox.components.ingress import backends, default_backend, https_probe, nginx_annotations, unserved
+from sandbox.components.ingress import backends, controller, default_backend, https_probe, nginx_annotations, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.cluster_rules import INGRESS, Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
 from sandbox.plan import providers
-
-CONTROLLER = "k8s.io/ingress-nginx"
 
 
 def rule(trace: RequestTrace) -> Finding:
@@ -117,9 +115,9 @@ def _wrong_class(trace: RequestTrace, one: Rule) -> str | None:
     found = trace.cluster.get("networking.k8s.io/v1", "IngressClass", one.class_name)
     if found is None:
         return f"there is no class {one.class_name}"
-    controller = found["spec"].get("controller")
+    owner = found["spec"].get("controller")
     return (
-        None if controller == CONTROLLER else f"its class {one.class_name} belongs to another controller, {controller}"
+        None if owner == controller.SERVED_BY else f"its class {one.class_name} belongs to another controller, {owner}"
     )
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
@@ -184,16 +185,8 @@ def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
 def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the pod specs that an object contains; a user's file may have anything in their place."""
     if manifest["kind"] == "Pod":
-        found = [_part(manifest, "spec")]
+        found = [untyped.at(manifest, "spec")]
     else:
-        found = [
-            _part(manifest, "spec", "template", "spec"),
-            _part(manifest, "spec", "jobTemplate", "spec", "template", "spec"),
-        ]
+        template = ("spec", "template", "spec")
+        found = [untyped.at(manifest, *template), untyped.at(manifest, "spec", "jobTemplate", *template)]
     yield from (one for one in found if isinstance(one, dict))
-
-
-def _part(content: Any, *keys: str) -> Any:
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content

@@ -10,7 +10,7 @@ import pytest
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port
-from sandbox.components.ingress import default_backend
+from sandbox.components.ingress import controller, default_backend
 from sandbox.config.schema import Ingress, ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor.check import Status
@@ -72,7 +72,7 @@ def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -
     assert found.status is Status.ERROR and found.evidence == "Ingress web/app: there is no class kong"
     cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"] = {"spec": {"controller": "kong/x"}}
     assert "another controller, kong/x" in cluster_checks.rule(replace(trace)).evidence
-    cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"]["spec"]["controller"] = cluster_checks.CONTROLLER
+    cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"]["spec"]["controller"] = controller.SERVED_BY
     found = cluster_checks.rule(replace(trace))
     assert (found.status, found.evidence) == (Status.OK, "Ingress web/app (kong, default certificate) to app:80")
 
