@@ -12,7 +12,7 @@ from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 
-DOCKER_HUB = "docker.io"
+DOCKER_HUB, DOCKER_HUB_API = "docker.io", "registry-1.docker.io"  # its name in images, and its registry's host
 DEFAULT_TAG = "latest"
 LONGEST_PATH = 255
 

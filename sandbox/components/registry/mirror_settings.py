@@ -6,10 +6,7 @@ import yaml
 
 from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential
-from sandbox.oci.reference import DOCKER_HUB
-
-# Docker Hub's registry has another host than its images' names.
-_ELSEWHERE = {DOCKER_HUB: "https://registry-1.docker.io"}
+from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Upstream:
 def parse_upstream(text: str) -> Upstream:
     """Read `HOST[:PORT]`, which is reached by https, or a URL of that, which may also be http."""
     scheme, _, name = text.rpartition("://")
-    return Upstream(name, _ELSEWHERE.get(name) or f"{scheme or 'https'}://{name}")
+    return Upstream(name, f"https://{DOCKER_HUB_API}" if name == DOCKER_HUB else f"{scheme or 'https'}://{name}")
 
 
 # Without an account distribution would ask the upstream at its start how to sign in, and not start where that cannot be

@@ -11,9 +11,7 @@ from sandbox.oci.client import Client
 from sandbox.oci.image import Image, MissingBlob, choose, fits, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
-from sandbox.oci.reference import DOCKER_HUB, Reference
-
-DOCKER_HUB_API = "registry-1.docker.io"
+from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Reference
 
 
 @dataclass(frozen=True)
