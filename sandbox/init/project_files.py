@@ -30,7 +30,6 @@ DOMAIN_SUFFIX = ".sandbox.localhost"
 # Names of folders that tell what is in them, and not the project's name.
 KINDS = {"chart", "charts", "deploy", "deployment", "helm", "k8s", "kube", "kubernetes", "kustomize", "manifests"}
 
-
 _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 
 

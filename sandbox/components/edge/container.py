@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
@@ -250,10 +250,7 @@ class EdgeContainer:
             self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
             handed = self.folder / "sockets" / socket_handover.HANDED
             socket_handover.wait(self.engine, self.holder, handed.exists, again=keeps)
-        if keeps:
-            with self._replacing():
-                self._run(spec, known, held=held)
-        else:
+        with self._replacing() if keeps else nullcontext():
             self._run(spec, known, held=held)
 
     def _claim_network(self) -> None:

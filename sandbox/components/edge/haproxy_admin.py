@@ -30,7 +30,6 @@ TIMEOUT = 30.0
 LOCAL, FIRST = "127.0.0.1", 20000  # where the port for it is, at or above the first
 PAYLOAD = 8 << 10  # bytes of one command; HAProxy's own limit is a buffer of 16 KiB
 
-
 # A passed check; it has an asterisk while the next one runs (HAProxy, Management Guide, section 9.1).
 _CHECKED = re.compile(r"(\* )?L[4-7]OKC?\b")
 

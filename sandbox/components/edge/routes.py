@@ -132,7 +132,7 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
     """
     known = [mine, *(route for route in others if route.name != mine.name)]
     for other in known[1:]:
-        both = [*(name for name in mine.domains if name in other.domains)]
+        both = [name for name in mine.domains if name in other.domains]
         both += sorted(mine.named & other.named)
         both += [host for host in sorted(mine.named) if holder(known, host) is other]
         both += [host for host in sorted(other.named) if holder(known, host) is mine]

@@ -94,9 +94,9 @@ class MirrorsStep:
             kept = self.engine.labelled_volumes(MIRROR)
             mine = [name for name, labels in kept.items() if labels.get(LABEL) == self.names.name]
             removed += [labelled.remove_volume(self.engine, name, self.names.home) for name in mine]
-        if self.purge and self.names.mirrors.exists():
-            shutil.rmtree(self.names.mirrors)
-            removed.append(True)
+            if self.names.mirrors.exists():
+                shutil.rmtree(self.names.mirrors)
+                removed.append(True)
         return any(removed)
 
     @property
@@ -122,11 +122,10 @@ class MirrorsStep:
             return "runs another image"
         if container.running and self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
-        if _read(self._certificates(one)) != self.company.pem:
+        if (files.content(self._certificates(one)) or b"") != self.company.pem:
             return "trusts other certificates"
-        return (
-            None if _read(self._file(one)) == self._settings(one, account) else "has other settings or another account"
-        )
+        same = files.content(self._file(one)) == self._settings(one, account)
+        return None if same else "has other settings or another account"
 
     def _note(self, one: Upstream, account: Credential | None, container: Container) -> str:
         if self._is_cut_off(container):
@@ -188,9 +187,3 @@ class MirrorsStep:
 
     def _certificates(self, one: Upstream) -> Path:
         return self._folder(one) / "company.pem"
-
-
-def _read(path: Path) -> bytes:
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
-    return b""

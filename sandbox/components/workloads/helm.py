@@ -156,27 +156,27 @@ class Helm:
             _given_up(doomed) as stop,
         ):
             argv += [*options, *values, *_named(chart, folder)]
-            self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
+            self._run(argv, kubeconfig, {**env, **more}, chart.name, say, stop)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a killed helm left in a pending state."""
         words = ["uninstall"] if state == INSTALLING else ["rollback"]
-        argv = [str(self.program), *words, f"--namespace={chart.namespace}", "--wait", "--", chart.name]
+        argv: list[str | Path] = [self.program, *words, f"--namespace={chart.namespace}", "--wait", "--", chart.name]
         with _quiet() as env:
-            self._run(argv, kubeconfig, env, f"the release {chart.name}", say)
+            self._run(argv, kubeconfig, env, chart.name, say)
 
     def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
         """Uninstall the release with all its objects."""
-        argv = [str(self.program), "uninstall", f"--namespace={namespace}", "--wait", f"--timeout={READY}s", "--", name]
+        words = ("uninstall", f"--namespace={namespace}", "--wait", f"--timeout={READY}s", "--", name)
         with _quiet() as env:
-            self._run(argv, kubeconfig, env, f"the release {name}", say)
+            self._run([self.program, *words], kubeconfig, env, name, say)
 
     def _run(
         self,
         argv: Sequence[str | Path],
         kubeconfig: Path,
         env: Mapping[str, str],
-        what: str,
+        release: str,
         say: Say,
         stop: Stop | None = None,
     ) -> None:
@@ -188,7 +188,9 @@ class Helm:
             process.run(argv, timeout=TIMEOUT, env={**env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line, stop=stop)
         except ToolFailed as error:
             said = process.last_lines(error.output) or error.details
-            raise SandboxError(f"helm cannot bring {what}", details=said, fix=_advice(said), id="helm") from error
+            raise SandboxError(
+                f"helm cannot bring the release {release}", details=said, fix=_advice(said), id="helm"
+            ) from error
 
     @contextmanager
     def _renaming(self, images: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, str]]]:

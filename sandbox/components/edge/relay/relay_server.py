@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 BUFFER = 64 << 10  # bytes that are buffered in one direction before the sender has to wait
 SETTLED = 0.05  # seconds after which a forward that did not end counts as one that leads to a server
-ATTEMPTS = 4
 TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}  # noqa: S104  # the same in IPv6, where there is IPv6
 
 
@@ -168,7 +167,7 @@ class RelayServer:
 
     async def _enter_unasked(self, upstream: Forwarded) -> Ends:
         """Connect to a server that is not tested first: kubectl accepts, and at once closes what leads nowhere."""
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._limits.attempts + 1):
             server = await self._connect(*await self._forwards.address(upstream), attempts=1)
             await asyncio.sleep(SETTLED)
             if not server.reader.at_eof():
