@@ -36,20 +36,24 @@ class Scratch:
         with contextlib.suppress(OSError):  # what could not be written is tried again
             self._file.close()
 
-    def write(self, chunks: Iterable[bytes]) -> int:
-        """Write after the kept blobs, and return the size; the next write replaces this one unless it is kept.
+    def pack(self, chunks: Iterable[bytes], kind: Compression) -> Descriptor:
+        """Write a layer, compressed, after the kept blobs; the next one replaces it unless it is kept.
 
         Raises SandboxError when the disk is full.
         """
         with self._refused():
             self._file.seek(self._end)
         size = 0
-        for chunk in chunks:
-            with self._refused():
-                size += self._file.write(chunk)
+        # Closed here, and not by the garbage collector: in Python 3.11 a thread that collects while it starts or ends
+        # another waits for itself if what it collects ends threads.
+        with contextlib.closing(compressed(chunks, kind)) as pieces:
+            packed = Measured(pieces)
+            for chunk in packed:
+                with self._refused():
+                    size += self._file.write(chunk)
         with self._refused():
             self._file.flush()
-        return size
+        return Descriptor(kind.media_type, packed.digest, size)
 
     @contextlib.contextmanager
     def _refused(self) -> Iterator[None]:
@@ -103,21 +107,16 @@ class CompressSpool:
         if digest not in self._missing:
             return
         try:
-            self._keep(digest, self._pack(digests.verified(chunks, digest, size)))
+            self._keep(digest, self._scratch.pack(digests.verified(chunks, digest, size), self._kind))
         except digests.DigestMismatch as error:
             self.failures[digest] = error
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
         """Take a layer whose digest its bytes will tell."""
         measured = Measured(chunks)
-        blob = self._pack(measured)
+        blob = self._scratch.pack(measured, self._kind)
         if measured.digest in self._missing:
             self._keep(measured.digest, blob)
-
-    def _pack(self, chunks: Iterable[bytes]) -> Descriptor:
-        packed = Measured(compressed(chunks, self._kind))
-        size = self._scratch.write(packed)
-        return Descriptor(self._kind.media_type, packed.digest, size)
 
     def _keep(self, digest: str, blob: Descriptor) -> None:
         self._scratch.keep(blob)

@@ -21,8 +21,7 @@ from sandbox.images.sources.image_source import Daemon, EngineAccess, Helper, In
 from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.compression import Compression, compressed
-from sandbox.oci.digest import Measured
+from sandbox.oci.compression import Compression
 from sandbox.oci.image import Image, Origin, Tree
 from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Manifest
 from sandbox.oci.reference import Target
@@ -208,8 +207,7 @@ class CompressedImages:
         """Compress a layer and send it; its copy on disk stays only where that fails, for another try."""
         scratch = Scratch(self._folder)
         try:
-            packed = Measured(compressed(self._until_over(chunks), self._kind))
-            size = scratch.write(packed)
+            blob = scratch.pack(self._until_over(chunks), self._kind)
         except SandboxError as error:
             log.info("a layer is not read directly after all: %s", error)
             scratch.close()
@@ -217,7 +215,6 @@ class CompressedImages:
         except BaseException:
             scratch.close()
             raise
-        blob = Descriptor(self._kind.media_type, packed.digest, size)
         scratch.keep(blob)
         if carry(Transfer(blob, (home,), (InRegistry({}, scratch.read),), ()), self._destination):
             self._unsent[blob.digest] = self._stack.enter_context(contextlib.closing(scratch))

@@ -58,6 +58,10 @@ def test_gzip_of_many_blocks_is_the_same_on_any_machine(monkeypatch: pytest.Monk
     assert gzip.decompress(alone) == data
 
 
+def gzip_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("gzip")]
+
+
 def test_gzip_ends_its_threads_when_its_source_breaks() -> None:
     def breaking() -> Iterator[bytes]:
         yield bytes(3 * BLOCK)
@@ -65,7 +69,7 @@ def test_gzip_ends_its_threads_when_its_source_breaks() -> None:
 
     with pytest.raises(OSError, match="gone"):
         list(compressed(breaking(), Compression.GZIP))
-    assert not [one for one in threading.enumerate() if one.name.startswith("gzip")]
+    assert not gzip_threads()
 
 
 def test_gzip_tells_neither_the_time_nor_the_system() -> None:
@@ -172,6 +176,7 @@ def test_layers_that_a_full_disk_cannot_take_fail_alone(
     assert [str(target) for target in caught.value.failures] == ["app:1"]
     assert [one.target for one in caught.value.results] == ["tool:1"]
     assert f"compressed in {tempfile.gettempdir()}" in caught.value.details and "free space" in caught.value.fix
+    assert not gzip_threads()
 
 
 class Watching(FakeEngine):
