@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,7 @@ def test_a_cut_connection_does_not_harm(
 def test_client_with_an_account_may_do_everything(closed: str, place: str) -> None:
     with Client(closed, keychain=Keys(ACCOUNT)) as client:
         for data in (*APP.layers, APP.config):
-            client.upload(place, Descriptor("x", digest_of(data), len(data)), lambda data=data: chunks(data))  # type: ignore[misc]
+            client.upload(place, Descriptor("x", digest_of(data), len(data)), partial(chunks, data))
         assert client.mount(f"{place}-two", digest_of(APP.config), place) is None
         client.put_manifest(place, "dev", document(APP.manifest))
         assert holds(client, place, "dev", APP)
@@ -259,7 +260,7 @@ def test_a_manifest_is_refused_until_its_blobs_are_there(client: Client, place: 
         client.put_manifest(place, "dev", document(APP.manifest))
     assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
     for data in (*APP.layers, APP.config):
-        client.upload(place, Descriptor("x", digest_of(data), len(data)), lambda data=data: chunks(data))  # type: ignore[misc]
+        client.upload(place, Descriptor("x", digest_of(data), len(data)), partial(chunks, data))
     client.put_manifest(place, "dev", document(APP.manifest))
     assert client.manifest_digest(place, "dev") == digest_of(APP.manifest)
     found = client.manifest(place, digest_of(APP.manifest))

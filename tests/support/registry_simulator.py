@@ -125,6 +125,11 @@ class Simulator:
         """The bytes of blob bodies taken in so far, complete or not."""
         return sum(request.size for request in self.requests if "/blobs/uploads/" in request.path)
 
+    @property
+    def tags(self) -> set[str]:
+        """Every image that a tag names."""
+        return {f"{repository}:{tag}" for repository, tag in self.manifests if ":" not in tag}
+
     def count(self, method: str, path: str = "") -> int:
         """How many requests of a method had a path that matches a pattern."""
         return sum(1 for one in self.requests if one.method == method and re.search(path, one.path))

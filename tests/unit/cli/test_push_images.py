@@ -71,10 +71,6 @@ def lock_of(folder: Path) -> Lock:
     return parse((folder / "images.lock.yaml").read_text(), Lock, origin="lock")
 
 
-def tags(registry: Simulator) -> set[str]:
-    return {f"{repository}:{tag}" for repository, tag in registry.manifests if ":" not in tag}
-
-
 def test_manifest_is_read_before_the_engine_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "connect", no_engine)
     result = CliRunner().invoke(command, [str(folder / "none.yaml")], obj=False, standalone_mode=False)
@@ -203,7 +199,7 @@ def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
         ["uploaded", "app:1"],
         ["uploaded", "team/tool:1"],
     ]
-    assert tags(registry) == set()
+    assert registry.tags == set()
     assert not (folder / "images.lock.yaml").exists()
     run(folder, registry)
     report = json.loads(run(folder, registry, "--dry-run", "-o", "json").stdout)
@@ -251,15 +247,15 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     monkeypatch.setattr("sandbox.engine.Engine.connect", no_engine)
     result = run(folder, registry, "--prune", typed="n\n")
     assert "delete 1 tag from" in result.stderr
-    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert registry.tags == {"app:1", "team/tool:1"}
     assert "deleted   team/tool:1" in run(folder, registry, "--prune", "--dry-run").stdout
-    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert registry.tags == {"app:1", "team/tool:1"}
     with pytest.raises(click.Abort):
         run(folder, registry, "--prune", typed="")
     result = run(folder, registry, "--prune", "--yes", "-o", "json")
     assert json.loads(result.stdout)["pruned"] == ["team/tool:1"]
     assert "garbage-collect" in result.stderr
-    assert tags(registry) == {"app:1"}
+    assert registry.tags == {"app:1"}
     assert "nothing to prune" in run(folder, registry, "--prune", "--yes").stderr
 
 
@@ -339,13 +335,13 @@ def test_a_push_waits_for_a_collection_and_names_it(
     result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
     assert result.exception is None
     assert "`sandbox registry gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
-    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert registry.tags == {"app:1", "team/tool:1"}
 
 
 def test_push_to_an_external_registry_takes_no_lock(own: str, folder: Path, registry: Simulator) -> None:
     with Session(command="sandbox registry gc", patience=0).pushing(own, "collect"):
         run(folder, registry)
-    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert registry.tags == {"app:1", "team/tool:1"}
 
 
 def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,4 +389,4 @@ def test_a_port_alone_is_not_the_sandbox_s_registry(
     result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
     assert isinstance(result.exception, SandboxError)
     assert result.exception.id == ("name-taken" if there == "another user's" else "no-sandbox")
-    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert registry.tags == {"app:1", "team/tool:1"}

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def sparse(path: Path) -> None:
 
 
 HARM: list[Callable[[Path], object]] = [fifo, endless, sparse, Path.mkdir]
-HARM += [lambda path, data=data: path.write_bytes(data) for data in NO_JSON.values()]  # type: ignore[misc]
+HARM += [methodcaller("write_bytes", data) for data in NO_JSON.values()]
 harmed = pytest.mark.parametrize("harm", HARM, ids=["fifo", "endless", "sparse", "folder", *NO_JSON])
 
 

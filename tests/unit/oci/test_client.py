@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -185,7 +186,7 @@ def test_manifests_come_back_as_they_were_put(registry: Simulator, client: Clien
     image = TestImage((layer(1),))
     for data in (*image.layers, image.config):
         blob = Descriptor("x", digest_of(data), len(data))
-        client.upload("team/app", blob, lambda data=data: chunks(data))  # type: ignore[misc]
+        client.upload("team/app", blob, partial(chunks, data))
     assert client.manifest("team/app", "dev") is None
     assert client.manifest_digest("team/app", "dev") is None
     client.put_manifest("team/app", "dev", document(image.manifest))

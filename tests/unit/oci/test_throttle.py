@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -131,7 +132,7 @@ def test_no_more_than_the_limit_run_and_all_get_a_turn() -> None:
                 running -= 1
                 done += 1
 
-    for thread in [in_thread(lambda wish=wish: work(wish)) for wish in (LARGE, SMALL) * 50]:  # type: ignore[misc]
+    for thread in [in_thread(partial(work, wish)) for wish in (LARGE, SMALL) * 50]:
         thread.join(10)
     assert (most <= 3, done) == (True, 100)
 
@@ -176,7 +177,7 @@ def test_small_requests_pass_while_large_bodies_are_held_up(registry: Simulator)
     throttle = Throttle(3)
     data = [bytes([seed]) * (SMALL_BODY + 1) for seed in range(5)]
     with Client(registry.url, throttle=throttle) as client:
-        threads = [in_thread(lambda one=one: upload(client, one)) for one in data]  # type: ignore[misc]
+        threads = [in_thread(partial(upload, client, one)) for one in data]
         while registry.count("POST") < 5:
             assert client.blob_size("app", digest_of(b"")) is None
         for _ in range(20):

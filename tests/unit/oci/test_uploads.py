@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -230,7 +231,7 @@ def test_wrong_bytes_never_arrive_and_leave_nothing_behind(registry: Simulator, 
     registry.put_bodies = 405 if pieces else 0
     for wrong in (b"x" * len(DATA), DATA[:-1], DATA + b"x"):
         with pytest.raises(DigestMismatch):
-            client.upload("app", BLOB, lambda wrong=wrong: chunks(wrong))  # type: ignore[misc]
+            client.upload("app", BLOB, partial(chunks, wrong))
     assert not registry.content
     assert not registry.uploads
 
