@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pty
 import subprocess
-import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,9 +33,10 @@ class Terminal:
         """Start a command, with `env` added to our own environment."""
         master, slave = pty.openpty()
         told = {**os.environ, "TERM": "xterm", **env}
-        child = subprocess.Popen(
-            argv, cwd=folder, env=told, stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal
-        )
+        # What leads a session gets the first terminal that it opens (POSIX, 11.1.3). Python's `preexec_fn` could do
+        # it too, but not safely where other threads run.
+        opening = ["sh", "-c", 'exec "$@" <>"$0" >&0 2>&0', os.ttyname(slave), *argv]
+        child = subprocess.Popen(opening, cwd=folder, env=told, start_new_session=True)
         os.close(slave)
         return cls(folder, child, master)
 
@@ -82,8 +81,3 @@ def runs(noted: Path) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(int(noted.read_text())).status() != psutil.STATUS_ZOMBIE)
     return False
-
-
-def _take_terminal() -> None:
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
