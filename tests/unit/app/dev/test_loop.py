@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,9 +97,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 @pytest.fixture
-def loop(stage: Stage) -> DevLoop:
+def loop(stage: Stage) -> Iterator[DevLoop]:
     report = cast("DevReport", stage)
-    return DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Refusal(), logs=False)
+    loop = DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Refusal(), logs=False)
+    yield loop
+    loop.watch.end()
 
 
 def images(work: DevWork) -> list[str]:
