@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from sandbox.components.certificates import cluster_trust
-from sandbox.names import HOST_PORT, LABEL
 from tests.support import http_server
 
 KINDS = {
@@ -38,8 +36,6 @@ KINDS = {
 }
 
 
-# The labels by whose values lists are filtered.
-SELECTED = (LABEL, cluster_trust.LABEL, HOST_PORT, "kubernetes.io/service-name")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -107,17 +103,13 @@ class Handler(http_server.Handler):
             self.answer(200, self.server.objects[path])
         elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
             base, _, plural = path.rpartition("/")
-            selector = parse_qs(urlsplit(self.path).query).get("labelSelector", ())
-            labels = [label for label in selector if "=" not in label]  # of selectors only the plain label is known
+            (selector,) = parse_qs(urlsplit(self.path).query).get("labelSelector", [""])
             found = [
                 one
                 for place, one in self.server.objects.items()
                 if place.startswith(f"{base}/") and place.split("/")[-2] == plural
-                if all(label in (one["metadata"].get("labels") or {}) for label in labels)
+                if is_selected(one["metadata"].get("labels") or {}, selector)
             ]
-            for key, _, value in (one.partition("=") for one in selector):
-                if key in SELECTED:
-                    found = [one for one in found if (one["metadata"].get("labels") or {}).get(key) == value]
             items = [{k: v for k, v in one.items() if k != "kind"} for one in found]
             most = int(parse_qs(urlsplit(self.path).query).get("limit", ["0"])[0]) or len(items)
             more = {"continue": "more"} if len(items) > most else {}
@@ -141,6 +133,8 @@ class Handler(http_server.Handler):
                 self.answer(400, {"kind": "Status", "message": "error decoding patch"})
             else:
                 merge(before, change)
+                if before["metadata"].get("deletionTimestamp") and not before["metadata"].get("finalizers"):
+                    self.server.objects.pop(path)
                 self.answer(200, before)
             return
         try:
@@ -183,6 +177,12 @@ class Handler(http_server.Handler):
         else:
             self.server.objects.pop(path)
             self.answer(200, {})
+
+
+def is_selected(labels: Mapping[str, str], selector: str) -> bool:
+    """Whether labels are those of a selector: keys, with or without a value, between commas."""
+    wanted = [one.partition("=") for one in selector.split(",") if one]
+    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
 
 
 def merge(live: dict[str, Any], change: dict[str, Any]) -> None:

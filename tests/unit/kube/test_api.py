@@ -60,7 +60,8 @@ def test_a_namespace_given_to_a_kind_that_has_none_is_ignored(cluster: Cluster, 
 
 def test_lists_say_what_their_items_are(cluster: Cluster, server: ApiServer) -> None:
     cluster.apply(CONFIG_MAP)
-    assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == [CONFIG_MAP]
+    assert cluster.list("v1", "ConfigMap", "ns") == [CONFIG_MAP]
+    assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == []
     assert server.asked[-1][3] == {"labelSelector": ["a=b,c"]}
     assert cluster.list("v1", "ConfigMap", "other") == []
 
@@ -199,7 +200,8 @@ def deployment(**status: int) -> dict[str, Any]:
 def pod(reason: str, message: str = "why") -> dict[str, Any]:
     state = {"waiting": {"reason": reason, "message": message}}
     status = {"containerStatuses": [{"name": "app", "state": state}]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "ns"}, "status": status}
+    metadata = {"name": "web-1", "namespace": "ns", "labels": {"app": "web"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
 
 
 def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer) -> None:

@@ -91,7 +91,13 @@ def test_an_object_that_does_not_end_is_named_with_its_holders(
     server.objects[APP] = leaving("example.com/clean-up")
     server.objects[f"{SHOP}/pods/app-1"] = {
         "kind": "Pod",
-        "metadata": {"name": "app-1", "namespace": "shop", **LEAVING, "deletionGracePeriodSeconds": 300},
+        "metadata": {
+            "name": "app-1",
+            "namespace": "shop",
+            "labels": {"app": "app"},
+            **LEAVING,
+            "deletionGracePeriodSeconds": 300,
+        },
     }
     with pytest.raises(BeingDeleted) as caught:
         deletion.await_end(cluster, [server.objects[APP]], timeout=0)

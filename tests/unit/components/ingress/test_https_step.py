@@ -174,7 +174,7 @@ def test_missing_server_and_missing_secret_are_reported(step: HttpsStep, server:
 
 def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, server: ApiServer, edge: TlsServer) -> None:
     rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
-    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"spec": {"rules": [rule]}}
+    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"metadata": {}, "spec": {"rules": [rule]}}
     assert step.check().state is State.READY
     assert step.check().detail.startswith("1 host answers")
     edge.answer = default_backend.render("demo", (), port=443).encode()
@@ -271,7 +271,7 @@ def test_a_wrong_answer_on_a_shared_connection_is_asked_again(
     step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(20):
-        live = {"spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
+        live = {"metadata": {}, "spec": {"rules": [{"host": f"h{number}.{DOMAIN}"}]}}
         server.objects[f"/apis/networking.k8s.io/v1/ingresses/h{number}"] = live
     wrong = https_probe.Answer(503)
     monkeypatch.setattr(https_probe, "ask_together", lambda paths, **_: dict.fromkeys(paths, wrong))

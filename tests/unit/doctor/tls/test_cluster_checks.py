@@ -102,7 +102,9 @@ def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: A
     assert cluster_checks.endpoints(trace).evidence.endswith("no pod has the labels app=web")
     endpoints(cluster, False)
     waiting = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}], "phase": "Pending"}
-    cluster.objects[f"{WEB}/pods/web-1"] = {"metadata": {"name": "web-1"}, "status": waiting}
+    pod = {"metadata": {"name": "web-1", "labels": {"app": "web"}}, "status": waiting}
+    cluster.objects[f"{WEB}/pods/web-1"] = pod
+    cluster.objects[f"{WEB}/pods/other"] = {"metadata": {"name": "other-1"}, "status": waiting}
     found = cluster_checks.endpoints(trace)
     assert found.status is Status.ERROR and found.evidence.endswith("web-1 ImagePullBackOff")
     assert found.fix == "kubectl --context sandbox-demo -n web describe pods -l app=web"

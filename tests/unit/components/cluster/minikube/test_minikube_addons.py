@@ -77,7 +77,7 @@ class Playing(Minikube):
         self.world.on[addon] = True
         self.world.server.objects[CONTROLLER] = {
             "kind": "ReplicationController",
-            "metadata": {"name": addon, "namespace": "kube-system", "labels": {f"{LABEL}={addon}": ""}},
+            "metadata": {"name": addon, "namespace": "kube-system", "labels": {LABEL: addon}},
             "spec": {"replicas": 1},
             "status": {"readyReplicas": self.world.ready},
         }
