@@ -94,6 +94,7 @@ class Case:
     times: int = 1
     host: str = ""
     scheme: str = "https"
+    service: str = "echo"
     spec: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,7 +102,7 @@ class Case:
         return f"{self.name}.{DOMAIN}"
 
     def ingress(self) -> dict[str, Any]:
-        backend = {"service": {"name": "echo", "port": {"number": 80}}}
+        backend = {"service": {"name": self.service, "port": {"number": 80}}}
         paths = [{"path": self.path, "pathType": self.path_type, "backend": backend}]
         annotations = {f"{PREFIX}/{name}": value for name, value in self.says.items()}
         return {
@@ -216,8 +217,7 @@ CASES = (
     Case("slow", {"proxy-read-timeout": "1"}, "HTTP/2 50[24]", at="/slow"),
     Case("patient", {}, "HTTP/2 200", at="/slow"),
     Case("canary", {}, "pod other", ask=("-H", "X-Canary: always")),
-    Case("not-canary", {}, "pod echo"),
-    Case("upstream", {"service-upstream": "true"}, "pod echo"),
+    Case("not-canary", {}, "pod echo", host=f"canary.{DOMAIN}"),
     Case(
         "redirect",
         {"ssl-redirect": "false", "force-ssl-redirect": "false"},
@@ -228,7 +228,12 @@ CASES = (
     Case("no-secret", {}, "pod echo", spec={"tls": [{"hosts": [f"no-secret.{DOMAIN}"], "secretName": "not-there"}]}),
     Case("ignored", dict.fromkeys(set(known().ignored) - {"custom-headers"}, "1"), "HTTP/2 200"),
 )
-CANARY = Case("canary", {"canary": "true", "canary-by-header": "X-Canary", "canary-weight": "0"}, "")
+CANARY = Case("canary", {"canary": "true", "canary-by-header": "X-Canary", "canary-weight": "0"}, "", service="other")
+# A Service without pods, by its own address and by those of its pods: only the first is there to be connected to.
+PODLESS = (
+    Case("upstream", {"service-upstream": "true"}, "HTTP/2 502", service="podless"),
+    Case("pods", {}, "HTTP/2 503", service="podless"),
+)
 # Tested elsewhere (protocols and passthrough in test_ingress, lost pods in test_nodes), or hard to see from outside.
 UNASKED = {
     *("backend-protocol", "ssl-passthrough", "proxy-next-upstream", "proxy-next-upstream-tries"),
@@ -245,9 +250,13 @@ UNASKED = {
 class Project:
     """The sandbox, up; `said` is what `up` printed."""
 
+    command: CommandLine
     said: str
     port: str
-    names: Names
+
+    @property
+    def names(self) -> Names:
+        return context.home().sandbox(NAME)
 
     def ask(self, case: Case) -> str:
         host, port, place = case.host or case.served_at, self.port, "127.0.0.1"
@@ -275,7 +284,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         said = command("up", timeout=900).out
         port = re.search(rf"https://rewrite\.{re.escape(DOMAIN)}:?(\d*)/", said)
         assert port
-        yield Project(said, port[1] or "443", context.home().sandbox(NAME))
+        yield Project(command, said, port[1] or "443")
     finally:
         command("down", "--purge", status=None)
 
@@ -298,7 +307,6 @@ def _write(folder: Path) -> None:
     named = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "map"}, "stringData": {"me": hashed}}
     canary = CANARY.ingress()
     canary["metadata"]["name"] = "canary-other"
-    canary["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = "other"
     for name, one in (("echo", script), ("users", users), ("map", named), ("canary", canary)):
         (objects / f"{name}.json").write_text(json.dumps(one), encoding="utf-8")
     for case in CASES:
@@ -309,20 +317,35 @@ def _write(folder: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_annotation_has_the_effect_that_docs_say(project: Project, case: Case) -> None:
-    said = ""
+    said = project.ask(case)
+    assert re.search(case.answer, said, re.DOTALL), said
 
-    def missing() -> str | None:
-        nonlocal said
-        said = project.ask(case)
-        return None if re.search(case.answer, said, re.DOTALL) else said or "no answer"
 
-    wait_until(missing, what=case.name, timeout=10.0, pause=1.0)
+def test_service_upstream_asks_the_service_instead_of_pods(project: Project) -> None:
+    """`up` would wait for hosts without pods, so that these come after it."""
+    cluster = Cluster(project.names.kubeconfig)
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "podless", "namespace": "default"}}
+    cluster.apply({**service, "spec": {"selector": {"app": "podless"}, "ports": [{"port": 80}]}})
+    for case in PODLESS:
+        cluster.apply(case.ingress())
+
+        def otherwise(case: Case = case) -> str | None:
+            said = project.ask(case)
+            return None if case.answer in said else said
+
+        wait_until(otherwise, what=case.name, timeout=20)
 
 
 def test_annotations_without_effect_are_named_by_up_and_doctor(project: Project) -> None:
     assert "note        Ingress default/ignored: denylist-source-range has no effect" in project.said
     assert "Ingress default/anybody: proxy-body-size has no effect" in project.said
     assert "default/rewrite" not in project.said
+    found = project.command.doctor()["wiring.ingresses"]
+    assert found["status"] == "warn" and "Ingress default/ignored: denylist-source-range" in found["evidence"]
+    assert "default/rewrite" not in found["evidence"]
+
+
+def test_classes_of_the_spec_are_in_the_cluster(project: Project) -> None:
     classes = {
         one["metadata"]["name"]: one["spec"]["controller"]
         for one in Cluster(project.names.kubeconfig).list("networking.k8s.io/v1", "IngressClass")
@@ -331,5 +354,5 @@ def test_annotations_without_effect_are_named_by_up_and_doctor(project: Project)
 
 
 def test_every_annotation_that_works_is_asked_or_left_out() -> None:
-    asked = {name for case in (*CASES, CANARY) for name in case.says}
+    asked = {name for case in (*CASES, CANARY, *PODLESS) for name in case.says}
     assert set(known().works) - asked == UNASKED
