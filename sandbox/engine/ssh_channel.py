@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,8 @@ from sandbox.errors import MissingTool
 from sandbox.system import process
 
 PATIENCE = 15  # seconds until a host counts as unreachable
+AT_ONCE = 8  # sshd turns clients away once ten have not yet logged in (sshd_config, MaxStartups)
+_channels = threading.BoundedSemaphore(AT_ONCE)
 _OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={PATIENCE}")
 _DIAL = ("system", "dial-stdio")
 
@@ -34,8 +37,8 @@ def command(place: Endpoint) -> tuple[str, ...]:
 
 @contextmanager
 def opened(place: Endpoint) -> Iterator[socket.socket]:
-    """Yield a connection for one request. Raises MissingTool, and OSError with ssh's message."""
-    with tempfile.TemporaryFile() as said, process.talking(command(place), errors=said) as connection:
+    """Yield a connection for one request, once few are open. Raises MissingTool, and OSError with ssh's message."""
+    with _channels, tempfile.TemporaryFile() as said, process.talking(command(place), errors=said) as connection:
         try:
             yield connection
         except OSError as error:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 from sandbox.engine import Engine, ssh_channel
 from sandbox.engine.endpoint import Endpoint
 from sandbox.errors import MissingTool
+from sandbox.system import process
 from tests.support.programs import make_program
 
 # Answers one request and notes the words that it was called by.
@@ -65,6 +71,29 @@ def test_words_of_ssh_are_in_the_error(tmp_path: Path, monkeypatch: pytest.Monke
         Engine.connect()
     assert "Permission denied (publickey)" in caught.value.details and "DOCKER_HOST" in caught.value.details
     assert "-p 2222 -- build.example.com docker" in caught.value.fix and "group" not in caught.value.fix
+
+
+def test_requests_at_once_are_fewer_than_sshd_turns_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, most, lock = 0, 0, threading.Lock()
+
+    @contextmanager
+    def talking(*_: object, **more: object) -> Iterator[None]:
+        nonlocal opened, most
+        with lock:
+            opened += 1
+            most = max(most, opened)
+        yield
+        with lock:
+            opened -= 1
+
+    def ask(_: int) -> None:
+        with ssh_channel.opened(Endpoint("ssh://build", "DOCKER_HOST")):
+            time.sleep(0.01)
+
+    monkeypatch.setattr(process, "talking", talking)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(ask, range(20)))
+    assert most == ssh_channel.AT_ONCE
 
 
 def test_machine_without_an_ssh_client_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
