@@ -14,6 +14,7 @@ import pytest
 
 from sandbox.engine import Engine, endpoint
 from sandbox.errors import MissingTool
+from sandbox.names import LABEL
 from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.real import machine
@@ -25,6 +26,7 @@ from tests.support.programs import make_program
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "addressed"
+OURS = f"{LABEL}={NAME}"
 SSHD = Path("/usr/sbin/sshd")
 
 
@@ -46,7 +48,7 @@ def app(tmp_path: Path) -> Iterator[Application]:
 
 
 @pytest.mark.fault(60)
-@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("secure", [False, True], ids=["clear", "tls"])
 def test_an_engine_behind_a_port_of_this_machine_is_whole(app: Application, tmp_path: Path, secure: bool) -> None:
     """DOCKER_HOST=tcp://127.0.0.1, with TLS or without → up, a page, a push, stop and start; the doctor is content."""
     engine_with("busybox").tag(
@@ -129,31 +131,34 @@ SetEnv DOCKER_HOST=unix://{socket_of_the_engine()} PATH={os.environ["PATH"]}
 
 
 @pytest.mark.fault(60)
-def test_engine_over_ssh_is_checked_and_refused(app: Application, ssh: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_over_ssh_is_checked_and_refused(app: Application, ssh: int) -> None:
     """DOCKER_HOST=ssh:// of a machine that answers → the doctor sees its engine, and `up` refuses it."""
     version = Engine.connect().version
-    monkeypatch.setenv("DOCKER_HOST", f"ssh://{getpass.getuser()}@{LOCAL}:{ssh}")
-    assert Engine.connect().version == version
-    ran = app.command("up", status=4)
-    assert "error[engine-remote]" in ran.err
-    found = app.command.doctor("--seconds", "30")
-    assert found["engine.reachable"]["status"] == "ok" and version in found["engine.reachable"]["evidence"]
-    assert found["engine.local"]["status"] == "error"
-    monkeypatch.setenv("DOCKER_HOST", f"ssh://nobody@{LOCAL}:{ssh}")
-    ran = app.command("up", status=4)
-    assert "Permission denied" in ran.err and "over SSH" in ran.err
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("DOCKER_HOST", f"ssh://{getpass.getuser()}@{LOCAL}:{ssh}")
+        assert Engine.connect().version == version
+        ran = app.command("up", status=4)
+        assert "error[engine-remote]" in ran.err
+        found = app.command.doctor("--seconds", "30")
+        assert found["engine.reachable"]["status"] == "ok" and version in found["engine.reachable"]["evidence"]
+        assert found["engine.local"]["status"] == "error"
+        variables.setenv("DOCKER_HOST", f"ssh://nobody@{LOCAL}:{ssh}")
+        ran = app.command("up", status=4)
+        assert "Permission denied" in ran.err and "over SSH" in ran.err
+    assert Engine.connect().containers(OURS) == ()
 
 
 @pytest.mark.fault(1)
-def test_misspelt_context_is_an_error_for_all(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelt_context_is_an_error_for_all(app: Application) -> None:
     """DOCKER_CONTEXT names none that there is → `up` and the doctor say so, and the default engine is left alone."""
     machine.engine()
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setenv("DOCKER_CONTEXT", "colmia")
-    with pytest.raises(MissingTool):
-        Engine.connect()
-    ran = app.command("up", status=4)
-    assert "error[engine-context]: there is no docker context 'colmia'" in ran.err
-    found = app.command.doctor("--seconds", "30")["engine.reachable"]
-    assert found["status"] == "error" and "colmia" in found["evidence"]
-    monkeypatch.delenv("DOCKER_CONTEXT")
+    with pytest.MonkeyPatch.context() as variables:
+        variables.delenv("DOCKER_HOST", raising=False)
+        variables.setenv("DOCKER_CONTEXT", "colmia")
+        with pytest.raises(MissingTool):
+            Engine.connect()
+        ran = app.command("up", status=4)
+        assert "error[engine-context]: there is no docker context 'colmia'" in ran.err
+        found = app.command.doctor("--seconds", "30")["engine.reachable"]
+        assert found["status"] == "error" and "colmia" in found["evidence"]
+    assert Engine.connect().containers(OURS) == ()
