@@ -25,23 +25,25 @@ ROOT = os.environ.get("SANDBOX_TEST_KERNEL", "")
 
 
 @pytest.fixture
-def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def rootless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """Whether the engine is a user's; it is the lane's, which is started and stopped."""
     if os.getuid() != 0 or not shutil.which(f"{ROOT}/usr/bin/linux.uml"):
         machine.leave_out("a kernel of the test's own needs root and the packages user-mode-linux and kmod")
-    if "--rootless" in request.param and not (shutil.which("rootlesskit") and shutil.which("newuidmap")):
+    options = ["--rootless"] if request.param else []
+    if request.param and not (shutil.which("rootlesskit") and shutil.which("newuidmap")):
         machine.leave_out("an engine without root needs rootlesskit, slirp4netns and uidmap")
-    started = subprocess.run([LANE, "start", f"--root={ROOT}", *request.param], capture_output=True, text=True)
+    started = subprocess.run([LANE, "start", f"--root={ROOT}", *options], capture_output=True, text=True)
     try:
         assert started.returncode == 0, started.stderr
         monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
-        yield
+        yield request.param
     finally:
         subprocess.run([LANE, "stop"], check=True)
 
 
 @pytest.mark.fault(60, 61)
-@pytest.mark.parametrize("lane", [(), ("--rootless",)], ids=["root", "rootless"], indirect=True)
-def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rootless", [False, True], ids=["root", "rootless"], indirect=True)
+def test_engine_on_another_kernel_is_not_this_machine_s(rootless: bool, tmp_path: Path) -> None:
     """An engine with another kernel and cgroup v2 → measured as such, and refused where it cannot limit."""
     engine, home = engine_with("busybox"), context.home()
     info = engine._client.info()
@@ -53,8 +55,9 @@ def test_engine_on_another_kernel_is_not_this_machine_s(lane: None, tmp_path: Pa
     app.write()
     rows = app.command.doctor("--seconds", "60")
     facts = engine.facts()
-    if facts.rootless:
-        assert facts.cgroup_version == 2 and not found.low_ports
+    assert (facts.rootless, facts.cgroup_version) == (rootless, 2)
+    if rootless:
+        assert not found.low_ports
         ran = app.command("up", status=4)
         assert "error[engine-rootless]" in ran.err and "Delegate=yes" in rows["engine.cgroups"]["fix"]
     else:
