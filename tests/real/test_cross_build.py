@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 def test_programs_for_the_other_machine_are_built_here(tmp_path: Path) -> None:
     """Two of the smallest: one with programs only, one with an image, whose platform is that machine's."""
-    machine.need("go")
+    machine.need("go", "file")
     other = next(one for one in architecture.KNOWN.values() if one != architecture.native())
     store = Store(tmp_path).across(other)
     component_build.build(store, RecordingReporter(), only=["cni-plugins", "layer-reader"])
@@ -37,7 +37,7 @@ def test_programs_for_the_other_machine_are_built_here(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_kind_of_a_mac_is_built_here(tmp_path: Path) -> None:
     """What a Mac builds for itself from the same pinned modules; `file` says of it what it says of Apple's programs."""
-    machine.need("go")
+    machine.need("go", "file")
     store = Store(tmp_path / "darwin", architecture.ARM64, "darwin")
     component_build.build(store, RecordingReporter(), only=["kind"])
     said = machine.tool("file", "--brief", store.program(recipes()["kind"], "kind"))
