@@ -15,13 +15,13 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromDaemon, FromLayou
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import docker_save
+from sandbox.oci.chunked_upload import ChunkedUpload
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import parse_target
-from sandbox.oci.uploads import ChunkedUpload
 from tests.real import machine
 from tests.support.cable import Cable
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
@@ -133,7 +133,7 @@ def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
 
 
 def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", 300_000)
     client._in_pieces = True
     client.upload(place, BLOB, chunks)
     assert read(client, place, BLOB.digest) == DATA
@@ -183,8 +183,7 @@ def test_a_cut_connection_does_not_harm(
     url: str, place: str, monkeypatch: pytest.MonkeyPatch, pieces: bool, cuts: list[int]
 ) -> None:
     """The connection to the registry is cut at some byte → the upload ends whole all the same."""
-    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
-    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
         client._in_pieces = pieces
         client.upload(place, BLOB, chunks)

@@ -30,8 +30,7 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def client(registry: Simulator, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("sandbox.oci.uploads.PIECE", PIECE)
-    monkeypatch.setattr("sandbox.oci.uploads.PIECE", PIECE)
+    monkeypatch.setattr("sandbox.oci.chunked_upload.PIECE", PIECE)
     with Client(registry.url, sleep=slept.append, luck=lambda: 0.0) as client:
         yield client
 
