@@ -56,10 +56,9 @@ def kept_address(network: Network, place: int) -> str:
 def spare_address(engine: Engine, name: str, first: int = RESERVED) -> str:
     """Return an address for joining a network: at its end, or empty (any) on one whose range the engine chose.
 
-    The `first` last ones are left alone: two that look at the same moment, each from another, do not find the same.
-
     The engine accepts a requested address only where the network's maker chose the range. Of our own networks it is in
-    the last quarter, for Services have the third one.
+    the last quarter, for Services have the third one. The `first` last ones are left alone: two that look at the same
+    moment, each from another, do not find the same.
     """
     network = joined(engine, name)
     if LABEL not in network.labels:

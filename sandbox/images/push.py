@@ -77,11 +77,10 @@ def push(
 
     `daemon` is needed only for images of the Docker Engine, which are read and built as `access` says. At most `limit`
     requests run at once, over all images. `platform` (`os/architecture`) is what tags of other registries are reduced
-    to, by default this machine's.
-    `thorough` tests every blob in every repository, even where an unchanged tag vouches for it. `compression` is for
-    raw layers of the engine. `keychain` has accounts at registries. One image's failure does not stop the others,
-    unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before
-    anything is pushed, when an image is not what was `promised`.
+    to, by default this machine's. `thorough` tests every blob in every repository, even where an unchanged tag vouches
+    for it. `compression` is for raw layers of the engine. `keychain` has accounts at registries. One image's failure
+    does not stop the others, unless `fail_fast`. Raises PushFailed at the end, RegistryError when there is no registry,
+    and Drift, before anything is pushed, when an image is not what was `promised`.
     """
     ending, access = Ending(observer or Silent()), access or EngineAccess()
     with contextlib.ExitStack() as stack:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.components.ingress.controller import CLASS
 from sandbox.config import untyped
 from sandbox.config.schema.values import LABEL
 from sandbox.init.detected import Front
@@ -24,7 +25,6 @@ OPEN = ("LoadBalancer", "NodePort")
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
 # Ports of programs that users reach by HTTPS, unlike those of databases and the like.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
-INGRESS_CLASS = "nginx"
 # Ports of programs that take nothing but HTTPS themselves, and how an Ingress is told so.
 HTTPS = {443, 9443}
 BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
@@ -71,7 +71,7 @@ def ingress(service: str, hosts: Sequence[str], port: Mapping[str, Any], **metad
         "kind": "Ingress",
         "metadata": {"name": service, **metadata},
         "spec": {
-            "ingressClassName": INGRESS_CLASS,
+            "ingressClassName": CLASS,
             "tls": [{"hosts": [*hosts]}],
             "rules": [{"host": host, "http": {"paths": [path()]}} for host in hosts],
         },

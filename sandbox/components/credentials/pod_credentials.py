@@ -62,8 +62,8 @@ def _line(entry: Credentials) -> str:
 class PodCredentials:
     """The accounts that pods of one sandbox pull with, the unit that brings them to later namespaces, and the renewal.
 
-    `wanted` are the entries of the spec, looked up by `environ`; those that commands added are in the list on this
-    machine.
+    Accounts that the spec names are looked up in `environ`. The methods' `wanted` are the entries of the spec; those
+    that commands added are in the list on this machine.
     """
 
     nodes: Nodes
