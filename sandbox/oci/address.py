@@ -81,7 +81,10 @@ def dial(address: Address) -> Address:
 
 
 def of_url(url: str) -> Address | None:
-    """Return the address in a full URL; None when it is no http URL with a host."""
+    """Return the address in a full URL; None when it is no http URL with a host.
+
+    For urllib3 a host ends at a backslash, as in browsers; for urllib it does not, and may follow an @ after it.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -98,7 +101,7 @@ def _place(scheme: str, netloc: str) -> Address | None:
         (host or "").encode("idna")  # as it is asked for
     except ValueError:
         return None
-    if not host or parts.scheme not in _PORTS:
+    if not host or parts.scheme not in _PORTS or "\\" in netloc:
         return None
     return Address(parts.scheme, host, port or _PORTS[parts.scheme])
 

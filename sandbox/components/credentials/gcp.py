@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sandbox.components.credentials import registry_login
 from sandbox.components.credentials.cloud_sdk import importing
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config.schema.credentials_schema import Gcr
+from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
 
 USERNAME = "oauth2accesstoken"
@@ -99,8 +99,10 @@ def _require_googles(path: Path, key: Mapping[str, Any]) -> None:
         raise _own_file_only(path, "it runs a program")
     domain = key.get("universe_domain", "googleapis.com")
     for url in (f"https://sts.{domain}", *(str(key[name]) for name in _ADDRESSES if key.get(name))):
-        if not (urlsplit(url).hostname or "").endswith(".googleapis.com"):
-            raise _own_file_only(path, f"it sends a token to {url.partition('?')[0]}, which is not Google's")
+        place = address.of_url(url)
+        if place is None or not place.host.endswith(".googleapis.com"):
+            shown = url.partition("?")[0].replace("\\", "/")  # where its host ends for most programs
+            raise _own_file_only(path, f"it sends a token to {shown}, which is not Google's")
 
 
 def _own_file_only(path: Path, reason: str) -> CredentialsUnusable:

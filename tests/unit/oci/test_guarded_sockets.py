@@ -136,6 +136,22 @@ def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == ["https://registry.example/v2/"]
 
 
+@pytest.mark.security(11)
+def test_redirect_that_programs_read_differently_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that redirects to `EVIL\\@REGISTRY`, the registry's own for some programs → refused, nothing is sent."""
+    asked: list[str] = []
+
+    def send(_: object, method: str, url: str, *args: object) -> Response:
+        asked.append(url)
+        return Response(307, url, {"location": "https://evil.example\\@registry.example/blob"})
+
+    monkeypatch.setattr(Connections, "_send", send)
+    home = address.parse("https://registry.example")
+    with pytest.raises(RegistryError, match="is not allowed"):
+        Connections(home).request("GET", "https://registry.example/v2/", {}, authorization="Bearer canary")
+    assert asked == ["https://registry.example/v2/"]
+
+
 def test_redirect_to_what_no_name_can_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A label has more characters than DNS lets it have."""
     sent = Connections._send

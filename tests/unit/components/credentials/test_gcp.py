@@ -96,6 +96,10 @@ def test_workload_identity_by_a_program_is_off_by_default(
     [
         ({}, "it sends a token to http://127.0.0.1"),
         ({"token_url": "https://tokens.example.com/"}, "it sends a token to https://tokens.example.com/"),
+        (
+            {"token_url": "https://tokens.example.com\\@x.googleapis.com"},
+            "to https://tokens.example.com/@x.googleapis.com,",
+        ),
         ({"token_url": "", "universe_domain": "example.com"}, "it sends a token to https://sts.example.com"),
         ({"credential_source": {"executable": {"command": "/bin/true"}}}, "it runs a program"),
     ],
