@@ -222,7 +222,10 @@ class Door(Glancing):
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, asked once per connection: the engine runs other programs for it."""
-        return dict(self._get("/info"))
+        found = self._get("/info")
+        if not isinstance(found, dict) or "ServerVersion" not in found:
+            raise Refused("what it says of itself is not what a Docker Engine says")
+        return found
 
     @functools.cached_property
     def _client(self) -> Any:

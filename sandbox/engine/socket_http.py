@@ -6,13 +6,13 @@ taking them apart costs more than reading their content.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
+from sandbox.config import json_text
 from sandbox.system import http_wire
 from sandbox.system.http_wire import LARGEST_HEAD
 
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
     def content(self) -> Any:
         """Return what its JSON says. Raises OSError where there is none, as of an engine that ends."""
         try:
-            return json.loads(self.body)
+            return json_text.document(self.body)
         except ValueError as error:
             raise ConnectionResetError("the answer is not JSON") from error
 
@@ -74,7 +74,7 @@ def exchange(connection: socket.socket, method: str, target: str, *, body: bytes
     connection.sendall(f"{head}\r\n".encode() + body)
     with connection.makefile("rb") as answer:
         found = http_wire.read_head(answer)
-        return Reply(found.status, found.headers, b"".join(http_wire.read_body(answer, method, found, CHUNK)))
+        return Reply(found.status, found.headers, http_wire.whole(http_wire.read_body(answer, method, found, CHUNK)))
 
 
 def require(answer: Reply) -> Reply:
@@ -125,6 +125,6 @@ def _head(connection: socket.socket) -> tuple[bytes, bytes]:
 def _message(otherwise: str, body: bytes) -> str:
     """Return the text of a refusal: the server's `message`, else the status."""
     try:
-        return str(json.loads(body)["message"])
+        return str(json_text.document(body)["message"])
     except (ValueError, KeyError, TypeError):
         return otherwise

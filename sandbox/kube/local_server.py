@@ -54,7 +54,7 @@ class LocalServer:
         connection = self._taken()
         try:
             head = connection.ask(method, path, headers, body or None)
-            content = b"".join(connection.body(method, head))
+            content = http_wire.whole(connection.body(method, head))
         except BaseException:
             connection.close()
             raise
@@ -75,7 +75,7 @@ class LocalServer:
             until()
             for _ in range(sent):
                 head = connection.head()
-                yield head.status, b"".join(connection.body("GET", head))
+                yield head.status, http_wire.whole(connection.body("GET", head))
                 if not head.persistent or not http_wire.has_end("GET", head):
                     return
             is_whole = True

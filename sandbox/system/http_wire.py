@@ -5,10 +5,12 @@ The standard library's http.client imports TLS and the formats of mail, which ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 LARGEST_HEAD = 64 << 10
+LARGEST_WHOLE = 512 << 20  # bytes of an answer that is kept in memory
+MOST_INTERIM = 16  # heads that only announce an answer
 _BODILESS = (204, 304)
 
 
@@ -41,7 +43,7 @@ def request(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 def read_head(answer: BinaryIO) -> Head:
     """Read an answer up to its body. Raises OSError."""
-    while True:
+    for _ in range(MOST_INTERIM):
         left = LARGEST_HEAD
         lines = list[str]()
         while not lines or lines[-1]:
@@ -53,6 +55,7 @@ def read_head(answer: BinaryIO) -> Head:
         head = _head(lines[0], lines[1:-1])
         if head.status >= 200:  # otherwise it only announces the real answer
             return head
+    raise _endless()
 
 
 def _head(first: str, lines: list[str]) -> Head:
@@ -87,13 +90,31 @@ def read_body(answer: BinaryIO, method: str, head: Head, size: int) -> Iterator[
         while length := _chunk_length(answer):
             yield from _exactly(answer, length, size)
             _end_line(answer)
-        while _end_line(answer):  # trailers
-            pass
+        left = LARGEST_HEAD
+        while trailer := _end_line(answer):
+            left -= len(trailer)
+            if left < 0:
+                raise _endless()
     elif head.length is not None:
         yield from _exactly(answer, head.length, size)
     else:
         while piece := answer.read(size):
             yield piece
+
+
+def whole(pieces: Iterable[bytes]) -> bytes:
+    """Return a body in one piece. Raises OSError for one that is too large to be meant."""
+    body, size = list[bytes](), 0
+    for piece in pieces:
+        body.append(piece)
+        size += len(piece)
+        if size > LARGEST_WHOLE:
+            raise _endless()
+    return b"".join(body)
+
+
+def _endless() -> ConnectionResetError:
+    return ConnectionResetError("the answer has no end")
 
 
 def broken_off() -> ConnectionResetError:

@@ -101,6 +101,18 @@ def test_server_that_is_no_engine_is_told(
     assert "another server answers" in caught.value.details
 
 
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("info", [None, [], {"a": 1}])
+def test_engine_that_says_nothing_of_itself_is_an_error(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, info: object
+) -> None:
+    """A server that answers like an engine, but not on what it is → an error that says so."""
+    monkeypatch.setitem(ANSWERS, "/v1.44/info", (200, info))
+    with engine.glance(), pytest.raises(EngineError) as caught:
+        engine.facts()
+    assert caught.value.details == "what it says of itself is not what a Docker Engine says"
+
+
 def test_connection_in_a_glance_is_the_one_that_glances(engine: Engine) -> None:
     """Within a glance, in its thread → the same connection; in another thread, or after it → another."""
     others: list[Engine] = []

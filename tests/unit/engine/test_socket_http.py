@@ -120,6 +120,12 @@ def test_an_answer_that_breaks_off_is_an_error(tmp_path: Path, answer: bytes) ->
         asked(path)
 
 
+@pytest.mark.parametrize("body", [b"", b"page", b"[" * 100_000])
+def test_content_that_cannot_be_read_is_an_error(body: bytes) -> None:
+    with pytest.raises(ConnectionResetError, match="not JSON"):
+        _ = socket_http.Reply(200, {}, body).content
+
+
 def test_a_keep_alive_server_is_not_waited_for(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))

@@ -58,6 +58,29 @@ def test_an_answer_that_breaks_off_is_an_error(rest: bytes) -> None:
         read(OK + rest)
 
 
+@pytest.mark.fault(37)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * http_wire.LARGEST_HEAD,
+    ],
+)
+def test_an_answer_without_an_end_is_an_error(answer: bytes) -> None:
+    """A server that sends lines for ever, none of them the body → an error, and not a wait for ever."""
+    with pytest.raises(ConnectionResetError, match="no end"):
+        read(answer)
+
+
+@pytest.mark.fault(37)
+def test_body_is_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose body does not end → an error, before it takes the machine's memory."""
+    monkeypatch.setattr(http_wire, "LARGEST_WHOLE", 5)
+    assert http_wire.whole([b"who", b"le"]) == b"whole"
+    with pytest.raises(ConnectionResetError, match="no end"):
+        http_wire.whole(b"endless" for _ in iter(int, 1))
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/2 200\r\n\r\n", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 ok\r\n\r\n"])
 def test_an_answer_that_is_not_http_is_told(answer: bytes) -> None:
     with pytest.raises(ConnectionResetError, match="not HTTP"):
