@@ -15,7 +15,7 @@ from sandbox.init.detected import SPEC
 from sandbox.system.files import is_file, is_inside
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
-FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
+FOREIGN = {"build", "dist", "node_modules", "target", "tilt_modules", "vendor", "venv", "__pycache__"}
 DEPTH, DEEPER = 2, 4  # overlays are nested deeply
 
 

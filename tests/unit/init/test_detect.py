@@ -52,8 +52,11 @@ def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> 
         Dockerfile="FROM x\nexpose 8080/tcp\n",
         My_App__Dockerfile="FROM x\n",
         node_modules__a__Dockerfile="FROM x\n",
+        tilt_modules__a_yaml=DEPLOYMENT,
     )
-    assert look(tmp_path).apps == (App("app", ".", port=8080), App("my-app", "My_App"))
+    found = look(tmp_path)
+    assert not found.manifests
+    assert found.apps == (App("app", ".", port=8080), App("my-app", "My_App"))
 
 
 def test_dockerfiles_named_for_an_image_of_the_manifests(tmp_path: Path) -> None:
