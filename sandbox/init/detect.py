@@ -210,11 +210,17 @@ def _copies_from(folder: Path, file: Path) -> bool:
 
 
 def _exposing(folder: Path, app: App) -> App:
-    """Return the app with its Dockerfile's port if it has no other."""
+    """Return the app with its Dockerfile's port if it has no other.
+
+    Its own command may run another program of the image, such as a worker, which never listens there.
+    """
     if app.context is None or app.port:
         return app
     file = Path(app.context, app.build.get("dockerfile", "Dockerfile"))
-    return replace(app, port=dockerfile.port(app.recipe or dockerfile.read(folder, file), app.build.get("target")))
+    port = dockerfile.port(app.recipe or dockerfile.read(folder, file), app.build.get("target"))
+    if port and (app.command or app.args):
+        return replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, (port, "tcp")))))
+    return replace(app, port=port)
 
 
 def _objects(

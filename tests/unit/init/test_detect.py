@@ -189,6 +189,14 @@ def test_a_service_without_ports_has_its_dockerfiles(tmp_path: Path) -> None:
     assert web == App("web", "web", port=81, claims={"/b": "a"}, volumes=("a",))
 
 
+def test_worker_of_an_image_is_not_asked_at_its_port(tmp_path: Path) -> None:
+    """A worker that is not waited for at the port of the web server whose image it has; others may call it there."""
+    text = "services: {web: {build: ., ports: [8000]}, worker: {build: ., command: celery worker}}"
+    write(tmp_path, Dockerfile="FROM x\nEXPOSE 8000\n", compose_yaml=text)
+    web, worker = look(tmp_path).apps
+    assert (web.port, worker.port, worker.more_ports) == (8000, None, ((8000, "tcp"),))
+
+
 @pytest.mark.parametrize("text", ["services: [", "[]", "services: []", "\x00"])
 def test_a_compose_file_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     write(tmp_path, **{"compose.yaml": text})
