@@ -207,8 +207,8 @@ def _check(given: Any) -> tuple[str, ...]:
     """Return the program that tells whether the service is healthy; none where that is turned off."""
     test = given.get("test") if isinstance(given, dict) and not given.get("disable") else None
     if isinstance(test, str):
-        return ("sh", "-c", test.replace("$$", "$"))
-    words = [str(one).replace("$$", "$") for one in test] if isinstance(test, list) else []
+        return ("sh", "-c", _emptied(test))
+    words = [_emptied(str(one)) for one in test] if isinstance(test, list) else []
     match words[:1]:
         case ["CMD"]:
             return tuple(words[1:])
@@ -216,6 +216,11 @@ def _check(given: Any) -> tuple[str, ...]:
             return ("sh", "-c", *words[1:])
         case _:
             return ()
+
+
+def _emptied(text: str) -> str:
+    """Return the text as compose has it where a shell sets none of its variables."""
+    return variables.emptied(text)[0].replace("$$", "$")
 
 
 def _usual_check(image: str | None, context: str | None) -> tuple[str, ...]:
@@ -255,7 +260,7 @@ def _recipe(service: Mapping[str, Any]) -> str:
     """Return the Dockerfile that is in the compose file, with its variables as compose has them."""
     build = service.get("build")
     said = build.get("dockerfile_inline") if isinstance(build, Mapping) else None
-    return variables.emptied(said)[0].replace("$$", "$") if isinstance(said, str) else ""
+    return _emptied(said) if isinstance(said, str) else ""
 
 
 def _environment(service: Mapping[str, Any], project: Project) -> Mapping[str, str | None]:

@@ -182,6 +182,20 @@ def test_a_check_may_take_as_long_as_in_compose(tmp_path: Path, timeout: str, se
     assert (app.check, app.check_seconds) == (("b",), seconds)
 
 
+@pytest.mark.parametrize(
+    ("test", "check"),
+    [
+        ("[CMD, mysqladmin, ping, '-p${DB_PASSWORD}']", ("mysqladmin", "ping", "-p")),
+        ("pg_isready -U $NOBODY -d $$DB", ("sh", "-c", "pg_isready -U  -d $DB")),
+    ],
+)
+def test_check_has_variables_without_a_value_empty(tmp_path: Path, test: str, check: tuple[str, ...]) -> None:
+    """Laravel's Sail asks MySQL so before there is an .env."""
+    write(tmp_path, compose_yaml=f"services: {{a: {{image: x, healthcheck: {{test: {test}}}}}}}")
+    (app,) = look(tmp_path).apps
+    assert app.check == check
+
+
 def test_volumes_of_a_compose_service_are_told_apart(tmp_path: Path) -> None:
     text = """\
 services:
