@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sandbox.config import json_text, text_file
 from sandbox.errors import UsageError
@@ -53,22 +53,33 @@ def workdir(text: str, stage: str | None = None) -> str | None:
     return place if place.startswith("/") and "$" not in place else None
 
 
-def copies_context(text: str, stage: str) -> bool:
-    """Tell whether the stage, or one that it is made from, has the whole context copied into it."""
-    return "." in _sources(_lineage(text, stage))
+def copies(text: str, stage: str | None, path: str, place: str) -> bool:
+    """Tell whether a stage has a path of the context at the place, or may have, where its folder is not known."""
+    folder = ""
+    for name, arguments in _lineage(text, stage):
+        if name == "WORKDIR":
+            folder = posixpath.join(folder, arguments)
+        for source, target in _copied([(name, arguments)]):
+            if PurePosixPath(path).is_relative_to(source):
+                there = posixpath.join(folder, target, PurePosixPath(path).relative_to(source))
+                if not there.startswith("/") or "$" in there or PurePosixPath(there) == PurePosixPath(place):
+                    return True
+    return False
 
 
 def sources(text: str) -> Iterator[str]:
     """Yield the files and folders that it copies from its context, without those named by variables or patterns."""
-    return _sources(instructions(text))
+    return (source for source, _ in _copied(instructions(text)))
 
 
-def _sources(of: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _copied(of: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield files and folders of the context with the place that an instruction copies them to."""
     for name, arguments in of:
         if name in ("ADD", "COPY") and (said := _FROM_CONTEXT.match(arguments)):
-            for word in _words(said[1])[:-1]:
+            *words, target = _words(said[1])
+            for word in words:
                 if not set("$*?<") & set(word) and "://" not in word and ".." not in word:
-                    yield word.strip("/")
+                    yield word.strip("/"), target
 
 
 def _words(arguments: str) -> list[str]:

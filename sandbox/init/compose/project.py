@@ -16,7 +16,7 @@ from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import project_folders
-from sandbox.init.compose import hosts, merged_files, service, settings, variables, volumes
+from sandbox.init.compose import hosts, merged_files, mounted_code, service, settings, variables, volumes
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import Project
 from sandbox.init.compose.variables import Variables
@@ -87,10 +87,10 @@ def read(
     notes += _idle(main, {one: own for one, own in apart.items() if not has_manifests or found[one].get("build")})
     services = {one: volumes.bound(said, defined, folder) for one, said in found.items() if one not in apart}
     names = labels(services)
-    project = replace(project, claims=volumes.claims(services.values(), folder))
+    project = replace(project, claims=volumes.claims(services.values(), folder), has_manifests=has_manifests)
     made = {one: service.app(one, said, project, notes, called=names[one]) for one, said in services.items()}
     # What has no image is left out, and defines nothing for others.
-    made = {one: app for one, app in made.items() if app.context is not None or app.image}
+    made = mounted_code.shared({one: app for one, app in made.items() if app.context is not None or app.image}, notes)
     services, names = {one: services[one] for one in made}, {one: names[one] for one in made}
     apps = _apps(made, services, names, notes)
     notes += _absent(services, folder)

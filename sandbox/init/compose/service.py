@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +14,16 @@ from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile
-from sandbox.init.compose import build_inputs, secrets, service_ports, settings, variables, volumes, watch_rules
+from sandbox.init.compose import (
+    build_inputs,
+    mounted_code,
+    secrets,
+    service_ports,
+    settings,
+    variables,
+    volumes,
+    watch_rules,
+)
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.compose.merged_files import Sections
 from sandbox.init.compose.settings import words
@@ -35,6 +45,7 @@ _USER = re.compile(r"([0-9]{1,9}|root)(:([0-9]{1,9}|root))?")
 # A URL, a git repository as engines know one, a whole path.
 _ELSEWHERE = re.compile(r"/|[^/]+://|git@|github\.com/")
 _PLACE = re.compile(r"/[^$]*")  # engines take no other folder
+SET_UP = "/docker-entrypoint-initdb.d"  # what images of databases read once
 LEAST_CHECK = 5  # seconds for a check while a busy machine starts everything
 # Images of MySQL, and how it is asked: by its own account, for it writes a warning of one that is refused, too.
 MYSQL = {"mariadb", "mysql", "mysql-server", "percona", "percona-server"}
@@ -50,13 +61,14 @@ class Project:
     """What the services of a compose file in `folder` share.
 
     `sections` are what the file defines, `known` the variables of the project, `claims` the names of volumes in the
-    cluster.
+    cluster. Of one that `has_manifests`, these run what is built.
     """
 
     folder: Path
     sections: Sections
     known: variables.Variables
     claims: Mapping[str, str] = field(default_factory=dict)
+    has_manifests: bool = False
 
 
 def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str], *, called: str) -> App:
@@ -64,9 +76,17 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     context, reason = _context(service)
     image = _image(name, str(service.get("image") or ""), notes) or None
     notes += _image_faults(name, service, image, reason) if context is None else ()
-    placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims)
-    recipe = _recipe(service) if context is not None else ""
-    build, not_built = _build(name, service, context, placed.sync, project, notes)
+    pulled = image if context is None else None
+    copied = partial(_is_copied, pulled) if pulled and not project.has_manifests else lambda _: False
+    placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims, copied)
+    context = "." if pulled and placed.sync else context
+    build, not_built = _build(service, context, placed.sync, project)
+    recipe = _inline(service) if context is not None else ""
+    if placed.sync and context and not project.has_manifests:
+        whole = f"FROM {pulled}\n" if pulled else recipe or _dockerfile(project.folder, context, build)
+        if with_code := mounted_code.recipe(whole, build.get("target"), placed.sync):
+            recipe = with_code
+            build.pop("target", None)
     build |= {"dockerfile": f"sandbox-{called}.Dockerfile"} if recipe else {}
     environment = _environment(service, project)
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
@@ -83,7 +103,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     command, args = (_words(service, key, left_out) for key in ("entrypoint", "command"))
     if service.get("entrypoint") in ("", []):  # the image's own is not used
         command, args = args, ()
-    port, more_ports, not_ports = service_ports.listening(service, environment, None if context is not None else image)
+    port, more_ports, not_ports = service_ports.listening(service, environment, pulled)
     left_out += not_ports
     place = _of_form(_PLACE, service, "working_dir", left_out)
     user = re.sub(r"\broot\b", "0", _of_form(_USER, service, "user", left_out))
@@ -96,7 +116,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         environment={key: value or "" for key, value in environment.items() if key not in unset},
         command=command,
         args=args,
-        check=_check(service["healthcheck"]) if "healthcheck" in service else _usual_check(image, context),
+        check=_check(service["healthcheck"]) if "healthcheck" in service else _usual_check(pulled),
         check_seconds=_check_seconds(service.get("healthcheck")),
         folder=place,
         user=user,
@@ -109,7 +129,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         claims=placed.claims,
         subpaths=placed.subpaths,
         read_only=tuple(placed.read_only),
-        names=(image.partition("@")[0],) if image and context is not None else (),
+        names=(image.partition("@")[0],) if image and not pulled else (),
         build=build,
         recipe=recipe,
         left_out=tuple(sorted(left_out)),
@@ -147,13 +167,13 @@ def _image_faults(name: str, service: Mapping[str, Any], image: str | None, reas
         yield f"the image of {name}, {image}, {fault}"
 
 
+def _is_copied(image: str, place: str) -> bool:
+    """Tell whether an image may be made that has what is mounted at the place: not the data of a database."""
+    return not _fault(image) and (last_part(image) not in service_ports.PORTS or place.startswith(SET_UP))
+
+
 def _build(
-    name: str,
-    service: Mapping[str, Any],
-    context: str | None,
-    mounted: Mapping[str, str],
-    project: Project,
-    notes: list[str],
+    service: Mapping[str, Any], context: str | None, mounted: Mapping[str, str], project: Project
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what images.yaml says of a build besides its context, and the names of what is left out.
 
@@ -163,8 +183,6 @@ def _build(
     args = dict(_variables(given.get("args"), project.known))
     options, unknown = build_options(given.get("dockerfile"), given.get("target"), args)
     left_out = [f"build.args.{key}" for key in unknown]
-    if mounted and "target" in options and not _has_code(project.folder / (context or "."), options):
-        notes.append(f"the stage {options.pop('target')} of {name} is left out: its code comes from a volume")
     if context is None:
         return {}, left_out
     watched, unwatched = watch_rules.rules(service, project.folder, context)
@@ -197,12 +215,6 @@ def _fault(image: str) -> str:
     return ""
 
 
-def _has_code(context: Path, options: Mapping[str, Any]) -> bool:
-    """Tell whether the stage that is built copies the context."""
-    text = dockerfile.read(context, options.get("dockerfile", "Dockerfile"))
-    return not text or dockerfile.copies_context(text, options["target"])
-
-
 def _check(given: Any) -> tuple[str, ...]:
     """Return the program that tells whether the service is healthy; none where that is turned off."""
     test = given.get("test") if isinstance(given, dict) and not given.get("disable") else None
@@ -223,9 +235,9 @@ def _emptied(text: str) -> str:
     return variables.emptied(text)[0].replace("$$", "$")
 
 
-def _usual_check(image: str | None, context: str | None) -> tuple[str, ...]:
+def _usual_check(image: str | None) -> tuple[str, ...]:
     """Return the check of a database that writes a warning for each connection that says nothing."""
-    return ("sh", "-c", PING) if image and context is None and last_part(image) in MYSQL else ()
+    return ("sh", "-c", PING) if image and last_part(image) in MYSQL else ()
 
 
 def _check_seconds(given: Any) -> int:
@@ -256,7 +268,13 @@ def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
     return str(PurePosixPath(context)), ""
 
 
-def _recipe(service: Mapping[str, Any]) -> str:
+def _dockerfile(folder: Path, context: str, build: Mapping[str, Any]) -> str:
+    """Return the text of a Dockerfile; empty where another could not be written next to it."""
+    outside = ".." in PurePosixPath(context).parts
+    return "" if outside else dockerfile.read(folder / context, build.get("dockerfile", "Dockerfile"))
+
+
+def _inline(service: Mapping[str, Any]) -> str:
     """Return the Dockerfile that is in the compose file, with its variables as compose has them."""
     build = service.get("build")
     said = build.get("dockerfile_inline") if isinstance(build, Mapping) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from sandbox.config import text_file, untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, labels
-from sandbox.init.project_folders import is_text
+from sandbox.init.project_folders import is_text, listed
 from sandbox.system.files import is_dir, is_file, is_inside
 
 # Fits into a ConfigMap, which can hold 1 MiB.
@@ -107,10 +107,17 @@ def emptied(
             yield f"the volume {name} begins empty: its {'driver' if driver else 'driver_opts'} has no counterpart"
 
 
-def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]) -> Volumes:
+def sort(
+    given: Any,
+    folder: Path,
+    context: str | None,
+    named: Mapping[str, str],
+    copied: Callable[[str], bool] = lambda _: False,
+) -> Volumes:
     """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there.
 
-    `named` are the names of claims by those of volumes.
+    `named` are the names of claims by those of volumes. Where nothing is built, an image may be made of the folder to
+    have what is `copied` to a place.
     """
     found = Volumes()
     for one in given if isinstance(given, list) else ():
@@ -122,7 +129,7 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
             continue
         # A folder that only a variable of the shell names, such as ${HOME}/.aws, or a path that Kubernetes refuses.
         if "$" in source or ":" in place or subpaths.get(place, "").startswith(("/", "..")):
-            found.left_out.append(f"volumes.{source.removeprefix('./')}")
+            found.left_out.append(_shown(source, place))
             continue
         path = folder / source
         built = folder / context if context is not None else None
@@ -135,9 +142,23 @@ def sort(given: Any, folder: Path, context: str | None, named: Mapping[str, str]
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
+        elif built is None and copied(place) and _is_readable(path, folder):
+            found.sync[os.path.relpath(path, folder)] = place
         else:
-            found.left_out.append(f"volumes.{source.removeprefix('./')}")
+            found.left_out.append(_shown(source, place))
     return found
+
+
+def _shown(source: str, place: str) -> str:
+    """Return what a volume is called in a note: by its place where it is the whole project."""
+    name = source.removeprefix("./")
+    return f"volumes.{name if name.strip('.') else place}"
+
+
+def _is_readable(path: Path, folder: Path) -> bool:
+    """Tell whether it is a file or folder of the project that this user, and so a build, may read."""
+    inside = (is_dir(path) or is_file(path)) and is_inside(folder, path)
+    return inside and all(os.access(one, os.R_OK) for one in (path, *listed(path)))
 
 
 def _holds_data(source: str, folder: Path, place: str) -> bool:

@@ -87,7 +87,26 @@ COPY --from=dev /app /app
 def test_stage_is_what_it_and_its_bases_say(stage: str, port: int | None, workdir: str, copies: bool) -> None:
     assert dockerfile.port(STAGES, stage) == port
     assert dockerfile.workdir(STAGES, stage) == workdir
-    assert dockerfile.copies_context(STAGES, stage) is copies
+    assert dockerfile.copies(STAGES, stage, ".", "/app/src") is copies
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "place", "copies"),
+    [
+        ("COPY . .", ".", "/code/", True),
+        ("COPY . /srv", ".", "/code", False),
+        ("COPY . .", "src", "/code/src", True),
+        ("COPY src /code/src/", "src/deep", "/code/src/deep", True),
+        ("COPY src /code/", "src", "/code/src", False),
+        ("COPY package.json .", ".", "/code", False),
+        ("COPY --from=build . .", ".", "/code", False),
+        ("COPY . $DIR", ".", "/code", True),
+        ("WORKDIR $DIR\nCOPY . .", ".", "/code", True),
+    ],
+)
+def test_copied_folder_is_known_by_its_place(line: str, path: str, place: str, copies: bool) -> None:
+    assert dockerfile.copies(f"FROM node\nWORKDIR /code\n{line}\n", None, path, place) is copies
+    assert dockerfile.copies("FROM node\nCOPY . .\n", None, path, place)  # its own folder is not known
 
 
 def test_last_stage_has_nothing_of_others() -> None:
