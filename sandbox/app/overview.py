@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def _is_rooted(spec: ResolvedSpec, host: str) -> bool:
     try:
         served = handshake(host, Bind(spec.edge.listen, port).asked_at, port)
         root = context.home().sandbox(spec.name).root_certificate.read_text(encoding="utf-8")
-        return read(served, root, now=datetime.now(UTC)).rooted
+        return read(served, root).rooted
     except (OSError, SandboxError):
         return True
 

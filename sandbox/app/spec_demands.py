@@ -38,6 +38,7 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
         *_cluster(spec, root),
         *_accounts(spec),
         *_registry(spec, root),
+        *_edge(spec),
         *_network(spec, root),
         *_certificates(spec),
         *_images(spec, root),
@@ -84,7 +85,7 @@ def _registry(spec: Spec, root: Path) -> Iterator[Demand]:
         yield "folder", f"{place} for the registry's data"
 
 
-def _network(spec: Spec, root: Path) -> Iterator[Demand]:
+def _edge(spec: Spec) -> Iterator[Demand]:
     if not ipaddress.ip_address(spec.edge.listen).is_loopback:
         yield "network", f"listens on {spec.edge.listen}, where other machines reach it"
     if spec.ingress.address:
@@ -98,6 +99,9 @@ def _network(spec: Spec, root: Path) -> Iterator[Demand]:
         yield "network", f"{which} of this machine is routed to {one.target}"
     for tls in spec.edge.tls:
         yield "network", f"TLS for {tls.host} is routed to {tls.to}"
+
+
+def _network(spec: Spec, root: Path) -> Iterator[Demand]:
     for name, address in spec.network.hosts.items():
         yield "network", f"pods resolve {name} to {address}"
     if spec.network.nameservers != "auto":

@@ -107,19 +107,32 @@ def _advice(name: str, found: Found) -> Iterator[str]:
     if not found.apps and not found.manifests:
         yield "note  nothing here tells what to run: name manifests or charts below `apply` in sandbox.yaml, or remove"
         yield "      it and run this again where there is a Dockerfile or a compose file"
+    yield from _of_manifests(name, found) if found.manifests else _of_apps(found)
+
+
+def _of_apps(found: Found) -> Iterator[str]:
+    """Yield what the objects lack that are written for the programs."""
+    from sandbox.init import project_files
+
     unknown: dict[str, list[str]] = {}
-    for app, fix in () if found.manifests else project_files.without_port(found.apps):
+    for app, fix in project_files.without_port(found.apps):
         unknown.setdefault(fix, []).append(app)
     for fix, apps in unknown.items():
         yield f"note  the port of {', '.join(apps)} is unknown: for a host that leads there, {fix}"
     lacking: dict[tuple[str, ...], list[str]] = {}
-    for one in () if found.manifests else found.apps:
+    for one in found.apps:
         # What it depends on comes up at its own time, and pods are started again until then.
         if lost := tuple(setting for setting in one.left_out if setting != "depends_on"):
             lacking.setdefault(lost, []).append(one.name)
     for lost, apps in lacking.items():
         said, file = (f"{apps[0]} is", f"{apps[0]}.yaml") if len(apps) == 1 else (f"{', '.join(apps)} are", "")
         yield f"note  {said} without {_said(lost)}: see {found.objects}/{file}"
+
+
+def _of_manifests(name: str, found: Found) -> Iterator[str]:
+    """Yield which programs the project's own manifests do not run, or not under their names."""
+    from sandbox.init import project_files
+
     own = project_files.own_program(name, found)
     if own:
         yield f"note  no manifest runs {own.name}: {project_files.OWN} does; add the environment that it needs there"

@@ -133,7 +133,7 @@ def chain(trace: RequestTrace) -> Finding:
     evidence = " ← ".join(titles)
     if not trace.root:
         return error(f"{evidence}; the sandbox has no root in {trace.names.root_certificate}", "sandbox up{which}")
-    reading = read(trace.served, trace.root, now=trace.context.now)
+    reading = read(trace.served, trace.root)
     if reading.broken:
         return error(f"{evidence}: {reading.broken}", CHAIN)
     if not reading.rooted:

@@ -110,7 +110,7 @@ class RequestTrace:
     @cached_property
     def is_ours(self) -> bool:
         """Tell whether the chain that is presented leads to the sandbox's root."""
-        return bool(self.root) and read(self.served, self.root, now=self.context.now).rooted
+        return bool(self.root) and read(self.served, self.root).rooted
 
     @property
     def server(self) -> str:
@@ -222,7 +222,7 @@ def handshake(host: str, address: str, port: int, protocols: Sequence[str] = OF_
         )
 
 
-def read(served: Served, root_pem: str, *, now: datetime) -> Reading:
+def read(served: Served, root_pem: str) -> Reading:
     """Follow the chain from the server's own certificate to the root in `root_pem`."""
     chain = [pem.load_certificates(one.encode())[0] for one in served.chain]
     root = pem.load_certificates(root_pem.encode())[0]
