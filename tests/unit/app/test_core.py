@@ -19,7 +19,7 @@ import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, ports, requirements, snapshots
-from sandbox.app.agreement import replaced
+from sandbox.app.agreement import Refusal, replaced
 from sandbox.app.session import Session, wake_paused
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -296,6 +296,17 @@ def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_pat
     with saved_spec.coming_from(names, Origin.of(file)):
         assert Sandbox(file).up()
     assert saved_spec.origin(names) == Origin.of(file)
+
+
+@pytest.mark.security(17)
+def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> None:
+    """An earlier release recorded no origin → a program's own file is accepted, a fetched spec is refused."""
+    names, own = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
+    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
+    Refusal().replace(names, Origin.of(own))
+    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
+        Refusal().replace(names, Origin(kind="git", source="https://git.test/team/app"))
+    assert caught.value.id == "other-origin" and "did not record the origin" in caught.value.details
 
 
 @pytest.mark.parametrize("wrong", [Spec(name="No Name"), Spec(registry=Registry(port=443))])
