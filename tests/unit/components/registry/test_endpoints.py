@@ -59,6 +59,17 @@ def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine)
     assert "http://ADDRESS:5001" in caught.value.fix
 
 
+def test_a_container_with_only_a_udp_port_of_that_number_is_none(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine lists it for the number, but it publishes no TCP port there → the registry is out of reach."""
+    start(engine, "game", port=5002)
+    monkeypatch.setattr(engine, "publisher", lambda _: "game")
+    with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+        endpoints.external(engine, NETWORK, "localhost:5001")
+    assert "http://ADDRESS:5001" in caught.value.fix
+
+
 @pytest.mark.parametrize(
     ("where", "name", "endpoint", "port"),
     [
