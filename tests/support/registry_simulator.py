@@ -27,6 +27,7 @@ _ROUTES = {
     "upload": re.compile(rf"/v2/({_NAME})/blobs/uploads/([0-9a-f]{{32}})"),
     "tags": re.compile(rf"/v2/({_NAME})/tags/list"),
 }
+FORM = "application/x-www-form-urlencoded"
 RESET = "reset"
 RESET_KEPT = "reset, half of the body kept"
 RESET_ANSWER = "reset, half of the answer sent"
@@ -192,8 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             self._answer(fault.answer, headers={**headers, **fault.headers})
         elif registry.tokens and parts.path == "/auth":
+            form = body.decode() if self.headers.get("Content-Type") == FORM else ""
             status, answer = registry.tokens.answer(
-                self.command, parts.query or body.decode(), self.headers.get("Authorization", "")
+                self.command, parts.query or form, self.headers.get("Authorization", "")
             )
             self._answer(status, answer)
         elif registry.tokens and (

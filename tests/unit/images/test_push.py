@@ -6,6 +6,7 @@ import gzip
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -398,6 +399,15 @@ def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simula
     assert registry.count("HEAD", "/blobs/") >= 12
     assert (healed.action, registry.received) == (Action.MOUNTED, 0)
     assert holds(registry, "copy", "latest", APP)
+
+
+def test_unchanged_image_of_files_is_looked_up_in_one_repository(registry: Simulator, tmp_path: Path) -> None:
+    first = layout(tmp_path)
+    entries = [first, replace(first, target=parse_target("copy:dev"))]
+    push(entries, registry.url)
+    registry.forget()
+    push(entries, registry.url)
+    assert registry.count("HEAD", "/blobs/") == len({*APP.layers, APP.config})
 
 
 def test_engine_with_one_platform_of_several_sends_that_one(registry: Simulator) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sandbox.oci.authorization import needed_grants, read_scope, write_scopes
 from sandbox.oci.client import Client
 from sandbox.oci.connections import Connections
-from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.credential import Credential, CredentialsUnusable, redacted
 from sandbox.oci.http_response import Body, Response
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
@@ -399,6 +399,16 @@ def test_an_error_that_repeats_a_secret_is_cleaned(registry: Simulator, tokens: 
     assert "incorrect username" in caught.value.details
     assert "***" in caught.value.details
     assert not re.search(f"{CANARY}|{re.escape(basic(f'me:wrong-{CANARY}').split()[1])}", str(caught.value))
+
+
+@pytest.mark.security(6)
+def test_words_that_repeat_a_token_are_cleaned(registry: Simulator, tokens: TokenServer) -> None:
+    """A server repeats the token that it was given → *** in its place, and of the longest secret that fits."""
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        (token,) = tokens.given
+        assert client._transport._authorization.redacted(f"no: {token}.") == "no: ***."
+    assert redacted("of abcdef", ("abc", "abcdef")) == "of ***"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_missing_or_empty_file_has_no_accounts(path: Path) -> None:
         f'["{CANARY}"]',
         "[" * 100_000,
         json.dumps({"auths": {"a": {"auth": f"{CANARY}!"}}}),
+        json.dumps({"auths": {"a": {"auth": f"{encoded(f'me:{CANARY}')}!"}}}),
         json.dumps({"auths": {"a": CANARY}}),
         json.dumps({"auths": [CANARY]}),
         json.dumps({"auths": {"a": {"auth": base64.b64encode(b"\xff" + CANARY.encode()).decode()}}}),

@@ -18,6 +18,7 @@ from sandbox.oci.http_response import Response
 from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from tests.support.images import digest_of
+from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -92,6 +93,17 @@ def test_remote_registry_cannot_redirect_to_this_machine(names: Names, store: Si
 
 
 @pytest.mark.security(11)
+def test_redirect_does_not_tell_which_local_ports_are_open(names: Names) -> None:
+    """A redirect to a port of this machine where nothing listens → refused as any other, without a connection."""
+    names.known = {NAME: [FAR], "inner.test": ["127.0.0.1"]}
+    with Simulator(host=FAR) as registry:
+        registry.redirect_blobs = f"http://inner.test:{free_port()}"
+        with pytest.raises(RegistryError, match="is not allowed") as caught:
+            read(registry)
+    assert "inner.test is 127.0.0.1: this machine" in caught.value.details
+
+
+@pytest.mark.security(11)
 def test_name_resolving_to_loopback_the_second_time_is_refused(names: Names, store: Simulator) -> None:
     """A name that led elsewhere when it was checked (DNS rebinding) → its connection is closed unused."""
     names.known = {NAME: [FAR], "inner.test": [FAR, "127.0.0.1"]}
@@ -111,6 +123,13 @@ def test_a_registry_cannot_move_into_this_machine_itself(names: Names, store: Si
         with pytest.raises(RegistryError, match="is not allowed"):
             read(registry)
     assert not store.requests
+
+
+def test_remote_registry_may_redirect_to_a_store_elsewhere(names: Names) -> None:
+    names.known = {NAME: [FAR], "store.test": [FAR]}
+    with Simulator(host=FAR, content={digest_of(DATA): DATA}, links={BLOB}) as store, Simulator(host=FAR) as registry:
+        registry.redirect_blobs = f"http://store.test:{port(store)}"
+        assert read(registry) == DATA
 
 
 def test_registry_behind_a_tunnel_may_redirect_to_another(names: Names, store: Simulator) -> None:

@@ -173,6 +173,14 @@ def test_an_upload_the_registry_forgot_is_begun_again(registry: Simulator, clien
     assert arrived(registry)
 
 
+def test_body_that_is_refused_for_good_is_not_sent_in_pieces(registry: Simulator, client: Client) -> None:
+    registry.faults = [Fault("PUT", "/blobs/uploads/", 403)]
+    with pytest.raises(RegistryError) as caught:
+        client.upload("app", BLOB, chunks)
+    assert caught.value.status == 403
+    assert not registry.count("PATCH") and not registry.content
+
+
 def test_pieces_of_which_nothing_is_taken_end(registry: Simulator, client: Client) -> None:
     registry.put_bodies = 405
     registry.faults = [Fault("PATCH", "", 202, times=999, headers={"Range": "0-0"})]
