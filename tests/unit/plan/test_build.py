@@ -44,7 +44,17 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.push_step import PushStep
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, INGRESS_SERVICE, SYSTEM_NAMESPACE, Home, Names
+from sandbox.names import (
+    DEFAULT_TLS,
+    DOMAIN_TLS,
+    EDGE,
+    EDGE_LEAF,
+    INGRESS_SERVICE,
+    READY,
+    SYSTEM_NAMESPACE,
+    Home,
+    Names,
+)
 from sandbox.plan import build as plan_build
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
@@ -255,6 +265,19 @@ def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None
     upstream = relay.parse(step.upstream)
     assert isinstance(upstream, Forwarded)
     assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
+
+
+@pytest.mark.parametrize(("controller", "proof"), [("traefik", READY), ("nginx", ""), ("none", "")])
+def test_edge_asks_only_traefik_whether_it_is_ready(place: Home, controller: Any, proof: str) -> None:
+    steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
+    assert one(EdgeStep, steps).proof == proof
+
+
+def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
+    assert "ports" not in build(Spec(name="a"), place)
+    routes.save(place.edge, Route("a", "a.test", "node", (), 1.0))
+    routes.save_node_ports(place.edge, "a", {"shop/db:5432": 30000})
+    assert "ports" in build(Spec(name="a"), place)
 
 
 @pytest.mark.parametrize(("now", "before"), [("container", "relay"), ("process", "edge")])

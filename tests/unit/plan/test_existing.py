@@ -89,6 +89,13 @@ def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
     assert one(TeamRegistryStep, steps).where == "registry.team.example"
 
 
+def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) -> None:
+    ingress, registry = {"controller": "none"}, {"external": "registry.team.example"}
+    assert "edge" not in build(place, registry=registry, ingress=ingress)
+    steps = build(place, registry=registry, ingress=ingress, edge={"tcp": ({"port": 5432, "to": "shop/db"},)})
+    assert [tunnel.port for tunnel in one(RelayStep, steps).tunnels] == [5432]
+
+
 def test_other_controller_of_an_existing_cluster_is_kept(place: Home) -> None:
     assert not {"ingress", "https"} & build(place, ingress={"controller": "none"}).keys()
 

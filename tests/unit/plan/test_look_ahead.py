@@ -55,16 +55,21 @@ def test_survey_begins_again_where_a_node_ends_meanwhile(cluster: ClusterStep, e
     assert failures and report.of("failed") == []
 
 
+@pytest.mark.parametrize("answer", [(1, "stopping\n"), (126, "")], ids=["stopping", "not run"])
 @pytest.mark.parametrize("checked", [SandboxError("no answer"), None])
 def test_survey_awaits_the_end_of_a_node_that_shuts_down(
-    cluster: ClusterStep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, checked: SandboxError | None
+    cluster: ClusterStep,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    checked: SandboxError | None,
+    answer: tuple[int, str],
 ) -> None:
     node, asked = engine.boxes[cluster.names.node], list[str]()
 
     def systemctl(_: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         asked.append(argv[1])
         Timer(0.1, lambda: setattr(node, "running", False)).start()
-        return 1, "stopping\n"
+        return answer
 
     class Asking(FakeStep):
         def check(self) -> Status:

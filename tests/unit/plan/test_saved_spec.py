@@ -31,7 +31,7 @@ def test_spec_is_read_back_and_removed_with_the_sandbox(names: Names) -> None:
     assert (step.check().state, load(names)) == (State.READY, spec)
     assert names.spec.stat().st_mode & 0o777 == 0o600
     names.spec.with_name(f".{names.spec.name}.abcdefgh.tmp").touch()  # of a command that was killed
-    for left in (names.asked, names.certificate_facts):  # by the last check
+    for left in (names.asked, names.certificate_facts, names.origin, names.engine):  # by the last check and command
         left.touch()
     charts_step.note(names)
     step.undo()

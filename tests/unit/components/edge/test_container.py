@@ -11,6 +11,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import AddedRoute, Host, Route
+from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.errors import SandboxError
@@ -123,6 +124,12 @@ def test_folders_are_bound_on_engines_of_this_machine_alone(tmp_path: Path, shar
     spec = box._spec(IMAGE, {}, held=False)
     assert (set(spec.binds) == {box.folder / "run"}) is bool(shares)
     assert bool(spec.binds or spec.read_only_binds) is bool(shares)
+
+
+def test_edge_with_own_sockets_opens_low_ports_without_rights(tmp_path: Path) -> None:
+    box = EdgeContainer(FakeEngine(IMAGE), Home(tmp_path, tmp_path, tmp_path))
+    assert box._spec(IMAGE, {}, held=True).sysctls == socket_handover.SYSCTLS
+    assert not box._spec(IMAGE, {}, held=False).sysctls
 
 
 def test_an_edge_that_is_not_heard_here_is_an_error(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def test_ports_that_neighbours_reach_are_named_each_time(found: Told, named: str
     wanted = ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,)}, "registry": {"port": 5001}})
     said = reachable(wanted, found)
     assert bool(said) is bool(named) and named in said
+    process = wanted.model_copy(update={"edge": wanted.edge.model_copy(update={"run": "process"})})
+    assert not reachable(process, found)
 
 
 @pytest.mark.parametrize(
