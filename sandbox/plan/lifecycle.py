@@ -262,11 +262,10 @@ class _Walk:
     def run(self) -> SandboxError | None:
         """Walk to the end; return the error of a spared step, if there was one. Raises the first other error."""
         try:
-            while self._running or (self._first_error is None and self._order.is_active()):
-                self._start_ready()
-                if not self._running:  # all that is left needs a step that was spared
-                    break
+            self._start_ready()
+            while self._running:  # else all steps have ended, or what is left needs one that has failed
                 self._hear(self._events.get())
+                self._start_ready()
         except BaseException as error:
             self._first_error = error
             self._stopping.set()
