@@ -155,7 +155,7 @@ class Store:
 
     def place(self, sandbox: str, snapshot: str) -> Path:
         """Return the folder of a snapshot, whether or not it exists. Raises UsageError if the name is invalid."""
-        if len(snapshot) > 63 or not re.fullmatch(LABEL, snapshot):
+        if not re.fullmatch(LABEL, snapshot):
             raise UsageError(
                 f"{snapshot!r} cannot name a snapshot", fix="use up to 63 lower-case letters, digits and hyphens"
             )
