@@ -189,8 +189,13 @@ def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[
         notes.append(f"{files}: no image of a manifest is called so; images.yaml can name it with `dockerfile:`")
     for name, file in found:
         path, place = file.relative_to(folder).as_posix(), file.parent
-        if place != folder and _copies_from(folder, file):
-            notes.append(f"{path} is built from this folder, which has what it copies")
+        if place != folder and (above := _only_above(folder, file)):
+            below = [one for one in _copied(folder, file) if not exists(folder / one) and exists(place / one)]
+            notes.append(
+                f"{path} copies {below[0]} from its folder and {above[0]} from this one: no build has both; change one"
+                if below
+                else f"{path} is built from this folder, which has what it copies"
+            )
             place = folder
         inside = file.relative_to(place).as_posix()
         build = {} if inside == DOCKERFILES[0] else {"dockerfile": inside}
@@ -203,10 +208,13 @@ def _named(file: Path) -> re.Match[str] | None:
     return said if said and file.suffix != ".dockerignore" and is_file(file) else None
 
 
-def _copies_from(folder: Path, file: Path) -> bool:
-    """Tell whether the Dockerfile in a subfolder copies what is not there, but in the project's folder."""
-    found = dockerfile.sources(dockerfile.read(folder, file))
-    return any(exists(folder / one) and not exists(file.parent / one) for one in found)
+def _only_above(folder: Path, file: Path) -> list[str]:
+    """Return what the Dockerfile in a subfolder copies that is not there, but in the project's folder."""
+    return [one for one in _copied(folder, file) if exists(folder / one) and not exists(file.parent / one)]
+
+
+def _copied(folder: Path, file: Path) -> list[str]:
+    return list(dockerfile.sources(dockerfile.read(folder, file)))
 
 
 def _exposing(folder: Path, app: App) -> App:

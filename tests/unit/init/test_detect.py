@@ -152,6 +152,13 @@ def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) 
     assert found.notes == ("services/api/Dockerfile is built from this folder, which has what it copies",)
 
 
+def test_dockerfile_that_no_folder_has_all_of_is_named(tmp_path: Path) -> None:
+    """110yards/fantasy copies shared code next to a service's before it builds."""
+    write(tmp_path, api__Dockerfile="FROM x\nCOPY a.txt /a\nCOPY lib /lib\n", lib__a="", **{"api/a.txt": ""})
+    said = "api/Dockerfile copies a.txt from its folder and lib from this one: no build has both; change one"
+    assert look(tmp_path).notes[:1] == (said,)
+
+
 @pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
 def test_folders_that_may_not_be_read_are_passed_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
