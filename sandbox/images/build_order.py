@@ -65,12 +65,16 @@ def _meant(name: str, targets: set[Target]) -> Target | None:
 
 
 def _names(entry: FromBuild) -> Iterator[str]:
-    """Yield the names of images in the Dockerfile, with its arguments filled in; not those of its stages."""
     file = entry.context / (entry.dockerfile or "Dockerfile")
     text = ""
     with suppress(UsageError):  # the build reports what is wrong with it
         text = text_file.read(file) if file.is_file() else ""
-    given, known, stages, is_global = dict(entry.args), dict[str, str](), set[str](), True
+    return names(text, dict(entry.args))
+
+
+def names(text: str, given: Mapping[str, str]) -> Iterator[str]:
+    """Yield the names of images in a Dockerfile, with the arguments that are given; not those of its stages."""
+    known, stages, is_global = dict[str, str](), set[str](), True
 
     def filled(said: str) -> str:
         return _VARIABLE.sub(lambda match: known.get(match[1] or match[2]) or match[3] or "", said)

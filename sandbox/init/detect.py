@@ -18,8 +18,22 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import BadFile, SandboxError, UsageError
+from sandbox.images import build_order
 from sandbox.init import apply_choice, compose, devfile, dockerfile, helmfile, skaffold, tiltfile, web_services
-from sandbox.init.detected import IMAGES, OBJECTS, SPEC, App, Found, Front, Item, Told, is_called, label, numbered
+from sandbox.init.detected import (
+    IMAGES,
+    OBJECTS,
+    SPEC,
+    App,
+    Found,
+    Front,
+    Item,
+    Told,
+    is_called,
+    label,
+    numbered,
+    untagged,
+)
 from sandbox.init.project_folders import exists, folders, listed, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
@@ -69,8 +83,9 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     notes += composed.notes if composed else ()
     if not told.apps and not composed and not applied:
         notes += _compose_files_below(folder)
-    programs = told.apps or (composed.apps if composed else _built(folder, images, notes))
-    apps = tuple(_distinct(_exposing(folder, app) for app in programs))
+    programs = told.apps or (composed.apps if composed else tuple(_built(folder, images, notes)))
+    named = {untagged(name) for app in programs for name in app.names}
+    apps = tuple(_distinct(_read(folder, app, named) for app in programs))
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
     fronts = tuple(web_services.fronts(objects))
@@ -217,18 +232,20 @@ def _copied(folder: Path, file: Path) -> list[str]:
     return list(dockerfile.sources(dockerfile.read(folder, file)))
 
 
-def _exposing(folder: Path, app: App) -> App:
-    """Return the app with its Dockerfile's port if it has no other.
+def _read(folder: Path, app: App, named: Collection[str]) -> App:
+    """Return the app with its Dockerfile's port if it has no other, and those images it names that are `named`.
 
     Its own command may run another program of the image, such as a worker, which never listens there.
     """
-    if app.context is None or app.port:
+    if app.context is None:
         return app
-    file = Path(app.context, app.build.get("dockerfile", "Dockerfile"))
-    port = dockerfile.port(app.recipe or dockerfile.read(folder, file), app.build.get("target"))
+    text = app.recipe or dockerfile.read(folder, Path(app.context, app.build.get("dockerfile", "Dockerfile")))
+    names = build_order.names(text, app.build.get("args", {})) if named else ()
+    app = replace(app, made_from=tuple(one for one in names if untagged(one) in named))
+    port = None if app.port else dockerfile.port(text, app.build.get("target"))
     if port and (app.command or app.args):
         return replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, (port, "tcp")))))
-    return replace(app, port=port)
+    return replace(app, port=app.port or port)
 
 
 def _objects(

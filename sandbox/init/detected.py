@@ -137,9 +137,10 @@ class App:
     volumes for its data, by their places, with the `subpaths` of those that are mounted in part; those that are
     `read_only` it may not change. Its objects define the `volumes`; those of earlier programs define the mounts
     `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
-    context, and `bases` are the names of images of other programs that arguments of its build have; `recipe` is the
-    text of its Dockerfile where that is written for it. `hosts` are further names below the domain that its Ingress
-    answers at. `left_out` names what its compose service has and objects that are made from it lack.
+    context, and `bases` are the names of images of other programs that arguments of its build have, `made_from` those
+    that its Dockerfile has; `recipe` is the text of its Dockerfile where that is written for it. `hosts` are further
+    names below the domain that its Ingress answers at. `left_out` names what its compose service has and objects that
+    are made from it lack.
     """
 
     name: str
@@ -171,6 +172,7 @@ class App:
     names: tuple[str, ...] = ()
     build: Mapping[str, Any] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
+    made_from: tuple[str, ...] = ()
     recipe: str = ""
     hosts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -104,7 +104,7 @@ def _head(found: Found) -> str:
 
 
 def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
-    """Yield the name of each built program in the registry: as the manifests call it, if they do.
+    """Yield the name of each built program in the registry: as the manifests call it, or Dockerfiles made from it, do.
 
     Without the project's name where that would be a registry's, as `localhost/app` is. Programs without manifests that
     are built alike have one image; with manifests, those that have the same name of an image too.
@@ -113,15 +113,21 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
+    bases = {untagged(name): name if untagged(name) != name else f"{name}:latest" for name in _made_from(found)}
     for app in built:
+        base = next((bases[one] for one in map(untagged, app.names) if one in bases), "")
         same = [one for one in sorted(wanted) if last_part(one) == app.name]
         if not same and len(built) == len(wanted) == 1:
             same = list(wanted)
         own = f"{name}/{app.name}:dev"
-        target = same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
+        target = same[0] if same else next(filter(_can_be_pushed, (base, own)), f"{app.name}:dev")
         names = app.names if found.manifests else ()
         build = target if found.manifests and not names else inline([app.context, app.build, names])
         yield app.name, alike.setdefault(build, target)
+
+
+def _made_from(found: Found) -> Iterator[str]:
+    return (name for app in found.apps for name in app.made_from)
 
 
 def _can_be_pushed(name: str) -> bool:
@@ -195,9 +201,15 @@ def _unnamed(found: Found, called: Mapping[str, str], project: str) -> tuple[str
         if app.name in called
         and not last.isdisjoint(map(last_part, (called[app.name], *_names(app, called[app.name], found, project))))
     }
-    while more := {base.name for app in found.apps if app.name in named for _, base in _bases(app, found)} - named:
+    while more := {part.name for app in found.apps if app.name in named for part in _parts(app, found)} - named:
         named |= more
     return tuple(app.name for app in found.apps if app.name in called and app.name not in named)
+
+
+def _parts(app: App, found: Found) -> Iterator[App]:
+    """Yield the programs whose images the program's is made from."""
+    names = {*map(untagged, app.made_from), *app.bases.values()}
+    return (one for one in found.apps if names.intersection(map(untagged, one.names)))
 
 
 def _bases(app: App, found: Found) -> Iterator[tuple[str, App]]:

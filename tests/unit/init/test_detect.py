@@ -211,6 +211,23 @@ def test_a_compose_file_that_is_none_is_named(tmp_path: Path, text: str) -> None
         look(tmp_path)
 
 
+def test_image_that_others_are_made_from_is_built_for_them(tmp_path: Path) -> None:
+    """Its name is the one in their Dockerfiles; so it is for tilt-dev/pixeltilt, whose manifests do not name it."""
+    tiltfile = "docker_build('base', 'base')\ndocker_build('shop/api', 'api')\nk8s_yaml('api.yaml')\n"
+    text = DEPLOYMENT.replace("localhost:5001/shop/api:1", "shop/api")
+    write(tmp_path, Tiltfile=tiltfile, base__Dockerfile="FROM x\n", api__Dockerfile="FROM base\n", api_yaml=text)
+    found = look(tmp_path)
+    assert not project_files.unnamed("shop", found)
+    images = project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
+    assert "\n- {from: build, context: base, as: base:latest}\n" in images
+    (tmp_path / "Tiltfile").unlink()
+    services = "base: {build: base, image: base}, api: {build: {context: api, args: {FROM: base}}}"
+    write(tmp_path, compose_yaml=f"services: {{{services}}}", api__Dockerfile="ARG FROM=y\nFROM $FROM\n")
+    (tmp_path / "api.yaml").unlink()
+    images = project_files.files("shop", look(tmp_path), registry=5001, https=None)["images.yaml"]
+    assert "\n- {from: build, context: base, as: base:latest}\n" in images
+
+
 def test_compose_file_in_a_folder_below_is_named(tmp_path: Path) -> None:
     write(tmp_path, **{"docker/compose.yml": "services: {web: {image: x}}", "Dockerfile": "FROM x\n"})
     said = "docker/compose.yml is not read: run `sandbox init` in that folder, if all that it builds is there"
