@@ -74,6 +74,10 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen, rendered)
     wrong: list[BadFile] = []
     objects = rendered(applied, wrong=wrong)
+    if not told.items and not releases and objects and _is_composed(folder) and not any(map(_serves, objects)):
+        names = (one if isinstance(one, str) else one["chart"] for one in applied)
+        chosen += (f"{one} is left out, since no program of the compose file runs in it" for one in names)
+        applied, objects, wrong = (), (), []
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
     read = set(devfile.FILES) if told is described else set()
@@ -117,7 +121,16 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
 def _described(folder: Path) -> Told | None:
     """Return the content of the devfile; None where a compose file says more than what is built."""
     found = devfile.load(folder)
-    return None if found and not found.items and any(is_file(folder / one) for one in compose.FILES) else found
+    return None if found and not found.items and _is_composed(folder) else found
+
+
+def _is_composed(folder: Path) -> bool:
+    return any(is_file(folder / one) for one in compose.FILES)
+
+
+def _serves(one: Mapping[str, Any]) -> bool:
+    """Tell whether an object runs something that does not end."""
+    return any(pod_images(one)) and one["kind"] not in ("CronJob", "Job")
 
 
 def _lacking(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> Iterator[str]:

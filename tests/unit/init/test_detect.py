@@ -228,6 +228,18 @@ def test_image_that_others_are_made_from_is_built_for_them(tmp_path: Path) -> No
     assert "\n- {from: build, context: base, as: base:latest}\n" in images
 
 
+@pytest.mark.parametrize(
+    ("kind", "taken"), [("kind: CronJob", ()), ("kind: ConfigMap", ()), ("kind: StatefulSet", ("k8s/",))]
+)
+def test_manifests_of_no_program_do_not_replace_a_compose_file(tmp_path: Path, kind: str, taken: tuple[str]) -> None:
+    job = DEPLOYMENT.partition("---")[0].replace("kind: Deployment", kind)
+    write(tmp_path, k8s__cron_yaml=job, compose_yaml="services: {web: {build: web}, db: {image: postgres}}")
+    found = look(tmp_path)
+    assert found.manifests == taken
+    said = "k8s/ is left out, since no program of the compose file runs in it"
+    assert (said in found.notes) is not bool(taken)
+
+
 def test_compose_file_in_a_folder_below_is_named(tmp_path: Path) -> None:
     write(tmp_path, **{"docker/compose.yml": "services: {web: {image: x}}", "Dockerfile": "FROM x\n"})
     said = "docker/compose.yml is not read: run `sandbox init` in that folder, if all that it builds is there"
