@@ -166,11 +166,21 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[st
         else:
             found.append(path)
             seen |= names
-            try:
-                gone_kinds.require(content, None)
-            except BadFile as error:
-                notes.append(f"before `sandbox up`, in {path}: {error.fix} ({error.brief})")
     return found
+
+
+def gone(items: Iterable[tuple[Item, Sequence[Manifest]]]) -> Iterator[str]:
+    """Yield a note for each item among whose objects is one of a kind or version that no cluster has."""
+    for item, objects in items:
+        try:
+            gone_kinds.require(objects, None)
+        except BadFile as error:
+            yield f"before `sandbox up`, in {named(item)}: {error.fix} ({error.brief})"
+
+
+def named(item: Item) -> str:
+    """Return what an item is called in a note."""
+    return item if isinstance(item, str) else str(item["chart"])
 
 
 def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> dict[str, None]:

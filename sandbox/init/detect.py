@@ -73,11 +73,12 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     rendered = partial(_objects, folder, store=store)
     applied = told.items or tuple(releases) or apply_choice.choose(folder, chosen, rendered)
     wrong: list[BadFile] = []
-    objects = rendered(applied, wrong=wrong)
+    given = [(one, rendered([one], wrong=wrong)) for one in applied]
+    objects = tuple(each for _, ones in given for each in ones)
     if not told.items and not releases and objects and _is_composed(folder) and not any(map(_serves, objects)):
-        names = (one if isinstance(one, str) else one["chart"] for one in applied)
+        names = map(apply_choice.named, applied)
         chosen += (f"{one} is left out, since no program of the compose file runs in it" for one in names)
-        applied, objects, wrong = (), (), []
+        applied, given, objects, wrong = (), [], (), []
     images = _every(_images, objects)
     composed = None if told.apps else compose.load(folder, profiles, has_manifests=bool(applied))
     read = set(devfile.FILES) if told is described else set()
@@ -101,6 +102,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         *_other_sandboxes(folder),
         *_unread(folder, read),
         *_included(folder, apps, ours),
+        *apply_choice.gone(given),
         *(f"before `sandbox up`: {one.brief.replace(f'{folder}/', '')}{_reason(one)}" for one in wrong),
         *_lacking(objects, fronts),
     )

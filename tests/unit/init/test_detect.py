@@ -426,6 +426,8 @@ def test_version_that_no_cluster_has_is_noted(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert found.manifests == ("k8s/",)
     assert found.notes[0].startswith("before `sandbox up`, in k8s/: write `apiVersion: batch/v1`; if its fields differ")
+    write(tmp_path, Tiltfile="k8s_yaml('k8s/a.yaml')")
+    assert any(one.startswith("before `sandbox up`, in k8s/a.yaml: write") for one in look(tmp_path).notes)
 
 
 def test_kustomization_of_a_chart_is_not_the_projects(tmp_path: Path) -> None:
