@@ -87,7 +87,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     _require(profiles, {*told.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()
     if not told.apps and not composed and not applied:
-        notes += _compose_files_below(folder)
+        notes += _projects_below(folder)
     programs = told.apps or (composed.apps if composed else tuple(_built(folder, images, notes)))
     named = {untagged(name) for app in programs for name in app.names}
     apps = tuple(_distinct(_read(folder, app, named) for app in programs))
@@ -169,10 +169,11 @@ def _other_sandboxes(folder: Path) -> Iterator[str]:
         yield f"left out, with a {SPEC} of their own: {', '.join(others)} ({up})"
 
 
-def _compose_files_below(folder: Path) -> Iterator[str]:
-    """Yield a note for each folder below that has a compose file, or a project of DDEV."""
+def _projects_below(folder: Path) -> Iterator[str]:
+    """Yield a note for each folder below that has a compose file, or one of another tool that is read."""
+    files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES, compose.DDEV)
     for place in folders(folder):
-        if file := next((one for one in (*compose.FILES, compose.DDEV) if is_file(place / one)), None):
+        if file := next((one for one in files if is_file(place / one)), None):
             below = place.relative_to(folder).as_posix()
             yield f"{below}/{file} is not read: run `sandbox init` in that folder, if all that it builds is there"
 
