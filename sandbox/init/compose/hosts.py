@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from sandbox.init.detected import App
 
+MACHINE = "host.docker.internal"
 # Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
 _OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED|PEER|JOIN)", re.IGNORECASE)
 # A name with a port, or with two, as ZooKeeper's zoo1:2888:3888; not postgres:1234 of postgres://postgres:1234@db, or
@@ -172,6 +173,13 @@ def _connected(app: App, ports: tuple[int, ...], own: str | None, is_peer: bool)
     pod = {"hostname": own, **app.pod} if alone else app.pod
     early = serves and bool(app.check or app.port) and (is_peer or (own is not None and not alone))
     return replace(app, more_ports=tuple(more), pod=pod, early=early)
+
+
+def of_the_machine(apps: Sequence[App]) -> Iterator[str]:
+    """Yield a note of the programs that call the machine by the name that it has in containers only."""
+    if calling := [app.name for app in apps if any(MACHINE in text for text in _texts(app))]:
+        fix = f"`network: {{hosts: {{{MACHINE}: ADDRESS}}}}` in sandbox.yaml gives it one of this machine's"
+        yield f"pods do not know {MACHINE}, which is in settings of {', '.join(calling)}: {fix}"
 
 
 def _texts(app: App) -> Iterator[str]:

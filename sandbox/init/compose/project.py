@@ -99,6 +99,7 @@ def read(
     apps, changed = hosts.renamed(apps, there, _containers(services, there))
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
+    notes += hosts.of_the_machine(list(written.values()))
     notes += _emptied(written.values())
     notes += volumes.emptied((services[one] for one in there), defined, folder)
     notes += _confidential(main, written.values(), known)

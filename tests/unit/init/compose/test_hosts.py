@@ -162,3 +162,13 @@ def test_files_with_a_name_that_is_another_are_told(tmp_path: Path) -> None:
     (_, web), notes = load(tmp_path / "compose.yaml")
     assert web.args == ("run", "api:80")
     assert notes == ["the_api is called api in the cluster: change what calls it (/etc/nginx/nginx.conf of web)"]
+
+
+def test_name_that_only_containers_know_is_told(tmp_path: Path) -> None:
+    """docker/genai-stack calls a program of the machine so by default."""
+    path = tmp_path / "compose.yaml"
+    path.write_text(
+        "services: {bot: {image: x, environment: {URL: 'http://host.docker.internal:1'}}, db: {image: postgres}}"
+    )
+    (said,) = load(path)[1]
+    assert said.startswith("pods do not know host.docker.internal, which is in settings of bot: `network: {hosts: {")
