@@ -100,6 +100,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
         *chosen,
         *apply_choice.incomplete(folder, applied),
         *_other_sandboxes(folder),
+        *_absent(folder, apps),
         *_unread(folder, read),
         *_included(folder, apps, ours),
         *apply_choice.gone(given),
@@ -160,6 +161,13 @@ def _unread(folder: Path, read: Collection[str]) -> Iterator[str]:
         if file not in read and exists(folder / file):
             goes = "what it builds goes into images.yaml, and what it applies below `apply`"
             yield f"{file} ({tool}) is not read: {goes}"
+
+
+def _absent(folder: Path, apps: Iterable[App]) -> Iterator[str]:
+    """Yield a note for each folder that is built and that is not there: a submodule, or what a tool fetches."""
+    for context in dict.fromkeys(one.context for one in apps if one.context is not None):
+        if not is_dir(folder / context):
+            yield f"{context}/ is built, and not in this folder: fetch it before `sandbox up`"
 
 
 def _other_sandboxes(folder: Path) -> Iterator[str]:

@@ -168,7 +168,10 @@ services:
     assert db.check == ("sh", "-c", "pg_isready -U $USER")
     assert (job.command, job.check, job.names) == (("run", "it"), (), ("acme/job:1",))
     assert (job.build, job.left_out) == ({"target": "dev", "args": {"A": "1"}}, ("build.args.B", "build.args.C"))
-    assert found.notes == ("compose.yaml: extra left out, since only a profile starts them: add --profile debug",)
+    assert found.notes == (
+        "compose.yaml: extra left out, since only a profile starts them: add --profile debug",
+        "job/ is built, and not in this folder: fetch it before `sandbox up`",
+    )
 
 
 @pytest.mark.parametrize(
