@@ -263,13 +263,17 @@ def _read(folder: Path, app: App, named: Collection[str]) -> App:
     """
     if app.context is None:
         return app
-    text = app.recipe or dockerfile.read(folder, Path(app.context, app.build.get("dockerfile", "Dockerfile")))
-    names = build_order.names(text, app.build.get("args", {})) if named else ()
+    names = build_order.names(_text(folder, app), app.build.get("args", {})) if named else ()
     app = replace(app, made_from=tuple(one for one in names if untagged(one) in named))
-    port = None if app.port else dockerfile.port(text, app.build.get("target"))
+    exposing = app.base or app
+    port = None if app.port else dockerfile.port(_text(folder, exposing), exposing.build.get("target"))
     if port and (app.command or app.args):
         return replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, (port, "tcp")))))
     return replace(app, port=app.port or port)
+
+
+def _text(folder: Path, app: App) -> str:
+    return app.recipe or dockerfile.read(folder, Path(app.context or ".", app.build.get("dockerfile", "Dockerfile")))
 
 
 def _objects(

@@ -138,9 +138,9 @@ class App:
     `read_only` it may not change. Its objects define the `volumes`; those of earlier programs define the mounts
     `elsewhere`. `names` are what manifests call its image, `build` is what images.yaml says of its build besides the
     context, and `bases` are the names of images of other programs that arguments of its build have, `made_from` those
-    that its Dockerfile has; `recipe` is the text of its Dockerfile where that is written for it. `hosts` are further
-    names below the domain that its Ingress answers at. `left_out` names what its compose service has and objects that
-    are made from it lack.
+    that its Dockerfile has; `base` is what only it and others alike are made from, which `is_base`; `recipe` is the
+    text of its Dockerfile where that is written for it. `hosts` are further names below the domain that its Ingress
+    answers at. `left_out` names what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -173,6 +173,8 @@ class App:
     build: Mapping[str, Any] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
     made_from: tuple[str, ...] = ()
+    base: App | None = None
+    is_base: bool = False
     recipe: str = ""
     hosts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

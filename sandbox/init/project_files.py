@@ -249,7 +249,7 @@ def guessed(found: Found, project: str) -> str | None:
 
 def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:
     for app in found.apps:
-        if app.name in called or app.image:
+        if not app.is_base and (app.name in called or app.image):
             yield f"{found.objects}/{app.name}.yaml", _object(name, app, called, registry)
 
 
@@ -272,7 +272,7 @@ def domain_of(hosts: tuple[str, ...]) -> str | None:
 def without_port(apps: tuple[App, ...]) -> Iterator[tuple[str, str]]:
     """Yield programs that no host leads to, because it is not known which port they listen on, and where to say it."""
     for app in apps:
-        if app.port is None and not app.more_ports and not app.once:
+        if app.port is None and not app.more_ports and not app.once and not app.is_base:
             if app.context is not None:
                 yield app.name, "EXPOSE it in its Dockerfile"
             elif app.image:

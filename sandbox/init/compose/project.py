@@ -103,7 +103,8 @@ def read(
     notes += _emptied(written.values())
     notes += volumes.emptied((services[one] for one in there), defined, folder)
     notes += _confidential(main, written.values(), known)
-    return Compose(tuple(apps), name, tuple(notes), frozenset().union(*of_services.values()))
+    bases = {app.base.name: app.base for app in apps if app.base}
+    return Compose((*bases.values(), *apps), name, tuple(notes), frozenset().union(*of_services.values()))
 
 
 def _idle(main: str, apart: Mapping[str, Collection[str]]) -> Iterator[str]:

@@ -13,7 +13,6 @@ from typing import Any
 from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
-from sandbox.init import dockerfile
 from sandbox.init.compose import (
     build_inputs,
     mounted_code,
@@ -77,16 +76,10 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     image = _image(name, str(service.get("image") or ""), notes) or None
     notes += _image_faults(name, service, image, reason) if context is None else ()
     pulled = image if context is None else None
-    copied = partial(_is_copied, pulled) if pulled and not project.has_manifests else lambda _: False
+    copied = (lambda _: False) if project.has_manifests else partial(_is_copied, pulled)
     placed = volumes.sort(service.get("volumes"), project.folder, context, project.claims, copied)
-    context = "." if pulled and placed.sync else context
     build, not_built = _build(service, context, placed.sync, project)
     recipe = _inline(service) if context is not None else ""
-    if placed.sync and context and not project.has_manifests:
-        whole = f"FROM {pulled}\n" if pulled else recipe or _dockerfile(project.folder, context, build)
-        if with_code := mounted_code.recipe(whole, build.get("target"), placed.sync):
-            recipe = with_code
-            build.pop("target", None)
     build |= {"dockerfile": f"sandbox-{called}.Dockerfile"} if recipe else {}
     environment = _environment(service, project)
     unset = [key for key, value in environment.items() if value is None or not _VARIABLE.fullmatch(key)]
@@ -107,10 +100,10 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
     left_out += not_ports
     place = _of_form(_PLACE, service, "working_dir", left_out)
     user = re.sub(r"\broot\b", "0", _of_form(_USER, service, "user", left_out))
-    return App(
+    found = App(
         called,
         context=context,
-        image=None if context is not None else image,
+        image=pulled,
         port=port,
         more_ports=more_ports,
         environment={key: value or "" for key, value in environment.items() if key not in unset},
@@ -134,6 +127,7 @@ def app(name: str, service: Mapping[str, Any], project: Project, notes: list[str
         recipe=recipe,
         left_out=tuple(sorted(left_out)),
     )
+    return found if project.has_manifests else mounted_code.added(found, placed, project.folder)
 
 
 def _image(name: str, said: str, notes: list[str]) -> str:
@@ -167,9 +161,12 @@ def _image_faults(name: str, service: Mapping[str, Any], image: str | None, reas
         yield f"the image of {name}, {image}, {fault}"
 
 
-def _is_copied(image: str, place: str) -> bool:
-    """Tell whether an image may be made that has what is mounted at the place: not the data of a database."""
-    return not _fault(image) and (last_part(image) not in service_ports.PORTS or place.startswith(SET_UP))
+def _is_copied(image: str | None, place: str) -> bool:
+    """Tell whether an image may have what is mounted at the place: not the data of a database, nor one without name."""
+    if image and _fault(image):
+        return False
+    is_data = place.startswith("/var/lib/") or (image and last_part(image) in service_ports.PORTS)
+    return not is_data or place.startswith(SET_UP)
 
 
 def _build(
@@ -266,12 +263,6 @@ def _context(service: Mapping[str, Any]) -> tuple[str | None, str]:
     if "dockerfile_inline" in build and ".." in PurePosixPath(context).parts:
         return None, f"what it is built from, {context}, is not in this folder, where its Dockerfile would be written"
     return str(PurePosixPath(context)), ""
-
-
-def _dockerfile(folder: Path, context: str, build: Mapping[str, Any]) -> str:
-    """Return the text of a Dockerfile; empty where another could not be written next to it."""
-    outside = ".." in PurePosixPath(context).parts
-    return "" if outside else dockerfile.read(folder / context, build.get("dockerfile", "Dockerfile"))
 
 
 def _inline(service: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ _OF_THE_SYSTEM = re.compile(r"/(dev|etc|lib|proc|run|sys|tmp|usr|var/(lib/docker
 class Volumes:
     """The volumes: `claims` by their places, `mounts` of the project's files, `sync` of the build's context.
 
+    What is `elsewhere` in the project's folder is for its image, too.
+
     Of claims, `subpaths` has folders in them by their places if not all is mounted, and `read_only` the places that the
     program may not change; `left_out` names the other volumes.
     """
@@ -41,6 +43,7 @@ class Volumes:
     subpaths: dict[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     sync: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     read_only: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -116,8 +119,7 @@ def sort(
 ) -> Volumes:
     """Classify the volumes of a service of the compose file in `folder`, whose image is built from `context` there.
 
-    `named` are the names of claims by those of volumes. Where nothing is built, an image may be made of the folder to
-    have what is `copied` to a place.
+    `named` are the names of claims by those of volumes, and `copied` tells of what place an image may have the content.
     """
     found = Volumes()
     for one in given if isinstance(given, list) else ():
@@ -142,8 +144,8 @@ def sort(
             found.sync[os.path.relpath(path, built)] = place
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
-        elif built is None and copied(place) and _is_readable(path, folder):
-            found.sync[os.path.relpath(path, folder)] = place
+        elif copied(place) and _is_readable(path, folder):
+            found.elsewhere[os.path.relpath(path, folder)] = place
         else:
             found.left_out.append(_shown(source, place))
     return found

@@ -23,7 +23,9 @@ def test_code_that_a_stage_lacks_is_copied_into_it(tmp_path: Path) -> None:
     found = look(tmp_path)
     web, worker = found.apps
     assert web.build == {"sync": [{"paths": {".": "/app"}}], "dockerfile": "sandbox-web.Dockerfile"} == worker.build
-    assert web.recipe.startswith(DEV) and web.recipe.endswith('FROM dev\nCOPY [".", "/app"]\n')
+    assert (
+        web.recipe.startswith(DEV) and web.recipe.endswith('\nCOPY [".", "/app"]\n') and "\nFROM dev\n#" in web.recipe
+    )
     said = "what compose mounts is copied into the images of web, worker: see sandbox-web.Dockerfile"
     assert found.notes == (said,)
     files = project_files.files("shop", found, registry=5001, https=None)
@@ -60,8 +62,25 @@ def test_data_of_a_database_is_in_no_image(tmp_path: Path) -> None:
     assert (db.port, bool(db.check)) == (3306, True)
 
 
-def test_code_from_outside_of_what_is_built_is_named(tmp_path: Path) -> None:
-    text = "services: {web: {build: docker, volumes: ['.:/app', './web:/web']}}"
-    write(tmp_path, **MANY, compose_yaml=text, docker__Dockerfile="FROM x\n")
-    (web,) = look(tmp_path).apps
-    assert (web.left_out, web.recipe) == (("volumes./app", "volumes.web"), "")
+def test_code_from_outside_of_what_is_built_is_added_to_it(tmp_path: Path) -> None:
+    """Laravel's Sail builds a folder of its own, and mounts the whole project."""
+    build = "{context: docker, target: dev, args: {V: 8}}"
+    service = f"{{build: {build}, image: sail, volumes: ['./web:/app', './docker/conf:/conf'], command: x}}"
+    text = f"services: {{web: {service}, worker: {service}}}"
+    files = {"docker/Dockerfile": "FROM x AS dev\nEXPOSE 80\n", "docker/conf/a": ""}
+    write(tmp_path, **MANY, **files, compose_yaml=text)
+    found = look(tmp_path)
+    base, web, worker = found.apps
+    assert (base.name, base.context, base.build) == (
+        "docker-dev-8-base",
+        "docker",
+        {"target": "dev", "args": {"V": "8"}},
+    )
+    assert web.recipe.startswith("FROM docker-dev-8-base\n")
+    assert web.recipe.endswith('COPY ["docker/conf", "/conf"]\nCOPY ["web", "/app"]\n')
+    assert (web.context, web.left_out, web.more_ports, web.names) == (".", (), ((80, "tcp"),), ("sail",))
+    rules = [{"paths": {"docker/conf": "/conf"}}, {"paths": {"web": "/app"}}]
+    assert web.build == {"sync": rules, "dockerfile": "sandbox-web.Dockerfile"} == worker.build
+    files = dict(project_files.files("shop", found, registry=5001, https=None))
+    assert [one for one in files if one.startswith("k8s/")] == ["k8s/web.yaml", "k8s/worker.yaml"]
+    assert files["images.yaml"].count("- {from: build") == 2 and "as: docker-dev-8-base:latest}" in files["images.yaml"]
