@@ -145,6 +145,8 @@ def test_objects_are_listed_by_namespace_and_label(cluster: Cluster, space: str)
     assert listed(cluster, space, f"{LABEL}=mine") == ["a"]
     assert listed(cluster, space, f"{LABEL}=mine,seen") == ["a"]
     assert listed(cluster, None, f"{LABEL}=mine") == ["a", "d"]
+    assert listed(cluster, space, f"{LABEL} notin (mine, other)") == ["b", "c"]
+    assert listed(cluster, space, f"{LABEL} notin (other, mine),{LABEL}") == ["b"]
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -180,9 +181,15 @@ class Handler(http_server.Handler):
 
 
 def is_selected(labels: Mapping[str, str], selector: str) -> bool:
-    """Whether labels are those of a selector: keys, with or without a value, between commas."""
-    wanted = [one.partition("=") for one in selector.split(",") if one]
-    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
+    """Whether labels are those of a selector: keys between commas, with or without a value, or not of some."""
+    return all(_has(labels, one.strip()) for one in re.split(r",(?![^(]*\))", selector) if one)
+
+
+def _has(labels: Mapping[str, str], wanted: str) -> bool:
+    if found := re.fullmatch(r"(\S+) notin \((.*)\)", wanted):
+        return labels.get(found[1]) not in re.split(", *", found[2])
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
 
 
 def merge(live: dict[str, Any], change: dict[str, Any]) -> None:

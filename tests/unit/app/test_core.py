@@ -94,6 +94,13 @@ def test_up_names_a_malformed_proxy_variable(there: set[str], monkeypatch: pytes
         assert len(said) == len(words) and all(word in said[0] and "secret" not in said[0] for word in words)
 
 
+def test_up_trusts_the_ca_of_its_spec(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted: list[Spec] = []
+    monkeypatch.setattr(world, "trust", trusted.append)
+    Sandbox(Spec(name="x"), session=Session(say=lambda _: None)).up()
+    assert [spec.name for spec in trusted] == ["x"]
+
+
 def test_a_part_that_need_not_be_recreated_is_named(there: set[str]) -> None:
     heard: list[str] = []
     sandbox = Sandbox(Spec(name="x"), session=Session(say=heard.append))

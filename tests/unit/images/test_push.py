@@ -389,6 +389,8 @@ def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simula
     engine = FakeEngine({"app:dev": APP, "tool:1": TOOL})
     entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "app:dev")]
     push(entries, registry.url, engine)
+    looked_up = [one.path for one in registry.requests if one.method == "HEAD" and "/blobs/" in one.path]
+    assert sorted(looked_up) == sorted(set(looked_up))
     registry.forget()
     push(entries, registry.url, engine)
     assert (registry.count("GET", "/manifests/"), registry.count("HEAD", "/blobs/")) == (3, 6)

@@ -209,6 +209,16 @@ def test_basic_authentication_is_sent_after_a_challenge(registry: Simulator) -> 
     assert statuses(registry).count(401) == 1
 
 
+@pytest.mark.parametrize("account", [ACCOUNT, None])
+def test_keychain_is_asked_once_whatever_it_answers(
+    registry: Simulator, tokens: TokenServer, account: Credential | None
+) -> None:
+    tokens.login, tokens.uses, keys = "", 1, Keys(account)
+    with Client(registry.url, keychain=keys, sleep=lambda _: None) as client:
+        client.upload("app", BLOB, chunks)
+    assert len(tokens.asked) > 1 and len(keys.asked) == 1
+
+
 def test_public_images_need_no_keychain_even_a_broken_one(registry: Simulator, tokens: TokenServer) -> None:
     tokens.login = ""
     with signed_in(registry, CredentialsUnusable("the helper is gone")) as client:

@@ -42,7 +42,7 @@ from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
-from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.errors import BadFile, MissingTool, SandboxError, UsageError
 from sandbox.images.push_step import PushStep
 from sandbox.names import (
     DEFAULT_TLS,
@@ -273,6 +273,27 @@ def test_edge_asks_only_traefik_whether_it_is_ready(place: Home, controller: Any
     assert one(EdgeStep, steps).proof == proof
 
 
+@pytest.mark.parametrize("damaged", ["images.yaml", "images.lock.yaml"])
+def test_list_of_images_that_is_damaged_makes_no_plan(place: Home, images: Path, damaged: str) -> None:
+    (images.parent / damaged).write_text("images: 3\n")
+    with pytest.raises(BadFile, match=damaged):
+        build(Spec().model_copy(update={"push": images}), place)
+
+
+@pytest.mark.parametrize(("nodes", "only"), [(1, "sandbox-sandbox-control-plane"), (2, "")])
+def test_traefik_knows_the_only_node(place: Home, nodes: int, only: str) -> None:
+    controller = one(IngressStep, build(Spec.model_validate({"cluster": {"nodes": nodes}}), place)).controller
+    assert getattr(controller, "only_node", None) == only
+
+
+def test_charts_are_installed_before_manifests(place: Home, programs: Path, tmp_path: Path, objects: Path) -> None:
+    make_program(programs / "helm", "#!/bin/sh\necho v3.20.0\n")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "Chart.yaml").write_text("{apiVersion: v2, name: web, version: 1.0.0}\n")
+    steps = list(build(Spec.model_validate({"apply": ({"chart": tmp_path / "web"}, objects)}), place))
+    assert steps.index("charts") < steps.index("apply")
+
+
 def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
     assert "ports" not in build(Spec(name="a"), place)
     routes.save(place.edge, Route("a", "a.test", "node", (), 1.0))
@@ -398,6 +419,7 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     engine.run(ContainerSpec(name=node, image="old:latest", command=(), labels={}, network="kind"))
     steps = build(Spec(), place, own, engine)
     assert "node-images" in needed(steps["ingress"], steps)
+    assert "node-images" not in build(Spec(), place, OWN, engine), "nodes pull images that have a registry"
     engine.remove_container(node)
     engine.run(ContainerSpec(name=node, image=own.references["node"], command=(), labels={}, network="kind"))
     assert "node-images" not in build(Spec(), place, own, engine)

@@ -81,6 +81,22 @@ def test_taken_port_is_not_free_for_who_may_not_open_it(
     assert is_free(wanted, port)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "excludes"),
+    [
+        ("0.0.0.0", "127.0.0.1", True),  # noqa: S104
+        ("0.0.0.0", "::1", False),  # noqa: S104
+        ("::", "127.0.0.1", True),
+        ("::ffff:127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "0.0.0.0", True),  # noqa: S104
+        ("::1", "0.0.0.0", False),  # noqa: S104
+        ("127.0.0.2", "127.0.0.1", False),
+    ],
+)
+def test_socket_of_one_address_excludes_others_as_linux_does(one: str, other: str, excludes: bool) -> None:
+    assert host_network._excludes(one, other) is excludes
+
+
 def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
     assert host_network.is_free("127.0.0.2", port_of(listener))
 

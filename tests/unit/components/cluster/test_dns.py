@@ -263,5 +263,9 @@ def test_pod_missing_after_a_stop_counts_despite_deployment(
     step.apply(NoWork())
     timer.join()
     assert step.check().state is State.READY
+    server.objects[place]["status"] = status
+    server.objects[place]["metadata"] = {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert step.check().state is State.READY, "one that ends has no say"
+    server.objects[place]["metadata"] = metadata
     server.objects[place]["status"] = {"phase": "Failed"}
     assert step.check().state is State.READY, "an evicted pod stays listed, and another is there for it"

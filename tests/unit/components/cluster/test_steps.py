@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import KindProvider
-from sandbox.components.cluster.steps import ClusterStep, ContextStep
+from sandbox.components.cluster.kind.provider import nodes as kind_nodes
+from sandbox.components.cluster.steps import ClusterStep, ContextStep, NodeImagesStep
 from sandbox.config.schema import Cluster as SpecCluster
 from sandbox.config.schema import Nodes
 from sandbox.engine.labelled import COMPLETE
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
+from sandbox.provider import Provider
 from sandbox.step import State
 from tests.support import memory_nodes
 from tests.support.api_server import kubeconfig
@@ -52,6 +57,44 @@ def test_context_becomes_current_and_users_own_stay(names: Names, step: ContextS
     assert step.undo()
     assert {key: content(names)[key] for key in before} == before
     assert step.check().state is State.ABSENT
+
+
+@dataclass
+class Loading:
+    """A provider whose nodes take the images that it loads, but those that are `refused`."""
+
+    engine: FakeEngine
+    names: Names
+    refused: tuple[str, ...] = ()
+    had: set[str] = field(default_factory=set)
+    loaded: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine.programs["crictl"] = lambda box, argv: (0 if argv[-1] in self.had else 1, "")
+
+    @property
+    def nodes(self) -> DockerNodes:
+        return kind_nodes(self.engine, self.names)
+
+    def load(self, archive: Path) -> None:
+        self.loaded.append(archive.name)
+        self.had |= {f"x/{archive.name}:1"} - set(self.refused)
+
+
+def test_nodes_are_given_the_system_images_they_lack(names: Names, engine: FakeEngine) -> None:
+    InMemory(engine).add(names, names.node, "control-plane")
+    images = {name: f"x/{name}:1" for name in ("traefik", "busybox")}
+    provider = Loading(engine, names)
+    step = NodeImagesStep(cast("Provider", provider), images, lambda name: nullcontext(Path(name)))
+    assert (step.check().state, step.check().detail) == (State.ABSENT, "traefik, busybox")
+    provider.had.add("x/traefik:1")
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "busybox")
+    step.apply(NoWork())
+    assert (step.check().state, provider.loaded) == (State.READY, ["busybox"])
+    provider.had.clear()
+    provider.refused = ("x/traefik:1",)
+    with pytest.raises(SandboxError, match="the nodes did not take x/traefik:1"):
+        step.apply(NoWork())
 
 
 def test_a_user_without_a_kubeconfig_gets_one(names: Names, step: ContextStep) -> None:

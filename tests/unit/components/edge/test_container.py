@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.edge import container, edge_folder, published_ports, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.route import AddedRoute, Host, Route
+from sandbox.components.edge.route import AddedRoute, Host, Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
@@ -130,6 +131,18 @@ def test_edge_with_own_sockets_opens_low_ports_without_rights(tmp_path: Path) ->
     box = EdgeContainer(FakeEngine(IMAGE), Home(tmp_path, tmp_path, tmp_path))
     assert box._spec(IMAGE, {}, held=True).sysctls == socket_handover.SYSCTLS
     assert not box._spec(IMAGE, {}, held=False).sysctls
+
+
+def test_ports_of_services_need_no_service_to_be_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    asked: dict[int, bool] = {}
+    monkeypatch.setattr(engine, "is_heard", lambda bind, *, waits: asked.setdefault(bind.port, waits) or True)
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    known = [replace(route("a"), ports=(Port(5432, "shop/db:5432"),))]
+    assert box._deaf(known, forwarded=True) is None and asked == {443: True, 5432: False}
+    asked.clear()
+    assert box._deaf(known, forwarded=False) is None and asked == {443: False, 5432: False}
 
 
 def test_an_edge_that_is_not_heard_here_is_an_error(tmp_path: Path) -> None:
