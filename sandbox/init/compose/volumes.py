@@ -141,11 +141,11 @@ def sort(
                 found.read_only += [place] if place in read_only else []
                 found.subpaths |= {place: subpaths[place]} if place in subpaths else {}
         elif built is not None and is_dir(path) and is_inside(built, path):
-            found.sync[os.path.relpath(path, built)] = place
+            found.sync[os.path.relpath(path, built)] = place.rstrip("/")
         elif mount := _files(path, folder, place):
             found.mounts.append(mount)
         elif copied(place) and _is_readable(path, folder):
-            found.elsewhere[os.path.relpath(path, folder)] = place
+            found.elsewhere[os.path.relpath(path, folder)] = place.rstrip("/")
         else:
             found.left_out.append(_shown(source, place))
     return found

@@ -41,7 +41,7 @@ def test_stage_with_the_code_is_built_as_it_is(tmp_path: Path) -> None:
 
 def test_image_gets_the_code_that_compose_mounts(tmp_path: Path) -> None:
     """docker/getting-started runs the code in an image of Node.js, as many projects do."""
-    text = "services: {app: {image: 'node:22', command: node 1.js, working_dir: /app, volumes: ['./web:/app']}}"
+    text = "services: {app: {image: 'node:22', command: node 1.js, working_dir: /app, volumes: ['./web:/app/']}}"
     write(tmp_path, **MANY, compose_yaml=text)
     found = look(tmp_path)
     (app,) = found.apps
