@@ -93,7 +93,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = (), name: str =
     apps = tuple(_distinct(_read(folder, app, named) for app in programs))
     # Next to other files `up` would read these, too.
     written = f"sandbox-{OBJECTS}" if apps and not applied and _has_files(folder / OBJECTS) else OBJECTS
-    fronts = tuple(web_services.fronts(objects))
+    fronts = tuple(web_services.fronts(objects, told.forwarded))
     ours = (SPEC, IMAGES) if applied else (SPEC, IMAGES, f"{written}/app.yaml")
     notes += (
         *left_out,

@@ -187,21 +187,29 @@ class App:
 
 @dataclass(frozen=True)
 class Told:
-    """What the file of another tool says: programs that are built, what is applied, its profiles, what is left out."""
+    """What the file of another tool says: programs that are built, what is applied, its profiles, what is left out.
+
+    `forwarded` are the workloads that it makes ports of this machine for, with their own ports if it says them.
+    """
 
     apps: tuple[App, ...] = ()
     items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
     profiles: frozenset[str] = frozenset()
+    forwarded: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Front:
-    """A Service of the manifests that users may want to reach, although no Ingress leads to it."""
+    """A Service of the manifests that users may want to reach, although no Ingress leads to it.
+
+    One that has a `selector` is to be written.
+    """
 
     name: str
     namespace: str
     port: int
+    selector: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def load(folder: Path) -> Told | None:
     reading.read(FILE)
     items = [] if reading.unsure else reading.items
     apps = [] if reading.is_composed else reading.apps  # the compose file says what is built
-    return Told(tuple(apps), once(items), tuple(dict.fromkeys(reading.said())))
+    return Told(tuple(apps), once(items), tuple(dict.fromkeys(reading.said())), forwarded=reading.forwarded)
 
 
 @dataclass
@@ -102,6 +102,7 @@ class _Reading:
     repositories: dict[str, dict[str, str]] = field(default_factory=dict)
     is_composed: bool = False
     left_out: dict[str, list[str]] = field(default_factory=dict)  # names, by the function
+    forwarded: dict[str, int | None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     file: str = FILE
     line: int = 0
@@ -160,6 +161,8 @@ class _Reading:
             case name if name in LEFT_OUT and (name != "k8s_resource" or given.get("port_forwards")):
                 called = next((one for key in CALLED if isinstance(one := given.get(key), str)), f"line {call.line}")
                 self.left_out.setdefault(name, []).append(called)
+                if name == "k8s_resource":
+                    self.forwarded[_text(given.get("workload"))] = _forwarded(listed(given["port_forwards"])[:1])
 
     def _module(self, name: Any) -> str | None:
         """Return the text of a Tiltfile that another loads; None for Tilt's own extensions, and what is not here."""
@@ -306,6 +309,16 @@ class _Reading:
             single={key: value for key, _, value in single},
             notes=self.notes,
         )
+
+
+def _forwarded(given: list[Any]) -> int | None:
+    """Return the container's port of `[[HOST:]PORT:]PORT` or `port_forward()`; None for its first one."""
+    for one in given:
+        said = one.args[1] if isinstance(one, Call) and len(one.args) > 1 else one
+        _, colon, port = str(said).rpartition(":")
+        if port.isdecimal() and (colon or isinstance(one, Call)):
+            return int(port)
+    return None
 
 
 def _text(*values: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -30,13 +31,22 @@ HTTPS = {443, 9443}
 BACKEND_PROTOCOL = "nginx.ingress.kubernetes.io/backend-protocol"
 
 
-def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
-    """Yield the Services that get an Ingress; none where the objects have a way in already."""
+def fronts(
+    objects: Iterable[Mapping[str, Any]], forwarded: Mapping[str, int | None] = MappingProxyType({})
+) -> Iterator[Front]:
+    """Yield the Services that get an Ingress; none where the objects have a way in already.
+
+    So do those of workloads whose ports are `forwarded` by another tool; where these have none, one is to be written.
+    """
     known = list(objects)
     if any(one.get("kind") in ROUTES for one in known):
         return
     services = [one for one in known if one.get("kind") == "Service"]
-    wanted = [one for one in services if untyped.at(one, "spec", "type") in OPEN]
+    workloads = [one for one in known if _name(one) in forwarded and _labels(one)]
+    led_to = {_name(one): _leading(one, services) for one in workloads}
+    yield from (front for one in workloads if not led_to[_name(one)] for front in _new(one, forwarded[_name(one)]))
+    chosen = [each for each in led_to.values() if each]
+    wanted = [one for one in services if untyped.at(one, "spec", "type") in OPEN or one in chosen]
     wanted = wanted or [one for one in services if str(one["metadata"].get("name")) in NAMED]
     wanted = wanted or (services if len(services) == 1 else [])
     seen: set[str] = set()
@@ -50,11 +60,40 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
 
 
+def _name(one: Mapping[str, Any]) -> str:
+    return str(untyped.at(one, "metadata", "name"))
+
+
+def _labels(workload: Mapping[str, Any]) -> Mapping[str, Any]:
+    return untyped.mapping(workload, "spec", "template", "metadata", "labels")
+
+
+def _leading(workload: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the Service that leads to a workload, of several that of its name."""
+    selectors = ((one, untyped.mapping(one, "spec", "selector")) for one in services)
+    found = [one for one, selector in selectors if selector and selector.items() <= _labels(workload).items()]
+    return next((one for one in found if _name(one) == _name(workload)), next(iter(found), None))
+
+
+def _new(workload: Mapping[str, Any], port: int | None) -> Iterator[Front]:
+    """Yield a Service to be written for the port of a workload, or for its first one."""
+    containers = untyped.mappings(workload, "spec", "template", "spec", "containers")
+    numbers = (one.get("containerPort") for each in containers for one in untyped.mappings(each, "ports"))
+    number, name = port or next(numbers, None), _name(workload)
+    if isinstance(number, int) and number not in NOT_HTTP and re.fullmatch(LABEL, name):
+        yield Front(name, workload["metadata"].get("namespace") or "default", number, _labels(workload))
+
+
 def ingresses(found: Iterable[Front], domain: str) -> str:
     """Return an Ingress for each Service, with its name below the domain, as YAML."""
-    written = (
-        ingress(one.name, [f"{one.name}.{domain}"], {"number": one.port}, namespace=one.namespace) for one in found
-    )
+    written: list[dict[str, Any]] = []
+    for one in found:
+        if one.selector:
+            spec = {"selector": dict(one.selector), "ports": [{"port": one.port}]}
+            metadata = {"name": one.name, "namespace": one.namespace}
+            written.append({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        host = f"{one.name}.{domain}"
+        written.append(ingress(one.name, [host], {"number": one.port}, namespace=one.namespace))
     return "# Ways to the Services that the manifests open in another way; written by `sandbox init`.\n" + "---\n".join(
         yaml.safe_dump(one, sort_keys=False) for one in written
     )

@@ -54,6 +54,7 @@ def test_builds_and_manifests_of_a_tiltfile_are_taken(tmp_path: Path) -> None:
         "sync": [{"paths": {"jobs/src": "/app/src"}, "restart": True}],
     }
     assert found.items == ("deploy/api.yaml", "deploy/web.yaml")
+    assert found.forwarded == {"web": 80, "api": None}
     assert found.notes == (
         "Tiltfile:5: the build argument user of shop/api is left out: only Tilt knows it",
         "Tiltfile:5: the build argument user of shop/web is left out: only Tilt knows it",

@@ -38,6 +38,26 @@ def test_services_for_people_are_found(objects: list[dict[str, Any]], found: lis
     assert list(fronts(objects)) == found
 
 
+def workload(name: str, *ports: int) -> dict[str, Any]:
+    containers = [{"ports": [{"containerPort": port} for port in ports]}]
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}}
+    return {"kind": "Deployment", "metadata": {"name": name}, "spec": {"template": template}}
+
+
+def test_workloads_that_are_forwarded_have_a_way_in() -> None:
+    """tilt-dev/tilt-avatars forwards a port to a Deployment without a Service; that is its page."""
+    objects = [
+        *(workload("web", 3000), workload("api", 8000), workload("db", 5432), workload("idle", 80)),
+        service("api-svc", selector={"app": "api"}),
+    ]
+    wanted: dict[str, int | None] = {"web": None, "api": 8000, "db": 5432, "gone": 1}
+    web, api = fronts(objects, wanted)
+    assert (web, api) == (Front("web", "default", 3000, {"app": "web"}), Front("api-svc", "default", 80))
+    written = list(yaml.safe_load_all(ingresses([web, api], "x.test")))
+    assert [one["kind"] for one in written] == ["Service", "Ingress", "Ingress"]
+    assert written[0]["spec"] == {"selector": {"app": "web"}, "ports": [{"port": 3000}]}
+
+
 def test_each_has_an_ingress_at_its_name_in_its_namespace() -> None:
     first, second = yaml.safe_load_all(ingresses([Front("vote", "v", 8080), Front("web", "default", 80)], "x.test"))
     rule = first["spec"]["rules"][0]
