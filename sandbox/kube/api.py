@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from sandbox.config import json_text
 from sandbox.errors import Away, SandboxError
 from sandbox.kube import api_connection, built_in, deletion
 from sandbox.kube import api_transport as transport
@@ -128,7 +129,7 @@ class Cluster:
     ) -> list[dict[str, Any]]:
         """Return the objects of one kind, in one namespace or in all."""
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
-        found = self._call("GET", self._collection(api_version, kind, namespace) + query)
+        found = self._call("GET", self._collection(api_version, kind, namespace) + query, needs="items")
         return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"] or ()]
 
     def page(self, api_version: str, kind: str, namespace: str | None, *, most: int, whole: bool) -> Page | None:
@@ -137,7 +138,8 @@ class Cluster:
         Unless `whole`, only their `metadata`.
         """
         accept = "application/json" if whole else _METADATA
-        found = self._call("GET", f"{self._collection(api_version, kind, namespace)}?limit={most}", accept=accept)
+        path = f"{self._collection(api_version, kind, namespace)}?limit={most}"
+        found = self._call("GET", path, accept=accept, needs="items")
         if (found.get("metadata") or {}).get("continue"):
             return None
         items = found["items"] or ()  # an API server sends null for an empty list of metadata
@@ -258,7 +260,7 @@ class Cluster:
 
     def groups(self) -> tuple[str, ...]:
         """Return every API version that the cluster prefers, `v1` first."""
-        groups = self._call("GET", "/apis")["groups"]
+        groups = self._call("GET", "/apis", needs="groups")["groups"]
         return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
@@ -306,7 +308,7 @@ class Cluster:
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
-            found = self._call("GET", base)["resources"]
+            found = self._call("GET", base, needs="resources")["resources"]
         except ClusterError as error:
             if error.status == 404:  # not even the group exists
                 return {}
@@ -331,7 +333,9 @@ class Cluster:
         kind: str = "application/json",
         text: bool = False,
         accept: str = "application/json",
+        needs: str = "",
     ) -> Any:
+        """Return the answer to a request: a JSON object that has the key it `needs`, or text."""
         accepted = "*/*" if text else accept
         try:
             if method == "GET":
@@ -348,7 +352,7 @@ class Cluster:
             said = _message(answer)
             passes = status in PASSING or said.startswith(LEADERLESS)
             raise (ServerAway if passes else ClusterError)(f"{method} {path} failed", details=said, status=status)
-        return answer if text else _object(answer, f"{method} {path}")
+        return answer if text else _object(answer, f"{method} {path}", needs)
 
 
 def was_applied(live: Manifest) -> bool:
@@ -357,13 +361,13 @@ def was_applied(live: Manifest) -> bool:
     return not managers or any((one.get("manager"), one.get("operation")) == (MANAGER, "Apply") for one in managers)
 
 
-def _object(answer: str, asked: str) -> dict[str, Any]:
+def _object(answer: str, asked: str, needs: str) -> dict[str, Any]:
     """Return the JSON object in an answer. Raises ClusterError for one that no API server gives."""
     try:
-        found = json.loads(answer)
+        found = json_text.document(answer)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or (needs and needs not in found):
         raise ClusterError(
             "what answers is not an API server",
             details=f"{asked}: {answer[:200]!r}",
@@ -374,6 +378,6 @@ def _object(answer: str, asked: str) -> dict[str, Any]:
 
 def _message(answer: str) -> str:
     try:
-        return str(json.loads(answer)["message"])
+        return str(json_text.document(answer)["message"])
     except (ValueError, KeyError, TypeError):
         return answer[:500]

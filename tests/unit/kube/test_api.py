@@ -140,7 +140,7 @@ def test_request_that_cannot_be_sent_is_one_kind_of_error(tmp_path: Path, server
         Cluster(tmp_path / "config").get("v1", "ConfigMap", "a", "ns")
 
 
-@pytest.mark.parametrize("page", [b"<html>sign in</html>", b"[]", b""])
+@pytest.mark.parametrize("page", [b"<html>sign in</html>", b"[]", b"", b"[" * 100_000])
 def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server: ApiServer, page: bytes) -> None:
     for path in ("/apis", "/api/v1/namespaces/ns/configmaps/a", "/api/v1/namespaces/ns/configmaps"):
         server.objects[path] = page
@@ -153,6 +153,14 @@ def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server
     for ask in asked:
         with pytest.raises(ClusterError, match="is not an API server"):
             ask()
+
+
+def test_answer_without_what_was_asked_for_is_one_too(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/shop.example/v1"] = server.objects["/api/v1/namespaces/ns/configmaps"] = {"kind": "Status"}
+    with pytest.raises(ClusterError, match="is not an API server"):
+        cluster.list("v1", "ConfigMap", "ns")
+    with pytest.raises(ClusterError, match="is not an API server"):
+        cluster.resources("shop.example/v1")
 
 
 SERVER_OF_A_NUMBER = b"""\
