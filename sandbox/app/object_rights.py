@@ -12,6 +12,7 @@ NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 # What decides about, or answers for, objects of others.
 DECIDING = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "MutatingAdmissionPolicy", "APIService")
 AGGREGATED = "rbac.authorization.k8s.io/aggregate-to-"
+PLACES = ("nodePath", "pathPattern")
 ROLES = ("admin", "cluster-admin", "edit", "view")  # of every cluster, besides those that begin with `system:`
 
 
@@ -52,6 +53,9 @@ def _of_cluster(manifest: Mapping[str, Any]) -> Iterator[str]:
             for source in ("hostPath", "local"):
                 if path := manifest["spec"].get(source):
                     yield f"the node's {path.get('path')}"
+        case "StorageClass":  # of local-path-provisioner, whose patterns may lead out of its folder
+            parameters = manifest.get("parameters") or {}
+            yield from (f"the node's {parameters[key]}" for key in PLACES if key in parameters)
     if kind in DECIDING:
         yield "decides about objects of the whole cluster"
 

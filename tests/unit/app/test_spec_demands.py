@@ -128,6 +128,7 @@ def test_rights_of_objects_are_named(root: Path) -> None:
     ("kind", "more", "said"),
     [
         ("PersistentVolume", {"spec": {"local": {"path": "/etc"}}}, "the node's /etc"),
+        ("StorageClass", {"parameters": {"pathPattern": "../../etc"}}, "the node's ../../etc"),
         ("RoleBinding", {"roleRef": {"name": "admin"}}, "admin in the namespace default"),
         ("ClusterRole", {"metadata": {"name": "x", "labels": {f"{AGGREGATED}view": "true"}}}, "the cluster's own view"),
         ("ClusterRole", {"metadata": {"name": "system:discovery"}}, "changes the cluster's own system:discovery"),
