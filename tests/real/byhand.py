@@ -110,8 +110,8 @@ def announce(made: ByHand, port: int) -> None:
 
 
 def _unready(found: Cluster) -> str | None:
-    """What the cluster still waits for: nodes that take pods, DNS, and an account in the default namespace."""
-    if not all(not (one["spec"].get("taints") or ()) for one in found.list("v1", "Node")):
+    """What the cluster still waits for: nodes that take pods, and pods that have not begun, those of DNS among them."""
+    if any(one["spec"].get("taints") for one in found.list("v1", "Node")):
         return "a node is not ready"
     if any((one.get("status") or {}).get("phase") == "Pending" for one in found.list("v1", "Pod")):
         return "pods are pending"
