@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,7 +26,9 @@ PRIVILEGED = 1024
 WRITABLE, READ_ONLY, UNSEEN = "writable", "read-only", "not seen"
 _BOOT, _NETWORK = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/net")
 _FIRST = "bridge"
+_FRESH = 60.0  # seconds in which a command does not measure again, whatever it found: it may roll back meanwhile
 _measuring = threading.Lock()
+_latest: dict[tuple[Path, str], tuple[float, Reach]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +73,17 @@ def of(engine: Engine, home: Home) -> Reach:
         return PLAIN
     with _measuring:
         found = known(engine, home)
-        if found is None:
+        if found is not None:
+            return found
+        place = _file(home), _key(engine)
+        if place not in _latest or time.monotonic() - _latest[place][0] > _FRESH:
             found = _measured(engine, home)
+            if not found.measured:
+                return found
+            _latest[place] = time.monotonic(), found
             if found.published:  # a machine that was too busy to answer must not count as unreachable from now on
                 _keep(engine, home, found)
-        return found
+        return _latest[place][1]
 
 
 def known(engine: Engine, home: Home) -> Reach | None:
@@ -87,6 +96,7 @@ def known(engine: Engine, home: Home) -> Reach | None:
 
 def forget(home: Home) -> None:
     """Have it measured again the next time."""
+    _latest.clear()
     _file(home).unlink(missing_ok=True)
 
 

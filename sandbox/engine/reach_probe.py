@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ def measure(engine: Engine, home: Home) -> Shown | None:
         return None
     word = secrets.token_hex(8)
     folder = home.state / "reach" / word
+    _sweep(folder.parent)
     files.make_private_dir(folder)
     try:
         (folder / word).touch()
@@ -86,6 +88,14 @@ def measure(engine: Engine, home: Home) -> Shown | None:
             return replace(shown, network=network.result())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folders: Path) -> None:
+    """Remove what commands left that ended meanwhile; others may measure now, as long as four containers live."""
+    for one in folders.glob("*"):
+        with suppress(OSError):
+            if time.time() - one.stat().st_mtime > 4 * LIFE:
+                shutil.rmtree(one)
 
 
 def _published(engine: Engine, home: Home, image: str, folder: Path, port: int) -> Shown:

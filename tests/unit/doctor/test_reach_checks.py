@@ -10,7 +10,7 @@ from sandbox.config.schema import Cluster
 from sandbox.doctor import reach_checks
 from sandbox.doctor.check import Status
 from sandbox.doctor.doctor_context import DoctorContext
-from sandbox.engine import reach_probe
+from sandbox.engine import reach, reach_probe
 from sandbox.engine.reach_probe import Shown
 from tests.support.fakes import FakeEngine
 
@@ -75,6 +75,7 @@ def test_folders_matter_where_the_spec_mounts_some(
 def test_fix_measures_again(context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.shares = False
     shown = [Shown(), Shown(published=("127.0.0.1",)), Shown(published=("127.0.0.1",), machine="m")]
+    monkeypatch.setattr(reach, "_FRESH", 0.0)
     monkeypatch.setattr(reach_probe, "measure", lambda *_: shown.pop(0))
     assert reach_checks.ports(context).status is Status.ERROR
     assert [reach_checks.ports(context).status for _ in range(2)] == [Status.WARN] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -105,6 +106,26 @@ def test_a_machine_that_forwards_nothing_is_asked_again(folders: Home, monkeypat
     monkeypatch.setattr(reach_probe, "measure", lambda *_: Shown(boot="b"))
     assert reach.of(FakeEngine(), folders).measured
     assert reach.known(FakeEngine(), folders) is None
+
+
+def test_one_command_measures_what_forwards_nothing_once(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = Mock(return_value=Shown(boot="b"))
+    monkeypatch.setattr(reach_probe, "measure", measure)
+    found = reach.again(FakeEngine(), folders)
+    assert [reach.of(FakeEngine(), folders) for _ in range(3)] == [found] * 3 and measure.call_count == 1
+    assert reach.again(FakeEngine(), folders) == found and measure.call_count == 2
+
+
+def test_folders_that_ended_commands_left_are_removed(folders: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, other = folders.state / "reach" / "left", folders.state / "reach" / "other"
+    for one in (left, other):
+        one.mkdir(parents=True)
+        (one / "word").touch()
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(reach_probe, "_published", lambda *_: Shown())
+    monkeypatch.setattr(reach_probe, "_host_network", lambda *_: "")
+    assert reach_probe.measure(Mock(), folders) == Shown()
+    assert {one.name for one in (folders.state / "reach").iterdir()} == {"other"}
 
 
 @pytest.mark.parametrize(("status", "found"), [(0, "answered"), (126, "")])
