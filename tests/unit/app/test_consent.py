@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import consent
+from sandbox.app.agreement import Refusal, Tenancy
 from sandbox.config.schema.origin_schema import Origin
+from sandbox.errors import UsageError
 from sandbox.names import Home
+
+
+def test_namespace_of_a_cluster_is_taken_by_users_only() -> None:
+    with pytest.raises(UsageError, match="no user has agreed yet to a sandbox in mine of team") as caught:
+        Refusal().tenancy(Tenancy("demo", "team", "https://team.example", "mine", "it is not there"))
+    assert (caught.value.id, caught.value.details) == ("consent", "it is not there")
 
 
 def test_two_sweeps_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

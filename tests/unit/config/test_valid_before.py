@@ -16,6 +16,8 @@ from sandbox.config import loader, resolve, valid_before
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.images.lockfile import Lock
+from sandbox.images.sources.compress_spool import Scratch
+from sandbox.system import files
 from sandbox.system.kept_files import KeptFiles
 
 TEXT = "name: demo\ncluster: {nodes: 3}\napply: [k8s, {chart: c}]\nedge: {ports: auto}\n"
@@ -105,10 +107,11 @@ def test_damaged_memory_is_forgotten(kept: Path, data: bytes) -> None:
     assert file.read_bytes() != data
 
 
-def test_memory_makes_nothing_but_documents(kept: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", [os.mkdir, files.make_private_dir, Scratch])
+def test_memory_makes_nothing_but_documents(kept: Path, tmp_path: Path, made: Any) -> None:
     class Planted:
         def __reduce__(self) -> tuple[Any, ...]:
-            return os.mkdir, (str(tmp_path / "planted"),)
+            return made, (tmp_path / "planted",)
 
     said = ResolvedSpec(name="demo").model_dump_json().encode()
     ResolvedSpec.read(said)

@@ -91,14 +91,15 @@ def test_survey_awaits_the_end_of_a_node_that_shuts_down(
 def test_survey_fails_at_once_where_nodes_go_on(
     cluster: ClusterStep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, error: SandboxError
 ) -> None:
-    report = RecordingReporter()
+    report, checks = RecordingReporter(), list[str]()
     engine.programs["systemctl"] = lambda box, argv: (1, "degraded\n")
     monkeypatch.setattr(look_ahead, "wait_until", None)
 
     class Failing(FakeStep):
         def check(self) -> Status:
+            checks.append(self.name)
             raise error
 
     with engine.glance(), pytest.raises(type(error), match=str(error)):
         look_ahead.survey([cluster, Failing("wired", set(), requires=("cluster",))], engine, report)
-    assert report.of("failed") == ["Wired"]
+    assert report.of("failed") == ["Wired"] and checks == ["wired"] * 2  # ahead, and in its turn

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import tarfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, par
 from sandbox.snapshot.volume_archive import VolumeArchive
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -141,6 +143,17 @@ def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, chart
     saved_spec.save(names, ResolvedSpec.model_validate({"name": "demo", "apply": charts}))
     restoring._note_charts()
     assert names.charts.exists() is bool(charts)
+
+
+def test_port_of_a_node_that_is_taken_by_now_is_another(restoring: Restoring) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken, free = listener.getsockname()[1], free_port()
+        binds = [{"HostIp": "127.0.0.1", "HostPort": str(port)} for port in (taken, free, "")]
+        host = {"PortBindings": {"6443/tcp": binds, "80/tcp": []}}
+        found = restoring._ports(Node(name="node", image="i", config={}, host=host, files="node.tar", volumes={}))
+    moved, *others = (one["HostPort"] for one in found["6443/tcp"])
+    assert moved != str(taken) and (others, found["80/tcp"]) == ([str(free), ""], [])
+    assert {one["HostIp"] for one in found["6443/tcp"]} == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(("recorded", "written"), [("v1.35.4", "v1.36.3"), ("v1.36.3", None), ("", None)])

@@ -129,8 +129,9 @@ def test_folders_are_bound_on_engines_of_this_machine_alone(tmp_path: Path, shar
 
 def test_edge_with_own_sockets_opens_low_ports_without_rights(tmp_path: Path) -> None:
     box = EdgeContainer(FakeEngine(IMAGE), Home(tmp_path, tmp_path, tmp_path))
-    assert box._spec(IMAGE, {}, held=True).sysctls == socket_handover.SYSCTLS
-    assert not box._spec(IMAGE, {}, held=False).sysctls
+    held, forwarded = (box._spec(IMAGE, {}, held=one) for one in (True, False))
+    assert held.sysctls == socket_handover.SYSCTLS and "-x" in held.command
+    assert not forwarded.sysctls and "-x" not in forwarded.command
 
 
 def test_ports_of_services_need_no_service_to_be_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
