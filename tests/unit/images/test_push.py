@@ -403,6 +403,14 @@ def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simula
     assert holds(registry, "copy", "latest", APP)
 
 
+def test_tag_that_names_another_image_after_the_push_is_told(registry: Simulator, tmp_path: Path) -> None:
+    other = {"Docker-Content-Digest": digest_of(b"another")}
+    registry.faults = [Fault("HEAD", "/manifests/dev", 200, times=2, headers=other)]  # before and after
+    with pytest.raises(PushFailed) as caught:
+        push([layout(tmp_path)], registry.url)
+    assert "app:dev does not name what was pushed" in caught.value.details
+
+
 def test_unchanged_image_of_files_is_looked_up_in_one_repository(registry: Simulator, tmp_path: Path) -> None:
     first = layout(tmp_path)
     entries = [first, replace(first, target=parse_target("copy:dev"))]

@@ -186,7 +186,7 @@ def test_plan_without_files_has_each_step_after_its_needs(place: Home, objects: 
     spec = Spec.model_validate({"ingress": {"controller": controller}}).model_copy(update={"apply": (objects,)})
     plan = plan_build.without_files(tuple(build(spec, place).values()), place.sandbox("sandbox"))
     names = [step.name for step in plan]
-    assert "workloads" in names and "apply" not in names
+    assert "workloads" in names and "apply" not in names and len(names) == len(set(names))
     for index, step in enumerate(plan):
         assert set(needed(step, names)) <= set(names[:index]), step.name
 
@@ -278,6 +278,12 @@ def test_list_of_images_that_is_damaged_makes_no_plan(place: Home, images: Path,
     (images.parent / damaged).write_text("images: 3\n")
     with pytest.raises(BadFile, match=damaged):
         build(Spec().model_copy(update={"push": images}), place)
+
+
+@pytest.mark.parametrize(("control_planes", "image"), [(1, ""), (3, UPSTREAM["balancer"])])
+def test_several_control_planes_have_a_balancer(place: Home, control_planes: int, image: str) -> None:
+    spec = Spec.model_validate({"cluster": {"nodes": {"control_plane": control_planes}}})
+    assert made_by_kind(build(spec, place)).kind.balancer == image
 
 
 @pytest.mark.parametrize(("nodes", "only"), [(1, "sandbox-sandbox-control-plane"), (2, "")])
