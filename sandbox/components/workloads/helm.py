@@ -260,8 +260,7 @@ def _given_up(doomed: Doomed | None) -> Iterator[Stop]:
 def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:
     """Return the newest revision of the release, None when there is none. Raises ClusterError."""
     found = cluster.list("v1", "Secret", namespace, selector=f"owner=helm,name={name}")
-    named = [one for one in found if _labels(one).get("name") == name]
-    revisions = [one for one in named if str(_labels(one).get("version", "")).isdigit()]
+    revisions = [one for one in found if str(_labels(one).get("version", "")).isdigit()]
     if not revisions:
         return None
     last = max(revisions, key=lambda one: int(_labels(one)["version"]))
