@@ -12,6 +12,7 @@ from dataclasses import replace
 from sandbox.init.detected import App
 
 MACHINE = "host.docker.internal"
+_LOCAL = re.compile(r"(?:localhost|127\.0\.0\.1):([0-9]{1,5})(?![0-9])")
 # Variables whose values are hosts, such as DB_HOST, ES_HOSTS and DISCOVERY_SEED_ADDRESSES.
 _OF_HOSTS = re.compile(r"(HOST|SERVER|ADDR|BROKER|NODE|MEMBER|SEED|PEER|JOIN)", re.IGNORECASE)
 # A name with a port, or with two, as ZooKeeper's zoo1:2888:3888; not postgres:1234 of postgres://postgres:1234@db, or
@@ -180,6 +181,22 @@ def of_the_machine(apps: Sequence[App]) -> Iterator[str]:
     if calling := [app.name for app in apps if any(MACHINE in text for text in _texts(app))]:
         fix = f"`network: {{hosts: {{{MACHINE}: ADDRESS}}}}` in sandbox.yaml gives it one of this machine's"
         yield f"pods do not know {MACHINE}, which is in settings of {', '.join(calling)}: {fix}"
+
+
+def of_published(apps: Sequence[App], published: Mapping[int, str]) -> Iterator[str]:
+    """Yield a note for each port of the machine that variables name, and that leads to a program: it has a host here.
+
+    `published` are the programs by such ports. Where it is the program's own as well, it may be what is meant.
+    """
+    named: dict[int, dict[str, None]] = {}
+    for app in apps:
+        ports = {int(port) for text in app.environment.values() for port in _LOCAL.findall(text)}
+        own = {app.port, *(port for port, _ in app.more_ports)} if ports else set()
+        for port in ports & published.keys():
+            if published[port] != app.name or port not in own:
+                named.setdefault(port, {})[app.name] = None
+    for port, names in named.items():
+        yield f"localhost:{port} is in settings of {', '.join(names)}: here {published[port]} has a host of its own"
 
 
 def _texts(app: App) -> Iterator[str]:

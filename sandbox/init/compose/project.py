@@ -16,7 +16,16 @@ from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.init import project_folders
-from sandbox.init.compose import hosts, merged_files, mounted_code, service, settings, variables, volumes
+from sandbox.init.compose import (
+    hosts,
+    merged_files,
+    mounted_code,
+    service,
+    service_ports,
+    settings,
+    variables,
+    volumes,
+)
 from sandbox.init.compose.merge import listed
 from sandbox.init.compose.service import Project
 from sandbox.init.compose.variables import Variables
@@ -100,6 +109,8 @@ def read(
     apps = hosts.connected(apps, names, {names[one]: _ready(said, names) for one, said in services.items()})
     notes += changed
     notes += hosts.of_the_machine(list(written.values()))
+    published = {port: names[one] for one, said in services.items() for port in service_ports.published(said)}
+    notes += hosts.of_published([one for one in written.values() if not one.once], published)
     notes += _emptied(written.values())
     notes += volumes.emptied((services[one] for one in there), defined, folder)
     notes += _confidential(main, written.values(), known)

@@ -36,6 +36,14 @@ def listening(
     return main or (PORTS.get(last_part(image)) if image else None), others, left_out
 
 
+def published(service: Mapping[str, Any]) -> Iterator[int]:
+    """Yield the machine's ports that lead to the service: of `[IP:]HOST:CONTAINER`, and the long form."""
+    for one in listed(service.get("ports")):
+        said = str(one.get("published")) if isinstance(one, dict) else str(one).rpartition(":")[0].rpartition(":")[2]
+        if re.fullmatch(r"[0-9]{1,5}", said):
+            yield int(said)
+
+
 def _named(service: Mapping[str, Any], left_out: list[str]) -> Iterator[tuple[int, str]]:
     """Yield the container's ports and protocols: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form, `expose`.
 

@@ -172,3 +172,15 @@ def test_name_that_only_containers_know_is_told(tmp_path: Path) -> None:
     )
     (said,) = load(path)[1]
     assert said.startswith("pods do not know host.docker.internal, which is in settings of bot: `network: {hosts: {")
+
+
+def test_port_of_the_machine_that_settings_name_is_told(tmp_path: Path) -> None:
+    """Penpot says its own address so: a browser finds it at a host here; what only the container calls is right."""
+    path = tmp_path / "compose.yaml"
+    path.write_text("""\
+services:
+  web: {image: web, ports: ['127.0.0.1:9001:8080'], environment: {URI: 'http://localhost:9001/x'}}
+  api: {image: api, ports: [{target: 80, published: '9002'}], environment: [CORS=http://127.0.0.1:9001, DB=localhost:1]}
+  own: {image: own, ports: ['9003:9003'], environment: {CHECK: 'localhost:9003'}}
+""")
+    assert load(path)[1] == ["localhost:9001 is in settings of web, api: here web has a host of its own"]
