@@ -102,7 +102,7 @@ def placed(seconds: int | None, found: dict[str, Any], **more: Any) -> dict[str,
         (pod(waiting("ErrImagePull", UNSERVED)), 21, UNSERVED, Outlook.POOR, ""),
         (pod(waiting("ErrImagePull", UNSERVED)), 19, UNSERVED, Outlook.OPEN, ""),
         (pod(waiting("ErrImagePull", UNSERVED.replace("127.0.0.1", "10.0.0.1"))), 60, "refused", Outlook.OPEN, ""),
-        (pod(waiting("CreateContainerConfigError", "x")), 29, "ConfigError: x", Outlook.OPEN, ""),
+        (pod(waiting("CreateContainerConfigError", "x")), 29, "ConfigError: x", Outlook.OPEN, "apply the Secret"),
         (pod(waiting("InvalidImageName", "no")), 0, "InvalidImageName: no", Outlook.NONE, "correct `image`"),
         (pod(ended(1, "Error")), 0, "Error, exit code 1", Outlook.OPEN, ""),
         (pod(ended(255, "Unknown"), restartCount=9), 0, "Unknown, exit code 255", Outlook.OPEN, ""),
@@ -121,7 +121,7 @@ def test_fault_is_reported_with_its_outlook_and_fix(
     fault = next(iter(faults(found)))
     assert said in str(fault)
     assert fault.outlook(waited) is outlook
-    assert fix in fault.fix
+    assert fix in fault.fix and bool(fault.fix) is bool(fix)
 
 
 def test_init_container_failures_count_and_normal_waiting_not() -> None:

@@ -606,7 +606,7 @@ def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> 
     """Wrong keys and values in sandbox.yaml → file, line and key, with a suggestion."""
     error = refusal(text)
     assert error.brief == f"sandbox.yaml:{brief}"
-    assert error.fix.startswith(fix)
+    assert error.fix.startswith(fix) and bool(error.fix) is bool(fix)
 
 
 def test_bad_name_is_one_error_although_domain_follows_from_it() -> None:
