@@ -232,6 +232,15 @@ def test_a_registry_answers_to_names_of_this_machine_only(pair: tuple[Sandbox, S
                 assert json.loads(said)["errors"][0]["code"] == "DENIED"
 
 
+@pytest.mark.security(5)
+def test_a_registry_answers_no_web_page(pair: tuple[Sandbox, Sandbox]) -> None:
+    """A page of another origin begins an upload, for which browsers ask no leave → 403; a program's is begun."""
+    for headers, status in (({}, 202), ({"Origin": "https://page.example"}, 403)):
+        with closing(HTTPConnection("127.0.0.1", _registry(pair[0]), timeout=30)) as connection:
+            connection.request("POST", "/v2/app/blobs/uploads/", headers=headers)
+            assert connection.getresponse().status == status
+
+
 def test_docker_pushes_through_each_registrys_frontend(pair: tuple[Sandbox, Sandbox]) -> None:
     for one in pair:
         image = f"localhost:{_registry(one)}/pushed/{one.names.name}:1"

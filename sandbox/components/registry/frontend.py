@@ -1,8 +1,9 @@
 """The registry's port on this machine: a HAProxy that admits only clients on this machine that use the right Host.
 
 CNCF distribution ignores the Host of a request, so a web page whose name was made to lead to 127.0.0.1 (DNS rebinding)
-could push to it. And engines before 28 let a neighbour who has a route to a published container reach it (moby/moby
-45610). Nodes and pods use the registry itself, by its container's name.
+could push to it. A page of another origin could begin uploads: browsers then send Origin, and programs send none. And
+engines before 28 let a neighbour who has a route to a published container reach it (moby/moby 45610). Nodes and pods
+use the registry itself, by its container's name.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ resolvers engine
 frontend registry
 {listens}  option h1-case-adjust-bogus-client
   acl known req.hdr(host),host_only,lower -m str {names}
-  http-request return status 403 content-type application/json string '{refusal}' unless known
+  acl page req.hdr(origin) -m found
+  http-request return status 403 content-type application/json string '{refusal}' if !known or page
   default_backend registry
 
 backend registry
@@ -217,7 +219,7 @@ class Frontend:
             listens=socket_handover.line(self.bind) if held else _FORWARDED + self._guard(),
             cases="".join(f"  h1-case-adjust {name.lower()} {name}\n" for name in CASES),
             names=" ".join((*LOCAL, self.names.registry)),
-            refusal=_said("DENIED", f"ask for this registry as localhost:{self.port}, nothing else is answered"),
+            refusal=_said("DENIED", f"ask for this registry as localhost:{self.port}, and from no web page"),
             unavailable=_said("UNAVAILABLE", f"the registry {self.names.registry} does not run"),
         )
 

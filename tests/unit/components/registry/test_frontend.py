@@ -114,6 +114,7 @@ def test_frontend_is_confined_and_published_on_loopback(engine: Described, front
 def test_refusal_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
     text = configuration(front)
     assert re.search(r"acl known .* -m str localhost 127\.0\.0\.1 \[::1\] sandbox-demo-registry\n", text)
+    assert "acl page req.hdr(origin) -m found\n" in text and text.count(" if !known or page\n") == 1
     said = re.findall(r"string '(.*?)'", text)
     assert [json.loads(one)["errors"][0]["code"] for one in said] == ["UNAVAILABLE", "DENIED"]
 
