@@ -75,6 +75,10 @@ class Preflight:
             agreed = self.agreement.demands(home, chosen.fetched, chosen.spec)
             if agreed:
                 chosen.fetched.complete(home, sandbox.session)
+            else:
+                from sandbox.app import spec_demands
+
+                spec = spec_demands.unasked(spec)
             spec = chosen.fetched.with_data(spec, home, agreed=agreed)
         engine = Engine.connect()
         if spec.cluster.supports.whole_cluster:

@@ -18,7 +18,7 @@ from sandbox.components.workloads.chart_dependencies import parts, remote
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
-from sandbox.config.schema.apply_schema import AnyChart, Chart
+from sandbox.config.schema.apply_schema import AnyChart, Chart, Item
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr
 from sandbox.config.schema.edge_schema import UdpPort
@@ -49,6 +49,12 @@ def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
     )
     lines = (f"{what:<12} {words}" for what, words in found)
     return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in lines))
+
+
+def unasked(spec: Spec) -> Spec:
+    """Return the spec without what sends something to others when it is checked: accounts, and what is fetched."""
+    apply = tuple(one for one in spec.apply if not _fetches(one))
+    return spec.model_copy(update={"credentials": (), "apply": apply})
 
 
 def _cluster(spec: Spec, root: Path) -> Iterator[Demand]:
@@ -208,12 +214,16 @@ def _parts(chart: AnyChart) -> tuple[Path, ...]:
     return tuple(folder for _, folder in parts(chart.chart)) if isinstance(chart, Chart) else ()
 
 
+def _fetches(item: Item) -> bool:
+    """Tell whether the item is a kustomization that fetches anything."""
+    source = user_manifests.rendered(item)
+    return source is not None and bool(reads(source.kustomize).fetched)
+
+
 def _objects(spec: Spec, root: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of manifests, of the project's addons and of charts that are there; fetches nothing."""
     store = Store(context.home().bundle)
-    rendered = ((one, user_manifests.rendered(one)) for one in spec.apply)
-    here = [one for one, source in rendered if source is None or not reads(source.kustomize).fetched]
-    yield from user_manifests.load(here, store)
+    yield from user_manifests.load((one for one in spec.apply if not _fetches(one)), store)
     for one in _addons(spec):
         if "/" in one.source:
             values = {"sandbox": spec.name, "domain": spec.domain, **one.placeholders}

@@ -135,6 +135,18 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
 
 
 @pytest.mark.security(17)
+def test_plan_before_an_answer_uses_no_accounts(repository: Path) -> None:
+    """`up --from GIT --plan` before an answer → planned without its accounts and without what it fetches."""
+    spec = "name: demo\ncredentials: [{kind: docker}]\napply: [k8s, {kustomize: far, remote: true}]\n"
+    far = "resources: ['https://example.com/base.yaml']\n"
+    committed(repository, {"sandbox.yaml": spec, "k8s/a.yaml": "", "far/kustomization.yaml": far})
+    source = f"file://{repository}"
+    planned, agreed = reached("--from", source, "--plan"), reached("--from", source, "--trust")
+    assert (planned.credentials, len(planned.apply)) == ((), 1)
+    assert (len(agreed.credentials), len(agreed.apply)) == (1, 2)
+
+
+@pytest.mark.security(17)
 def test_long_list_is_asked_for_with_its_length(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that scrolls away what it begins with → the question says how long it is."""
     monkeypatch.setattr(prompts, "has_terminal", lambda: True)
