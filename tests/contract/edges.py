@@ -35,7 +35,7 @@ QUICK = """
 from dataclasses import replace
 from sandbox.components.edge.relay import relay_process
 limits = relay_process.limits
-relay_process.limits = lambda: replace(limits(), handshake=1.0)
+relay_process.limits = lambda: replace(limits(), handshake={handshake})
 relay_process.POLL = 0.02
 relay_process.main()
 """
@@ -74,11 +74,12 @@ class ProcessEdge:
 
 
 @contextmanager
-def process(folder: Path) -> Iterator[Edge]:
-    """A relay that ends with the block."""
+def process(folder: Path, *, handshake: float = 1.0) -> Iterator[Edge]:
+    """A relay that ends with the block, and gives clients so many seconds to say whom they want."""
     files.make_private_dir(folder)
     record = relay.record(folder)
-    daemon.start((sys.executable, "-c", QUICK, str(folder)), log_to=relay.log(folder), record=record)
+    code = QUICK.format(handshake=handshake)
+    daemon.start((sys.executable, "-c", code, str(folder)), log_to=relay.log(folder), record=record)
     try:
         yield ProcessEdge(folder, free_port())
     finally:

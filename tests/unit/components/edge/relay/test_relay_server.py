@@ -243,7 +243,7 @@ def test_thousands_of_concurrent_connections_are_served(tmp_path: Path, many: in
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert relay_process.limits().connections >= many
     try:
-        with edges.process(tmp_path / "edge") as edge:
+        with edges.process(tmp_path / "edge", handshake=60.0) as edge:  # a hundred at once, on a machine that is busy
             asyncio.run(run(edge))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
