@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +71,16 @@ def test_patience_ends_also_behind_another_waiter(tmp_path: Path) -> None:
                 pass
         assert time.monotonic() - begun < 5
     waiter.join()
+
+
+def test_free_lock_is_left_to_the_one_that_waits_next(tmp_path: Path) -> None:
+    turn = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    with pytest.raises(Timeout), held(tmp_path, 0.1):
+        pass
+    os.close(turn)
+    with held(tmp_path):
+        pass
 
 
 def test_filesystem_without_locks_of_folders_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
