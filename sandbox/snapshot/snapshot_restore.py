@@ -1,37 +1,36 @@
-"""Restores a snapshot: everything is prepared next to the running sandbox and then replaces it at once."""
+"""Restores a snapshot: everything is prepared next to the running sandbox and then replaces it at once.
+
+That are new nodes or, where nothing but data has changed, what the present ones get in place.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import re
 import shlex
 import shutil
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.components.workloads import charts_step, user_manifests
-from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
-from sandbox.engine.container_copy import Description
+from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.plan import saved_spec
+from sandbox.snapshot.in_place import IN_PLACE, InPlace
+from sandbox.snapshot.new_nodes import NEW, READY, NewNodes
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
-from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, UNCHANGED, Manifest, Store
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
-from sandbox.system import files, host_network, tar_members
+from sandbox.system import files, tar_members
 from sandbox.system.tar_members import LimitedMember
 
-NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
-READY = "ready"
 WIDTH = 8
-LARGEST_RECORD = 1 << 20  # bytes
+log = logging.getLogger(__name__)
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
@@ -51,7 +50,6 @@ class Restoring:
         """
         labelled.require(self.engine, self.names)
         self.recover()
-        kept = self.store.place(self.names.name, manifest.snapshot)
         if self.engine.image_id(manifest.image) is None:
             raise SandboxError(
                 f"the node image of the snapshot '{manifest.snapshot}' is not in the engine",
@@ -59,17 +57,12 @@ class Restoring:
                 fix="load the bundle that it was made with: sandbox bundle load FILE",
                 id="no-images",
             )
-        manifest.require(_needed(manifest), kept)
-        noted = self._noted
-        files.write_private(noted / MANIFEST, manifest.model_dump_json().encode())
-        try:
-            self._prepare_verified(manifest, kept, say)
-            files.write_atomic(noted / READY, b"", mode=0o600)
-        except BaseException:
-            self.recover()
-            raise
-        say("replacing the sandbox")
-        self._switch(manifest)
+        manifest.require(_needed(manifest), self._kept(manifest))
+        present = self._present(manifest)
+        possible = present.is_possible(self._new(manifest).described)
+        files.write_private(self._noted / MANIFEST, manifest.model_dump_json().encode())
+        if not possible or not self._replace_data(present, manifest, say):
+            self._replace_nodes(manifest, say)
 
     def recover(self) -> None:
         """Clean up after a command that was killed.
@@ -82,37 +75,79 @@ class Restoring:
         if not noted.exists():
             return
         labelled.require(self.engine, self.names)
+        begun = (noted / READY).exists() or (noted / IN_PLACE).exists()  # perhaps a part of it was replaced already
         try:
             manifest = Manifest.model_validate_json(files.read_regular(noted / MANIFEST))
         except (OSError, ValueError, files.NotAFile) as error:
-            if (noted / READY).exists():  # perhaps a part of it was replaced already
-                raise SandboxError(
-                    f"the restore of '{self.names.name}' that was interrupted cannot be completed",
-                    details=f"{noted / MANIFEST} is damaged ({type(error).__name__}); nothing was changed",
-                    fix=f"rm -r {shlex.quote(str(noted))}, then run: sandbox snapshot restore",
-                    id="snapshot-damaged",
-                ) from None
+            if begun:
+                raise self._incomplete(f"{noted / MANIFEST} is damaged ({type(error).__name__})") from None
             shutil.rmtree(noted)  # killed before it made anything
             return
         if (noted / READY).exists():
-            self._switch(manifest)
-            return
-        for container in self._new():
-            self.engine.remove_container(container.name)
-        if self.engine.volume_labels(self.names.volume) is not None:
-            with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
-                self._archive(manifest).drop(self.names.volume, NEW)
-        shutil.rmtree(noted)
+            self._switch(self._new(manifest), manifest)
+        elif begun:
+            try:
+                manifest.require(_needed(manifest), self._kept(manifest))
+            except SandboxError as error:
+                raise self._incomplete(error.details) from error
+            self._replace_nodes(manifest, lambda _: None)
+        else:
+            self._undo(manifest)
+            shutil.rmtree(noted)
 
-    def _prepare_verified(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
+    def _incomplete(self, why: str) -> SandboxError:
+        return SandboxError(
+            f"the restore of '{self.names.name}' that was interrupted cannot be completed",
+            details=f"{why.removesuffix(UNCHANGED)}{UNCHANGED}",
+            fix=f"rm -r {shlex.quote(str(self._noted))}, then run: sandbox snapshot restore",
+            id="snapshot-damaged",
+        )
+
+    def _replace_data(self, present: InPlace, manifest: Manifest, say: Callable[[str], None]) -> bool:
+        """Restore in place; returns whether that succeeded, else it takes new nodes."""
+        self._prepare_or_undo(present, manifest, say)
+        say("replacing the data")
+        try:
+            self._switch(present, manifest)
+        except SandboxError as error:
+            log.warning("%s: %s", error.brief, error.details)
+            return False
+        return True
+
+    def _replace_nodes(self, manifest: Manifest, say: Callable[[str], None]) -> None:
+        new = self._new(manifest)
+        self._prepare_or_undo(new, manifest, say)
+        say("replacing the sandbox")
+        self._switch(new, manifest)
+
+    def _prepare_or_undo(self, nodes: InPlace | NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
+        """Prepare everything, and note that it may be replaced from now on. Raises SandboxError, with all undone."""
+        try:
+            self._prepare_verified(nodes, manifest, say)
+            files.write_atomic(self._noted / nodes.note, b"", mode=0o600)
+        except BaseException:
+            self._undo(manifest)
+            if not (self._noted / IN_PLACE).exists():
+                shutil.rmtree(self._noted)
+            raise
+
+    def _undo(self, manifest: Manifest) -> None:
+        self._new(manifest).undo()
+        for volume in (self.names.volume, *self._present(manifest).volumes()):
+            if self.engine.volume_labels(volume) is not None:
+                with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
+                    VolumeArchive(self.engine, self.names, manifest.image).drop(volume, NEW)
+
+    def _prepare_verified(self, nodes: InPlace | NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
         """Prepare everything while the files of the snapshot are verified: all of it can still be undone.
 
         Raises SandboxError, for a damaged snapshot one that says so, whatever failed because of it.
         """
+        kept = self._kept(manifest)
         with ThreadPoolExecutor(1) as pool:
             verified = pool.submit(manifest.verify, kept)
             try:
-                self._prepare(manifest, kept, say)
+                self._prepare(nodes, manifest, kept, say)
             except Exception as error:
                 verified.result()
                 if isinstance(error, tar_members.BROKEN):  # so it was when it was saved
@@ -120,52 +155,30 @@ class Restoring:
                 raise
             verified.result()
 
-    def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
+    def _prepare(self, nodes: InPlace | NewNodes, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
         self._certificates(kept / CERTIFICATES)
         shutil.copy(kept / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
         for mounted in (self.names.resolv_conf, self.names.proxy_conf):
             mounted.touch(0o600)  # the engine would create folders in place of missing files
-        made = []
-        wanted = [self._description(node, manifest) for node in manifest.nodes]
-        for node, described in zip(manifest.nodes, wanted, strict=True):
-            say(f"making {node.name}")
-            self.engine.make(node.name + NEW, described.config, described.host)
-            held = container_copy.volumes(self.engine, node.name + NEW)
-            made.append(node.model_copy(update={"volumes": {place: held[place] for place in node.volumes}}))
-        packed = [
-            Packed(new.volume, old.file, old.base)
-            for old, new in zip(packing(manifest.nodes), packing(made), strict=True)
-        ]
+        packed = nodes.prepare(say)
         if manifest.registry:
             self.engine.create_volume(self.names.volume, self.names.labels)
-            packed.append(Packed(self.names.volume, REGISTRY))
+            packed.append(Packed(self.names.volume, REGISTRY, below=NEW))
         say("writing files and volumes")
         with ThreadPoolExecutor(WIDTH) as pool:  # the volumes are written in this thread, which can be interrupted
-            written = [
-                pool.submit(self._write_files, described, kept / node.files, manifest.kubernetes)
-                for node, described in zip(manifest.nodes, wanted, strict=True)
-            ]
-            self._archive(manifest).unpack(packed, kept, below=NEW)
+            written = [pool.submit(one) for one in nodes.writers()]
+            VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, kept)
         for one in written:
             one.result()
 
-    def _write_files(self, node: Description, saved: Path, kubernetes: str) -> None:
-        """Write the `saved` files of a new node, all but those in its volumes."""
-        name = node.name + NEW
-        container_copy.write(self.engine, name, saved)
-        self._require_seen(name, node)
-        self._claim(name, saved)
-        self._require_version(name, kubernetes)
-
-    def _switch(self, manifest: Manifest) -> None:
-        """Replace the old objects. Every action can be repeated, because this may be killed."""
+    def _switch(self, nodes: InPlace | NewNodes, manifest: Manifest) -> None:
+        """Replace the old objects. With new nodes every action can be repeated, because this may be killed."""
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
-            parts: list[Future[Any]] = [pool.submit(self._replace, one.name.removesuffix(NEW)) for one in self._new()]
-            parts += [pool.submit(self.engine.remove_container, one) for one in self._left_over(manifest)]
+            parts: list[Future[object]] = [pool.submit(one) for one in nodes.replacements()]
             if manifest.registry:
-                parts.append(pool.submit(self._replace_registry, self._archive(manifest)))
+                parts.append(pool.submit(self._replace_registry, manifest))
         for part in parts:
             part.result()
         if (self._noted / "certificates").exists():
@@ -175,8 +188,10 @@ class Restoring:
             (self._noted / "certificates").rename(self.names.keys)
         files.write_private(self.names.spec, (self._noted / SPEC).read_bytes())
         self._note_charts()
-        self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
-        (self._noted / READY).unlink()  # first, for without the other files there is nothing to complete
+        if isinstance(nodes, NewNodes):
+            self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
+        for note in (READY, IN_PLACE):  # first, for without the other files there is nothing to complete
+            (self._noted / note).unlink(missing_ok=True)
         shutil.rmtree(self._noted)
 
     def _note_charts(self) -> None:
@@ -188,19 +203,9 @@ class Restoring:
             else:
                 self.names.charts.unlink(missing_ok=True)
 
-    def _left_over(self, manifest: Manifest) -> list[str]:
-        """Return the nodes of the replaced cluster that the snapshot has none for."""
-        kept = {node.name for node in manifest.nodes}
-        return [one.name for one in self.engine.containers(self.mark) if one.name.removesuffix(NEW) not in kept]
-
-    def _replace(self, node: str) -> None:
-        if any(one.name == node for one in self.engine.containers(self.mark)):
-            self.engine.remove_container(node)
-        self.engine.rename(node + NEW, node)
-
-    def _replace_registry(self, archive: VolumeArchive) -> None:
+    def _replace_registry(self, manifest: Manifest) -> None:
         labelled.stop(self.engine, self.names.registry, self.names.home)
-        archive.swap(self.names.volume, NEW)
+        VolumeArchive(self.engine, self.names, manifest.image).swap(self.names.volume, NEW)
 
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"
@@ -209,59 +214,16 @@ class Restoring:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600)
 
-    def _description(self, node: Node, manifest: Manifest) -> Description:
-        """Return the node's configuration on this machine: with files in this user's folder, on a free port."""
-        here = f"{self.names.folder}/"
-        try:
-            binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
-            more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            place = self.store.place(self.names.name, manifest.snapshot) / MANIFEST
-            raise manifest.damaged(place, f"{node.name} has mounts or ports that no engine writes") from error
-        return Description(node.name, node.config, {**node.host, **more})
+    def _new(self, manifest: Manifest) -> NewNodes:
+        return NewNodes(
+            engine=self.engine, names=self.names, mark=self.mark, manifest=manifest, kept=self._kept(manifest)
+        )
 
-    def _require_seen(self, node: str, wanted: Description) -> None:
-        """Raise SandboxError where an engine elsewhere does not see this user's folder, of which the node has files."""
-        if self.engine.shares_network():
-            return
-        binds = ((*bind.split(":"), "")[:2] for bind in wanted.host["Binds"])
-        ours = {Path(source): inner for source, inner in binds if Path(source).is_relative_to(self.names.folder)}
-        shared_folders.require_seen(partial(self.engine.read_file, node), ours, self.engine.how_to_share)
+    def _present(self, manifest: Manifest) -> InPlace:
+        return InPlace(engine=self.engine, names=self.names, mark=self.mark, manifest=manifest)
 
-    def _claim(self, node: str, saved: Path) -> None:
-        """Make this user the owner in the node's record, of its `saved` files; another user may have saved them."""
-        with tarfile.open(saved) as tar, contextlib.suppress(KeyError):
-            file = tar.extractfile(str(labelled.COMPLETE.relative_to("/")))
-            record = json.loads(file.read(LARGEST_RECORD)) if file else {}
-            if not isinstance(record, dict):
-                raise tarfile.ReadError(f"{labelled.COMPLETE} is no record")
-            if record.get("owner") != self.names.home.owner:
-                record["owner"] = self.names.home.owner
-                self.engine.write_file(node, labelled.COMPLETE, json.dumps(record).encode())
-
-    def _require_version(self, node: str, version: str) -> None:
-        """Have a node record the snapshot's Kubernetes: of upgraded nodes, earlier releases did not save the record."""
-        if recorded_version(self.engine, node) not in ("", version):
-            self.engine.write_file(node, VERSION, version.encode())
-
-    def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
-        old = self.engine.container(node.name)
-        held = {bind.port for binds in old.published.values() for bind in binds} if old else set()
-        wanted: dict[str, list[dict[str, str]]] = {}
-        for inner, binds in (node.host.get("PortBindings") or {}).items():
-            wanted[inner] = []
-            for bind in binds:
-                address, port = bind["HostIp"] or "0.0.0.0", int(bind["HostPort"] or 0)  # noqa: S104
-                if port and port not in held and not host_network.is_free(address, port):
-                    port = host_network.next_free(address, port)
-                wanted[inner].append({"HostIp": bind["HostIp"], "HostPort": str(port or "")})
-        return wanted
-
-    def _new(self) -> list[Container]:
-        return [one for one in self.engine.containers(self.mark) if one.name.endswith(NEW)]
-
-    def _archive(self, manifest: Manifest) -> VolumeArchive:
-        return VolumeArchive(self.engine, self.names, manifest.image)
+    def _kept(self, manifest: Manifest) -> Path:
+        return self.store.place(self.names.name, manifest.snapshot)
 
     @property
     def _noted(self) -> Path:

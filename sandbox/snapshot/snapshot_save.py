@@ -20,6 +20,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.snapshot import resumer
+from sandbox.snapshot.node_fingerprint import fingerprint
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
 from sandbox.system import files, process
@@ -93,6 +94,7 @@ class Saving:
             host=dict(made.host),
             files=f"{container.name}.tar",
             volumes=dict(held),
+            fingerprint=fingerprint(self.engine, self.names, container.name) if container.running else "",
         )
 
     @contextmanager

@@ -36,7 +36,10 @@ class Part(BaseModel, frozen=True):
 
 
 class Node(BaseModel, frozen=True):
-    """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point."""
+    """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point.
+
+    `fingerprint` tells of its own files and images; it is empty where a snapshot cannot be restored in place.
+    """
 
     name: _FileName
     image: str
@@ -44,6 +47,7 @@ class Node(BaseModel, frozen=True):
     host: dict[str, Any]
     files: _FileName
     volumes: dict[str, str]
+    fingerprint: str = ""
 
 
 class Manifest(BaseModel, frozen=True):

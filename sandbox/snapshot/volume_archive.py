@@ -28,6 +28,13 @@ room() {{
   free=$(df --output=avail --block-size=1 "$2" | tail -n 1)
   [ "$free" -gt $(($1 + {SPARE})) ] || {{ echo "$1 bytes are needed and $free are free"; exit {NO_SPACE}; }}
 }}
+copy_base() {{
+  rm -rf "$2"
+  mkdir "$2"
+  cd "$1"
+  find . -path "./$3" -prune -o -print0 | tar --create --null --no-recursion --files-from=- |
+    tar {_EXTRACT} --directory="$2"
+}}
 entries() {{
   cd "$1"
   about='%T@ %m %U:%G\\t%P\\0'
@@ -40,12 +47,15 @@ entries() {{
 class Packed:
     """A volume saved as `file`.tar: all of it or, with `base`, what differs from that folder of the image.
 
-    Files that the image has and the volume lacks are then listed in `file`.removed.
+    Files that the image has and the volume lacks are then listed in `file`.removed. It is restored into the volume
+    itself or, complete, into the folder `below` of it, there `without` a part.
     """
 
     volume: str
     file: str
     base: str | None = None
+    below: str = ""
+    without: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -69,17 +79,10 @@ class VolumeArchive:
         exchange = Exchange(place="/out", folder=folder, taken=_files(wanted))
         self._run(_HEAD + "".join(scripts) + own, places, what="saved", exchange=exchange)
 
-    def unpack(self, wanted: Sequence[Packed], folder: Path, *, below: str = "") -> None:
-        """Restore the volumes from the files in `folder`; without a base, into the folder `below` of the volume."""
+    def unpack(self, wanted: Sequence[Packed], folder: Path) -> None:
+        """Restore the volumes from the files in `folder`."""
         places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
-        scripts = []
-        for one, place in zip(wanted, places, strict=True):
-            target = place if one.base else f"{place}/{below}".rstrip("/")
-            tar = shlex.quote(f"/in/{one.file}.tar")
-            scripts.append(f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n')
-            if one.base:
-                scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
-            scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
+        scripts = [_unpacking(one, place) for one, place in zip(wanted, places, strict=True)]
         exchange = Exchange(place="/in", folder=folder, given=_files(wanted))
         self._run(_HEAD + "".join(scripts), places, what="restored", exchange=exchange)
 
@@ -120,6 +123,17 @@ fi
 
 def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
     return tuple(name for one in wanted for name in one.files)
+
+
+def _unpacking(one: Packed, place: str) -> str:
+    target, tar = f"{place}/{one.below}".rstrip("/"), shlex.quote(f"/in/{one.file}.tar")
+    scripts = [f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n']
+    if one.base and one.below:
+        scripts.append(f"copy_base {shlex.quote(one.base)} {target} {shlex.quote(one.without)}\n")
+    if one.base:
+        scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
+    without = f" --anchored --exclude={shlex.quote(one.without)}" if one.without else ""
+    return "".join(scripts) + f"{_TAR} {_EXTRACT}{without} --directory={target} --file={tar}\n"
 
 
 def _packing(one: Packed, place: str) -> str:

@@ -6,32 +6,30 @@ import io
 import json
 import os
 import shutil
-import socket
 import stat
 import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.workloads import charts_step
 from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import ContainerSpec, container_copy, labelled
-from sandbox.engine.container_copy import Description
+from sandbox.engine import ContainerSpec, container_copy
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan import saved_spec
-from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring
+from sandbox.snapshot.in_place import IN_PLACE, InPlace
+from sandbox.snapshot.new_nodes import NEW, READY, NewNodes
+from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import VolumeArchive
 from sandbox.system import files
 from tests.support.fakes import FakeEngine
-from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -86,53 +84,6 @@ def test_non_certificate_is_refused(restoring: Restoring, tmp_path: Path, name: 
     assert list((restoring._noted / "certificates").iterdir()) == []
 
 
-@pytest.mark.parametrize(("owner", "claimed"), [("theirs", True), ("ours", False), (None, False)])
-def test_node_of_another_users_snapshot_becomes_this_users(
-    restoring: Restoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str | None, claimed: bool
-) -> None:
-    ours, written = restoring.names.home.owner, dict[PurePosixPath, bytes]()
-    monkeypatch.setattr(restoring.engine, "write_file", lambda _, path, data: written.update({path: data}))
-    saved, content = tmp_path / "node.tar", io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        if owner:
-            record = json.dumps({"nodes": {}, "owner": ours if owner == "ours" else owner}).encode()
-            member = tarfile.TarInfo("kind/sandbox-complete")
-            member.size = len(record)
-            tar.addfile(member, io.BytesIO(record))
-    saved.write_bytes(content.getvalue())
-    restoring._claim("node", saved)
-    expected = {labelled.COMPLETE: {"nodes": {}, "owner": ours}} if claimed else {}
-    assert {path: json.loads(data) for path, data in written.items()} == expected
-
-
-@pytest.mark.parametrize(("shares", "seen"), [(False, True), (True, False)])
-def test_nodes_files_that_the_engine_sees_are_fine(
-    restoring: Restoring, monkeypatch: pytest.MonkeyPatch, shares: bool, seen: bool
-) -> None:
-    restoring._require_seen("node", bound(restoring, monkeypatch, shares=shares, seen=seen))
-
-
-def test_nodes_files_that_the_engine_does_not_see_are_refused(
-    restoring: Restoring, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A snapshot of an engine that shares folders, restored on one that does not: kubelets would start no pod."""
-    with pytest.raises(SandboxError, match="does not see the folder") as caught:
-        restoring._require_seen("node", bound(restoring, monkeypatch, shares=False, seen=False))
-    assert caught.value.id == "engine-folders"
-
-
-def bound(restoring: Restoring, monkeypatch: pytest.MonkeyPatch, *, shares: bool, seen: bool) -> Description:
-    """A node that has a file of the user's folder, on an engine that shares the network or not, and sees it or not."""
-    file = restoring.names.resolv_conf
-    files.make_private_dir(file.parent)
-    file.touch()
-    monkeypatch.setattr(restoring.engine, "shares_network", lambda: shares)
-    monkeypatch.setattr(restoring.engine, "read_file", lambda *_: b"" if seen else None)
-    return Description(
-        "node", {}, {"Binds": [f"{file}:/etc/kubernetes/pod-resolv.conf:ro", "/lib/modules:/lib/modules", "/odd"]}
-    )
-
-
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("charts", [(), ({"chart": "/charts/web"},)])
 def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, charts: Any, *, before: bool) -> None:
@@ -143,29 +94,6 @@ def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, chart
     saved_spec.save(names, ResolvedSpec.model_validate({"name": "demo", "apply": charts}))
     restoring._note_charts()
     assert names.charts.exists() is bool(charts)
-
-
-def test_port_of_a_node_that_is_taken_by_now_is_another(restoring: Restoring) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken, free = listener.getsockname()[1], free_port()
-        binds = [{"HostIp": "127.0.0.1", "HostPort": str(port)} for port in (taken, free, "")]
-        host = {"PortBindings": {"6443/tcp": binds, "80/tcp": []}}
-        found = restoring._ports(Node(name="node", image="i", config={}, host=host, files="node.tar", volumes={}))
-    moved, *others = (one["HostPort"] for one in found["6443/tcp"])
-    assert moved != str(taken) and (others, found["80/tcp"]) == ([str(free), ""], [])
-    assert {one["HostIp"] for one in found["6443/tcp"]} == {"127.0.0.1"}
-
-
-@pytest.mark.parametrize(("recorded", "written"), [("v1.35.4", "v1.36.3"), ("v1.36.3", None), ("", None)])
-def test_restored_node_has_the_version_of_the_snapshot(
-    restoring: Restoring, monkeypatch: pytest.MonkeyPatch, recorded: str, written: str | None
-) -> None:
-    """A cluster was upgraded in place, and the file with its version not saved → it is the snapshot's."""
-    files = dict[PurePosixPath, bytes]()
-    monkeypatch.setattr(restoring.engine, "read_file", lambda *_: recorded.encode() or None)
-    monkeypatch.setattr(restoring.engine, "write_file", lambda _, path, data: files.update({path: data}))
-    restoring._require_version("node", "v1.36.3")
-    assert files == ({VERSION: written.encode()} if written else {})
 
 
 @pytest.fixture
@@ -256,6 +184,69 @@ def changed(kept: Path, **values: object) -> None:
 def test_snapshot_that_is_whole_is_restored(prepared: Restoring, kept: Path) -> None:
     restore(prepared)
     assert prepared.names.spec.read_text() == "{}"
+
+
+@pytest.fixture
+def in_place(prepared: Restoring, kept: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Its nodes can get the data in place; returns what has happened to them."""
+    happened: list[str] = []
+    monkeypatch.setattr(InPlace, "is_possible", lambda *_: True)
+    monkeypatch.setattr(InPlace, "prepare", lambda *_: [])
+    monkeypatch.setattr(InPlace, "replacements", lambda _: [lambda: happened.append("data")])
+    monkeypatch.setattr(NewNodes, "replacements", lambda _: [lambda: happened.append("nodes")])
+    return happened
+
+
+def test_data_alone_is_replaced_where_that_is_possible(prepared: Restoring, in_place: list[str]) -> None:
+    files.write_private(prepared.names.kubeconfig, b"")
+    restore(prepared)
+    assert in_place == ["data"] and prepared.names.spec.read_text() == "{}"
+    assert prepared.names.kubeconfig.exists() and not prepared.store.restoring("demo").exists()
+
+
+@pytest.mark.fault(8)
+def test_nodes_are_replaced_where_their_data_cannot_be(
+    prepared: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that does not end, a torn node: data was half replaced by `snapshot restore` → it makes new nodes."""
+    monkeypatch.setattr(InPlace, "replacements", lambda _: [Mock(side_effect=SandboxError("it does not end"))])
+    restore(prepared)
+    assert in_place == ["nodes"] and prepared.names.spec.read_text() == "{}"
+    assert not prepared.store.restoring("demo").exists()
+
+
+@pytest.fixture
+def killed_in_place(prepared: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch) -> Restoring:
+    """A restore that was killed while the data of its nodes was replaced."""
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(InPlace, "replacements", lambda _: [Mock(side_effect=KeyboardInterrupt)])
+        restore(prepared)
+    assert (prepared.store.restoring("demo") / IN_PLACE).exists()
+    return prepared
+
+
+@pytest.mark.fault(8)
+def test_data_that_was_half_replaced_becomes_new_nodes(killed_in_place: Restoring, in_place: list[str]) -> None:
+    """SIGKILL while `snapshot restore` replaces data in place → the next command makes new nodes of the snapshot."""
+    killed_in_place.recover()
+    assert in_place == ["nodes"] and not killed_in_place.store.restoring("demo").exists()
+
+
+def test_new_nodes_that_fail_are_made_by_the_next_command(
+    killed_in_place: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="the disk"):
+        patch.setattr(NewNodes, "prepare", Mock(side_effect=OSError("the disk")))
+        killed_in_place.recover()
+    killed_in_place.recover()
+    assert in_place == ["nodes"] and not killed_in_place.store.restoring("demo").exists()
+
+
+def test_half_replaced_data_without_its_snapshot_is_an_error(killed_in_place: Restoring, kept: Path) -> None:
+    shutil.rmtree(kept)
+    with pytest.raises(SandboxError, match="that was interrupted cannot be completed") as caught:
+        killed_in_place.recover()
+    assert caught.value.id == "snapshot-damaged" and f"rm -r {killed_in_place._noted}" in caught.value.fix
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])

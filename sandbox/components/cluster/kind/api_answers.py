@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -20,6 +20,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 
 TIMEOUT = 120.0  # seconds
 NEWS = 30.0  # seconds, after which others find out what is wrong with the pods
+MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
 
 
@@ -52,17 +53,25 @@ def silence(engine: Engine, control_plane: str) -> str | None:
     return None if status == 0 else said.strip()
 
 
-def await_news(engine: Engine, control_plane: str, kubeconfig: Path, nodes: Sequence[str]) -> None:
-    """Wait until the API server has been told how all pods of `nodes` are since these were started.
+def await_news(
+    engine: Engine,
+    control_plane: str,
+    kubeconfig: Path,
+    since: Mapping[str, datetime],
+    living: Collection[str] = (),
+) -> None:
+    """Wait until the API server has been told how all pods are `since` their nodes were started.
+
+    Those with the uids `living` went on.
 
     Until then it tells how they were before, and all of them would seem to be ready. Raises WaitTimeout for one that
     does not serve.
     """
-    since = {node: engine.since(node).replace(microsecond=0) for node in nodes}  # pods have whole seconds
+    whole = {node: moment.replace(microsecond=0) for node, moment in since.items()}  # as pods have them
 
     def is_told() -> bool:
         with suppress(ClusterError, WaitTimeout):
-            wait_until(partial(old_news, Cluster(kubeconfig), since), what="the pods", timeout=NEWS)
+            wait_until(partial(old_news, Cluster(kubeconfig), whole, living), what="the pods", timeout=NEWS)
             return True
         return False
 
@@ -71,22 +80,26 @@ def await_news(engine: Engine, control_plane: str, kubeconfig: Path, nodes: Sequ
         is_told()
 
 
-def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
+def old_news(cluster: Cluster, since: Mapping[str, datetime], living: Collection[str] = ()) -> str | None:
     """Return an object that is not told of yet, or None.
 
     That is a pod with a sandbox or a container that is said to be from before its node was started: the kubelet tells
-    of it. Or it is a workload with more ready pods than are ready: the controller manager tells of it, which starts
-    later.
+    of it. Static pods are left out, for it may tell of them ten seconds later. Or it is a workload with more ready pods
+    than are ready: the controller manager tells of it, which starts later.
     """
     if not since:
         return None
     try:
-        pods = cluster.list("v1", "Pod")
+        pods = [one for one in cluster.list("v1", "Pod") if MIRROR not in one["metadata"].get("annotations", {})]
         for pod in pods:
             begun, status = since.get(pod["spec"].get("nodeName", "")), pod.get("status", {})
             running = (one["state"].get("running") or {} for one in status.get("containerStatuses") or ())
             times = filter(None, [placed_since(pod), *(one.get("startedAt") for one in running)])
-            if begun and any(datetime.fromisoformat(one) < begun for one in times):
+            if (
+                begun
+                and pod["metadata"].get("uid") not in living
+                and any(datetime.fromisoformat(one) < begun for one in times)
+            ):
                 return title(pod)
         workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
     except ClusterError as error:  # the API server has not read its roles yet

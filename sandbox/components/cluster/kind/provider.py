@@ -278,7 +278,8 @@ class KindProvider:
 
     def await_news(self, nodes: Sequence[str]) -> None:
         """Wait until kubelets and controllers have told of the pods of these nodes."""
-        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, nodes)
+        since = {node: self.engine.since(node) for node in nodes}
+        api_answers.await_news(self.engine, self.names.node, self.names.kubeconfig, since)
 
     def _attach(self, say: Callable[[str], None]) -> None:
         """Bring nodes back to the network that they were taken from, or that was removed and is there again.

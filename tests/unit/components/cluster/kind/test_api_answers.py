@@ -95,6 +95,13 @@ def test_nothing_is_asked_where_no_node_was_started() -> None:
     assert old_news(Objects(()), {}) is None  # type: ignore[arg-type]
 
 
+def test_pods_that_went_on_and_static_ones_are_no_old_news() -> None:
+    kept, static = pod(running(9)), pod(running(9))
+    static["metadata"] |= {"uid": "static", "annotations": {"kubernetes.io/config.mirror": "1"}}
+    assert old_news(Objects([kept, static]), {"node": BEGUN}, {"web"}) is None  # type: ignore[arg-type]
+    assert old_news(Objects([kept, static]), {"node": BEGUN}) == "Pod shop/web"  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def late(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> Names:
     """A started cluster whose news are given up at once."""
@@ -111,8 +118,8 @@ def test_an_api_server_that_comes_late_is_waited_for(
     """On a slow machine it serves only after the news have been given up."""
     answers = [1, 1, 0]
     engine.programs["bash"] = lambda box, argv: (answers.pop(0), "it does not serve yet")
-    monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused" if answers else None)
-    api_answers.await_news(engine, late.node, late.kubeconfig, ())
+    monkeypatch.setattr(api_answers, "old_news", lambda *_: "refused" if answers else None)
+    api_answers.await_news(engine, late.node, late.kubeconfig, {})
     assert not answers
 
 
@@ -121,6 +128,6 @@ def test_an_api_server_that_never_comes_is_an_error(
 ) -> None:
     engine.programs["bash"] = lambda box, argv: (1, "it does not serve yet")
     monkeypatch.setattr(api_answers, "TIMEOUT", 0.0)
-    monkeypatch.setattr(api_answers, "old_news", lambda cluster, since: "refused")
+    monkeypatch.setattr(api_answers, "old_news", lambda *_: "refused")
     with pytest.raises(WaitTimeout, match="the API server"):
-        api_answers.await_news(engine, late.node, late.kubeconfig, ())
+        api_answers.await_news(engine, late.node, late.kubeconfig, {})
