@@ -134,6 +134,16 @@ def test_edge_with_own_sockets_opens_low_ports_without_rights(tmp_path: Path) ->
     assert not forwarded.sysctls and "-x" not in forwarded.command
 
 
+def test_edge_with_held_sockets_is_replaced_without_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = EdgeContainer(FakeEngine(IMAGE), Home(tmp_path, tmp_path, tmp_path))
+    assert box.cuts(), "it may have clients"
+    with monkeypatch.context() as patch:
+        patch.setattr(EdgeContainer, "is_idle", lambda _: True)
+        assert not box.cuts()
+    monkeypatch.setattr(socket_handover, "held", lambda _: (Bind("127.0.0.1", 443),))
+    assert not box.cuts()
+
+
 def test_ports_of_services_need_no_service_to_be_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine(IMAGE)
     engine.create_network(NETWORK, {LABEL: ""})
