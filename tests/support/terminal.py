@@ -63,9 +63,12 @@ class Terminal:
         os.close(self.screen)
 
     def end(self, seconds: float = PATIENCE) -> int:
-        """Its exit code."""
+        """Its exit code, once all that it said is on the screen, which may come in several pieces."""
         self.until(lambda: self.child.poll() is not None, seconds)
-        self.read()
+        shown = None
+        while shown != self.shown:
+            shown = self.shown
+            self.read()
         return self.child.returncode
 
     def give_up(self) -> None:
