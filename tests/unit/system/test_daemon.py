@@ -30,7 +30,7 @@ def record(tmp_path: Path) -> Iterator[Path]:
 def start(record: Path, code: str) -> daemon.Detached:
     log = record.with_name("log")
     child = daemon.start([sys.executable, "-c", code], log_to=log, record=record)
-    wait_until(lambda: None if "begun" in log.read_text() else "silent", what="the program", timeout=20, pause=0.01)
+    wait_until(lambda: None if "begun\n" in log.read_text() else "silent", what="the program", timeout=20, pause=0.01)
     return child
 
 
