@@ -178,9 +178,9 @@ def _other_sandboxes(folder: Path) -> Iterator[str]:
 
 
 def _projects_below(folder: Path) -> Iterator[str]:
-    """Yield a note for each folder below that has a compose file, or one of another tool that is read."""
+    """Yield a note for each folder below, also an editor's, that has a file of a tool that is read."""
     files = (*skaffold.FILES, tiltfile.FILE, *compose.FILES, compose.DDEV)
-    for place in folders(folder):
+    for place in (folder / ".devcontainer", *folders(folder)):
         if file := next((one for one in files if is_file(place / one)), None):
             below = place.relative_to(folder).as_posix()
             yield f"{below}/{file} is not read: run `sandbox init` in that folder, if all that it builds is there"

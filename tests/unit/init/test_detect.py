@@ -244,10 +244,10 @@ def test_compose_file_in_a_folder_below_is_named(tmp_path: Path) -> None:
     write(tmp_path, **{"docker/compose.yml": "services: {web: {image: x}}", "Dockerfile": "FROM x\n"})
     said = "docker/compose.yml is not read: run `sandbox init` in that folder, if all that it builds is there"
     assert said in look(tmp_path).notes
-    write(tmp_path, web__Tiltfile="", api__skaffold_yaml="")
+    write(tmp_path, web__Tiltfile="", api__skaffold_yaml="", **{".devcontainer/compose.yaml": ""})
     found = look(tmp_path).notes
     assert [one.partition(" ")[0] for one in found if "not read" in one] == [
-        *("api/skaffold.yaml", "docker/compose.yml", "web/Tiltfile")
+        *(".devcontainer/compose.yaml", "api/skaffold.yaml", "docker/compose.yml", "web/Tiltfile")
     ]
     write(tmp_path, compose_yaml="services: {web: {image: x}}")
     assert said not in look(tmp_path).notes
