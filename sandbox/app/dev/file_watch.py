@@ -44,6 +44,7 @@ class FileWatch:
     def __init__(self, *, polling: bool = False) -> None:
         self._polling = polling
         self._roots: dict[Path, Place | None] = {}
+        self._real: dict[Path, Path] = {}  # roots without links
         self._lost: set[Path] = set()  # folders of roots that were deleted or moved away
         self._changed: set[Path] = set()
         self._seen = 0.0
@@ -58,6 +59,7 @@ class FileWatch:
         polling = self._polling
         self._stop = threading.Event()
         self._roots, self._lost = {root: _place(root) for root in roots}, set()
+        self._real = {root: Path(os.path.realpath(root)) for root in self._roots}
         for paths, deep in zip(sorted_roots(self._roots), (True, False), strict=True):
             if paths:
                 try:
@@ -133,7 +135,18 @@ class FileWatch:
                     with self._news:
                         folders = {known[0] for known in self._roots.values() if known}
                         self._lost |= folders & {Path(path) for kind, path in found if kind == DELETED}
-                        self._add(({Path(path) for _, path in found} | within) - folders)
+                        self._add(self._named(({Path(path) for _, path in found} | within) - folders))
+
+    def _named(self, paths: set[Path]) -> set[Path]:
+        """Return the paths as the roots have them: of a folder that links lead to, the system knows one name only."""
+        found: set[Path] = set()
+        folders = {path.parent: Path(os.path.realpath(path.parent)) for path in paths}
+        for path in paths:
+            real = folders[path.parent] / path.name
+            found |= {
+                root / real.relative_to(target) for root, target in self._real.items() if real.is_relative_to(target)
+            } or {path}
+        return found
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:
