@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +82,14 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
+
+
 @dataclass(frozen=True)
 class KeyFiles:
     """`NAME.key` (mode 0600) and `NAME.crt` (0644) in the keystore `folder`; NAME may begin with a folder's name."""
@@ -134,14 +142,18 @@ class KeyFiles:
             return broken(f"cannot be read: {error}")
 
     def _steadily(self, read: Callable[[Path, Path], Seen]) -> Seen:
-        """Call `read` with key and certificate, again if they were moved to their final place meanwhile."""
+        """Call `read` with key and certificate, again if they were replaced or moved to their final place meanwhile."""
         while True:
-            key, cert = self.key, self.cert
+            (key, _), (cert, _) = before = self._places()
             try:
                 return read(key, cert)
             except FileNotFoundError:
-                if (key, cert) == (self.key, self.cert):
+                if before == self._places():
                     raise
+
+    def _places(self) -> Sequence[tuple[Path, object]]:
+        """Return where key and certificate are, each with what another file in its place would not have."""
+        return [(path, _mark(path)) for path in (self.key, self.cert)]
 
     def _pair(self, key: Path, cert: Path) -> KeyPair:
         return KeyPair(read_regular(key) if self.has_key else b"", read_regular(cert))
