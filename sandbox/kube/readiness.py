@@ -47,6 +47,7 @@ CLASSLESS = re.compile(r"storageclass\S* \S+ not found")
 CHOOSE_CLASS = "leave storageClassName out, for the cluster's default; or add a StorageClass of that name to `apply`"
 # What the controllers of StatefulSets, DaemonSets and Jobs say of pods that are refused, and of others, in events only.
 REFUSED, MADE, REMOVED = "FailedCreate", "SuccessfulCreate", "SuccessfulDelete"
+FORBIDDEN = 403
 LINES = 15
 SEEN = "sandbox.dev/seen"
 # When pods run and are not ready for so long, their probes are asked why, which the kubelet keeps in events only.
@@ -191,9 +192,19 @@ def _probed(cluster: Cluster, live: Manifest) -> Iterator[str]:
             yield f"pod {one['metadata']['name']} on {node} {LEAVING}, and has not ended"
 
 
+def _events(cluster: Cluster, namespace: str) -> Sequence[Manifest]:
+    """Return a namespace's events, none for an account that may not list them: they only explain."""
+    try:
+        return cluster.list("v1", "Event", namespace)
+    except ClusterError as refused:
+        if refused.status != FORBIDDEN:
+            raise
+        return ()
+
+
 def _last_events(cluster: Cluster, namespace: str, reason: str) -> Mapping[str, str]:
     """Return the last message of events with a reason, by the name of the object."""
-    found = [one for one in cluster.list("v1", "Event", namespace) if one.get("reason") == reason]
+    found = [one for one in _events(cluster, namespace) if one.get("reason") == reason]
     found.sort(key=lambda one: str(one.get("lastTimestamp") or ""))
     return {str((one.get("involvedObject") or {}).get("name")): str(one.get("message", "")).strip() for one in found}
 
@@ -351,7 +362,7 @@ def _refusal(cluster: Cluster, live: Manifest, namespace: str) -> Iterator[str]:
     own = {"kind": live["kind"], "name": live["metadata"]["name"]}
     events = [
         one
-        for one in cluster.list("v1", "Event", namespace)
+        for one in _events(cluster, namespace)
         if one.get("reason") in (REFUSED, MADE, REMOVED) and own.items() <= (one.get("involvedObject") or {}).items()
     ]
     last = max(events, key=lambda one: str(one.get("lastTimestamp") or ""), default=None)

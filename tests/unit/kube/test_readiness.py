@@ -327,6 +327,23 @@ def test_crashing_workload_of_another_gets_one_more_start(monkeypatch: pytest.Mo
     assert error is not None and error.brief == "Deployment ns/web cannot start"
 
 
+def test_account_without_the_right_to_list_events_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the Role that docs/existing.md asks for."""
+
+    def refused(*given: Any, **more: Any) -> list[dict[str, Any]]:
+        if given[1] == "Event":
+            raise ClusterError("GET events failed", status=403)
+        return listed(*given, **more)
+
+    cluster = Clusters(monkeypatch)
+    listed = cluster.list
+    monkeypatch.setattr(cluster, "list", refused)
+    cluster.workloads = {"web": workload("web", updatedReplicas=1, replicas=1)}
+    cluster.pods = {"web-1": {"metadata": {"namespace": "ns"}, "status": {"containerStatuses": []}}}
+    cluster.steps = [lambda: None, lambda: None, lambda: cluster.workloads.update(web=workload("web", **UP))]
+    cluster.await_ready()
+
+
 def test_probe_that_fails_until_the_end_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod runs and its readiness probe fails for five minutes → the error has what the probe said last."""
     cluster = Clusters(monkeypatch)
