@@ -304,7 +304,7 @@ def test_fewer_nodes_are_refused_with_what_would_be_lost(sandbox: Cast) -> None:
     file = sandbox.command.folder / "sandbox.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "cluster": {"nodes": 1}}))
     ran = sandbox.command("up", status=1)
-    assert "it was made with 3 nodes" in ran.err and "everything in the cluster" in ran.err
+    assert "it was made with 1 control plane and 2 workers" in ran.err and "everything in the cluster" in ran.err
     assert "--recreate cluster" in ran.err
 
 
