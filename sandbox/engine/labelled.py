@@ -142,10 +142,12 @@ def make_room(engine: Engine, name: str, home: Home) -> None:
         engine.remove_container(name)
 
 
-def stop(engine: Engine, name: str, home: Home) -> None:
-    """Stop this owner's container of this name, if there is one. Raises NameTaken for another's."""
-    if _found(engine, name, home):
+def stop(engine: Engine, name: str, home: Home) -> bool:
+    """Stop this owner's container of this name; returns whether there is one. Raises NameTaken for another's."""
+    found = _found(engine, name, home)
+    if found:
         engine.stop(name)
+    return found
 
 
 def _found(engine: Engine, name: str, home: Home) -> bool:

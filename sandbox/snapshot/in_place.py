@@ -69,7 +69,7 @@ class InPlace:
         """Return what is to be put next to the present data."""
         held = [container_copy.volumes(self.engine, node.name)[VOLUME] for node in self.manifest.nodes]
         pairs = zip(packing(self.manifest.nodes), held, strict=True)
-        return [replace(one, volume=volume, below=NEW, without=IMAGES) for one, volume in pairs]
+        return [replace(one, volume=volume, base=None, below=NEW, without=IMAGES) for one, volume in pairs]
 
     def writers(self) -> list[Callable[[], None]]:
         """Return nothing: their own files stay."""

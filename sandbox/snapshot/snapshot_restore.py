@@ -178,7 +178,7 @@ class Restoring:
         with ThreadPoolExecutor(WIDTH) as pool:
             parts: list[Future[object]] = [pool.submit(one) for one in nodes.replacements()]
             if manifest.registry:
-                parts.append(pool.submit(self._replace_registry, manifest))
+                parts.append(pool.submit(self._replace_registry, manifest, starts=isinstance(nodes, InPlace)))
         for part in parts:
             part.result()
         if (self._noted / "certificates").exists():
@@ -203,9 +203,12 @@ class Restoring:
             else:
                 self.names.charts.unlink(missing_ok=True)
 
-    def _replace_registry(self, manifest: Manifest) -> None:
-        labelled.stop(self.engine, self.names.registry, self.names.home)
+    def _replace_registry(self, manifest: Manifest, *, starts: bool) -> None:
+        """Replace its data; then it `starts` at once, or else together with the nodes."""
+        found = labelled.stop(self.engine, self.names.registry, self.names.home)
         VolumeArchive(self.engine, self.names, manifest.image).swap(self.names.volume, NEW)
+        if found and starts:
+            self.engine.start(self.names.registry)
 
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"

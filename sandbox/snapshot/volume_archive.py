@@ -28,13 +28,6 @@ room() {{
   free=$(df --output=avail --block-size=1 "$2" | tail -n 1)
   [ "$free" -gt $(($1 + {SPARE})) ] || {{ echo "$1 bytes are needed and $free are free"; exit {NO_SPACE}; }}
 }}
-copy_base() {{
-  rm -rf "$2"
-  mkdir "$2"
-  cd "$1"
-  find . -path "./$3" -prune -o -print0 | tar --create --null --no-recursion --files-from=- |
-    tar {_EXTRACT} --directory="$2"
-}}
 entries() {{
   cd "$1"
   about='%T@ %m %U:%G\\t%P\\0'
@@ -48,7 +41,7 @@ class Packed:
     """A volume saved as `file`.tar: all of it or, with `base`, what differs from that folder of the image.
 
     Files that the image has and the volume lacks are then listed in `file`.removed. It is restored into the volume
-    itself or, complete, into the folder `below` of it, there `without` a part.
+    itself or, without regard to the image, into the folder `below` of it; a part of it may be left out (`without`).
     """
 
     volume: str
@@ -127,13 +120,11 @@ def _files(wanted: Sequence[Packed]) -> tuple[str, ...]:
 
 def _unpacking(one: Packed, place: str) -> str:
     target, tar = f"{place}/{one.below}".rstrip("/"), shlex.quote(f"/in/{one.file}.tar")
-    scripts = [f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n']
-    if one.base and one.below:
-        scripts.append(f"copy_base {shlex.quote(one.base)} {target} {shlex.quote(one.without)}\n")
-    if one.base:
-        scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
+    empty = f"rm -rf {target}\nmkdir {target}\n" if one.below else ""
+    room = f'room "$(stat -c %s {tar})" {target}\n'
+    removed = f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n" if one.base else ""
     without = f" --anchored --exclude={shlex.quote(one.without)}" if one.without else ""
-    return "".join(scripts) + f"{_TAR} {_EXTRACT}{without} --directory={target} --file={tar}\n"
+    return f"{empty}{room}{removed}{_TAR} {_EXTRACT}{without} --directory={target} --file={tar}\n"
 
 
 def _packing(one: Packed, place: str) -> str:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Prints a digest of what a restore in place leaves as it is: the node's own files and its images. Fails for a control
-# plane whose etcd cannot take over the keys of a snapshot. A node of the bundle has no files of the image that are newer
-# than 1970; each start makes another machine-id.
+# Prints a digest of what a restore in place leaves as it is: the node's own files, those of its system in /var, and its
+# images. Fails for a control plane whose etcd cannot take over the keys of a snapshot. A node of the bundle has no files
+# of the image that are newer than 1970; each start makes another machine-id.
 set -euo pipefail
 export LC_ALL=C
 etcd=$(crictl ps --quiet --state running --name '^etcd$' --namespace '^kube-system$')
@@ -11,6 +11,7 @@ fi
 root=$(awk '$2 == "/" { print $3; exit }' /proc/mounts)
 own() {
   find / ! -fstype "$root" -prune -o \( -path /root/.kube/cache -o -path /etc/machine-id \) -prune -o "$@"
+  find /var/{backups,cache,local,mail,opt,spool,lib/{apt,dpkg,misc,pam,private}} "$@"
 }
 {
   own \( -type d -printf '%p %m %U:%G\n' -o -printf '%p %y %m %U:%G %s %l\n' \) | sort

@@ -7,6 +7,8 @@
 #   release  starts the kubelet
 set -euo pipefail
 shopt -s extglob
+# What belongs to the node's system is as it was (fingerprint.sh).
+SYSTEM="backups|cache|local|lock|mail|opt|run|spool|lib/@(apt|dbus|dpkg|misc|pam|private|shells.state|systemd)"
 export LC_ALL=C
 new=$1 old=$1.old node=$(hostname) count=0
 shift
@@ -27,11 +29,11 @@ hold() {
     name=$(crictl inspectp --output go-template --template '{{.status.metadata.uid}}' "$id")
     if [ -e "$new/lib/kubelet/pods/$name" ]; then living+="|$name"; else ending+=("$id"); fi
   done
-  [ ${#ending[@]} = 0 ] || crictl stopp "${ending[@]}" >/dev/null
+  [ ${#ending[@]} = 0 ] || printf '%s\n' "${ending[@]}" | xargs --max-args=1 --max-procs=8 crictl stopp >/dev/null
   while read -r name; do umount "$(printf '%b' "$name")"; done < <(mounts /var/lib/kubelet/ "$living" | sort --reverse)
   # What is mounted would move with its folder, and be deleted with it.
   if mounts /var/ "$living"; then exit 1; fi
-  keep="@(lib/@(containerd|cni|systemd)|tmp/systemd-private-*|lib/kubelet/pods/@($living)|log/pods/*_@($living)"
+  keep="@($SYSTEM|lib/@(containerd|cni)|tmp/systemd-private-*|lib/kubelet/pods/@($living)|log/pods/*_@($living)"
   keep+="|log/containers/*|lib/etcd|$new|$old)"
   rm -rf --one-file-system "$old"
   mkdir "$old"

@@ -149,7 +149,7 @@ def test_data_is_put_next_to_the_present_without_images(cluster: Cluster) -> Non
     cluster.add(cluster.names.node)
     node = cluster.names.node
     assert cluster.present(node).prepare(lambda _: None) == [
-        Packed(f"volume-{node}", f"{node}-var", base="/var", below=NEW, without=IMAGES)
+        Packed(f"volume-{node}", f"{node}-var", below=NEW, without=IMAGES)
     ]
 
 
