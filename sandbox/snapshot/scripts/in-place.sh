@@ -70,9 +70,11 @@ rewind() {
   etcd=$(crictl ps --quiet --state running --name '^etcd$' --namespace '^kube-system$')
   mv "$new/lib/etcd" "$keys"
   local pki=/etc/kubernetes/pki/etcd
-  # The API server renews these, which tell of itself.
+  # The API server renews what it tells of itself. And a controller makes new EndpointSlices as pods become ready: what
+  # asks at an address of before waits for seconds.
   crictl exec --sync "$etcd" etcd rewind --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" \
-    --key "$pki/healthcheck-client.key" --keep /registry/masterleases/,/registry/leases/kube-system/apiserver- "/var/$keys"
+    --key "$pki/healthcheck-client.key" --keep /registry/masterleases/,/registry/leases/kube-system/apiserver- \
+    --drop /registry/endpointslices/:endpointslice-controller.k8s.io "/var/$keys"
   rm -r "$keys"
 }
 

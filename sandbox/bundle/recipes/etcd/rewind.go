@@ -30,7 +30,8 @@ type entry struct {
 }
 
 // rewind gives the server at an endpoint the keys and values of a data directory that another server left, as changes
-// that its watchers see: its revision goes on. Keys below a kept prefix stay as they are. It can be repeated.
+// that its watchers see: its revision goes on. Keys below a kept prefix stay as they are, and those that are dropped go.
+// It can be repeated.
 func rewind(args []string) error {
 	flags := flag.NewFlagSet("etcd rewind", flag.ContinueOnError)
 	endpoint := flags.String("endpoint", "https://127.0.0.1:2379", "the server that is changed")
@@ -39,6 +40,7 @@ func rewind(args []string) error {
 	flags.StringVar(&info.KeyFile, "key", "", "its key")
 	flags.StringVar(&info.TrustedCAFile, "cacert", "", "the server's authority")
 	keep := flags.String("keep", "", "prefixes of keys that stay, divided by commas")
+	drop := flags.String("drop", "", "keys that go: a prefix, a colon, and a text that their values have")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -64,6 +66,12 @@ func rewind(args []string) error {
 	wanted, err := entries(ctx, v3client.New(source.Server), strings.Split(*keep, ","))
 	if err != nil {
 		return err
+	}
+	prefix, text, drops := strings.Cut(*drop, ":")
+	for key, one := range wanted {
+		if drops && strings.HasPrefix(key, prefix) && bytes.Contains(one.value, []byte(text)) {
+			delete(wanted, key)
+		}
 	}
 	held, err := entries(ctx, target, strings.Split(*keep, ","))
 	if err != nil {
