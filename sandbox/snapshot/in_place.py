@@ -2,7 +2,8 @@
 
 The keys of the snapshot become changes in etcd, which programs that watch the API server see as usual. An earlier data
 folder, with an earlier revision, would need a new API server (Kubernetes, "Operating etcd clusters": "Restoring an etcd
-cluster"). So it takes half the time. It is for nodes whose own files, settings and images are those of the snapshot.
+cluster"). It takes two thirds of the time, and is for nodes whose own files, settings and images are those of the
+snapshot.
 """
 
 from __future__ import annotations

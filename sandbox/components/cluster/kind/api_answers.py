@@ -91,15 +91,11 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime], living: Collection
         return None
     try:
         pods = [one for one in cluster.list("v1", "Pod") if MIRROR not in one["metadata"].get("annotations", {})]
-        for pod in pods:
+        for pod in (one for one in pods if one["metadata"].get("uid") not in living):
             begun, status = since.get(pod["spec"].get("nodeName", "")), pod.get("status", {})
             running = (one["state"].get("running") or {} for one in status.get("containerStatuses") or ())
             times = filter(None, [placed_since(pod), *(one.get("startedAt") for one in running)])
-            if (
-                begun
-                and pod["metadata"].get("uid") not in living
-                and any(datetime.fromisoformat(one) < begun for one in times)
-            ):
+            if begun and any(datetime.fromisoformat(one) < begun for one in times):
                 return title(pod)
         workloads = {kind: cluster.list("apps/v1", kind) for kind in WORKLOADS}  # told later, so not asked for sooner
     except ClusterError as error:  # the API server has not read its roles yet
