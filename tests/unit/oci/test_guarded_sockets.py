@@ -139,16 +139,22 @@ def test_registry_behind_a_tunnel_may_redirect_to_another(names: Names, store: S
         assert read(registry) == DATA
 
 
-@pytest.mark.security(10, 11)
-def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A redirect from https to http, where a manifest could be anybody's → refused."""
+def redirecting(monkeypatch: pytest.MonkeyPatch, place: str) -> list[str]:
+    """Have every answer redirect to a place; returns what is asked for."""
     asked: list[str] = []
 
     def send(_: object, method: str, url: str, *args: object) -> Response:
         asked.append(url)
-        return Response(307, url, {"location": "http://store.example/blob"})
+        return Response(307, url, {"location": place})
 
     monkeypatch.setattr(Connections, "_send", send)
+    return asked
+
+
+@pytest.mark.security(10, 11)
+def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect from https to http, where a manifest could be anybody's → refused."""
+    asked = redirecting(monkeypatch, "http://store.example/blob")
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
         Connections(home).request("GET", "https://registry.example/v2/", {})
@@ -158,13 +164,7 @@ def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.security(11)
 def test_redirect_that_programs_read_differently_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that redirects to `EVIL\\@REGISTRY`, the registry's own for some programs → refused, nothing is sent."""
-    asked: list[str] = []
-
-    def send(_: object, method: str, url: str, *args: object) -> Response:
-        asked.append(url)
-        return Response(307, url, {"location": "https://evil.example\\@registry.example/blob"})
-
-    monkeypatch.setattr(Connections, "_send", send)
+    asked = redirecting(monkeypatch, "https://evil.example\\@registry.example/blob")
     home = address.parse("https://registry.example")
     with pytest.raises(RegistryError, match="is not allowed"):
         Connections(home).request("GET", "https://registry.example/v2/", {}, authorization="Bearer canary")

@@ -16,8 +16,9 @@ from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
 from sandbox.snapshot.in_place import IMAGES, InPlace
 from sandbox.snapshot.new_nodes import NEW
-from sandbox.snapshot.snapshot_store import Manifest, Node
+from sandbox.snapshot.snapshot_store import Node
 from sandbox.snapshot.volume_archive import Packed
+from tests.support import snapshots
 from tests.support.fakes import FakeContainer, FakeEngine
 
 PRINT = "5143a485"
@@ -70,18 +71,7 @@ class Cluster:
             )
             for name in names
         )
-        manifest = Manifest(
-            snapshot="one",
-            sandbox="demo",
-            made=datetime.now(UTC),
-            release="0.1.0",
-            kubernetes="v1.36.3",
-            image="node:1",
-            folder="/",
-            nodes=nodes,
-            registry=None,
-            parts=(),
-        )
+        manifest = snapshots.manifest(*nodes)
         return InPlace(engine=self.engine, names=self.names, mark="mark", manifest=manifest)
 
     def node(self, name: str) -> Container:

@@ -6,7 +6,6 @@ import io
 import json
 import socket
 import tarfile
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,8 +16,9 @@ from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.snapshot.new_nodes import NewNodes
-from sandbox.snapshot.snapshot_store import Manifest, Node
+from sandbox.snapshot.snapshot_store import Node
 from sandbox.system import files
+from tests.support import snapshots
 from tests.support.fakes import FakeEngine
 from tests.support.ports import free_port
 
@@ -26,19 +26,8 @@ from tests.support.ports import free_port
 @pytest.fixture
 def new(tmp_path: Path) -> NewNodes:
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    manifest = Manifest(
-        snapshot="one",
-        sandbox="demo",
-        made=datetime.now(UTC),
-        release="0.1.0",
-        kubernetes="v1.36.3",
-        image="node:1",
-        folder="/",
-        nodes=(),
-        registry=None,
-        parts=(),
-    )
-    return NewNodes(engine=FakeEngine(), names=home.sandbox("demo"), mark="mark", manifest=manifest, kept=tmp_path)
+    names, manifest = home.sandbox("demo"), snapshots.manifest()
+    return NewNodes(engine=FakeEngine(), names=names, mark="mark", manifest=manifest, kept=tmp_path)
 
 
 @pytest.mark.parametrize(("owner", "claimed"), [("theirs", True), ("ours", False), (None, False)])

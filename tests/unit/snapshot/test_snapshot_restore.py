@@ -9,7 +9,6 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -29,6 +28,7 @@ from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import VolumeArchive
 from sandbox.system import files
+from tests.support import snapshots
 from tests.support.fakes import FakeEngine
 
 
@@ -100,18 +100,7 @@ def test_releases_are_known_as_the_snapshot_has_them(restoring: Restoring, chart
 def prepared(restoring: Restoring) -> Restoring:
     """A restore of a cluster of one node that was killed when everything was prepared."""
     node = Node(name=restoring.names.node, image="node:1", config={}, host={}, volumes={}, files="node.tar")
-    manifest = Manifest(
-        snapshot="one",
-        sandbox="demo",
-        made=datetime.now(UTC),
-        release="0.1.0",
-        kubernetes="v1.36.3",
-        image="node:1",
-        folder="/",
-        nodes=(node,),
-        registry=None,
-        parts=(),
-    )
+    manifest = snapshots.manifest(node)
     noted = restoring.store.restoring("demo")
     (noted / MANIFEST).write_text(manifest.model_dump_json())
     for name in (SPEC, READY):
