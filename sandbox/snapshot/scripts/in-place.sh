@@ -16,7 +16,7 @@ cd /var
 
 hold() {
   systemctl stop kubelet
-  local pods id name followers=() ending=() living=none
+  local pods id name uid place followers=() ending=() living=none
   # Their columns are: id, age in several words, state, name, namespace, attempt, runtime.
   pods=$(crictl pods --no-trunc --state ready | awk 'NR > 1 { print $1, $(NF - 2) "/" $(NF - 3) }')
   while read -r id name; do
@@ -26,11 +26,11 @@ hold() {
     esac
   done <<<"$pods"
   for id in "${followers[@]}"; do
-    name=$(crictl inspectp --output go-template --template '{{.status.metadata.uid}}' "$id")
-    if [ -e "$new/lib/kubelet/pods/$name" ]; then living+="|$name"; else ending+=("$id"); fi
+    uid=$(crictl inspectp --output go-template --template '{{.status.metadata.uid}}' "$id")
+    if [ -e "$new/lib/kubelet/pods/$uid" ]; then living+="|$uid"; else ending+=("$id"); fi
   done
   [ ${#ending[@]} = 0 ] || printf '%s\n' "${ending[@]}" | xargs --max-args=1 --max-procs=8 crictl stopp >/dev/null
-  while read -r name; do umount "$(printf '%b' "$name")"; done < <(mounts /var/lib/kubelet/ "$living" | sort --reverse)
+  while read -r place; do umount "$(printf '%b' "$place")"; done < <(mounts /var/lib/kubelet/ "$living" | sort --reverse)
   # What is mounted would move with its folder, and be deleted with it.
   if mounts /var/ "$living"; then exit 1; fi
   keep="@($SYSTEM|lib/@(containerd|cni)|tmp/systemd-private-*|lib/kubelet/pods/@($living)|log/pods/*_@($living)"
