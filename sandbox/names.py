@@ -7,9 +7,8 @@ import hashlib
 import os
 import pwd
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from sandbox.fast_dataclass import dataclass
 
 LABEL = "dev.sandbox.name"
 OWNER = "dev.sandbox.owner"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 
 
 class State(enum.Enum):

@@ -6,7 +6,7 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from sandbox.config import capabilities, loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter

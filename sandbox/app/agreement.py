@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,6 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
 from sandbox.plan.lifecycle import Found

@@ -7,13 +7,13 @@ import binascii
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import ROOT, Entry
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.truststore import stores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import machine_plan
@@ -11,7 +12,6 @@ from sandbox.app.core import Sandbox
 from sandbox.app.known_sandboxes import require_known
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import digits
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +16,6 @@ from sandbox.config.schema import Ingress, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.plan import saved_spec
 
 if TYPE_CHECKING:

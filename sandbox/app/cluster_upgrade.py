@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, machine_plan, snapshots
@@ -14,7 +15,6 @@ from sandbox.components.cluster.kind.node_upgrade import Begun, NodeUpgrade
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import Away, SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.system import failpoint, interruption

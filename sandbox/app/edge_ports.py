@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.app.context import home as user_home
 from sandbox.app.known_sandboxes import not_up, require_known
@@ -23,7 +23,6 @@ from sandbox.config.schema.edge_schema import USUAL
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, ServerAway
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import providers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
@@ -22,7 +22,6 @@ from sandbox.config import loader
 from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Engine, container_host, reach
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import ServerAway
 from sandbox.names import EDGE_LEAF, Home, is_below
 from sandbox.system import files

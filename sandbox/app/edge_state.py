@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
@@ -13,7 +13,6 @@ from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.route import Route
 from sandbox.components.edge.route_status import RouteStatus, route_statuses
 from sandbox.engine import Bind, Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,6 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import lockfile as locks
 from sandbox.images.export_layout import write_layout
 from sandbox.images.lockfile import Locked, LockFile

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sandbox.config.schema.values import is_loopback
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL, Names
 from sandbox.plan import providers, used_engine
 

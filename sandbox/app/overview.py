@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.engine import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.plan import providers
 

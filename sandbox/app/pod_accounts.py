@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
@@ -17,7 +18,6 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.plan import providers
 

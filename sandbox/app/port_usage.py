@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from sandbox.app import port_reservations
@@ -15,7 +15,6 @@ from sandbox.components.edge.route import TCP, UDP, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled, reach
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, RELAY, RETIRED, Home
 from sandbox.system import host_network
 from sandbox.system.host_network import FORWARDER

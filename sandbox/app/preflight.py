@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from sandbox.app import context, machine_plan, ports, requirements
 from sandbox.app.agreement import Agreement
@@ -12,7 +13,6 @@ from sandbox.app.core import Sandbox, explaining, survey
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.plan import asked_before
 from sandbox.plan.lifecycle import Found

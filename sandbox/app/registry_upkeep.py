@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.app import chosen_spec, machine_plan
@@ -12,7 +13,6 @@ from sandbox.components.registry.container_step import CONFIG_FILE, Registry, Re
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.images.lockfile import LockFile
 from sandbox.images.registry_content import Garbage, Unlisted, measure_garbage, prune, tagged, unlisted

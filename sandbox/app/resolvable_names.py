@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import context, overview
 from sandbox.app.known_sandboxes import require_known
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import hosts_file, process
 from sandbox.truststore import stores
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.components.cluster.dns import service_name
 from sandbox.components.edge import container_reach, routes
 from sandbox.components.edge.route import Port, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Home
 from sandbox.plan import providers

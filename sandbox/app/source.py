@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import checkouts, consent
@@ -21,7 +22,6 @@ from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.app import context, spec_notes
@@ -13,7 +14,6 @@ from sandbox.components.workloads import gone_kinds, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Spec
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 
 

@@ -11,13 +11,13 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 
 from sandbox.app import context, pausing
 from sandbox.app.session import Session
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system.sandbox_lock import Busy, Holder
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 
 _ELF = b"\x7fELF"
 _MACHINE = slice(18, 20)  # e_machine (elf(5)), little-endian as both are

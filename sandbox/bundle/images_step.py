@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import ALIASES, IN_ENGINE, IN_PODS, PREFIX, OwnImages
 from sandbox.engine import Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import interruption
 

@@ -9,11 +9,11 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 SCRIPT = files.packaged("sandbox.bundle", "scripts/unpack-node.sh")

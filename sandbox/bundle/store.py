@@ -7,12 +7,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.bundle.architecture import LINUX, Architecture, native
 from sandbox.bundle.recipe import Recipe
-from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,6 @@ from sandbox.bundle.recipe import VERSIONED, Recipe, minor, recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files, process
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,6 @@ from sandbox.components.edge.route import TCP, UDP
 from sandbox.components.edge.route_status import ENDS, RouteStatus
 from sandbox.components.edge.shared_edge import NOT_RUNNING
 from sandbox.engine import Bind, Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.quantities import count
 

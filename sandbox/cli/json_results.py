@@ -6,6 +6,7 @@ A field with a default may be missing. Programs have to pass over keys that they
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -17,7 +18,6 @@ from sandbox.app.service_places import Balanced, Reached
 from sandbox.cli.json_image_results import Bytes, Collected, PrunedImages, Push, PushForecast, RegistryContent, Seconds
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route import AddedRoute
-from sandbox.fast_dataclass import dataclass
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -16,13 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any, TextIO
 
 import click
 
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import fit
 

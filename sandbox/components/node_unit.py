@@ -6,6 +6,7 @@ It has an account of its own that may do what the script does and nothing else, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,7 +17,6 @@ from sandbox.components import content_hash
 from sandbox.config import json_text, yaml_text
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError, succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from sandbox.config.model import key_of
 from sandbox.config.yaml_nodes import Fault
 from sandbox.config.yaml_source import KeyPath, Place, Source
-from sandbox.fast_dataclass import dataclass
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

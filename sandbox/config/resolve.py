@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,7 +18,6 @@ from sandbox.config.schema.apply_schema import below
 from sandbox.config.schema.values import as_name
 from sandbox.config.yaml_source import Giver, KeyPath, Source, ValueOrigin
 from sandbox.errors import BadFile
-from sandbox.fast_dataclass import dataclass
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
 PortChoice = int | Literal["auto"]

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import yaml
-
-from sandbox.fast_dataclass import dataclass
 
 MAX_SIZE = 1 << 20  # bytes or characters; a spec or a manifest is a few kB
 MAX_DEPTH = 32

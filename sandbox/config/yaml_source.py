@@ -5,13 +5,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from sandbox.config.yaml_nodes import MAX_DEPTH, TAG, Fault, Refused, compose, kind_of, line_of, quoted
-from sandbox.fast_dataclass import dataclass
 
 KeyPath = tuple[str | int, ...]
 

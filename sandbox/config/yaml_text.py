@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import yaml
-
-from sandbox.fast_dataclass import dataclass
 
 MAX_DEPTH = 150
 MAX_VALUES = 1_000_000  # the manifests that large projects publish as one file have a third of that

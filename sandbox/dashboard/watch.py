@@ -10,6 +10,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -21,7 +22,6 @@ from sandbox.app.core import Sandbox
 from sandbox.dashboard import sandbox_state
 from sandbox.dashboard.server import Dashboard
 from sandbox.engine import Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.plan import lifecycle
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,11 @@ import enum
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import fit
 
 WHICH = "{which}"

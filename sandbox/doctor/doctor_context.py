@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLong
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names
 

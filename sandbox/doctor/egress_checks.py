@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -19,7 +19,6 @@ from sandbox.doctor.check import Check, Finding, Row, Status, checked, error, ok
 from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.doctor.egress_probe import Hello, Part, Refused, received
 from sandbox.doctor.tls.tls_context import parse
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import HOST
 

@@ -9,9 +9,9 @@ import secrets
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pod_faults import faults
 from sandbox.names import HOST

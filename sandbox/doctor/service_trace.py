@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.components.edge import routes
@@ -11,7 +12,6 @@ from sandbox.doctor.check import with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.manifests import label_selector
 from sandbox.kube.services import endpoint_slices, is_serving, offered

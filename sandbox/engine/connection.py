@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from sandbox.engine.engine_volumes import Volumes
 from sandbox.engine.networks import Networks
 from sandbox.engine.questions import Questions
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.sanitize import cause
 from sandbox.system.wait import WaitTimeout, wait_until
 

@@ -7,12 +7,12 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.base import uninterrupted
-from sandbox.fast_dataclass import dataclass
 
 # Files that the engine or the kernel makes for itself in every container.
 VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.errors import MissingTool
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 DEFAULT = Path("/var/run/docker.sock")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 
 # The label for where a container listens on the machine by sockets of its own, as JSON.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from sandbox.fast_dataclass import dataclass
 
 DONE = ("Pull complete", "Already exists", "Download complete")
 # The status for which Docker's client draws a bar; "Extracting" counts the bytes of a layer again.

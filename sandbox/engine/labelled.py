@@ -10,12 +10,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, Engine, Network
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, HOLDER, LABEL, OWNER, SHARED_NETWORK, Home, Names
 
 # A file in a node that shows that it was made to the end and, as JSON, with what and by whom.

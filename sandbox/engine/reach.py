@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sandbox.engine.connection import Engine
 from sandbox.engine.engine_values import Bind
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files
 

@@ -17,14 +17,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.engine.base import EngineError
 from sandbox.engine.connection import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home
 from sandbox.system import files, host_network
 from sandbox.system.wait import WaitTimeout, wait_until

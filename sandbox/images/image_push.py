@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result, Silent

@@ -6,7 +6,7 @@ In every entry `platforms` (`os/architecture[/variant]`) are the only ones wante
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,6 @@ from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
 from sandbox.config.model import LENIENT, Checked, Limits, Model, Prepared, adapter, key
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import digest as digests
 from sandbox.oci import reference as references

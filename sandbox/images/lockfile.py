@@ -8,7 +8,7 @@ lock is updated, unless `--locked` forbids differences.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,6 @@ from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.config.model import LENIENT, Checked, Model, key
 from sandbox.errors import BadFile, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Result

@@ -6,12 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.image_lookup import Elsewhere, FoundImage, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
 from sandbox.images.lockfile import Drift, Promise, broken_promises

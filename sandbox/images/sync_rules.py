@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from sandbox.config.model import LENIENT, Checked, Model, key
-from sandbox.fast_dataclass import dataclass
 
 
 def _inside(text: str) -> str:

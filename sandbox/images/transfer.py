@@ -6,11 +6,11 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.progress import Observer
 from sandbox.oci.client import Client, OpenBlob
 from sandbox.oci.image import Image, MissingBlob, Origin

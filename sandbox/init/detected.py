@@ -6,13 +6,12 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
 from sandbox.config.schema.values import MAX_NAME, as_name
-from sandbox.fast_dataclass import dataclass
 
 # What `init` writes; objects into a folder.
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +15,6 @@ import yaml
 from sandbox.config import text_file, yaml_text
 from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init import dockerfile as dockerfiles
 from sandbox.init import skaffold_dev, skaffold_patch, skaffold_release
 from sandbox.init.detected import App, Item, Told, build_options, label, once

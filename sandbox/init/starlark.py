@@ -12,11 +12,9 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
-
-from sandbox.fast_dataclass import dataclass
 
 MOST_STEPS, MOST_DEPTH, LONGEST = 20_000, 20, 10_000
 UNKNOWN = object()

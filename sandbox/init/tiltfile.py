@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +14,6 @@ import yaml
 
 from sandbox.config import json_text, text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init import releases, starlark, tiltfile_sync
 from sandbox.init.detected import App, Item, Told, build_options, label, last_part, once, untagged
 from sandbox.init.project_folders import has

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.engine.base import Glancing, once
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import api_transport
 from sandbox.kube.api_transport import Answer, Read, Transport, Unanswered, Unusable
 from sandbox.system import interruption

@@ -10,6 +10,7 @@ import json
 import ssl
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,7 +18,6 @@ from urllib.parse import urlsplit
 import yaml
 
 from sandbox.config import yaml_text
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.local_server import LocalServer
 from sandbox.sanitize import cause
 from sandbox.system import files

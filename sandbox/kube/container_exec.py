@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, segment
 from sandbox.kube.api_transport import Unanswered
 

@@ -10,13 +10,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api_transport import CALL_TIMEOUT, Answer, Read, Socket, Unanswered, Unusable, is_here, lines_of
 
 LOGIN_MARGIN = timedelta(seconds=10)  # how long before their end credentials are renewed

@@ -6,11 +6,11 @@ import math
 import re
 import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.pod_images import container_statuses
 from sandbox.system import inotify
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from sandbox.fast_dataclass import dataclass
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 TEMPLATES = {

@@ -13,10 +13,9 @@ import json
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import last_change, namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import ipaddress
 import socket
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 
 LOOPBACKS = ("127.0.0.1", "::1")

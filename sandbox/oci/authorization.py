@@ -12,13 +12,12 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from sandbox.config import json_text
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import Address, of_url
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
 from sandbox.oci.oci_errors import RegistryError, from_response

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 
 HIDDEN = "***"
 

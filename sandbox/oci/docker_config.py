@@ -12,13 +12,12 @@ import json
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import json_text
 from sandbox.errors import MissingTool
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.system import files, process
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
-
-from sandbox.fast_dataclass import dataclass
+from dataclasses import dataclass, field
 
 Body = bytes | Iterable[bytes] | Mapping[str, str] | None
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import platform as machine
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.manifest import Descriptor, Document, Index, Manifest, image_manifest, parse, reduced
 from sandbox.oci.oci_errors import BadImage
 

@@ -14,10 +14,10 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import guarded_sockets
 from sandbox.oci.address import Address
 from sandbox.oci.guarded_sockets import CONNECT_TIMEOUT, Guard, Paced

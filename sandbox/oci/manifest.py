@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sandbox.config import json_text
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci.oci_errors import BadImage
 

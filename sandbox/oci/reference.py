@@ -6,10 +6,9 @@ A target is where an image goes in the sandbox's registry: a reference without a
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 
 DOCKER_HUB, DOCKER_HUB_API = "docker.io", "registry-1.docker.io"  # its name in images, and its registry's host

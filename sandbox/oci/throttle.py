@@ -11,11 +11,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Self
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import interruption
 
 LIMIT = 6

@@ -10,9 +10,9 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address as addresses
 from sandbox.oci.address import Address, adopted, joined
 from sandbox.oci.authorization import Authorization, Grants, needed_grants

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
@@ -16,7 +16,6 @@ from sandbox.components.edge.route import UDP, Host, Port, Tunnel
 from sandbox.components.edge.service_unit import ServicesStep
 from sandbox.components.edge.step import EdgeStep, PortsStep, RelayStep
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
 from sandbox.step import State, Status, Step, Work

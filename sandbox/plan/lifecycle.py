@@ -6,12 +6,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.plan.early_checks import EarlyChecks
 from sandbox.report import Reporter, Silent
 from sandbox.sanitize import cause

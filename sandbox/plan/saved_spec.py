@@ -7,11 +7,10 @@ import functools
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files

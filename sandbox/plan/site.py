@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
 from sandbox.provider import Nodes, Provider

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import dataclass
 
 from sandbox.engine import Engine, endpoint
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -19,7 +19,6 @@ from sandbox.components.cluster.kind import api_answers
 from sandbox.engine import Engine, container_copy
 from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.snapshot.new_nodes import NEW
 from sandbox.snapshot.node_fingerprint import fingerprint

@@ -6,6 +6,7 @@ import contextlib
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,6 @@ from typing import ClassVar
 from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
 from sandbox.engine.container_copy import Description
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.snapshot.snapshot_save import packing
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node

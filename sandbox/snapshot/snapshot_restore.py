@@ -13,12 +13,12 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.workloads import charts_step, user_manifests
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.snapshot.in_place import IN_PLACE, InPlace

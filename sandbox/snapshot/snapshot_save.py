@@ -8,6 +8,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -17,7 +18,6 @@ from sandbox.components.cluster.kind.provider import VERSION
 from sandbox.components.edge.use import Use
 from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.snapshot import resumer
 from sandbox.snapshot.node_fingerprint import fingerprint

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 MANIFEST = "manifest.json"

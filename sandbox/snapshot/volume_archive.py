@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.engine import Engine, container_copy
 from sandbox.engine.container_copy import Exchange
 from sandbox.errors import SandboxError, succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 
 NO_SPACE = 28  # ENOSPC

@@ -15,10 +15,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 
 # Most changes go through one of these modules; `during` counts the calls that have returned from them, and tests name
 # moments by their count.

@@ -10,13 +10,13 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
 # The program that opens the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).

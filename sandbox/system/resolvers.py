@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 

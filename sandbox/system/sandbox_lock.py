@@ -12,13 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import daemon, fair_lock, files
 
 RECORD = "holder.json"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.truststore.trusted_root import Root
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root, in_binary

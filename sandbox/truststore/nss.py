@@ -6,9 +6,9 @@ import configparser
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root

@@ -7,11 +7,11 @@ because environment variables name it.
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import write_atomic
 from sandbox.truststore.change import Change, Kind
 from sandbox.truststore.trusted_root import Root, in_pem

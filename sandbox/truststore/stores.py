@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import MissingTool
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
 from sandbox.truststore.change import Kind, Store

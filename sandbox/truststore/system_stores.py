@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.system.files import content
 from sandbox.truststore.change import Change, Command, Kind

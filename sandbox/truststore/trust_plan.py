@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.truststore.change import Change, Command, Holding, Kind
 from sandbox.truststore.java import Cacerts

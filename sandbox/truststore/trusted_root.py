@@ -7,12 +7,12 @@ import json
 import re
 import ssl
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha1, sha256
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import make_private_dir, read_json, read_regular, write_atomic
 
 _ORGANIZATION = "Sandbox"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import with_made_from
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
 from sandbox.images.sync_rules import SyncRule

@@ -6,13 +6,13 @@ import io
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app.dev.changed_files import Copied
 from sandbox.app.dev.dev_report import Container
 from sandbox.components.workloads import restart
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.container_exec import Executed, execute
 from sandbox.kube.deletion import is_leaving

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, inotify
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.app import machine_plan
@@ -25,7 +25,6 @@ from sandbox.config.schema import Chart, RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.lockfile import LockFile, lock_path

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pod_images import container_statuses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sandbox.app.dev import container_sync
@@ -17,7 +17,6 @@ from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import bring_advice
 from sandbox.components.workloads.step import TIMEOUT, ApplyStep
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.progress import Result

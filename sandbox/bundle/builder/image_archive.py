@@ -9,6 +9,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -16,7 +17,6 @@ from sandbox.bundle.architecture import Architecture, native
 from sandbox.bundle.builder import debian
 from sandbox.bundle.recipe import Image, Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci.manifest import (
     CONTAINERD_NAME,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe, recipes
@@ -11,7 +11,6 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_objects import Objects
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Say
 from sandbox.kube.pod_images import PodImage, pod_images
 from sandbox.names import Names

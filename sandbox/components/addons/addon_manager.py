@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_objects, chart_addons
@@ -12,7 +12,6 @@ from sandbox.components.addons.addon_objects import LABEL, ObjectKey, Objects, R
 from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
 from sandbox.components.addons.chart_addons import Charts, ChartUse
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records

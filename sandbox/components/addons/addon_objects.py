@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.addons.catalogue import ChosenAddon
 from sandbox.components.content_hash import mark
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk, deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.apply_attempts import apply_patiently

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from sandbox.config import loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox.components.addons.addon_objects import ObjectKey, Objects
 from sandbox.components.addons.catalogue import Addon
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.manifests import ingress_hosts, namespace
 from sandbox.names import port_suffix

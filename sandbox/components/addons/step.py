@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, Status, Work
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.components.certificates.condition import CertificateState, Condition
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.quantities import count
 from sandbox.step import State, Status, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, tls_secret
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say, title
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.manifests import namespace, parse

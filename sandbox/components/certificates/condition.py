@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from sandbox.components.certificates import facts, subject_names
 from sandbox.components.certificates.facts import Facts, KeyPair
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.quantities import count
 
 

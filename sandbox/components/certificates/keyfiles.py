@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from sandbox.components.certificates.condition import Condition, broken
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import NotAFile, make_private_dir, read_regular, refused, sync_folder, write_atomic
 
 NEXT = "next"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from sandbox.components.certificates.facts import Facts, KeyPair, describe, perm
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.subject_names import constrained_to
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system.files import exclusive, make_private_dir
 
 LEAVES = "leaves"

@@ -6,13 +6,13 @@ import base64
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sandbox.components.certificates import handshake, pem
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shlex
 import ssl
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from sandbox.errors import UsageError, succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.system import files
 from sandbox.truststore.system_stores import find_anchors

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
 from sandbox.engine.questions import Question
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.engine import Container, ContainerSpec, Engine, labelled
 from sandbox.engine.containers import BEING_REMOVED
 from sandbox.engine.questions import Answers, Question
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.provider import Standing
 from sandbox.system import files

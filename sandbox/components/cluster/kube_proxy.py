@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.workload_status import progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.cluster.kind.cluster_config import PODS, SERVICES
@@ -11,7 +12,6 @@ from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes

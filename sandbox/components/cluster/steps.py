@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from sandbox.engine import Container, Engine, labelled
 from sandbox.engine.container_host import spare_address
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError, trouble_of
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing

@@ -9,7 +9,7 @@ import base64
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +20,6 @@ from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
 from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Ecr
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.system import files
 

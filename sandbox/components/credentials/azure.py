@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service, Session
 from sandbox.config import json_text
 from sandbox.config.schema.credentials_schema import Acr
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import address
 from sandbox.oci.credential import Credential, CredentialsUnusable
 

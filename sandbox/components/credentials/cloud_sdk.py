@@ -6,9 +6,9 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import CredentialsUnusable
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,6 @@ from sandbox.config import json_text
 from sandbox.config.model import adapter
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.oci.credential import Credential
 from sandbox.oci.docker_config import HUB_KEY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +15,6 @@ from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.node_unit import NodeUnit
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.provider import Nodes
 from sandbox.step import State, Status

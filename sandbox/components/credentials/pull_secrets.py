@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.credentials import kept_secret
 from sandbox.components.credentials.kept_secret import COPY, KEPT, KEY, LABEL, OURS, Entries, Held, Origin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from sandbox.components.credentials.kept_secret import Entries, Held
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.oci.credential import CredentialsUnusable
 

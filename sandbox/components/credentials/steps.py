@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.oci.credential import CredentialsUnusable
 from sandbox.step import NothingToUndo, State, Status, Work

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox.config import json_text
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.address import of_url
 from sandbox.oci.connections import Connections, is_passing
 from sandbox.oci.credential import CredentialsUnusable, redacted

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
@@ -23,7 +23,6 @@ from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled, rea
 from sandbox.engine.connection import Facts
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE, HOLDER, RETIRED, Home
 from sandbox.system.wait import wait_until
 

@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from sandbox.components.edge import haproxy, haproxy_tcp
 from sandbox.components.network.socket_handover import LAST
 from sandbox.engine import Bind, Container
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, host_network
 
 TIMEOUT = 30.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.edge.route import TCP, Port
 from sandbox.components.edge.shared_edge import Edge
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
 from sandbox.names import HOST_PORT, Names

@@ -6,6 +6,7 @@ The names are those of nip.io, a public name service that resolves ANYTHING.IP.n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sandbox.components.certificates.authority_step import RENEW
@@ -13,7 +14,6 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import port_suffix
 from sandbox.system import host_network
 

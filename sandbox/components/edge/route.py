@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import SHARED_NETWORK
 
 TCP, UDP = "tcp", "udp"

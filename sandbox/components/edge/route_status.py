@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from sandbox.components.edge import haproxy_http
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.route import Host, Route
-from sandbox.fast_dataclass import dataclass
 
 PASSED, ENDS = "passthrough", "terminate"  # the mode of a host: its TLS passes the edge, or ends there
 

@@ -7,6 +7,7 @@ this machine reaches them directly, a node answers for each, and kube-proxy does
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 
@@ -15,7 +16,6 @@ from sandbox.components.node_unit import NodeUnit
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.engine.questions import Question
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import EDGE_LEAF, Names
 from sandbox.step import State, Status
 from sandbox.system.wait import wait_until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge import routes
@@ -13,7 +14,6 @@ from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.edge.udp_ports import UdpPorts
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work

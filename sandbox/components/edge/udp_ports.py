@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.components.edge import haproxy_tcp
 from sandbox.components.edge.route import Port, Route
 from sandbox.engine import ContainerSpec, Engine, EngineError, labelled
 from sandbox.engine.container_host import UDP, joined, spare_address
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +16,6 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Control, Server
 from sandbox.components.edge.haproxy_tcp import PREFIX
 from sandbox.engine import Engine
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files, tcp_connections
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import label_selector
 from sandbox.kube.services import endpoint_slices, is_serving

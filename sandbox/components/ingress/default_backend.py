@@ -6,10 +6,10 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.ingress import controller
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import ingress_hosts

@@ -7,10 +7,10 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import http_wire
 
 TIMEOUT = 5.0

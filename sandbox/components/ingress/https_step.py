@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress import backends, default_backend, https_probe, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.manifests import last_change
 from sandbox.names import SYSTEM_NAMESPACE, Names, is_below

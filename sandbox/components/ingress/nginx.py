@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
-from sandbox.fast_dataclass import dataclass
 
 # Its last release, of 2026-03-19.
 IMAGE = (

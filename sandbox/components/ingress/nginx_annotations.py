@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.ingress import controller
 from sandbox.config import yaml_text
-from sandbox.fast_dataclass import dataclass
 
 PREFIX = "nginx.ingress.kubernetes.io"
 SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")

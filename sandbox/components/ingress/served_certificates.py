@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -22,7 +23,6 @@ from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.ingress.https_probe import Answer
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
@@ -12,7 +13,6 @@ from sandbox.components.ingress.controller import CLASS, Controller
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.apply_attempts import apply_patiently

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
 from sandbox.config import yaml_text
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE, port_suffix
 from sandbox.system.download import download
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from sandbox.config.schema.values import PROXY_SCHEMES, is_loopback, proxy_fault, proxy_host
-from sandbox.fast_dataclass import dataclass
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 ANY_SCHEMES = (*PROXY_SCHEMES, "socks5h", "socks4", "socks4a")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from sandbox.engine import Engine, EngineError, Network, labelled
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files

@@ -6,13 +6,13 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.registry import frontend
 from sandbox.components.registry.frontend import Frontend
 from sandbox.engine import Container, ContainerSpec, Engine, Network, container_copy, container_host, labelled
 from sandbox.errors import SandboxError, succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.components.cluster.containerd_hosts import SERVICE
 from sandbox.engine import Container, Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci import address
 

@@ -13,14 +13,13 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, Placed, labelled, reach
 from sandbox.engine.container_host import FRONTEND, gateway, joined, kept_address
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.system import files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.bundle.published import PREFIX
@@ -11,7 +12,6 @@ from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant
 from sandbox.components.registry import in_cluster
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import ClusterError, Manifest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import yaml
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.credential import Credential
 from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API
 

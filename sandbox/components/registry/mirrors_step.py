@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import company_ca
@@ -15,7 +15,6 @@ from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
 from sandbox.components.registry.mirror_settings import Upstream
 from sandbox.engine import Container, ContainerSpec, Engine, Placed, container_host, labelled
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import LABEL, REGISTRY_PORT, Names
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
 from sandbox.step import State, Status, Work

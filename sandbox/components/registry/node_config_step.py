@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,7 +18,6 @@ from sandbox.components.registry.endpoints import RegistryAddresses
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.engine.questions import Question
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import namespace

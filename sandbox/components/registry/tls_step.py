@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.engine.questions import Question
 from sandbox.errors import succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from sandbox.components.workloads.image_names import ImageNames, slots
 from sandbox.config.schema import RemoteChart
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
 from sandbox.kube.api import Manifest, Say

@@ -6,9 +6,9 @@ As `kubectl apply --prune` does with an ApplySet (KEP-3659), but by the objects'
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sandbox.components.addons.addon_objects import ObjectKey, read_places, written
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest, was_applied
 from sandbox.kube.records import FoundRecord, Records
 

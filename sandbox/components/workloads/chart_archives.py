@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,6 @@ from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.config.schema.apply_schema import AnyChart, Chart, RemoteChart
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Say
 from sandbox.oci import digest as digests
 from sandbox.system import files

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.bundle.store import Store
 from sandbox.components.workloads.chart_archives import ChartArchives, pull_all
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema.apply_schema import RemoteChart
-from sandbox.fast_dataclass import dataclass
 from sandbox.step import NothingToUndo, State, Status, Work
 
 

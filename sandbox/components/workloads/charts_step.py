@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,6 @@ from sandbox.components.workloads.restart import Program
 from sandbox.config import untyped
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Manifest, title
 from sandbox.kube.apply_attempts import is_unanswered

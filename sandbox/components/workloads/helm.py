@@ -18,6 +18,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, ClusterError, Say
 from sandbox.quantities import count

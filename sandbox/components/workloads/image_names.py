@@ -10,13 +10,12 @@ import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
 from sandbox.kube.api import Manifest, title

@@ -12,6 +12,7 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import BadFile, MissingTool
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.manifests import kustomization
 from sandbox.system import process
 from sandbox.system.files import from_here, is_dir, is_file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema.apply_schema import AnyChart, Chart
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
 from sandbox.quantities import plural
 from sandbox.system import files

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Manifest
 from sandbox.kube.pod_images import containers
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.step import RECORD, TIMEOUT
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import wait_ready

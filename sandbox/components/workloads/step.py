@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.addons import addon_objects
@@ -15,7 +15,6 @@ from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.components.workloads.joining_nodes import await_nodes
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import bulk
 from sandbox.kube.api import ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving

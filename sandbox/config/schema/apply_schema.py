@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from sandbox.config.model import Checked, Kinds, Model, alone, key, matching
 from sandbox.config.schema.values import AddonSource, Label, LocalPath
-from sandbox.fast_dataclass import dataclass
 
 OCI = "oci://"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from sandbox.config.model import Model, key
 from sandbox.config.schema.values import Host, Label, LocalPath, Subdomain, Unique
-from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

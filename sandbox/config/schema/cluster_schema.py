@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
 from sandbox.config.model import Limits, Model, Prepared, key
 from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, PatchText, Release
-from sandbox.fast_dataclass import dataclass
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sandbox.config.model import Kinds, Limits, Model, Prepared, key, matching
 from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdomain, Unique
-from sandbox.fast_dataclass import dataclass
 
 
 def _expanded(value: Any) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from sandbox.config.model import Model, alone, key
 from sandbox.config.schema.values import Address, AutoPort, AutoPorts, Host, Port, Ports, ServicePort, Upstream
-from sandbox.fast_dataclass import dataclass
 
 PROXY_PROTOCOL = "Pass on the client's address by the PROXY protocol, version 2; the server has to expect it."
 USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name

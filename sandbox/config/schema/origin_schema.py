@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from sandbox.config.model import Model
-from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

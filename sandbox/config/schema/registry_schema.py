@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from sandbox.config.model import Model, key
 from sandbox.config.schema.values import AutoPort, LocalPath, Port, RegistryHost, RegistryUrl, Unique
-from sandbox.fast_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sandbox.config import valid_before
@@ -22,7 +23,6 @@ from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, as_name, checked_name
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import is_below
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.ingress import backends
 from sandbox.components.ingress.controller import PASSTHROUGH
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import INGRESS_CLASS
 

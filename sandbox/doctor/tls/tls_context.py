@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
@@ -22,7 +23,6 @@ from sandbox.doctor.tls import cluster_rules as rules
 from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, RELAY, Names
 from sandbox.plan import providers, saved_spec

@@ -7,13 +7,13 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import RequestTrace
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network, process
 from sandbox.system.process import ToolFailed
 

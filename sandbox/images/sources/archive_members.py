@@ -7,10 +7,10 @@ import posixpath
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.layout import LARGEST_DOCUMENT
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import files, tar_members

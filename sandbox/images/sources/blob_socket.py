@@ -8,10 +8,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.oci.digest import CHUNK
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources import engine_store as stores
 from sandbox.images.sources.docker_save import Documents, by_halves, take_saved

@@ -11,12 +11,11 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sandbox.config import json_text
 from sandbox.errors import Away, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.image_source import Daemon, Inspected
 from sandbox.images.sources.tar_stream import Member, TarStream
 from sandbox.oci import digest as digests

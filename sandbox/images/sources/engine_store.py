@@ -12,11 +12,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources import tar_split
 from sandbox.images.sources.image_source import Daemon
 from sandbox.images.sources.tar_split import Unreadable

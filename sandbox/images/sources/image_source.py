@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.image import Image, MissingBlob
 from sandbox.oci.reference import Target
 

@@ -7,12 +7,12 @@ import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from sandbox.config import json_text
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.archive_members import Members, broken
 from sandbox.images.sources.layout import is_short_for, same, select, verified
 from sandbox.oci import digest as digests

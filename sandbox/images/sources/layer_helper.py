@@ -15,13 +15,12 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sandbox.config import json_text
 from sandbox.engine import Engine, EngineError
 from sandbox.engine.container_host import gateway, joined
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sources.blob_socket import SOCKET, BlobSocket
 from sandbox.images.sources.image_source import Inside, Job, Sent
 from sandbox.images.sources.tar_split import Unreadable

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import json_text, text_file
 from sandbox.errors import BadFile
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references

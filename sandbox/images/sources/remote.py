@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.client import Client
 from sandbox.oci.image import Image, MissingBlob, choose, fits, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from sandbox.fast_dataclass import dataclass
 from sandbox.oci.oci_errors import BadImage
 from sandbox.system import interruption
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import yaml
 from sandbox.config import text_file, untyped, yaml_text
 from sandbox.config.yaml_text import Replacing
 from sandbox.errors import BadFile, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init.compose import variables
 from sandbox.init.compose.merge import as_map, listed, merged, plain
 from sandbox.init.compose.variables import Variables

@@ -8,13 +8,12 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init import project_folders
 from sandbox.init.compose import (
     hosts,

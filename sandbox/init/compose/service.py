@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init.compose import (
     build_inputs,
     mounted_code,

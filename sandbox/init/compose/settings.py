@@ -6,13 +6,12 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from sandbox.config import untyped
 from sandbox.config.schema.values import SUBDOMAIN
-from sandbox.fast_dataclass import dataclass
 from sandbox.images.sync_rules import is_place
 from sandbox.init.compose.merge import keys, listed
 from sandbox.init.detected import label

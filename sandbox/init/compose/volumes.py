@@ -6,14 +6,13 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sandbox.config import text_file, untyped
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.init.detected import Mount, labels
 from sandbox.init.project_folders import is_text, listed
 from sandbox.system.files import is_dir, is_file, is_inside

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import Step, Work
 from sandbox.system.files import NotAFile

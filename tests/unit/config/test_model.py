@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 
 from sandbox.config.model import LENIENT, Checked, Kinds, Limits, Model, Prepared, adapter, key
-from sandbox.fast_dataclass import dataclass
 
 
 class Size(Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from sandbox.components import content_hash
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, Tenant, counted
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.apply_attempts import apply_patiently

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import yaml
 
 from sandbox.config import schema
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import SHIM, SPARING
 
 # The first Kubernetes that kind describes by kubeadm's v1beta4 (kind 0.33, kubeadm/config.go: Config).

@@ -7,12 +7,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bundle import host_programs
 from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.errors import MissingTool
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import files, process
 from sandbox.system.process import ToolFailed
 

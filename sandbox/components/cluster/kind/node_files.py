@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,6 @@ from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import shared_folders
 from sandbox.errors import succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system.resolvers import resolv_conf
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -14,7 +15,6 @@ from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.components.cluster.kind.worker_join import ADMIN
 from sandbox.engine import Engine, container_copy, labelled
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.system import files
 from sandbox.system.wait import retry, wait_until

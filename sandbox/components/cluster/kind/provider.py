@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -35,7 +35,6 @@ from sandbox.engine.container_host import joined
 from sandbox.engine.labelled import COMPLETE
 from sandbox.engine.questions import Question
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import BALANCER, Names
 from sandbox.provider import Standing
 from sandbox.quantities import count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +12,6 @@ import yaml
 
 from sandbox.components.cluster.docker_nodes import DockerNodes
 from sandbox.errors import SandboxError, succeeded
-from sandbox.fast_dataclass import dataclass
 from sandbox.system.wait import wait_until
 
 ROLE = "io.x-k8s.kind.role"

@@ -6,13 +6,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.bundle import host_programs
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 from sandbox.system.process import last_lines
 

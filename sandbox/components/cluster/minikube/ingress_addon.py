@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.provider import INGRESS_SETTINGS
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names

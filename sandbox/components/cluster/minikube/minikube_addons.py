@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,6 @@ from sandbox.components.cluster.minikube import registry_creds
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.components import content_hash
@@ -15,7 +16,6 @@ from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.engine.questions import Question
 from sandbox.errors import Away, SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import HOST_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.provider import Nodes, Standing

@@ -5,7 +5,7 @@ RFC 8446 sections 4.1.2 (ClientHello), 5.1 (records) and RFC 6066 section 3 (ser
 
 from __future__ import annotations
 
-from sandbox.fast_dataclass import dataclass
+from dataclasses import dataclass
 
 LIMIT = 32 << 10  # bytes; the largest that browsers send, with post-quantum shares and ECH, are below 3 KiB
 _CLIENT_HELLO, _SERVER_NAME, _HOST_NAME = 1, 0, 0

@@ -14,11 +14,11 @@ import re
 import shutil
 import ssl
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge.relay.relay import ANY, Forwarded, Upstream
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import process
 
 log = logging.getLogger(__name__)

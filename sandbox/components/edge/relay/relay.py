@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -15,7 +15,6 @@ from sandbox import __version__
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.errors import SandboxError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Home, Names
 from sandbox.step import State, Status
 from sandbox.system import daemon, files, host_network

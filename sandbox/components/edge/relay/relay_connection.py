@@ -11,9 +11,8 @@ import ipaddress
 import socket
 import time
 from asyncio import StreamReader, StreamWriter
+from dataclasses import dataclass
 from typing import Any
-
-from sandbox.fast_dataclass import dataclass
 
 CHUNK = 256 << 10
 

@@ -12,6 +12,7 @@ import socket
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
@@ -19,7 +20,6 @@ from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay import ANY, Direct, Forwarded, Listener, Upstream
 from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, Peer, proxy_header
 from sandbox.components.edge.route import Route
-from sandbox.fast_dataclass import dataclass
 from sandbox.system import host_network
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from sandbox.components.cluster.minikube.command import Minikube, Profile
 from sandbox.components.cluster.minikube.ingress_addon import CERTIFICATE, MinikubeIngressStep
 from sandbox.errors import UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer

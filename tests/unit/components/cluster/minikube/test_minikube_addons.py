@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from sandbox.components.cluster.minikube.provider import PROFILE, ROLE, nodes
 from sandbox.config.schema.credentials_schema import Docker
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import State

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from unittest.mock import Mock
@@ -26,7 +26,6 @@ from sandbox.components.edge import service_unit
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError
-from sandbox.fast_dataclass import dataclass
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, HOST_PORT, LABEL, Names
 from sandbox.provider import Standing
