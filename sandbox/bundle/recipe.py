@@ -7,13 +7,12 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.architecture import AMD64, native
 from sandbox.config import yaml_text
-from sandbox.fast_dataclass import dataclass
 
 RECIPES = Path(__file__).parent / "recipes"
 # The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
@@ -29,7 +28,7 @@ VERSIONED = ("kubernetes", "node")
 ALONE = 540
 
 # Change it when the builders make something else from the same recipe: every component is built again.
-FORMAT = "2"
+FORMAT = "3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +36,8 @@ class GoBuild:
     """Programs built from Go modules; go.mod and go.sum pin every byte of their source.
 
     `packages` are those for `go build`. `rename` gives programs of the linker their names in the bundle, and
-    `variables` are strings that the linker sets (-X). `replace` has for a vendored source file one of the recipe's, or
-    nothing to leave it out, and `edit` texts that a vendored file has once, with the texts in their place.
+    `variables` are strings that the linker sets (-X). `replace` leaves out optional parts of a program: it names
+    vendored source files, each with a file of the recipe to compile instead, or nothing.
     """
 
     programs: tuple[str, ...]
@@ -47,7 +46,6 @@ class GoBuild:
     tags: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     replace: Mapping[str, str] = field(default_factory=dict)
-    edit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

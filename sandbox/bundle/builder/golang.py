@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.bundle import architecture
 from sandbox.bundle.architecture import LINUX, Architecture
 from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
-from sandbox.errors import MissingTool, SandboxError
+from sandbox.errors import MissingTool
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
@@ -23,8 +23,6 @@ PROGRAM = "go/bin/go"
 # The compiler spends a quarter of its time on collecting garbage, which is less than it would need of memory to spare
 # that; the limit is for its few largest packages.
 SPENDING = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
-# Programs keep no samples of what they allocate, 1.5 MB in each; with GODEBUG=memprofilerate=524288 they do.
-UNSAMPLED = "-X=runtime.godebugDefault=memprofilerate=0"
 
 
 def build(
@@ -46,7 +44,7 @@ def build(
     variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
     out.mkdir()
     # The linker drops what debuggers need (-s -w): the compiler does not have to make it (-dwarf).
-    linker = "-ldflags=" + " ".join(["-s", "-w", UNSAMPLED, *variables])
+    linker = "-ldflags=" + " ".join(["-s", "-w", *variables])
     words = ["build", *flags, linker, "-o", f"{out}/", *spec.packages]
     _run(go, work, on_line, *words, env={"GOOS": system, "GOARCH": target.name})
     for old, new in spec.rename.items():
@@ -64,32 +62,15 @@ def lay_out(recipe: Recipe, spec: GoBuild, go: Path, work: Path, on_line: Callab
     shutil.copy(recipe.go_mod, work / "go.mod")
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     flags = ["-tags=" + ",".join(spec.tags)] if spec.tags else []
-    if spec.replace or spec.edit:
+    if spec.replace:
         # What only the replaced files import may be missing (-e): the compiler misses anything else.
         _run(go, work, on_line, "mod", "vendor", "-e")
         flags.append("-mod=vendor")
-    for path, changes in spec.edit.items():
-        _edit(work / "vendor" / path, changes)
-    if spec.replace:
         files = {old: str(recipe.folder / new) if new else "" for old, new in spec.replace.items()}
         overlay = {str(work / "vendor" / old): new for old, new in files.items()}
         work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}), encoding="utf-8")
         flags.append("-overlay=overlay.json")
     return flags
-
-
-def _edit(file: Path, changes: Mapping[str, str]) -> None:
-    """Change texts in a source file, each of which it must have once. Raises SandboxError."""
-    source = file.read_text(encoding="utf-8")
-    for old, new in changes.items():
-        if source.count(old) != 1:
-            raise SandboxError(
-                f"{old!r} must occur exactly once in {file.name}",
-                details="another version of the module needs another edit",
-                fix="correct `edit` in the recipe",
-            )
-        source = source.replace(old, new)
-    file.write_text(source, encoding="utf-8")
 
 
 def _run(

@@ -6,14 +6,13 @@ import base64
 import hashlib
 import json
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.bundle.builder import golang
 from sandbox.bundle.recipe import ModuleFiles, recipes
-from sandbox.errors import MissingTool, SandboxError
+from sandbox.errors import MissingTool
 from sandbox.system import process
 from tests.support.programs import make_program
 
@@ -58,33 +57,6 @@ def test_vendored_files_are_replaced_or_left_out(tmp_path: Path) -> None:
     assert replaced[str(work / "vendor/github.com/traefik/traefik/v3/pkg/plugins/wasip.go")] == ""
     assert all(Path(new).is_file() for new in replaced.values() if new)
     assert not {path.name for path in work.glob("*.go")} & set(recipe.go.replace.values())
-
-
-VENDORS = """#!/bin/sh
-mkdir -p vendor/example.com/m && printf 'first(1); second(1); second(2)' > vendor/example.com/m/one.go
-"""
-
-
-def test_a_vendored_file_is_edited(tmp_path: Path) -> None:
-    work = edited(tmp_path, {"first(1)": "first(0)"})
-    assert (work / "vendor/example.com/m/one.go").read_text() == "first(0); second(1); second(2)"
-
-
-@pytest.mark.parametrize("old", ["third(", "second("])
-def test_an_edit_of_what_is_not_there_once_is_refused(tmp_path: Path, old: str) -> None:
-    with pytest.raises(SandboxError, match="exactly once"):
-        edited(tmp_path, {old: ""})
-
-
-def edited(folder: Path, changes: dict[str, str]) -> Path:
-    """Lay out a module with a dependency that is edited, and return where."""
-    recipe, go, work = recipes()["etcd"], folder / "go", folder / "work"
-    work.mkdir()
-    make_program(go, VENDORS)
-    assert recipe.go
-    spec = replace(recipe.go, edit={"example.com/m/one.go": changes})
-    assert "-mod=vendor" in golang.lay_out(recipe, spec, go, work, lambda _: None)
-    return work
 
 
 @pytest.fixture
