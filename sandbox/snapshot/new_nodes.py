@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar
 
 from sandbox.components.cluster.kind.provider import VERSION, recorded_version
 from sandbox.engine import Container, Engine, container_copy, labelled, shared_folders
@@ -37,7 +36,6 @@ class NewNodes:
     mark: str
     manifest: Manifest
     kept: Path
-    note: ClassVar = READY
 
     @cached_property
     def described(self) -> list[Description]:

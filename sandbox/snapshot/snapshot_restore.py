@@ -1,12 +1,8 @@
-"""Restores a snapshot: everything is prepared next to the running sandbox and then replaces it at once.
-
-That are new nodes or, where nothing but data has changed, what the present ones get in place.
-"""
+"""Restores a snapshot: new nodes and volumes are prepared next to the running sandbox, and then replace its own."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import shlex
 import shutil
@@ -21,7 +17,6 @@ from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
-from sandbox.snapshot.in_place import IN_PLACE, InPlace
 from sandbox.snapshot.new_nodes import NEW, READY, NewNodes
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
 from sandbox.snapshot.snapshot_store import MANIFEST, UNCHANGED, Manifest, Store
@@ -30,7 +25,6 @@ from sandbox.system import files, tar_members
 from sandbox.system.tar_members import LimitedMember
 
 WIDTH = 8
-log = logging.getLogger(__name__)
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
@@ -58,11 +52,12 @@ class Restoring:
                 id="no-images",
             )
         manifest.require(_needed(manifest), self._kept(manifest))
-        present = self._present(manifest)
-        possible = present.is_possible(self._new(manifest).described)
+        new = self._new(manifest)
+        _ = new.described  # raises an error before anything is made
         files.write_private(self._noted / MANIFEST, manifest.model_dump_json().encode())
-        if not possible or not self._replace_data(present, manifest, say):
-            self._replace_nodes(manifest, say)
+        self._prepare_or_undo(new, manifest, say)
+        say("replacing the sandbox")
+        self._switch(new, manifest)
 
     def recover(self) -> None:
         """Clean up after a command that was killed.
@@ -75,70 +70,42 @@ class Restoring:
         if not noted.exists():
             return
         labelled.require(self.engine, self.names)
-        begun = (noted / READY).exists() or (noted / IN_PLACE).exists()  # perhaps a part of it was replaced already
+        ready = (noted / READY).exists()  # perhaps some objects were replaced already
         try:
             manifest = Manifest.model_validate_json(files.read_regular(noted / MANIFEST))
         except (OSError, ValueError, files.NotAFile) as error:
-            if begun:
-                raise self._incomplete(f"{noted / MANIFEST} is damaged ({type(error).__name__})") from None
+            if ready:
+                raise SandboxError(
+                    f"the restore of '{self.names.name}' that was interrupted cannot be completed",
+                    details=f"{noted / MANIFEST} is damaged ({type(error).__name__}){UNCHANGED}",
+                    fix=f"rm -r {shlex.quote(str(noted))}, then run: sandbox snapshot restore",
+                    id="snapshot-damaged",
+                ) from None
             shutil.rmtree(noted)  # killed before it made anything
             return
-        if (noted / READY).exists():
+        if ready:
             self._switch(self._new(manifest), manifest)
-        elif begun:
-            try:
-                manifest.require(_needed(manifest), self._kept(manifest))
-            except SandboxError as error:
-                raise self._incomplete(error.details) from error
-            self._replace_nodes(manifest, lambda _: None)
         else:
             self._undo(manifest)
             shutil.rmtree(noted)
 
-    def _incomplete(self, why: str) -> SandboxError:
-        return SandboxError(
-            f"the restore of '{self.names.name}' that was interrupted cannot be completed",
-            details=f"{why.removesuffix(UNCHANGED)}{UNCHANGED}",
-            fix=f"rm -r {shlex.quote(str(self._noted))}, then run: sandbox snapshot restore",
-            id="snapshot-damaged",
-        )
-
-    def _replace_data(self, present: InPlace, manifest: Manifest, say: Callable[[str], None]) -> bool:
-        """Restore in place; returns whether that succeeded, else it takes new nodes."""
-        self._prepare_or_undo(present, manifest, say)
-        say("replacing the data")
-        try:
-            self._switch(present, manifest)
-        except SandboxError as error:
-            log.warning("%s: %s", error.brief, error.details)
-            return False
-        return True
-
-    def _replace_nodes(self, manifest: Manifest, say: Callable[[str], None]) -> None:
-        new = self._new(manifest)
-        self._prepare_or_undo(new, manifest, say)
-        say("replacing the sandbox")
-        self._switch(new, manifest)
-
-    def _prepare_or_undo(self, nodes: InPlace | NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
+    def _prepare_or_undo(self, nodes: NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
         """Prepare everything, and note that it may be replaced from now on. Raises SandboxError, with all undone."""
         try:
             self._prepare_verified(nodes, manifest, say)
-            files.write_atomic(self._noted / nodes.note, b"", mode=0o600)
+            files.write_atomic(self._noted / READY, b"", mode=0o600)
         except BaseException:
             self._undo(manifest)
-            if not (self._noted / IN_PLACE).exists():
-                shutil.rmtree(self._noted)
+            shutil.rmtree(self._noted)
             raise
 
     def _undo(self, manifest: Manifest) -> None:
         self._new(manifest).undo()
-        for volume in (self.names.volume, *self._present(manifest).volumes()):
-            if self.engine.volume_labels(volume) is not None:
-                with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
-                    VolumeArchive(self.engine, self.names, manifest.image).drop(volume, NEW)
+        if self.engine.volume_labels(self.names.volume) is not None:
+            with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
+                VolumeArchive(self.engine, self.names, manifest.image).drop(self.names.volume, NEW)
 
-    def _prepare_verified(self, nodes: InPlace | NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
+    def _prepare_verified(self, nodes: NewNodes, manifest: Manifest, say: Callable[[str], None]) -> None:
         """Prepare everything while the files of the snapshot are verified: all of it can still be undone.
 
         Raises SandboxError, for a damaged snapshot one that says so, whatever failed because of it.
@@ -155,7 +122,7 @@ class Restoring:
                 raise
             verified.result()
 
-    def _prepare(self, nodes: InPlace | NewNodes, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
+    def _prepare(self, nodes: NewNodes, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
         self._certificates(kept / CERTIFICATES)
         shutil.copy(kept / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
@@ -172,13 +139,13 @@ class Restoring:
         for one in written:
             one.result()
 
-    def _switch(self, nodes: InPlace | NewNodes, manifest: Manifest) -> None:
-        """Replace the old objects. With new nodes every action can be repeated, because this may be killed."""
+    def _switch(self, nodes: NewNodes, manifest: Manifest) -> None:
+        """Replace the old objects. Every action can be repeated, because this may be killed."""
         # At once: the engine takes half a second to end a node, and as long for the volume.
         with ThreadPoolExecutor(WIDTH) as pool:
             parts: list[Future[object]] = [pool.submit(one) for one in nodes.replacements()]
             if manifest.registry:
-                parts.append(pool.submit(self._replace_registry, manifest, starts=isinstance(nodes, InPlace)))
+                parts.append(pool.submit(self._replace_registry, manifest))
         for part in parts:
             part.result()
         if (self._noted / "certificates").exists():
@@ -188,10 +155,8 @@ class Restoring:
             (self._noted / "certificates").rename(self.names.keys)
         files.write_private(self.names.spec, (self._noted / SPEC).read_bytes())
         self._note_charts()
-        if isinstance(nodes, NewNodes):
-            self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
-        for note in (READY, IN_PLACE):  # first, for without the other files there is nothing to complete
-            (self._noted / note).unlink(missing_ok=True)
+        self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
+        (self._noted / READY).unlink(missing_ok=True)  # first, for without the other files nothing can be completed
         shutil.rmtree(self._noted)
 
     def _note_charts(self) -> None:
@@ -203,12 +168,10 @@ class Restoring:
             else:
                 self.names.charts.unlink(missing_ok=True)
 
-    def _replace_registry(self, manifest: Manifest, *, starts: bool) -> None:
-        """Replace its data; then it `starts` at once, or else together with the nodes."""
-        found = labelled.stop(self.engine, self.names.registry, self.names.home)
+    def _replace_registry(self, manifest: Manifest) -> None:
+        """Stop the registry, which starts again together with the nodes, and replace its data."""
+        labelled.stop(self.engine, self.names.registry, self.names.home)
         VolumeArchive(self.engine, self.names, manifest.image).swap(self.names.volume, NEW)
-        if found and starts:
-            self.engine.start(self.names.registry)
 
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"
@@ -221,9 +184,6 @@ class Restoring:
         return NewNodes(
             engine=self.engine, names=self.names, mark=self.mark, manifest=manifest, kept=self._kept(manifest)
         )
-
-    def _present(self, manifest: Manifest) -> InPlace:
-        return InPlace(engine=self.engine, names=self.names, mark=self.mark, manifest=manifest)
 
     def _kept(self, manifest: Manifest) -> Path:
         return self.store.place(self.names.name, manifest.snapshot)

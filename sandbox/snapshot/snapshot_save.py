@@ -20,7 +20,6 @@ from sandbox.engine import Container, Engine, EngineError, container_copy, label
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
 from sandbox.snapshot import resumer
-from sandbox.snapshot.node_fingerprint import fingerprint
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed, VolumeArchive
 from sandbox.system import files, process
@@ -94,7 +93,6 @@ class Saving:
             host=dict(made.host),
             files=f"{container.name}.tar",
             volumes=dict(held),
-            fingerprint=fingerprint(self.engine, self.names, container.name) if container.running else "",
         )
 
     @contextmanager

@@ -36,10 +36,7 @@ class Part(BaseModel, frozen=True):
 
 
 class Node(BaseModel, frozen=True):
-    """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point.
-
-    `fingerprint` tells of its own files and images; it is empty where a snapshot cannot be restored in place.
-    """
+    """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point."""
 
     name: _FileName
     image: str
@@ -47,7 +44,6 @@ class Node(BaseModel, frozen=True):
     host: dict[str, Any]
     files: _FileName
     volumes: dict[str, str]
-    fingerprint: str = ""
 
 
 class Manifest(BaseModel, frozen=True):

@@ -41,14 +41,13 @@ class Packed:
     """A volume saved as `file`.tar: all of it or, with `base`, what differs from that folder of the image.
 
     Files that the image has and the volume lacks are then listed in `file`.removed. It is restored into the volume
-    itself or, without regard to the image, into the folder `below` of it; a part of it may be left out (`without`).
+    itself or, without regard to the image, into the folder `below` of it.
     """
 
     volume: str
     file: str
     base: str | None = None
     below: str = ""
-    without: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -123,8 +122,7 @@ def _unpacking(one: Packed, place: str) -> str:
     empty = f"rm -rf {target}\nmkdir {target}\n" if one.below else ""
     room = f'room "$(stat -c %s {tar})" {target}\n'
     removed = f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n" if one.base else ""
-    without = f" --anchored --exclude={shlex.quote(one.without)}" if one.without else ""
-    return f"{empty}{room}{removed}{_TAR} {_EXTRACT}{without} --directory={target} --file={tar}\n"
+    return f"{empty}{room}{removed}{_TAR} {_EXTRACT} --directory={target} --file={tar}\n"
 
 
 def _packing(one: Packed, place: str) -> str:

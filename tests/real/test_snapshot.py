@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -58,17 +57,6 @@ def killed(app: Application, moment: Callable[[], bool], *arguments: str) -> Non
 
 def nodes(engine: Engine, app: Application) -> dict[str, str]:
     return {one.name: one.id for one in engine.containers(f"io.x-k8s.kind.cluster={app.names.cluster}")}
-
-
-def objects(app: Application) -> dict[str, Any]:
-    """What the user's objects say, but for what the cluster tells of them."""
-    kinds = "namespaces,deployments,services,ingresses,configmaps,secrets,persistentvolumes,persistentvolumeclaims"
-    found = json.loads(app.kubectl("get", kinds, "--all-namespaces", "-o", "json"))["items"]
-    return {
-        one["metadata"]["uid"]: {key: value for key, value in one.items() if key not in ("metadata", "status")}
-        | {"labels": one["metadata"].get("labels"), "kind": one["kind"], "name": one["metadata"]["name"]}
-        for one in found
-    }
 
 
 def kept() -> Path:
@@ -133,43 +121,12 @@ def test_restore_killed_early_leaves_the_existing_sandbox(app: Application, engi
     assert [path.name for path in kept().iterdir()] == ["first"]
 
 
-def test_data_is_restored_in_place_while_the_node_goes_on(app: Application, engine: Engine) -> None:
-    """What came, went and changed since is as it was, and a program that watches sees it as changes."""
-    app.store("second")
-    app.command("snapshot", "save", "second")
-    was, before = nodes(engine, app), objects(app)
-    app.store("changed")
-    app.kubectl("create", "namespace", "later")
-    app.kubectl("create", "deployment", "later", "--namespace", "later", "--image", "none.invalid/later")
-    app.kubectl("delete", "ingress", "app")
-    app.kubectl("label", "service", "app", "changed=yes")
-    assert objects(app) != before
-    app.command("snapshot", "restore", "second", "--yes")
-    assert (nodes(engine, app), app.page(), objects(app)) == (was, "second", before)
-    assert {state for state, _ in app.command.steps().values()} == {"ready"}
-    assert app.command("up", "--plan").out == ""
-    left = tool("docker", "exec", app.names.node, "find", "/var", "-maxdepth", "1", "-name", ".restoring")
-    assert left == ""
-    app.command("snapshot", "delete", "second")
-
-
 @pytest.mark.fault(8)
-def test_data_that_cannot_be_replaced_makes_new_nodes(app: Application, engine: Engine) -> None:
-    """Something is mounted in the node's data when `snapshot restore` replaces it in place → it makes new nodes"""
+def test_restore_killed_while_nodes_are_replaced_is_completed(app: Application, engine: Engine) -> None:
+    """SIGKILL while `snapshot restore` replaces the nodes → the next command completes it"""
     app.store("changed")
     was = nodes(engine, app)
-    tool("docker", "exec", app.names.node, "mount", "--mkdir", "-t", "tmpfs", "none", "/var/mounted")
-    app.command("snapshot", "restore", "first", "--yes")
-    assert nodes(engine, app).keys() == was.keys() and nodes(engine, app) != was
-    assert app.page() == "first"
-
-
-@pytest.mark.fault(8)
-def test_restore_killed_while_data_is_replaced_is_completed(app: Application, engine: Engine) -> None:
-    """SIGKILL while `snapshot restore` replaces data in place → the next command makes new nodes of the snapshot"""
-    app.store("changed")
-    was = nodes(engine, app)
-    killed(app, (kept() / ".restoring" / "in-place").exists, "snapshot", "restore", "first", "--yes")
+    killed(app, (kept() / ".restoring" / "ready").exists, "snapshot", "restore", "first", "--yes")
     app.command("up")
     assert nodes(engine, app).keys() == was.keys() and nodes(engine, app) != was
     assert app.page() == "first"
@@ -181,9 +138,11 @@ def test_restore_brings_back_the_saved_state(app: Application, engine: Engine) -
     ran = app.command("snapshot", "restore", "first", status=2)
     assert "would be replaced" in ran.err and "--yes" in ran.err
     app.kubectl("delete", "ingress", "app")
+    app.kubectl("create", "namespace", "later")
     app.command("certs", "renew", "--root", "--yes")
     app.command("snapshot", "restore", "first", "--yes")
     assert app.page() == "first"
+    assert "later" not in app.kubectl("get", "namespaces")
     assert app.names.root_certificate.read_bytes() == root
     assert {state for state, _ in app.command.steps().values()} == {"ready"}
     assert app.command("up", "--plan").out == ""

@@ -21,8 +21,7 @@ from sandbox.engine import ContainerSpec, container_copy
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan import saved_spec
-from sandbox.snapshot.in_place import IN_PLACE, InPlace
-from sandbox.snapshot.new_nodes import NEW, READY, NewNodes
+from sandbox.snapshot.new_nodes import NEW, READY
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
 from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
@@ -173,69 +172,6 @@ def changed(kept: Path, **values: object) -> None:
 def test_snapshot_that_is_whole_is_restored(prepared: Restoring, kept: Path) -> None:
     restore(prepared)
     assert prepared.names.spec.read_text() == "{}"
-
-
-@pytest.fixture
-def in_place(prepared: Restoring, kept: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Its nodes can get the data in place; returns what has happened to them."""
-    happened: list[str] = []
-    monkeypatch.setattr(InPlace, "is_possible", lambda *_: True)
-    monkeypatch.setattr(InPlace, "prepare", lambda *_: [])
-    monkeypatch.setattr(InPlace, "replacements", lambda _: [lambda: happened.append("data")])
-    monkeypatch.setattr(NewNodes, "replacements", lambda _: [lambda: happened.append("nodes")])
-    return happened
-
-
-def test_data_alone_is_replaced_where_that_is_possible(prepared: Restoring, in_place: list[str]) -> None:
-    files.write_private(prepared.names.kubeconfig, b"")
-    restore(prepared)
-    assert in_place == ["data"] and prepared.names.spec.read_text() == "{}"
-    assert prepared.names.kubeconfig.exists() and not prepared.store.restoring("demo").exists()
-
-
-@pytest.mark.fault(8)
-def test_nodes_are_replaced_where_their_data_cannot_be(
-    prepared: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pod that does not end, a torn node: data was half replaced by `snapshot restore` → it makes new nodes."""
-    monkeypatch.setattr(InPlace, "replacements", lambda _: [Mock(side_effect=SandboxError("it does not end"))])
-    restore(prepared)
-    assert in_place == ["nodes"] and prepared.names.spec.read_text() == "{}"
-    assert not prepared.store.restoring("demo").exists()
-
-
-@pytest.fixture
-def killed_in_place(prepared: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch) -> Restoring:
-    """A restore that was killed while the data of its nodes was replaced."""
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(InPlace, "replacements", lambda _: [Mock(side_effect=KeyboardInterrupt)])
-        restore(prepared)
-    assert (prepared.store.restoring("demo") / IN_PLACE).exists()
-    return prepared
-
-
-@pytest.mark.fault(8)
-def test_data_that_was_half_replaced_becomes_new_nodes(killed_in_place: Restoring, in_place: list[str]) -> None:
-    """SIGKILL while `snapshot restore` replaces data in place → the next command makes new nodes of the snapshot."""
-    killed_in_place.recover()
-    assert in_place == ["nodes"] and not killed_in_place.store.restoring("demo").exists()
-
-
-def test_new_nodes_that_fail_are_made_by_the_next_command(
-    killed_in_place: Restoring, in_place: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="the disk"):
-        patch.setattr(NewNodes, "prepare", Mock(side_effect=OSError("the disk")))
-        killed_in_place.recover()
-    killed_in_place.recover()
-    assert in_place == ["nodes"] and not killed_in_place.store.restoring("demo").exists()
-
-
-def test_half_replaced_data_without_its_snapshot_is_an_error(killed_in_place: Restoring, kept: Path) -> None:
-    shutil.rmtree(kept)
-    with pytest.raises(SandboxError, match="that was interrupted cannot be completed") as caught:
-        killed_in_place.recover()
-    assert caught.value.id == "snapshot-damaged" and f"rm -r {killed_in_place._noted}" in caught.value.fix
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
