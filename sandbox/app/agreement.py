@@ -21,7 +21,6 @@ from sandbox.step import Step
 
 if TYPE_CHECKING:
     from sandbox.app.existing_clusters import UserCluster
-    from sandbox.app.source import Fetched
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,6 @@ class Agreement(Protocol):
     def replace(self, names: Names, origin: Origin | None) -> None:
         """Allow that a spec from `origin` replaces one from another source with the same name."""
 
-    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        """Allow what a spec that others wrote asks for; returns False if that was only shown."""
-
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
 
@@ -61,10 +57,6 @@ class Refusal:
         if origin and (known := replaced(names, origin)):
             fix = f"give this one another name, or: sandbox up -f {shlex.quote(origin.source)} --yes"
             raise other_origin(names, f"before  {known}\nnow     {origin}", fix)
-
-    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        fix = f"sandbox up --from {shlex.quote(project.origin.source)} once, which asks"
-        raise untrusted(spec, "\n".join(trust_lines(project, spec)), fix)
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         return None
@@ -84,12 +76,6 @@ class Refusal:
 def other_origin(names: Names, details: str, fix: str) -> UsageError:
     """Return the error for a spec that would replace one from another source."""
     return UsageError(f"'{names.name}' was brought up from elsewhere", details=details, fix=fix, id="other-origin")
-
-
-def untrusted(spec: Spec, details: str, fix: str) -> UsageError:
-    """Return the error for a spec of others', to whose demands the user has not agreed."""
-    brief = f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for"
-    return UsageError(brief, details=details, fix=fix, id="untrusted")
 
 
 def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
@@ -120,16 +106,3 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
         return None
     is_gone = known.kind == "file" and not os.path.lexists(known.source)
     return f"{known} (not there any more)" if is_gone else str(known)
-
-
-def trust_lines(found: Fetched, spec: Spec) -> tuple[str, ...]:
-    """Return where the spec is from and what it asks for beyond its project, as lines.
-
-    Raises UsageError for files that cannot be read.
-    """
-    from sandbox.app import spec_demands
-
-    asked = spec_demands.beyond(spec, found.root)
-    programs = ("programs     the bundle's kind, kubectl and images run on this machine",) if found.bundle else ()
-    beyond = (*programs, *asked) or ("nothing beyond its own folder",)
-    return (f"from         {found.origin}", *beyond)

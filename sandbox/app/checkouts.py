@@ -1,7 +1,6 @@
 """The copies of fetched projects in the cache, kept as long as a sandbox or a command uses them.
 
-A command that uses a copy locks its folder (flock(2)), so that the use ends with the command, however it ends. What a
-sandbox writes is not in the copy but in the state folder, where it stays when the next commit gets a copy of its own.
+A sandbox writes into the state folder instead, where its data stays when the next commit gets another copy.
 """
 
 from __future__ import annotations
@@ -10,46 +9,56 @@ import fcntl
 import filecmp
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sandbox.app.session import Session
 from sandbox.config.schema import Spec
 from sandbox.config.schema.cluster_schema import Mount
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.system import files
 
 
 @contextmanager
-def using(home: Home, session: Session) -> Iterator[Callable[[Path], None]]:
-    """Keep other commands from removing copies until the yielded function has chosen one, and then that one.
-
-    The chosen copy is kept for the rest of the block.
-    """
-    with ExitStack() as stack:
-        choosing = stack.enter_context(ExitStack())
-        choosing.enter_context(session.locked(home.projects, "projects from elsewhere", "up"))
-
-        def use(folder: Path) -> None:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            choosing.close()
-
-        yield use
+def in_use(home: Home) -> Iterator[None]:
+    """Keep other commands from removing copies for the block. The lock ends with the process, however it ends."""
+    files.make_private_dir(home.projects)
+    with _locked(home, fcntl.LOCK_SH):
+        yield
 
 
 def sweep(home: Home) -> None:
-    """Remove the copies that no sandbox, snapshot or running command uses; does nothing while one is being fetched."""
+    """Remove the copies that no sandbox or snapshot uses; does nothing while a command may be choosing one."""
     if not home.projects.is_dir():
         return
-    with suppress(SandboxError), files.exclusive(home.projects, seconds=0):
+    with suppress(BlockingIOError), _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB):
         kept = [*_texts(home.sandboxes), *_texts(home.snapshots)]
         for folder in home.projects.iterdir():
-            if folder.is_dir() and not any(f"/{folder.name}" in text for text in kept) and not _is_in_use(folder):
+            if not any(f"/{folder.name}" in text for text in kept):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(home: Home, how: int) -> Iterator[None]:
+    descriptor = os.open(home.projects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def require_no_links_out(root: Path) -> None:
+    """Raise UsageError for a link in the project that leads out of it: programs that read it would follow the link."""
+    for folder, folders, names in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            if path.is_symlink() and not files.is_inside(root, path):
+                raise UsageError(
+                    f"{path.relative_to(root)} of the project is a link to a place outside",
+                    details=f"{path} -> {os.path.realpath(path)}",
+                    fix="if you trust it, clone it yourself and name the folder: sandbox up --from FOLDER",
+                )
 
 
 def keeping(spec: Spec, root: Path, data: Path, *, copied: bool = True) -> Spec:
@@ -146,14 +155,3 @@ def _texts(folder: Path) -> Iterator[str]:
     for file in folder.rglob("spec.json"):
         with suppress(OSError):
             yield file.read_text(errors="replace", encoding="utf-8")
-
-
-def _is_in_use(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -258,5 +258,5 @@ def from_source(
         return
     from sandbox.app.source import fetched  # and all that opens bundles and clones repositories
 
-    with fetched(source, home(), session, identity=identity, trusted=trusted) as project:
+    with fetched(source, home(), session, identity=identity) as project:
         yield project

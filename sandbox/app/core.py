@@ -148,7 +148,7 @@ class Sandbox:
         from sandbox.app.agreement import Refusal
         from sandbox.app.preflight import Preflight
 
-        with Preflight(self, self._chosen, agreement or Refusal()).surveyed(recreate) as ready:
+        with Preflight(self, self._chosen, agreement or Refusal(), only_plan=True).surveyed(recreate) as ready:
             return ready.found
 
     def down(self, *, purge: bool = False) -> bool:

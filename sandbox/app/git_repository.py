@@ -1,12 +1,12 @@
-"""A git repository as a source: its address without the account in it, and a copy of its present content."""
+"""A git repository as a source: its address, and a copy of its present content."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from sandbox.config.schema.values import is_loopback
 from sandbox.errors import UsageError
@@ -17,21 +17,15 @@ TIMEOUT = 600.0
 _URL = re.compile(r"(https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s]+")
 # These protocols are not protected against changes on the way.
 UNPROTECTED = ("http", "git")
-# For git's `credential.helper` (gitcredentials(7)); the account is in the environment, which other users cannot read.
-_HELPER = (
-    '!f() { test "$1" = get && '
-    'printf "username=%s\\npassword=%s\\n" "$SANDBOX_GIT_USERNAME" "$SANDBOX_GIT_PASSWORD"; }; f'
-)
 
 
 @dataclass(frozen=True)
 class Repository:
-    """The repository that `URL#BRANCH:FOLDER` names; its account is never shown, stored or passed as an argument."""
+    """The repository that `URL#BRANCH:FOLDER` names."""
 
     url: str
     branch: str = ""
     below: str = ""
-    account: tuple[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, source: str) -> Self | None:
@@ -39,33 +33,12 @@ class Repository:
         url, _, fragment = source.partition("#")
         if not _URL.fullmatch(url) or not fragment.isprintable():
             return None
+        if "://" in url:
+            _require_safe(url)
         branch, _, below = fragment.partition(":")  # in which blanks are as good as any
         if branch.startswith("-") or ".." in Path(below).parts or Path(below).is_absolute():
             raise UsageError(f"'{fragment}' is not a branch and folder of a repository", fix="write #BRANCH:FOLDER")
-        found = cls(url, branch, below)
-        return found._without_account() if "://" in url else found
-
-    def _without_account(self) -> Self:
-        try:
-            parts = urlsplit(self.url)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise UsageError("the address of the repository is not valid", fix="https://HOST/PATH.git") from error
-        if parts.scheme in UNPROTECTED and not is_loopback(host):
-            raise UsageError(
-                f"{parts.scheme}://{host}: fetched unencrypted, so others could change what runs here",
-                fix="use https:// or ssh://, or clone it and name the folder",
-            )
-        login, at, address = parts.netloc.rpartition("@")
-        if not at or parts.scheme == "file":
-            return self
-        name, _, password = login.partition(":")
-        if parts.scheme == "ssh":  # the name is no secret, and ssh takes no password from a URL
-            return replace(self, url=urlunsplit(parts._replace(netloc=f"{name}@{address}")))
-        account = unquote(name), unquote(password)
-        if not all(part.isprintable() for part in account):
-            raise UsageError("the account in the repository's address has control characters in it")
-        return replace(self, url=urlunsplit(parts._replace(netloc=address)), account=account)
+        return cls(url, branch, below)
 
     @property
     def name(self) -> str:
@@ -80,9 +53,7 @@ class Repository:
         """Make a shallow copy of it; returns its commit. Raises UsageError."""
         chosen = ["--branch", self.branch] if self.branch else []
         env = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": self._protocols}
-        if self.account:
-            env |= {"SANDBOX_GIT_USERNAME": self.account[0], "SANDBOX_GIT_PASSWORD": self.account[1]}
-        argv: list[str | Path] = ["git", *self._settings(), "clone", "--quiet", "--depth", "1"]
+        argv: list[str | Path] = ["git", "clone", "--quiet", "--depth", "1"]
         argv += ["--no-recurse-submodules", *chosen, "--", self.url, into]
         try:
             process.run(argv, timeout=TIMEOUT, env=env)
@@ -99,10 +70,23 @@ class Repository:
         scheme = self.url.partition("://")[0]
         return ":".join(("https", "ssh", "file", *((*UNPROTECTED,) if scheme in UNPROTECTED else ())))
 
-    def _settings(self) -> list[str]:
-        if self.account is None:
-            return []
-        parts = urlsplit(self.url)
-        place = f"credential.{parts.scheme}://{parts.netloc}.helper"
-        # The empty one first: otherwise the user's own helpers would be asked before, and store the account.
-        return ["-c", "credential.helper=", "-c", f"{place}=", "-c", f"{place}={_HELPER}"]
+
+def _require_safe(url: str) -> None:
+    """Refuse an address that is fetched unencrypted, and an account in one, which the shell's history keeps."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UsageError("the address of the repository is not valid", fix="https://HOST/PATH.git") from error
+    if parts.scheme in UNPROTECTED and not is_loopback(host):
+        raise UsageError(
+            f"{parts.scheme}://{host}: fetched unencrypted, so others could change what runs here",
+            fix="use https:// or ssh://, or clone it and name the folder",
+        )
+    account, at, _ = parts.netloc.rpartition("@")
+    if at and (":" in account or parts.scheme != "ssh") and parts.scheme != "file":  # ssh needs a name
+        raise UsageError(
+            f"the address of a repository at {host} has an account in it",
+            fix="leave it out and have git ask a credential helper (git help credentials), or clone the repository "
+            "yourself and name the folder",
+        )

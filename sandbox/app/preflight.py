@@ -32,11 +32,15 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What comes before the first change to a sandbox, whose spec was `chosen`; `agreement` is asked for consent."""
+    """What comes before the first change to a sandbox, whose spec was `chosen`; `agreement` is asked for consent.
+
+    With `only_plan` no change follows.
+    """
 
     sandbox: Sandbox
     chosen: ChosenSpec
     agreement: Agreement
+    only_plan: bool = False
 
     @contextmanager
     def surveyed(
@@ -72,14 +76,7 @@ class Preflight:
         if not sandbox.names.spec.exists():
             sandbox.note_earlier_names()
         if chosen.fetched:
-            agreed = self.agreement.demands(home, chosen.fetched, chosen.spec)
-            if agreed:
-                chosen.fetched.complete(home, sandbox.session)
-            else:
-                from sandbox.app import spec_demands
-
-                spec = spec_demands.unasked(spec)
-            spec = chosen.fetched.with_data(spec, home, agreed=agreed)
+            spec = chosen.fetched.with_data(spec, home, copied=not self.only_plan)
         engine = Engine.connect()
         if spec.cluster.supports.whole_cluster:
             requirements.require_engine(engine)

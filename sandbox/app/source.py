@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
-import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import checkouts, consent
+from sandbox.app import checkouts
 from sandbox.app.context import DEFAULT_FILE
 from sandbox.app.git_repository import Repository
 from sandbox.app.session import Session
@@ -25,14 +24,12 @@ from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.system import files
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Fetched:
     """A spec that was found: its file, the folder of its project, and the name for a spec that has none.
 
-    `bundle` is the bundle file whose components are not loaded yet, because the user has to agree to that first.
+    `bundle` is the bundle file, whose components are loaded only after the user agrees.
     """
 
     file: Path
@@ -41,35 +38,30 @@ class Fetched:
     called: str | None = None
     bundle: Path | None = None
 
-    def with_data(self, spec: Spec, home: Home, *, agreed: bool) -> Spec:
+    def with_data(self, spec: Spec, home: Home, *, copied: bool) -> Spec:
         """Return the spec with its data moved from the project's folder to where every revision finds it.
 
-        Unless the user has `agreed` to it, nothing is moved.
+        Unless `copied`, nothing is written.
         """
-        if not self.origin.is_fetched:
-            return spec
         data = home.sandbox(spec.name).data / self.origin.folder_name
-        return checkouts.keeping(spec, self.root, data, copied=agreed)
+        return checkouts.keeping(spec, self.root, data, copied=copied)
 
     def complete(self, home: Home, session: Session) -> None:
-        """Load the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
+        """Load the programs and images of the bundle; the user has agreed. Raises SandboxError."""
         if self.bundle is None:
             return
         with session.locked(home.bundle, "the bundle", "up"), opened(self.bundle) as bundle:
             _require_identity(bundle, self.origin.revision)
             session.say(f"{self.bundle}: checking and unpacking")
             bundle_load.load(bundle, Store(home.bundle))
-        consent.note_components(home, self.origin.revision)
 
 
 @contextmanager
-def fetched(
-    source: str, home: Home, session: Session, *, identity: str | None = None, trusted: bool = False
-) -> Iterator[Fetched]:
-    """Yield the spec of `source`; what is no folder of this machine is fetched into the cache and kept for the block.
+def fetched(source: str, home: Home, session: Session, *, identity: str | None = None) -> Iterator[Fetched]:
+    """Yield the project of `source`, which is fetched into the cache unless it is a folder, and kept for the block.
 
     A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`, if
-    one is given; its components are loaded with it if the user agreed before or now (`trusted`). Raises SandboxError.
+    one is given. Its spec is not read. Raises SandboxError.
     """
     path, repository = Path(source), None
     is_folder, is_file = files.is_dir(source), files.is_file(source)  # a URL may be too long for a name
@@ -88,20 +80,21 @@ def fetched(
         file = _existing(path / DEFAULT_FILE, source)
         yield Fetched(file, path, Origin.of(file))
         return
-    with checkouts.using(home, session) as use:
+    with checkouts.in_use(home):
         if repository is None:
-            found = _unpacked(path, home, session, identity=identity, trusted=trusted)
+            project = _unpacked(path, home, session, identity=identity)
         else:
-            found = _cloned(repository, home, session.say)
-        use(found.root)
-        yield found
+            session.say(str(repository))
+            project = _cloned(repository, home)
+        checkouts.require_no_links_out(project.root)
+        _existing(project.file, source)
+        yield project
 
 
-def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None, trusted: bool) -> Fetched:
-    """Return the project of a bundle; load the bundle's components too, if the user has agreed to that."""
-    say = session.say
+def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None) -> Fetched:
+    """Return the project of a bundle, without the bundle's programs and images."""
     with session.locked(home.bundle, "the bundle", "up"), opened(file) as bundle:
-        say(f"{bundle.identity}  {file}")
+        session.say(f"{bundle.identity}  {file}")
         if identity is not None:
             _require_identity(bundle, identity)
         name = bundle.contents.project
@@ -112,14 +105,10 @@ def _unpacked(file: Path, home: Home, session: Session, *, identity: str | None,
                 f"sandbox bundle load {shlex.quote(str(file))}",
             )
         root = _place(home, name, bundle.identity)
-        agreed = trusted or identity is not None or consent.has_components(home, bundle.identity)
-        if agreed or not root.exists():
-            say(f"{file}: checking and unpacking")
-            bundle_load.load(bundle, Store(home.bundle), None if root.exists() else root, components=agreed)
-        if agreed:
-            consent.note_components(home, bundle.identity)
+        if not root.exists():
+            bundle_load.load(bundle, Store(home.bundle), root, components=False)
         origin = Origin(kind="bundle", source=str(file.absolute()), revision=bundle.identity)
-    return Fetched(_spec_in(root, "", file), root, origin, called=name, bundle=None if agreed else file)
+    return Fetched(root / DEFAULT_FILE, root, origin, called=name, bundle=file)
 
 
 def _require_identity(bundle: Bundle, identity: str) -> None:
@@ -132,32 +121,20 @@ def _require_identity(bundle: Bundle, identity: str) -> None:
         )
 
 
-def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
+def _cloned(repository: Repository, home: Home) -> Fetched:
     """Return a copy of the repository as it is now, one for each commit: the copy that a sandbox runs from stays."""
     name = as_name(repository.name) or "repository"
-    partial = home.projects / f".{name}.partial"
-    say(str(repository))
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        commit = repository.clone(partial)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=home.projects, ignore_cleanup_errors=True) as partial:
+        clone = Path(partial) / "clone"
+        commit = repository.clone(clone)
         root = _place(home, f"{name}-{commit[:12]}", f"{repository.url} {commit}")
-        if root.exists():
-            checkouts.restore(partial, root)
-        else:
-            partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            clone.rename(root)
+        except OSError:  # it is there already
+            checkouts.restore(clone, root)
     origin = Origin(kind="git", source=str(repository), revision=commit)
     called = Path(repository.below).name or repository.name
-    return Fetched(_spec_in(root, repository.below, repository), root, origin, called)
-
-
-def _spec_in(root: Path, below: str, source: object) -> Path:
-    """Return the sandbox.yaml in the folder `below` of a project; it must be a file within that project."""
-    file = root / below / DEFAULT_FILE
-    if not files.is_inside(root, file):
-        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link to a place outside", details=os.path.realpath(file))
-    return _existing(file, source)
+    return Fetched(root / repository.below / DEFAULT_FILE, root, origin, called)
 
 
 def _existing(file: Path, source: object) -> Path:

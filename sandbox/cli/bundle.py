@@ -171,13 +171,11 @@ def load(file: Path, *, progress: str) -> None:
     sandbox bundle load sandbox.bundle && sandbox up
     """
     begin("stopping")
-    from sandbox.app import consent, context
     from sandbox.bundle import bundle_load
 
     with _at_work(file, progress) as (store, task), bundle_load.opened(file) as found:
         task.say(f"checking and unpacking {megabytes(found.contents.size)}")
         bundle_load.load(found, store)
-        consent.note_components(context.home(), found.identity)
         task.done = "loaded"
         click.echo(f"{found.identity}  {file}")
 

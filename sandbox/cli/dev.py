@@ -71,7 +71,7 @@ def dev(
         choose=lambda: Sandbox(chosen_spec.choose(file, name), session=caller),
         file=file,
         report=report_for(progress),
-        agreement=prompts.Asking(caller.say, yes=yes, trusted=False),
+        agreement=prompts.Asking(caller.say, yes=yes),
         logs=logs,
         watch=FileWatch(polling=poll),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -12,13 +11,13 @@ import click
 import yaml
 
 from sandbox.app import chosen_spec, consent
-from sandbox.app.agreement import Tenancy, other_origin, replaced, trust_lines, untrusted
+from sandbox.app.agreement import Tenancy, other_origin, replaced
 from sandbox.app.context import DEFAULT_FILE, default_file
 from sandbox.cli.output import has_terminal, require_terminal
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
 from sandbox.sanitize import fit
@@ -32,15 +31,14 @@ Say = Callable[[str], None]
 
 
 class Asking:
-    """Asks at the terminal, unless options give the answer: `yes` and, for what others wrote, `trusted`.
+    """Asks at the terminal, unless `yes`.
 
     Raises UsageError where an answer is needed and there is no terminal, and SandboxError for a no.
     """
 
-    def __init__(self, say: Say, *, yes: bool = False, trusted: bool = False) -> None:
+    def __init__(self, say: Say, *, yes: bool = False) -> None:
         self._say = say
         self._yes = yes
-        self._trusted = trusted
 
     def replace(self, names: Names, origin: Origin | None) -> None:
         known = replaced(names, origin)
@@ -54,19 +52,6 @@ class Asking:
             raise other_origin(names, said, fix)
         click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
         _confirm(said)
-
-    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        """Ask for consent to a spec that others wrote; a yes is kept for this revision."""
-        if consent.has_spec(home, project.origin) and project.bundle is None:
-            return True
-        if not self._trusted:
-            said = "\n".join(trust_lines(project, spec))
-            if not has_terminal():
-                raise untrusted(spec, said, "read this and what it runs, then add --trust")
-            click.echo(f"'{spec.name}' comes from elsewhere; it runs with your rights and asks for:", err=True)
-            _confirm(said)
-        consent.note_spec(home, project.origin)
-        return True
 
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
@@ -120,13 +105,6 @@ class Telling:
         if known := replaced(names, origin):
             self._say(f"'{names.name}' was brought up from elsewhere: {known}; `up` asks, or takes --yes")
 
-    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
-        for line in trust_lines(project, spec):
-            self._say(line)
-        if not consent.has_spec(home, project.origin):
-            self._say("`up` asks whether you agree to this; --trust agrees")
-        return False
-
     def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
         if found := _offered(spec, home, engine, self._say):
             _tell_how(spec, found, self._say)
@@ -137,6 +115,31 @@ class Telling:
 
     def tenancy(self, wanted: Tenancy) -> None:
         return
+
+
+def trusts(project: Fetched, home: Home, *, trusted: bool, ask: bool) -> bool:
+    """Return whether the user trusts a project: a folder, `trusted`, or a revision that was agreed to, now or before.
+
+    Unless `ask`, returns False instead of asking. Raises UsageError without a terminal, and SandboxError for a no.
+    """
+    origin = project.origin
+    if not origin.is_fetched or consent.has(home, origin):
+        return True
+    if not trusted:
+        if not ask:
+            return False
+        said = f"from     {fit(str(origin))}\nread it  {project.root}"
+        if not has_terminal():
+            raise UsageError(
+                "this sandbox comes from elsewhere and would run with your rights on this machine",
+                details=said,
+                fix="read it, then add --trust",
+                id="untrusted",
+            )
+        click.echo("this sandbox comes from elsewhere and runs with your rights on this machine:", err=True)
+        _confirm(said, "trust it?")
+    consent.note(home, origin)
+    return True
 
 
 def confirm_new(file: Path | None, name: str | None, say: Say, *, ask: bool) -> None:
@@ -176,13 +179,10 @@ def _is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _confirm(said: str) -> None:
-    """Ask whether to go on with that, and say how long it is where its beginning is out of sight."""
-    lines, (columns, rows) = said.splitlines(), shutil.get_terminal_size()
-    for line in lines:
+def _confirm(said: str, question: str = "go on?") -> None:
+    for line in said.splitlines():
         click.echo(f"  {line}", err=True)
-    shown = sum(1 + (len(line) + 1) // columns for line in lines)
-    if not click.confirm("go on?" if shown < rows else f"go on with all {shown} lines above?", err=True):
+    if not click.confirm(question, err=True):
         raise SandboxError("nothing was changed", id="declined")
 
 

@@ -31,7 +31,7 @@ continue: sandbox up      remove everything: sandbox down --purge"""
     metavar="SOURCE",
     help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
 )
-@click.option("--trust", is_flag=True, help="Agree to what a fetched spec asks for and to a bundle's programs.")
+@click.option("--trust", is_flag=True, help="Trust what --from fetches: it runs with your rights.")
 @click.option(
     "--identity", metavar="sha256:…", help="Require this identity of the bundle, as `bundle save` printed it."
 )
@@ -91,7 +91,7 @@ def up(
         begin("stopping", "created components are kept; run `sandbox up` again to continue")
     else:
         begin("rolling back the changes of this run", KEPT)
-    from sandbox.app import chosen_spec
+    from sandbox.app import chosen_spec, context
     from sandbox.app.core import BROUGHT, Sandbox
     from sandbox.cli import prompts
     from sandbox.cli.summary import welcome
@@ -99,6 +99,14 @@ def up(
 
     caller = session(progress, patience)
     with chosen_spec.from_source(source, file, caller, identity=identity, trusted=trust) as project:
+        if project is not None:
+            if not prompts.trusts(project, context.home(), trusted=trust, ask=not only_plan or output == "json"):
+                click.echo(fit(project.file.read_text(encoding="utf-8", errors="replace")), nl=False)
+                caller.say(
+                    f"this is the spec's own text; before you trust {project.origin}, nothing else of it is read"
+                )
+                return CHANGES
+            project.complete(context.home(), caller)
         ports = tuple(resolve.ports(https_ports, registry_port))
         chosen = chosen_spec.choose(file, name, ports, project=project)
         if chosen.spec.old_key:
@@ -109,7 +117,7 @@ def up(
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
             return CHANGES if _show(sandbox.name, found, recreate, output) else 0
-        agreement = prompts.Asking(caller.say, yes=yes, trusted=trust)
+        agreement = prompts.Asking(caller.say, yes=yes)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
     welcome(sandbox.resolved, output)
     return 0

@@ -1,4 +1,4 @@
-"""The real helm with the chart of a stranger: rendering runs nothing, and what the chart asks for is named before."""
+"""The real helm with the chart of a stranger: rendering runs nothing and reads nothing of the machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.spec_demands import beyond
 from sandbox.components.workloads.helm import Helm
-from sandbox.config.resolve import load
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile
 from tests.support import bundled
@@ -63,26 +61,6 @@ def test_hostile_chart_reads_neither_files_names_nor_cluster(helm: Helm, project
     """A chart asks for files above it, a host's address and Secrets → it is given nothing of them."""
     found = {one["kind"]: one for one in helm.render(Chart(chart=project / "chart"))}
     assert found["ConfigMap"]["data"] == {"above": "", "absolute": "", "name": "", "cluster": "{}"}
-
-
-@pytest.mark.security(17)
-def test_hostile_chart_is_named_with_all_that_it_asks_for(helm: Helm, project: Path) -> None:
-    """A chart with a hook of every right → a line for each, before it is made."""
-    said = "\n".join(beyond(load(project / "sandbox.yaml"), project))
-    for words in (
-        "ClusterRoleBinding guest: cluster-admin in the whole cluster",
-        "Pod taker: hostPID, the node's /, privileged",
-    ):
-        assert words in said
-
-
-@pytest.mark.security(17)
-def test_hostile_chart_with_a_link_is_not_read_before_consent(helm: Helm, project: Path) -> None:
-    """A chart with a link to a file of the user → named, and so is that nothing is known of its rights."""
-    (project / "chart" / "linked").symlink_to(project.parent / "secret")
-    said = "\n".join(beyond(load(project / "sandbox.yaml"), project))
-    assert f"links to {project.parent / 'secret'}" in said
-    assert "what chart may do is not known before you agree" in said and "cluster-admin" not in said
 
 
 @pytest.mark.security(17)

@@ -8,7 +8,6 @@ import pytest
 
 from sandbox.app import checkouts, context
 from sandbox.app.checkouts import keeping
-from sandbox.app.session import Session
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import SandboxError
@@ -113,17 +112,16 @@ def test_purge_takes_the_data_too(root: Path) -> None:
 
 def test_only_unused_copies_are_swept() -> None:
     home = context.home()
-    ours, theirs, unused, killed = (home.projects / name for name in ("a-1", "b-2", "c-3", ".d.partial"))
-    for folder in (ours, theirs, unused, killed):
+    ours, unused, killed = (home.projects / name for name in ("b-2", "c-3", ".d.x1"))
+    for folder in (ours, unused, killed):
         folder.mkdir(parents=True)
-    spec = ResolvedSpec.of(Spec(name="demo", apply=(theirs / "k8s",)), registry=5001, https=(443,))
+    spec = ResolvedSpec.of(Spec(name="demo", apply=(ours / "k8s",)), registry=5001, https=(443,))
     RememberedStep(home.sandbox("demo"), spec).apply(NoWork())
-    with checkouts.using(home, Session()) as use:
-        use(ours)
+    with checkouts.in_use(home), checkouts.in_use(home):
         checkouts.sweep(home)
-        assert ours.exists() and theirs.exists() and not unused.exists() and not killed.exists()
+        assert unused.exists(), "a command may have chosen it"
     checkouts.sweep(home)
-    assert not ours.exists() and theirs.exists()
+    assert ours.exists() and not unused.exists() and not killed.exists()
     RememberedStep(home.sandbox("demo"), spec).undo()
     checkouts.sweep(home)
-    assert not theirs.exists()
+    assert not ours.exists()

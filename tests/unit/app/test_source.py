@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import chosen_spec, consent, context
+from sandbox.app import chosen_spec, context
 from sandbox.app import source as origin
 from sandbox.app.session import Session
 from sandbox.bundle.bundle_load import opened
@@ -21,8 +21,8 @@ from tests.unit.bundle.test_bundle_file import store
 __all__ = ["store"]
 
 
-def fetch(source: str, *, identity: str | None = None, trusted: bool = False) -> Path:
-    with origin.fetched(source, context.home(), Session(), identity=identity, trusted=trusted) as found:
+def fetch(source: str, *, identity: str | None = None) -> Path:
+    with origin.fetched(source, context.home(), Session(), identity=identity) as found:
         return found.file
 
 
@@ -51,7 +51,7 @@ def test_repository_is_cloned_at_its_present_commit(repository: Path, fragment: 
     assert file.is_relative_to(context.home().projects)
     file.write_text("name: changed-here\n")
     assert fetch(source).read_text() == f"name: {name}\n"
-    assert not list(context.home().projects.glob(".*.partial"))
+    assert not list(context.home().projects.glob(".*"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
             fetch(source)
 
 
-def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: Path) -> None:
+def test_a_bundle_brings_its_project(store: Store, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / "k8s").mkdir(parents=True)
     (project / "sandbox.yaml").write_text("name: demo\napply: [k8s/]\n")
@@ -93,8 +93,7 @@ def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: 
     found = fetch(str(file))
     assert found.read_text() == "name: demo\napply: [k8s/]\n"
     assert (found.parent / "k8s" / "a b.yaml").exists()
-    assert fetch(str(file), trusted=True) == found
-    assert list(Store(context.home().bundle).root.glob("node-*"))
+    assert fetch(str(file)) == found
 
 
 def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> None:
@@ -134,18 +133,6 @@ def test_programs_of_a_bundle_wait_for_the_user(bundle: Path) -> None:
         assert said[0] == f"{identity(bundle)}  {bundle}"
         found.complete(home, session)
     assert components()
-    with origin.fetched(str(bundle), home, session) as again:
-        assert again.bundle is None, "it is agreed to"
-
-
-@pytest.mark.security(7)
-@pytest.mark.parametrize("how", ["identity", "loaded before", "trusted"])
-def test_programs_of_a_known_bundle_come_along(bundle: Path, how: str) -> None:
-    """A bundle that `--identity` names, that was loaded before, or `--trust` → its programs are taken in."""
-    if how == "loaded before":
-        consent.note_components(context.home(), identity(bundle))
-    fetch(str(bundle), identity=identity(bundle) if how == "identity" else None, trusted=how == "trusted")
-    assert components()
 
 
 @pytest.mark.security(7)
@@ -156,7 +143,7 @@ def test_bundle_of_another_identity_is_refused(bundle: Path) -> None:
         fetch(str(bundle), identity=other)
     assert caught.value.id == "bundle-identity"
     assert other in caught.value.details and identity(bundle) in caught.value.details
-    assert components() == [] and [path.name for path in context.home().projects.iterdir()] == [".lock"]
+    assert components() == [] and not list(context.home().projects.iterdir())
 
 
 @pytest.mark.security(7)
@@ -191,6 +178,17 @@ def test_link_out_of_a_repository_is_refused(tmp_path: Path, fragment: str) -> N
     committed(folder, {})
     with pytest.raises(UsageError, match="a link to a place outside"):
         fetch(f"file://{folder}{fragment}")
+
+
+@pytest.mark.security(17)
+def test_link_out_behind_a_linked_folder_is_refused(tmp_path: Path) -> None:
+    """chart/files -> ../other, other/creds -> a file of the user → refused before the question."""
+    folder = made(tmp_path / "evil.git", {"sandbox.yaml": "name: x\n", "other/x": "", "chart/x": ""})
+    (folder / "chart" / "files").symlink_to("../other")
+    (folder / "other" / "creds").symlink_to("../../../../../.docker/config.json")
+    committed(folder, {})
+    with pytest.raises(UsageError, match=r"^other/creds of the project is a link to a place outside"):
+        fetch(f"file://{folder}")
 
 
 def test_link_inside_a_repository_is_followed(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +100,12 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.mark.security(17)
 def test_fetched_spec_is_refused_without_an_answer(repository: Path) -> None:
-    """`up --from GIT` without a terminal → exit 2, with all that it asks for; nothing is changed."""
+    """`up --from GIT` without a terminal → exit 2, with its commit and the folder to read; nothing is changed."""
     error = refused("--from", f"file://{repository}")
     assert (error.id, error.exit_code) == ("untrusted", 2)
-    assert "/ in every node at /host" in error.details and f"file://{repository}, commit " in error.details
+    assert f"file://{repository}, commit " in error.details
+    folder = Path(error.details.rpartition("read it  ")[2])
+    assert (folder / "sandbox.yaml").read_text() == MOUNT
     assert error.fix.endswith("--trust")
     assert not context.home().agreed.exists() and not context.home().sandbox("demo").folder.exists()
 
@@ -124,10 +125,10 @@ def test_trust_counts_for_one_commit(repository: Path) -> None:
 def test_fetched_spec_is_asked_for_at_a_terminal(
     repository: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool
 ) -> None:
-    """`up --from GIT` at a terminal → the list and a question, whose answer is kept; Enter declines."""
+    """`up --from GIT` at a terminal → one question, whose answer is kept; Enter declines."""
     monkeypatch.setattr(prompts, "has_terminal", lambda: True)
     ran = run("--from", f"file://{repository}", typed=typed)
-    assert "/ in every node at /host" in ran.stderr and "go on?" in ran.stderr
+    assert f"file://{repository}, commit " in ran.stderr and "trust it?" in ran.stderr
     assert isinstance(ran.exception, Reached) is goes_on
     if not goes_on:
         assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
@@ -135,75 +136,59 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
 
 
 @pytest.mark.security(17)
-def test_plan_before_an_answer_uses_no_accounts(repository: Path) -> None:
-    """`up --from GIT --plan` before an answer → planned without its accounts and without what it fetches."""
-    spec = "name: demo\ncredentials: [{kind: docker}]\napply: [k8s, {kustomize: far, remote: true}]\n"
-    far = "resources: ['https://example.com/base.yaml']\n"
-    committed(repository, {"sandbox.yaml": spec, "k8s/a.yaml": "", "far/kustomization.yaml": far})
-    source = f"file://{repository}"
-    planned, agreed = reached("--from", source, "--plan"), reached("--from", source, "--trust")
-    assert (planned.credentials, len(planned.apply)) == ((), 1)
-    assert (len(agreed.credentials), len(agreed.apply)) == (1, 2)
+@pytest.mark.parametrize("more", [(), ("--plan",)])
+def test_fetched_spec_is_not_parsed_before_an_answer(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """A spec that is not valid and names files outside → the question comes first, and nothing of it is read."""
+    source = f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'apply: [../../up.yaml'})}"
+    ran = run("--from", source, *more)
+    assert ("apply: [../../up.yaml" in ran.stdout) if more else ("untrusted" in repr(vars(ran.exception)))
 
 
-@pytest.mark.security(17)
-def test_long_list_is_asked_for_with_its_length(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list that scrolls away what it begins with → the question says how long it is."""
-    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
-    hosts = ", ".join(f"h{number}.example.com: 10.0.0.1" for number in range(40))
-    committed(repository, {"sandbox.yaml": f"name: demo\nnetwork: {{hosts: {{{hosts}}}}}\n"})
-    said = run("--from", f"file://{repository}", typed="n\n").stderr
-    assert re.search(r"go on with all 4\d lines above\?", said), said
-
-
-def test_answers_go_when_no_sandbox_has_their_source() -> None:
+def test_answers_are_removed_when_no_sandbox_has_their_source() -> None:
     home = context.home()
     ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
     later = ours.model_copy(update={"revision": "2" * 40})
     bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
     names = brought_up({"name": "demo"}, later)
     for origin in (ours, later, other, bundle):
-        agreements.note_spec(home, origin)
-    agreements.note_components(home, bundle.revision)
+        agreements.note(home, origin)
     agreements.sweep(home)
-    assert [agreements.has_spec(home, one) for one in (ours, later, other, bundle)] == [True, True, False, False]
+    assert [agreements.has(home, one) for one in (ours, later, other, bundle)] == [True, True, False, False]
     names.origin.unlink()
     agreements.sweep(home)
-    assert not agreements.has_spec(home, ours) and agreements.has_components(home, bundle.revision)
+    assert not agreements.has(home, ours)
 
 
-def test_plan_shows_what_would_be_asked(repository: Path) -> None:
+@pytest.mark.security(17)
+def test_plan_shows_only_the_text_of_a_spec_before_an_answer(repository: Path) -> None:
+    """`up --from GIT --plan` before an answer → the text of its sandbox.yaml, exit 2; nothing is planned or kept."""
     ran = run("--from", f"file://{repository}", "--plan")
-    assert isinstance(ran.exception, Reached)
-    assert "/ in every node at /host" in ran.stderr and "--trust" in ran.stderr
+    assert (ran.return_value, ran.stdout) == (2, MOUNT)
+    assert "this is the spec's own text" in ran.stderr
     assert not context.home().agreed.exists()
+    assert refused("--from", f"file://{repository}", "--plan", "--output", "json").id == "untrusted"
 
 
 @pytest.mark.security(17)
 def test_plan_gives_running_nodes_no_files_of_the_project(tmp_path: Path) -> None:
-    """`up --from GIT --plan` of a later commit with other files of a mount → those in nodes stay as agreed."""
+    """`up --from GIT --plan` of a later commit with other files of a mount → those in nodes stay as they are."""
     text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf, read_only: true}]}"
     repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": "agreed"})
     source = f"file://{repository}"
     (mount,) = reached("--from", source, "--trust").cluster.mounts
     assert (mount.host / "a").read_text() == "agreed"
     committed(repository, {"conf/a": "unseen"})
-    (planned,) = reached("--from", source, "--plan").cluster.mounts
+    (planned,) = reached("--from", source, "--plan", "--trust").cluster.mounts
     assert planned.host == mount.host and (mount.host / "a").read_text() == "agreed"
-    reached("--from", source, "--trust")
+    reached("--from", source)
     assert (mount.host / "a").read_text() == "unseen"
 
 
 def test_plan_of_a_new_sandbox_makes_no_data(tmp_path: Path) -> None:
     text = "name: demo\ncluster: {mounts: [{host: conf, node: /conf}]}"
     repository = made(tmp_path / "team.git", {"sandbox.yaml": text, "conf/a": ""})
-    (mount,) = reached("--from", f"file://{repository}", "--plan").cluster.mounts
+    (mount,) = reached("--from", f"file://{repository}", "--plan", "--trust").cluster.mounts
     assert (mount.host / "a").exists() and not context.home().sandbox("demo").data.exists()
-
-
-def test_spec_that_asks_for_nothing_is_asked_for_once(tmp_path: Path) -> None:
-    error = refused("--from", f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'name: demo'})}")
-    assert error.id == "untrusted" and "nothing beyond its own folder" in error.details
 
 
 def test_own_folder_is_not_asked_for(repository: Path) -> None:
